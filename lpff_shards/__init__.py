@@ -1,0 +1,42 @@
+"""lpff-shards: face crops with cameras and licences as WebDataset tar or TFRecord shards.
+
+The public names are imported when they are first used, so that `import lpff_shards` stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lpff_shards.api import export, plan
+    from lpff_shards.errors import ShardsError
+    from lpff_shards.manifest import Manifest, read_manifest
+    from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+    from lpff_shards.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ExportOptions",
+    "Manifest",
+    "PictureOptions",
+    "RunOptions",
+    "ShardOptions",
+    "ShardsError",
+    "SourceOptions",
+    "__version__",
+    "export",
+    "plan",
+    "read_manifest",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    homes = {"Manifest": "manifest", "ShardsError": "errors", "export": "api", "plan": "api",
+             "read_manifest": "manifest", "verify": "verify"}  # fmt: skip
+    if name not in __all__:
+        raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

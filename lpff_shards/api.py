@@ -1,0 +1,154 @@
+"""The commands as functions: `plan`, `export`, `verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Protocol
+
+import lpff_shards
+from lpff_shards.checksums import file_checksum
+from lpff_shards.exporters import runner
+from lpff_shards.exporters.card import card
+from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder
+from lpff_shards.exporters.runner import Progress
+from lpff_shards.manifest import (
+    MANIFEST,
+    MANIFEST_VERSION,
+    Counts,
+    Manifest,
+    Shard,
+    ShardReceipt,
+    Skipped,
+    keys_digest,
+    to_json,
+)
+from lpff_shards.mixing.combine import combine
+from lpff_shards.options import ExportOptions, published_text, recorded
+from lpff_shards.plan import SPLIT, Plan, Settings, layout, make_plan
+from lpff_shards.schemas.fields import SCHEMA_VERSION
+from lpff_shards.sources.catalogue import sources
+
+
+class Observer(Protocol):
+    """Told how an export goes on."""
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        """The plan is made; `finished` of its shards are there already from an earlier run."""
+
+    def wrote(self, progress: Progress) -> None:
+        """Samples were written."""
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def planned(self, plan: Plan, finished: int) -> None: ...
+
+    def wrote(self, progress: Progress) -> None: ...
+
+
+def plan(options: ExportOptions) -> Plan:
+    """What an export with these options would write; reads listings and metadata, writes nothing.
+
+    Raises:
+        ShardsError: a source cannot be read, or the options do not fit it.
+    """
+    inventories = [source.inventory() for source in sources(options.sources)]
+    entries = combine(inventories, options.sources.mirrors)
+    settings = Settings(
+        format=options.format,
+        split=SPLIT,
+        layout=layout(inventories, options.picture, options.metadata == "msgpack"),
+        picture=options.picture,
+        checksum=options.run.checksum,
+        on_error=options.run.on_error,
+    )
+    return make_plan(options.dataset_name, entries, settings, options.shards, recorded(options))
+
+
+def export(options: ExportOptions, observer: Observer | None = None) -> Manifest:
+    """Writes the shards, then the card and the manifest; goes on where an earlier run of the same plan stopped.
+
+    Raises:
+        ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
+    """
+    observer = observer or Silent()
+    planned = plan(options)
+    workers = options.run.workers or runner.available_cores()
+    folder = OutputFolder(Path(options.out))
+    with folder.claimed(planned, options.run.overwrite):
+        receipts = _finished(folder, planned, workers)
+        observer.planned(planned, len(receipts))
+        missing = [index for index in range(len(planned)) if index not in receipts]
+        if missing:
+            tasks = map(planned.task, missing)
+            try:
+                receipts |= runner.run(tasks, folder.root, min(workers, len(missing)), observer.wrote)
+            finally:
+                folder.clear_partial()
+        return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)
+
+
+def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
+    """Receipts of the shards that are whole: of this plan, and their bytes still what they were."""
+
+    def check(index: int) -> ShardReceipt | None:
+        name = plan.filenames[index]
+        receipt = folder.read_receipt(name)
+        path = folder.root / name
+        if receipt is None or receipt.plan != plan.digest or receipt.algorithm != plan.settings.checksum:
+            return None
+        if receipt.skipped and plan.settings.on_error == "fail":
+            return None
+        if not path.is_file() or path.stat().st_size != receipt.bytes:
+            return None
+        return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = pool.map(check, range(len(plan)))
+        return {index: receipt for index, receipt in enumerate(found) if receipt is not None}
+
+
+def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
+    """Makes everything durable, then writes what says that the data set is whole."""
+    manifest = _manifest(plan, receipts, options)
+    folder.sync(plan.filenames)
+    if options.run.checksum == "sha256":
+        folder.write(SUMS, "".join(f"{s.checksum}  {s.file}\n" for s in manifest.shards).encode())
+    folder.write(CARD, card(manifest).encode())
+    folder.write(MANIFEST, to_json(manifest))
+    return manifest
+
+
+def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
+    left_out = [Skipped(p.file, p.id, p.reason) for p in plan.problems]
+    skipped = [skip for receipt in receipts for skip in receipt.skipped]
+    written = sum(receipt.samples for receipt in receipts)
+    lost = {skip.key for skip in skipped}
+    kept = plan if not lost else plan.without(lost)
+    return Manifest(
+        version=MANIFEST_VERSION,
+        schema=SCHEMA_VERSION,
+        generator=f"lpff-shards {lpff_shards.__version__}",
+        name=plan.name,
+        format=plan.settings.format,
+        split=plan.settings.split,
+        samples=written,
+        plan=plan.digest,
+        checksum=plan.settings.checksum,
+        options=plan.options,
+        layout=_layout(plan),
+        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
+        sources=kept.by_source(),
+        licenses=kept.by_licence(),
+        shards=tuple(Shard(r.file, r.samples, r.bytes, r.checksum, keys_digest(r.keys)) for r in receipts),
+        skipped=tuple(replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
+        notes=tuple(published_text(note, options) for note in plan.notes),
+    )
+
+
+def _layout(plan: Plan) -> Mapping[str, bool]:
+    return asdict(plan.settings.layout)

@@ -1,0 +1,186 @@
+"""The command line: parses into frozen options, calls `api`, prints. Heavy imports wait for a command."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from lpff_shards import __version__, options
+from lpff_shards.errors import EXIT_DAMAGED, Interrupted, ShardsError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+_EPILOG = """\b
+Examples:
+  lpff-shards export --format wds --demo --out shards
+  lpff-shards export --format wds --lpff LPFF --ffhq FFHQ_512.zip --out shards
+  lpff-shards export --format tfrecord --lpff LPFF --alignment stylegan --image raw --resolution 256 --out shards
+"""
+
+
+class Size(click.ParamType[int]):
+    """Bytes, as in 256MB, 1GiB or 1000000."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?I?B?)", str(value).strip().upper())
+        if match is None or match[2] not in _UNITS:
+            self.fail(f"{value!r} is not a size; write 256MB, 1GiB or a number of bytes", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(command: F) -> F:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+_sources = _stack(
+    click.option("--lpff", metavar="PATH", help="LPFF: its folder, a flat folder of its crops, or a zip."),
+    click.option("--unsplash-pexels", metavar="PATH", help="Unsplash-Pexels: the same."),
+    click.option("--ffhq", metavar="PATH", help="FFHQ, aligned as --alignment says: a folder or a zip."),
+    click.option("--ffhq-cameras", metavar="FILE", help="EG3D's dataset.json, where it is not inside --ffhq."),
+    click.option("--ffhq-metadata", metavar="FILE", help="ffhq-dataset-v2.json: licences, authors, landmarks."),
+    click.option(
+        "--demo", metavar="[N]", type=int, is_flag=False, flag_value=options.DEMO_PICTURES,
+        help=f"N rendered portraits ({options.DEMO_PICTURES} without a number); nothing to download.",
+    ),
+    click.option("--alignment", type=click.Choice(options.ALIGNMENTS), default="eg3d", show_default=True,
+                 help="Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'."),
+    click.option("--mirror/--no-mirror", default=None,
+                 help="Write each picture's mirror beside it.  [default: yes for eg3d]"),
+)  # fmt: skip
+_output = _stack(
+    click.option("--format", type=click.Choice(options.FORMATS), required=True, help="WebDataset tar or TFRecord."),
+    click.option("--out", metavar="DIR", required=True, help="The output folder."),
+    click.option("--name", help="Name of the data set.  [default: from the sources]"),
+    click.option("--metadata", type=click.Choice(options.METADATA), default="json", show_default=True,
+                 help="wds: NPY and JSON members, or one msgpack member for all but the picture."),
+)  # fmt: skip
+_picture = _stack(
+    click.option("--image", type=click.Choice(options.IMAGE_KINDS), default="keep", show_default=True,
+                 help="keep passes the files through unchanged; the others re-encode as RGB."),
+    click.option("--resolution", type=int, metavar="N", help="Resize square pictures to NxN (Lanczos)."),
+    click.option("--quality", type=int, metavar="N", help="1-100, for jpeg (default 95) and webp (default lossless)."),
+)  # fmt: skip
+_shards = _stack(
+    click.option("--shard-size", type=Size(), help="Bytes a shard aims at.  [default: 256MB]"),
+    click.option("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
+    click.option("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
+    click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Shuffle, or keep the source order."),
+    click.option("--seed", type=int, metavar="N", help="Of the shuffle.  [default: 0]"),
+)
+_run = _stack(
+    click.option("--checksum", type=click.Choice(options.CHECKSUMS), default="blake3", show_default=True,
+                 help="sha256 also writes SHA256SUMS."),
+    click.option("--workers", type=int, metavar="N", help="Processes.  [default: every core]"),
+    click.option("--on-error", type=click.Choice(options.ON_ERROR), default="fail", show_default=True,
+                 help="What a bad picture does: stop, or be left out, listed and counted."),
+    click.option("--overwrite", is_flag=True, help="Replace another plan's shards in the same folder."),
+    click.option("--dry-run", is_flag=True, help="Print the plan and write nothing."),
+    click.option("--json", "as_json", is_flag=True, help="Print for machines."),
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(__version__, prog_name="lpff-shards")
+def cli() -> None:
+    """Packs face crops, cameras and licences into shards that trainers stream."""
+
+
+@cli.command(epilog=_EPILOG)
+@_output
+@_sources
+@_picture
+@_shards
+@_run
+def export(dry_run: bool, as_json: bool, **given: Any) -> None:
+    """Write shards from the given sources; the same command goes on where it was stopped."""
+    from lpff_shards import api, console
+
+    chosen = _options(given)
+    if dry_run:
+        click.echo(console.plan_json(api.plan(chosen)) if as_json else console.plan_text(api.plan(chosen)))
+        return
+    with console.observer(sys.stderr) as observer:
+        manifest = api.export(chosen, observer)
+    click.echo(console.manifest_json(manifest) if as_json else console.manifest_text(manifest, chosen.out))
+
+
+@cli.command()
+@click.argument("path")
+@click.option("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def verify(path: str, workers: int | None, as_json: bool) -> None:
+    """Check every checksum, sample and key of an export against its manifest.
+
+    Exit status 0: all is well; 1: something is wrong, and it is named; 2: there is no export to check.
+    """
+    from lpff_shards import console
+    from lpff_shards.exporters.runner import available_cores
+    from lpff_shards.verify import verify as check
+
+    options.RunOptions(workers=workers)
+    verdict = check(path, workers or available_cores())
+    click.echo(console.verdict_json(verdict) if as_json else console.verdict_text(verdict))
+    if not verdict.ok:
+        sys.exit(EXIT_DAMAGED)
+
+
+def _options(given: dict[str, Any]) -> options.ExportOptions:
+    """The flat options of the command line as the frozen ones."""
+
+    def some(kind: type[Any]) -> Any:
+        return kind(**{name: given.pop(name) for name in kind.__dataclass_fields__ if name in given})
+
+    parts = {
+        "sources": some(options.SourceOptions),
+        "picture": some(options.PictureOptions),
+        "shards": some(options.ShardOptions),
+        "run": some(options.RunOptions),
+    }
+    return options.ExportOptions(**given, **parts)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(error: ShardsError) -> NoReturn:
+    click.echo(f"lpff-shards: {error}", err=True)
+    sys.exit(error.exit_status)
+
+
+def main() -> None:
+    """The console script: every error leaves as one line and an exit status."""
+    # Set before numpy is loaded: its thread pool would only make forking workers unsafe.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        cli.main(standalone_mode=False)
+    except ShardsError as error:
+        _fail(error)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted("stopped", "Finished shards are kept: run the same command again to go on"))
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_DAMAGED)

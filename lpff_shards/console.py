@@ -1,0 +1,200 @@
+"""What the command line prints: plans, manifests and verdicts as text or JSON, and the progress of an export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+import click
+import msgspec
+
+from lpff_shards.api import Observer
+from lpff_shards.exporters.runner import Progress
+from lpff_shards.manifest import Manifest
+from lpff_shards.plan import Plan
+from lpff_shards.verify import Verdict
+
+PLAIN_SECONDS = 5.0
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan for people."""
+    lines = [
+        f"{plan.name}: {plan.samples:,} samples in {len(plan)} {plan.settings.format} shards, "
+        f"about {size(int(plan.sizes.sum()))}",
+        f"  {plan.filenames[0]}" + (f" ... {plan.filenames[-1]}" if len(plan) > 1 else ""),
+        *_counts("sources", plan.by_source()),
+        *_counts("licences", plan.by_licence()),
+        f"  plan {plan.digest[:16]}",
+    ]
+    return "\n".join([*lines, *_notes(plan)])
+
+
+def plan_json(plan: Plan) -> str:
+    """A plan for machines."""
+    per_shard = [int(plan.sizes[a:b].sum()) for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True)]
+    counts = (plan.bounds[1:] - plan.bounds[:-1]).tolist()
+    return _json(
+        {
+            "name": plan.name,
+            "format": plan.settings.format,
+            "plan": plan.digest,
+            "samples": plan.samples,
+            "bytes": int(plan.sizes.sum()),
+            "sources": plan.by_source(),
+            "licenses": plan.by_licence(),
+            "options": dict(plan.options),
+            "shards": [
+                {"file": file, "samples": count, "bytes": size}
+                for file, count, size in zip(plan.filenames, counts, per_shard, strict=True)
+            ],
+            "left_out": [asdict(problem) for problem in plan.problems],
+            "notes": list(plan.notes),
+        }
+    )
+
+
+def manifest_text(manifest: Manifest, out: str) -> str:
+    """What an export says at its end."""
+    total = sum(shard.bytes for shard in manifest.shards)
+    lines = [f"{manifest.name}: {manifest.samples:,} samples in {len(manifest.shards)} shards, {size(total)}, in {out}"]
+    left = manifest.counts.left_out + manifest.counts.skipped
+    if left:
+        lines.append(f"  left out: {left} (listed with reasons in {Path(out) / 'manifest.json'})")
+        lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
+        lines += [f"    and {left - 10} more"] if left > 10 else []
+    return "\n".join(lines)
+
+
+def manifest_json(manifest: Manifest) -> str:
+    """The manifest itself."""
+    return _json(manifest)
+
+
+def verdict_text(verdict: Verdict) -> str:
+    """What `verify` found, a line a fault."""
+    shards = f"{verdict.shards} {verdict.format} shards"
+    what = f"{verdict.name}: {verdict.samples:,} samples in {shards}, {size(verdict.bytes)}"
+    if verdict.ok:
+        return f"{what}: all whole"
+    return "\n".join([*map(str, verdict.faults), f"{what}: {len(verdict.faults)} faults"])
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """What `verify` found, for machines."""
+    return _json({"ok": verdict.ok, **asdict(verdict)})
+
+
+def size(number: float) -> str:
+    """Bytes in words: 1.7 GB."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+
+
+@contextmanager
+def observer(stream: TextIO) -> Iterator[Observer]:
+    """Progress on a stream: a bar on a terminal, a line now and then elsewhere."""
+    shown = _Bar(stream) if stream.isatty() else _Lines(stream)
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+class _Lines:
+    """Progress as plain lines, for logs."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._total = self._samples = self._bytes = 0
+        self._start = self._next = time.monotonic()
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        _announce(plan, finished, self._stream)
+        self._total = _remaining(plan, finished)
+        self._start = time.monotonic()
+        self._next = self._start + PLAIN_SECONDS
+
+    def wrote(self, progress: Progress) -> None:
+        self._samples += progress.samples
+        self._bytes += progress.bytes
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + PLAIN_SECONDS
+            click.echo(f"  {self._samples:,} of {self._total:,} samples, {self._rate()}", self._stream)
+
+    def _rate(self) -> str:
+        return _rate(self._samples, self._bytes, time.monotonic() - self._start)
+
+    def close(self) -> None:
+        if self._samples:
+            click.echo(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
+
+
+class _Bar:
+    """Progress as a bar: samples, MB/s, time left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bytes = self._samples = 0
+        self._start = time.monotonic()
+        self._bar: click._termui_impl.ProgressBar[int] | None = None
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        _announce(plan, finished, self._stream)
+        self._start = time.monotonic()
+        self._bar = click.progressbar(
+            length=_remaining(plan, finished), show_pos=True, file=self._stream, item_show_func=self._rate
+        )
+        self._bar.__enter__()
+
+    def wrote(self, progress: Progress) -> None:
+        self._samples += progress.samples
+        self._bytes += progress.bytes
+        if self._bar is not None:
+            self._bar.update(progress.samples, progress.samples)
+
+    def _rate(self, _: int | None) -> str:
+        return _rate(self._samples, self._bytes, time.monotonic() - self._start)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+
+
+def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
+    for note in _notes(plan):
+        click.echo(note, stream)
+    where = f", {finished} of them finished before" if finished else ""
+    click.echo(f"{plan.name}: {plan.samples:,} samples, {len(plan)} shards{where}", stream)
+
+
+def _remaining(plan: Plan, finished: int) -> int:
+    return plan.samples - round(plan.samples * finished / len(plan))
+
+
+def _rate(samples: int, written: int, seconds: float) -> str:
+    seconds = max(seconds, 1e-6)
+    return f"{samples / seconds:,.0f} pictures/s, {written / seconds / 1e6:,.0f} MB/s"
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
+    yield f"  {title}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _notes(plan: Plan) -> Sequence[str]:
+    problems = plan.problems
+    lines = [f"note: {note}" for note in plan.notes]
+    if problems:
+        lines.append(f"left out: {len(problems)} pictures, such as {problems[0].id}: {problems[0].reason}")
+    return lines
+
+
+def _json(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode()

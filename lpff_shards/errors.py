@@ -1,0 +1,60 @@
+"""The one family of errors that users see: what was given, what is allowed, what to do next."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_DAMAGED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class ShardsError(Exception):
+    """Something the user can mend.
+
+    Args:
+        message: what was given and what is wrong with it, without a full stop.
+        hint: what is allowed or what to do next; may be empty.
+    """
+
+    exit_status = EXIT_BAD_INPUT
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        # Both go to Exception so that the error survives pickling between processes.
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class BadInput(ShardsError):
+    """One picture or record that cannot be used: `--on-error skip` leaves it out.
+
+    Args:
+        file: the file (or `archive.zip:member`) that holds the fault.
+        id: the source id of the picture.
+        reason: which rule it broke, with the number that broke it.
+        more: how many other pictures have a fault too.
+    """
+
+    def __init__(self, file: str, id: str, reason: str, more: int = 0) -> None:
+        others = f" ({more} more have a fault too)" if more else ""
+        super().__init__(f"{file}: {id}: {reason}{others}", "Mend it, or leave such pictures out with --on-error skip")
+        self.args = (file, id, reason, more)
+        self.file = file
+        self.id = id
+        self.reason = reason
+        self.more = more
+
+
+class ExportFailed(ShardsError):
+    """The export could not finish for a reason outside its input: a full disk, a dead worker."""
+
+    exit_status = EXIT_DAMAGED
+
+
+class Interrupted(ShardsError):
+    """Ctrl-C or SIGTERM; what is finished stays and the same command goes on."""
+
+    exit_status = EXIT_INTERRUPTED

@@ -1,0 +1,109 @@
+"""The data-set card, README.md beside the shards: what is inside, whose it is, how to load it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.fields import FIELDS
+
+TERMS = {
+    "ffhq": "FFHQ (NVIDIA): for non-commercial research; its metadata is CC BY-NC-SA 4.0. "
+    "https://github.com/NVlabs/ffhq-dataset",
+    "lpff": "LPFF: for non-commercial research. https://github.com/oneThousand1000/LPFF-dataset",
+    "unsplash_pexels": "Unsplash-Pexels (published with LPFF): for non-commercial research; the photos are under the "
+    "Unsplash and Pexels licences. https://github.com/oneThousand1000/LPFF-dataset",
+    "demo": "Rendered by lpff-shards; its authors and licences are made up for tests.",
+}
+
+_WDS = """import webdataset as wds
+
+dataset = wds.WebDataset("{pattern}", shardshuffle=False).decode("rgb8")
+sample = next(iter(dataset))  # {members}"""
+
+_TFRECORD = """import tensorflow as tf
+
+features = {{"image": tf.io.FixedLenFeature([], tf.string){camera}}}
+dataset = tf.data.TFRecordDataset(tf.data.Dataset.list_files("{pattern}"))
+dataset = dataset.map(lambda record: tf.io.parse_single_example(record, features))"""
+
+
+def card(manifest: Manifest) -> str:
+    """The card as Markdown with the YAML head that Hugging Face's `datasets` reads."""
+    parts = [
+        _head(manifest),
+        f"# {manifest.name}\n\n{manifest.samples:,} samples in {len(manifest.shards)} {manifest.format} shards, "
+        f"written by {manifest.generator}.\n",
+        _table("Sources", "samples", manifest.sources),
+        _table("Licences of the photos", "samples", manifest.licenses),
+        "Each sample names its author, licence and source; licences that ask for attribution (CC BY, BY-SA, BY-NC) "
+        "need the author's name, the licence and the `changes` field wherever a picture is shown. Photos whose authors "
+        "withdraw them must be dropped.\n",
+        "## Terms of the data sets\n\n" + "".join(f"- {TERMS[name]}\n" for name in manifest.sources if name in TERMS),
+        f"## Loading\n\n```python\n{_loading(manifest)}\n```\n",
+        _fields(manifest),
+        _skipped(manifest),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _head(manifest: Manifest) -> str:
+    return (
+        "---\n"
+        f"pretty_name: {manifest.name}\n"
+        "license: other\n"
+        "configs:\n- config_name: default\n  data_files:\n"
+        f'  - split: {manifest.split}\n    path: "{_pattern(manifest)}"\n'
+        "---\n"
+    )
+
+
+def _pattern(manifest: Manifest) -> str:
+    return f"{manifest.name}-{manifest.split}" + ("-*.tar" if manifest.format == "wds" else ".tfrecord-*")
+
+
+def _loading(manifest: Manifest) -> str:
+    if manifest.format == "tfrecord":
+        camera = ', "camera": tf.io.FixedLenFeature([25], tf.float32)' if manifest.layout["camera"] else ""
+        return _TFRECORD.format(pattern=_pattern(manifest), camera=camera)
+    last = len(manifest.shards) - 1
+    pattern = f"{manifest.name}-{manifest.split}-{{000000..{last:06d}}}.tar"
+    members = ["image.npy" if manifest.layout["raw"] else "png"]
+    if manifest.layout["packed"]:
+        members.append("mp")
+    else:
+        members += [f"{name}.npy" for name in ("camera", "landmarks") if manifest.layout[name]] + ["json"]
+    return _WDS.format(pattern=pattern, members=", ".join(members))
+
+
+def _table(title: str, unit: str, counts: Mapping[str, int]) -> str:
+    return f"## {title}\n\n| | {unit} |\n|---|---|\n" + "".join(f"| {k} | {v:,} |\n" for k, v in counts.items())
+
+
+def _fields(manifest: Manifest) -> str:
+    arrays = []
+    if manifest.layout["camera"]:
+        arrays.append(
+            ("camera", "float32 [25]", "camera-to-world 4x4 row-major (OpenCV axes), then 3x3 intrinsics / size")
+        )
+    if manifest.layout["landmarks"]:
+        arrays.append(
+            ("landmarks", "float32 [68, 2]", "x, y in pixels of the stored picture, pixel centres at integers")
+        )
+    return "## Fields\n\n" + field_table(arrays)
+
+
+def field_table(arrays: Iterable[tuple[str, str, str]] = ()) -> str:
+    """The field table as Markdown, as the documentation shows it too."""
+    rows = [*arrays, *((f.name, f.kind, f.doc) for f in FIELDS)]
+    return "| field | type | meaning |\n|---|---|---|\n" + "".join(f"| `{n}` | {k} | {d} |\n" for n, k, d in rows)
+
+
+def _skipped(manifest: Manifest) -> str:
+    counts = manifest.counts
+    if not (counts.skipped or counts.left_out):
+        return ""
+    return (
+        f"## Left out\n\n{counts.left_out} pictures before planning and {counts.skipped} of {counts.planned} planned "
+        "samples; `manifest.json` lists them with their reasons.\n"
+    )

@@ -1,0 +1,99 @@
+"""From an entry to the sample that is written: picture, camera and landmarks changed together, scalars by the table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lpff_shards.errors import BadInput
+from lpff_shards.exporters.pictures import FILTER, PictureError, Stored, store
+from lpff_shards.plan import Settings
+from lpff_shards.schemas import landmarks
+from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
+from lpff_shards.schemas.fields import Scalar
+from lpff_shards.schemas.landmarks import LANDMARKS, Points
+from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.sample import Sample
+from lpff_shards.sources.blobs import BlobError
+
+_ALIGNED = {
+    "eg3d": "aligned and cropped as for EG3D",
+    "stylegan": "aligned and cropped as for StyleGAN",
+    "realign2400": "aligned and cropped to 2400x2400",
+    "raw": "",
+}
+
+
+def make_sample(entry: Entry, settings: Settings) -> Sample:
+    """Reads an entry's picture and makes its sample.
+
+    Raises:
+        BadInput: the picture cannot be read or stored; it names the file and the id.
+    """
+    record = entry.record
+    try:
+        stored = store(record.blob.read(), entry.flip, settings.picture)
+    except (BlobError, PictureError) as error:
+        raise BadInput(record.blob.where, record.id, str(error)) from None
+    camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
+    points = _points(entry, stored)
+    layout = settings.layout
+    return Sample(
+        key=entry.key,
+        picture=stored.picture,
+        camera=_or_zeros(camera.float32() if camera else None, CAMERA_NUMBERS) if layout.camera else None,
+        landmarks=_or_zeros(points, LANDMARKS, 2) if layout.landmarks else None,
+        scalars=_scalars(entry, settings, stored, camera),
+    )
+
+
+def _points(entry: Entry, stored: Stored) -> Points | None:
+    points = entry.record.landmarks
+    if points is None:
+        return None
+    size = (stored.picture.width, stored.picture.height)
+    if stored.resized:
+        points = landmarks.rescale(points, stored.original, size)
+    return landmarks.mirror(points, size[0]) if entry.flip else points
+
+
+def _or_zeros(array: Points | None, *shape: int) -> Points:
+    return np.zeros(shape, np.float32) if array is None else array
+
+
+def _scalars(entry: Entry, settings: Settings, stored: Stored, camera: Camera | None) -> dict[str, Scalar]:
+    record, credit, picture = entry.record, entry.record.credit, stored.picture
+    changes = [_ALIGNED[record.alignment], "mirrored" if record.is_mirror else "", *stored.changes]
+    return {
+        "key": entry.key,
+        "dataset": record.source,
+        "source_id": record.id,
+        "photo_id": credit.photo_id,
+        "face": record.face,
+        "mirrored": entry.mirrored,
+        "replica": entry.replica,
+        "split": settings.split,
+        "category": credit.category,
+        "alignment": record.alignment,
+        "has_camera": camera is not None,
+        "yaw": _single(camera.yaw) if camera else 0.0,
+        "pitch": _single(camera.pitch) if camera else 0.0,
+        "has_landmarks": record.landmarks is not None,
+        "density": 0.0,
+        "weight": 1.0,
+        "license": credit.licence.short,
+        "license_url": credit.licence.url,
+        "author": credit.author,
+        "author_id": credit.author_id,
+        "title": credit.title,
+        "source_url": credit.source_url,
+        "changes": "; ".join(change for change in changes if change),
+        "width": picture.width,
+        "height": picture.height,
+        "mode": picture.mode,
+        "resize_filter": FILTER if stored.resized else "",
+    }
+
+
+def _single(number: float) -> float:
+    """Rounded to float32, so that JSON, msgpack and TFRecord hold the same number."""
+    return float(np.float32(number))

@@ -1,0 +1,159 @@
+"""The manifest of a data set and the receipts of its shards: frozen, checked on reading, equal for equal plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import blake3
+import msgspec
+
+from lpff_shards.errors import ShardsError
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A picture or sample that was left out.
+
+    Attributes:
+        file: that holds the fault.
+        id: of the picture in its source.
+        reason: why.
+        key: of the sample, empty where the picture was left out before planning.
+    """
+
+    file: str
+    id: str
+    reason: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReceipt:
+    """What one finished shard holds; written after the shard, bound to its plan.
+
+    Attributes:
+        file: its name.
+        plan: digest of the plan it belongs to.
+        samples, bytes: of the shard.
+        checksum: of its bytes (hex), by `algorithm`.
+        keys: of its samples, in order.
+        offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
+        marks: per sample the first 16 hex digits of the checksum of all bytes up to its end, which tells
+            the first wrong sample of a damaged shard.
+        skipped: samples planned and left out.
+    """
+
+    file: str
+    plan: str
+    samples: int
+    bytes: int
+    algorithm: str
+    checksum: str
+    keys: tuple[str, ...]
+    offsets: tuple[int, ...]
+    marks: tuple[str, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A shard as the manifest lists it; `keys` is a digest of its samples' keys, see `keys_digest`."""
+
+    file: str
+    samples: int
+    bytes: int
+    checksum: str
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """planned = written + skipped, in samples; `left_out` counts pictures refused before planning."""
+
+    planned: int
+    written: int
+    skipped: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All that a reader needs to know of a data set, `manifest.json`.
+
+    Attributes:
+        name, format, split: of the data set.
+        samples: how many it holds.
+        plan: digest of the plan (hex).
+        checksum: algorithm of the shards' checksums.
+        options: that decided what was written.
+        layout: what every sample holds: raw, camera, landmarks, packed.
+        counts, sources, licenses: samples in all, by source and by licence.
+        shards: the shards in order.
+        skipped: what was left out, and why.
+        notes: what was missing in the sources.
+    """
+
+    version: int
+    schema: int
+    generator: str
+    name: str
+    format: str
+    split: str
+    samples: int
+    plan: str
+    checksum: str
+    options: Mapping[str, Any]
+    layout: Mapping[str, bool]
+    counts: Counts
+    sources: Mapping[str, int]
+    licenses: Mapping[str, int]
+    shards: tuple[Shard, ...]
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+def keys_digest(keys: tuple[str, ...]) -> str:
+    """A short digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
+    return blake3.blake3("".join(f"{key}\n" for key in keys).encode()).hexdigest(length=16)
+
+
+def to_json(value: object) -> bytes:
+    """A manifest or receipt as JSON, the same bytes for equal values."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+
+
+def from_json(data: bytes, type: type[T]) -> T | None:
+    """The value, or None where the bytes are torn or of another shape."""
+    try:
+        return msgspec.json.decode(data, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+        return None
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """The manifest of a finished export.
+
+    Raises:
+        ShardsError: there is none, or it is not one that this version reads.
+    """
+    path = Path(folder) / MANIFEST
+    if not Path(folder).is_dir():
+        raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ShardsError(f"{folder} has no {MANIFEST}", "Its export has not finished: run it again to go on") from None
+    except OSError as error:
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check its rights") from None
+    manifest = from_json(data, Manifest)
+    if manifest is None or manifest.version != MANIFEST_VERSION:
+        raise ShardsError(f"{path} is not a manifest of version {MANIFEST_VERSION}", "Export again with --overwrite")
+    return manifest

@@ -1,0 +1,1 @@
+"""From inventories to entries: which picture becomes which samples. Pure functions on columns."""

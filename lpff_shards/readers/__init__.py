@@ -1,0 +1,1 @@
+"""Reading shards back, sample by sample, with every check that the format and the schema allow."""

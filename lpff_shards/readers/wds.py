@@ -1,0 +1,89 @@
+"""Samples of a WebDataset shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import msgpack
+import msgspec
+import numpy as np
+
+from lpff_shards.readers.base import SampleError
+from lpff_shards.readers.check import checked, pixels
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import FIELDS, Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.schemas.sample import Picture, Sample
+from lpff_shards.wire import npy, tar
+from lpff_shards.wire.errors import WireError
+
+_FILES = {"png": "png", "jpg": "jpeg", "webp": "webp"}
+
+
+def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
+    """The samples of a tar.
+
+    Raises:
+        SampleError: at the first that breaks the format or the schema.
+    """
+    number, key = 0, ""
+    try:
+        for name, group in groupby(tar.members(shard), lambda member: member.name.partition(".")[0]):
+            key = name
+            parts = {m.name.partition(".")[2]: shard[m.offset : m.offset + m.size] for m in group}
+            yield checked(_sample(key, parts, layout), layout)
+            number, key = number + 1, ""
+    except WireError as error:
+        raise SampleError(str(error), number, key) from None
+
+
+def _sample(key: str, parts: dict[str, memoryview], layout: Layout) -> Sample:
+    expected = ["mp"] if layout.packed else [*_arrays(layout), "json"]
+    kind, *rest = parts
+    if rest != expected or (kind == "image.npy") != layout.raw:
+        raise WireError(f"its members are {', '.join(parts)}; behind the picture {', '.join(expected)} are due")
+    content = _packed(parts["mp"]) if layout.packed else _plain(parts)
+    camera, landmarks = content.pop("camera", None), content.pop("landmarks", None)
+    scalars = {f.name: content[f.name] for f in FIELDS if f.name in content}
+    if len(scalars) != len(content):
+        raise WireError(f"it has fields that the schema lacks: {', '.join(sorted(content.keys() - scalars.keys()))}")
+    picture = _picture(kind, parts[kind], scalars)
+    return Sample(key, picture, camera, landmarks, scalars)
+
+
+def _arrays(layout: Layout) -> list[str]:
+    return ["camera.npy"] * layout.camera + ["landmarks.npy"] * layout.landmarks
+
+
+def _plain(parts: dict[str, memoryview]) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = msgspec.json.decode(parts["json"], type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WireError(f"its JSON is damaged: {error}") from None
+    for name in ("camera", "landmarks"):
+        if f"{name}.npy" in parts:
+            content[name] = npy.load(parts[f"{name}.npy"])
+    return content
+
+
+def _packed(data: memoryview) -> dict[str, Any]:
+    try:
+        content = dict(msgpack.unpackb(data))
+        for name, shape in (("camera", (CAMERA_NUMBERS,)), ("landmarks", (LANDMARKS, 2))):
+            if name in content:
+                content[name] = np.array(content[name], np.float32).reshape(shape)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"its msgpack is damaged: {error}") from None
+    return content
+
+
+def _picture(kind: str, data: memoryview, scalars: dict[str, Any]) -> Picture:
+    if kind == "image.npy":
+        return pixels(npy.load(data), scalars)
+    if kind not in _FILES:
+        raise WireError(f"its picture is a .{kind}")
+    return Picture(
+        _FILES[kind], bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", "")
+    )

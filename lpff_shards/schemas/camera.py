@@ -1,0 +1,108 @@
+"""Cameras: 25 numbers, a 4x4 camera-to-world matrix (row-major) and 3x3 intrinsics normalised by picture size.
+
+Axes are OpenCV's (x right, y down, z forward); the world has y up and the head at the origin, looking along +z. A
+frontal camera of the published sets sits at (0, 0, 2.7). Source: the cameras that EG3D and LPFF publish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CAMERA_NUMBERS = 25
+TOLERANCE = 1e-3
+
+_POSE_SIGNS = np.ones(16)
+_POSE_SIGNS[[1, 2, 3, 4, 8]] = -1.0
+_POSE_SIGNS.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Camera:
+    """One camera: `numbers` float64 [25], camera-to-world then intrinsics."""
+
+    numbers: NDArray[np.float64]
+
+    @property
+    def yaw(self) -> float:
+        """Radians: 0 seen from the front, positive where the camera stands towards world +x."""
+        return float(yaw_pitch(self.numbers[None])[0, 0])
+
+    @property
+    def pitch(self) -> float:
+        """Radians: 0 level with the head, positive where the camera stands above it."""
+        return float(yaw_pitch(self.numbers[None])[0, 1])
+
+    def mirrored(self) -> Camera:
+        """The camera of the horizontally flipped picture."""
+        return Camera(mirror(self.numbers[None])[0])
+
+    def float32(self) -> NDArray[np.float32]:
+        """The 25 numbers as shards hold them."""
+        return self.numbers.astype(np.float32)
+
+
+def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cameras of the horizontally flipped pictures, [n, 25] to [n, 25].
+
+    Elements [0,1], [0,2], [1,0], [2,0] and [0,3] of the pose change sign (the rule of the published scripts: the world
+    is reflected in x and so is the camera's x axis). The principal point moves to 1 - cx and the skew changes sign,
+    which leaves the published intrinsics (cx = 0.5, no skew) as they are.
+    """
+    flipped = cameras.copy()
+    flipped[:, :16] *= _POSE_SIGNS
+    flipped[:, 17] = 0.0 - cameras[:, 17]
+    flipped[:, 18] = 1.0 - cameras[:, 18]
+    return flipped
+
+
+def yaw_pitch(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Yaw and pitch in radians of the camera centres as seen from the head, [n, 25] to [n, 2].
+
+    yaw = atan2(x, z) in (-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
+    """
+    x, y, z = cameras[:, 3], cameras[:, 7], cameras[:, 11]
+    return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
+
+
+def faults(cameras: NDArray[np.float64]) -> dict[int, str]:
+    """The first rule that each bad camera breaks, by row; good cameras are not in the result.
+
+    Args:
+        cameras: float64 [n, 25].
+    """
+    found: dict[int, str] = {}
+    with np.errstate(all="ignore"):
+        for bad, describe in _rules(cameras):
+            for row in np.flatnonzero(bad):
+                found.setdefault(int(row), describe(int(row)))
+    return found
+
+
+def _rules(cameras: NDArray[np.float64]) -> Iterator[tuple[Any, Callable[[int], str]]]:
+    """Each rule: which rows break it (bool [n]), and how to say so for a row."""
+    pose, intrinsics = cameras[:, :16].reshape(-1, 4, 4), cameras[:, 16:].reshape(-1, 3, 3)
+    finite = np.isfinite(cameras)
+    yield ~finite.all(axis=1), lambda i: f"camera number {int(np.argmin(finite[i])) + 1} of 25 is not finite"
+    last = np.abs(pose[:, 3] - (0.0, 0.0, 0.0, 1.0)).max(axis=1)
+    yield last > TOLERANCE, lambda i: f"camera's last row is {_row(pose[i, 3])}, not 0 0 0 1"
+    rotation = pose[:, :3, :3]
+    off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+    yield ~(off <= TOLERANCE), lambda i: f"camera's rotation is not orthonormal: off by {off[i]:.3g}"
+    det = np.linalg.det(np.where(np.isfinite(rotation), rotation, 0.0))
+    yield ~(np.abs(det - 1) <= TOLERANCE), lambda i: f"camera's rotation has determinant {det[i]:.4g}, not +1"
+    focal = np.minimum(intrinsics[:, 0, 0], intrinsics[:, 1, 1])
+    yield ~(focal > 0), lambda i: f"camera's focal length is {focal[i]:.4g}, not positive"
+    centre = intrinsics[:, :2, 2]
+    inside = ((centre > 0) & (centre < 1)).all(axis=1)
+    yield ~inside, lambda i: f"camera's principal point is {_row(centre[i])}, outside the picture (0 to 1)"
+    bottom = np.abs(intrinsics[:, 2] - (0.0, 0.0, 1.0)).max(axis=1)
+    yield ~(bottom <= TOLERANCE), lambda i: f"camera's intrinsics end in {_row(intrinsics[i, 2])}, not 0 0 1"
+
+
+def _row(numbers: NDArray[np.float64]) -> str:
+    return " ".join(f"{n:.4g}" for n in numbers)

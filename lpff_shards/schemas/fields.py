@@ -1,0 +1,88 @@
+"""The fields of a sample, declared once: both writers, verify, the manifest and the documentation read this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["str", "int", "bool", "float"]
+Scalar = str | int | bool | float
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One scalar of a sample's metadata.
+
+    Attributes:
+        name: JSON key and TFRecord feature.
+        kind: `str` (empty where unknown), `int`, `bool` (int64 0 or 1 in TFRecord) or `float` (float32 precision).
+        doc: meaning, unit and range.
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+
+
+FIELDS: tuple[Field, ...] = (
+    Field("key", "str", "unique name of the sample"),
+    Field("dataset", "str", "source data set: ffhq, lpff, unsplash_pexels or demo"),
+    Field("source_id", "str", "the source's own id of the picture, unchanged"),
+    Field("photo_id", "str", "id of the photo at its host; faces of one photo share it"),
+    Field("face", "int", "number of the face in its photo, from 1; 0 unknown"),
+    Field("mirrored", "bool", "the picture is flipped left to right, its camera and landmarks with it"),
+    Field("replica", "int", "0 for the first copy of a picture, then 1, 2, ..."),
+    Field("split", "str", "split that the sample belongs to"),
+    Field("category", "str", "FFHQ's own split: training or validation"),
+    Field("alignment", "str", "eg3d, stylegan, realign2400 or raw"),
+    Field("has_camera", "bool", "whether the camera is known; its 25 numbers are zeros where it is not"),
+    Field("yaw", "float", "radians, 0 frontal, positive with the camera towards world +x; 0 without camera"),
+    Field("pitch", "float", "radians, 0 level, positive with the camera above; 0 without camera"),
+    Field("has_landmarks", "bool", "whether landmarks are known; zeros where they are not"),
+    Field("density", "float", "pose density of rebalancing, per square radian; 0 where not computed"),
+    Field("weight", "float", "relative weight for loaders that resample; 1 without rebalancing"),
+    Field("license", "str", "short name of the photo's licence: CC-BY-2.0, CC0-1.0, ..."),
+    Field("license_url", "str", "the licence's text"),
+    Field("author", "str", "name of the photographer"),
+    Field("author_id", "str", "id of the photographer at the photo's host"),
+    Field("title", "str", "title of the photo"),
+    Field("source_url", "str", "page or file of the photo at its host"),
+    Field("changes", "str", "what was done to the photo, as CC BY asks to say"),
+    Field("width", "int", "pixels, of the stored picture"),
+    Field("height", "int", "pixels, of the stored picture"),
+    Field("mode", "str", "colour mode of the stored picture: RGB, RGBA, L, LA, P, ..."),
+    Field("resize_filter", "str", "lanczos where the picture was resized, else empty"),
+)
+
+PYTHON_TYPES: Mapping[Kind, type] = {"str": str, "int": int, "bool": bool, "float": float}
+
+
+def fault(scalars: Mapping[str, Any]) -> str | None:
+    """Which rule these scalars break, or None: exactly the table's names, each of its type."""
+    names = [f.name for f in FIELDS]
+    if list(scalars) != names:
+        odd = sorted(set(scalars) ^ set(names))
+        return f"its fields differ from the schema: {', '.join(odd) or 'other order'}"
+    for f in FIELDS:
+        if type(scalars[f.name]) is not PYTHON_TYPES[f.kind]:
+            return f"its field {f.name} is {scalars[f.name]!r}, not {f.kind}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What every sample of one data set holds.
+
+    Attributes:
+        raw: pictures are stored as pixels, not as files.
+        camera, landmarks: present in every sample (zeros where one is unknown).
+        packed: camera, landmarks and scalars share one msgpack member (wds only).
+    """
+
+    raw: bool
+    camera: bool
+    landmarks: bool
+    packed: bool = False

@@ -1,0 +1,52 @@
+"""Facial landmarks: 68 points (x, y) in pixels of their picture, in iBUG's order, pixel centres at whole numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+LANDMARKS = 68
+
+Points = NDArray[np.float32]
+
+
+def _mirror_order() -> tuple[int, ...]:
+    """Which point takes each point's place in a mirrored face: left and right change places."""
+    order = list(range(LANDMARKS))
+    swapped = [(i, 16 - i) for i in range(8)]
+    swapped += [(17 + i, 26 - i) for i in range(5)]
+    swapped += [(31, 35), (32, 34)]
+    swapped += [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
+    swapped += [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)]
+    for left, right in swapped:
+        order[left], order[right] = right, left
+    return tuple(order)
+
+
+MIRROR_ORDER = _mirror_order()
+
+
+def mirror(points: Points, width: int) -> Points:
+    """Landmarks of the horizontally flipped picture, float32 [68, 2] to [68, 2].
+
+    Args:
+        width: of the picture in pixels; x becomes width - 1 - x.
+    """
+    flipped = points[list(MIRROR_ORDER)]
+    flipped[:, 0] = np.float32(width - 1) - flipped[:, 0]
+    return flipped
+
+
+def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
+    """Landmarks of a picture resized from `old` to `new` (width, height): pixel areas map onto one another."""
+    ratio = np.asarray(new, np.float64) / np.asarray(old, np.float64)
+    return ((points.astype(np.float64) + 0.5) * ratio - 0.5).astype(np.float32)
+
+
+def fault(points: NDArray[np.floating]) -> str | None:
+    """Which rule these landmarks break, or None: 68 pairs of finite numbers."""
+    if points.shape != (LANDMARKS, 2):
+        return f"landmarks have shape {'x'.join(map(str, points.shape))}, not 68x2"
+    if not np.isfinite(points).all():
+        return f"landmark {int(np.argmin(np.isfinite(points).all(axis=1)))} is not finite"
+    return None

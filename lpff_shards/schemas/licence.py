@@ -1,0 +1,55 @@
+"""Licences by short name (SPDX where SPDX has one), told from the URL or the name that a source gives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A photo's licence.
+
+    Attributes:
+        short: short name such as `CC-BY-2.0`; empty where the licence is unknown.
+        url: of the licence's text, as the source gives it; empty where unknown.
+        name: in words, as the source gives it.
+    """
+
+    short: str = ""
+    url: str = ""
+    name: str = ""
+
+
+UNKNOWN = Licence()
+UNSPLASH = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
+PEXELS = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
+
+_CC = re.compile(r"creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)", re.IGNORECASE)
+_PUBLIC = (
+    ("creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
+    ("creativecommons.org/publicdomain/mark/1.0", "PDM-1.0"),
+    ("usa.gov/copyright", "US-Gov-Works"),
+    ("usa.gov/government-works", "US-Gov-Works"),
+    ("unsplash.com/license", "Unsplash"),
+    ("pexels.com/license", "Pexels"),
+)
+_NAMES = {
+    "public domain dedication (cc0)": "CC0-1.0",
+    "public domain mark": "PDM-1.0",
+    "united states government work": "US-Gov-Works",
+}
+
+
+def licence(name: str, url: str) -> Licence:
+    """The licence that a record names; `short` stays empty where neither URL nor name is known, never guessed.
+
+    Only the URL tells a Creative Commons version apart, so a name alone settles just the unversioned ones.
+    """
+    match = _CC.search(url)
+    if match:
+        return Licence(f"CC-{match[1].upper()}-{match[2]}", url, name)
+    for part, short in _PUBLIC:
+        if part in url.lower():
+            return Licence(short, url, name)
+    return Licence(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)

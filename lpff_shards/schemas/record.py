@@ -1,0 +1,99 @@
+"""Record: one picture of one source, nothing decoded; Entry: that picture as one sample of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from lpff_shards.schemas.camera import Camera
+from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.licence import UNKNOWN, Licence
+
+
+class Blob(Protocol):
+    """Where the bytes of a picture are. Picklable; reading it keeps no file open."""
+
+    @property
+    def where(self) -> str:
+        """The file, or `archive.zip:member`, as errors name it."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, an estimate where the bytes are yet to be made."""
+
+    def read(self) -> bytes:
+        """The picture's file, whole.
+
+        Raises:
+            BlobError: it is gone, unreadable, or no longer as long as it was.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Whose photo it is; unknown is an empty string.
+
+    Attributes:
+        photo_id: of the photo at its host; faces of one photo share it.
+        author, author_id: the photographer's name, and id at the host.
+        title: of the photo.
+        source_url: the photo's page or file at its host.
+        licence: of the photo.
+        category: FFHQ's `training` or `validation`.
+    """
+
+    photo_id: str = ""
+    author: str = ""
+    author_id: str = ""
+    title: str = ""
+    source_url: str = ""
+    licence: Licence = UNKNOWN
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """One picture of one source.
+
+    Attributes:
+        source: name of the source: lpff, unsplash_pexels, ffhq, demo.
+        id: the source's own id of the picture, unchanged; a picture and its mirror share it.
+        face: number of the face in its photo, from 1; 0 where unknown.
+        alignment: how the picture was cropped.
+        is_mirror: the source's picture is itself a mirrored one.
+        blob: where its bytes are.
+        camera, landmarks: of this very picture; None where the source has none.
+        credit: author, licence and photo.
+    """
+
+    source: str
+    id: str
+    face: int
+    alignment: str
+    is_mirror: bool
+    blob: Blob
+    camera: Camera | None
+    landmarks: Points | None
+    credit: Credit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One sample to write.
+
+    Attributes:
+        key: unique in the data set.
+        record: the picture.
+        flip: mirror picture, camera and landmarks on writing.
+        replica: 0 for the first copy, then 1, 2, ...
+    """
+
+    key: str
+    record: Record
+    flip: bool = False
+    replica: int = 0
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the sample's picture is a mirrored one, by the source or by us."""
+        return self.record.is_mirror != self.flip

@@ -1,0 +1,49 @@
+"""Sample: what a writer is handed and what a reader hands back, the same for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.schemas.fields import Scalar
+from lpff_shards.schemas.landmarks import Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture as stored.
+
+    Attributes:
+        kind: `png`, `jpeg`, `webp`, or `raw` (uint8 height x width x 3, row-major).
+        data: the file's bytes, or the pixels for `raw`.
+        width, height: pixels.
+        mode: colour mode, such as RGB.
+    """
+
+    kind: str
+    data: bytes
+    width: int
+    height: int
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One sample.
+
+    Attributes:
+        key: its name in the data set.
+        picture: as stored.
+        camera: float32 [25], or None where the data set holds no cameras.
+        landmarks: float32 [68, 2], or None where the data set holds none.
+        scalars: the fields of `schemas.fields.FIELDS`, in that order.
+    """
+
+    key: str
+    picture: Picture
+    camera: NDArray[np.float32] | None
+    landmarks: Points | None
+    scalars: Mapping[str, Scalar]

@@ -1,0 +1,86 @@
+"""Where the bytes of a picture are: a file, or a member of a zip read at its offset."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+class BlobError(Exception):
+    """The bytes of a picture could not be had; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBlob:
+    """A file of its own."""
+
+    path: str
+    size: int
+
+    @property
+    def where(self) -> str:
+        return self.path
+
+    def read(self) -> bytes:
+        try:
+            with Path(self.path).open("rb", buffering=0) as file:
+                data = file.read()
+        except OSError as error:
+            raise BlobError(f"cannot be read: {error.strerror}") from error
+        if len(data) != self.size:
+            raise BlobError(f"has {len(data)} bytes, not the {self.size} it had when the export was planned")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class ZipBlob:
+    """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`."""
+
+    archive: str
+    member: str
+    size: int
+    header: int
+    packed: int
+    method: Literal["stored", "deflated"]
+
+    @property
+    def where(self) -> str:
+        return f"{self.archive}:{self.member}"
+
+    def read(self) -> bytes:
+        try:
+            fd = os.open(self.archive, os.O_RDONLY)
+            try:
+                data = self._read_packed(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise BlobError(f"cannot be read: {error.strerror}") from error
+        return data if self.method == "stored" else self._inflate(data)
+
+    def _read_packed(self, fd: int) -> bytes:
+        # The local header's extra field may be longer than the directory's, so its lengths are read from the file.
+        head = os.pread(fd, _LOCAL_HEADER.size, self.header)
+        if len(head) < _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
+            raise BlobError("has no local header where the zip's directory says: the zip has changed or is damaged")
+        _, name, extra = _LOCAL_HEADER.unpack(head)
+        data = os.pread(fd, self.packed, self.header + _LOCAL_HEADER.size + name + extra)
+        if len(data) != self.packed:
+            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
+        return data
+
+    def _inflate(self, data: bytes) -> bytes:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            out = inflater.decompress(data, self.size + 1)
+        except zlib.error as error:
+            raise BlobError(f"does not inflate: {error}") from error
+        if len(out) != self.size or not inflater.eof:
+            raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
+        return out

@@ -1,0 +1,198 @@
+"""What both alignments of FFHQ share: numbered picture names, EG3D's labels, and ffhq-dataset-v2.json."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from msgspec import Struct
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.licence import Licence, licence
+from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.sources.blobs import FileBlob
+from lpff_shards.sources.jsonfiles import Cameras, Table, decode_file, parse_cameras, read_points, read_table
+from lpff_shards.sources.tree import Tree, pictures
+
+LABELS = ("dataset.json", "dataset-ffhq.json")
+
+_BY_ID = re.compile(r"(\d{5})(_mirror)?")
+_BY_INDEX = re.compile(r"img(\d{8})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Number:
+    """What a picture's name says: its place in the published order, and its id.
+
+    Attributes:
+        photo: index of the photo in the published order.
+        is_mirror: whether it is the mirror of that photo's picture.
+        id: FFHQ's five digits, or the name of the original where only an index is left (img%08d).
+        has_ffhq_id: whether `id` is FFHQ's own, by which its metadata joins.
+    """
+
+    photo: int
+    is_mirror: bool
+    id: str
+    has_ffhq_id: bool
+
+
+def number(name: str) -> Number | None:
+    """Reads a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
+    stem = PurePosixPath(name).stem
+    if match := _BY_ID.fullmatch(stem):
+        return Number(int(match[1]), match[2] is not None, match[1], True)
+    if match := _BY_INDEX.fullmatch(stem):
+        photo, mirror = divmod(int(match[1]), 2)
+        return Number(photo, bool(mirror), f"img{2 * photo:08d}", False)
+    return None
+
+
+Named = tuple[Number, str, Blob]
+
+
+def numbered(tree: Tree) -> tuple[list[Named], list[str]]:
+    """Pictures directly in a tree and in its folders of thousands, in the published order, with relative names.
+
+    The second list holds the names that are none of FFHQ's.
+    """
+    named: list[Named] = []
+    strangers: list[str] = []
+    for name, blob in _below(tree):
+        n = number(name)
+        if n is None:
+            strangers.append(name)
+        else:
+            named.append((n, name, blob))
+    return sorted(named, key=lambda item: item[:2]), strangers
+
+
+def note_strangers(tree: Tree, names: list[str]) -> list[str]:
+    """The note that tells of pictures passed over, if there are any."""
+    return [f"{tree.where}: {len(names)} pictures are not FFHQ's by name, such as {names[0]}"] if names else []
+
+
+def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
+    yield from pictures(tree).items()
+    for folder in tree.folders():
+        inside = tree.sub(folder)
+        if inside is not None and folder.isdigit():
+            for name, blob in pictures(inside).items():
+                yield f"{folder}/{name}", blob
+
+
+class _Labels(Struct):
+    labels: list[tuple[str, msgspec.Raw]] | None
+
+
+def read_labels(blob: Blob) -> Cameras:
+    """Cameras by picture name out of EG3D's dataset.json.
+
+    Raises:
+        ShardsError: the file is not of that shape, or has no labels.
+    """
+    labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
+    if labels is None:
+        raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras by --ffhq-cameras")
+    return parse_cameras(blob.where, labels)
+
+
+def file_blob(option: str, given: str) -> Blob:
+    """The blob of a metadata file that the user named.
+
+    Raises:
+        ShardsError: there is no such file.
+    """
+    path = Path(given)
+    if not path.is_file():
+        raise ShardsError(f"{option} {given} is not a file", "Give the JSON file itself")
+    return FileBlob(given, path.stat().st_size)
+
+
+class _Meta(Struct, frozen=True):
+    photo_url: str = ""
+    photo_title: str = ""
+    author: str = ""
+    license: str = ""
+    license_url: str = ""
+
+
+class _Image(Struct, frozen=True):
+    face_landmarks: msgspec.Raw
+
+
+class _Row(Struct, frozen=True):
+    category: str
+    metadata: _Meta
+
+
+class _Points(Struct, frozen=True):
+    image: _Image
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """ffhq-dataset-v2.json, its records decoded one by one and only as far as needed: the file has 255 MB."""
+
+    table: Table
+    licences: dict[tuple[str, str], Licence]
+
+    def credit(self, id: str) -> Credit:
+        """Author, licence and photo of an FFHQ id ("00000").
+
+        Raises:
+            ValueError: its record is not of the file's shape.
+        """
+        row = self.table.get(str(int(id)), _Row)
+        if row is None:
+            return Credit()
+        meta = row.metadata
+        names = (meta.license, meta.license_url)
+        return Credit(
+            photo_id=_photo_id(meta.photo_url),
+            author=meta.author,
+            author_id=_author_id(meta.photo_url),
+            title=meta.photo_title,
+            source_url=meta.photo_url,
+            licence=self.licences.setdefault(names, licence(*names)),
+            category=row.category,
+        )
+
+    def points(self, id: str) -> Points | None:
+        """The 68 landmarks of an FFHQ id, in pixels of the StyleGAN-aligned picture.
+
+        Raises:
+            ValueError: they are not 68 pairs of numbers.
+        """
+        row = self.table.get(str(int(id)), _Points)
+        if row is None:
+            return None
+        return read_points(Table(self.table.where, {id: row.image.face_landmarks}), id)
+
+
+def read_metadata(given: str) -> Metadata:
+    """Opens ffhq-dataset-v2.json.
+
+    Raises:
+        ShardsError: it is not that file.
+    """
+    table = read_table(file_blob("--ffhq-metadata", given), "FFHQ's records by index")
+    return Metadata(table, {})
+
+
+def _flickr(url: str) -> list[str]:
+    """The parts of https://www.flickr.com/photos/<user>/<photo>/ behind `photos`."""
+    parts = url.split("/")
+    return parts[parts.index("photos") + 1 :] if "flickr.com" in url and "photos" in parts else []
+
+
+def _author_id(url: str) -> str:
+    return "".join(_flickr(url)[:1])
+
+
+def _photo_id(url: str) -> str:
+    return "".join(_flickr(url)[1:2])

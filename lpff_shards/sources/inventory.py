@@ -1,0 +1,188 @@
+"""Inventory: the pictures of one source, in columns, so that a million of them stay cheap; and how one is built."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.schemas import landmarks
+from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
+from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.record import Blob, Credit, Record
+from lpff_shards.sources.blobs import BlobError
+from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
+from lpff_shards.wire import pictures
+from lpff_shards.wire.errors import WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A picture that cannot be used.
+
+    Attributes:
+        file: that holds the fault.
+        id: of the picture in its source.
+        reason: which rule it breaks.
+    """
+
+    file: str
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """The usable pictures of one source, in the published order.
+
+    Attributes:
+        source, alignment: the same for all.
+        ids, blobs, credits: columns of length n.
+        faces: int32 [n]; is_mirror: bool [n].
+        cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
+        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none.
+        problems: the pictures left out, with their reasons.
+        notes: what the user should know: files that are missing, records without a picture.
+        typical_size: width and height of the first picture, (0, 0) where there is none or it is unreadable.
+    """
+
+    source: str
+    alignment: str
+    ids: Sequence[str]
+    blobs: Sequence[Blob]
+    credits: Sequence[Credit]
+    faces: NDArray[np.int32]
+    is_mirror: NDArray[np.bool_]
+    cameras: NDArray[np.float64]
+    has_camera: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+    landmark_rows: NDArray[np.int64]
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    typical_size: tuple[int, int] = (0, 0)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def record(self, row: int) -> Record:
+        """The record of a row, self-contained."""
+        points = self.landmark_rows[row]
+        return Record(
+            source=self.source,
+            id=self.ids[row],
+            face=int(self.faces[row]),
+            alignment=self.alignment,
+            is_mirror=bool(self.is_mirror[row]),
+            blob=self.blobs[row],
+            camera=Camera(self.cameras[row].copy()) if self.has_camera[row] else None,
+            landmarks=self.landmarks[points].copy() if points >= 0 else None,
+            credit=self.credits[row],
+        )
+
+
+class Source(Protocol):
+    """A published layout at a place. `inventory` reads listings and metadata, no pictures."""
+
+    def inventory(self) -> Inventory:
+        """The pictures of the source.
+
+        Raises:
+            ShardsError: the place does not hold the layout, or a metadata file is unreadable.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture found by a source, before cameras are joined to it.
+
+    Attributes:
+        id: of the record; camera_id: the name under which its camera stands.
+        points: its landmarks or None.
+        fault: a rule that its metadata breaks, with the file that holds it, or None.
+    """
+
+    id: str
+    camera_id: str
+    blob: Blob
+    face: int = 0
+    is_mirror: bool = False
+    points: Points | None = None
+    credit: Credit = field(default_factory=Credit)
+    fault: tuple[str, str] | None = None
+
+
+def build(
+    source: str,
+    alignment: str,
+    found: Sequence[Picture],
+    cameras: Cameras = NO_CAMERAS,
+    notes: Sequence[str] = (),
+) -> Inventory:
+    """Joins pictures with their cameras and sets aside those that cannot be used.
+
+    EG3D-aligned pictures need a camera; others go without where they have none.
+    """
+    reasons = [_reason(picture, alignment, cameras) for picture in _noting_twins(found)]
+    used = [picture for picture, reason in zip(found, reasons, strict=True) if reason is None]
+    rows = [cameras.rows.get(picture.camera_id, -1) for picture in used]
+    has_camera = np.array(rows, np.int64) >= 0
+    numbers = np.zeros((len(used), CAMERA_NUMBERS))
+    numbers[has_camera] = cameras.numbers[[row for row in rows if row >= 0]]
+    points = [p.points for p in used if p.points is not None]
+    with_points = np.array([p.points is not None for p in used], bool)
+    return Inventory(
+        source=source,
+        alignment=alignment,
+        ids=[p.id for p in used],
+        blobs=[p.blob for p in used],
+        credits=[p.credit for p in used],
+        faces=np.array([p.face for p in used], np.int32),
+        is_mirror=np.array([p.is_mirror for p in used], bool),
+        cameras=numbers,
+        has_camera=has_camera,
+        landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
+        landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+        problems=tuple(reason for reason in reasons if reason is not None),
+        notes=(*notes, *_unused_cameras(found, cameras)),
+        typical_size=_first_size(used),
+    )
+
+
+def _noting_twins(found: Sequence[Picture]) -> Iterator[Picture]:
+    """The pictures, those marked faulty whose id another picture has too."""
+    counts = Counter((p.id, p.is_mirror) for p in found)
+    for p in found:
+        if counts[p.id, p.is_mirror] > 1 and p.fault is None:
+            reason = (p.blob.where, f"{counts[p.id, p.is_mirror]} pictures have this id")
+            yield Picture(p.id, p.camera_id, p.blob, p.face, p.is_mirror, p.points, p.credit, reason)
+        else:
+            yield p
+
+
+def _reason(picture: Picture, alignment: str, cameras: Cameras) -> Problem | None:
+    if picture.fault:
+        return Problem(picture.fault[0], picture.id, picture.fault[1])
+    if picture.camera_id in cameras.faults:
+        return Problem(cameras.where, picture.id, cameras.faults[picture.camera_id])
+    if alignment == "eg3d" and picture.camera_id not in cameras.rows:
+        return Problem(cameras.where, picture.id, "the picture has no camera there")
+    return None
+
+
+def _unused_cameras(found: Sequence[Picture], cameras: Cameras) -> Iterator[str]:
+    unused = len(cameras.rows.keys() - {picture.camera_id for picture in found})
+    if unused:
+        yield f"{cameras.where}: {unused} of its {len(cameras.rows)} cameras have no picture here"
+
+
+def _first_size(used: Sequence[Picture]) -> tuple[int, int]:
+    # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
+    try:
+        header = pictures.inspect(used[0].blob.read()) if used else None
+    except (BlobError, WireError):
+        return 0, 0
+    return (header.width, header.height) if header else (0, 0)

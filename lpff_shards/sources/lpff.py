@@ -1,0 +1,67 @@
+"""LPFF: 19,590 large-pose portraits from Flickr; ids are <user_id>_<photo_id>_<face>."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from lpff_shards.schemas.licence import licence
+from lpff_shards.schemas.record import Credit
+from lpff_shards.sources import portraits
+from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.jsonfiles import Table
+
+_ID = re.compile(r"(\d+@N\d+)_(\d+)_\d\d")
+
+
+class _Licence(Struct, frozen=True):
+    name: str = ""
+    url: str = ""
+
+
+class _Image(Struct, frozen=True):
+    photo_id: str = ""
+    user_id: str = ""
+    photo_url: str = ""
+    username: str = ""
+    title: str = ""
+    license: _Licence = _Licence()
+
+
+class _Info(Struct, frozen=True):
+    image_info: _Image
+
+
+@dataclass(frozen=True)
+class Lpff:
+    """LPFF at a path, in one alignment."""
+
+    path: str
+    alignment: str
+
+    def inventory(self) -> Inventory:
+        return portraits.read("--lpff", "lpff", self.path, self.alignment, read_credit)
+
+
+def read_credit(info: Table, id: str) -> Credit:
+    """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
+
+    Raises:
+        ValueError: the record is not of info.json's shape.
+    """
+    parts = _ID.fullmatch(id)
+    user, photo = (parts[1], parts[2]) if parts else ("", portraits.photo_and_face(id)[0])
+    record = info.get(id, _Info)
+    if record is None:
+        return Credit(photo_id=photo, author_id=user)
+    image = record.image_info
+    return Credit(
+        photo_id=image.photo_id or photo,
+        author=image.username,
+        author_id=image.user_id or user,
+        title=image.title,
+        source_url=image.photo_url,
+        licence=licence(image.license.name, image.license.url),
+    )

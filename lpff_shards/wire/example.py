@@ -1,0 +1,128 @@
+"""tf.train.Example in protobuf's wire format, written by hand so that its bytes are deterministic.
+
+Features are written in the order given (writers sort them by name); each is a bytes list, a float list (packed) or an
+int64 list (packed), as tensorflow/core/example/feature.proto declares.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.wire.errors import WireError
+
+Value = bytes | NDArray[np.float32] | Sequence[int]
+Decoded = list[bytes] | NDArray[np.float32] | list[int]
+
+_LEN = 2
+_BYTES, _FLOATS, _INTS = 1, 2, 3
+
+
+def varint(number: int) -> bytes:
+    """Protobuf's varint of an int64; a negative one takes ten bytes."""
+    number &= 0xFFFFFFFFFFFFFFFF
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _tagged(field: int, length: int) -> bytes:
+    return varint(field << 3 | _LEN) + varint(length)
+
+
+def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
+    """An Example in pieces, in order; a bytes value is a piece of its own and is not copied.
+
+    Args:
+        features: name and value: bytes, a float32 array (flattened), or a sequence of ints.
+    """
+    entries: list[bytes] = []
+    for name, value in features:
+        entries += _entry(name.encode(), value)
+    return [_tagged(1, sum(map(len, entries))), *entries]
+
+
+def _entry(name: bytes, value: Value) -> tuple[bytes, ...]:
+    kind, head, body = _list(value)
+    content = len(head) + len(body)
+    feature = _tagged(kind, content)
+    key = _tagged(1, len(name)) + name
+    inner = len(feature) + content
+    outer = key + _tagged(2, inner) + feature + head
+    return _tagged(1, len(outer) + len(body)) + outer, body
+
+
+def _list(value: Value) -> tuple[int, bytes, bytes]:
+    if isinstance(value, bytes):
+        return _BYTES, _tagged(1, len(value)), value
+    if isinstance(value, np.ndarray):
+        body = value.astype("<f4").tobytes()
+        return _FLOATS, _tagged(1, len(body)), body
+    body = b"".join(map(varint, value))
+    return _INTS, _tagged(1, len(body)), body
+
+
+def decode(data: memoryview) -> dict[str, Decoded]:
+    """The features of an Example, in the order of the file.
+
+    Raises:
+        WireError: it is not an Example, or a feature stands in it twice.
+    """
+    features: dict[str, Decoded] = {}
+    try:
+        for _, body in _messages(data, {1}):
+            for _, entry in _messages(body, {1}):
+                parts = dict(_messages(entry, {1, 2}))
+                name = bytes(parts[1]).decode()
+                if name in features:
+                    raise WireError(f"feature {name} stands twice in an Example")
+                features[name] = _decode_feature(parts[2])
+    except (IndexError, KeyError, UnicodeDecodeError, struct.error, ValueError) as error:
+        raise WireError(f"not a tf.train.Example: {error}") from None
+    return features
+
+
+def _decode_feature(data: memoryview) -> Decoded:
+    ((kind, body),) = _messages(data, {_BYTES, _FLOATS, _INTS})
+    values = [value for _, value in _messages(body, {1})]
+    if kind == _BYTES:
+        return [bytes(value) for value in values]
+    joined = b"".join(values)
+    if kind == _FLOATS:
+        return np.frombuffer(joined, "<f4")
+    return list(_varints(joined))
+
+
+def _messages(data: memoryview, fields: set[int]) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        length, at = _read_varint(data, at)
+        if tag & 7 != _LEN or tag >> 3 not in fields or at + length > len(data):
+            raise WireError(f"not a tf.train.Example: tag {tag}, length {length}", at)
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def _read_varint(data: memoryview | bytes, at: int) -> tuple[int, int]:
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+    raise WireError("a varint of more than ten bytes", at)
+
+
+def _varints(data: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(data):
+        number, at = _read_varint(data, at)
+        yield number - (1 << 64) if number >> 63 else number

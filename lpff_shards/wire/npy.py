@@ -1,0 +1,52 @@
+"""NPY format 1.0 for C-ordered arrays of plain types (numpy.lib.format), which numpy, DALI and webdataset decode."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.wire.errors import WireError
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(r"\{'descr': '([<|][a-z]\d)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
+
+
+@lru_cache(maxsize=256)
+def header(descr: str, shape: tuple[int, ...]) -> bytes:
+    """The header of an array, a multiple of 64 bytes long.
+
+    Args:
+        descr: numpy's type string, such as `<f4` or `|u1`.
+        shape: of the array.
+    """
+    size = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({size}), }}"
+    pad = -(len(_MAGIC) + 2 + len(text) + 1) % 64
+    body = text.encode() + b" " * pad + b"\n"
+    return _MAGIC + len(body).to_bytes(2, "little") + body
+
+
+def dump(array: NDArray[np.float32]) -> bytes:
+    """A whole NPY file of a float32 array."""
+    return header("<f4", array.shape) + array.astype("<f4").tobytes()
+
+
+def load(data: memoryview) -> NDArray[np.generic]:
+    """The array of an NPY file of format 1.0, C-ordered, as a view of `data`.
+
+    Raises:
+        WireError: it is not such a file, or its length differs from what its header says.
+    """
+    length = int.from_bytes(data[8:10], "little")
+    match = _HEADER.fullmatch(bytes(data[10 : 10 + length]).decode("latin-1"))
+    if bytes(data[:8]) != _MAGIC or match is None:
+        raise WireError("not an NPY file of format 1.0", 0)
+    dtype = np.dtype(match[1])
+    shape = tuple(int(n) for n in match[2].split(",") if n.strip())
+    payload = data[10 + length :]
+    if len(payload) != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+        raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", 10 + length)
+    return np.frombuffer(payload, dtype).reshape(shape)

@@ -1,0 +1,92 @@
+"""USTAR archives with fixed headers: regular files of mode 0644, owner 0, time 0 (POSIX.1-1988, `ustar`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lpff_shards.wire.errors import WireError
+
+BLOCK = 512
+MAX_NAME = 100
+MAX_SIZE = 8**11 - 1
+END = bytes(2 * BLOCK)
+
+_OWNER_AND_MODE = b"0000644\0" + b"0000000\0" * 2
+_TIME = b"00000000000\0"
+_BLANK_SUM = b" " * 8
+_REST = b"0" + bytes(100) + b"ustar\x0000" + bytes(BLOCK - 265)
+_FIXED_SUM = sum(_OWNER_AND_MODE) + sum(_TIME) + sum(_BLANK_SUM) + sum(_REST)
+
+
+def header(name: str, size: int) -> bytes:
+    """The 512-byte header of a member.
+
+    Args:
+        name: 1 to 100 ASCII bytes.
+        size: of the payload in bytes, below 8 GiB.
+    """
+    raw = name.encode("ascii")
+    if not 0 < len(raw) <= MAX_NAME:
+        raise ValueError(f"tar member name of {len(raw)} bytes: {name}")
+    if not 0 <= size <= MAX_SIZE:
+        raise ValueError(f"tar member of {size} bytes")
+    digits = b"%011o\0" % size
+    checksum = _FIXED_SUM + sum(raw) + sum(digits)
+    return b"".join((raw.ljust(MAX_NAME, b"\0"), _OWNER_AND_MODE, digits, _TIME, b"%06o\0 " % checksum, _REST))
+
+
+def padding(size: int) -> bytes:
+    """The zero bytes that fill a payload of `size` bytes up to a whole block."""
+    return bytes(-size % BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
+
+    name: str
+    header: int
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Where the next header starts."""
+        return self.offset + self.size + -self.size % BLOCK
+
+
+def members(archive: memoryview) -> Iterator[Member]:
+    """The members of an archive that `header` could have written, up to its end mark.
+
+    Raises:
+        WireError: at the first header, padding or end mark that breaks the format.
+    """
+    at = 0
+    while True:
+        block = bytes(archive[at : at + BLOCK])
+        if len(block) < BLOCK:
+            raise WireError("the archive is cut short: no end mark", at)
+        if not any(block):
+            break
+        member = _member(block, at)
+        if member.end > len(archive):
+            raise WireError(f"the archive is cut short inside {member.name}", at)
+        if any(archive[member.offset + member.size : member.end]):
+            raise WireError(f"the padding behind {member.name} is not zero", member.offset + member.size)
+        yield member
+        at = member.end
+    if bytes(archive[at:]) != END:
+        raise WireError("the end mark is not two zero blocks", at)
+
+
+def _member(block: bytes, at: int) -> Member:
+    try:
+        name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
+        size = int(block[124:135], 8)
+        expected = header(name, size)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise WireError(f"a member's header is damaged: {error}", at) from None
+    if block != expected:
+        raise WireError(f"the header of {name} is damaged", at)
+    return Member(name, at, at + BLOCK, size)
