@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lpff_shards.api import export, plan
+    from lpff_shards.api import export, plan_export
     from lpff_shards.errors import ShardsError
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
-    from lpff_shards.verify import verify
+    from lpff_shards.verify import verify_export
 
 __version__ = "0.1.0"
 
@@ -26,17 +26,17 @@ __all__ = [
     "SourceOptions",
     "__version__",
     "export",
-    "plan",
+    "plan_export",
     "read_manifest",
-    "verify",
+    "verify_export",
 ]
 
 
 def __getattr__(name: str) -> object:
     import importlib
 
-    homes = {"Manifest": "manifest", "ShardsError": "errors", "export": "api", "plan": "api",
-             "read_manifest": "manifest", "verify": "verify"}  # fmt: skip
+    homes = {"Manifest": "manifest", "ShardsError": "errors", "export": "api", "plan_export": "api",
+             "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

@@ -1,4 +1,4 @@
-"""The commands as functions: `plan`, `export`, `verify`."""
+"""The export as functions: what it would write, and writing it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Silent:
     def wrote(self, progress: Progress) -> None: ...
 
 
-def plan(options: ExportOptions) -> Plan:
+def plan_export(options: ExportOptions) -> Plan:
     """What an export with these options would write; reads listings and metadata, writes nothing.
 
     Raises:
@@ -76,7 +76,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
     """
     observer = observer or Silent()
-    planned = plan(options)
+    planned = plan_export(options)
     workers = options.run.workers or runner.available_cores()
     folder = OutputFolder(Path(options.out))
     with folder.claimed(planned, options.run.overwrite):

@@ -115,7 +115,7 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
 
     chosen = _options(given)
     if dry_run:
-        click.echo(console.plan_json(api.plan(chosen)) if as_json else console.plan_text(api.plan(chosen)))
+        click.echo(console.plan_json(api.plan_export(chosen)) if as_json else console.plan_text(api.plan_export(chosen)))
         return
     with console.observer(sys.stderr) as observer:
         manifest = api.export(chosen, observer)
@@ -133,10 +133,10 @@ def verify(path: str, workers: int | None, as_json: bool) -> None:
     """
     from lpff_shards import console
     from lpff_shards.exporters.runner import available_cores
-    from lpff_shards.verify import verify as check
+    from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    verdict = check(path, workers or available_cores())
+    verdict = verify_export(path, workers or available_cores())
     click.echo(console.verdict_json(verdict) if as_json else console.verdict_text(verdict))
     if not verdict.ok:
         sys.exit(EXIT_DAMAGED)

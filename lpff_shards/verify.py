@@ -55,7 +55,7 @@ class _Checked:
     keys: tuple[str, ...]
 
 
-def verify(path: str | Path, workers: int = 1) -> Verdict:
+def verify_export(path: str | Path, workers: int = 1) -> Verdict:
     """Reads every shard of an export.
 
     Args:

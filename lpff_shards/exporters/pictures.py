@@ -67,7 +67,8 @@ def store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
     if resized and options.resolution:
-        changes.append(f"resized from {header.width}x{header.height} to {options.resolution} (Lanczos)")
+        side = options.resolution
+        changes.append(f"resized from {header.width}x{header.height} to {side}x{side} (Lanczos)")
         image = _resize(image, options.resolution)
     if flip:
         changes.append("mirrored")

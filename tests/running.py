@@ -1,0 +1,46 @@
+"""Running the command line: in this process, or in one of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lpff_shards import cli
+
+
+@dataclass
+class Done:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(*args: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "lpff_shards", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: object) -> Done:
+    """The command in this process, as its console script runs it."""
+    monkeypatch.setattr(sys, "argv", ["lpff-shards", *map(str, args)])
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    captured = capsys.readouterr()
+    return Done(status, captured.out, captured.err)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of an output folder but the lock, by relative path."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}

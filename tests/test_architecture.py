@@ -1,0 +1,82 @@
+"""The package's shape: imports follow the data's flow, and nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import lpff_shards
+
+PACKAGE = Path(lpff_shards.__file__).parent
+
+ALLOWED = {
+    "errors": set(),
+    "options": {"errors"},
+    "checksums": set(),
+    "wire": set(),
+    "schemas": {"errors"},
+    "sources": {"errors", "options", "schemas", "wire"},
+    "mixing": {"errors", "schemas", "sources"},
+    "sizes": {"options", "schemas"},
+    "plan": {"errors", "options", "schemas", "sources", "mixing", "sizes"},
+    "manifest": {"errors"},
+    "exporters": {"errors", "options", "checksums", "schemas", "wire", "plan", "manifest", "sources"},
+    "readers": {"options", "schemas", "wire"},
+    "verify": {"checksums", "exporters", "manifest", "readers", "schemas"},
+    "api": {"errors", "options", "checksums", "exporters", "manifest", "mixing", "plan", "schemas", "sources"},
+    "console": {"api", "exporters", "manifest", "plan", "verify"},
+    "cli": {"errors", "options", "api", "console", "exporters", "verify"},
+    "__main__": {"cli"},
+    "__init__": {"api", "errors", "manifest", "options", "verify"},
+}
+
+HEAVY = ("tensorflow", "torch", "webdataset", "PIL", "matplotlib", "numpy", "ray")
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lpff_shards"):
+            parts = node.module.split(".")
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        if isinstance(node, ast.Import):
+            found |= {a.name.split(".")[1] for a in node.names if a.name.startswith("lpff_shards.")}
+    return {name for name in found if (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()}
+
+
+def test_imports_follow_the_data() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        part = _part(path)
+        extra = _imports(path) - ALLOWED[part] - {part}
+        assert not extra, f"{path.relative_to(PACKAGE)} imports {extra}"
+
+
+def test_every_part_is_listed() -> None:
+    parts = {_part(path) for path in PACKAGE.rglob("*.py")}
+    assert parts == set(ALLOWED)
+
+
+def _modules_after(code: str) -> set[str]:
+    script = f"import sys\nsys.argv = ['lpff-shards', '--help']\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {line.split(".")[0] for line in done.stdout.splitlines()}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    help_ = "from lpff_shards.cli import cli\ncli.main(['export', '--help'], standalone_mode=False)"
+    assert not _modules_after(help_) & set(HEAVY)
+
+
+def test_import_loads_nothing_heavy() -> None:
+    assert not _modules_after("import lpff_shards") & set(HEAVY)
+
+
+def test_public_names_are_there() -> None:
+    for name in lpff_shards.__all__:
+        assert getattr(lpff_shards, name) is not None

@@ -1,0 +1,266 @@
+"""An export from beginning to end: the same bytes always, going on after a stop, whose folder it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from running import call, contents, run
+
+DEMO = ("--demo", 8, "--samples-per-shard", 3)
+
+
+def _export(out: Path, *more: object, format: str = "wds") -> subprocess.CompletedProcess[str]:
+    return run("export", "--format", format, *DEMO, "--out", out, *more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export that was never interrupted, on one worker."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = _export(out, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+def test_same_bytes_for_any_workers(tmp_path: Path, format: str) -> None:
+    folders = []
+    for workers in (1, 2):
+        folders.append(tmp_path / str(workers))
+        assert _export(folders[-1], "--workers", workers, format=format).returncode == 0
+    assert contents(folders[0]) == contents(folders[1])
+    assert len(list(folders[0].glob("demo-train*"))) == 6
+
+
+def test_same_bytes_in_another_folder_and_hash_seed(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    monkeypatch.chdir(tmp_path)
+    assert _export(Path("here")).returncode == 0
+    assert contents(tmp_path / "here") == contents(whole)
+
+
+def test_same_bytes_from_the_function_in_a_threaded_process(whole: Path, tmp_path: Path) -> None:
+    from threading import Event, Thread
+
+    from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
+
+    done = Event()
+    other = Thread(target=done.wait)
+    other.start()
+    try:
+        # A second thread makes forking unsafe, so the workers start afresh.
+        export(
+            ExportOptions(
+                format="wds",
+                out=str(tmp_path / "out"),
+                sources=SourceOptions(demo=8),
+                shards=ShardOptions(samples_per_shard=3),
+                run=RunOptions(workers=2),
+            )
+        )
+    finally:
+        done.set()
+        other.join()
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def _break(out: Path, how: str) -> None:
+    shard = out / "demo-train-000002.tar"
+    receipt = out / ".lpff-shards/receipts/demo-train-000002.tar.json"
+    if how == "no manifest":
+        (out / "manifest.json").unlink()
+    elif how == "no receipt":
+        receipt.unlink()
+    elif how == "torn receipt":
+        receipt.write_bytes(receipt.read_bytes()[:100])
+    elif how == "receipt of another plan":
+        receipt.write_text(receipt.read_text().replace('"plan": "', '"plan": "0'))
+    elif how == "no shard":
+        shard.unlink()
+    elif how == "truncated":
+        os.truncate(shard, 5000)
+    elif how == "zeroed":
+        shard.write_bytes(bytes(shard.stat().st_size))
+    elif how == "half-written":
+        (out / ".lpff-shards/partial").mkdir(exist_ok=True)
+        (out / ".lpff-shards/partial/demo-train-000002.tar").write_bytes(shard.read_bytes()[:5000])
+        shard.unlink()
+    else:
+        raise AssertionError(how)
+
+
+BREAKS = ["no manifest", "no receipt", "torn receipt", "receipt of another plan", "no shard", "truncated", "zeroed"]
+
+
+@pytest.mark.parametrize("how", [*BREAKS, "half-written"])
+def test_goes_on_where_it_was_stopped(whole: Path, tmp_path: Path, how: str) -> None:
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", whole, out], check=True)
+    _break(out, how)
+    (out / "manifest.json").unlink(missing_ok=True)
+    kept = (out / "demo-train-000000.tar").stat().st_ino
+    done = _export(out)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == contents(whole)
+    assert (out / "demo-train-000000.tar").stat().st_ino == kept
+    assert f"{6 if how == 'no manifest' else 5} of them finished before" in done.stderr
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_stops_cleanly(tmp_path: Path, sent: signal.Signals, workers: int) -> None:
+    out = tmp_path / "out"
+    command = ["export", "--format", "wds", "--demo", "60", "--shards", "30", "--workers", str(workers)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lpff_shards", *command, "--out", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    _wait_for(lambda: len(list(out.glob("*.tar"))) > 1)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in err
+    assert "Traceback" not in err
+    assert not (out / "manifest.json").exists()
+    assert not list((out / ".lpff-shards/partial").iterdir())
+    before = {path.name: path.stat().st_ino for path in out.glob("*.tar")}
+    done = run(*command, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert {name: (out / name).stat().st_ino for name in before} == before
+    assert run("verify", out).returncode == 0
+
+
+@pytest.mark.parametrize("victim", ["worker", "parent"])
+def test_a_killed_process_leaves_nothing_half(tmp_path: Path, victim: str) -> None:
+    out = tmp_path / "out"
+    command = ["export", "--format", "tfrecord", "--demo", "60", "--shards", "20", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lpff_shards", *command, "--out", str(out)], stderr=subprocess.PIPE, text=True
+    )
+    _wait_for(lambda: len(list(out.glob("*.tfrecord-*"))) > 1)
+    children = _children(process.pid)
+    assert len(children) == 2
+    os.kill(children[0] if victim == "worker" else process.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (1 if victim == "worker" else -signal.SIGKILL)
+    assert "was killed" in err or victim == "parent"
+    _wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
+    assert not (out / "manifest.json").exists()
+    assert run(*command, "--out", out).returncode == 0
+    clean = tmp_path / "clean"
+    assert run(*command, "--out", clean).returncode == 0
+    assert contents(out) == contents(clean)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _wait_for(condition: object) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def test_another_plan_s_folder_is_refused(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", whole, out], check=True)
+    before = contents(out)
+    refused = _export(out, "--image", "raw")
+    assert refused.returncode == 2
+    assert "image was keep, now raw" in refused.stderr
+    assert contents(out) == before
+    assert _export(out, "--image", "raw", "--shard-size", "1MB").returncode == 2
+    replaced = run("export", "--format", "tfrecord", "--demo", "2", "--out", out, "--overwrite")
+    assert replaced.returncode == 0
+    assert not list(out.glob("*.tar"))
+    assert run("verify", out).returncode == 0
+
+
+def test_changed_sources_are_another_plan(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("export", "--format", "wds", "--demo", 2, "--name", "x", "--out", out).returncode == 0
+    refused = run("export", "--format", "wds", "--demo", 3, "--name", "x", "--out", out)
+    assert refused.returncode == 2
+    assert "demo was 2, now 3" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["README.md", "manifest.json", "demo-train-000001.tar"])
+def test_a_stranger_s_file_is_not_overwritten(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    refused = _export(out)
+    assert refused.returncode == 2
+    assert name in refused.stderr
+    assert contents(out) == {name: b"mine"}
+    assert not (out / ".lpff-shards").exists()
+
+
+def test_unrelated_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert _export(tmp_path).returncode == 0
+    assert _export(tmp_path, "--overwrite", "--image", "raw").returncode == 0
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_second_export_at_the_same_time_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "out/.lpff-shards"
+    state.mkdir(parents=True)
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = _export(tmp_path / "out")
+    assert refused.returncode == 2
+    assert "is being written by another export" in refused.stderr
+    assert _export(tmp_path / "out").returncode == 0
+
+
+def test_a_finished_export_is_left_as_it_is(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    subprocess.run(["cp", "-r", whole, out], check=True)
+    inodes = {path.name: path.stat().st_ino for path in out.glob("*.tar")}
+    done = _export(out)
+    assert done.returncode == 0
+    assert "6 of them finished before" in done.stderr
+    assert {path.name: path.stat().st_ino for path in out.glob("*.tar")} == inodes
+    assert contents(out) == contents(whole)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"sys.argv = ['lpff-shards', 'export', '--format', 'wds', '--demo', '8', '--out', {str(tmp_path / 'out')!r}];"
+        "from lpff_shards.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "demo-train-000000.tar cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "out").glob("*.tar"))
+    assert run("export", "--format", "wds", "--demo", 8, "--out", tmp_path / "out").returncode == 0
+
+
+def test_sha256sums_pass_sha256sum(tmp_path: Path) -> None:
+    assert _export(tmp_path / "out", "--checksum", "sha256").returncode == 0
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert checked.returncode == 0
+    assert checked.stdout.count(": OK") == 6
+
+
+def test_verbose_words_on_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = call(capsys, monkeypatch, "export", "--format", "wds", *DEMO, "--out", tmp_path / "out", "--workers", 1)
+    assert done.status == 0
+    assert "demo: 16 samples, 6 shards" in done.err
+    assert "pictures/s" in done.err
+    assert done.out.startswith("demo: 16 samples in 6 shards")

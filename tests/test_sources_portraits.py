@@ -1,0 +1,213 @@
+"""LPFF and Unsplash-Pexels as published: wherever the parts lie, the same pictures, cameras, landmarks and credits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from layouts import (
+    ALIGNMENTS,
+    FOLDERS,
+    LPFF_IDS,
+    UP_IDS,
+    camera,
+    contents,
+    dump,
+    edit,
+    lpff_info,
+    picture,
+    points,
+    up_info,
+    write,
+    write_lpff,
+    zip_folder,
+)
+
+from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.record import Credit
+from lpff_shards.sources.blobs import ZipBlob
+
+JSONS = ("camera_parameters.json", "info.json", "raw_lm.json", "realign2400_lm.json")
+BOTH = pytest.mark.parametrize("name", ["lpff", "unsplash_pexels"])
+IDS = {"lpff": LPFF_IDS, "unsplash_pexels": UP_IDS}
+
+
+def credit(name: str, id: str) -> Credit:
+    """The credit that the written info.json gives."""
+    if name == "unsplash_pexels":
+        pexels = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
+        unsplash = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
+        url = up_info(id)
+        return Credit(photo_id=id[:-3], source_url=url, licence=pexels if "pexels.com" in url else unsplash)
+    image = lpff_info(id)["image_info"]
+    words, url = image["license"]["name"], image["license"]["url"]
+    short = {"by": "CC-BY-2.0", "by-sa": "CC-BY-SA-2.0"}[url.split("/")[-3]]
+    return Credit(
+        photo_id=image["photo_id"],
+        author=image["username"],
+        author_id=image["user_id"],
+        source_url=image["photo_url"],
+        licence=Licence(short, url, words),
+    )
+
+
+def expected(name: str, root: Path, alignment: str) -> list[tuple[Any, ...]]:
+    """What `layouts.contents` gives of a data set, told from its files."""
+    found = []
+    for id in sorted(IDS[name]):
+        file = f"{id[:-3]}.jpg" if alignment == "raw" else f"{id}.png"
+        marks = points(f"{alignment} {id}") if alignment in ("raw", "realign2400") else None
+        data = (root / FOLDERS[alignment] / file).read_bytes()
+        face = int(id[-2:])
+        found.append(((name, alignment, id, face, False, credit(name, id)), camera(id), marks, data))
+    return found
+
+
+@BOTH
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
+def test_the_published_folder(tmp_path: Path, name: str, alignment: str) -> None:
+    root = publish(name, tmp_path / "set")
+    assert contents(clean(read(name, root, alignment))) == expected(name, root, alignment)
+
+
+def stored(root: Path, _: Path) -> Path:
+    return zip_folder(root, root.parent / "a.zip")
+
+
+def deflated(root: Path, _: Path) -> Path:
+    return zip_folder(root, root.parent / "a.zip", deflated=True)
+
+
+def wrapped(root: Path, _: Path) -> Path:
+    return zip_folder(root, root.parent / "a.zip", wrapper="LPFF")
+
+
+def wrapped_by_a_mac(root: Path, _: Path) -> Path:
+    dump(root.parent / "mac/__MACOSX/LPFF/._info.json", {})
+    shutil.copytree(root, root.parent / "mac/LPFF")
+    return zip_folder(root.parent / "mac", root.parent / "a.zip")
+
+
+def in_a_folder_of_its_own(root: Path, _: Path) -> Path:
+    shutil.copytree(root, root.parent / "outer/LPFF")
+    return root.parent / "outer"
+
+
+def flat_with_jsons(root: Path, crops: Path) -> Path:
+    shutil.copytree(crops, root.parent / "flat")
+    for file in JSONS:
+        shutil.copy(root / file, root.parent / "flat")
+    return root.parent / "flat"
+
+
+def flat_below_jsons(root: Path, crops: Path) -> Path:
+    shutil.move(crops, root / "unpacked")
+    return root / "unpacked"
+
+
+def flat_two_below_jsons(root: Path, crops: Path) -> Path:
+    return crops if crops.parent.parent == root else Path(shutil.move(crops, root / "unpacked" / "crops"))
+
+
+def short_folder(root: Path, crops: Path) -> Path:
+    if crops != root / crops.name:
+        shutil.move(crops, root / crops.name)
+    return root
+
+
+def flat_zip_beside_jsons(root: Path, crops: Path) -> Path:
+    return zip_folder(crops, root / "crops.zip")
+
+
+def zip_of_the_crop_folder_beside_jsons(root: Path, crops: Path) -> Path:
+    return zip_folder(crops, root / "crops.zip", wrapper=crops.name)
+
+
+def crop_folder_unpacked_into_its_namesake(root: Path, crops: Path) -> Path:
+    shutil.move(crops, root / "aside")
+    shutil.move(root / "aside", root / "unpacked" / crops.name)
+    return root / "unpacked"
+
+
+def the_crop_folder_itself(root: Path, crops: Path) -> Path:
+    return crops.parent
+
+
+FORMS = [
+    stored,
+    deflated,
+    wrapped,
+    wrapped_by_a_mac,
+    in_a_folder_of_its_own,
+    flat_with_jsons,
+    flat_below_jsons,
+    flat_two_below_jsons,
+    short_folder,
+    flat_zip_beside_jsons,
+    zip_of_the_crop_folder_beside_jsons,
+    crop_folder_unpacked_into_its_namesake,
+    the_crop_folder_itself,
+]
+
+
+@BOTH
+@pytest.mark.parametrize("alignment", ["eg3d", "raw"])
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same(
+    tmp_path: Path, name: str, alignment: str, form: Callable[[Path, Path], Path]
+) -> None:
+    root = publish(name, tmp_path / "set")
+    wanted = expected(name, root, alignment)
+    given = form(root, root / FOLDERS[alignment])
+    inventory = clean(read(name, given, alignment))
+    assert contents(inventory) == wanted
+    assert all(isinstance(blob, ZipBlob) == (given.suffix == ".zip") for blob in inventory.blobs)
+    assert inventory.typical_size == (8, 8)
+
+
+@BOTH
+def test_the_order_is_by_id_whatever_the_files_say(tmp_path: Path, name: str) -> None:
+    root = publish(name, tmp_path)
+    for file in JSONS:
+        edit(root / file, lambda value: dict(reversed(value.items())))
+    assert list(clean(read(name, root)).ids) == sorted(IDS[name])
+    assert contents(read(name, root)) == expected(name, root, "eg3d")
+
+
+@pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])
+def test_previews_are_told_by_their_suffix(tmp_path: Path, alignment: str) -> None:
+    root = write_lpff(tmp_path / "set", alignments=())
+    data = {kind: picture(kind) for kind in ("eg3d", "stylegan")}
+    for id in LPFF_IDS:
+        for kind in data:
+            write(root / f"{id}_{kind}.png", data[kind])
+    inventory = clean(read("lpff", root, alignment))
+    assert list(inventory.ids) == sorted(LPFF_IDS)
+    assert [blob.read() for blob in inventory.blobs] == [data[alignment]] * 3
+    assert inventory.cameras.tolist() == [camera(id) for id in sorted(LPFF_IDS)]
+
+
+def test_faces_of_a_photo_share_its_bytes_and_nothing_else(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path)
+    (one, *_, ones), (two, *_, twos) = contents(read("lpff", root, "raw"))[:2]
+    assert ones == twos == (root / "raw/100004356@N06_21795165006.jpg").read_bytes()
+    assert (one[2], one[3], two[2], two[3]) == (LPFF_IDS[0], 1, LPFF_IDS[1], 2)
+    inventory = read("lpff", root, "raw")
+    assert inventory.blobs[0] == inventory.blobs[1]
+    assert inventory.cameras[0].tolist() != inventory.cameras[1].tolist()
+    assert inventory.landmarks[0].tolist() != inventory.landmarks[1].tolist()
+
+
+def test_a_photo_that_nobody_knows_is_kept_under_its_name(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path)
+    write(root / "raw/5@N00_3071459242.jpg", picture("stranger", kind="JPEG"))
+    inventory = read("lpff", root, "raw")
+    record = inventory.record(list(inventory.ids).index("5@N00_3071459242"))
+    assert (len(inventory), record.face, record.camera, record.landmarks) == (4, 0, None, None)
+    assert record.credit.licence == Licence() and record.credit.author == ""
+    assert record.blob.read() == (root / "raw/5@N00_3071459242.jpg").read_bytes()
+    (note,) = inventory.notes
+    assert "1 of 4" in note and "info.json" in note
