@@ -117,7 +117,7 @@ def test_goes_on_where_it_was_stopped(whole: Path, tmp_path: Path, how: str) -> 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_signal_stops_cleanly(tmp_path: Path, sent: signal.Signals, workers: int) -> None:
     out = tmp_path / "out"
-    command = ["export", "--format", "wds", "--demo", "60", "--shards", "30", "--workers", str(workers)]
+    command = ["export", "--format", "wds", "--demo", "30", "--shards", "20", "--workers", str(workers)]
     process = subprocess.Popen(
         [sys.executable, "-m", "lpff_shards", *command, "--out", str(out)], stderr=subprocess.PIPE, text=True
     )
@@ -139,7 +139,7 @@ def test_a_signal_stops_cleanly(tmp_path: Path, sent: signal.Signals, workers: i
 @pytest.mark.parametrize("victim", ["worker", "parent"])
 def test_a_killed_process_leaves_nothing_half(tmp_path: Path, victim: str) -> None:
     out = tmp_path / "out"
-    command = ["export", "--format", "tfrecord", "--demo", "60", "--shards", "20", "--workers", "2"]
+    command = ["export", "--format", "tfrecord", "--demo", "24", "--shards", "16", "--workers", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "lpff_shards", *command, "--out", str(out)], stderr=subprocess.PIPE, text=True
     )

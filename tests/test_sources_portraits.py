@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inventories import clean, contents, publish, read
 from layouts import (
     ALIGNMENTS,
     FOLDERS,
     LPFF_IDS,
     UP_IDS,
     camera,
-    contents,
     dump,
     edit,
     lpff_info,

@@ -1,0 +1,203 @@
+"""NPY files: the bytes that numpy writes, read back by numpy and by ourselves."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpff_shards.wire import npy
+from lpff_shards.wire.errors import WireError
+
+shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
+
+
+def save(array, version=(1, 0)):
+    """The bytes that numpy writes."""
+    out = io.BytesIO()
+    np.lib.format.write_array(out, array, version, allow_pickle=False)
+    return out.getvalue()
+
+
+def load(data):
+    return npy.load(memoryview(data))
+
+
+def numbers(shape, dtype=np.float32):
+    return (np.arange(math.prod(shape)) * 0.37 - 2).reshape(shape).astype(dtype)
+
+
+def with_header(text, payload=b""):
+    """An NPY file with a header of one's own."""
+    body = text.encode("latin-1")
+    body += b" " * (-(len(body) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body + payload
+
+
+def test_save_is_what_np_save_writes():
+    out = io.BytesIO()
+    np.save(out, numbers((25,)))
+    assert out.getvalue() == save(numbers((25,)))
+
+
+@pytest.mark.parametrize("shape", [(25,), (68, 2), (), (0,), (1,), (3, 0, 2), (3, 4, 5), (1,) * 10, (1000, 7)])
+def test_dump_writes_the_bytes_that_numpy_writes(shape):
+    assert npy.dump(numbers(shape)) == save(numbers(shape))
+
+
+@given(shapes)
+@settings(max_examples=50)
+def test_dump_writes_the_bytes_that_numpy_writes_for_any_shape(shape):
+    assert npy.dump(numbers(shape)) == save(numbers(shape))
+
+
+@pytest.mark.parametrize("dimensions", range(11, 33))
+def test_long_headers_may_be_shorter_than_numpys_but_it_reads_them(dimensions):
+    # numpy leaves room for the first dimension to grow, which makes a header of 118 to 137 characters a block longer.
+    array = numbers((1,) * dimensions)
+    found = np.load(io.BytesIO(npy.dump(array)), allow_pickle=False)
+    assert found.shape == array.shape and found.dtype == np.float32
+
+
+@given(st.sampled_from(["<f4", "|u1"]), st.lists(st.integers(0, 10**9), max_size=12).map(tuple))
+@settings(max_examples=50)
+def test_headers_are_whole_blocks(descr, shape):
+    head = npy.header(descr, shape)
+    assert len(head) % 64 == 0 and head.endswith(b"\n")
+    assert len(head) == 10 + int.from_bytes(head[8:10], "little")
+    file = io.BytesIO(head)
+    assert np.lib.format.read_magic(file) == (1, 0)
+    assert np.lib.format.read_array_header_1_0(file) == (shape, False, np.dtype(descr))
+    assert file.tell() == len(head)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numbers((4, 6))[:, ::2],
+        numbers((4, 3)).T,
+        np.asfortranarray(numbers((3, 4))),
+        numbers((3, 4), np.float64),
+        numbers((3, 4), ">f4"),
+    ],
+    ids=["strided", "transposed", "fortran", "float64", "big-endian"],
+)
+def test_dump_takes_arrays_however_they_lie_in_memory(array):
+    assert npy.dump(array) == save(np.ascontiguousarray(array, dtype="<f4"))
+
+
+@given(shapes, st.sampled_from([np.float32, np.uint8]))
+@settings(max_examples=50)
+def test_load_reads_what_numpy_wrote(shape, dtype):
+    array = np.abs(numbers(shape)).astype(dtype)
+    found = load(save(array))
+    assert found.dtype == dtype and found.shape == shape
+    np.testing.assert_array_equal(found, array)
+
+
+@given(shapes)
+@settings(max_examples=30)
+def test_load_reads_what_dump_wrote(shape):
+    found = load(npy.dump(numbers(shape)))
+    assert found.dtype == np.float32 and found.shape == shape
+    np.testing.assert_array_equal(found, numbers(shape))
+
+
+def test_load_copies_nothing():
+    data = save(numbers((68, 2)))
+    assert np.shares_memory(load(data), np.frombuffer(data, np.uint8))
+
+
+def test_numbers_that_are_no_numbers_survive():
+    array = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32)
+    assert load(npy.dump(array)).tobytes() == array.tobytes()
+
+
+def test_a_raw_picture_is_header_and_pixels():
+    pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    data = npy.header("|u1", (5, 7, 3)) + pixels.tobytes()
+    assert data == save(pixels)
+    found = np.load(io.BytesIO(data), allow_pickle=False)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, pixels)
+    np.testing.assert_array_equal(load(data), pixels)
+
+
+def test_every_cut_is_found():
+    whole = npy.dump(numbers((4, 3)))
+    for length in range(len(whole)):
+        with pytest.raises(WireError):
+            load(whole[:length])
+
+
+@pytest.mark.parametrize("more", [b"\0", b"\0" * 4, npy.dump(numbers((4, 3)))])
+def test_bytes_behind_the_array_are_found(more):
+    with pytest.raises(WireError, match=r"payload of \d+ bytes for shape \(4, 3\)") as caught:
+        load(npy.dump(numbers((4, 3))) + more)
+    assert caught.value.offset == 128
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"\x93NUMPY\x01\x00\xff\xff",
+        b"PK\x03\x04" + bytes(200),
+        save(numbers((3, 2)), (2, 0)),
+        save(numbers((3, 2)), (3, 0)),
+        save(np.asfortranarray(numbers((3, 2)))),
+        save(numbers((3,), ">f4")),
+        save(np.zeros(3, [("x", "<f4")])),
+        save(np.array(["a", "b"])),
+        npy.dump(numbers((3,))).replace(b"NUMPY", b"NUMPX"),
+        npy.dump(numbers((3,))).replace(b"(3,)", b"(-3)"),
+        npy.dump(numbers((3,))).replace(b"(3,)", b"[3,]"),
+        npy.dump(numbers((3,))).replace(b" \n", b" x"),
+        with_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", bytes(8)),
+        with_header("__import__('os').abort()"),
+    ],
+)
+def test_other_files_are_refused(data):
+    with pytest.raises(WireError, match=r"not an NPY file of format 1\.0"):
+        load(data)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape", "payload"),
+    [("<f4", "(3,)", 8), ("<f4", "(3,)", 16), ("|u1", "(2, 2)", 3), ("<f4", "()", 0), ("|u1", "(0, 5)", 1)],
+)
+def test_a_payload_of_another_length_is_refused(descr, shape, payload):
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    with pytest.raises(WireError, match=f"payload of {payload} bytes"):
+        load(with_header(text, bytes(payload)))
+
+
+BAD_HEADERS = [
+    ("<g4", "(1,)"),
+    ("<f5", "(1,)"),
+    ("<f4", "(1 2)"),
+    ("<f4", "(99999999999999999999,)"),
+    ("<f4", "(4294967296, 4294967296)"),
+]
+
+
+@pytest.mark.parametrize(("descr", "shape"), BAD_HEADERS)
+def test_odd_headers_are_refused(descr, shape):
+    with pytest.raises(WireError):
+        load(with_header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"))
+
+
+def test_a_flipped_bit_of_the_header_never_raises_anything_else():
+    whole = npy.dump(numbers((68, 2)))
+    for bit in range(8 * 128):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            load(bytes(damaged))
+        except WireError:
+            pass
+        except Exception as error:
+            pytest.fail(f"bit {bit}: {error!r}")
