@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layouts import write_lpff, write_unsplash_pexels
+from layouts import v2_record, write_lpff, write_unsplash_pexels
 
+from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.record import Credit
+from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
+from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.lpff import Lpff
 from lpff_shards.sources.unsplash_pexels import UnsplashPexels
+
+SHORT = ("CC-BY-2.0", "CC-BY-SA-2.0", "CC-BY-NC-2.0")
 
 
 def publish(name: str, root: Path) -> Path:
@@ -21,6 +27,31 @@ def read(name: str, path: Path, alignment: str = "eg3d") -> Inventory:
     """The inventory of `lpff` or `unsplash_pexels` at a path."""
     source = Lpff if name == "lpff" else UnsplashPexels
     return source(str(path), alignment).inventory()
+
+
+def eg3d(root: Path, cameras: Path | None = None, metadata: Path | None = None) -> Inventory:
+    """The inventory of EG3D's FFHQ."""
+    return FfhqEg3d(str(root), str(cameras) if cameras else None, str(metadata) if metadata else None).inventory()
+
+
+def stylegan(root: Path, cameras: Path | None = None, metadata: Path | None = None) -> Inventory:
+    """The inventory of FFHQ's own download."""
+    return FfhqStylegan(str(root), str(cameras) if cameras else None, str(metadata) if metadata else None).inventory()
+
+
+def ffhq_credit(index: int) -> Credit:
+    """The credit that a written ffhq-dataset-v2.json gives."""
+    record = v2_record(index)
+    meta = record["metadata"]
+    return Credit(
+        photo_id=str(1133484654 + index),
+        author=meta["author"],
+        author_id=f"frumkin{index}",
+        title=meta["photo_title"],
+        source_url=meta["photo_url"],
+        licence=Licence(SHORT[index % 3], meta["license_url"], meta["license"]),
+        category=record["category"],
+    )
 
 
 def clean(inventory: Inventory) -> Inventory:

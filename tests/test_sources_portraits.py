@@ -132,7 +132,7 @@ def crop_folder_unpacked_into_its_namesake(root: Path, crops: Path) -> Path:
     return root / "unpacked"
 
 
-def the_crop_folder_itself(root: Path, crops: Path) -> Path:
+def the_folder_above_the_crops(root: Path, crops: Path) -> Path:
     return crops.parent
 
 
@@ -149,7 +149,7 @@ FORMS = [
     flat_zip_beside_jsons,
     zip_of_the_crop_folder_beside_jsons,
     crop_folder_unpacked_into_its_namesake,
-    the_crop_folder_itself,
+    the_folder_above_the_crops,
 ]
 
 

@@ -70,16 +70,10 @@ def decode_file(blob: Blob, type: type[T], expected: str, dec_hook: Any = None) 
         ShardsError: it is not JSON, is cut short, or holds something else.
     """
     data = read_whole(blob)
+    if b"NaN" in data or b"Infinity" in data:
+        data = _NOT_JSON_NUMBERS.sub(b"null", data)
     try:
-        try:
-            return msgspec.json.decode(data, type=type, dec_hook=dec_hook)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            mended = _NOT_JSON_NUMBERS.sub(b"null", data)
-            if mended == data:
-                raise
-            return msgspec.json.decode(mended, type=type, dec_hook=dec_hook)
+        return msgspec.json.decode(data, type=type, dec_hook=dec_hook)
     except msgspec.ValidationError as error:
         raise ShardsError(
             f"{blob.where} does not hold {expected}: {error}", "Check that it is the published file"
