@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -101,28 +100,25 @@ def _check_shard(root: Path, format: str, layout: Layout, algorithm: str, shard:
     path = root / shard.file
     try:
         same = file_checksum(path, algorithm) == shard.checksum
-        with _mapped(path) as data:
-            keys, fault = _read(data, format, layout)
-            if same:
-                faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, keys))
-            else:
-                receipt = OutputFolder(root).read_receipt(shard.file)
-                faults = [_locate(data, shard, receipt, algorithm, fault)]
+        data = _mapped(path)
     except FileNotFoundError:
         return _Checked((Fault(shard.file, "", "the file is missing"),), ())
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),), ())
+    keys, fault = _read(data, format, layout)
+    if same:
+        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, keys))
+    else:
+        faults = [_locate(data, shard, OutputFolder(root).read_receipt(shard.file), algorithm, fault)]
     return _Checked(tuple(faults), tuple(keys))
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes; the mapping goes when the last view of it does."""
     with path.open("rb") as file:
         if path.stat().st_size == 0:
-            yield memoryview(b"")
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages, memoryview(pages) as view:
-            yield view
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _read(data: memoryview, format: str, layout: Layout) -> tuple[list[str], tuple[str, str] | None]:

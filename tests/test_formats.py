@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -84,6 +85,16 @@ def test_every_flipped_bit_of_a_tfrecord_is_noticed(layout: str, where: float) -
     shard[bit // 8] ^= 1 << bit % 8
     with pytest.raises(SampleError):
         _samples(bytes(shard), "tfrecord", layout)
+
+
+@every_case
+@settings(max_examples=150, deadline=None)
+@given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
+def test_a_spoilt_byte_raises_nothing_else(format: str, layout: str, where: float, bits: int) -> None:
+    shard = bytearray(_shard(format, layout))
+    shard[int(where * len(shard))] ^= bits
+    with contextlib.suppress(SampleError):
+        _samples(bytes(shard), format, layout)
 
 
 @every_case

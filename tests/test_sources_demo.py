@@ -72,8 +72,9 @@ def test_the_same_every_time_and_by_any_count(alignment: str) -> None:
 
 
 def test_the_cameras_never_change() -> None:
+    # Python promises the numbers of random.Random(0): yaw 13.78 degrees, pitch 15.48.
     numbers = Demo(1, "eg3d").inventory().cameras[0]
-    assert numbers[[3, 7, 11]].tolist() == pytest.approx([0.629, 0.715, 2.527], abs=2e-3)
+    assert numbers[[3, 7, 11]].tolist() == pytest.approx([0.61967, 0.72051, 2.52723], abs=1e-5)
 
 
 def test_cameras_are_like_the_published_ones(many: Inventory) -> None:

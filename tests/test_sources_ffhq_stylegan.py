@@ -34,7 +34,7 @@ def parts(tmp_path: Path, folder: str = "images1024x1024") -> tuple[Path, Path, 
     """Pictures, cameras and metadata."""
     root = write_ffhq_stylegan(tmp_path / "set", PHOTOS, folder)
     cameras = write_ffhq_eg3d(tmp_path / "eg3d", PHOTOS) / "dataset.json"
-    return root, cameras, write_ffhq_v2(tmp_path / "v2.json", range(1003))
+    return root, cameras, write_ffhq_v2(tmp_path / "v2.json", (*PHOTOS, 1, 501))
 
 
 def expected(root: Path, folder: str) -> list[tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ def _one(values: example.Decoded | None, type: type[Any], name: str) -> Any:
 
 
 def _raw(image: bytes, shape: Any, scalars: dict[str, Any]) -> Picture:
-    if len(shape) != 3 or min(shape) < 1 or np.prod(shape) != len(image):
+    if len(shape) != 3 or min(shape) < 1 or math.prod(shape) != len(image):
         raise WireError(f"its image/shape is {list(shape)} for {len(image)} bytes")
     return pixels(np.frombuffer(image, np.uint8).reshape(shape), scalars)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 import msgpack
@@ -29,12 +28,20 @@ def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
         SampleError: at the first that breaks the format or the schema.
     """
     number, key = 0, ""
+    parts: dict[str, memoryview] = {}
+    last = "mp" if layout.packed else "json"
     try:
-        for name, group in groupby(tar.members(shard), lambda member: member.name.partition(".")[0]):
+        for member in tar.members(shard):
+            name, _, suffix = member.name.partition(".")
+            if parts and (name != key or suffix in parts):
+                raise WireError(f"its members are {', '.join(parts)}, then {member.name}")
             key = name
-            parts = {m.name.partition(".")[2]: shard[m.offset : m.offset + m.size] for m in group}
-            yield checked(_sample(key, parts, layout), layout)
-            number, key = number + 1, ""
+            parts[suffix] = shard[member.offset : member.offset + member.size]
+            if suffix == last:
+                yield checked(_sample(key, parts, layout), layout)
+                number, key, parts = number + 1, "", {}
+        if parts:
+            raise WireError(f"its members are {', '.join(parts)}; {last} is missing")
     except WireError as error:
         raise SampleError(str(error), number, key) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from lpff_shards.wire.errors import WireError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
-_HEADER = re.compile(r"\{'descr': '([<|][a-z]\d)', 'fortran_order': False, 'shape': \(([\d, ]*)\), \} *\n")
+_HEADER = re.compile(r"\{'descr': '(<f[48]|\|u1)', 'fortran_order': False, 'shape': \((\d{1,9}(?:, \d{1,9})*,?|)\), \} *\n")
 
 
 @lru_cache(maxsize=256)
@@ -35,7 +36,7 @@ def dump(array: NDArray[np.float32]) -> bytes:
 
 
 def load(data: memoryview) -> NDArray[np.generic]:
-    """The array of an NPY file of format 1.0, C-ordered, as a view of `data`.
+    """The array of an NPY file of format 1.0, C-ordered, of float32, float64 or uint8, as a view of `data`.
 
     Raises:
         WireError: it is not such a file, or its length differs from what its header says.
@@ -47,6 +48,6 @@ def load(data: memoryview) -> NDArray[np.generic]:
     dtype = np.dtype(match[1])
     shape = tuple(int(n) for n in match[2].split(",") if n.strip())
     payload = data[10 + length :]
-    if len(payload) != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    if len(payload) != dtype.itemsize * math.prod(shape):
         raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", 10 + length)
     return np.frombuffer(payload, dtype).reshape(shape)

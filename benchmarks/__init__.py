@@ -1,0 +1,1 @@
+"""Measurements: each script prints ratios from one interleaved run. `python -m benchmarks.NAME`."""

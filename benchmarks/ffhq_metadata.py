@@ -1,0 +1,92 @@
+"""Peak memory and time of planning FFHQ with a metadata file of the real one's size (255 MB, 70,000 records).
+
+The file and the folders of thousands are generated in the published layout; pictures are four bytes, since planning does not read them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+PICTURES = 70_000
+
+
+def points(draw: random.Random) -> list[list[float]]:
+    """68 landmarks with the digits that the published file has."""
+    return [[round(draw.uniform(0, 1024), 2), round(draw.uniform(0, 1024), 2)] for _ in range(68)]
+
+
+def record(index: int) -> dict[str, Any]:
+    """A record with every field of the published file."""
+    draw = random.Random(index)
+    file = {"file_size": 1306330, "file_md5": "%032x" % draw.getrandbits(128), "pixel_size": [1024, 1024]}
+    file["pixel_md5"] = "%032x" % draw.getrandbits(128)
+    name = f"{index // 1000 * 1000:05d}/{index:05d}.png"
+    return {
+        "category": "training" if index < 60_000 else "validation",
+        "metadata": {
+            "photo_url": f"https://www.flickr.com/photos/{draw.getrandbits(26)}@N00/{draw.getrandbits(33)}/",
+            "photo_title": f"DSCF{draw.getrandbits(20)}.JPG",
+            "author": f"Author {draw.getrandbits(15)}",
+            "country": "",
+            "license": "Attribution-NonCommercial License",
+            "license_url": "https://creativecommons.org/licenses/by-nc/2.0/",
+            "date_uploaded": "2007-08-16",
+            "date_crawled": "2018-10-10",
+        },
+        "image": {"file_path": f"images1024x1024/{name}", **file, "face_landmarks": points(draw)},
+        "thumbnail": {"file_path": f"thumbnails128x128/{name}", **file},
+        "in_the_wild": {
+            "file_path": f"in-the-wild-images/{name}",
+            **file,
+            "face_rect": [667, 410, 1438, 1181],
+            "face_landmarks": points(draw),
+            "face_quad": [[round(draw.uniform(0, 3000), 2) for _ in range(2)] for _ in range(4)],
+        },
+    }
+
+
+def generate(root: Path, pictures: int) -> None:
+    """Writes v2.json, streaming, and the picture folders."""
+    with (root / "v2.json").open("w") as file:
+        file.write("{")
+        for index in range(pictures):
+            # The published file is indented by one space, most of its bytes.
+            body = json.dumps(record(index), indent=1).replace("\n", "\n ")
+            file.write(f'{"," if index else ""}\n "{index}": {body}')
+        file.write("\n}\n")
+    for index in range(pictures):
+        folder = root / "ffhq/images1024x1024" / f"{index // 1000 * 1000:05d}"
+        if index % 1000 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"{index:05d}.png").write_bytes(b"\x89PNG")
+
+
+def main() -> None:
+    """Prints seconds and peak resident memory of the dry run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=PICTURES)
+    pictures = parser.parse_args().pictures
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        generate(root, pictures)
+        size = (root / "v2.json").stat().st_size
+        command = [sys.executable, "-m", "lpff_shards", "export", "--format", "wds", "--dry-run", "--out", "x"]
+        command += ["--alignment", "stylegan", "--ffhq", str(root / "ffhq"), "--ffhq-metadata", str(root / "v2.json")]
+        start = time.perf_counter()
+        subprocess.run(command, check=True)
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{pictures:,} records, {size / 1e6:.0f} MB of JSON: planned in {seconds:.1f} s, peak {peak:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()

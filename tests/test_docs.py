@@ -1,0 +1,82 @@
+"""The documentation is true: its examples run, its tables are the code's, every command and option is in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+from conftest import PROJECT
+from running import run
+
+from lpff_shards.cli import cli
+from lpff_shards.exporters.card import field_table
+
+README = (PROJECT / "README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the README's commands were run."""
+    folder = tmp_path_factory.mktemp("readme")
+    assert run("export", "--format", "wds", "--demo", 3, "--out", folder / "demo-shards").returncode == 0
+    assert run("export", "--format", "tfrecord", "--demo", 3, "--out", folder / "demo-records").returncode == 0
+    return folder
+
+
+def test_there_are_examples_for_both_formats() -> None:
+    assert ["webdataset" in code for code in EXAMPLES] == [True, False]
+    assert ["tensorflow" in code for code in EXAMPLES] == [False, True]
+
+
+@pytest.mark.parametrize("code", EXAMPLES, ids=["webdataset", "tensorflow"])
+def test_examples_run(code: str, demo: Path, tf: ModuleType) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=demo, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("demo_")]) == 6
+    assert "(256, 256, 3)" in done.stdout
+    assert "(25,)" in done.stdout
+
+
+def test_the_card_s_examples_run(demo: Path, tf: ModuleType) -> None:
+    for folder, shown in (("demo-shards", "sample"), ("demo-records", "next(iter(dataset))")):
+        (code,) = re.findall(r"```python\n(.*?)```", (demo / folder / "README.md").read_text(), re.DOTALL)
+        code += f"\nprint('KEYS', sorted({shown}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=demo / folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "camera" in done.stdout.partition("KEYS")[2]
+
+
+def test_the_readme_s_field_table_is_the_code_s() -> None:
+    (shown,) = re.findall(r"<!-- fields -->\n(.*?)<!-- /fields -->", README, re.DOTALL)
+    assert shown == field_table()
+
+
+def _commands() -> dict[str, click.Command]:
+    return dict(cli.commands)
+
+
+def test_every_command_and_option_is_in_the_readme() -> None:
+    for name, command in _commands().items():
+        assert f"lpff-shards {name}" in README
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{name} {option.opts} has no help"
+                assert any(f"`{o}" in README or f" {o}" in README for o in option.opts), f"{name} {option.opts}"
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    known = {o for c in _commands().values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
+    for line in README.splitlines():
+        if "lpff-shards" in line or line.startswith("|") or "`--" in line:
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line):
+                assert option in known, f"{option} in: {line}"
+
+
+def test_the_changelog_has_an_unreleased_part() -> None:
+    assert "## [Unreleased]" in (PROJECT / "CHANGELOG.md").read_text()

@@ -1,0 +1,200 @@
+"""verify finds every damage and names the shard and the sample."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from running import run
+
+from lpff_shards import (
+    ExportOptions,
+    PictureOptions,
+    RunOptions,
+    ShardOptions,
+    ShardsError,
+    SourceOptions,
+    export,
+    verify_export,
+)
+from lpff_shards.manifest import ShardReceipt, from_json, keys_digest, read_manifest
+
+FORMATS = ("wds", "tfrecord")
+FLIPS = 100
+
+
+def _export(out: Path, format: str, checksum: str = "blake3") -> Path:
+    export(
+        ExportOptions(
+            format=format,
+            out=str(out),
+            sources=SourceOptions(demo=4),
+            picture=PictureOptions(resolution=32),
+            shards=ShardOptions(samples_per_shard=3),
+            run=RunOptions(workers=1, checksum=checksum),
+        )
+    )
+    return out
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _export(tmp_path_factory.mktemp(request.param) / "out", request.param)
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(whole, tmp_path / "out")
+
+
+def _shards(out: Path) -> list[Path]:
+    return [out / shard.file for shard in read_manifest(out).shards]
+
+
+def _receipt(out: Path, shard: Path) -> ShardReceipt:
+    receipt = from_json((out / f".lpff-shards/receipts/{shard.name}.json").read_bytes(), ShardReceipt)
+    assert receipt is not None
+    return receipt
+
+
+def test_a_whole_export_is_whole(whole: Path) -> None:
+    for workers in (1, 2):
+        verdict = verify_export(whole, workers)
+        assert verdict.ok
+        assert (verdict.samples, verdict.shards) == (8, 3)
+    assert run("verify", whole).returncode == 0
+
+
+def test_every_flipped_bit_is_found_and_placed(out: Path) -> None:
+    draw = random.Random(1)
+    shard = _shards(out)[1]
+    receipt = _receipt(out, shard)
+    clean = shard.read_bytes()
+    for _ in range(FLIPS):
+        at, bit = draw.randrange(len(clean)), draw.randrange(8)
+        shard.write_bytes(clean[:at] + bytes([clean[at] ^ 1 << bit]) + clean[at + 1 :])
+        (fault,) = verify_export(out).faults
+        number = sum(end <= at for end in receipt.offsets[1:])
+        assert fault.shard == shard.name
+        assert fault.sample == (receipt.keys[number] if number < receipt.samples else "")
+
+
+def test_a_cut_shard_is_found(out: Path) -> None:
+    shard = _shards(out)[0]
+    shard.write_bytes(shard.read_bytes()[:-1500])
+    (fault,) = verify_export(out).faults
+    assert fault.shard == shard.name
+    assert fault.sample == _receipt(out, shard).keys[-1]
+    assert "cut short" in fault.reason
+
+
+def test_an_appended_shard_is_found(out: Path) -> None:
+    shard = _shards(out)[0]
+    shard.write_bytes(shard.read_bytes() + bytes(512))
+    (fault,) = verify_export(out).faults
+    assert (fault.shard, fault.sample) == (shard.name, "")
+    assert "the damage is behind them" in fault.reason
+
+
+def test_without_receipts_the_reader_names_the_sample(out: Path) -> None:
+    shard = _shards(out)[2]
+    receipt = _receipt(out, shard)
+    shutil.rmtree(out / ".lpff-shards")
+    assert verify_export(out).ok
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"IDAT", receipt.offsets[1]) - 60] ^= 0xFF
+    shard.write_bytes(data)
+    (fault,) = verify_export(out).faults
+    assert fault.shard == shard.name
+    assert fault.sample in (receipt.keys[1], "sample 1")
+
+
+def test_a_missing_shard_is_found(out: Path) -> None:
+    shard = _shards(out)[1]
+    shard.unlink()
+    assert [str(fault) for fault in verify_export(out).faults] == [f"{shard.name}: the file is missing"]
+
+
+def test_swapped_shards_are_found(out: Path) -> None:
+    first, second, _ = _shards(out)
+    first.rename(out / "x")
+    second.rename(first)
+    (out / "x").rename(second)
+    assert {fault.shard for fault in verify_export(out).faults} == {first.name, second.name}
+
+
+def _edit_manifest(out: Path, change: object) -> None:
+    path = out / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_counts_that_disagree_are_found(out: Path) -> None:
+    _edit_manifest(out, lambda manifest: manifest["shards"][0].update(samples=2))
+    reasons = [str(fault) for fault in verify_export(out).faults]
+    assert any("holds 3 samples, the manifest says 2" in reason for reason in reasons)
+    assert any("counts of samples disagree" in reason for reason in reasons)
+
+
+def test_other_keys_are_found(out: Path) -> None:
+    _edit_manifest(out, lambda manifest: manifest["shards"][0].update(keys=keys_digest(("a", "b", "c"))))
+    (fault,) = verify_export(out).faults
+    assert "its keys are not those of the manifest" in fault.reason
+
+
+def test_a_key_in_two_shards_is_found(out: Path) -> None:
+    first, second, _ = _shards(out)
+    shutil.copy(first, second)
+
+    def repeat(manifest: dict[str, list[dict[str, object]]]) -> None:
+        manifest["shards"][1] = {**manifest["shards"][0], "file": second.name}
+
+    _edit_manifest(out, repeat)
+    reasons = [str(fault) for fault in verify_export(out).faults]
+    assert sum(f"its key is also in {first.name}" in reason for reason in reasons) == 3
+
+
+def test_sha256_marks_place_damage_too(tmp_path: Path) -> None:
+    out = _export(tmp_path / "out", "tfrecord", "sha256")
+    shard = _shards(out)[0]
+    receipt = _receipt(out, shard)
+    data = bytearray(shard.read_bytes())
+    data[receipt.offsets[1] + 700] ^= 1
+    shard.write_bytes(data)
+    (fault,) = verify_export(out).faults
+    assert fault.sample == receipt.keys[1]
+    assert "does not match its CRC" in fault.reason
+
+
+def test_the_command_names_what_is_wrong(out: Path) -> None:
+    shard = _shards(out)[1]
+    data = bytearray(shard.read_bytes())
+    data[600] ^= 1
+    shard.write_bytes(data)
+    done = run("verify", out)
+    assert done.returncode == 1
+    assert f"{shard.name}: {_receipt(out, shard).keys[0]}: " in done.stdout
+    machine = run("verify", out, "--json")
+    assert machine.returncode == 1
+    verdict = json.loads(machine.stdout)
+    assert verdict["ok"] is False
+    assert verdict["faults"][0]["sample"] == _receipt(out, shard).keys[0]
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        (lambda path: None, "is not a folder"),
+        (lambda path: path.mkdir(), "has no manifest.json"),
+        (lambda path: (path.mkdir(), (path / "manifest.json").write_text("{")), "is not a manifest"),
+        (lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"version": 1}')), "is not a manifest"),
+    ],
+)
+def test_nothing_to_verify(tmp_path: Path, prepare: object, says: str) -> None:
+    prepare(tmp_path / "x")
+    with pytest.raises(ShardsError, match=says):
+        verify_export(tmp_path / "x")
