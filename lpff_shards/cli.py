@@ -115,7 +115,8 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
 
     chosen = _options(given)
     if dry_run:
-        click.echo(console.plan_json(api.plan_export(chosen)) if as_json else console.plan_text(api.plan_export(chosen)))
+        plan = api.plan_export(chosen)
+        click.echo(console.plan_json(plan) if as_json else console.plan_text(plan))
         return
     with console.observer(sys.stderr) as observer:
         manifest = api.export(chosen, observer)

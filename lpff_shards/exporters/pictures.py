@@ -79,7 +79,7 @@ def store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:
-    """Whether the file is already what is asked for; a PNG in RGB is lossless, so making it again would gain nothing."""
+    """Whether the file is already what is asked for; making an RGB PNG again would gain nothing."""
     return options.image == "keep" or (options.image == header.kind == "png" and header.mode == "RGB")
 
 

@@ -1,6 +1,6 @@
 """Runs tasks on processes of this machine: a worker takes a task, writes its shard, and sends its receipt back.
 
-A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one whose parent died stops.
+A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one without a parent stops.
 """
 
 from __future__ import annotations

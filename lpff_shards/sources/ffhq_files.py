@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -43,7 +44,7 @@ class Number:
 
 def number(name: str) -> Number | None:
     """Reads a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
-    stem = PurePosixPath(name).stem
+    stem = posixpath.splitext(posixpath.basename(name))[0]
     if match := _BY_ID.fullmatch(stem):
         return Number(int(match[1]), match[2] is not None, match[1], True)
     if match := _BY_INDEX.fullmatch(stem):
@@ -134,6 +135,10 @@ class _Points(Struct, frozen=True):
     image: _Image
 
 
+_ROW = msgspec.json.Decoder(_Row)
+_POINTS = msgspec.json.Decoder(_Points)
+
+
 @dataclass(frozen=True)
 class Metadata:
     """ffhq-dataset-v2.json, its records decoded one by one and only as far as needed: the file has 255 MB."""
@@ -147,7 +152,7 @@ class Metadata:
         Raises:
             ValueError: its record is not of the file's shape.
         """
-        row = self.table.get(str(int(id)), _Row)
+        row = self.table.get(str(int(id)), _ROW)
         if row is None:
             return Credit()
         meta = row.metadata
@@ -168,7 +173,7 @@ class Metadata:
         Raises:
             ValueError: they are not 68 pairs of numbers.
         """
-        row = self.table.get(str(int(id)), _Points)
+        row = self.table.get(str(int(id)), _POINTS)
         if row is None:
             return None
         return read_points(Table(self.table.where, {id: row.image.face_landmarks}), id)

@@ -21,6 +21,10 @@ T = TypeVar("T")
 # Python's json writes these, though JSON has no such numbers.
 _NOT_JSON_NUMBERS = re.compile(rb"(?<=[\s,\[:])-?(?:NaN|Infinity)(?=[\s,\]}])")
 
+# Decoders are made once: making one costs more than reading a record with it.
+_NUMBERS = msgspec.json.Decoder(list[float | None])
+_POINTS = msgspec.json.Decoder(list[tuple[float | None, float | None]])
+
 
 class _Key(str):
     """A JSON key that msgspec hands to us, so that one given twice is noticed."""
@@ -42,7 +46,7 @@ class Table:
     rows: dict[str, msgspec.Raw]
     twice: frozenset[str] = frozenset()
 
-    def get(self, id: str, type: type[T]) -> T | None:
+    def get(self, id: str, decoder: msgspec.json.Decoder[T]) -> T | None:
         """The decoded value of an id, None where the table lacks it.
 
         Raises:
@@ -54,7 +58,7 @@ class Table:
         if id in self.twice:
             raise ValueError("the id stands in the file twice")
         try:
-            return msgspec.json.decode(raw, type=type)
+            return decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"its record cannot be read: {error}") from None
 
@@ -141,12 +145,13 @@ def parse_cameras(where: str, items: Sequence[tuple[str, msgspec.Raw]], twice: I
 
 def _read_numbers(raw: msgspec.Raw, out: NDArray[np.float64]) -> str | None:
     try:
-        numbers = msgspec.json.decode(raw, type=list[float | None])
+        numbers = _NUMBERS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"camera is not a list of numbers: {error}"
     if len(numbers) != camera.CAMERA_NUMBERS:
         return f"camera has {len(numbers)} numbers, not {camera.CAMERA_NUMBERS}"
-    out[:] = [np.nan if n is None else n for n in numbers]
+    # numpy reads null (None) as NaN, which `camera.faults` refuses.
+    out[:] = np.array(numbers, np.float64)
     return None
 
 
@@ -156,10 +161,11 @@ def read_points(table: Table, id: str) -> NDArray[np.float32] | None:
     Raises:
         ValueError: they are not 68 pairs of finite numbers; the text is the reason.
     """
-    pairs = table.get(id, list[tuple[float | None, float | None]])
+    pairs = table.get(id, _POINTS)
     if pairs is None:
         return None
-    points = np.array([[np.nan if n is None else n for n in pair] for pair in pairs], np.float32)
+    # numpy reads null (None) as NaN, which the check below refuses.
+    points = np.array(pairs, np.float32)
     reason = landmarks.fault(points)
     if reason:
         raise ValueError(reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import Struct
 
 from lpff_shards.schemas.licence import licence
@@ -34,6 +35,9 @@ class _Info(Struct, frozen=True):
     image_info: _Image
 
 
+_INFO = msgspec.json.Decoder(_Info)
+
+
 @dataclass(frozen=True)
 class Lpff:
     """LPFF at a path, in one alignment."""
@@ -53,7 +57,7 @@ def read_credit(info: Table, id: str) -> Credit:
     """
     parts = _ID.fullmatch(id)
     user, photo = (parts[1], parts[2]) if parts else ("", portraits.photo_and_face(id)[0])
-    record = info.get(id, _Info)
+    record = info.get(id, _INFO)
     if record is None:
         return Credit(photo_id=photo, author_id=user)
     image = record.image_info

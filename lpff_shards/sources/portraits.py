@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.sources.blobs import FileBlob
 from lpff_shards.sources.inventory import Inventory, Picture, build
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras, Table, parse_cameras, read_points, read_table
-from lpff_shards.sources.tree import FolderTree, Tree, only_folder, open_tree, pictures
+from lpff_shards.sources.tree import Tree, only_folder, open_tree, pictures
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
 LANDMARKS = {"raw": "raw_lm.json", "realign2400": "realign2400_lm.json"}
+METADATA = (CAMERAS, INFO, *LANDMARKS.values())
 FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "realign2400", "raw": "raw"}
 
 _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
@@ -73,33 +75,33 @@ def locate(option: str, given: str, alignment: str) -> Place:
     """Finds the pictures of an alignment: in the published folders, or flat as the archives unpack."""
     tree = open_tree(option, given)
     for root in (tree, only_folder(tree)):
-        for name in (FOLDERS[alignment], PurePosixPath(FOLDERS[alignment]).name):
-            folder = root.sub(name)
+        for name in (FOLDERS[alignment], PurePosixPath(FOLDERS[alignment]).name, "."):
+            folder = root.sub(name) if name != "." else root
             if folder and (inside := pictures(folder)):
-                return Place(inside, folder.where, _metadata(root, ()))
-        if inside := pictures(root):
-            return Place(inside, root.where, _metadata(root, _beside(given)))
+                return Place(inside, folder.where, _metadata(root, tree, given))
     raise ShardsError(
         f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
-def _beside(given: str) -> Sequence[Tree]:
-    """The folders above a flat folder or zip: crop/eg3d lies two below the metadata."""
-    parents = Path(given).absolute().parents
-    return [FolderTree(parent) for parent in list(parents)[:2]]
+def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
+    """The metadata files by name; they lie together, beside the pictures or above them.
+
+    Looked for in the data set's folder, then in the two folders above the path that was given: crop/eg3d lies two below
+    its metadata, a zip beside it.
+    """
+    for files in (root.files(), tree.files(), *map(_metadata_above, list(Path(given).absolute().parents)[:2])):
+        found = {name: files[name] for name in METADATA if name in files}
+        if found:
+            return found
+    return {}
 
 
-def _metadata(root: Tree, above: Sequence[Tree]) -> dict[str, Blob]:
-    wanted = (CAMERAS, INFO, *LANDMARKS.values())
-    found: dict[str, Blob] = {}
-    for tree in (root, *above):
-        files = tree.files()
-        for name in wanted:
-            if name in files:
-                found.setdefault(name, files[name])
-    return found
+def _metadata_above(folder: Path) -> dict[str, Blob]:
+    # A folder above may be anyone's, so it is not listed, only asked for these names.
+    paths = [path for name in METADATA if (path := folder / name).is_file()]
+    return {path.name: FileBlob(str(path), path.stat().st_size) for path in paths}
 
 
 def _missing(place: Place, alignment: str) -> Iterator[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from lpff_shards.errors import ShardsError
@@ -133,9 +134,11 @@ def _add_member(archive: str, info: zipfile.ZipInfo, listing: dict[str, tuple[li
         raise ShardsError(
             f"{archive}:{info.filename} points outside its archive", "Pack the zip again without such names"
         )
+    if parts[-1].startswith(".") or parts[0] == "__MACOSX":
+        return
     folder = "/".join(parts) if info.is_dir() else "/".join(parts[:-1])
     _add_folder(folder, listing)
-    if info.is_dir() or parts[-1].startswith(".") or parts[0] == "__MACOSX":
+    if info.is_dir():
         return
     files = listing[folder][1]
     if parts[-1] in files:
@@ -177,7 +180,12 @@ def only_folder(tree: Tree) -> Tree:
 
 def pictures(tree: Tree) -> dict[str, Blob]:
     """The pictures directly in a tree by file name, sorted."""
-    return {name: blob for name, blob in tree.files().items() if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES}
+    return {name: blob for name, blob in tree.files().items() if is_picture(name)}
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name is a picture's."""
+    return posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def read_whole(blob: Blob) -> bytes:

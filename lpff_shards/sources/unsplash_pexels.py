@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import msgspec
+
 from lpff_shards.schemas.licence import PEXELS, UNKNOWN, UNSPLASH, Licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import portraits
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import Table
+
+_URL = msgspec.json.Decoder(str)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ def read_credit(info: Table, id: str) -> Credit:
     Raises:
         ValueError: the record is not a URL.
     """
-    url = info.get(id, str) or ""
+    url = info.get(id, _URL) or ""
     return Credit(photo_id=portraits.photo_and_face(id)[0], source_url=url, licence=_licence(url))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lpff_shards.wire.errors import WireError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
-_HEADER = re.compile(r"\{'descr': '(<f[48]|\|u1)', 'fortran_order': False, 'shape': \((\d{1,9}(?:, \d{1,9})*,?|)\), \} *\n")
+_SHAPE = r"\((\d{1,9}(?:, \d{1,9})*,?|)\)"
+_HEADER = re.compile(rf"\{{'descr': '(<f[48]|\|u1)', 'fortran_order': False, 'shape': {_SHAPE}, \}} *\n")
 
 
 @lru_cache(maxsize=256)
