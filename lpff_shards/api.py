@@ -26,8 +26,9 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.mixing.combine import combine
-from lpff_shards.options import ExportOptions, published_text, recorded
+from lpff_shards.options import ExportOptions
 from lpff_shards.plan import SPLIT, Plan, Settings, layout, make_plan
+from lpff_shards.provenance import published_text, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.sources.catalogue import sources
 
@@ -145,8 +146,8 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         sources=kept.by_source(),
         licenses=kept.by_licence(),
         shards=tuple(Shard(r.file, r.samples, r.bytes, r.checksum, keys_digest(r.keys)) for r in receipts),
-        skipped=tuple(replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
-        notes=tuple(published_text(note, options) for note in plan.notes),
+        skipped=tuple(replace(s, file=published_text(s.file, options.sources)) for s in (*left_out, *skipped)),
+        notes=tuple(published_text(note, options.sources) for note in plan.notes),
     )
 
 

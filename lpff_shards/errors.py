@@ -25,7 +25,9 @@ class ShardsError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.hint}" if self.hint else self.message
+        """One line, whatever a file name or a record holds: control characters are escaped."""
+        text = f"{self.message}. {self.hint}" if self.hint else self.message
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class BadInput(ShardsError):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
@@ -24,7 +23,10 @@ METADATA: tuple[str, ...] = get_args(Metadata)
 CHECKSUMS: tuple[str, ...] = get_args(Checksum)
 ON_ERROR: tuple[str, ...] = get_args(OnError)
 
+SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
+SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
 DEFAULT_SHARD_SIZE = 256 * 10**6
+DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24
 MAX_RESOLUTION = 8192
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -36,7 +38,7 @@ def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def _in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:
-    if value is not None and (value < low or (high is not None and value > high)):
+    if value is not None and (type(value) is not int or value < low or (high is not None and value > high)):
         allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
         raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
 
@@ -68,6 +70,9 @@ class SourceOptions:
     def __post_init__(self) -> None:
         _one_of("--alignment", self.alignment, ALIGNMENTS)
         _in_range("--demo", self.demo, 1, 10_000_000)
+        for name in (*SOURCES, *SOURCE_FILES):
+            if getattr(self, name) == "":
+                raise ShardsError(f"--{name.replace('_', '-')} is empty", "Give a path; was a shell variable unset?")
         if not self.given:
             raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
         if self.alignment not in ("eg3d", "stylegan"):
@@ -83,8 +88,7 @@ class SourceOptions:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
-        order = ("ffhq", "lpff", "unsplash_pexels", "demo")
-        return tuple(name for name in order if getattr(self, name) is not None)
+        return tuple(name for name in SOURCES if getattr(self, name) is not None)
 
     @property
     def mirrors(self) -> bool:
@@ -199,6 +203,8 @@ class ExportOptions:
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
+        if not self.out:
+            raise ShardsError("--out is empty", "Give a folder; was a shell variable unset?")
         if "://" in self.out:
             raise ShardsError(f"--out {self.out} is not a folder", "Export to a local folder and copy it to the bucket")
 
@@ -206,48 +212,3 @@ class ExportOptions:
     def dataset_name(self) -> str:
         """The published set's name where the sources give one: ffhq, lpff, ffhq_lpff; else the sources joined."""
         return self.name or "_".join(self.sources.given)
-
-
-def source_argument(path: str) -> str:
-    """What is recorded of a path: its last component, since a data set should not publish a user's folders."""
-    return path.rstrip("/").rsplit("/", 1)[-1] or path
-
-
-def recorded(options: ExportOptions) -> dict[str, object]:
-    """The options that decide what is written, as the manifest and the plan's digest hold them.
-
-    Paths are reduced to their last component. `out`, `workers` and `overwrite` decide nothing; `on_error` is left
-    out too, since a run that stopped at a bad picture may go on with `skip`.
-    """
-    sources: dict[str, object] = {
-        f.name: getattr(options.sources, f.name) for f in fields(options.sources) if f.name != "mirror"
-    }
-    for name, value in sources.items():
-        if isinstance(value, str) and name != "alignment":
-            sources[name] = source_argument(value)
-    sources["mirror"] = options.sources.mirrors
-    shards = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
-    shards["seed"] = (options.shards.seed or 0) if options.shards.shuffle else None
-    if not (options.shards.samples_per_shard or options.shards.shards):
-        shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
-    return {
-        "format": options.format,
-        "name": options.dataset_name,
-        "metadata": options.metadata,
-        **sources,
-        **{f.name: getattr(options.picture, f.name) for f in fields(options.picture)},
-        **shards,
-        "checksum": options.run.checksum,
-    }
-
-
-def published_text(text: str, options: ExportOptions) -> str:
-    """A text that names files, with the user's own folders taken out of it."""
-    given = [value for f in fields(options.sources) if isinstance(value := getattr(options.sources, f.name), str)]
-    for path in sorted(given, key=len, reverse=True):
-        text = text.replace(path, source_argument(path))
-        absolute = Path(path).absolute()
-        for folder in (absolute, *list(absolute.parents)[:2]):
-            if folder != folder.parent:
-                text = text.replace(f"{folder}/", f"{folder.name}/")
-    return text

@@ -209,7 +209,9 @@ CASES = [
     Case("a zip changed since", _spoilt_zip, (ID, "x.zip:crop/eg3d", "no local header"), True),
     Case("a label without picture's name", _label(lambda t: [[1, t[0][1]]]), ("dataset.json", "does not hold")),
     Case("a label twice", _label(lambda t: [*t, t[2]]), ("dataset.json", "00001", "twice"), True),
-    Case("a label of 26 numbers", _label(lambda t: [[t[0][0], [*t[0][1], 1.0]], *t[1:]]), ("00000", "26 numbers"), True),
+    Case(
+        "a label of 26 numbers", _label(lambda t: [[t[0][0], [*t[0][1], 1.0]], *t[1:]]), ("00000", "26 numbers"), True
+    ),
     Case("a picture without label", _label(lambda t: t[1:]), ("dataset.json", "00000", "no camera"), True),
     Case("labels null", _label(lambda _: None), ("dataset.json has no labels",)),
     Case("FFHQ's records cut short", _v2_cut, ("v2.json", "not whole JSON")),
@@ -309,7 +311,7 @@ def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
 
 def test_everything_is_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
-    edit(root / CAMERAS, lambda table: dict.fromkeys(table, [1.0]))
+    edit(root / CAMERAS, lambda table: {id: [1.0] for id in table})
     args = ("export", "--format", "wds", "--lpff", root, "--out", tmp_path / "out", "--on-error", "skip")
     done = call(capsys, monkeypatch, *args)
     assert done.status == 2

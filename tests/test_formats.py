@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
 from lpff_shards.exporters.base import get_format
 from lpff_shards.readers.base import SampleError, get_reader
 from lpff_shards.schemas.sample import Sample
-from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = [*(("wds", name) for name in WDS_LAYOUTS), *(("tfrecord", name) for name in TFRECORD_LAYOUTS)]

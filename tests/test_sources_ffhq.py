@@ -71,6 +71,26 @@ def test_a_given_camera_file_goes_before_the_one_inside(tmp_path: Path) -> None:
     assert eg3d(root, other).cameras.tolist() == [camera("other"), camera("m")]
 
 
+def test_one_folder_of_thousands_is_no_wrapper(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path / "set", 3, "index")
+    labels = (root / "dataset.json").rename(tmp_path / "dataset.json")
+    assert [path.name for path in root.iterdir()] == ["00000"]
+    inventory = eg3d(root, labels)
+    assert list(inventory.ids) == [id_of(photo, "index") for photo in (0, 0, 1, 1, 2, 2)]
+
+
+def test_the_order_is_by_number_over_all_folders(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3)
+    (root / "00000").mkdir()
+    (root / "00001.png").rename(root / "00000/00001.png")
+    edit(
+        root / "dataset.json", lambda v: {"labels": [[n.replace("00001.", "00000/00001."), c] for n, c in v["labels"]]}
+    )
+    inventory = eg3d(root)
+    assert list(inventory.ids) == ["00000", "00000", "00001", "00001", "00002", "00002"]
+    assert inventory.is_mirror.tolist() == [False, True] * 3
+
+
 def test_labels_join_by_name_in_any_order(tmp_path: Path) -> None:
     root = write_ffhq_eg3d(tmp_path, PHOTOS)
     edit(root / "dataset.json", lambda value: {"labels": random.Random(1).sample(value["labels"], 10), "more": 1})

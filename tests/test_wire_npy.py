@@ -48,7 +48,7 @@ def test_dump_writes_the_bytes_that_numpy_writes(shape):
 
 
 @given(shapes)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_dump_writes_the_bytes_that_numpy_writes_for_any_shape(shape):
     assert npy.dump(numbers(shape)) == save(numbers(shape))
 
@@ -62,7 +62,7 @@ def test_long_headers_may_be_shorter_than_numpys_but_it_reads_them(dimensions):
 
 
 @given(st.sampled_from(["<f4", "|u1"]), st.lists(st.integers(0, 10**9), max_size=12).map(tuple))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_headers_are_whole_blocks(descr, shape):
     head = npy.header(descr, shape)
     assert len(head) % 64 == 0 and head.endswith(b"\n")
@@ -89,7 +89,7 @@ def test_dump_takes_arrays_however_they_lie_in_memory(array):
 
 
 @given(shapes, st.sampled_from([np.float32, np.uint8]))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_load_reads_what_numpy_wrote(shape, dtype):
     array = np.abs(numbers(shape)).astype(dtype)
     found = load(save(array))
@@ -98,7 +98,7 @@ def test_load_reads_what_numpy_wrote(shape, dtype):
 
 
 @given(shapes)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_load_reads_what_dump_wrote(shape):
     found = load(npy.dump(numbers(shape)))
     assert found.dtype == np.float32 and found.shape == shape

@@ -35,7 +35,7 @@ def flipped(data, bit):
 
 
 @given(archives)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_tarfile_reads_what_was_written(files):
     with tarfile.open(fileobj=io.BytesIO(write(files)), mode="r:") as archive:
         found = archive.getmembers()
@@ -47,13 +47,13 @@ def test_tarfile_reads_what_was_written(files):
 
 
 @given(archives)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_members_read_what_was_written(files):
     assert read(write(files)) == files
 
 
 @given(names, st.integers(0, MAX_SIZE))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_header_is_the_one_that_tarfile_writes(name, size):
     info = tarfile.TarInfo(name)
     info.size = size
@@ -100,7 +100,7 @@ def test_the_largest_member_has_a_header():
 
 
 @given(st.integers(0, 10**10))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_padding_fills_a_block(size):
     fill = padding(size)
     assert len(fill) < BLOCK and (size + len(fill)) % BLOCK == 0 and not any(fill)
@@ -163,7 +163,7 @@ def test_every_flipped_bit_outside_a_payload_is_found():
 
 
 @given(archives.filter(bool), st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_flipped_bit_of_any_archive_is_found_or_is_in_a_payload(files, data):
     whole = write(files)
     bit = data.draw(st.integers(0, 8 * len(whole) - 1))

@@ -46,14 +46,14 @@ def test_masked(crc, expected):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_masking_can_be_undone(crc):
     rotated = (masked(crc) - 0xA282EAD8) % 2**32
     assert (rotated >> 17 | rotated << 15) % 2**32 == crc
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_records_come_back(contents):
     whole = write(contents)
     assert read(whole) == contents
@@ -63,7 +63,7 @@ def test_records_come_back(contents):
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_pieces_are_framed_as_the_whole_is(pieces):
     assert frame(pieces) == frame([b"".join(pieces)])
 
@@ -118,7 +118,7 @@ def test_tensorflow_reads_our_files_and_writes_them_alike(tf, tmp_path):
 
 
 @given(st.binary(max_size=60))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_noise_behind_the_records_is_found(noise):
     with pytest.raises(WireError):
         read(write(SMALL) + b"x" + noise)

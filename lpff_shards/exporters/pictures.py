@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lpff_shards.options import PictureOptions
+from lpff_shards.options import DEFAULT_JPEG_QUALITY, PictureOptions
 from lpff_shards.schemas.sample import Picture
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.pictures import PictureHeader, inspect
@@ -16,7 +16,6 @@ from lpff_shards.wire.pictures import PictureHeader, inspect
 if TYPE_CHECKING:
     from PIL import Image
 
-JPEG_QUALITY = 95
 FILTER = "lanczos"
 _CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
@@ -130,8 +129,8 @@ def _encode(image: Image.Image, kind: str, quality: int | None) -> tuple[bytes, 
         image.save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
         return out.getvalue(), "re-encoded as PNG"
     if kind == "jpeg":
-        image.save(out, "JPEG", quality=quality or JPEG_QUALITY, subsampling=0)
-        return out.getvalue(), f"re-encoded as JPEG, quality {quality or JPEG_QUALITY}, 4:4:4"
+        image.save(out, "JPEG", quality=quality or DEFAULT_JPEG_QUALITY, subsampling=0)
+        return out.getvalue(), f"re-encoded as JPEG, quality {quality or DEFAULT_JPEG_QUALITY}, 4:4:4"
     if quality is None:
         # For lossless WebP "quality" is effort: 0 is six times as fast as the default and packs alike.
         image.save(out, "WEBP", lossless=True, quality=0, method=0)

@@ -176,9 +176,11 @@ def _attempt(task: ShardTask, root: Path, pipe: Connection) -> ShardReceipt | Sh
         return error
     except (BrokenPipeError, ConnectionError):
         raise
-    except Exception:
+    except Exception as error:
+        traceback.print_exc()
         return ExportFailed(
-            f"{task.filename} failed by a fault of lpff-shards itself:\n{traceback.format_exc()}", "Please report it"
+            f"{task.filename} failed by a fault of lpff-shards itself: {error!r}",
+            "Please report it with the lines above",
         )
     report.flush()
     return receipt

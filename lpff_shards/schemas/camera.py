@@ -63,7 +63,7 @@ def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
 def yaw_pitch(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
     """Yaw and pitch in radians of the camera centres as seen from the head, [n, 25] to [n, 2].
 
-    yaw = atan2(x, z) in (-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
+    yaw = atan2(x, z) in [-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
     """
     x, y, z = cameras[:, 3], cameras[:, 7], cameras[:, 11]
     return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
@@ -86,7 +86,8 @@ def faults(cameras: NDArray[np.float64]) -> dict[int, str]:
 def _rules(cameras: NDArray[np.float64]) -> Iterator[tuple[Any, Callable[[int], str]]]:
     """Each rule: which rows break it (bool [n]), and how to say so for a row."""
     pose, intrinsics = cameras[:, :16].reshape(-1, 4, 4), cameras[:, 16:].reshape(-1, 3, 3)
-    finite = np.isfinite(cameras)
+    # Shards hold float32, so that is where a number must be finite.
+    finite = np.isfinite(cameras.astype(np.float32))
     yield ~finite.all(axis=1), lambda i: f"camera number {int(np.argmin(finite[i])) + 1} of 25 is not finite"
     last = np.abs(pose[:, 3] - (0.0, 0.0, 0.0, 1.0)).max(axis=1)
     yield last > TOLERANCE, lambda i: f"camera's last row is {_row(pose[i, 3])}, not 0 0 0 1"
@@ -100,6 +101,10 @@ def _rules(cameras: NDArray[np.float64]) -> Iterator[tuple[Any, Callable[[int], 
     centre = intrinsics[:, :2, 2]
     inside = ((centre > 0) & (centre < 1)).all(axis=1)
     yield ~inside, lambda i: f"camera's principal point is {_row(centre[i])}, outside the picture (0 to 1)"
+    yield (
+        np.abs(intrinsics[:, 1, 0]) > TOLERANCE,
+        lambda i: f"camera's intrinsics have {intrinsics[i, 1, 0]:.4g} below fx",
+    )
     bottom = np.abs(intrinsics[:, 2] - (0.0, 0.0, 1.0)).max(axis=1)
     yield ~(bottom <= TOLERANCE), lambda i: f"camera's intrinsics end in {_row(intrinsics[i, 2])}, not 0 0 1"
 

@@ -8,7 +8,7 @@ import re
 MAX_ID = 60
 KEY_RULE = re.compile(r"[A-Za-z0-9_-]{1,86}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
-_FLICKR_ID = re.compile(r"\d+@N\d+_\d+_\d+")
+_FLICKR_ID = re.compile(r"[0-9]+@N[0-9]+_[0-9]+_[0-9]+")
 
 
 def safe_id(source_id: str) -> str:
@@ -21,7 +21,7 @@ def safe_id(source_id: str) -> str:
     safe = _UNSAFE.sub("-", source_id)
     if len(safe) <= MAX_ID and (safe == source_id or _FLICKR_ID.fullmatch(source_id)):
         return safe
-    digest = hashlib.blake2b(source_id.encode(), digest_size=5).hexdigest()
+    digest = hashlib.blake2b(source_id.encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
     return f"{safe[: MAX_ID - 11]}-{digest}"
 
 

@@ -42,9 +42,10 @@ _NAMES = {
 
 
 def licence(name: str, url: str) -> Licence:
-    """The licence that a record names; `short` stays empty where neither URL nor name is known, never guessed.
+    """The licence that a record names; `short` stays empty where it is not known for sure, never guessed.
 
-    Only the URL tells a Creative Commons version apart, so a name alone settles just the unversioned ones.
+    The URL decides. Without one a name settles only the licences that have no versions: a Creative Commons name does
+    not tell its version.
     """
     match = _CC.search(url)
     if match:

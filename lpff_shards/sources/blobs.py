@@ -40,13 +40,14 @@ class FileBlob:
 
 @dataclass(frozen=True, slots=True)
 class ZipBlob:
-    """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`."""
+    """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
 
     archive: str
     member: str
     size: int
     header: int
     packed: int
+    crc: int
     method: Literal["stored", "deflated"]
 
     @property
@@ -62,7 +63,11 @@ class ZipBlob:
                 os.close(fd)
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
-        return data if self.method == "stored" else self._inflate(data)
+        if self.method == "deflated":
+            data = self._inflate(data)
+        if zlib.crc32(data) != self.crc:
+            raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
+        return data
 
     def _read_packed(self, fd: int) -> bytes:
         # The local header's extra field may be longer than the directory's, so its lengths are read from the file.

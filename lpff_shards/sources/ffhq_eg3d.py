@@ -55,7 +55,7 @@ class FfhqEg3d:
                 f"--ffhq {self.path}: {anonymous} pictures are named by index, not by FFHQ id, so their records in "
                 f"{self.metadata} cannot be told: licences and authors are unknown"
             ]
-        return []
+        return metadata.note_missing(n.id for n, _, _ in named)
 
 
 def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,11 +115,11 @@ def file_blob(option: str, given: str) -> Blob:
 
 
 class _Meta(Struct, frozen=True):
-    photo_url: str = ""
-    photo_title: str = ""
-    author: str = ""
-    license: str = ""
-    license_url: str = ""
+    photo_url: str | None = None
+    photo_title: str | None = None
+    author: str | None = None
+    license: str | None = None
+    license_url: str | None = None
 
 
 class _Image(Struct, frozen=True):
@@ -156,16 +156,24 @@ class Metadata:
         if row is None:
             return Credit()
         meta = row.metadata
-        names = (meta.license, meta.license_url)
+        names, url = (meta.license or "", meta.license_url or ""), meta.photo_url or ""
         return Credit(
-            photo_id=_photo_id(meta.photo_url),
-            author=meta.author,
-            author_id=_author_id(meta.photo_url),
-            title=meta.photo_title,
-            source_url=meta.photo_url,
+            photo_id=_photo_id(url),
+            author=meta.author or "",
+            author_id=_author_id(url),
+            title=meta.photo_title or "",
+            source_url=url,
             licence=self.licences.setdefault(names, licence(*names)),
             category=row.category,
         )
+
+    def note_missing(self, ids: Iterable[str]) -> list[str]:
+        """The note that tells of FFHQ ids without a record, if there are any."""
+        missing = sorted({id for id in ids if str(int(id)) not in self.table.rows})
+        if not missing:
+            return []
+        photos = f"{len(missing)} photos, such as {missing[0]},"
+        return [f"{self.table.where}: {photos} have no record: licence and author unknown"]
 
     def points(self, id: str) -> Points | None:
         """The 68 landmarks of an FFHQ id, in pixels of the StyleGAN-aligned picture.

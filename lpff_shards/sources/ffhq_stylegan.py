@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
-from lpff_shards.sources.ffhq_files import Metadata, Number
+from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.inventory import Inventory, Picture, build
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
-from lpff_shards.sources.tree import open_tree
+from lpff_shards.sources.tree import only_folder, open_tree
 
 FOLDER = "images1024x1024"
 
@@ -25,6 +25,7 @@ class FfhqStylegan:
 
     def inventory(self) -> Inventory:
         tree = open_tree("--ffhq", self.path)
+        tree = tree.sub(FOLDER) or only_folder(tree)
         tree = tree.sub(FOLDER) or tree
         every, strangers = ffhq_files.numbered(tree)
         named = [item for item in every if item[0].has_ffhq_id and not item[0].is_mirror]
@@ -37,7 +38,7 @@ class FfhqStylegan:
         metadata = ffhq_files.read_metadata(self.metadata) if self.metadata else None
         cameras = self._cameras()
         found = [_picture(n, blob, metadata) for n, _, blob in named]
-        notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes()]
+        notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
         inventory = build("ffhq", "stylegan", found, cameras, notes)
         without = int((~inventory.has_camera).sum())
         if self.cameras and without:
@@ -61,13 +62,14 @@ class FfhqStylegan:
         faults = {id: labels.faults[name] for id, name in names.items() if name in labels.faults}
         return Cameras(labels.where, rows, labels.numbers, faults)
 
-    def _notes(self) -> list[str]:
+    def _notes(self, named: list[Named], metadata: Metadata | None) -> list[str]:
         notes = []
         if self.cameras is None:
             notes.append(f"--ffhq {self.path}: without --ffhq-cameras there are no cameras")
-        if self.metadata is None:
+        if metadata is None:
             notes.append(f"--ffhq {self.path}: without --ffhq-metadata licences, authors and landmarks are unknown")
-        return notes
+            return notes
+        return notes + metadata.note_missing(n.id for n, _, _ in named)
 
 
 def _picture(n: Number, blob: Blob, metadata: Metadata | None) -> Picture:

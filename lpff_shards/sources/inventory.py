@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.landmarks import Points
@@ -125,7 +126,16 @@ def build(
     """Joins pictures with their cameras and sets aside those that cannot be used.
 
     EG3D-aligned pictures need a camera; others go without where they have none.
+
+    Raises:
+        ShardsError: cameras were given and none is any picture's.
     """
+    if alignment == "eg3d" and found and not any(picture.camera_id in cameras.rows for picture in found):
+        named = f"such as {next(iter(cameras.rows))}" if cameras.rows else "which is empty"
+        raise ShardsError(
+            f"{cameras.where}: none of its cameras, {named}, is a picture's here, such as {found[0].camera_id}",
+            "Check that cameras and pictures are of one data set and named alike",
+        )
     reasons = [_reason(picture, alignment, cameras) for picture in _noting_twins(found)]
     used = [picture for picture, reason in zip(found, reasons, strict=True) if reason is None]
     rows = [cameras.rows.get(picture.camera_id, -1) for picture in used]
@@ -164,6 +174,9 @@ def _noting_twins(found: Sequence[Picture]) -> Iterator[Picture]:
 
 
 def _reason(picture: Picture, alignment: str, cameras: Cameras) -> Problem | None:
+    if not _is_text(picture.id):
+        name = picture.id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Problem(alignment, name, "the file's name is not UTF-8")
     if picture.fault:
         return Problem(picture.fault[0], picture.id, picture.fault[1])
     if picture.camera_id in cameras.faults:
@@ -171,6 +184,11 @@ def _reason(picture: Picture, alignment: str, cameras: Cameras) -> Problem | Non
     if alignment == "eg3d" and picture.camera_id not in cameras.rows:
         return Problem(cameras.where, picture.id, "the picture has no camera there")
     return None
+
+
+def _is_text(id: str) -> bool:
+    """File names that are not UTF-8 come as text with surrogates, which no format can hold."""
+    return not any("\ud800" <= c <= "\udfff" for c in id)
 
 
 def _unused_cameras(found: Sequence[Picture], cameras: Cameras) -> Iterator[str]:

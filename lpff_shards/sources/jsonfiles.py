@@ -18,8 +18,9 @@ from lpff_shards.sources.tree import read_whole
 
 T = TypeVar("T")
 
-# Python's json writes these, though JSON has no such numbers.
-_NOT_JSON_NUMBERS = re.compile(rb"(?<=[\s,\[:])-?(?:NaN|Infinity)(?=[\s,\]}])")
+# Python's json writes NaN and Infinity, though JSON has no such numbers; inside strings they are just words.
+_STRING_OR_NAN = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Decoders are made once: making one costs more than reading a record with it.
 _NUMBERS = msgspec.json.Decoder(list[float | None])
@@ -73,9 +74,9 @@ def decode_file(blob: Blob, type: type[T], expected: str, dec_hook: Any = None) 
     Raises:
         ShardsError: it is not JSON, is cut short, or holds something else.
     """
-    data = read_whole(blob)
+    data = read_whole(blob).removeprefix(_BYTE_ORDER_MARK)
     if b"NaN" in data or b"Infinity" in data:
-        data = _NOT_JSON_NUMBERS.sub(b"null", data)
+        data = _STRING_OR_NAN.sub(lambda match: match[1] or b"null", data)
     try:
         return msgspec.json.decode(data, type=type, dec_hook=dec_hook)
     except msgspec.ValidationError as error:
@@ -164,8 +165,9 @@ def read_points(table: Table, id: str) -> NDArray[np.float32] | None:
     pairs = table.get(id, _POINTS)
     if pairs is None:
         return None
-    # numpy reads null (None) as NaN, which the check below refuses.
-    points = np.array(pairs, np.float32)
+    with np.errstate(over="ignore"):
+        # numpy reads null (None) as NaN and too large a number as infinity; the check below refuses both.
+        points = np.array(pairs, np.float32)
     reason = landmarks.fault(points)
     if reason:
         raise ValueError(reason)

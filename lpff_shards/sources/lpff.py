@@ -14,21 +14,21 @@ from lpff_shards.sources import portraits
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import Table
 
-_ID = re.compile(r"(\d+@N\d+)_(\d+)_\d\d")
+_ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
 
 
 class _Licence(Struct, frozen=True):
-    name: str = ""
-    url: str = ""
+    name: str | None = None
+    url: str | None = None
 
 
 class _Image(Struct, frozen=True):
-    photo_id: str = ""
-    user_id: str = ""
-    photo_url: str = ""
-    username: str = ""
-    title: str = ""
-    license: _Licence = _Licence()
+    photo_id: str | None = None
+    user_id: str | None = None
+    photo_url: str | None = None
+    username: str | None = None
+    title: str | None = None
+    license: _Licence | None = None
 
 
 class _Info(Struct, frozen=True):
@@ -61,11 +61,12 @@ def read_credit(info: Table, id: str) -> Credit:
     if record is None:
         return Credit(photo_id=photo, author_id=user)
     image = record.image_info
+    terms = image.license or _Licence()
     return Credit(
         photo_id=image.photo_id or photo,
-        author=image.username,
+        author=image.username or "",
         author_id=image.user_id or user,
-        title=image.title,
-        source_url=image.photo_url,
-        licence=licence(image.license.name, image.license.url),
+        title=image.title or "",
+        source_url=image.photo_url or "",
+        licence=licence(terms.name or "", terms.url or ""),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import FileBlob
 from lpff_shards.sources.inventory import Inventory, Picture, build
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras, Table, parse_cameras, read_points, read_table
-from lpff_shards.sources.tree import Tree, only_folder, open_tree, pictures
+from lpff_shards.sources.tree import Tree, is_picture, only_folder, open_tree, pictures
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -29,11 +29,12 @@ ReadCredit = Callable[[Table, str], Credit]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a data set's parts were found: its pictures, and metadata files by name."""
+    """Where a data set's parts were found: its pictures and metadata files by name, and files that are neither."""
 
     pictures: Mapping[str, Blob]
     where: str
     metadata: Mapping[str, Blob]
+    strangers: Sequence[str]
 
 
 def photo_and_face(id: str) -> tuple[str, int]:
@@ -77,8 +78,10 @@ def locate(option: str, given: str, alignment: str) -> Place:
     for root in (tree, only_folder(tree)):
         for name in (FOLDERS[alignment], PurePosixPath(FOLDERS[alignment]).name, "."):
             folder = root.sub(name) if name != "." else root
-            if folder and (inside := pictures(folder)):
-                return Place(inside, folder.where, _metadata(root, tree, given))
+            for place in (folder, only_folder(folder)) if folder else ():
+                if inside := pictures(place):
+                    _refuse_other_alignment(option, given, name, alignment)
+                    return Place(inside, place.where, _metadata(root, tree, given), _strangers(place))
     raise ShardsError(
         f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
@@ -99,9 +102,25 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
 
 
 def _metadata_above(folder: Path) -> dict[str, Blob]:
-    # A folder above may be anyone's, so it is not listed, only asked for these names.
+    # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
+    if not (folder / CAMERAS).is_file():
+        return {}
     paths = [path for name in METADATA if (path := folder / name).is_file()]
     return {path.name: FileBlob(str(path), path.stat().st_size) for path in paths}
+
+
+def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
+    """A folder of crops that was given itself may tell by its name that it is another alignment's."""
+    own = Path(given).stem
+    if name == "." and own in FOLDERS and own != alignment:
+        raise ShardsError(
+            f"{option} {given} holds {own} pictures by its name, not {alignment}",
+            f"Use --alignment {own}, or rename it",
+        )
+
+
+def _strangers(folder: Tree) -> list[str]:
+    return [name for name in folder.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
 
 
 def _missing(place: Place, alignment: str) -> Iterator[str]:
@@ -110,6 +129,9 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
     if alignment != "eg3d":
         lost[CAMERAS] = "there are no cameras"
+    if place.strangers:
+        names = f"{len(place.strangers)} files, such as {place.strangers[0]},"
+        yield f"{place.where}: {names} are not PNG, JPEG or WebP by name and are passed over"
     for name, consequence in lost.items():
         if name not in place.metadata:
             yield f"{place.where}: {name} was not found, so {consequence}"

@@ -99,6 +99,8 @@ def open_tree(option: str, given: str) -> Tree:
         ShardsError: there is no such path, or it is neither.
     """
     path = Path(given)
+    if not path.exists():
+        raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")
     if path.suffix.lower() == ".rar" and not path.is_dir():
         folder = path.with_suffix("")
         raise ShardsError(
@@ -107,8 +109,8 @@ def open_tree(option: str, given: str) -> Tree:
         )
     if path.is_dir():
         return FolderTree(path)
-    if not path.exists():
-        raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")
+    if not os.access(path, os.R_OK):
+        raise ShardsError(f"{option} {given} cannot be read: permission denied", "Check its rights")
     if not zipfile.is_zipfile(path):
         what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a folder nor a zip"
         raise ShardsError(f"{option} {given} is {what}", "Give a folder or a whole zip")
@@ -132,7 +134,8 @@ def _add_member(archive: str, info: zipfile.ZipInfo, listing: dict[str, tuple[li
     parts = name.split("/")
     if info.filename.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
         raise ShardsError(
-            f"{archive}:{info.filename} points outside its archive", "Pack the zip again without such names"
+            f"{archive}:{info.filename} points outside its archive or is no plain path",
+            "Pack the zip again without such names",
         )
     if parts[-1].startswith(".") or parts[0] == "__MACOSX":
         return
@@ -157,10 +160,11 @@ def _add_folder(folder: str, listing: dict[str, tuple[list[str], dict[str, Blob]
 def _zip_blob(archive: str, name: str, info: zipfile.ZipInfo) -> ZipBlob:
     if info.flag_bits & 1:
         raise ShardsError(f"{archive}:{name} is encrypted", "Pack the zip again without a password")
+    place = (archive, name, info.file_size, info.header_offset, info.compress_size, info.CRC)
     if info.compress_type == zipfile.ZIP_STORED:
-        return ZipBlob(archive, name, info.file_size, info.header_offset, info.compress_size, "stored")
+        return ZipBlob(*place, "stored")
     if info.compress_type == zipfile.ZIP_DEFLATED:
-        return ZipBlob(archive, name, info.file_size, info.header_offset, info.compress_size, "deflated")
+        return ZipBlob(*place, "deflated")
     raise ShardsError(
         f"{archive}:{name} is packed with method {info.compress_type}",
         "Pack the zip again, stored (zip -0) or deflated",
@@ -168,14 +172,15 @@ def _zip_blob(archive: str, name: str, info: zipfile.ZipInfo) -> ZipBlob:
 
 
 def only_folder(tree: Tree) -> Tree:
-    """The tree itself, or the one folder that is all it holds: archives often wrap what they pack in a folder.
+    """The tree itself, or the one folder that holds all its data: archives often wrap what they pack in a folder.
 
-    A number is never such a wrapper: it is a folder of thousands.
+    A number is never such a wrapper: it is a folder of thousands. Files beside it may be notes, not pictures or tables.
     """
     folders = tree.folders()
-    if len(folders) == 1 and not folders[0].isdigit() and not tree.files():
-        return tree.sub(folders[0]) or tree
-    return tree
+    if len(folders) != 1 or folders[0].isdigit() or any(is_picture(f) or f.endswith(".json") for f in tree.files()):
+        return tree
+    inner = tree.sub(folders[0])
+    return only_folder(inner) if inner else tree
 
 
 def pictures(tree: Tree) -> dict[str, Blob]:

@@ -116,9 +116,9 @@ def _read_varint(data: memoryview | bytes, at: int) -> tuple[int, int]:
         byte = data[at]
         at += 1
         number |= (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < 0x80 and number < 1 << 64:
             return number, at
-    raise WireError("a varint of more than ten bytes", at)
+    raise WireError("a varint of more than 64 bits", at)
 
 
 def _varints(data: bytes) -> Iterator[int]:

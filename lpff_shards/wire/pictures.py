@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from lpff_shards.wire.errors import WireError
 
 MAX_PIXELS = 178_956_970
-"""Pillow's own limit for a decompression bomb."""
+"""Above this Pillow refuses a picture as a decompression bomb."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_PNG_MODES = {(0, 8): "L", (0, 16): "I;16", (2, 8): "RGB", (2, 16): "RGB;16", (3, 8): "P", (4, 8): "LA",
-              (4, 16): "LA;16", (6, 8): "RGBA", (6, 16): "RGBA;16"}  # fmt: skip
+_PNG_MODES = {
+    **{(0, 1): "1", (0, 2): "L", (0, 4): "L", (0, 8): "L", (0, 16): "I;16"},
+    **{(2, 8): "RGB", (2, 16): "RGB;16", (3, 1): "P", (3, 2): "P", (3, 4): "P", (3, 8): "P"},
+    **{(4, 8): "LA", (4, 16): "LA;16", (6, 8): "RGBA", (6, 16): "RGBA;16"},
+}
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
@@ -72,7 +75,9 @@ def _png(data: bytes) -> PictureHeader:
             raise WireError(f"the PNG is cut short: {len(data)} bytes, {at} are needed")
         if kind == b"IEND":
             break
-    mode = _PNG_MODES.get((colour, depth)) or _PNG_MODES.get((colour, 8), "unknown")
+    mode = _PNG_MODES.get((colour, depth))
+    if mode is None:
+        raise WireError(f"the PNG has colour type {colour} of {depth} bits, which there is not")
     return PictureHeader("png", width, height, mode)
 
 
@@ -91,7 +96,9 @@ def _jpeg(data: bytes) -> PictureHeader:
             # A thumbnail in front of the frame has an end mark of its own; bytes behind the picture's do no harm.
             if data.rfind(b"\xff\xd9") < at:
                 raise WireError(f"the JPEG is cut short: no end mark in its {len(data)} bytes")
-            return PictureHeader("jpeg", width, height, _JPEG_MODES.get(components, "unknown"))
+            if components not in _JPEG_MODES:
+                raise WireError(f"the JPEG has {components} components, which is no picture")
+            return PictureHeader("jpeg", width, height, _JPEG_MODES[components])
         elif marker in (0xD9, 0xDA):
             raise WireError("the JPEG has no frame header", at)
         else:

@@ -23,11 +23,11 @@ def header(name: str, size: int) -> bytes:
     """The 512-byte header of a member.
 
     Args:
-        name: 1 to 100 ASCII bytes.
+        name: 1 to 100 ASCII bytes, no NUL.
         size: of the payload in bytes, below 8 GiB.
     """
     raw = name.encode("ascii")
-    if not 0 < len(raw) <= MAX_NAME:
+    if not 0 < len(raw) <= MAX_NAME or 0 in raw:
         raise ValueError(f"tar member name of {len(raw)} bytes: {name}")
     if not 0 <= size <= MAX_SIZE:
         raise ValueError(f"tar member of {size} bytes")

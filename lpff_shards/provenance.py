@@ -1,0 +1,72 @@
+"""What an export publishes of how it was made: the options that decided it, without the user's own folders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from lpff_shards.options import (
+    DEFAULT_JPEG_QUALITY,
+    DEFAULT_SHARD_SIZE,
+    SOURCE_FILES,
+    SOURCES,
+    ExportOptions,
+    SourceOptions,
+)
+
+
+def recorded(options: ExportOptions) -> dict[str, object]:
+    """The options that decide what is written, as the manifest and the plan's digest hold them.
+
+    Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` decide nothing;
+    `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
+    """
+    sources: dict[str, object] = {f.name: getattr(options.sources, f.name) for f in fields(options.sources)}
+    for name, path in _paths(options.sources).items():
+        sources[name] = last_component(path)
+    sources["mirror"] = options.sources.mirrors
+    picture = {f.name: getattr(options.picture, f.name) for f in fields(options.picture)}
+    if options.picture.image == "jpeg":
+        picture["quality"] = options.picture.quality or DEFAULT_JPEG_QUALITY
+    shards = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
+    shards["seed"] = (options.shards.seed or 0) if options.shards.shuffle else None
+    if not (options.shards.samples_per_shard or options.shards.shards):
+        shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
+    return {
+        "format": options.format,
+        "name": options.dataset_name,
+        "metadata": options.metadata,
+        **sources,
+        **picture,
+        **shards,
+        "checksum": options.run.checksum,
+    }
+
+
+def last_component(path: str) -> str:
+    """What is recorded of a path, since a data set should not publish a user's folders."""
+    return Path(path).name or path
+
+
+def published_text(text: str, sources: SourceOptions) -> str:
+    """A text that names files, each path of the user's shortened to begin with the last component of what was given."""
+    for path in sorted(_paths(sources).values(), key=len, reverse=True):
+        absolute = Path(path).absolute()
+        for given in dict.fromkeys((path.rstrip("/"), str(Path(path)), str(absolute))):
+            text = _shortened(text, given, last_component(path))
+        for folder in list(absolute.parents)[:2]:
+            text = _shortened(text, str(folder), folder.name)
+    return text
+
+
+def _paths(sources: SourceOptions) -> dict[str, str]:
+    values = {name: getattr(sources, name) for name in (*SOURCES, *SOURCE_FILES)}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def _shortened(text: str, path: str, name: str) -> str:
+    """The text with a path replaced where it stands as a whole or as the folder of another."""
+    if path in ("", ".", "/"):
+        return text
+    return re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: name, text)

@@ -1,0 +1,158 @@
+"""Folders as people have them: odd places, wrappers, wrong names, records with holes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from inventories import clean, contents, publish, read
+from layouts import (
+    LPFF_IDS,
+    dump,
+    edit,
+    picture,
+    write,
+    write_ffhq_eg3d,
+    write_ffhq_stylegan,
+    write_ffhq_v2,
+    zip_folder,
+)
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
+from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
+
+
+@pytest.fixture
+def lpff(tmp_path: Path) -> Path:
+    return publish("lpff", tmp_path / "lpff")
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_crops_of_another_alignment_are_told_by_their_folder(lpff: Path, tmp_path: Path, zipped: bool) -> None:
+    path = lpff / "crop/stylegan"
+    if zipped:
+        path = zip_folder(path, lpff / "stylegan.zip")
+    with pytest.raises(ShardsError, match=r"holds stylegan pictures by its name, not eg3d\. Use --alignment stylegan"):
+        read("lpff", path, "eg3d")
+    assert len(read("lpff", path, "stylegan")) == len(LPFF_IDS)
+
+
+def test_an_archive_unpacked_into_a_folder_of_its_name(lpff: Path, tmp_path: Path) -> None:
+    expected = contents(clean(read("lpff", lpff)))
+    (lpff / "eg3d").mkdir()
+    (lpff / "crop/eg3d").rename(lpff / "eg3d/eg3d")
+    assert contents(clean(read("lpff", lpff))) == expected
+
+
+def test_wrappers_with_a_note_beside_them(lpff: Path, tmp_path: Path) -> None:
+    expected = contents(clean(read("lpff", lpff)))
+    outer = tmp_path / "outer"
+    write(outer / "README.txt", b"read me")
+    (outer / "a").mkdir()
+    lpff.rename(outer / "a/b")
+    assert contents(clean(read("lpff", outer))) == expected
+    assert contents(clean(read("lpff", zip_folder(outer, tmp_path / "outer.zip")))) == expected
+
+
+def test_someone_else_s_info_json_above_is_left_alone(lpff: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat/stylegan"
+    flat.parent.mkdir()
+    (lpff / "crop/stylegan").rename(flat)
+    dump(tmp_path / "info.json", ["not", "ours"])
+    assert any("info.json was not found" in note for note in read("lpff", flat, "stylegan").notes)
+
+
+def test_photos_of_other_kinds_are_noted(lpff: Path) -> None:
+    write(lpff / "raw/5@N00_6.gif", b"GIF89a")
+    (note,) = read("lpff", lpff, "raw").notes
+    assert "1 files, such as 5@N00_6.gif, are not PNG, JPEG or WebP" in note
+
+
+def test_a_photo_that_no_table_knows_still_tells_its_author(lpff: Path) -> None:
+    write(lpff / "raw/5@N00_3071459242.jpg", picture("x", kind="JPEG"))
+    inventory = read("lpff", lpff, "raw")
+    record = inventory.record(inventory.ids.index("5@N00_3071459242"))
+    assert (record.credit.photo_id, record.credit.author_id, record.face) == ("3071459242", "5@N00", 0)
+
+
+def test_null_is_unknown(lpff: Path, tmp_path: Path) -> None:
+    def forget(table: dict[str, dict[str, dict[str, object]]]) -> object:
+        table[LPFF_IDS[0]]["image_info"] |= {"username": None, "license": None, "photo_url": None}
+        return table
+
+    edit(lpff / "info.json", forget)
+    credit = read("lpff", lpff).record(0).credit
+    assert (credit.author, credit.licence.short, credit.source_url) == ("", "", "")
+    assert credit.photo_id == "21795165006"
+    ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 1)
+    v2 = write_ffhq_v2(tmp_path / "v2.json", [0])
+    edit(v2, lambda t: {"0": t["0"] | {"metadata": dict.fromkeys(t["0"]["metadata"])}})
+    assert clean(FfhqEg3d(str(ffhq), None, str(v2)).inventory()).record(0).credit.author == ""
+
+
+def test_a_byte_order_mark_is_no_fault(lpff: Path) -> None:
+    expected = contents(clean(read("lpff", lpff)))
+    path = lpff / "info.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert contents(clean(read("lpff", lpff))) == expected
+
+
+def test_nan_in_words_stays(tmp_path: Path) -> None:
+    ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 1)
+    v2 = write_ffhq_v2(tmp_path / "v2.json", [0])
+    title = 'a, NaN, "b": -Infinity, \\'
+    edit(v2, lambda t: {"0": t["0"] | {"metadata": {"photo_title": title}}, "1": float("nan")})
+    assert FfhqEg3d(str(ffhq), None, str(v2)).inventory().record(0).credit.title == title
+
+
+def test_labels_of_other_names_are_one_error(tmp_path: Path) -> None:
+    ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 2)
+    other = write_ffhq_eg3d(tmp_path / "other", 2, "index")
+    with pytest.raises(ShardsError, match=r"none of its cameras, such as 00000/img00000000\.png, is a picture's here"):
+        FfhqEg3d(str(ffhq), str(other / "dataset.json")).inventory()
+
+
+@pytest.mark.parametrize("layout", ["eg3d", "stylegan"])
+def test_ffhq_photos_without_a_record_are_noted(tmp_path: Path, layout: str) -> None:
+    v2 = str(write_ffhq_v2(tmp_path / "v2.json", [0]))
+    if layout == "eg3d":
+        inventory = FfhqEg3d(str(write_ffhq_eg3d(tmp_path / "ffhq", 3)), None, v2).inventory()
+    else:
+        inventory = FfhqStylegan(str(write_ffhq_stylegan(tmp_path / "ffhq", 3)), None, v2).inventory()
+    assert any("2 photos, such as 00001, have no record" in note for note in inventory.notes)
+
+
+@pytest.mark.parametrize("folder", ["images1024x1024", ""])
+def test_stylegan_zips_with_a_wrapper(tmp_path: Path, folder: str) -> None:
+    root = write_ffhq_stylegan(tmp_path / "ffhq", 3, folder)
+    path = zip_folder(root, tmp_path / "x.zip", wrapper="ffhq-dataset")
+    assert FfhqStylegan(str(path)).inventory().ids == ["00000", "00001", "00002"]
+
+
+def test_a_rar_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ShardsError, match="does not exist"):
+        read("lpff", tmp_path / "eg3d.rar")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_zip_without_rights(lpff: Path, tmp_path: Path) -> None:
+    path = zip_folder(lpff, tmp_path / "x.zip")
+    path.chmod(0)
+    with pytest.raises(ShardsError, match="permission denied"):
+        read("lpff", path)
+
+
+def test_numbers_too_large_for_float32(lpff: Path) -> None:
+    edit(
+        lpff / "camera_parameters.json",
+        lambda t: t | {LPFF_IDS[0]: [*t[LPFF_IDS[0]][:11], 1e300, *t[LPFF_IDS[0]][12:]]},
+    )
+    points = json.loads((lpff / "realign2400_lm.json").read_text())
+    points[LPFF_IDS[1]][3][0] = -1e300
+    dump(lpff / "realign2400_lm.json", points)
+    first, second = read("lpff", lpff, "realign2400").problems
+    assert first.reason == "camera number 12 of 25 is not finite"
+    assert second.reason == "landmark 3 is not finite"
