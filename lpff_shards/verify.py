@@ -13,7 +13,8 @@ from pathlib import Path
 from lpff_shards.checksums import file_checksum, hasher
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, keys_digest, read_manifest
-from lpff_shards.readers.base import SampleError, get_reader
+from lpff_shards.readers.base import SampleError
+from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.fields import Layout
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
-from lpff_shards.exporters.base import get_format
-from lpff_shards.readers.base import SampleError, get_reader
+from lpff_shards.exporters.catalogue import get_format
+from lpff_shards.readers.base import SampleError
+from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.sample import Sample
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lpff_shards.options import FormatName
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import Sample
 
@@ -23,14 +22,3 @@ class Format(Protocol):
             sample: to write; equal samples give equal bytes.
             layout: what every sample of the data set holds.
         """
-
-
-def get_format(name: FormatName) -> Format:
-    """The format of that name."""
-    if name == "wds":
-        from lpff_shards.exporters.wds import WebDataset
-
-        return WebDataset()
-    from lpff_shards.exporters.tfrecord import TfRecord
-
-    return TfRecord()

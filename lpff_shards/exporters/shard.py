@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpff_shards.checksums import Hasher, hasher
 from lpff_shards.errors import BadInput, ExportFailed
-from lpff_shards.exporters.base import get_format
+from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.manifest import ShardReceipt, Skipped

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from lpff_shards.options import FormatName
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import Sample
 
@@ -35,14 +34,3 @@ class Reader(Protocol):
         Raises:
             SampleError: at the first one that breaks the format or the schema.
         """
-
-
-def get_reader(name: FormatName | str) -> Reader:
-    """The reader of a format."""
-    if name == "wds":
-        from lpff_shards.readers import wds
-
-        return wds.samples
-    from lpff_shards.readers import tfrecord
-
-    return tfrecord.samples

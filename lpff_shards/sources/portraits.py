@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import FileBlob
-from lpff_shards.sources.inventory import Inventory, Picture, build
+from lpff_shards.sources.build import Picture, build
+from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras, Table, parse_cameras, read_points, read_table
 from lpff_shards.sources.tree import Tree, is_picture, only_folder, open_tree, pictures
 

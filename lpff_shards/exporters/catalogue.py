@@ -1,0 +1,17 @@
+"""The writer of each format."""
+
+from __future__ import annotations
+
+from lpff_shards.exporters.base import Format
+from lpff_shards.options import FormatName
+
+
+def get_format(name: FormatName) -> Format:
+    """The format of that name."""
+    if name == "wds":
+        from lpff_shards.exporters.wds import WebDataset
+
+        return WebDataset()
+    from lpff_shards.exporters.tfrecord import TfRecord
+
+    return TfRecord()

@@ -1,0 +1,17 @@
+"""The reader of each format."""
+
+from __future__ import annotations
+
+from lpff_shards.options import FormatName
+from lpff_shards.readers.base import Reader
+
+
+def get_reader(name: FormatName | str) -> Reader:
+    """The reader of a format."""
+    if name == "wds":
+        from lpff_shards.readers import wds
+
+        return wds.samples
+    from lpff_shards.readers import tfrecord
+
+    return tfrecord.samples

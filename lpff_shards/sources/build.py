@@ -1,0 +1,130 @@
+"""Building an inventory: pictures joined with their cameras, those that cannot be used set aside with their reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas import landmarks
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.sources.blobs import BlobError
+from lpff_shards.sources.inventory import Inventory, Problem
+from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
+from lpff_shards.wire import pictures
+from lpff_shards.wire.errors import WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture found by a source, before cameras are joined to it.
+
+    Attributes:
+        id: of the record; camera_id: the name under which its camera stands.
+        points: its landmarks or None.
+        fault: a rule that its metadata breaks, with the file that holds it, or None.
+    """
+
+    id: str
+    camera_id: str
+    blob: Blob
+    face: int = 0
+    is_mirror: bool = False
+    points: Points | None = None
+    credit: Credit = field(default_factory=Credit)
+    fault: tuple[str, str] | None = None
+
+
+def build(
+    source: str,
+    alignment: str,
+    found: Sequence[Picture],
+    cameras: Cameras = NO_CAMERAS,
+    notes: Sequence[str] = (),
+) -> Inventory:
+    """Joins pictures with their cameras and sets aside those that cannot be used.
+
+    EG3D-aligned pictures need a camera; others go without where they have none.
+
+    Raises:
+        ShardsError: cameras were given and none is any picture's.
+    """
+    if alignment == "eg3d" and found and not any(picture.camera_id in cameras.rows for picture in found):
+        named = f"such as {next(iter(cameras.rows))}" if cameras.rows else "which is empty"
+        raise ShardsError(
+            f"{cameras.where}: none of its cameras, {named}, is a picture's here, such as {found[0].camera_id}",
+            "Check that cameras and pictures are of one data set and named alike",
+        )
+    reasons = [_reason(picture, alignment, cameras) for picture in _noting_twins(found)]
+    used = [picture for picture, reason in zip(found, reasons, strict=True) if reason is None]
+    rows = [cameras.rows.get(picture.camera_id, -1) for picture in used]
+    has_camera = np.array(rows, np.int64) >= 0
+    numbers = np.zeros((len(used), CAMERA_NUMBERS))
+    numbers[has_camera] = cameras.numbers[[row for row in rows if row >= 0]]
+    points = [p.points for p in used if p.points is not None]
+    with_points = np.array([p.points is not None for p in used], bool)
+    return Inventory(
+        source=source,
+        alignment=alignment,
+        ids=[p.id for p in used],
+        blobs=[p.blob for p in used],
+        credits=[p.credit for p in used],
+        faces=np.array([p.face for p in used], np.int32),
+        is_mirror=np.array([p.is_mirror for p in used], bool),
+        cameras=numbers,
+        has_camera=has_camera,
+        landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
+        landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+        problems=tuple(reason for reason in reasons if reason is not None),
+        notes=(*notes, *_unused_cameras(found, cameras)),
+        typical_size=_first_size(used),
+    )
+
+
+def _noting_twins(found: Sequence[Picture]) -> Iterator[Picture]:
+    """The pictures, those marked faulty whose id another picture has too."""
+    counts = Counter((p.id, p.is_mirror) for p in found)
+    for p in found:
+        if counts[p.id, p.is_mirror] > 1 and p.fault is None:
+            reason = (p.blob.where, f"{counts[p.id, p.is_mirror]} pictures have this id")
+            yield Picture(p.id, p.camera_id, p.blob, p.face, p.is_mirror, p.points, p.credit, reason)
+        else:
+            yield p
+
+
+def _reason(picture: Picture, alignment: str, cameras: Cameras) -> Problem | None:
+    if not _is_text(picture.id):
+        name = picture.id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Problem(alignment, name, "the file's name is not UTF-8")
+    if picture.fault:
+        return Problem(picture.fault[0], picture.id, picture.fault[1])
+    if picture.camera_id in cameras.faults:
+        return Problem(cameras.where, picture.id, cameras.faults[picture.camera_id])
+    if alignment == "eg3d" and picture.camera_id not in cameras.rows:
+        return Problem(cameras.where, picture.id, "the picture has no camera there")
+    return None
+
+
+def _is_text(id: str) -> bool:
+    """File names that are not UTF-8 come as text with surrogates, which no format can hold."""
+    return not any("\ud800" <= c <= "\udfff" for c in id)
+
+
+def _unused_cameras(found: Sequence[Picture], cameras: Cameras) -> Iterator[str]:
+    unused = len(cameras.rows.keys() - {picture.camera_id for picture in found})
+    if unused:
+        yield f"{cameras.where}: {unused} of its {len(cameras.rows)} cameras have no picture here"
+
+
+def _first_size(used: Sequence[Picture]) -> tuple[int, int]:
+    # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
+    try:
+        header = pictures.inspect(used[0].blob.read()) if used else None
+    except (BlobError, WireError):
+        return 0, 0
+    return (header.width, header.height) if header else (0, 0)
