@@ -96,14 +96,17 @@ def _decode(data: bytes, header: PictureHeader) -> Image.Image:
 
     try:
         with warnings.catch_warnings():
-            # The header's pixel count was checked; Pillow's warning would only repeat it.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of large pictures, whose pixels are counted already, and of odd EXIF data, which is dropped.
+            warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=(header.kind.upper(),))
             image.load()
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise PictureError(f"the picture does not decode: {error}") from None
     if image.mode not in _CONVERTIBLE:
         raise PictureError(f"the picture has colour mode {image.mode}, which has no plain conversion to RGB")
+    if image.mode == "P":
+        # A palette's transparency goes as alpha does, with the colours left alone.
+        image = image.convert("RGBA")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

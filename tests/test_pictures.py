@@ -1,0 +1,133 @@
+"""Pictures as stored: passed through untouched, or re-encoded with the right pixels, whatever they were."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lpff_shards.exporters.pictures import PictureError, Stored, store
+from lpff_shards.options import PictureOptions
+
+MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
+KINDS = ("png", "jpeg", "webp", "raw")
+
+
+def _image(mode: str, width: int = 12, height: int = 12) -> Image.Image:
+    pixels = np.random.default_rng(5).integers(0, 256, (height, width, 4), np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+def _file(mode: str, kind: str = "PNG", **size: int) -> bytes:
+    out = io.BytesIO()
+    _image(mode, **size).save(out, kind)
+    return out.getvalue()
+
+
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def _pixels(stored: Stored) -> np.ndarray:
+    picture = stored.picture
+    if picture.kind == "raw":
+        return np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, 3)
+    assert _opened(picture.data).mode == "RGB"
+    return np.asarray(_opened(picture.data))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_keep_passes_every_mode_through(mode: str) -> None:
+    data = _file(mode)
+    stored = store(data, False, PictureOptions())
+    assert stored.picture.data is data
+    assert stored.picture.mode == _opened(data).mode
+    assert (stored.changes, stored.resized) == ((), False)
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "raw"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("flip", [False, True])
+def test_lossless_kinds_have_pillow_s_rgb_pixels(mode: str, kind: str, flip: bool) -> None:
+    data = _file(mode)
+    stored = store(data, flip, PictureOptions(image=kind))
+    expected = np.asarray(_opened(data).convert("RGBA").convert("RGB"))
+    assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
+    assert stored.picture.mode == "RGB"
+    assert (f"converted from {mode} to RGB" in stored.changes) == (mode != "RGB")
+    assert ("mirrored" in stored.changes) == flip
+
+
+def test_an_rgb_png_that_is_asked_for_is_not_made_again() -> None:
+    data = _file("RGB")
+    assert store(data, False, PictureOptions(image="png")).picture.data is data
+    assert store(_file("RGB", "WEBP"), False, PictureOptions(image="png")).picture.kind == "png"
+
+
+@pytest.mark.parametrize("quality", [None, 30, 100])
+def test_jpeg_has_full_colour_resolution_and_the_quality_asked_for(quality: int | None) -> None:
+    data = _file("RGB", width=64, height=64)
+    stored = store(data, False, PictureOptions(image="jpeg", quality=quality))
+    out = io.BytesIO()
+    _opened(data).save(out, "JPEG", quality=quality or 95, subsampling=0)
+    assert stored.picture.data == out.getvalue()
+    assert stored.changes == (f"re-encoded as JPEG, quality {quality or 95}, 4:4:4",)
+
+
+def test_webp_is_lossy_only_with_a_quality() -> None:
+    data = _file("RGB", width=64, height=64)
+    lossy = store(data, False, PictureOptions(image="webp", quality=50))
+    lossless = store(data, False, PictureOptions(image="webp"))
+    assert len(lossy.picture.data) < len(lossless.picture.data)
+    assert np.array_equal(_pixels(lossless), np.asarray(_opened(data)))
+    assert (lossy.changes, lossless.changes) == (("re-encoded as WebP, quality 50",), ("re-encoded as lossless WebP",))
+
+
+@pytest.mark.parametrize(("kind", "format"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
+def test_keep_mirrors_and_resizes_within_the_kind(kind: str, format: str) -> None:
+    data = _file("RGB", format, width=32, height=32)
+    stored = store(data, True, PictureOptions(resolution=16))
+    assert (stored.picture.kind, stored.picture.width, stored.picture.height) == (kind, 16, 16)
+    assert stored.resized
+    assert stored.changes[:2] == ("resized from 32x32 to 16x16 (Lanczos)", "mirrored")
+    if kind != "jpeg":
+        expected = _opened(data).resize((16, 16), Image.Resampling.LANCZOS)
+        assert np.array_equal(_pixels(stored), np.asarray(expected)[:, ::-1])
+
+
+def test_a_picture_of_the_size_asked_for_is_left_alone() -> None:
+    data = _file("RGBA", width=16, height=16)
+    assert store(data, False, PictureOptions(resolution=16)).picture.data is data
+
+
+def test_mirrored_pngs_are_no_larger_than_pillow_s_own() -> None:
+    smooth = np.cumsum(np.random.default_rng(1).integers(-3, 4, (128, 128, 3)), axis=1).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(smooth).save(out, "PNG")
+    assert len(store(out.getvalue(), True, PictureOptions()).picture.data) < 1.05 * len(out.getvalue())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_picture_gives_the_same_bytes(kind: str) -> None:
+    data = _file("RGB", width=40, height=40)
+    first, second = (store(data, True, PictureOptions(image=kind)).picture.data for _ in range(2))
+    assert first == second
+
+
+def test_sixteen_bits_of_grey_have_no_plain_rgb() -> None:
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(out, "PNG")
+    assert store(out.getvalue(), False, PictureOptions()).picture.mode == "I;16"
+    with pytest.raises(PictureError, match="no plain conversion to RGB"):
+        store(out.getvalue(), False, PictureOptions(image="raw"))
+
+
+def test_the_first_frame_of_many_is_taken() -> None:
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
+    assert _pixels(store(out.getvalue(), False, PictureOptions(image="raw")))[0, 0].tolist() == [255, 0, 0]
