@@ -29,7 +29,7 @@ Examples:
 """
 
 
-class Size(click.ParamType[int]):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
     """Bytes, as in 256MB, 1GiB or 1000000."""
 
     name = "size"

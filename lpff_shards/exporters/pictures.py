@@ -98,7 +98,7 @@ def _decode(data: bytes, header: PictureHeader) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow warns of large pictures, whose pixels are counted already, and of odd EXIF data, which is dropped.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=(header.kind.upper(),))
+            image: Image.Image = Image.open(io.BytesIO(data), formats=(header.kind.upper(),))
             image.load()
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise PictureError(f"the picture does not decode: {error}") from None
