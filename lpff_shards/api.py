@@ -77,6 +77,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
     """
     observer = observer or Silent()
+    context = runner.process_context()
     planned = plan_export(options)
     workers = options.run.workers or runner.available_cores()
     folder = OutputFolder(Path(options.out))
@@ -87,7 +88,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         if missing:
             tasks = map(planned.task, missing)
             try:
-                receipts |= runner.run(tasks, folder.root, min(workers, len(missing)), observer.wrote)
+                receipts |= runner.run(tasks, folder.root, min(workers, len(missing)), context, observer.wrote)
             finally:
                 folder.clear_partial()
         return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)

@@ -34,6 +34,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+ProcessContext = ForkContext | SpawnContext
 
 
 def available_cores() -> int:
@@ -41,7 +42,19 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(tasks: Iterator[ShardTask], root: Path, workers: int, on_progress: OnProgress) -> dict[int, ShardReceipt]:
+def process_context() -> ProcessContext:
+    """How workers are started: asked before an export starts threads of its own, which outlive their joining a little.
+
+    Forking is fastest, and safe only where no other thread may hold a lock; else processes start afresh.
+    """
+    threads = Path("/proc/self/task")
+    single = threads.is_dir() and len(list(threads.iterdir())) == 1
+    return multiprocessing.get_context("fork") if single else multiprocessing.get_context("spawn")
+
+
+def run(
+    tasks: Iterator[ShardTask], root: Path, workers: int, context: ProcessContext, on_progress: OnProgress
+) -> dict[int, ShardReceipt]:
     """Writes the shards of tasks, on `workers` processes (1: in this one); receipts by the task's index.
 
     Raises:
@@ -52,7 +65,7 @@ def run(tasks: Iterator[ShardTask], root: Path, workers: int, on_progress: OnPro
         receipts = {task.index: write_shard(task, root, report) for task in tasks}
         report.flush()
         return receipts
-    with _Pool(root, workers) as pool:
+    with _Pool(root, workers, context) as pool:
         return pool.run(tasks, on_progress)
 
 
@@ -76,13 +89,6 @@ class _Reporter:
         self._next = time.monotonic() + REPORT_SECONDS
 
 
-def _context() -> ForkContext | SpawnContext:
-    """Forking is fastest, and safe only where no other thread may hold a lock; else processes start afresh."""
-    threads = Path("/proc/self/task")
-    single = threads.is_dir() and len(list(threads.iterdir())) == 1
-    return multiprocessing.get_context("fork") if single else multiprocessing.get_context("spawn")
-
-
 @dataclass(frozen=True, slots=True)
 class _Worker:
     process: BaseProcess
@@ -92,8 +98,7 @@ class _Worker:
 class _Pool:
     """Worker processes, one task at a time each."""
 
-    def __init__(self, root: Path, workers: int) -> None:
-        context = _context()
+    def __init__(self, root: Path, workers: int, context: ProcessContext) -> None:
         self._workers: list[_Worker] = []
         for _ in range(workers):
             ours, theirs = context.Pipe()
@@ -137,21 +142,29 @@ class _Pool:
 
 def _hand(worker: _Worker, tasks: Iterator[ShardTask], busy: dict[Connection, tuple[_Worker, ShardTask]]) -> None:
     task = next(tasks, None)
-    if task is not None:
+    if task is None:
+        return
+    try:
         worker.pipe.send(task)
-        busy[worker.pipe] = (worker, task)
+    except OSError:
+        raise _killed(worker, task) from None
+    busy[worker.pipe] = (worker, task)
 
 
 def _receive(worker: _Worker, task: ShardTask) -> Progress | ShardReceipt | ShardsError:
     try:
         message: Progress | ShardReceipt | ShardsError = worker.pipe.recv()
     except (EOFError, OSError):
-        worker.process.join()
-        raise ExportFailed(
-            f"the process that wrote {task.filename} was killed (exit status {worker.process.exitcode})",
-            "The system may be short of memory: run the same command again to go on, with fewer --workers if need be",
-        ) from None
+        raise _killed(worker, task) from None
     return message
+
+
+def _killed(worker: _Worker, task: ShardTask) -> ExportFailed:
+    worker.process.join()
+    return ExportFailed(
+        f"the process for {task.filename} was killed (exit status {worker.process.exitcode})",
+        "The system may be short of memory: run the same command again to go on, with fewer --workers if need be",
+    )
 
 
 def _work(pipe: Connection, root: Path, inherited: Sequence[Connection]) -> None:
