@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import lpff_shards
 from lpff_shards.checksums import file_checksum
-from lpff_shards.exporters import runner
 from lpff_shards.exporters.card import card
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder
-from lpff_shards.exporters.runner import Progress
+from lpff_shards.exporters.shard import write_shard
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -21,13 +22,14 @@ from lpff_shards.manifest import (
     Manifest,
     Shard,
     ShardReceipt,
-    Skipped,
+    checksum_lines,
     keys_digest,
     to_json,
 )
 from lpff_shards.mixing.combine import combine
 from lpff_shards.options import ExportOptions
-from lpff_shards.plan import SPLIT, Plan, Settings, layout, make_plan
+from lpff_shards.plan import SPLIT, Plan, Settings, ShardTask, layout, make_plan
+from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published_text, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.sources.catalogue import sources
@@ -77,25 +79,39 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
     """
     observer = observer or Silent()
-    context = runner.process_context()
+    fork = may_fork()
     planned = plan_export(options)
-    workers = options.run.workers or runner.available_cores()
+    workers = options.run.workers or available_cores()
     folder = OutputFolder(Path(options.out))
     with folder.claimed(planned, options.run.overwrite):
         receipts = _finished(folder, planned, workers)
         observer.planned(planned, len(receipts))
         missing = [index for index in range(len(planned)) if index not in receipts]
         if missing:
-            tasks = map(planned.task, missing)
+            folder.unfinish()
             try:
-                receipts |= runner.run(tasks, folder.root, min(workers, len(missing)), context, observer.wrote)
+                _write(folder, map(planned.task, missing), receipts, min(workers, len(missing)), fork, observer)
             finally:
                 folder.clear_partial()
         return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)
 
 
+def _write(
+    folder: OutputFolder,
+    tasks: Iterator[ShardTask],
+    receipts: dict[int, ShardReceipt],
+    workers: int,
+    fork: bool,
+    observer: Observer,
+) -> None:
+    """Writes the missing shards and adds their receipts."""
+    with closing(run(partial(write_shard, folder.root), tasks, workers, fork, observer.wrote)) as done:
+        for task, receipt in done:
+            receipts[task.index] = receipt
+
+
 def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
-    """Receipts of the shards that are whole: of this plan, and their bytes still what they were."""
+    """Receipts of the shards that are whole: of this plan, their sources unchanged, their bytes what they were."""
 
     def check(index: int) -> ShardReceipt | None:
         name = plan.filenames[index]
@@ -103,9 +119,12 @@ def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, Shard
         path = folder.root / name
         if receipt is None or receipt.plan != plan.digest or receipt.algorithm != plan.settings.checksum:
             return None
-        if receipt.skipped and plan.settings.on_error == "fail":
+        keys = plan.keys[int(plan.bounds[index]) : int(plan.bounds[index + 1])]
+        if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
             return None
         if not path.is_file() or path.stat().st_size != receipt.bytes:
+            return None
+        if receipt.sources != plan.task(index).stamp():
             return None
         return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
 
@@ -119,14 +138,14 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
     manifest = _manifest(plan, receipts, options)
     folder.sync(plan.filenames)
     if options.run.checksum == "sha256":
-        folder.write(SUMS, "".join(f"{s.checksum}  {s.file}\n" for s in manifest.shards).encode())
+        folder.write(SUMS, checksum_lines(manifest).encode())
     folder.write(CARD, card(manifest).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
 
 def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
-    left_out = [Skipped(p.file, p.id, p.reason) for p in plan.problems]
+    left_out = plan.problems
     skipped = [skip for receipt in receipts for skip in receipt.skipped]
     written = sum(receipt.samples for receipt in receipts)
     lost = {skip.key for skip in skipped}
@@ -142,7 +161,7 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         plan=plan.digest,
         checksum=plan.settings.checksum,
         options=plan.options,
-        layout=_layout(plan),
+        layout=plan.settings.layout,
         counts=Counts(plan.samples, written, len(skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_licence(),
@@ -150,7 +169,3 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         skipped=tuple(replace(s, file=published_text(s.file, options.sources)) for s in (*left_out, *skipped)),
         notes=tuple(published_text(note, options.sources) for note in plan.notes),
     )
-
-
-def _layout(plan: Plan) -> Mapping[str, bool]:
-    return asdict(plan.settings.layout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
 import signal
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from lpff_shards import __version__, options
-from lpff_shards.errors import EXIT_DAMAGED, Interrupted, ShardsError
+from lpff_shards.errors import EXIT_DAMAGED, ExportFailed, Interrupted, ShardsError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -38,6 +40,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only since cli
         match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?I?B?)", str(value).strip().upper())
         if match is None or match[2] not in _UNITS:
             self.fail(f"{value!r} is not a size; write 256MB, 1GiB or a number of bytes", param, ctx)
+        if len(match[1]) > 15:
+            self.fail(f"{match[1][:15]}... is more bytes than any disk holds", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
 
 
@@ -118,8 +122,11 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
         plan = api.plan_export(chosen)
         click.echo(console.plan_json(plan) if as_json else console.plan_text(plan))
         return
-    with console.observer(sys.stderr) as observer:
-        manifest = api.export(chosen, observer)
+    try:
+        with console.observer(sys.stderr) as observer:
+            manifest = api.export(chosen, observer)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
     click.echo(console.manifest_json(manifest) if as_json else console.manifest_text(manifest, chosen.out))
 
 
@@ -133,11 +140,12 @@ def verify(path: str, workers: int | None, as_json: bool) -> None:
     Exit status 0: all is well; 1: something is wrong, and it is named; 2: there is no export to check.
     """
     from lpff_shards import console
-    from lpff_shards.exporters.runner import available_cores
+    from lpff_shards.processes import available_cores
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    verdict = verify_export(path, workers or available_cores())
+    with console.reading(sys.stderr) as on_progress:
+        verdict = verify_export(path, workers or available_cores(), on_progress)
     click.echo(console.verdict_json(verdict) if as_json else console.verdict_text(verdict))
     if not verdict.ok:
         sys.exit(EXIT_DAMAGED)
@@ -163,7 +171,8 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _fail(error: ShardsError) -> NoReturn:
-    click.echo(f"lpff-shards: {error}", err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"lpff-shards: {error}", err=True)
     sys.exit(error.exit_status)
 
 
@@ -172,16 +181,33 @@ def main() -> None:
     # Set before numpy is loaded: its thread pool would only make forking workers unsafe.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminate)
+    # A stream that the caller closed is None here; what is printed to it goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except ShardsError as error:
         _fail(error)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "lpff-shards"
+        _fail(ShardsError(error.format_message().rstrip("."), f"See {usage} --help"))
     except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted("stopped", "Finished shards are kept: run the same command again to go on"))
+        _fail(Interrupted("stopped"))
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_DAMAGED)
+    except (OSError, MemoryError, RecursionError) as error:
+        _fail(_unforeseen(error))
+
+
+def _unforeseen(error: BaseException) -> ShardsError:
+    """A refusal of the system that no part of the program foresaw, as one line."""
+    if isinstance(error, MemoryError):
+        return ExportFailed("out of memory", "Use fewer --workers, or a machine with more memory")
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return ShardsError(f"{error.filename}: {error.strerror}", "Give a shorter path")
+    if isinstance(error, OSError):
+        return ExportFailed(f"{error.filename or 'standard output'}: {error.strerror}", "Mend that and run it again")
+    return ExportFailed(f"{type(error).__name__}: {error}", "Something in the input is nested too deeply")

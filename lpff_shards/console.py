@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,9 @@ import click
 import msgspec
 
 from lpff_shards.api import Observer
-from lpff_shards.exporters.runner import Progress
 from lpff_shards.manifest import Manifest
 from lpff_shards.plan import Plan
+from lpff_shards.processes import OnProgress, Progress
 from lpff_shards.verify import Verdict
 
 PLAIN_SECONDS = 5.0
@@ -108,13 +109,27 @@ def observer(stream: TextIO) -> Iterator[Observer]:
         shown.close()
 
 
+@contextmanager
+def reading(stream: TextIO) -> Iterator[OnProgress]:
+    """Progress of reading an export: a line now and then."""
+    shown = _Lines(stream)
+    yield shown.wrote
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Progress is a courtesy: a stream that takes no more must not stop the work."""
+    with contextlib.suppress(OSError):
+        click.echo(text, stream)
+
+
 class _Lines:
     """Progress as plain lines, for logs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._total = self._samples = self._bytes = 0
-        self._start = self._next = time.monotonic()
+        self._start = time.monotonic()
+        self._next = self._start + PLAIN_SECONDS
 
     def planned(self, plan: Plan, finished: int) -> None:
         _announce(plan, finished, self._stream)
@@ -127,14 +142,15 @@ class _Lines:
         self._bytes += progress.bytes
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_SECONDS
-            click.echo(f"  {self._samples:,} of {self._total:,} samples, {self._rate()}", self._stream)
+            total = f" of {self._total:,}" if self._total else ""
+            _say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
 
     def _rate(self) -> str:
         return _rate(self._samples, self._bytes, time.monotonic() - self._start)
 
     def close(self) -> None:
         if self._samples:
-            click.echo(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
+            _say(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
 
 
 class _Bar:
@@ -149,10 +165,10 @@ class _Bar:
     def planned(self, plan: Plan, finished: int) -> None:
         _announce(plan, finished, self._stream)
         self._start = time.monotonic()
-        self._bar = click.progressbar(
-            length=_remaining(plan, finished), show_pos=True, file=self._stream, item_show_func=self._rate
-        )
-        self._bar.__enter__()
+        remaining = _remaining(plan, finished)
+        if remaining:
+            self._bar = click.progressbar(length=remaining, show_pos=True, file=self._stream, item_show_func=self._rate)
+            self._bar.__enter__()
 
     def wrote(self, progress: Progress) -> None:
         self._samples += progress.samples
@@ -170,9 +186,9 @@ class _Bar:
 
 def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
     for note in _notes(plan):
-        click.echo(note, stream)
+        _say(note, stream)
     where = f", {finished} of them finished before" if finished else ""
-    click.echo(f"{plan.name}: {plan.samples:,} samples, {len(plan)} shards{where}", stream)
+    _say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} shards{where}", stream)
 
 
 def _remaining(plan: Plan, finished: int) -> int:

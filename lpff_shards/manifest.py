@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,28 +11,14 @@ import blake3
 import msgspec
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.options import Checksum, FormatName
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.left_out import LeftOut
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A picture or sample that was left out.
-
-    Attributes:
-        file: that holds the fault.
-        id: of the picture in its source.
-        reason: why.
-        key: of the sample, empty where the picture was left out before planning.
-    """
-
-    file: str
-    id: str
-    reason: str
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +28,7 @@ class ShardReceipt:
     Attributes:
         file: its name.
         plan: digest of the plan it belongs to.
+        sources: stamp of the source files it was made from, see `ShardTask.stamp`.
         samples, bytes: of the shard.
         checksum: of its bytes (hex), by `algorithm`.
         keys: of its samples, in order.
@@ -53,6 +40,7 @@ class ShardReceipt:
 
     file: str
     plan: str
+    sources: str
     samples: int
     bytes: int
     algorithm: str
@@ -60,7 +48,20 @@ class ShardReceipt:
     keys: tuple[str, ...]
     offsets: tuple[int, ...]
     marks: tuple[str, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[LeftOut, ...] = ()
+
+    def fits(self, file: str, keys: Sequence[str]) -> bool:
+        """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
+        lost = {skip.key for skip in self.skipped}
+        return (
+            self.file == file
+            and list(self.keys) == [key for key in keys if key not in lost]
+            and self.samples == len(self.keys) == len(keys) - len(self.skipped)
+            and len(self.marks) == self.samples
+            and len(self.offsets) == self.samples + 1
+            and list(self.offsets) == sorted({0, *self.offsets})
+            and self.offsets[-1] <= self.bytes
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +106,29 @@ class Manifest:
     schema: int
     generator: str
     name: str
-    format: str
+    format: FormatName
     split: str
     samples: int
     plan: str
-    checksum: str
+    checksum: Checksum
     options: Mapping[str, Any]
-    layout: Mapping[str, bool]
+    layout: Layout
     counts: Counts
     sources: Mapping[str, int]
     licenses: Mapping[str, int]
     shards: tuple[Shard, ...]
-    skipped: tuple[Skipped, ...] = ()
+    skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
 
 def keys_digest(keys: tuple[str, ...]) -> str:
     """A short digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
     return blake3.blake3("".join(f"{key}\n" for key in keys).encode()).hexdigest(length=16)
+
+
+def checksum_lines(manifest: Manifest) -> str:
+    """What SHA256SUMS holds, as `sha256sum -c` reads it."""
+    return "".join(f"{shard.checksum}  {shard.file}\n" for shard in manifest.shards)
 
 
 def to_json(value: object) -> bytes:
@@ -148,6 +154,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     if not Path(folder).is_dir():
         raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
     try:
+        if path.exists() and not path.is_file():
+            raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
     except FileNotFoundError:
         raise ShardsError(f"{folder} has no {MANIFEST}", "Its export has not finished: run it again to go on") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,18 @@ def _in_range(option: str, value: int | None, low: int, high: int | None = None)
         raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
 
 
+def _path(option: str, given: str | os.PathLike[str]) -> str:
+    """A path as text that can be recorded."""
+    path = os.fspath(given)
+    if not path.strip():
+        raise ShardsError(f"{option} is empty", "Give a path; was a shell variable unset?")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
+    return path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
     """Where the pictures come from; what is given is combined.
@@ -71,8 +84,8 @@ class SourceOptions:
         _one_of("--alignment", self.alignment, ALIGNMENTS)
         _in_range("--demo", self.demo, 1, 10_000_000)
         for name in (*SOURCES, *SOURCE_FILES):
-            if getattr(self, name) == "":
-                raise ShardsError(f"--{name.replace('_', '-')} is empty", "Give a path; was a shell variable unset?")
+            if name != "demo" and getattr(self, name) is not None:
+                object.__setattr__(self, name, _path(f"--{name.replace('_', '-')}", getattr(self, name)))
         if not self.given:
             raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
         if self.alignment not in ("eg3d", "stylegan"):
@@ -203,8 +216,7 @@ class ExportOptions:
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
-        if not self.out:
-            raise ShardsError("--out is empty", "Give a folder; was a shell variable unset?")
+        object.__setattr__(self, "out", _path("--out", self.out))
         if "://" in self.out:
             raise ShardsError(f"--out {self.out} is not a folder", "Export to a local folder and copy it to the bucket")
 

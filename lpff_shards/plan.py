@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.mixing.entries import Entries
-from lpff_shards.options import DEFAULT_SHARD_SIZE, FormatName, OnError, PictureOptions, ShardOptions
+from lpff_shards.options import DEFAULT_SHARD_SIZE, Checksum, FormatName, OnError, PictureOptions, ShardOptions
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sizes import sample_bytes
-from lpff_shards.sources.inventory import Inventory, Problem
+from lpff_shards.sources.inventory import Inventory
 
 SPLIT = "train"
+UNKNOWN_LICENCE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Settings:
     split: str
     layout: Layout
     picture: PictureOptions
-    checksum: str
+    checksum: Checksum
     on_error: OnError
 
 
@@ -45,6 +48,14 @@ class ShardTask:
     digest: str
     settings: Settings
     entries: tuple[Entry, ...]
+
+    def stamp(self) -> str:
+        """A digest of what tells that the task's source files have changed: their times, or CRC-32s in a zip.
+
+        Not a part of the plan's digest, since a copy of the same sources makes the same shards.
+        """
+        stamps = ",".join(str(entry.record.blob.stamp) for entry in self.entries)
+        return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +110,26 @@ class Plan:
         return self.entries.inventories
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LeftOut, ...]:
         """Pictures left out before planning, with their reasons."""
         return tuple(problem for inventory in self.inventories for problem in inventory.problems)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the sources."""
-        return tuple(note for inventory in self.inventories for note in inventory.notes)
+        notes = [note for inventory in self.inventories for note in inventory.notes]
+        return (*notes, *self._kinds())
+
+    def _kinds(self) -> Iterator[str]:
+        """Pictures of several kinds give samples of several members, which not every reader takes."""
+        if self.settings.picture.image != "keep":
+            return
+        kinds: Counter[str] = Counter()
+        for inventory in self.inventories:
+            kinds.update(posixpath.splitext(blob.where)[1].lower() or ".png" for blob in inventory.blobs)
+        if len(kinds) > 1:
+            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+            yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
 
     def without(self, lost: set[str]) -> Plan:
         """The same plan less some samples, for counting what was written."""
@@ -122,7 +145,7 @@ class Plan:
         """Planned samples by licence, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
         for source, row in zip(self.entries.source.tolist(), self.entries.row.tolist(), strict=True):
-            counts[self.inventories[source].credits[row].licence.short or "unknown"] += 1
+            counts[self.inventories[source].credits[row].licence.short or UNKNOWN_LICENCE] += 1
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -206,8 +229,9 @@ def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
         return
     twin, times = Counter(keys).most_common(1)[0]
     rows = [i for i, key in enumerate(keys) if key == twin]
-    ids = [entries.entry(i, twin).record.id for i in rows]
-    raise ShardsError(f"{times} pictures get the key {twin}: {', '.join(ids)}", "Rename one of them in its source")
+    records = [entries.entry(i, twin).record for i in rows]
+    told = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
+    raise ShardsError(f"{times} pictures get the key {twin}: {told}", "Rename one of them in its source")
 
 
 def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from lpff_shards.checksums import file_checksum, hasher
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.manifest import Manifest, Shard, ShardReceipt, keys_digest, read_manifest
+from lpff_shards.exporters.folder import SHARD_NAME, SUMS, OutputFolder, strangers
+from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, checksum_lines, keys_digest, read_manifest
+from lpff_shards.options import FormatName
+from lpff_shards.plan import UNKNOWN_LICENCE
+from lpff_shards.processes import OnProgress, OnSample, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.fields import Layout
@@ -49,36 +52,46 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and the keys of the samples that could be read."""
+    """A shard's faults, and of the samples that could be read the keys and how many are of each source and licence."""
 
     faults: tuple[Fault, ...]
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+    sources: Mapping[str, int] = field(default_factory=dict)
+    licenses: Mapping[str, int] = field(default_factory=dict)
 
 
-def verify_export(path: str | Path, workers: int = 1) -> Verdict:
+def verify_export(path: str | Path, workers: int = 1, on_progress: OnProgress = lambda _: None) -> Verdict:
     """Reads every shard of an export.
 
     Args:
         path: the folder that an export wrote.
         workers: processes; 1 reads in this one.
+        on_progress: told of the samples that were read.
 
     Raises:
         ShardsError: there is no manifest.
     """
+    fork = may_fork()
     root = Path(path)
     manifest = read_manifest(root)
-    check = partial(_check_shard, root, manifest.format, Layout(**manifest.layout), manifest.checksum)
-    if workers == 1 or len(manifest.shards) < 2:
-        checked = list(map(check, manifest.shards))
-    else:
-        with ProcessPoolExecutor(min(workers, len(manifest.shards)), get_context("spawn")) as pool:
-            checked = list(pool.map(check, manifest.shards))
-    faults = [*(fault for shard in checked for fault in shard.faults), *_across(manifest, checked)]
+    check = partial(_check_shard, root, manifest.format, manifest.layout, manifest.checksum)
+    checked: dict[str, _Checked] = {}
+    with closing(
+        run(check, iter(manifest.shards), max(1, min(workers, len(manifest.shards))), fork, on_progress)
+    ) as done:
+        for shard, result in done:
+            checked[shard.file] = result
+    ordered = [checked[shard.file] for shard in manifest.shards]
+    faults = [
+        *(fault for shard in ordered for fault in shard.faults),
+        *_across(manifest, ordered),
+        *_beside(root, manifest),
+    ]
     return Verdict(
         name=manifest.name,
         format=manifest.format,
         shards=len(manifest.shards),
-        samples=sum(len(shard.keys) for shard in checked),
+        samples=sum(len(shard.keys) for shard in ordered),
         bytes=sum(shard.bytes for shard in manifest.shards),
         faults=tuple(faults),
     )
@@ -94,24 +107,49 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
     listed = sum(shard.samples for shard in manifest.shards)
     if not listed == manifest.samples == counts.written == counts.planned - counts.skipped:
         numbers = f"{listed} in its shards, {manifest.samples} in all, {counts.planned} planned less {counts.skipped}"
-        yield Fault("manifest.json", "", f"its counts of samples disagree: {numbers}")
+        yield Fault(MANIFEST, "", f"its counts of samples disagree: {numbers}")
+    if len(manifest.skipped) != counts.skipped + counts.left_out:
+        told = f"{len(manifest.skipped)}, counted {counts.skipped} and {counts.left_out}"
+        yield Fault(MANIFEST, "", f"what was left out is listed {told}")
+    if any(shard.faults for shard in checked):
+        return
+    for what in ("sources", "licenses"):
+        found: Counter[str] = sum((Counter(getattr(shard, what)) for shard in checked), Counter())
+        told_of = {name: count for name, count in getattr(manifest, what).items() if count}
+        if found != told_of:
+            yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
 
 
-def _check_shard(root: Path, format: str, layout: Layout, algorithm: str, shard: Shard) -> _Checked:
+def _beside(root: Path, manifest: Manifest) -> Iterator[Fault]:
+    """What lies beside the shards and disagrees with them."""
+    known = {shard.file for shard in manifest.shards}
+    for name in strangers(root, manifest.name, manifest.split, known):
+        yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
+    sums = root / SUMS
+    if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):
+        yield Fault(SUMS, "", "its checksums are not those of the manifest")
+
+
+def _check_shard(
+    root: Path, format: FormatName, layout: Layout, algorithm: str, shard: Shard, report: OnSample
+) -> _Checked:
     path = root / shard.file
+    if not SHARD_NAME.fullmatch(shard.file):
+        return _Checked((Fault(shard.file, "", "is no name of a shard"),))
+    if not path.is_file():
+        reason = "is not a regular file" if path.exists() else "the file is missing"
+        return _Checked((Fault(shard.file, "", reason),))
     try:
         same = file_checksum(path, algorithm) == shard.checksum
         data = _mapped(path)
-    except FileNotFoundError:
-        return _Checked((Fault(shard.file, "", "the file is missing"),), ())
     except OSError as error:
-        return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),), ())
-    keys, fault = _read(data, format, layout)
+        return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
+    tally, fault = _read(data, format, layout, report)
     if same:
-        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, keys))
+        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally.keys))
     else:
         faults = [_locate(data, shard, OutputFolder(root).read_receipt(shard.file), algorithm, fault)]
-    return _Checked(tuple(faults), tuple(keys))
+    return replace(tally, faults=tuple(faults))
 
 
 def _mapped(path: Path) -> memoryview:
@@ -122,17 +160,28 @@ def _mapped(path: Path) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _read(data: memoryview, format: str, layout: Layout) -> tuple[list[str], tuple[str, str] | None]:
-    """Keys of the samples up to the first that is wrong; that one's name and what is wrong with it."""
+def _read(
+    data: memoryview, format: FormatName, layout: Layout, report: OnSample
+) -> tuple[_Checked, tuple[str, str] | None]:
+    """The samples up to the first that is wrong; that one's name and what is wrong with it."""
     keys: list[str] = []
+    sources: Counter[str] = Counter()
+    licenses: Counter[str] = Counter()
+    fault = None
     try:
-        keys.extend(sample.key for sample in get_reader(format)(data, layout))
+        for sample in get_reader(format)(data, layout):
+            keys.append(sample.key)
+            sources[str(sample.scalars["dataset"])] += 1
+            licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
+            report(len(sample.picture.data))
     except SampleError as error:
-        return keys, (error.key or f"sample {error.number}", error.reason)
-    return keys, None
+        fault = error.key or f"sample {error.number}", error.reason
+    return _Checked((), tuple(keys), sources, licenses), fault
 
 
-def _disagreements(shard: Shard, keys: Sequence[str]) -> Iterator[Fault]:
+def _disagreements(shard: Shard, size: int, keys: Sequence[str]) -> Iterator[Fault]:
+    if size != shard.bytes:
+        yield Fault(shard.file, "", f"has {size} bytes, the manifest says {shard.bytes}")
     if len(keys) != shard.samples:
         yield Fault(shard.file, "", f"holds {len(keys)} samples, the manifest says {shard.samples}")
     elif keys_digest(tuple(keys)) != shard.keys:

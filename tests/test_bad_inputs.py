@@ -116,6 +116,14 @@ def _damaged_pixels(data: bytes) -> bytes:
     return data[:at] + bytes(20) + data[at + 20 :]
 
 
+def _bad_deflate(data: bytes) -> bytes:
+    """Damaged before it was packed: every CRC is right."""
+    spoilt = _damaged_pixels(data)
+    at = spoilt.index(b"IDAT")
+    end = at + 4 + int.from_bytes(spoilt[at - 4 : at], "big")
+    return spoilt[:end] + struct.pack(">I", zlib.crc32(spoilt[at:end])) + spoilt[end + 4 :]
+
+
 def _zip_slip(root: Path) -> list[object]:
     with zipfile.ZipFile(root / "x.zip", "w") as archive:
         archive.writestr("../evil.png", picture("evil"))
@@ -178,7 +186,8 @@ CASES = [
     Case("a text named .png", _rewrite(lambda _: b"hello world"), (ID, ".png", "not a PNG, JPEG or WebP"), True),
     Case("a GIF named .png", _rewrite(_gif), (ID, "not a PNG, JPEG or WebP"), True),
     Case("a picture of a billion pixels", _rewrite(_huge_png), (ID, ".png", "40000x40000 pixels"), True),
-    Case("pixels that do not inflate", _rewrite(_damaged_pixels), (ID, "does not decode"), True, ("--image", "raw")),
+    Case("pixels that are damaged", _rewrite(_damaged_pixels), (ID, "IDAT does not match its CRC"), True),
+    Case("pixels that do not inflate", _rewrite(_bad_deflate), (ID, "does not decode"), True, ("--image", "raw")),
     Case("an oblong picture", _rewrite(_oblong), (ID, "8x6; --resolution needs square"), True, ("--resolution", 4)),
     Case("a camera of 24 numbers", _camera(lambda c: c[:24]), (ID, CAMERAS, "24 numbers, not 25"), True),
     Case("a camera of no numbers", _camera(lambda _: {}), (ID, CAMERAS, "not a list of numbers"), True),
@@ -306,7 +315,7 @@ def test_out_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     (tmp_path / "out").write_text("mine")
     done = call(capsys, monkeypatch, "export", "--format", "wds", "--demo", 2, "--out", tmp_path / "out")
     assert done.status == 2
-    assert "is a file" in done.err
+    assert "is not a folder" in done.err
 
 
 def test_everything_is_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,9 +226,9 @@ def test_eg3d_needs_cameras_and_pictures(tmp_path: Path) -> None:
     root = write_ffhq_eg3d(tmp_path / "set", 1)
     with pytest.raises(ShardsError, match="no EG3D-aligned pictures"):
         eg3d(write_ffhq_eg3d(tmp_path / "none", 0))
-    with pytest.raises(ShardsError, match=r"--ffhq-cameras .* is not a file"):
+    with pytest.raises(ShardsError, match=r"--ffhq-cameras .* cannot be read"):
         eg3d(root, tmp_path / "nowhere.json")
-    with pytest.raises(ShardsError, match=r"--ffhq-metadata .* is not a file"):
+    with pytest.raises(ShardsError, match=r"--ffhq-metadata .* is not a regular file"):
         eg3d(root, metadata=tmp_path)
     (root / "dataset.json").unlink()
     with pytest.raises(ShardsError, match=r"no dataset\.json or dataset-ffhq\.json") as caught:

@@ -162,7 +162,7 @@ def test_the_thumbnail_is_not_the_picture():
     data = PICTURES["jpeg with thumbnail"]
     assert data.count(b"\xff\xd9") == 2
     assert inspect(data) == PictureHeader("jpeg", WIDTH, HEIGHT, "RGB")
-    with pytest.raises(WireError, match="cut short: no end mark"):
+    with pytest.raises(WireError, match="cut short: no pixels or no end mark"):
         inspect(data[:-1])
 
 

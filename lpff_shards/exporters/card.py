@@ -16,6 +16,7 @@ TERMS = {
     "demo": "Rendered by lpff-shards; its authors and licences are made up for tests.",
 }
 
+_SUFFIXES = {"jpeg": "jpg", "webp": "webp"}
 _WDS = """import webdataset as wds
 
 dataset = wds.WebDataset("{pattern}", shardshuffle=False).decode("rgb8")
@@ -50,7 +51,7 @@ def card(manifest: Manifest) -> str:
 def _head(manifest: Manifest) -> str:
     return (
         "---\n"
-        f"pretty_name: {manifest.name}\n"
+        f'pretty_name: "{manifest.name}"\n'
         "license: other\n"
         "configs:\n- config_name: default\n  data_files:\n"
         f'  - split: {manifest.split}\n    path: "{_pattern(manifest)}"\n'
@@ -64,15 +65,15 @@ def _pattern(manifest: Manifest) -> str:
 
 def _loading(manifest: Manifest) -> str:
     if manifest.format == "tfrecord":
-        camera = ', "camera": tf.io.FixedLenFeature([25], tf.float32)' if manifest.layout["camera"] else ""
+        camera = ', "camera": tf.io.FixedLenFeature([25], tf.float32)' if manifest.layout.camera else ""
         return _TFRECORD.format(pattern=_pattern(manifest), camera=camera)
     last = len(manifest.shards) - 1
     pattern = f"{manifest.name}-{manifest.split}-{{000000..{last:06d}}}.tar"
-    members = ["image.npy" if manifest.layout["raw"] else "png"]
-    if manifest.layout["packed"]:
+    members = ["image.npy" if manifest.layout.raw else _SUFFIXES.get(str(manifest.options.get("image")), "png")]
+    if manifest.layout.packed:
         members.append("mp")
     else:
-        members += [f"{name}.npy" for name in ("camera", "landmarks") if manifest.layout[name]] + ["json"]
+        members += [f"{name}.npy" for name in ("camera", "landmarks") if getattr(manifest.layout, name)] + ["json"]
     return _WDS.format(pattern=pattern, members=", ".join(members))
 
 
@@ -82,11 +83,11 @@ def _table(title: str, unit: str, counts: Mapping[str, int]) -> str:
 
 def _fields(manifest: Manifest) -> str:
     arrays = []
-    if manifest.layout["camera"]:
+    if manifest.layout.camera:
         arrays.append(
             ("camera", "float32 [25]", "camera-to-world 4x4 row-major (OpenCV axes), then 3x3 intrinsics / size")
         )
-    if manifest.layout["landmarks"]:
+    if manifest.layout.landmarks:
         arrays.append(
             ("landmarks", "float32 [68, 2]", "x, y in pixels of the stored picture, pixel centres at integers")
         )

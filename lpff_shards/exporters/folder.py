@@ -6,10 +6,12 @@ receipts/ (one a finished shard).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from lpff_shards.plan import Plan
 STATE = ".lpff-shards"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
+SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +76,37 @@ class OutputFolder:
         """Holds the folder for a plan: refuses another plan's, and a second export at the same time.
 
         Raises:
-            ShardsError: another plan's shards are in it and `overwrite` is false, or it is in use.
-            ExportFailed: it cannot be written.
+            ShardsError: another plan's shards or someone's own files are in it, or it is in use.
+            ExportFailed: it cannot be written, at whatever moment.
         """
-        # Looked at first without a trace, so that a folder that is refused stays as it was.
-        self._check(plan, overwrite)
         try:
+            # Looked at first without a trace, so that a folder that is refused stays as it was.
+            self._check(plan, overwrite)
             (self.state / "receipts").mkdir(parents=True, exist_ok=True)
             (self.state / "partial").mkdir(exist_ok=True)
             lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _lock(lock, self.root)
+                self._check(plan, overwrite)
+                self._take_over(plan)
+                yield
+            finally:
+                os.close(lock)
         except OSError as error:
             raise ExportFailed(
-                f"--out {self.root} cannot be written: {error.strerror}", "Check the path and its rights"
+                f"--out {self.root} cannot be written: {error.filename or self.root}: {error.strerror}",
+                "Mend that (path, rights, free space), then run the same command again: finished shards are kept",
             ) from None
-        try:
-            _lock(lock, self.root)
-            self._take_over(plan, self._check(plan, overwrite))
-            yield
-        finally:
-            os.close(lock)
+
+    def unfinish(self) -> None:
+        """Takes the manifest away, which says that the data set is whole, while shards are missing."""
+        (self.root / MANIFEST).unlink(missing_ok=True)
 
     def clear_partial(self) -> None:
         """Removes what unfinished shards left behind."""
         shutil.rmtree(self.state / "partial", ignore_errors=True)
-        (self.state / "partial").mkdir()
+        with contextlib.suppress(OSError):
+            (self.state / "partial").mkdir()
 
     def sync(self, names: Sequence[str]) -> None:
         """Waits until the shards and receipts are on disk: once for all, before the manifest appears."""
@@ -104,49 +114,69 @@ class OutputFolder:
         for path in (*paths, self.state / "receipts", self.state, self.root):
             _sync(path)
 
-    def _check(self, plan: Plan, overwrite: bool) -> Owner | None:
-        """The folder's owner, or an error where the plan may not write here."""
+    def _check(self, plan: Plan, overwrite: bool) -> None:
+        """Refuses where the plan may not write."""
         if self.root.exists() and not self.root.is_dir():
-            raise ShardsError(f"--out {self.root} is a file", "Give a folder; it is made where it is missing")
-        path = self.state / "plan.json"
-        owner = from_json(path.read_bytes(), Owner) if path.exists() else None
-        if overwrite or (owner is not None and owner.plan == plan.digest):
-            return owner
-        if owner is not None:
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is made where it is missing")
+        owner = self._owner()
+        if owner is not None and owner.plan == plan.digest:
+            return
+        if owner is not None and not overwrite:
             raise ShardsError(
                 f"--out {self.root} holds another plan's shards: {_difference(owner, plan)}",
                 "Choose another folder, repeat the options of the first export, or give --overwrite",
             )
-        present = sorted(name for name in (*plan.filenames, MANIFEST, CARD, SUMS) if (self.root / name).exists())
-        if present:
+        present = [name for name in (*plan.filenames, MANIFEST, CARD, SUMS) if os.path.lexists(self.root / name)]
+        if present and not self.state.is_dir():
+            raise ShardsError(
+                f"--out {self.root} already holds {present[0]}, which lpff-shards did not write there",
+                "Choose another folder",
+            )
+        if present and not overwrite:
             raise ShardsError(
                 f"--out {self.root} already holds {present[0]}", "Choose another folder, or give --overwrite"
             )
-        return None
 
-    def _take_over(self, plan: Plan, owner: Owner | None) -> None:
+    def _owner(self) -> Owner | None:
+        """Whose shards the folder holds; None where no plan can be read."""
+        path = self.state / "plan.json"
+        return from_json(path.read_bytes(), Owner) if path.is_file() else None
+
+    def _take_over(self, plan: Plan) -> None:
         self.clear_partial()
-        if owner is None or owner.plan != plan.digest:
-            self._remove([*(owner.shards if owner else ()), *plan.filenames])
-            self._replace(self.state / "plan.json", to_json(Owner(plan.digest, plan.options, plan.filenames)))
-
-    def _remove(self, names: Sequence[str]) -> None:
+        owner = self._owner()
+        if owner is not None and owner.plan == plan.digest:
+            return
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
-        for name in (MANIFEST, CARD, SUMS, *names):
+        self.unfinish()
+        before = [name for name in owner.shards if SHARD_NAME.fullmatch(name)] if owner else []
+        for name in (CARD, SUMS, *before, *strangers(self.root, plan.name, plan.settings.split, ())):
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.state / "receipts", ignore_errors=True)
         (self.state / "receipts").mkdir()
+        self._replace(self.state / "plan.json", to_json(Owner(plan.digest, plan.options, plan.filenames)))
 
     def _replace(self, path: Path, data: bytes, sync: bool = False) -> None:
         temporary = self.state / "partial" / f"{path.name}.new"
-        with temporary.open("wb") as file:
-            file.write(data)
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.rename(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.rename(path)
+        except OSError as error:
+            # An error of writing does not say of itself which file it was.
+            raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
             _sync(path.parent)
+
+
+def strangers(root: Path, name: str, split: str, known: Collection[str]) -> list[str]:
+    """Files in a folder that readers would take for shards of a data set, and that are not among the known ones."""
+    ours = re.compile(rf"{re.escape(name)}-{re.escape(split)}(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+)")
+    names = (path.name for path in root.iterdir())
+    return sorted(name for name in names if ours.fullmatch(name) and name not in known)
 
 
 def _lock(fd: int, root: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FILTER = "lanczos"
+ORIENTATION = 0x0112
 _CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 
@@ -61,8 +62,7 @@ def store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
     if not flip and not resized and _passes(header, options):
         picture = Picture(kind, data, header.width, header.height, header.mode)
         return Stored(picture, (header.width, header.height), False, ())
-    image = _decode(data, header)
-    changes = []
+    image, changes = _decode(data, header)
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
     if resized and options.resolution:
@@ -91,7 +91,8 @@ def _resizes(header: PictureHeader, options: PictureOptions) -> bool:
     return True
 
 
-def _decode(data: bytes, header: PictureHeader) -> Image.Image:
+def _decode(data: bytes, header: PictureHeader) -> tuple[Image.Image, list[str]]:
+    """The pixels in RGB, and what of the file does not come with them."""
     from PIL import Image
 
     try:
@@ -100,6 +101,7 @@ def _decode(data: bytes, header: PictureHeader) -> Image.Image:
             warnings.simplefilter("ignore")
             image: Image.Image = Image.open(io.BytesIO(data), formats=(header.kind.upper(),))
             image.load()
+            lost = _lost(image)
     except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
         raise PictureError(f"the picture does not decode: {error}") from None
     if image.mode not in _CONVERTIBLE:
@@ -107,7 +109,22 @@ def _decode(data: bytes, header: PictureHeader) -> Image.Image:
     if image.mode == "P":
         # A palette's transparency goes as alpha does, with the colours left alone.
         image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    # Else Pillow would write the old profile into the new file.
+    image.info = {}
+    return image, lost
+
+
+def _lost(image: Image.Image) -> list[str]:
+    lost = []
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        lost.append(f"first of {frames} frames taken")
+    if image.info.get("icc_profile"):
+        lost.append("colour profile dropped")
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        lost.append("EXIF orientation dropped, not applied")
+    return lost
 
 
 def _resize(image: Image.Image, side: int) -> Image.Image:

@@ -18,7 +18,7 @@ from lpff_shards.sources.blobs import BlobError
 _ALIGNED = {
     "eg3d": "aligned and cropped as for EG3D",
     "stylegan": "aligned and cropped as for StyleGAN",
-    "realign2400": "aligned and cropped to 2400x2400",
+    "realign2400": "aligned and cropped as for realign2400",
     "raw": "",
 }
 

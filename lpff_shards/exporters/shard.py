@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lpff_shards.checksums import Hasher, hasher
@@ -11,14 +11,13 @@ from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.manifest import ShardReceipt, Skipped
+from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import ShardTask
+from lpff_shards.processes import OnSample
+from lpff_shards.schemas.left_out import LeftOut
 
-OnSample = Callable[[int], None]
-"""Told the bytes of each sample once it is written (0 for one that was skipped)."""
 
-
-def write_shard(task: ShardTask, root: Path, on_sample: OnSample) -> ShardReceipt:
+def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
     """Writes a task's shard and its receipt.
 
     Raises:
@@ -50,14 +49,14 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
     keys: list[str] = []
     offsets: list[int] = [0]
     marks: list[str] = []
-    skipped: list[Skipped] = []
+    skipped: list[LeftOut] = []
     for entry in task.entries:
         try:
             sample = make_sample(entry, settings)
         except BadInput as error:
             if settings.on_error == "fail":
                 raise
-            skipped.append(Skipped(error.file, error.id, error.reason, entry.key))
+            skipped.append(LeftOut(error.file, error.id, error.reason, entry.key))
             on_sample(0)
             continue
         written = _append(fd, format.encode(sample, settings.layout), checksum)
@@ -69,6 +68,7 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
     return ShardReceipt(
         file=task.filename,
         plan=task.digest,
+        sources=task.stamp(),
         samples=len(keys),
         bytes=size,
         algorithm=settings.checksum,

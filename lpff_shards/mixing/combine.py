@@ -33,6 +33,8 @@ def _rows(inventory: Inventory, mirror: bool) -> tuple[NDArray[np.int64], NDArra
         rows = np.flatnonzero(originals).astype(np.int64)
         return rows, np.zeros(len(rows), bool)
     have = {id for id, own in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if own}
+    # A mirror that the source has and that is faulty is left out, not made up for.
+    have |= inventory.lost_mirrors
     lacks = originals & np.array([id not in have for id in inventory.ids], bool)
     copies = 1 + lacks.astype(np.int64)
     rows = np.repeat(np.arange(len(inventory), dtype=np.int64), copies)

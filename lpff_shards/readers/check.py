@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lpff_shards.schemas import fields, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.keys import KEY_RULE
 from lpff_shards.schemas.sample import Picture, Sample
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.pictures import inspect
@@ -22,6 +23,8 @@ def checked(sample: Sample, layout: Layout) -> Sample:
         WireError: its picture, camera, landmarks or scalars are not as the schema says.
     """
     reason = fields.fault(sample.scalars)
+    if reason is None and not KEY_RULE.fullmatch(sample.key):
+        reason = f"its key is {sample.key!r}, which readers may not take"
     if reason is None and sample.scalars["key"] != sample.key:
         reason = f"its field key is {sample.scalars['key']}"
     reason = reason or _array_fault("camera", sample.camera, layout.camera, (CAMERA_NUMBERS,))

@@ -25,7 +25,7 @@ UNKNOWN = Licence()
 UNSPLASH = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
 PEXELS = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
 
-_CC = re.compile(r"creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)", re.IGNORECASE)
+_CC = re.compile(r"https?://(?:www\.)?creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)", re.IGNORECASE)
 _PUBLIC = (
     ("creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
     ("creativecommons.org/publicdomain/mark/1.0", "PDM-1.0"),
@@ -47,10 +47,10 @@ def licence(name: str, url: str) -> Licence:
     The URL decides. Without one a name settles only the licences that have no versions: a Creative Commons name does
     not tell its version.
     """
-    match = _CC.search(url)
+    match = _CC.match(url)
     if match:
         return Licence(f"CC-{match[1].upper()}-{match[2]}", url, name)
     for part, short in _PUBLIC:
-        if part in url.lower():
+        if re.match(rf"https?://(?:www\.)?{re.escape(part)}", url, re.IGNORECASE):
             return Licence(short, url, name)
     return Licence(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)

@@ -21,6 +21,10 @@ class Blob(Protocol):
     def size(self) -> int:
         """Length in bytes, an estimate where the bytes are yet to be made."""
 
+    @property
+    def stamp(self) -> int:
+        """A number that changes when the bytes do: a file's time, a zip member's CRC-32."""
+
     def read(self) -> bytes:
         """The picture's file, whole.
 

@@ -1,8 +1,9 @@
-"""Where the bytes of a picture are: a file, or a member of a zip read at its offset."""
+"""Where the bytes of a picture are: a file, a member of a zip read at its offset, or nowhere, and why."""
 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import zlib
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ class BlobError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileBlob:
-    """A file of its own."""
+    """A regular file; `stamp` is the time of its last change in nanoseconds."""
 
     path: str
     size: int
+    stamp: int = 0
 
     @property
     def where(self) -> str:
@@ -39,6 +41,30 @@ class FileBlob:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenBlob:
+    """A name behind which there is no file to read: a link to nowhere, a pipe, a folder named like a picture."""
+
+    where: str
+    reason: str
+    size: int = 0
+    stamp: int = 0
+
+    def read(self) -> bytes:
+        raise BlobError(self.reason)
+
+
+def path_blob(path: str) -> FileBlob | BrokenBlob:
+    """The blob of a path on disk, whatever is there; only a regular file is ever opened."""
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        return BrokenBlob(path, f"cannot be read: {error.strerror}")
+    if not stat.S_ISREG(status.st_mode):
+        return BrokenBlob(path, "is not a regular file")
+    return FileBlob(path, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class ZipBlob:
     """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
 
@@ -53,6 +79,10 @@ class ZipBlob:
     @property
     def where(self) -> str:
         return f"{self.archive}:{self.member}"
+
+    @property
+    def stamp(self) -> int:
+        return self.crc
 
     def read(self) -> bytes:
         try:

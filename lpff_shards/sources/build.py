@@ -12,16 +12,17 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.blobs import BlobError
-from lpff_shards.sources.inventory import Inventory, Problem
+from lpff_shards.sources.blobs import BlobError, BrokenBlob
+from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
 from lpff_shards.wire import pictures
 from lpff_shards.wire.errors import WireError
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Found:
     """A picture found by a source, before cameras are joined to it.
 
     Attributes:
@@ -43,7 +44,7 @@ class Picture:
 def build(
     source: str,
     alignment: str,
-    found: Sequence[Picture],
+    found: Sequence[Found],
     cameras: Cameras = NO_CAMERAS,
     notes: Sequence[str] = (),
 ) -> Inventory:
@@ -80,48 +81,51 @@ def build(
         has_camera=has_camera,
         landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
         landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+        lost_mirrors=frozenset(p.id for p, reason in zip(found, reasons, strict=True) if reason and p.is_mirror),
         problems=tuple(reason for reason in reasons if reason is not None),
-        notes=(*notes, *_unused_cameras(found, cameras)),
+        notes=tuple(map(readable, (*notes, *_unused_cameras(found, cameras)))),
         typical_size=_first_size(used),
     )
 
 
-def _noting_twins(found: Sequence[Picture]) -> Iterator[Picture]:
+def _noting_twins(found: Sequence[Found]) -> Iterator[Found]:
     """The pictures, those marked faulty whose id another picture has too."""
     counts = Counter((p.id, p.is_mirror) for p in found)
     for p in found:
         if counts[p.id, p.is_mirror] > 1 and p.fault is None:
             reason = (p.blob.where, f"{counts[p.id, p.is_mirror]} pictures have this id")
-            yield Picture(p.id, p.camera_id, p.blob, p.face, p.is_mirror, p.points, p.credit, reason)
+            yield Found(p.id, p.camera_id, p.blob, p.face, p.is_mirror, p.points, p.credit, reason)
         else:
             yield p
 
 
-def _reason(picture: Picture, alignment: str, cameras: Cameras) -> Problem | None:
-    if not _is_text(picture.id):
-        name = picture.id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return Problem(alignment, name, "the file's name is not UTF-8")
+def _reason(picture: Found, alignment: str, cameras: Cameras) -> LeftOut | None:
+    id = f"{picture.id} (its mirror)" if picture.is_mirror else picture.id
+    if readable(id) != id:
+        return LeftOut(readable(picture.blob.where), readable(id), "the file's name is not UTF-8")
+    if isinstance(picture.blob, BrokenBlob):
+        return LeftOut(readable(picture.blob.where), id, picture.blob.reason)
     if picture.fault:
-        return Problem(picture.fault[0], picture.id, picture.fault[1])
+        return LeftOut(readable(picture.fault[0]), id, picture.fault[1])
     if picture.camera_id in cameras.faults:
-        return Problem(cameras.where, picture.id, cameras.faults[picture.camera_id])
+        return LeftOut(readable(cameras.where), id, cameras.faults[picture.camera_id])
     if alignment == "eg3d" and picture.camera_id not in cameras.rows:
-        return Problem(cameras.where, picture.id, "the picture has no camera there")
+        return LeftOut(readable(cameras.where), id, "the picture has no camera there")
     return None
 
 
-def _is_text(id: str) -> bool:
-    """File names that are not UTF-8 come as text with surrogates, which no format can hold."""
-    return not any("\ud800" <= c <= "\udfff" for c in id)
+def readable(name: str) -> str:
+    """A file name as text that can be written: bytes that are not UTF-8, which come as surrogates, as \\xff."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _unused_cameras(found: Sequence[Picture], cameras: Cameras) -> Iterator[str]:
+def _unused_cameras(found: Sequence[Found], cameras: Cameras) -> Iterator[str]:
     unused = len(cameras.rows.keys() - {picture.camera_id for picture in found})
     if unused:
         yield f"{cameras.where}: {unused} of its {len(cameras.rows)} cameras have no picture here"
 
 
-def _first_size(used: Sequence[Picture]) -> tuple[int, int]:
+def _first_size(used: Sequence[Found]) -> tuple[int, int]:
     # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
     try:
         header = pictures.inspect(used[0].blob.read()) if used else None

@@ -14,7 +14,7 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.licence import licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
-from lpff_shards.sources.build import Picture, build
+from lpff_shards.sources.build import Found, build
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import Cameras
 from lpff_shards.sources.portraits import photo_and_face
@@ -69,6 +69,10 @@ class RenderedBlob:
         # An estimate: the renders are smooth and pack well.
         return self.pixels * self.pixels // 3
 
+    @property
+    def stamp(self) -> int:
+        return 0
+
     def read(self) -> bytes:
         from PIL import Image
 
@@ -92,12 +96,12 @@ class Demo:
         table = Cameras("demo", {id: n for n, id in enumerate(ids)}, cameras, {})
         return build("demo", self.alignment, found, table)
 
-    def _picture(self, number: int, id: str, camera: NDArray[np.float64]) -> Picture:
+    def _picture(self, number: int, id: str, camera: NDArray[np.float64]) -> Found:
         size = SIZES[self.alignment]
         blob = RenderedBlob(number, tuple(camera.tolist()), size)
         points = demo_render.landmarks(camera, demo_render.person(number), size)
         photo, face = photo_and_face(id)
-        return Picture(id, id, blob, face, False, points, _credit(photo))
+        return Found(id, id, blob, face, False, points, _credit(photo))
 
 
 def _ids(count: int) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
-from lpff_shards.sources.build import Picture, build
+from lpff_shards.sources.build import Found, build
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.tree import Tree, only_folder, open_tree
@@ -23,9 +23,10 @@ class FfhqEg3d:
     metadata: str | None = None
 
     def inventory(self) -> Inventory:
+        # The largest file first: its bytes are let go before anything else is held.
+        metadata = ffhq_files.read_metadata(self.metadata, False) if self.metadata else None
         tree = only_folder(open_tree("--ffhq", self.path))
         cameras = ffhq_files.read_labels(self._labels(tree))
-        metadata = ffhq_files.read_metadata(self.metadata) if self.metadata else None
         named, strangers = ffhq_files.numbered(tree)
         if not named:
             raise ShardsError(
@@ -59,12 +60,8 @@ class FfhqEg3d:
         return metadata.note_missing(n.id for n, _, _ in named)
 
 
-def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None) -> Picture:
-    fault = None
-    credit = Credit()
-    try:
-        if metadata is not None and n.has_ffhq_id:
-            credit = metadata.credit(n.id)
-    except ValueError as error:
-        fault = (metadata.table.where if metadata else "", str(error))
-    return Picture(n.id, name, blob, 1, n.is_mirror, None, credit, fault)
+def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None) -> Found:
+    if metadata is None or not n.has_ffhq_id:
+        return Found(n.id, name, blob, 1, n.is_mirror)
+    fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
+    return Found(n.id, name, blob, 1, n.is_mirror, None, metadata.credits.get(n.id, Credit()), fault)

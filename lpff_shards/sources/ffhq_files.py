@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.blobs import FileBlob
+from lpff_shards.sources.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.jsonfiles import Cameras, Table, decode_file, parse_cameras, read_points, read_table
 from lpff_shards.sources.tree import Tree, pictures
+
+T = TypeVar("T")
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 
@@ -108,10 +112,10 @@ def file_blob(option: str, given: str) -> Blob:
     Raises:
         ShardsError: there is no such file.
     """
-    path = Path(given)
-    if not path.is_file():
-        raise ShardsError(f"{option} {given} is not a file", "Give the JSON file itself")
-    return FileBlob(given, path.stat().st_size)
+    blob = path_blob(given)
+    if isinstance(blob, BrokenBlob):
+        raise ShardsError(f"{option} {given} {blob.reason}", "Give the JSON file itself")
+    return blob
 
 
 class _Meta(Struct, frozen=True):
@@ -141,60 +145,81 @@ _POINTS = msgspec.json.Decoder(_Points)
 
 @dataclass(frozen=True)
 class Metadata:
-    """ffhq-dataset-v2.json, its records decoded one by one and only as far as needed: the file has 255 MB."""
+    """What is kept of ffhq-dataset-v2.json, by FFHQ id ("00000").
 
-    table: Table
-    licences: dict[tuple[str, str], Licence]
+    Attributes:
+        where: the file.
+        credits: author, licence and photo.
+        points: float32 [n, 68, 2], in pixels of the StyleGAN-aligned picture; `rows` says which row is an id's.
+        faults: what is wrong with an id's record.
+    """
 
-    def credit(self, id: str) -> Credit:
-        """Author, licence and photo of an FFHQ id ("00000").
-
-        Raises:
-            ValueError: its record is not of the file's shape.
-        """
-        row = self.table.get(str(int(id)), _ROW)
-        if row is None:
-            return Credit()
-        meta = row.metadata
-        names, url = (meta.license or "", meta.license_url or ""), meta.photo_url or ""
-        return Credit(
-            photo_id=_photo_id(url),
-            author=meta.author or "",
-            author_id=_author_id(url),
-            title=meta.photo_title or "",
-            source_url=url,
-            licence=self.licences.setdefault(names, licence(*names)),
-            category=row.category,
-        )
+    where: str
+    credits: Mapping[str, Credit]
+    points: NDArray[np.float32]
+    rows: Mapping[str, int]
+    faults: Mapping[str, str]
 
     def note_missing(self, ids: Iterable[str]) -> list[str]:
         """The note that tells of FFHQ ids without a record, if there are any."""
-        missing = sorted({id for id in ids if str(int(id)) not in self.table.rows})
+        missing = sorted({id for id in ids if id not in self.credits and id not in self.faults})
         if not missing:
             return []
         photos = f"{len(missing)} photos, such as {missing[0]},"
-        return [f"{self.table.where}: {photos} have no record: licence and author unknown"]
-
-    def points(self, id: str) -> Points | None:
-        """The 68 landmarks of an FFHQ id, in pixels of the StyleGAN-aligned picture.
-
-        Raises:
-            ValueError: they are not 68 pairs of numbers.
-        """
-        row = self.table.get(str(int(id)), _POINTS)
-        if row is None:
-            return None
-        return read_points(Table(self.table.where, {id: row.image.face_landmarks}), id)
+        return [f"{self.where}: {photos} have no record: licence and author unknown"]
 
 
-def read_metadata(given: str) -> Metadata:
-    """Opens ffhq-dataset-v2.json.
+def read_metadata(given: str, with_points: bool) -> Metadata:
+    """Reads ffhq-dataset-v2.json, record by record and only as far as needed: the file has 255 MB.
+
+    Args:
+        given: its path.
+        with_points: keep the landmarks too.
 
     Raises:
         ShardsError: it is not that file.
     """
     table = read_table(file_blob("--ffhq-metadata", given), "FFHQ's records by index")
-    return Metadata(table, {})
+    credits: dict[str, Credit] = {}
+    faults: dict[str, str] = {}
+    rows: dict[str, int] = {}
+    points = np.zeros((len(table.rows) if with_points else 0, LANDMARKS, 2), np.float32)
+    licences: dict[tuple[str, str], Licence] = {}
+    for index in table.rows:
+        id = index.zfill(5)
+        try:
+            credits[id] = _credit(table, index, licences)
+            if with_points:
+                points[len(rows)] = _read_points(table, index)
+                rows[id] = len(rows)
+        except ValueError as error:
+            faults[id] = str(error)
+    return Metadata(table.where, credits, points, rows, faults)
+
+
+def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) -> Credit:
+    meta = _need(table.get(index, _ROW))
+    names, url = (meta.metadata.license or "", meta.metadata.license_url or ""), meta.metadata.photo_url or ""
+    return Credit(
+        photo_id=_photo_id(url),
+        author=meta.metadata.author or "",
+        author_id=_author_id(url),
+        title=meta.metadata.photo_title or "",
+        source_url=url,
+        licence=licences.setdefault(names, licence(*names)),
+        category=meta.category,
+    )
+
+
+def _read_points(table: Table, index: str) -> Points:
+    row = _need(table.get(index, _POINTS))
+    return _need(read_points(Table(table.where, {index: row.image.face_landmarks}), index))
+
+
+def _need(value: T | None) -> T:
+    if value is None:
+        raise ValueError("its record is empty")
+    return value
 
 
 def _flickr(url: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
-from lpff_shards.sources.build import Picture, build
+from lpff_shards.sources.build import Found, build
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
@@ -25,6 +25,8 @@ class FfhqStylegan:
     metadata: str | None = None
 
     def inventory(self) -> Inventory:
+        # The largest file first: its bytes are let go before anything else is held.
+        metadata = ffhq_files.read_metadata(self.metadata, True) if self.metadata else None
         tree = open_tree("--ffhq", self.path)
         tree = tree.sub(FOLDER) or only_folder(tree)
         tree = tree.sub(FOLDER) or tree
@@ -36,7 +38,6 @@ class FfhqStylegan:
                 f"--ffhq {self.path} holds no StyleGAN-aligned pictures",
                 f"They are named {FOLDER}/00000/00000.png or 00000/00000.png; mirrors and img%08d names are EG3D's",
             )
-        metadata = ffhq_files.read_metadata(self.metadata) if self.metadata else None
         cameras = self._cameras()
         found = [_picture(n, blob, metadata) for n, _, blob in named]
         notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
@@ -73,10 +74,9 @@ class FfhqStylegan:
         return notes + metadata.note_missing(n.id for n, _, _ in named)
 
 
-def _picture(n: Number, blob: Blob, metadata: Metadata | None) -> Picture:
+def _picture(n: Number, blob: Blob, metadata: Metadata | None) -> Found:
     if metadata is None:
-        return Picture(n.id, n.id, blob, 1)
-    try:
-        return Picture(n.id, n.id, blob, 1, False, metadata.points(n.id), metadata.credit(n.id))
-    except ValueError as error:
-        return Picture(n.id, n.id, blob, 1, fault=(metadata.table.where, str(error)), credit=Credit())
+        return Found(n.id, n.id, blob, 1)
+    fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
+    points = metadata.points[metadata.rows[n.id]] if n.id in metadata.rows else None
+    return Found(n.id, n.id, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault)

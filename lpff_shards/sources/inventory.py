@@ -10,22 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import Camera
+from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Blob, Credit, Record
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A picture that cannot be used.
-
-    Attributes:
-        file: that holds the fault.
-        id: of the picture in its source.
-        reason: which rule it breaks.
-    """
-
-    file: str
-    id: str
-    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +24,7 @@ class Inventory:
         faces: int32 [n]; is_mirror: bool [n].
         cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
         landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none.
+        lost_mirrors: ids of pictures whose mirror the source has and that was left out.
         problems: the pictures left out, with their reasons.
         notes: what the user should know: files that are missing, records without a picture.
         typical_size: width and height of the first picture, (0, 0) where there is none or it is unreadable.
@@ -54,7 +41,8 @@ class Inventory:
     has_camera: NDArray[np.bool_]
     landmarks: NDArray[np.float32]
     landmark_rows: NDArray[np.int64]
-    problems: tuple[Problem, ...] = ()
+    lost_mirrors: frozenset[str] = frozenset()
+    problems: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     typical_size: tuple[int, int] = (0, 0)
 

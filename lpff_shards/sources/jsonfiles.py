@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,9 +17,12 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.tree import read_whole
 
 T = TypeVar("T")
+DecHook = Callable[[type, Any], Any]
 
 # Python's json writes NaN and Infinity, though JSON has no such numbers; inside strings they are just words.
 _STRING_OR_NAN = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
+# An escape in a string: a pair of surrogates, a lone one (captured), or any other.
+_ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Decoders are made once: making one costs more than reading a record with it.
@@ -64,21 +67,28 @@ class Table:
             raise ValueError(f"its record cannot be read: {error}") from None
 
 
-def decode_file(blob: Blob, type: type[T], expected: str, dec_hook: Any = None) -> T:
+def decode_file(blob: Blob, type: type[T], expected: str, make_hook: Callable[[], DecHook] | None = None) -> T:
     """A whole JSON file as a type.
 
     Args:
         blob: the file.
         expected: for the error: what the file should hold.
+        make_hook: makes msgspec's hook for types it does not know, a new one for each reading.
 
     Raises:
         ShardsError: it is not JSON, is cut short, or holds something else.
     """
     data = read_whole(blob).removeprefix(_BYTE_ORDER_MARK)
-    if b"NaN" in data or b"Infinity" in data:
-        data = _STRING_OR_NAN.sub(lambda match: match[1] or b"null", data)
     try:
-        return msgspec.json.decode(data, type=type, dec_hook=dec_hook)
+        try:
+            return msgspec.json.decode(data, type=type, dec_hook=make_hook and make_hook())
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            mended = _as_json(data)
+            if mended == data:
+                raise
+            return msgspec.json.decode(mended, type=type, dec_hook=make_hook and make_hook())
     except msgspec.ValidationError as error:
         raise ShardsError(
             f"{blob.where} does not hold {expected}: {error}", "Check that it is the published file"
@@ -87,22 +97,38 @@ def decode_file(blob: Blob, type: type[T], expected: str, dec_hook: Any = None) 
         raise ShardsError(f"{blob.where} is not whole JSON: {error}", "Download it again") from None
 
 
+def _as_json(data: bytes) -> bytes:
+    """What Python's json writes beyond JSON, put into JSON: NaN and infinities as null, lone surrogates as U+FFFD."""
+
+    def mend(match: re.Match[bytes]) -> bytes:
+        if not match[1]:
+            return b"null"
+        return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], match[1])
+
+    return _STRING_OR_NAN.sub(mend, data)
+
+
 def read_table(blob: Blob, expected: str) -> Table:
     """A JSON object by id.
 
     Raises:
         ShardsError: the file is not JSON or not an object.
     """
-    seen: set[str] = set()
     twice: set[str] = set()
 
-    def note(_: type, key: Any) -> _Key:
-        if key in seen:
-            twice.add(key)
-        seen.add(key)
-        return _Key(key)
+    def make_note() -> DecHook:
+        seen: set[str] = set()
+        twice.clear()
 
-    rows = decode_file(blob, dict[_Key, msgspec.Raw], expected, note)
+        def note(_: type, key: Any) -> _Key:
+            if key in seen:
+                twice.add(key)
+            seen.add(key)
+            return _Key(key)
+
+        return note
+
+    rows = decode_file(blob, dict[_Key, msgspec.Raw], expected, make_note)
     return Table(blob.where, {str(key): raw for key, raw in rows.items()}, frozenset(twice))
 
 

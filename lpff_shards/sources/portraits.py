@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.blobs import FileBlob
-from lpff_shards.sources.build import Picture, build
+from lpff_shards.sources.blobs import path_blob
+from lpff_shards.sources.build import Found, build
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras, Table, parse_cameras, read_points, read_table
 from lpff_shards.sources.tree import Tree, is_picture, only_folder, open_tree, pictures
@@ -106,8 +107,8 @@ def _metadata_above(folder: Path) -> dict[str, Blob]:
     # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
     if not (folder / CAMERAS).is_file():
         return {}
-    paths = [path for name in METADATA if (path := folder / name).is_file()]
-    return {path.name: FileBlob(str(path), path.stat().st_size) for path in paths}
+    paths = [path for name in METADATA if os.path.lexists(path := folder / name)]
+    return {path.name: path_blob(str(path)) for path in paths}
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
@@ -178,7 +179,7 @@ def _faces(place: Place, *tables: Cameras | Table) -> list[tuple[str, Blob]]:
     return [(id, blob) for photo, blob in photos for id in faces.get(photo, {photo})]
 
 
-def _picture(id: str, blob: Blob, info: Table, points: Table, read_credit: ReadCredit) -> Picture:
+def _picture(id: str, blob: Blob, info: Table, points: Table, read_credit: ReadCredit) -> Found:
     fault = None
     landmarks, credit = None, Credit()
     try:
@@ -188,4 +189,4 @@ def _picture(id: str, blob: Blob, info: Table, points: Table, read_credit: ReadC
         credit = read_credit(info, id)
     except ValueError as error:
         fault = (where, str(error))
-    return Picture(id, id, blob, photo_and_face(id)[1], False, landmarks, credit, fault)
+    return Found(id, id, blob, photo_and_face(id)[1], False, landmarks, credit, fault)

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BlobError, FileBlob, ZipBlob
+from lpff_shards.sources.blobs import BlobError, BrokenBlob, ZipBlob, path_blob
 
+OUTPUT_MARK = ".lpff-shards"
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
@@ -45,11 +46,13 @@ class FolderTree:
         return str(self.path)
 
     def folders(self) -> list[str]:
-        return sorted(e.name for e in self._scan() if e.is_dir())
+        # An export's own output may lie beside the pictures, and is none of them.
+        folders = (e.name for e in self._scan() if _is_folder(e) and not is_picture(e.name))
+        return sorted(name for name in folders if not (self.path / name / OUTPUT_MARK).is_dir())
 
     def files(self) -> dict[str, Blob]:
-        found = ((e.name, e) for e in self._scan() if e.is_file())
-        return {name: FileBlob(e.path, e.stat().st_size) for name, e in sorted(found, key=lambda item: item[0])}
+        found = (e for e in self._scan() if not _is_folder(e) or is_picture(e.name))
+        return {e.name: path_blob(e.path) for e in sorted(found, key=lambda e: e.name)}
 
     def sub(self, name: str) -> Tree | None:
         path = self.path / name
@@ -63,6 +66,13 @@ class FolderTree:
             raise ShardsError(
                 f"{self.path} cannot be listed: {error.strerror}", "Check the path and its rights"
             ) from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 @dataclass(frozen=True)
@@ -99,18 +109,20 @@ def open_tree(option: str, given: str) -> Tree:
         ShardsError: there is no such path, or it is neither.
     """
     path = Path(given)
-    if not path.exists():
+    blob = path_blob(given)
+    if path.is_dir():
+        return FolderTree(path)
+    if not os.path.lexists(path):
         raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")
-    if path.suffix.lower() == ".rar" and not path.is_dir():
+    if isinstance(blob, BrokenBlob) or not os.access(path, os.R_OK):
+        reason = blob.reason if isinstance(blob, BrokenBlob) else "cannot be read: permission denied"
+        raise ShardsError(f"{option} {given} {reason}", "Give a folder or a zip")
+    if path.suffix.lower() == ".rar":
         folder = path.with_suffix("")
         raise ShardsError(
             f"{option} {given} is a RAR archive, which cannot be read in place",
             f"Unpack it first (unar -o {folder} {given}, or unrar x {given} {folder}/), then give {folder}",
         )
-    if path.is_dir():
-        return FolderTree(path)
-    if not os.access(path, os.R_OK):
-        raise ShardsError(f"{option} {given} cannot be read: permission denied", "Check its rights")
     if not zipfile.is_zipfile(path):
         what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a folder nor a zip"
         raise ShardsError(f"{option} {given} is {what}", "Give a folder or a whole zip")
@@ -122,7 +134,7 @@ def _zip_tree(option: str, given: str) -> ZipTree:
     try:
         with zipfile.ZipFile(given) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise ShardsError(f"{option} {given} is not a readable zip: {error}", "Download or pack it again") from None
     for info in members:
         _add_member(given, info, listing)
@@ -150,10 +162,14 @@ def _add_member(archive: str, info: zipfile.ZipInfo, listing: dict[str, tuple[li
 
 
 def _add_folder(folder: str, listing: dict[str, tuple[list[str], dict[str, Blob]]]) -> None:
+    """Lists a folder and those above it that are not listed yet; the root always is."""
+    missing = []
     while folder not in listing:
-        listing[folder] = ([], {})
-        parent, _, name = folder.rpartition("/")
-        _add_folder(parent, listing)
+        missing.append(folder)
+        folder = folder.rpartition("/")[0]
+    for path in reversed(missing):
+        parent, _, name = path.rpartition("/")
+        listing[path] = ([], {})
         listing[parent][0].append(name)
 
 

@@ -6,6 +6,7 @@ Sources: PNG third edition (chunks, IHDR), ITU T.81 (JPEG markers), RFC 9649 (We
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 
 from lpff_shards.wire.errors import WireError
@@ -41,11 +42,15 @@ def inspect(data: bytes) -> PictureHeader:
         WireError: it is none of the three kinds, is cut short, or has no pixels or too many.
     """
     header = _inspect(data)
+    _check_size(header)
+    return header
+
+
+def _check_size(header: PictureHeader) -> None:
     if not (header.width and header.height):
         raise WireError(f"the picture is {header.width}x{header.height} pixels")
     if header.width * header.height > MAX_PIXELS:
         raise WireError(f"the picture is {header.width}x{header.height} pixels; at most {MAX_PIXELS} are taken")
-    return header
 
 
 def _inspect(data: bytes) -> PictureHeader:
@@ -67,18 +72,32 @@ def _png(data: bytes) -> PictureHeader:
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if data[12:16] != b"IHDR":
         raise WireError("the PNG does not start with IHDR")
-    at = len(_PNG)
-    while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + length
-        if at > len(data):
-            raise WireError(f"the PNG is cut short: {len(data)} bytes, {at} are needed")
-        if kind == b"IEND":
-            break
     mode = _PNG_MODES.get((colour, depth))
     if mode is None:
         raise WireError(f"the PNG has colour type {colour} of {depth} bits, which there is not")
-    return PictureHeader("png", width, height, mode)
+    header = PictureHeader("png", width, height, mode)
+    _check_size(header)
+    _check_chunks(data)
+    return header
+
+
+def _check_chunks(data: bytes) -> None:
+    """Every chunk whole and as its CRC-32 says, pixels among them."""
+    view = memoryview(data)
+    at, pixels = len(_PNG), False
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            raise WireError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
+        if zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise WireError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
+        pixels = pixels or kind == b"IDAT"
+        if kind == b"IEND":
+            break
+        at = end
+    if not pixels:
+        raise WireError("the PNG has no pixels")
 
 
 def _jpeg(data: bytes) -> PictureHeader:
@@ -94,8 +113,8 @@ def _jpeg(data: bytes) -> PictureHeader:
         elif marker in _JPEG_FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
             # A thumbnail in front of the frame has an end mark of its own; bytes behind the picture's do no harm.
-            if data.rfind(b"\xff\xd9") < at:
-                raise WireError(f"the JPEG is cut short: no end mark in its {len(data)} bytes")
+            if data.find(b"\xff\xda", at) < 0 or data.rfind(b"\xff\xd9") < at:
+                raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
             if components not in _JPEG_MODES:
                 raise WireError(f"the JPEG has {components} components, which is no picture")
             return PictureHeader("jpeg", width, height, _JPEG_MODES[components])

@@ -1,0 +1,250 @@
+"""Work spread over processes of this machine: a worker takes a task, does it, and sends the result back.
+
+A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one without a parent stops.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from lpff_shards.errors import ExportFailed, ShardsError
+
+REPORT_SECONDS = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+OnSample = Callable[[int], None]
+"""Told the bytes of each sample that was dealt with (0 for one that was skipped)."""
+
+Work = Callable[[Task, OnSample], Result]
+"""What a worker does; it travels to the worker, so it is a module's function or a `partial` of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What was done since the last report: samples (skipped ones too) and bytes."""
+
+    samples: int
+    bytes: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def may_fork() -> bool:
+    """Whether workers may be forked: where no other thread may hold a lock.
+
+    To be asked before a command starts threads of its own, since those are listed a little longer than they live.
+    """
+    threads = Path("/proc/self/task")
+    return threads.is_dir() and len(list(threads.iterdir())) == 1
+
+
+def run(
+    work: Work[Task, Result], tasks: Iterator[Task], workers: int, fork: bool, on_progress: OnProgress
+) -> Generator[tuple[Task, Result], None, None]:
+    """Does every task, on `workers` processes (1: in this one), and yields each with its result as it is done.
+
+    Args:
+        fork: start workers by forking; else each is a fresh interpreter that imports this package alone.
+
+    Raises:
+        ShardsError: a task failed or a worker was killed; the other workers are stopped.
+    """
+    if workers == 1:
+        report = _Reporter(on_progress)
+        for task in tasks:
+            result = work(task, report)
+            report.flush()
+            yield task, result
+        return
+    pool: _Pool[Task, Result] = _Pool(work, workers, fork)
+    with pool:
+        yield from pool.run(tasks, on_progress)
+
+
+class _Reporter:
+    """Gathers what samples report and passes it on a few times a second."""
+
+    def __init__(self, send: OnProgress) -> None:
+        self._send = send
+        self._samples = self._bytes = 0
+        self._next = time.monotonic() + REPORT_SECONDS
+
+    def __call__(self, size: int) -> None:
+        self._samples += 1
+        self._bytes += size
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        self._send(Progress(self._samples, self._bytes))
+        self._samples = self._bytes = 0
+        self._next = time.monotonic() + REPORT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[Result]):
+    """A task's result on its way to the parent."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A running worker: `join` waits for its end and tells its exit status."""
+
+    pipe: Connection
+    terminate: Callable[[], None]
+    join: Callable[[], int | None]
+
+
+class _Pool(Generic[Task, Result]):
+    """Worker processes, one task at a time each."""
+
+    def __init__(self, work: Work[Task, Result], workers: int, fork: bool) -> None:
+        self._workers: list[_Worker] = []
+        # Blocked until a worker has set its own ways with them: one that was just forked still has its parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            for _ in range(workers):
+                siblings = [worker.pipe for worker in self._workers]
+                self._workers.append(_forked(work, siblings) if fork else _fresh(work))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def __enter__(self) -> _Pool[Task, Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
+
+    def run(self, tasks: Iterator[Task], on_progress: OnProgress) -> Iterator[tuple[Task, Result]]:
+        busy: dict[Connection, tuple[_Worker, Task]] = {}
+        for worker in self._workers:
+            _hand(worker, tasks, busy)
+        while busy:
+            for pipe in wait(list(busy)):
+                worker, task = busy[pipe]  # type: ignore[index]
+                message = _receive(worker)
+                if isinstance(message, Progress):
+                    on_progress(message)
+                elif isinstance(message, _Done):
+                    del busy[worker.pipe]
+                    _hand(worker, tasks, busy)
+                    yield task, message.result
+                else:
+                    raise message
+
+
+def _forked(work: Work[Any, Any], siblings: Sequence[Connection]) -> _Worker:
+    ours, theirs = Pipe()
+    # A forked child inherits its siblings' pipes; held open there, they would outlive a dead parent.
+    process = get_context("fork").Process(target=_serve, args=(theirs, [*siblings, ours], work), daemon=True)
+    process.start()
+    theirs.close()
+
+    def join() -> int | None:
+        process.join()
+        return process.exitcode
+
+    return _Worker(ours, process.terminate, join)
+
+
+def _fresh(work: Work[Any, Any]) -> _Worker:
+    """A worker in an interpreter of its own; unlike multiprocessing's, it does not run the user's script again."""
+    ours, theirs = Pipe()
+    code = f"from lpff_shards.processes import serve; serve({theirs.fileno()})"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
+    )
+    theirs.close()
+    ours.send(work)
+    return _Worker(ours, process.terminate, process.wait)
+
+
+def serve(fd: int) -> None:
+    """The life of a fresh worker, which is told over its pipe what its work is."""
+    pipe = Connection(fd)
+    _serve(pipe, (), pipe.recv())
+
+
+def _hand(worker: _Worker, tasks: Iterator[Task], busy: dict[Connection, tuple[_Worker, Task]]) -> None:
+    task = next(tasks, None)
+    if task is None:
+        return
+    try:
+        worker.pipe.send(task)
+    except OSError:
+        raise _killed(worker) from None
+    busy[worker.pipe] = (worker, task)
+
+
+def _receive(worker: _Worker) -> Any:
+    try:
+        return worker.pipe.recv()
+    except (EOFError, OSError):
+        raise _killed(worker) from None
+
+
+def _killed(worker: _Worker) -> ExportFailed:
+    return ExportFailed(
+        f"a worker process was killed (exit status {worker.join()})",
+        "The system may be short of memory: run the same command again, with fewer --workers if need be",
+    )
+
+
+def _serve(pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any]) -> None:
+    """A worker's life: tasks come over the pipe until it closes."""
+    # Ctrl-C reaches the whole process group; the parent alone decides what follows from it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    for other in inherited:
+        other.close()
+    try:
+        while True:
+            pipe.send(_attempt(work, pipe.recv(), pipe))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _attempt(work: Work[Any, Any], task: object, pipe: Connection) -> _Done[Any] | ShardsError:
+    report = _Reporter(pipe.send)
+    try:
+        result = work(task, report)
+        report.flush()
+    except ShardsError as error:
+        return error
+    except ConnectionError:
+        raise
+    except MemoryError:
+        return ExportFailed("a worker ran out of memory", "Use fewer --workers, or a machine with more memory")
+    except Exception as error:
+        traceback.print_exc()
+        return ExportFailed(
+            f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
+        )
+    return _Done(result)

@@ -1,0 +1,22 @@
+"""What was left out of a data set, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A picture or sample that could not be used.
+
+    Attributes:
+        file: that holds the fault.
+        id: of the picture in its source.
+        reason: which rule it breaks.
+        key: of the sample, empty where the picture was left out before planning.
+    """
+
+    file: str
+    id: str
+    reason: str
+    key: str = ""
