@@ -30,11 +30,17 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_examples_for_both_formats() -> None:
-    assert ["webdataset" in code for code in EXAMPLES] == [True, False]
-    assert ["tensorflow" in code for code in EXAMPLES] == [False, True]
+    assert ["webdataset" in code for code in EXAMPLES] == [True, False, False]
+    assert ["tensorflow" in code for code in EXAMPLES] == [False, False, True]
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["webdataset", "tensorflow"])
+def test_the_python_example_runs(demo: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", EXAMPLES[1]], cwd=demo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((demo / "api-shards").glob("*.tar"))) == 2
+
+
+@pytest.mark.parametrize("code", [EXAMPLES[0], EXAMPLES[2]], ids=["webdataset", "tensorflow"])
 def test_examples_run(code: str, demo: Path, tf: ModuleType) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=demo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

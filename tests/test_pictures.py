@@ -131,3 +131,47 @@ def test_the_first_frame_of_many_is_taken() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
     assert _pixels(store(out.getvalue(), False, PictureOptions(image="raw")))[0, 0].tolist() == [255, 0, 0]
+
+
+def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_what_does_not_come_with_the_pixels_is_said() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = _saved(_image("RGB"), "JPEG", icc_profile=b"a profile", exif=exif)
+    assert store(data, False, PictureOptions()).picture.data is data
+    for kind in KINDS:
+        stored = store(data, False, PictureOptions(image=kind))
+        assert stored.changes[:2] == ("colour profile dropped", "EXIF orientation dropped, not applied")
+        if kind != "raw":
+            assert "icc_profile" not in _opened(stored.picture.data).info
+            assert 0x0112 not in _opened(stored.picture.data).getexif()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_frames_that_are_lost_are_said(kind: str) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = _saved(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
+    assert "first of 2 frames taken" in store(data, True, PictureOptions()).changes
+
+
+def test_damage_that_keep_does_not_decode_is_noticed_by_its_crc() -> None:
+    data = bytearray(_file("RGB"))
+    data[data.index(b"IDAT") + 9] ^= 4
+    with pytest.raises(PictureError, match="IDAT does not match its CRC"):
+        store(bytes(data), False, PictureOptions())
+
+
+def test_files_without_pixels_are_noticed() -> None:
+    data = _file("RGB")
+    start = data.index(b"IDAT") - 4
+    end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+    with pytest.raises(PictureError, match="the PNG has no pixels"):
+        store(data[:start] + data[end:], False, PictureOptions())
+    jpeg = _file("RGB", "JPEG")
+    with pytest.raises(PictureError, match="no pixels or no end mark"):
+        store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())

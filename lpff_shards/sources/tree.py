@@ -14,6 +14,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob, ZipBlob, path_blob
 
+MAX_WRAPPERS = 4
 OUTPUT_MARK = ".lpff-shards"
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
@@ -192,11 +193,12 @@ def only_folder(tree: Tree) -> Tree:
 
     A number is never such a wrapper: it is a folder of thousands. Files beside it may be notes, not pictures or tables.
     """
-    folders = tree.folders()
-    if len(folders) != 1 or folders[0].isdigit() or any(is_picture(f) or f.endswith(".json") for f in tree.files()):
-        return tree
-    inner = tree.sub(folders[0])
-    return only_folder(inner) if inner else tree
+    for _ in range(MAX_WRAPPERS):
+        folders = tree.folders()
+        if len(folders) != 1 or folders[0].isdigit() or any(is_picture(f) or f.endswith(".json") for f in tree.files()):
+            break
+        tree = tree.sub(folders[0]) or tree
+    return tree
 
 
 def pictures(tree: Tree) -> dict[str, Blob]:

@@ -1,0 +1,190 @@
+"""Output folders as others leave them: edited, torn, foreign, full; nothing that is not ours is ever removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from layouts import LPFF_IDS, picture, write_lpff
+from running import contents, run
+
+DEMO = ("export", "--format", "wds", "--demo", 3, "--no-mirror", "--resolution", 16)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "out"
+    assert run(*DEMO, "--shards", 3, "--out", out).returncode == 0
+    return out
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "out")
+
+
+def _edit(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_an_edited_plan_removes_nothing_outside(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (out / "precious.tar").write_text("mine")
+    _edit(out / ".lpff-shards/plan.json", shards=["../precious", "precious.tar"])
+    assert run(*DEMO, "--shards", 2, "--out", out, "--overwrite").returncode == 0
+    assert (tmp_path / "precious").exists()
+    assert (out / "precious.tar").exists()
+    assert run("verify", out).returncode == 0
+
+
+def test_a_folder_that_is_not_ours_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    refused = run(*DEMO, "--out", tmp_path, "--overwrite")
+    assert refused.returncode == 2
+    assert "README.md, which lpff-shards did not write" in refused.stderr
+    assert contents(tmp_path) == {"README.md": b"mine"}
+
+
+@pytest.mark.parametrize("damage", ['{"plan"', "", "[]"])
+def test_a_torn_plan_leaves_no_shard_behind(out: Path, damage: str) -> None:
+    (out / ".lpff-shards/plan.json").write_text(damage)
+    assert run(*DEMO, "--shards", 2, "--out", out).returncode == 2
+    assert run(*DEMO, "--shards", 2, "--out", out, "--overwrite").returncode == 0
+    assert len(list(out.glob("*.tar"))) == 2
+
+
+def test_verify_tells_of_a_shard_too_many(out: Path) -> None:
+    shutil.copy(out / "demo-train-000000.tar", out / "demo-train-000007.tar")
+    done = run("verify", out)
+    assert done.returncode == 1
+    assert "demo-train-000007.tar: readers would take it for a shard" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"samples": 5000},
+        {"samples": -1},
+        {"file": "demo-train-000009.tar"},
+        {"keys": ["x"]},
+        {"offsets": [0]},
+        {"offsets": [0, 10**12]},
+        {"marks": []},
+        {"skipped": [{"file": "f", "id": "i", "reason": "r", "key": "k"}]},
+        {"samples": 10**30},
+        {"keys": 5},
+    ],
+)
+def test_an_edited_receipt_is_not_believed(finished: Path, out: Path, edit: dict[str, object]) -> None:
+    _edit(out / ".lpff-shards/receipts/demo-train-000001.tar.json", **edit)
+    done = run(*DEMO, "--shards", 3, "--out", out, "--on-error", "skip")
+    assert done.returncode == 0
+    assert "2 of them finished before" in done.stderr
+    assert contents(out) == contents(finished)
+
+
+def test_a_picture_changed_to_one_of_the_same_size_is_written_again(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
+    command = ("export", "--format", "wds", "--lpff", root, "--no-mirror", "--shards", 3)
+    assert run(*command, "--out", tmp_path / "out").returncode == 0
+    path = root / f"crop/eg3d/{LPFF_IDS[0]}.png"
+    before = path.read_bytes()
+    other = next(p for n in range(200) if len(p := picture(f"other {n}")) == len(before) and p != before)
+    path.write_bytes(other)
+    again = run(*command, "--out", tmp_path / "out")
+    assert "2 of them finished before" in again.stderr
+    assert run(*command, "--out", tmp_path / "fresh").returncode == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_the_manifest_goes_while_shards_are_missing(out: Path) -> None:
+    (out / "demo-train-000001.tar").unlink()
+    script = (
+        "import lpff_shards.api as api, sys\n"
+        "def stop(*a): raise SystemExit(9)\n"
+        "api._write = stop\n"
+        f"sys.argv = ['lpff-shards', *{[str(a) for a in DEMO]!r}, '--shards', '3', '--out', {str(out)!r}]\n"
+        "from lpff_shards.cli import main; main()"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 9
+    assert not (out / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+@pytest.mark.parametrize("name", ["manifest.json", "demo-train-000001.tar"])
+def test_verify_opens_regular_files_only(out: Path, name: str, kind: str) -> None:
+    (out / name).unlink()
+    if kind == "fifo":
+        os.mkfifo(out / name)
+    else:
+        (out / name).mkdir()
+    done = run("verify", out)
+    assert done.returncode == (2 if name == "manifest.json" else 1)
+    assert f"{name}" in done.stdout + done.stderr
+    assert "is not a regular file" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"sources": {"demo": 4}},
+        {"licenses": {"CC0-1.0": 3}},
+        {"counts": {"planned": 3, "written": 3, "skipped": 0, "left_out": 2}},
+    ],
+)
+def test_verify_does_not_believe_an_edited_manifest(out: Path, edit: dict[str, object]) -> None:
+    _edit(out / "manifest.json", **edit)
+    done = run("verify", out)
+    assert done.returncode == 1
+    assert done.stdout.startswith("manifest.json: ")
+
+
+@pytest.mark.parametrize("edit", [{"layout": {}}, {"checksum": "md5"}, {"format": "zzz"}, {"shards": 3}])
+def test_a_manifest_of_another_shape_is_refused(out: Path, edit: dict[str, object]) -> None:
+    _edit(out / "manifest.json", **edit)
+    done = run("verify", out)
+    assert done.returncode == 2
+    assert "is not a manifest" in done.stderr
+
+
+def test_edited_sums_are_found(tmp_path: Path) -> None:
+    assert run(*DEMO, "--checksum", "sha256", "--out", tmp_path / "out").returncode == 0
+    sums = tmp_path / "out/SHA256SUMS"
+    sums.write_text(sums.read_text().replace("a", "b"))
+    assert "SHA256SUMS: its checksums are not" in run("verify", tmp_path / "out").stdout
+
+
+@pytest.mark.parametrize("place", ["plan.json", "lock", "receipts"])
+def test_a_state_folder_that_cannot_be_used_is_one_error(out: Path, place: str) -> None:
+    path = out / ".lpff-shards" / place
+    if path.is_dir():
+        shutil.rmtree(path)
+        path.write_text("")
+    else:
+        path.unlink()
+        path.mkdir()
+    done = run(*DEMO, "--shards", 2, "--out", out, "--overwrite")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path: Path) -> None:
+    script = (
+        "import errno, sys\n"
+        "from lpff_shards.exporters.folder import OutputFolder\n"
+        "def full(*a): raise OSError(errno.ENOSPC, 'No space left on device', 'x')\n"
+        "OutputFolder.write = full\n"
+        f"sys.argv = ['lpff-shards', *{[str(a) for a in DEMO]!r}, '--out', {str(tmp_path / 'out')!r}]\n"
+        "from lpff_shards.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert run(*DEMO, "--out", tmp_path / "out").returncode == 0
