@@ -1,7 +1,7 @@
 """Peak memory and time of planning FFHQ with a metadata file of the real one's size (255 MB, 70,000 records).
 
-The file and the folders of thousands are generated in the published layout; pictures are four bytes, since planning
-does not read them.
+Both layouts are generated as published: StyleGAN-aligned folders of thousands, and EG3D's zip of 140,000 pictures with
+its dataset.json. Pictures are four bytes, since planning does not read them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
-import time
+import zipfile
 from pathlib import Path
 from typing import Any
+
+from lpff_shards.sources.demo import look_at
 
 PICTURES = 70_000
 
@@ -56,7 +57,7 @@ def record(index: int) -> dict[str, Any]:
 
 
 def generate(root: Path, pictures: int) -> None:
-    """Writes v2.json, streaming, and the picture folders."""
+    """Writes v2.json, streaming, the StyleGAN-aligned folders, and EG3D's zip."""
     with (root / "v2.json").open("w") as file:
         file.write("{")
         for index in range(pictures):
@@ -67,24 +68,40 @@ def generate(root: Path, pictures: int) -> None:
         if index % 1000 == 0:
             folder.mkdir(parents=True)
         (folder / f"{index:05d}.png").write_bytes(b"\x89PNG")
+    labels = []
+    with zipfile.ZipFile(root / "ffhq.zip", "w") as archive:
+        for index in range(pictures):
+            for name in (f"{index:05d}.png", f"{index:05d}_mirror.png"):
+                archive.writestr(name, b"\x89PNG")
+                labels.append([name, look_at(index / pictures - 0.5, 0.1).tolist()])
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+
+
+def measure(title: str, *options: str) -> None:
+    """Plans in a process of its own, which prints its time and peak resident memory."""
+    code = (
+        "import resource, sys, time; start = time.perf_counter(); from lpff_shards.cli import cli;"
+        "cli.main(sys.argv[1:], standalone_mode=False);"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
+        f"print(f'{title}: planned in {{time.perf_counter() - start:.1f}} s, peak {{peak:.0f}} MiB')"
+    )
+    command = ["export", "--format", "wds", "--dry-run", "--out", "x", *options]
+    done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
+    print(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Prints seconds and peak resident memory of the dry run."""
+    """Prints seconds and peak resident memory of both dry runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=PICTURES)
     pictures = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         generate(root, pictures)
-        size = (root / "v2.json").stat().st_size
-        command = [sys.executable, "-m", "lpff_shards", "export", "--format", "wds", "--dry-run", "--out", "x"]
-        command += ["--alignment", "stylegan", "--ffhq", str(root / "ffhq"), "--ffhq-metadata", str(root / "v2.json")]
-        start = time.perf_counter()
-        subprocess.run(command, check=True)
-        seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"{pictures:,} records, {size / 1e6:.0f} MB of JSON: planned in {seconds:.1f} s, peak {peak:.0f} MiB")
+        metadata = ("--ffhq-metadata", str(root / "v2.json"))
+        print(f"{pictures:,} records, {(root / 'v2.json').stat().st_size / 1e6:.0f} MB of JSON")
+        measure("stylegan, folders", "--alignment", "stylegan", "--ffhq", str(root / "ffhq"), *metadata)
+        measure("eg3d, zip", "--ffhq", str(root / "ffhq.zip"), *metadata)
 
 
 if __name__ == "__main__":
