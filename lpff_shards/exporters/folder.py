@@ -66,10 +66,8 @@ class OutputFolder:
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
         """A shard's receipt; None where there is none or it is torn."""
-        try:
-            return from_json(self.receipt(name).read_bytes(), ShardReceipt)
-        except FileNotFoundError:
-            return None
+        path = self.receipt(name)
+        return from_json(path.read_bytes(), ShardReceipt) if path.is_file() else None
 
     @contextmanager
     def claimed(self, plan: Plan, overwrite: bool) -> Iterator[None]:
