@@ -115,7 +115,7 @@ def cli() -> None:
 @_run
 def export(dry_run: bool, as_json: bool, **given: Any) -> None:
     """Write shards from the given sources; the same command goes on where it was stopped."""
-    from lpff_shards import api, console
+    from lpff_shards import api, console, progress
 
     chosen = _options(given)
     if dry_run:
@@ -123,7 +123,7 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
         click.echo(console.plan_json(plan) if as_json else console.plan_text(plan))
         return
     try:
-        with console.observer(sys.stderr) as observer:
+        with progress.observer(sys.stderr) as observer:
             manifest = api.export(chosen, observer)
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
@@ -139,12 +139,12 @@ def verify(path: str, workers: int | None, as_json: bool) -> None:
 
     Exit status 0: all is well; 1: something is wrong, and it is named; 2: there is no export to check.
     """
-    from lpff_shards import console
+    from lpff_shards import console, progress
     from lpff_shards.processes import available_cores
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    with console.reading(sys.stderr) as on_progress:
+    with progress.reading(sys.stderr) as on_progress:
         verdict = verify_export(path, workers or available_cores(), on_progress)
     click.echo(console.verdict_json(verdict) if as_json else console.verdict_text(verdict))
     if not verdict.ok:

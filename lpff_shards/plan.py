@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +15,11 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.mixing.entries import Entries
-from lpff_shards.options import DEFAULT_SHARD_SIZE, Checksum, FormatName, OnError, PictureOptions, ShardOptions
+from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions, ShardOptions
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Entry
+from lpff_shards.sharding import cut, filename, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
 
@@ -149,13 +149,6 @@ class Plan:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def filename(format: FormatName, name: str, split: str, index: int, count: int) -> str:
-    """A shard's file name: as WebDataset's users brace-expand it, or by TFDS's template."""
-    if format == "wds":
-        return f"{name}-{split}-{index:06d}.tar"
-    return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
-
-
 def make_plan(
     name: str, entries: Entries, settings: Settings, shards: ShardOptions, options: Mapping[str, object]
 ) -> Plan:
@@ -185,33 +178,6 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
         landmarks=any(len(i.landmarks) > 0 for i in inventories),
         packed=packed,
     )
-
-
-def shuffled(keys: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """An order by a keyed hash of each key: stable in every version, and no matter in which order keys come."""
-    salt = seed.to_bytes(8, "little")
-    hashes = b"".join(hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys)
-    return np.lexsort((np.array(keys), np.frombuffer(hashes, "<u8"))).astype(np.int64)
-
-
-def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
-    """Where shards begin and end, int64 [shards + 1].
-
-    Args:
-        samples: how many there are, at least 1.
-        total: their size in bytes.
-        shards: a number of shards or a size in bytes gives equal numbers of samples, give or take one; a number of
-            samples a shard leaves the rest to the last one.
-
-    Raises:
-        ShardsError: more shards than samples.
-    """
-    if shards.samples_per_shard is not None:
-        return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
-    count = shards.shards or min(samples, -(-total // (shards.shard_size or DEFAULT_SHARD_SIZE)))
-    if count > samples:
-        raise ShardsError(f"--shards {count} is more than the {samples} samples", f"Ask for {samples} shards or fewer")
-    return np.arange(count + 1, dtype=np.int64) * samples // count
 
 
 def _refuse_problems(inventories: Sequence[Inventory], on_error: OnError) -> None:

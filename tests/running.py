@@ -27,6 +27,13 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def run_after(prelude: str, *args: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own that has run some code first."""
+    argv = ["lpff-shards", *map(str, args)]
+    script = f"import sys\n{prelude}\nsys.argv = {argv!r}\nfrom lpff_shards.cli import main\nmain()"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: object) -> Done:
     """The command in this process, as its console script runs it."""
     monkeypatch.setattr(sys, "argv", ["lpff-shards", *map(str, args)])

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from layouts import LPFF_IDS, picture, write_lpff
-from running import contents, run
+from running import contents, run, run_after
 
 DEMO = ("export", "--format", "wds", "--demo", 3, "--no-mirror", "--resolution", 16)
 
@@ -104,14 +102,8 @@ def test_a_picture_changed_to_one_of_the_same_size_is_written_again(tmp_path: Pa
 
 def test_the_manifest_goes_while_shards_are_missing(out: Path) -> None:
     (out / "demo-train-000001.tar").unlink()
-    script = (
-        "import lpff_shards.api as api, sys\n"
-        "def stop(*a): raise SystemExit(9)\n"
-        "api._write = stop\n"
-        f"sys.argv = ['lpff-shards', *{[str(a) for a in DEMO]!r}, '--shards', '3', '--out', {str(out)!r}]\n"
-        "from lpff_shards.cli import main; main()"
-    )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=False).returncode == 9
+    prelude = "import lpff_shards.api as api\ndef stop(*a): raise SystemExit(9)\napi._write = stop"
+    assert run_after(prelude, *DEMO, "--shards", 3, "--out", out).returncode == 9
     assert not (out / "manifest.json").exists()
 
 
@@ -175,15 +167,13 @@ def test_a_state_folder_that_cannot_be_used_is_one_error(out: Path, place: str) 
 
 
 def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path: Path) -> None:
-    script = (
-        "import errno, sys\n"
+    prelude = (
+        "import errno\n"
         "from lpff_shards.exporters.folder import OutputFolder\n"
         "def full(*a): raise OSError(errno.ENOSPC, 'No space left on device', 'x')\n"
-        "OutputFolder.write = full\n"
-        f"sys.argv = ['lpff-shards', *{[str(a) for a in DEMO]!r}, '--out', {str(tmp_path / 'out')!r}]\n"
-        "from lpff_shards.cli import main; main()"
+        "OutputFolder.write = full"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = run_after(prelude, *DEMO, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
