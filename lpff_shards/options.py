@@ -181,7 +181,7 @@ class RunOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        _in_range("--workers", self.workers, 1, 4096)
+        _in_range("--workers", self.workers, 1, 512)
         _one_of("--checksum", self.checksum, CHECKSUMS)
         _one_of("--on-error", self.on_error, ON_ERROR)
 
