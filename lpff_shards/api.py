@@ -12,6 +12,7 @@ from typing import Protocol
 
 import lpff_shards
 from lpff_shards.checksums import file_checksum
+from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.card import card
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder
 from lpff_shards.exporters.shard import write_shard
@@ -135,6 +136,12 @@ def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, Shard
 
 def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
     """Makes everything durable, then writes what says that the data set is whole."""
+    if not any(receipt.samples for receipt in receipts):
+        first = receipts[0].skipped[0]
+        raise ShardsError(
+            f"there is nothing to write: all {plan.samples} samples were left out, such as {first.id}: {first.reason}",
+            "Check the sources",
+        )
     manifest = _manifest(plan, receipts, options)
     folder.sync(plan.filenames)
     if options.run.checksum == "sha256":

@@ -127,6 +127,11 @@ class _Pool(Generic[Task, Result]):
             for _ in range(workers):
                 siblings = [worker.pipe for worker in self._workers]
                 self._workers.append(_forked(work, siblings) if fork else _fresh(work))
+        except OSError as error:
+            self.__exit__()
+            raise ExportFailed(
+                f"{workers} worker processes cannot be started: {error.strerror}", "Use fewer --workers"
+            ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -178,3 +178,46 @@ def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path: Path) -> Non
     assert "No space left on device" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert run(*DEMO, "--out", tmp_path / "out").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["demo-train-000007.tar", "demo-train.tfrecord-00000-of-00009", "SHA256SUMS"])
+@pytest.mark.parametrize("owned", [False, True])
+def test_shards_that_are_not_ours_are_never_removed(finished: Path, tmp_path: Path, name: str, owned: bool) -> None:
+    out = tmp_path / "out"
+    if owned:
+        shutil.copytree(finished, out)
+    else:
+        out.mkdir()
+    (out / name).write_text("mine")
+    done = run(*DEMO, "--shards", 2, "--out", out, "--overwrite")
+    if owned and name == "SHA256SUMS":
+        assert done.returncode == 0, "in a folder of ours it is ours"
+    else:
+        assert done.returncode == 2
+        assert f"{name}, which lpff-shards did not write" in done.stderr
+        assert (out / name).read_text() == "mine"
+
+
+def test_nothing_written_is_no_data_set(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
+    for path in (root / "crop/eg3d").iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    done = run("export", "--format", "wds", "--lpff", root, "--out", tmp_path / "out", "--on-error", "skip")
+    assert done.returncode == 2
+    assert "nothing to write: all 6 samples were left out" in done.stderr
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_too_few_open_files_for_the_workers(tmp_path: Path) -> None:
+    prelude = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))"
+    done = run_after(prelude, *DEMO, "--demo", 60, "--shards", 60, "--workers", 60, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "60 worker processes cannot be started: Too many open files. Use fewer --workers" in done.stderr
+
+
+def test_a_worker_left_over_does_not_touch_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lpff_shards.exporters.folder import OutputFolder
+
+    ours = OutputFolder(tmp_path).partial("x.tar")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    assert OutputFolder(tmp_path).partial("x.tar") != ours

@@ -58,7 +58,7 @@ REFUSED = [
     (ShardOptions, {"seed": -1}, "--seed -1 is out of range. It takes a whole number from 0 to 9223372036854775807"),
     (ShardOptions, {"seed": 2**63}, "--seed 9223372036854775808 is out of range"),
     (RunOptions, {"workers": 0}, "--workers 0 is out of range. It takes a whole number from 1 to 512"),
-    (RunOptions, {"workers": 513}, "--workers 4097 is out of range"),
+    (RunOptions, {"workers": 513}, "--workers 513 is out of range"),
     (RunOptions, {"checksum": "md5"}, "--checksum 'md5' is not known. It is one of: blake3, sha256"),
     (RunOptions, {"on_error": "warn"}, "--on-error 'warn' is not known. It is one of: fail, skip"),
     (RunOptions, {"on_error": "two\nlines"}, "--on-error 'two\\nlines' is not known"),

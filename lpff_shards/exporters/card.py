@@ -16,7 +16,7 @@ TERMS = {
     "demo": "Rendered by lpff-shards; its authors and licences are made up for tests.",
 }
 
-_SUFFIXES = {"jpeg": "jpg", "webp": "webp"}
+_SUFFIXES = {"keep": "png (jpg, webp: as the pictures are)", "png": "png", "jpeg": "jpg", "webp": "webp"}
 _WDS = """import webdataset as wds
 
 dataset = wds.WebDataset("{pattern}", shardshuffle=False).decode("rgb8")
@@ -69,7 +69,7 @@ def _loading(manifest: Manifest) -> str:
         return _TFRECORD.format(pattern=_pattern(manifest), camera=camera)
     last = len(manifest.shards) - 1
     pattern = f"{manifest.name}-{manifest.split}-{{000000..{last:06d}}}.tar"
-    members = ["image.npy" if manifest.layout.raw else _SUFFIXES.get(str(manifest.options.get("image")), "png")]
+    members = ["image.npy" if manifest.layout.raw else _SUFFIXES[str(manifest.options.get("image"))]]
     if manifest.layout.packed:
         members.append("mp")
     else:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from lpff_shards.plan import Plan
 STATE = ".lpff-shards"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
+LOCK_SECONDS = 3.0
 SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,})")
 
 
@@ -48,8 +50,11 @@ class OutputFolder:
         return self.root / STATE
 
     def partial(self, name: str) -> Path:
-        """Where a file grows before it gets its final name."""
-        return self.state / "partial" / name
+        """Where a file grows before it gets its final name.
+
+        It is the process's own: a worker whose parent was killed may still be at the same shard.
+        """
+        return self.state / "partial" / f"{name}.{os.getpid()}"
 
     def receipt(self, name: str) -> Path:
         """A shard's receipt."""
@@ -124,16 +129,23 @@ class OutputFolder:
                 f"--out {self.root} holds another plan's shards: {_difference(owner, plan)}",
                 "Choose another folder, repeat the options of the first export, or give --overwrite",
             )
-        present = [name for name in (*plan.filenames, MANIFEST, CARD, SUMS) if os.path.lexists(self.root / name)]
-        if present and not self.state.is_dir():
+        others = strangers(self.root, plan.name, plan.settings.split, self._written()) if self.root.is_dir() else []
+        foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS) if not self.state.is_dir())]
+        present = [name for name in foreign if os.path.lexists(self.root / name)]
+        if present:
             raise ShardsError(
                 f"--out {self.root} already holds {present[0]}, which lpff-shards did not write there",
                 "Choose another folder",
             )
-        if present and not overwrite:
-            raise ShardsError(
-                f"--out {self.root} already holds {present[0]}", "Choose another folder, or give --overwrite"
-            )
+        if not overwrite and self._written():
+            raise ShardsError(f"--out {self.root} holds shards of a plan that cannot be read", "Give --overwrite")
+
+    def _written(self) -> set[str]:
+        """Names of the shards that exports have written here, as far as plan and receipts tell."""
+        owner = self._owner()
+        receipts = self.state / "receipts"
+        told = {path.name.removesuffix(".json") for path in receipts.iterdir()} if receipts.is_dir() else set()
+        return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
 
     def _owner(self) -> Owner | None:
         """Whose shards the folder holds; None where no plan can be read."""
@@ -147,15 +159,14 @@ class OutputFolder:
             return
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
         self.unfinish()
-        before = [name for name in owner.shards if SHARD_NAME.fullmatch(name)] if owner else []
-        for name in (CARD, SUMS, *before, *strangers(self.root, plan.name, plan.settings.split, ())):
+        for name in (CARD, SUMS, *self._written()):
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.state / "receipts", ignore_errors=True)
         (self.state / "receipts").mkdir()
         self._replace(self.state / "plan.json", to_json(Owner(plan.digest, plan.options, plan.filenames)))
 
     def _replace(self, path: Path, data: bytes, sync: bool = False) -> None:
-        temporary = self.state / "partial" / f"{path.name}.new"
+        temporary = self.partial(f"{path.name}.new")
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -178,15 +189,22 @@ def strangers(root: Path, name: str, split: str, known: Collection[str]) -> list
 
 
 def _lock(fd: int, root: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ShardsError(
-            f"--out {root} is being written by another export", "Wait for it, or choose another folder"
-        ) from None
-    except OSError:
-        # Some network file systems have no locks; the rest of the protocol does not need one.
-        return
+    """Takes the folder's lock; workers of an export that was killed hold it for a moment longer."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise ShardsError(
+                f"--out {root} is being written by another export", "Wait for it, or choose another folder"
+            ) from None
+        except OSError:
+            # Some network file systems have no locks; the rest of the protocol does not need one.
+            return
 
 
 def _sync(path: Path) -> None:
