@@ -26,6 +26,8 @@ ON_ERROR: tuple[str, ...] = get_args(OnError)
 
 SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
+STATE_FOLDER = ".lpff-shards"
+"""Our own files in an output folder, by which it is known as one."""
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24

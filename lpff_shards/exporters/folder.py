@@ -20,9 +20,9 @@ from typing import Any
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
+from lpff_shards.options import STATE_FOLDER
 from lpff_shards.plan import Plan
 
-STATE = ".lpff-shards"
 CARD = "README.md"
 SUMS = "SHA256SUMS"
 LOCK_SECONDS = 3.0
@@ -47,7 +47,7 @@ class OutputFolder:
     @property
     def state(self) -> Path:
         """The folder of our own files in it."""
-        return self.root / STATE
+        return self.root / STATE_FOLDER
 
     def partial(self, name: str) -> Path:
         """Where a file grows before it gets its final name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def _noting_twins(found: Sequence[Found]) -> Iterator[Found]:
     for p in found:
         if counts[p.id, p.is_mirror] > 1 and p.fault is None:
             reason = (p.blob.where, f"{counts[p.id, p.is_mirror]} pictures have this id")
-            yield Found(p.id, p.camera_id, p.blob, p.face, p.is_mirror, p.points, p.credit, reason)
+            yield replace(p, fault=reason)
         else:
             yield p
 

@@ -7,15 +7,16 @@ import posixpath
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.options import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob, ZipBlob, path_blob
 
 MAX_WRAPPERS = 4
-OUTPUT_MARK = ".lpff-shards"
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
@@ -38,7 +39,7 @@ class Tree(Protocol):
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder on disk."""
+    """A folder on disk; it is listed once, however often it is asked."""
 
     path: Path
 
@@ -48,18 +49,23 @@ class FolderTree:
 
     def folders(self) -> list[str]:
         # An export's own output may lie beside the pictures, and is none of them.
-        folders = (e.name for e in self._scan() if _is_folder(e) and not is_picture(e.name))
-        return sorted(name for name in folders if not (self.path / name / OUTPUT_MARK).is_dir())
+        folders = (e.name for e in self._entries if _is_folder(e) and not is_picture(e.name))
+        return sorted(name for name in folders if not (self.path / name / STATE_FOLDER).is_dir())
 
     def files(self) -> dict[str, Blob]:
-        found = (e for e in self._scan() if not _is_folder(e) or is_picture(e.name))
+        return self._files
+
+    @cached_property
+    def _files(self) -> dict[str, Blob]:
+        found = (e for e in self._entries if not _is_folder(e) or is_picture(e.name))
         return {e.name: path_blob(e.path) for e in sorted(found, key=lambda e: e.name)}
 
     def sub(self, name: str) -> Tree | None:
         path = self.path / name
         return FolderTree(path) if path.is_dir() else None
 
-    def _scan(self) -> Iterable[os.DirEntry[str]]:
+    @cached_property
+    def _entries(self) -> Iterable[os.DirEntry[str]]:
         try:
             with os.scandir(self.path) as entries:
                 return [e for e in entries if not e.name.startswith(".")]
