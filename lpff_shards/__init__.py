@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lpff_shards.api import export, plan_export
     from lpff_shards.errors import ShardsError
     from lpff_shards.manifest import Manifest, read_manifest
+    from lpff_shards.mix_options import MixOptions
     from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
     from lpff_shards.verify import verify_export
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ExportOptions",
     "Manifest",
+    "MixOptions",
     "PictureOptions",
     "RunOptions",
     "ShardOptions",
@@ -35,8 +37,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     import importlib
 
-    homes = {"Manifest": "manifest", "ShardsError": "errors", "export": "api", "plan_export": "api",
-             "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
+    homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "export": "api",
+             "plan_export": "api", "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

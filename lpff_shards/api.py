@@ -27,13 +27,16 @@ from lpff_shards.manifest import (
     keys_digest,
     to_json,
 )
-from lpff_shards.mixing.combine import combine
+from lpff_shards.mixing.balance import Balances, compare
+from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.options import ExportOptions
-from lpff_shards.plan import SPLIT, Plan, Settings, ShardTask, layout, make_plan
+from lpff_shards.plan import Plan, Settings, ShardTask, layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published_text, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.sources.catalogue import sources
+from lpff_shards.sources.exclusions import read_exclusions
+from lpff_shards.sources.num_replicas import read_num_replicas
 
 
 class Observer(Protocol):
@@ -60,17 +63,38 @@ def plan_export(options: ExportOptions) -> Plan:
     Raises:
         ShardsError: a source cannot be read, or the options do not fit it.
     """
+    extras = _extras(options)
     inventories = [source.inventory() for source in sources(options.sources)]
-    entries = combine(inventories, options.sources.mirrors)
+    mixed = mix(
+        inventories,
+        options.mix,
+        extras,
+        mirror=options.sources.mirrors,
+        seed=options.shards.seed or 0,
+        strict=options.run.on_error == "fail",
+    )
     settings = Settings(
         format=options.format,
-        split=SPLIT,
-        layout=layout(inventories, options.picture, options.metadata == "msgpack"),
+        layout=layout(mixed.entries.inventories, options.picture, options.metadata == "msgpack"),
         picture=options.picture,
         checksum=options.run.checksum,
         on_error=options.run.on_error,
     )
-    return make_plan(options.dataset_name, entries, settings, options.shards, recorded(options))
+    return make_plan(options.dataset_name, mixed, settings, options.shards, recorded(options))
+
+
+def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
+    """What each rule of rebalancing makes of the plan's training pictures; None where no camera is known."""
+    return compare(plan.mix, options.mix)
+
+
+def _extras(options: ExportOptions) -> Extras:
+    """What the files say that the mix was asked to follow."""
+    counts, exclude = options.mix.num_replicas, options.mix.exclude
+    return Extras(
+        num_replicas=read_num_replicas(counts) if counts is not None else None,
+        exclusions=read_exclusions(exclude) if exclude is not None else (),
+    )
 
 
 def export(options: ExportOptions, observer: Observer | None = None) -> Manifest:
@@ -163,7 +187,7 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         generator=f"lpff-shards {lpff_shards.__version__}",
         name=plan.name,
         format=plan.settings.format,
-        split=plan.settings.split,
+        splits=kept.by_split(),
         samples=written,
         plan=plan.digest,
         checksum=plan.settings.checksum,
@@ -172,7 +196,11 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         counts=Counts(plan.samples, written, len(skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_licence(),
-        shards=tuple(Shard(r.file, r.samples, r.bytes, r.checksum, keys_digest(r.keys)) for r in receipts),
-        skipped=tuple(replace(s, file=published_text(s.file, options.sources)) for s in (*left_out, *skipped)),
-        notes=tuple(published_text(note, options.sources) for note in plan.notes),
+        filtered=plan.mix.filtered,
+        shards=tuple(
+            Shard(r.file, split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
+            for r, split in zip(receipts, plan.shard_splits, strict=True)
+        ),
+        skipped=tuple(replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
+        notes=tuple(published_text(note, options) for note in plan.notes),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from lpff_shards import __version__, options
+from lpff_shards import __version__, mix_options, options
 from lpff_shards.errors import EXIT_DAMAGED, ExportFailed, Interrupted, ShardsError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _EPILOG = """\b
 Examples:
   lpff-shards export --format wds --demo --out shards
   lpff-shards export --format wds --lpff LPFF --ffhq FFHQ_512.zip --out shards
+  lpff-shards export --format wds --lpff LPFF --ffhq FFHQ_512.zip --rebalance lpff --out shards
   lpff-shards export --format tfrecord --lpff LPFF --alignment stylegan --image raw --resolution 256 --out shards
 """
 
@@ -69,6 +70,24 @@ _sources = _stack(
     click.option("--mirror/--no-mirror", default=None,
                  help="Write each picture's mirror beside it.  [default: yes for eg3d]"),
 )  # fmt: skip
+_mix = _stack(
+    click.option("--rebalance", type=click.Choice(mix_options.REBALANCE), default="none", show_default=True,
+                 help="By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution."),
+    click.option("--as", "as_", type=click.Choice(mix_options.AS), default="replicas", show_default=True,
+                 help="Copies as samples of their own, or each picture once with its weight."),
+    click.option("--num-replicas", metavar="FILE", help="eg3d: EG3D's replica file.  [default: from the cameras]"),
+    click.option("--alpha", type=float, metavar="A",
+                 help=f"uniform: weights go by density^-A, 0 to 1.  [default: {mix_options.DEFAULT_ALPHA}]"),
+    click.option("--max-replicas", type=int, metavar="N",
+                 help=f"uniform: the most a picture counts.  [default: {mix_options.DEFAULT_MAX_REPLICAS}]"),
+    click.option("--target-size", type=int, metavar="N",
+                 help="uniform: training samples in all.  [default: the densest count once]"),
+    click.option("--license", multiple=True, metavar="NAME",
+                 help="Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable."),
+    click.option("--exclude", metavar="FILE", help="Ids, photo ids or user ids to leave out, one a line, # comments."),
+    click.option("--splits", metavar="SPEC", default=mix_options.TRAIN, show_default=True,
+                 help="train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02."),
+)  # fmt: skip
 _output = _stack(
     click.option("--format", type=click.Choice(options.FORMATS), required=True, help="WebDataset tar or TFRecord."),
     click.option("--out", metavar="DIR", required=True, help="The output folder."),
@@ -110,6 +129,7 @@ def cli() -> None:
 @cli.command(epilog=_EPILOG)
 @_output
 @_sources
+@_mix
 @_picture
 @_shards
 @_run
@@ -120,7 +140,8 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
     chosen = _options(given)
     if dry_run:
         plan = api.plan_export(chosen)
-        click.echo(console.plan_json(plan) if as_json else console.plan_text(plan))
+        balances = api.compare_rules(plan, chosen)
+        click.echo(console.plan_json(plan, balances) if as_json else console.plan_text(plan, balances))
         return
     try:
         with progress.observer(sys.stderr) as observer:
@@ -159,6 +180,7 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
 
     parts = {
         "sources": some(options.SourceOptions),
+        "mix": some(mix_options.MixOptions),
         "picture": some(options.PictureOptions),
         "shards": some(options.ShardOptions),
         "run": some(options.RunOptions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,25 +10,49 @@ from pathlib import Path
 import msgspec
 
 from lpff_shards.manifest import Manifest
+from lpff_shards.mixing.balance import Balances
 from lpff_shards.plan import Plan
 from lpff_shards.progress import plan_notes, size
 from lpff_shards.verify import Verdict
 
 
-def plan_text(plan: Plan) -> str:
-    """A plan for people."""
+def plan_text(plan: Plan, balances: Balances | None) -> str:
+    """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
         f"{plan.name}: {plan.samples:,} samples in {len(plan)} {plan.settings.format} shards, "
         f"about {size(int(plan.sizes.sum()))}",
-        f"  {plan.filenames[0]}" + (f" ... {plan.filenames[-1]}" if len(plan) > 1 else ""),
+        *_file_lines(plan),
         *_counts("sources", plan.by_source()),
+        *(_counts("splits", plan.by_split()) if len(plan.entries.splits) > 1 else ()),
         *_counts("licences", plan.by_licence()),
+        *_balance_lines(balances),
         f"  plan {plan.digest[:16]}",
     ]
     return "\n".join([*lines, *plan_notes(plan)])
 
 
-def plan_json(plan: Plan) -> str:
+def _file_lines(plan: Plan) -> Iterator[str]:
+    """The first and last shard of each split."""
+    first = 0
+    for part in plan.parts:
+        last = first + part.shards - 1
+        yield f"  {plan.filenames[first]}" + (f" ... {plan.filenames[last]}" if part.shards > 1 else "")
+        first = last + 1
+
+
+def _balance_lines(balances: Balances | None) -> Iterator[str]:
+    """A line a rule, the plan's own marked."""
+    if balances is None:
+        return
+    flat = math.log2(balances.bins)
+    yield f"  training poses by --rebalance (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
+    for one in balances.rules:
+        mark = "*" if one is balances.chosen else " "
+        facts = f"{one.samples:>11,} samples, {one.effective:>11,.0f} effective, {one.entropy:.2f} bits"
+        yield f"  {mark} {one.rule:7} {one.problem or facts}"
+
+
+def plan_json(plan: Plan, balances: Balances | None) -> str:
     """A plan for machines."""
     per_shard = [int(plan.sizes[a:b].sum()) for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True)]
     counts = (plan.bounds[1:] - plan.bounds[:-1]).tolist()
@@ -40,10 +65,13 @@ def plan_json(plan: Plan) -> str:
             "bytes": int(plan.sizes.sum()),
             "sources": plan.by_source(),
             "licenses": plan.by_licence(),
+            "splits": plan.by_split(),
+            "filtered": plan.mix.filtered,
+            "balance": balances,
             "options": dict(plan.options),
             "shards": [
-                {"file": file, "samples": count, "bytes": size}
-                for file, count, size in zip(plan.filenames, counts, per_shard, strict=True)
+                {"file": file, "split": split, "samples": count, "bytes": size}
+                for file, split, count, size in zip(plan.filenames, plan.shard_splits, counts, per_shard, strict=True)
             ],
             "left_out": [asdict(problem) for problem in plan.problems],
             "notes": list(plan.notes),

@@ -69,6 +69,7 @@ class Shard:
     """A shard as the manifest lists it; `keys` is a digest of its samples' keys, see `keys_digest`."""
 
     file: str
+    split: str
     samples: int
     bytes: int
     checksum: str
@@ -90,13 +91,14 @@ class Manifest:
     """All that a reader needs to know of a data set, `manifest.json`.
 
     Attributes:
-        name, format, split: of the data set.
+        name, format: of the data set.
         samples: how many it holds.
         plan: digest of the plan (hex).
         checksum: algorithm of the shards' checksums.
         options: that decided what was written.
         layout: what every sample holds: raw, camera, landmarks, packed.
-        counts, sources, licenses: samples in all, by source and by licence.
+        counts, sources, licenses, splits: samples in all, by source, by licence and by split.
+        filtered: pictures left out by the user's wish, by reason.
         shards: the shards in order.
         skipped: what was left out, and why.
         notes: what was missing in the sources.
@@ -107,7 +109,6 @@ class Manifest:
     generator: str
     name: str
     format: FormatName
-    split: str
     samples: int
     plan: str
     checksum: Checksum
@@ -116,6 +117,8 @@ class Manifest:
     counts: Counts
     sources: Mapping[str, int]
     licenses: Mapping[str, int]
+    splits: Mapping[str, int]
+    filtered: Mapping[str, int]
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = field(default=())

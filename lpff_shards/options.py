@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.mix_options import OFFICIAL, MixOptions
+from lpff_shards.option_rules import in_range, one_of, recordable_path
 
 FormatName = Literal["wds", "tfrecord"]
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
@@ -33,29 +33,6 @@ DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24
 MAX_RESOLUTION = 8192
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-
-def _one_of(option: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ShardsError(f"{option} {value!r} is not known", f"It is one of: {', '.join(allowed)}")
-
-
-def _in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:
-    if value is not None and (type(value) is not int or value < low or (high is not None and value > high)):
-        allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
-        raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
-
-
-def _path(option: str, given: str | os.PathLike[str]) -> str:
-    """A path as text that can be recorded."""
-    path = os.fspath(given)
-    if not path.strip():
-        raise ShardsError(f"{option} is empty", "Give a path; was a shell variable unset?")
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
-    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +60,11 @@ class SourceOptions:
     mirror: bool | None = None
 
     def __post_init__(self) -> None:
-        _one_of("--alignment", self.alignment, ALIGNMENTS)
-        _in_range("--demo", self.demo, 1, 10_000_000)
+        one_of("--alignment", self.alignment, ALIGNMENTS)
+        in_range("--demo", self.demo, 1, 10_000_000)
         for name in (*SOURCES, *SOURCE_FILES):
             if name != "demo" and getattr(self, name) is not None:
-                object.__setattr__(self, name, _path(f"--{name.replace('_', '-')}", getattr(self, name)))
+                object.__setattr__(self, name, recordable_path(f"--{name.replace('_', '-')}", getattr(self, name)))
         if not self.given:
             raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
         if self.alignment not in ("eg3d", "stylegan"):
@@ -126,9 +103,9 @@ class PictureOptions:
     quality: int | None = None
 
     def __post_init__(self) -> None:
-        _one_of("--image", self.image, IMAGE_KINDS)
-        _in_range("--resolution", self.resolution, 4, MAX_RESOLUTION)
-        _in_range("--quality", self.quality, 1, 100)
+        one_of("--image", self.image, IMAGE_KINDS)
+        in_range("--resolution", self.resolution, 4, MAX_RESOLUTION)
+        in_range("--quality", self.quality, 1, 100)
         if self.quality is not None and self.image not in ("jpeg", "webp"):
             raise ShardsError(
                 f"--quality has no effect with --image {self.image}", "Use it with --image jpeg or --image webp"
@@ -158,12 +135,12 @@ class ShardOptions:
         given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
         if len(given) > 1:
             raise ShardsError(f"{' and '.join(given)} exclude one another", "Give one of them")
-        _in_range("--shard-size", self.shard_size, 1)
-        _in_range("--samples-per-shard", self.samples_per_shard, 1)
-        _in_range("--shards", self.shards, 1)
+        in_range("--shard-size", self.shard_size, 1)
+        in_range("--samples-per-shard", self.samples_per_shard, 1)
+        in_range("--shards", self.shards, 1)
         if self.seed is not None and not self.shuffle:
             raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
-        _in_range("--seed", self.seed, 0, 2**63 - 1)
+        in_range("--seed", self.seed, 0, 2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,9 +160,9 @@ class RunOptions:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        _in_range("--workers", self.workers, 1, 512)
-        _one_of("--checksum", self.checksum, CHECKSUMS)
-        _one_of("--on-error", self.on_error, ON_ERROR)
+        in_range("--workers", self.workers, 1, 512)
+        one_of("--checksum", self.checksum, CHECKSUMS)
+        one_of("--on-error", self.on_error, ON_ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +174,7 @@ class ExportOptions:
         out: the output folder.
         name: of the data set; None derives it from the sources (`ffhq_lpff`).
         metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
+        mix: rebalancing, filters and splits.
     """
 
     format: FormatName
@@ -204,13 +182,14 @@ class ExportOptions:
     sources: SourceOptions
     name: str | None = None
     metadata: Metadata = "json"
+    mix: MixOptions = field(default_factory=MixOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     shards: ShardOptions = field(default_factory=ShardOptions)
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        _one_of("--format", self.format, FORMATS)
-        _one_of("--metadata", self.metadata, METADATA)
+        one_of("--format", self.format, FORMATS)
+        one_of("--metadata", self.metadata, METADATA)
         if self.metadata == "msgpack" and self.format != "wds":
             raise ShardsError("--metadata msgpack has no effect with --format tfrecord", "It is for --format wds")
         if self.name is not None and not NAME_RULE.fullmatch(self.name):
@@ -218,11 +197,40 @@ class ExportOptions:
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
-        object.__setattr__(self, "out", _path("--out", self.out))
+        _refuse_unmixable(self.sources, self.mix)
+        object.__setattr__(self, "out", recordable_path("--out", self.out))
         if "://" in self.out:
             raise ShardsError(f"--out {self.out} is not a folder", "Export to a local folder and copy it to the bucket")
 
     @property
     def dataset_name(self) -> str:
-        """The published set's name where the sources give one: ffhq, lpff, ffhq_lpff; else the sources joined."""
-        return self.name or "_".join(self.sources.given)
+        """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
+        return self.name or "_".join([*self.sources.given, *_rebalanced(self.sources.given, self.mix)])
+
+
+PUBLISHED_REBALANCED = ((("ffhq",), "eg3d"), (("ffhq", "lpff"), "lpff"))
+
+
+def _rebalanced(given: tuple[str, ...], mix: MixOptions) -> list[str]:
+    """What rebalancing adds to a set's name: the rule too, where it is not the published one."""
+    if mix.rebalance == "none":
+        return []
+    word = "rebalanced" if mix.as_ == "replicas" else "weighted"
+    return [word] if (given, mix.rebalance) in PUBLISHED_REBALANCED else [word, mix.rebalance]
+
+
+def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
+    """Refuses a mix that these sources cannot give."""
+    if mix.num_replicas is not None and sources.given != ("ffhq",):
+        others = ", ".join(name for name in sources.given if name != "ffhq")
+        raise ShardsError(
+            f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
+            "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
+        )
+    if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
+        raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata, which tells it")
+    if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
+        raise ShardsError(
+            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
+            "Give EG3D's dataset.json by --ffhq-cameras",
+        )

@@ -13,18 +13,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
+from lpff_shards.mixing.mix import Mix
 from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions, ShardOptions
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
-from lpff_shards.sharding import cut, filename, shuffled
+from lpff_shards.sharding import cut, filename, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
-
-SPLIT = "train"
-UNKNOWN_LICENCE = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class Settings:
     """How a task's samples are written; the same for all tasks of a plan."""
 
     format: FormatName
-    split: str
     layout: Layout
     picture: PictureOptions
     checksum: Checksum
@@ -58,13 +56,23 @@ class ShardTask:
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A split's share of a plan: its name and number of shards, which follow those of the split before."""
+
+    split: str
+    shards: int
+
+
 @dataclass(frozen=True, eq=False)
 class Plan:
     """All that will be written, in columns; tasks are made one at a time, so that a plan of a million stays small.
 
     Attributes:
         options: what the user asked for, as the manifest records it.
-        entries: in the order in which they are written; `keys` their keys.
+        mix: what the entries were drawn from, and what was left out of it.
+        entries: in the order in which they are written, split by split; `keys` their keys.
+        parts: the splits that hold samples, in order.
         bounds: int64 [shards + 1]: shard i holds entries bounds[i] to bounds[i + 1].
         sizes: int64 [n], bytes that each sample will take, an estimate where pictures are re-encoded.
         digest: of all that decides bytes (hex).
@@ -73,8 +81,10 @@ class Plan:
     name: str
     settings: Settings
     options: Mapping[str, object]
+    mix: Mix
     entries: Entries
     keys: Sequence[str]
+    parts: tuple[Part, ...]
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: str
@@ -90,9 +100,17 @@ class Plan:
 
     @cached_property
     def filenames(self) -> tuple[str, ...]:
-        """The shards' names, dense from 0."""
-        count = len(self)
-        return tuple(filename(self.settings.format, self.name, self.settings.split, i, count) for i in range(count))
+        """The shards' names, in each split dense from 0."""
+        return tuple(
+            filename(self.settings.format, self.name, part.split, i, part.shards)
+            for part in self.parts
+            for i in range(part.shards)
+        )
+
+    @cached_property
+    def shard_splits(self) -> tuple[str, ...]:
+        """The split of each shard."""
+        return tuple(part.split for part in self.parts for _ in range(part.shards))
 
     def task(self, index: int) -> ShardTask:
         """The task of one shard."""
@@ -118,7 +136,7 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the sources."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self._kinds())
+        return (*notes, *self.mix.notes, *self._kinds())
 
     def _kinds(self) -> Iterator[str]:
         """Pictures of several kinds give samples of several members, which not every reader takes."""
@@ -141,6 +159,11 @@ class Plan:
         counts = np.bincount(self.entries.source, minlength=len(self.inventories))
         return {i.source: int(n) for i, n in zip(self.inventories, counts, strict=True)}
 
+    def by_split(self) -> dict[str, int]:
+        """Planned samples by split."""
+        counts = np.bincount(self.entries.split, minlength=len(self.entries.splits))
+        return {name: int(n) for name, n in zip(self.entries.splits, counts, strict=True) if n}
+
     def by_licence(self) -> dict[str, int]:
         """Planned samples by licence, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
@@ -149,25 +172,40 @@ class Plan:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def make_plan(
-    name: str, entries: Entries, settings: Settings, shards: ShardOptions, options: Mapping[str, object]
-) -> Plan:
-    """Orders the entries, cuts them into shards and seals the whole with a digest.
+def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, options: Mapping[str, object]) -> Plan:
+    """Orders the entries, cuts each split into shards and seals the whole with a digest.
 
     Raises:
-        BadInput: under `fail`, a picture cannot be used.
-        ShardsError: there is nothing to write, two samples share a key, or there are fewer samples than shards.
+        ShardsError: two samples share a key, or there are fewer samples than shards.
     """
-    _refuse_problems(entries.inventories, settings.on_error)
+    entries = mix.entries
     keys = entries.keys()
     _refuse_twins(entries, keys)
     if shards.shuffle:
         order = shuffled(keys, shards.seed or 0)
-        entries, keys = entries.take(order), [keys[i] for i in order]
+        order = order[np.argsort(entries.split[order], kind="stable")]
+        entries, keys = entries.take(order), [keys[i] for i in order.tolist()]
     sizes = _sizes(entries, settings)
-    bounds = cut(len(keys), int(sizes.sum()), shards)
+    parts, bounds = _cut(entries, sizes, shards)
     digest = _digest(entries, bounds, options, settings)
-    return Plan(name, settings, options, entries, keys, bounds, sizes, digest)
+    return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest)
+
+
+def _cut(
+    entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions
+) -> tuple[tuple[Part, ...], NDArray[np.int64]]:
+    """The parts and the bounds of their shards."""
+    counts = np.bincount(entries.split, minlength=len(entries.splits))
+    held = np.flatnonzero(counts)
+    ends = np.cumsum(counts)
+    wanted = [None] * len(held) if shards.shards is None else shared_out(shards.shards, counts[held].tolist())
+    bounds, parts = [np.zeros(1, np.int64)], []
+    for split, count in zip(held.tolist(), wanted, strict=True):
+        start = int(ends[split] - counts[split])
+        own = cut(int(counts[split]), int(sizes[start : ends[split]].sum()), replace(shards, shards=count))
+        bounds.append(own[1:] + start)
+        parts.append(Part(entries.splits[split], len(own) - 1))
+    return tuple(parts), np.concatenate(bounds)
 
 
 def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
@@ -178,16 +216,6 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
         landmarks=any(len(i.landmarks) > 0 for i in inventories),
         packed=packed,
     )
-
-
-def _refuse_problems(inventories: Sequence[Inventory], on_error: OnError) -> None:
-    problems = [problem for inventory in inventories for problem in inventory.problems]
-    if problems and on_error == "fail":
-        first = problems[0]
-        raise BadInput(first.file, first.id, first.reason, len(problems) - 1)
-    if not any(len(inventory) for inventory in inventories):
-        why = f": all {len(problems)} pictures were left out, such as {problems[0].id}: {problems[0].reason}"
-        raise ShardsError(f"there is nothing to write{why if problems else ''}", "Check the sources and their cameras")
 
 
 def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
@@ -216,7 +244,7 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
     # What is skipped shows in the entries; `on_error` itself decides nothing.
-    seal.update(encode([SCHEMA_VERSION, dict(options), settings.layout, settings.split]))
+    seal.update(encode([SCHEMA_VERSION, dict(options), settings.layout, entries.splits]))
     for inventory in entries.inventories:
         seal.update(encode([inventory.source, inventory.alignment, inventory.ids]))
         for credit in inventory.credits:
@@ -225,6 +253,7 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
         for column in (*columns, inventory.landmarks, inventory.landmark_rows):
             seal.update(np.ascontiguousarray(column).tobytes())
-    for part in (entries.source, entries.row, entries.flip, entries.replica, bounds):
+    drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
+    for part in (*drawn, bounds):
         seal.update(part.tobytes())
     return seal.hexdigest()

@@ -122,6 +122,9 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     """What the user should know of the sources, a line each."""
     problems = plan.problems
     lines = [f"note: {note}" for note in plan.notes]
+    if plan.mix.filtered:
+        told = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
+        lines.append(f"filtered out: {sum(plan.mix.filtered.values()):,} pictures ({told})")
     if problems:
         lines.append(f"left out: {len(problems)} pictures, such as {problems[0].id}: {problems[0].reason}")
     return lines

@@ -6,13 +6,13 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.options import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
     SOURCE_FILES,
     SOURCES,
     ExportOptions,
-    SourceOptions,
 )
 
 
@@ -23,9 +23,11 @@ def recorded(options: ExportOptions) -> dict[str, object]:
     `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
     """
     sources: dict[str, object] = {f.name: getattr(options.sources, f.name) for f in fields(options.sources)}
-    for name, path in _paths(options.sources).items():
-        sources[name] = last_component(path)
     sources["mirror"] = options.sources.mirrors
+    mix = {f.name.rstrip("_"): getattr(options.mix, f.name) for f in fields(options.mix)}
+    if options.mix.rebalance == "uniform":
+        mix["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
+        mix["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
     picture = {f.name: getattr(options.picture, f.name) for f in fields(options.picture)}
     if options.picture.image == "jpeg":
         picture["quality"] = options.picture.quality or DEFAULT_JPEG_QUALITY
@@ -38,6 +40,8 @@ def recorded(options: ExportOptions) -> dict[str, object]:
         "name": options.dataset_name,
         "metadata": options.metadata,
         **sources,
+        **mix,
+        **{name: last_component(path) for name, path in _paths(options).items()},
         **picture,
         **shards,
         "checksum": options.run.checksum,
@@ -49,9 +53,9 @@ def last_component(path: str) -> str:
     return Path(path).name or path
 
 
-def published_text(text: str, sources: SourceOptions) -> str:
+def published_text(text: str, options: ExportOptions) -> str:
     """A text that names files, each path of the user's shortened to begin with the last component of what was given."""
-    for path in sorted(_paths(sources).values(), key=len, reverse=True):
+    for path in sorted(_paths(options).values(), key=len, reverse=True):
         absolute = Path(path).absolute()
         for given in dict.fromkeys((path.rstrip("/"), str(Path(path)), str(absolute))):
             text = _shortened(text, given, last_component(path))
@@ -60,8 +64,9 @@ def published_text(text: str, sources: SourceOptions) -> str:
     return text
 
 
-def _paths(sources: SourceOptions) -> dict[str, str]:
-    values = {name: getattr(sources, name) for name in (*SOURCES, *SOURCE_FILES)}
+def _paths(options: ExportOptions) -> dict[str, str]:
+    values = {name: getattr(options.sources, name) for name in (*SOURCES, *SOURCE_FILES)}
+    values |= {name: getattr(options.mix, name) for name in ("num_replicas", "exclude")}
     return {name: value for name, value in values.items() if isinstance(value, str)}
 
 

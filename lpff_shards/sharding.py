@@ -15,8 +15,33 @@ from lpff_shards.options import DEFAULT_SHARD_SIZE, FormatName, ShardOptions
 def shuffled(keys: Sequence[str], seed: int) -> NDArray[np.int64]:
     """An order by a keyed hash of each key: stable in every version, and no matter in which order keys come."""
     salt = seed.to_bytes(8, "little")
-    hashes = b"".join(hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys)
-    return np.lexsort((np.array(keys), np.frombuffer(hashes, "<u8"))).astype(np.int64)
+    joined = b"".join(hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys)
+    hashes = np.frombuffer(joined, "<u8")
+    order = np.argsort(hashes, kind="stable").astype(np.int64)
+    if (hashes[order[1:]] == hashes[order[:-1]]).any():
+        # Two keys of one hash, once in a lifetime: then the keys decide too.
+        order = np.lexsort((np.array(keys), hashes)).astype(np.int64)
+    return order
+
+
+def shared_out(shards: int, samples: Sequence[int]) -> list[int]:
+    """A number of shards shared out over splits by their samples: one each at least, the rest by largest remainder.
+
+    Raises:
+        ShardsError: fewer shards than splits, or more than samples.
+    """
+    _refuse_too_many(shards, sum(samples))
+    if shards < len(samples):
+        raise ShardsError(f"--shards {shards} is less than the {len(samples)} splits", "Ask for one a split or more")
+    total = sum(samples)
+    ideal = [max(1.0, shards * count / total) for count in samples]
+    scale = shards / sum(ideal)
+    counts = [max(1, int(share * scale)) for share in ideal]
+    while sum(counts) != shards:
+        step = 1 if sum(counts) < shards else -1
+        able = [i for i, count in enumerate(counts) if count + step >= 1]
+        counts[max(able, key=lambda i: (step * (ideal[i] * scale - counts[i]), -i))] += step
+    return counts
 
 
 def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
@@ -34,9 +59,13 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
     if shards.samples_per_shard is not None:
         return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
     count = shards.shards or min(samples, -(-total // (shards.shard_size or DEFAULT_SHARD_SIZE)))
-    if count > samples:
-        raise ShardsError(f"--shards {count} is more than the {samples} samples", f"Ask for {samples} shards or fewer")
+    _refuse_too_many(count, samples)
     return np.arange(count + 1, dtype=np.int64) * samples // count
+
+
+def _refuse_too_many(shards: int, samples: int) -> None:
+    if shards > samples:
+        raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Ask for {samples} shards or fewer")
 
 
 def filename(format: FormatName, name: str, split: str, index: int, count: int) -> str:

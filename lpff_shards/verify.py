@@ -14,11 +14,11 @@ from lpff_shards.checksums import file_checksum, hasher
 from lpff_shards.exporters.folder import SHARD_NAME, SUMS, OutputFolder, strangers
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, checksum_lines, keys_digest, read_manifest
 from lpff_shards.options import FormatName
-from lpff_shards.plan import UNKNOWN_LICENCE
 from lpff_shards.processes import OnProgress, OnSample, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and of the samples that could be read the keys and how many are of each source and licence."""
+    """A shard's faults, and of the readable samples the keys and how many are of each source, licence and split."""
 
     faults: tuple[Fault, ...]
     keys: tuple[str, ...] = ()
     sources: Mapping[str, int] = field(default_factory=dict)
     licenses: Mapping[str, int] = field(default_factory=dict)
+    splits: Mapping[str, int] = field(default_factory=dict)
 
 
 def verify_export(path: str | Path, workers: int = 1, on_progress: OnProgress = lambda _: None) -> Verdict:
@@ -113,7 +114,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
         yield Fault(MANIFEST, "", f"what was left out is listed {told}")
     if any(shard.faults for shard in checked):
         return
-    for what in ("sources", "licenses"):
+    for what in ("sources", "licenses", "splits"):
         found: Counter[str] = sum((Counter(getattr(shard, what)) for shard in checked), Counter())
         told_of = {name: count for name, count in getattr(manifest, what).items() if count}
         if found != told_of:
@@ -123,7 +124,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
 def _beside(root: Path, manifest: Manifest) -> Iterator[Fault]:
     """What lies beside the shards and disagrees with them."""
     known = {shard.file for shard in manifest.shards}
-    for name in strangers(root, manifest.name, manifest.split, known):
+    for name in strangers(root, manifest.name, manifest.splits, known):
         yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
     sums = root / SUMS
     if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):
@@ -146,7 +147,7 @@ def _check_shard(
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
     tally, fault = _read(data, format, layout, report)
     if same:
-        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally.keys))
+        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
     else:
         faults = [_locate(data, shard, OutputFolder(root).read_receipt(shard.file), algorithm, fault)]
     return replace(tally, faults=tuple(faults))
@@ -167,25 +168,30 @@ def _read(
     keys: list[str] = []
     sources: Counter[str] = Counter()
     licenses: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
     fault = None
     try:
         for sample in get_reader(format)(data, layout):
             keys.append(sample.key)
             sources[str(sample.scalars["dataset"])] += 1
             licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
+            splits[str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:
         fault = error.key or f"sample {error.number}", error.reason
-    return _Checked((), tuple(keys), sources, licenses), fault
+    return _Checked((), tuple(keys), sources, licenses, splits), fault
 
 
-def _disagreements(shard: Shard, size: int, keys: Sequence[str]) -> Iterator[Fault]:
+def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
+    keys = found.keys
     if size != shard.bytes:
         yield Fault(shard.file, "", f"has {size} bytes, the manifest says {shard.bytes}")
     if len(keys) != shard.samples:
         yield Fault(shard.file, "", f"holds {len(keys)} samples, the manifest says {shard.samples}")
     elif keys_digest(tuple(keys)) != shard.keys:
         yield Fault(shard.file, "", "its keys are not those of the manifest")
+    elif others := found.splits.keys() - {shard.split}:
+        yield Fault(shard.file, "", f"holds samples of split {min(others)}, the manifest says {shard.split}")
 
 
 def _locate(

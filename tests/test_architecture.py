@@ -13,13 +13,15 @@ PACKAGE = Path(lpff_shards.__file__).parent
 
 ALLOWED = {
     "errors": set(),
-    "options": {"errors"},
+    "option_rules": {"errors"},
+    "mix_options": {"errors", "option_rules", "schemas"},
+    "options": {"errors", "mix_options", "option_rules"},
     "checksums": set(),
-    "provenance": {"options"},
+    "provenance": {"mix_options", "options"},
     "wire": set(),
     "schemas": {"errors"},
-    "sources": {"errors", "options", "schemas", "wire"},
-    "mixing": {"errors", "schemas", "sources"},
+    "sources": {"errors", "mix_options", "options", "schemas", "wire"},
+    "mixing": {"errors", "mix_options", "schemas", "sources"},
     "sizes": {"options", "schemas"},
     "processes": {"errors"},
     "sharding": {"errors", "options"},
@@ -27,16 +29,16 @@ ALLOWED = {
     "manifest": {"errors", "options", "schemas"},
     "exporters": {"errors", "options", "checksums", "schemas", "wire", "plan", "manifest", "processes", "sources"},
     "readers": {"options", "schemas", "wire"},
-    "verify": {"checksums", "exporters", "manifest", "options", "plan", "processes", "readers", "schemas"},
+    "verify": {"checksums", "exporters", "manifest", "options", "processes", "readers", "schemas"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
         *("plan", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
-    "console": {"manifest", "plan", "progress", "verify"},
-    "cli": {"errors", "options", "api", "console", "processes", "progress", "verify"},
+    "console": {"manifest", "mixing", "plan", "progress", "verify"},
+    "cli": {"errors", "mix_options", "options", "api", "console", "processes", "progress", "verify"},
     "__main__": {"cli"},
-    "__init__": {"api", "errors", "manifest", "options", "verify"},
+    "__init__": {"api", "errors", "manifest", "mix_options", "options", "verify"},
 }
 
 HEAVY = ("tensorflow", "torch", "webdataset", "PIL", "matplotlib", "numpy", "ray")

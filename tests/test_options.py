@@ -171,6 +171,8 @@ def test_what_is_recorded_by_default():
         **{"lpff": None, "unsplash_pexels": None, "ffhq": None, "ffhq_cameras": None, "ffhq_metadata": None, "demo": 4},
         **{"image": "keep", "resolution": None, "quality": None, "checksum": "blake3", "shuffle": True, "seed": 0},
         **{"shard_size": DEFAULT_SHARD_SIZE, "samples_per_shard": None, "shards": None},
+        **{"rebalance": "none", "as": "replicas", "num_replicas": None, "splits": "train", "license": (), "exclude": None},
+        **{"alpha": None, "max_replicas": None, "target_size": None},
     }
 
 
@@ -248,13 +250,13 @@ def test_last_component(path, name):
 )
 def test_a_published_text_holds_no_folder_of_the_user(path, text, published):
     options = export(sources=SourceOptions(lpff=path))
-    assert published_text(text.format(here=Path.cwd()), options.sources) == published
+    assert published_text(text.format(here=Path.cwd()), options) == published
 
 
 def test_paths_inside_one_another_are_published_too():
     sources = SourceOptions(ffhq="/home/jane/sets", lpff="/home/jane/sets/LPFF")
     text = "/home/jane/sets/LPFF/info.json and /home/jane/sets/1.png"
-    assert published_text(text, sources) == "LPFF/info.json and sets/1.png"
+    assert published_text(text, export(sources=sources)) == "LPFF/info.json and sets/1.png"
 
 
 @pytest.mark.parametrize(
@@ -265,4 +267,4 @@ def test_paths_inside_one_another_are_published_too():
     ],
 )
 def test_a_published_text_keeps_its_words_apart(path, text, published):
-    assert published_text(text, SourceOptions(lpff=path)) == published
+    assert published_text(text, export(sources=SourceOptions(lpff=path))) == published

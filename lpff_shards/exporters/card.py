@@ -36,6 +36,7 @@ def card(manifest: Manifest) -> str:
         f"# {manifest.name}\n\n{manifest.samples:,} samples in {len(manifest.shards)} {manifest.format} shards, "
         f"written by {manifest.generator}.\n",
         _table("Sources", "samples", manifest.sources),
+        _table("Splits", "samples", manifest.splits) if len(manifest.splits) > 1 else "",
         _table("Licences of the photos", "samples", manifest.licenses),
         "Each sample names its author, licence and source; licences that ask for attribution (CC BY, BY-SA, BY-NC) "
         "need the author's name, the licence and the `changes` field wherever a picture is shown. Photos whose authors "
@@ -49,26 +50,27 @@ def card(manifest: Manifest) -> str:
 
 
 def _head(manifest: Manifest) -> str:
+    files = "".join(f'  - split: {split}\n    path: "{_pattern(manifest, split)}"\n' for split in manifest.splits)
     return (
         "---\n"
         f'pretty_name: "{manifest.name}"\n'
         "license: other\n"
-        "configs:\n- config_name: default\n  data_files:\n"
-        f'  - split: {manifest.split}\n    path: "{_pattern(manifest)}"\n'
+        f"configs:\n- config_name: default\n  data_files:\n{files}"
         "---\n"
     )
 
 
-def _pattern(manifest: Manifest) -> str:
-    return f"{manifest.name}-{manifest.split}" + ("-*.tar" if manifest.format == "wds" else ".tfrecord-*")
+def _pattern(manifest: Manifest, split: str) -> str:
+    return f"{manifest.name}-{split}" + ("-*.tar" if manifest.format == "wds" else ".tfrecord-*")
 
 
 def _loading(manifest: Manifest) -> str:
+    split = next(iter(manifest.splits))
     if manifest.format == "tfrecord":
         camera = ', "camera": tf.io.FixedLenFeature([25], tf.float32)' if manifest.layout.camera else ""
-        return _TFRECORD.format(pattern=_pattern(manifest), camera=camera)
-    last = len(manifest.shards) - 1
-    pattern = f"{manifest.name}-{manifest.split}-{{000000..{last:06d}}}.tar"
+        return _TFRECORD.format(pattern=_pattern(manifest, split), camera=camera)
+    last = sum(shard.split == split for shard in manifest.shards) - 1
+    pattern = f"{manifest.name}-{split}-{{000000..{last:06d}}}.tar"
     members = ["image.npy" if manifest.layout.raw else _SUFFIXES[str(manifest.options.get("image"))]]
     if manifest.layout.packed:
         members.append("mp")
@@ -102,9 +104,10 @@ def field_table(arrays: Iterable[tuple[str, str, str]] = ()) -> str:
 
 def _skipped(manifest: Manifest) -> str:
     counts = manifest.counts
-    if not (counts.skipped or counts.left_out):
-        return ""
-    return (
-        f"## Left out\n\n{counts.left_out} pictures before planning and {counts.skipped} of {counts.planned} planned "
-        "samples; `manifest.json` lists them with their reasons.\n"
-    )
+    lines = [f"- {count:,} pictures: {reason}\n" for reason, count in manifest.filtered.items()]
+    if counts.skipped or counts.left_out:
+        lines.append(
+            f"- {counts.left_out} unusable pictures before planning and {counts.skipped} of {counts.planned} planned "
+            "samples; `manifest.json` lists them with their reasons\n"
+        )
+    return "## Left out\n\n" + "".join(lines) if lines else ""

@@ -42,7 +42,7 @@ def make_sample(entry: Entry, settings: Settings) -> Sample:
         picture=stored.picture,
         camera=_or_zeros(camera.float32() if camera else None, CAMERA_NUMBERS) if layout.camera else None,
         landmarks=_or_zeros(points, LANDMARKS, 2) if layout.landmarks else None,
-        scalars=_scalars(entry, settings, stored, camera),
+        scalars=_scalars(entry, stored, camera),
     )
 
 
@@ -60,7 +60,7 @@ def _or_zeros(array: Points | None, *shape: int) -> Points:
     return np.zeros(shape, np.float32) if array is None else array
 
 
-def _scalars(entry: Entry, settings: Settings, stored: Stored, camera: Camera | None) -> dict[str, Scalar]:
+def _scalars(entry: Entry, stored: Stored, camera: Camera | None) -> dict[str, Scalar]:
     record, credit, picture = entry.record, entry.record.credit, stored.picture
     changes = [_ALIGNED[record.alignment], "mirrored" if record.is_mirror else "", *stored.changes]
     return {
@@ -71,15 +71,15 @@ def _scalars(entry: Entry, settings: Settings, stored: Stored, camera: Camera | 
         "face": record.face,
         "mirrored": entry.mirrored,
         "replica": entry.replica,
-        "split": settings.split,
+        "split": entry.split,
         "category": credit.category,
         "alignment": record.alignment,
         "has_camera": camera is not None,
         "yaw": _single(camera.yaw) if camera else 0.0,
         "pitch": _single(camera.pitch) if camera else 0.0,
         "has_landmarks": record.landmarks is not None,
-        "density": 0.0,
-        "weight": 1.0,
+        "density": _single(entry.density),
+        "weight": _single(entry.weight),
         "license": credit.licence.short,
         "license_url": credit.licence.url,
         "author": credit.author,

@@ -21,8 +21,16 @@ def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
     source = [np.full(len(rows), number, np.int16) for number, (rows, _) in enumerate(parts)]
     row = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)])
     flip = np.concatenate([np.zeros(0, bool), *(flips for _, flips in parts)])
+    count = len(row)
     return Entries(
-        inventories, np.concatenate([np.zeros(0, np.int16), *source]), row, flip, np.zeros(len(row), np.int16)
+        inventories=inventories,
+        source=np.concatenate([np.zeros(0, np.int16), *source]),
+        row=row,
+        flip=flip,
+        replica=np.zeros(count, np.int16),
+        split=np.zeros(count, np.int8),
+        density=np.zeros(count, np.float32),
+        weight=np.ones(count, np.float32),
     )
 
 

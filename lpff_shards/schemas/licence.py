@@ -41,6 +41,18 @@ _NAMES = {
 }
 
 
+_SHORT = re.compile(r"CC-BY(-NC)?(-SA|-ND)?-[0-9]\.[0-9]")
+UNKNOWN_LICENCE = "unknown"
+"""What an unknown licence is counted and asked for as."""
+
+
+def canonical(short: str) -> str | None:
+    """A short name in its usual spelling, whatever its case, or None where it is none that a source gives."""
+    others = {name.upper(): name for name in (*(name for _, name in _PUBLIC), UNKNOWN_LICENCE)}
+    upper = short.upper()
+    return upper if _SHORT.fullmatch(upper) else others.get(upper)
+
+
 def licence(name: str, url: str) -> Licence:
     """The licence that a record names; `short` stays empty where it is not known for sure, never guessed.
 

@@ -90,12 +90,18 @@ class Entry:
         record: the picture.
         flip: mirror picture, camera and landmarks on writing.
         replica: 0 for the first copy, then 1, 2, ...
+        split: that it belongs to.
+        density: of its pose, per square radian, 0 where not computed.
+        weight: for loaders that resample.
     """
 
     key: str
     record: Record
     flip: bool = False
     replica: int = 0
+    split: str = "train"
+    density: float = 0.0
+    weight: float = 1.0
 
     @property
     def mirrored(self) -> bool:

@@ -20,6 +20,9 @@ from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
 from lpff_shards.wire import pictures
 from lpff_shards.wire.errors import WireError
 
+OF_MIRROR = " (its mirror)"
+"""What the id of a picture that was left out ends in, where it is the mirror of that id."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -28,6 +31,7 @@ class Found:
     Attributes:
         id: of the record; camera_id: the name under which its camera stands.
         points: its landmarks or None.
+        place: index in EG3D's FFHQ, -1 where unknown.
         fault: a rule that its metadata breaks, with the file that holds it, or None.
     """
 
@@ -39,6 +43,7 @@ class Found:
     points: Points | None = None
     credit: Credit = field(default_factory=Credit)
     fault: tuple[str, str] | None = None
+    place: int = -1
 
 
 def build(
@@ -47,6 +52,7 @@ def build(
     found: Sequence[Found],
     cameras: Cameras = NO_CAMERAS,
     notes: Sequence[str] = (),
+    places_of: int = 0,
 ) -> Inventory:
     """Joins pictures with their cameras and sets aside those that cannot be used.
 
@@ -81,6 +87,8 @@ def build(
         has_camera=has_camera,
         landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
         landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+        places=np.array([p.place for p in used], np.int64),
+        places_of=places_of,
         lost_mirrors=frozenset(p.id for p, reason in zip(found, reasons, strict=True) if reason and p.is_mirror),
         problems=tuple(reason for reason in reasons if reason is not None),
         notes=tuple(map(readable, (*notes, *_unused_cameras(found, cameras)))),
@@ -100,7 +108,7 @@ def _noting_twins(found: Sequence[Found]) -> Iterator[Found]:
 
 
 def _reason(picture: Found, alignment: str, cameras: Cameras) -> LeftOut | None:
-    id = f"{picture.id} (its mirror)" if picture.is_mirror else picture.id
+    id = f"{picture.id}{OF_MIRROR}" if picture.is_mirror else picture.id
     if readable(id) != id:
         return LeftOut(readable(picture.blob.where), readable(id), "the file's name is not UTF-8")
     if isinstance(picture.blob, BrokenBlob):

@@ -34,7 +34,9 @@ class FfhqEg3d:
                 "They are named 00000.png and 00000_mirror.png, or 00000/img00000000.png",
             )
         notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
-        return build("ffhq", "eg3d", [_picture(*item, metadata) for item in named], cameras, notes)
+        places = ffhq_files.places(cameras.rows)
+        found = [_picture(*item, metadata, places.get(item[0])) for item in named]
+        return build("ffhq", "eg3d", found, cameras, notes, places.of)
 
     def _labels(self, tree: Tree) -> Blob:
         if self.cameras is not None:
@@ -60,8 +62,8 @@ class FfhqEg3d:
         return metadata.note_missing(n.id for n, _, _ in named)
 
 
-def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None) -> Found:
+def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None, place: int) -> Found:
     if metadata is None or not n.has_ffhq_id:
-        return Found(n.id, name, blob, 1, n.is_mirror)
+        return Found(n.id, name, blob, 1, n.is_mirror, place=place)
     fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
-    return Found(n.id, name, blob, 1, n.is_mirror, None, metadata.credits.get(n.id, Credit()), fault)
+    return Found(n.id, name, blob, 1, n.is_mirror, None, metadata.credits.get(n.id, Credit()), fault, place)

@@ -106,15 +106,43 @@ def read_labels(blob: Blob) -> Cameras:
     return parse_cameras(blob.where, labels)
 
 
+@dataclass(frozen=True)
+class Places:
+    """Each picture's index in EG3D's FFHQ, by which its replica file counts: 2k an original, 2k + 1 its mirror.
+
+    Attributes:
+        rows: (id, is_mirror) to index.
+        of: number of pictures that the indices were counted in, 0 where the names themselves tell them.
+    """
+
+    rows: Mapping[tuple[str, bool], int]
+    of: int = 0
+
+    def get(self, n: Number) -> int:
+        """The picture's index, -1 where it has none."""
+        return self.rows.get((n.id, n.is_mirror), -1)
+
+
+def places(labels: Iterable[str]) -> Places:
+    """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
+
+    EG3D's trainer counts its pictures in the order of their names.
+    """
+    numbers = sorted(n for n in map(number, labels) if n)
+    if not any(n.has_ffhq_id for n in numbers):
+        return Places({(n.id, n.is_mirror): 2 * n.photo + n.is_mirror for n in numbers})
+    return Places({(n.id, n.is_mirror): index for index, n in enumerate(numbers)}, len(numbers))
+
+
 def file_blob(option: str, given: str) -> Blob:
-    """The blob of a metadata file that the user named.
+    """The blob of a file that the user named.
 
     Raises:
         ShardsError: there is no such file.
     """
     blob = path_blob(given)
     if isinstance(blob, BrokenBlob):
-        raise ShardsError(f"{option} {given} {blob.reason}", "Give the JSON file itself")
+        raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")
     return blob
 
 

@@ -8,7 +8,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import Found, build
-from lpff_shards.sources.ffhq_files import Metadata, Named, Number
+from lpff_shards.sources.ffhq_files import Metadata, Named, Number, Places
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
 from lpff_shards.sources.tree import only_folder, open_tree
@@ -38,20 +38,20 @@ class FfhqStylegan:
                 f"--ffhq {self.path} holds no StyleGAN-aligned pictures",
                 f"They are named {FOLDER}/00000/00000.png or 00000/00000.png; mirrors and img%08d names are EG3D's",
             )
-        cameras = self._cameras()
-        found = [_picture(n, blob, metadata) for n, _, blob in named]
+        cameras, places = self._cameras()
+        found = [_picture(n, blob, metadata, places.get(n)) for n, _, blob in named]
         notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
-        inventory = build("ffhq", "stylegan", found, cameras, notes)
+        inventory = build("ffhq", "stylegan", found, cameras, notes, places.of)
         without = int((~inventory.has_camera).sum())
         if self.cameras and without:
             note = f"{self.cameras}: {without} of {len(inventory)} pictures have no camera there"
             return replace(inventory, notes=(*inventory.notes, note))
         return inventory
 
-    def _cameras(self) -> Cameras:
-        """EG3D's cameras of the originals, by FFHQ id."""
+    def _cameras(self) -> tuple[Cameras, Places]:
+        """EG3D's cameras of the originals, by FFHQ id, and their indices there."""
         if self.cameras is None:
-            return NO_CAMERAS
+            return NO_CAMERAS, Places({})
         labels = ffhq_files.read_labels(ffhq_files.file_blob("--ffhq-cameras", self.cameras))
         numbers = {name: ffhq_files.number(name) for name in labels.rows}
         if not any(n and n.has_ffhq_id for n in numbers.values()):
@@ -62,7 +62,7 @@ class FfhqStylegan:
         names = {n.id: name for name, n in numbers.items() if n and n.has_ffhq_id and not n.is_mirror}
         rows = {id: labels.rows[name] for id, name in names.items()}
         faults = {id: labels.faults[name] for id, name in names.items() if name in labels.faults}
-        return Cameras(labels.where, rows, labels.numbers, faults)
+        return Cameras(labels.where, rows, labels.numbers, faults), ffhq_files.places(labels.rows)
 
     def _notes(self, named: list[Named], metadata: Metadata | None) -> list[str]:
         notes = []
@@ -74,9 +74,9 @@ class FfhqStylegan:
         return notes + metadata.note_missing(n.id for n, _, _ in named)
 
 
-def _picture(n: Number, blob: Blob, metadata: Metadata | None) -> Found:
+def _picture(n: Number, blob: Blob, metadata: Metadata | None, place: int) -> Found:
     if metadata is None:
-        return Found(n.id, n.id, blob, 1)
+        return Found(n.id, n.id, blob, 1, place=place)
     fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
     points = metadata.points[metadata.rows[n.id]] if n.id in metadata.rows else None
-    return Found(n.id, n.id, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault)
+    return Found(n.id, n.id, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault, place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +24,8 @@ class Inventory:
         faces: int32 [n]; is_mirror: bool [n].
         cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
         landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none.
+        places: int64 [n], index of the picture in EG3D's FFHQ, by which its replica file counts; -1 where unknown.
+        places_of: number of pictures of the set that `places` was counted in, 0 where the names tell the index.
         lost_mirrors: ids of pictures whose mirror the source has and that was left out.
         problems: the pictures left out, with their reasons.
         notes: what the user should know: files that are missing, records without a picture.
@@ -41,6 +43,8 @@ class Inventory:
     has_camera: NDArray[np.bool_]
     landmarks: NDArray[np.float32]
     landmark_rows: NDArray[np.int64]
+    places: NDArray[np.int64]
+    places_of: int = 0
     lost_mirrors: frozenset[str] = frozenset()
     problems: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
@@ -48,6 +52,25 @@ class Inventory:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: NDArray[np.int64]) -> Inventory:
+        """The inventory of some of its pictures, in the order of `rows` (int64)."""
+        points = self.landmark_rows[rows]
+        with_points = points >= 0
+        listed = rows.tolist()
+        return replace(
+            self,
+            ids=[self.ids[row] for row in listed],
+            blobs=[self.blobs[row] for row in listed],
+            credits=[self.credits[row] for row in listed],
+            faces=self.faces[rows],
+            is_mirror=self.is_mirror[rows],
+            cameras=self.cameras[rows],
+            has_camera=self.has_camera[rows],
+            landmarks=self.landmarks[points[with_points]],
+            landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+            places=self.places[rows],
+        )
 
     def record(self, row: int) -> Record:
         """The record of a row, self-contained."""

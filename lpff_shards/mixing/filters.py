@@ -1,0 +1,81 @@
+"""Filters: which pictures of an inventory are used at all, by licence and by exclusion."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.sources.build import OF_MIRROR
+from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.portraits import photo_and_face
+
+BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
+
+
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """Inventories after filtering.
+
+    Attributes:
+        inventories: with the pictures that are left.
+        reasons: why pictures were left out, and how many.
+        unused: exclusions that named no picture.
+    """
+
+    inventories: tuple[Inventory, ...]
+    reasons: Counter[str]
+    unused: tuple[str, ...]
+
+
+def select(inventories: Sequence[Inventory], licences: Collection[str], exclusions: Sequence[str]) -> Filtered:
+    """Keeps the pictures of these licences (all, if none is named), less the excluded ones.
+
+    Args:
+        licences: short names, `unknown` for pictures whose licence is not known.
+        exclusions: source ids (of a face or, without its number, of its photo), photo ids or user ids.
+    """
+    excluded = frozenset(exclusions)
+    reasons: Counter[str] = Counter()
+    used: set[str] = set()
+    kept = []
+    for inventory in inventories:
+        verdicts = list(_verdicts(inventory, frozenset(licences), excluded, used))
+        reasons.update(reason for reason in verdicts if reason)
+        rows = np.array([row for row, reason in enumerate(verdicts) if not reason], np.int64)
+        kept.append(_less_problems(inventory if len(rows) == len(inventory) else inventory.take(rows), excluded, used))
+    return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
+
+
+def _verdicts(
+    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str]
+) -> Iterator[str]:
+    """For each picture why it is left out, empty where it is kept."""
+    for id, credit in zip(inventory.ids, inventory.credits, strict=True):
+        short = credit.licence.short or UNKNOWN_LICENCE
+        reason = _exclusion(id, credit.photo_id, credit.author_id, excluded, used) if excluded else ""
+        if not reason and licences and short not in licences:
+            reason = f"licence {short}"
+        yield reason
+
+
+def _exclusion(id: str, photo_id: str, user_id: str, excluded: frozenset[str], used: set[str]) -> str:
+    reason = ""
+    for name, why in ((user_id, BY_USER), (photo_id, BY_PHOTO), (photo_and_face(id)[0], BY_PHOTO), (id, BY_ID)):
+        if name and name in excluded:
+            used.add(name)
+            reason = why
+    return reason
+
+
+def _less_problems(inventory: Inventory, excluded: frozenset[str], used: set[str]) -> Inventory:
+    """A picture that is excluded by its id need not be usable."""
+    kept = [
+        problem
+        for problem in inventory.problems
+        if not (excluded and _exclusion(problem.id.removesuffix(OF_MIRROR), "", "", excluded, used))
+    ]
+    return replace(inventory, problems=tuple(kept))

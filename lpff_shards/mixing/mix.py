@@ -1,0 +1,169 @@
+"""The mix: from inventories to the samples of every split. Filters first, then splits, mirrors and rebalancing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
+from lpff_shards.mixing import rules, splits
+from lpff_shards.mixing.combine import combine
+from lpff_shards.mixing.entries import Entries
+from lpff_shards.mixing.filters import Filtered, select
+from lpff_shards.mixing.rebalance import Pool, Weights, drawn
+from lpff_shards.sources.inventory import Inventory
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """The samples of a data set, not yet in shards.
+
+    Attributes:
+        entries: split by split, each in the sources' order; copies follow their original.
+        pool: the training pictures, for comparing rules.
+        weights: float64, how often each written picture of the pool counts.
+        filtered: pictures left out by the user's wish, by reason.
+        notes: what the user should know.
+    """
+
+    entries: Entries
+    pool: Pool
+    weights: Weights
+    filtered: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Extras:
+    """What files that the user names tell the mix: see `read_num_replicas` and `read_exclusions` of the sources."""
+
+    num_replicas: NDArray[np.int64] | None = None
+    exclusions: tuple[str, ...] = ()
+
+
+def mix(
+    inventories: Sequence[Inventory], options: MixOptions, extras: Extras, *, mirror: bool, seed: int, strict: bool
+) -> Mix:
+    """Mixes inventories.
+
+    Args:
+        mirror: write each picture's mirror too.
+        seed: of the rounding of weights to copies.
+        strict: refuse pictures that cannot be used, instead of leaving them out.
+
+    Raises:
+        BadInput: under `strict`, a picture cannot be used.
+        ShardsError: nothing is left, or the rule of rebalancing does not fit.
+    """
+    chosen = select(inventories, options.license, extras.exclusions)
+    if strict:
+        _refuse_problems(chosen.inventories)
+    _refuse_nothing(chosen)
+    entries, notes = _split(chosen.inventories, options)
+    in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
+    written = ~entries.mirrored() | mirror
+    pool = Pool(entries.take(in_training), written[in_training], extras.num_replicas)
+    weights = pool.weigh(options.rebalance, options)
+    training = _weighted(pool, weights, options)
+    reasons = chosen.reasons
+    if options.as_ == "replicas" and options.rebalance != "none":
+        kept = drawn(training, weights, seed)
+        lost = len(training) - int((kept.replica == 0).sum())
+        reasons += Counter({"not drawn for --target-size": lost})
+        training = kept
+    others = entries.take(written & ~in_training)
+    return Mix(
+        _in_order(training, others),
+        pool,
+        weights,
+        dict(reasons),
+        (*notes, *_unused(chosen.unused), *_notes(pool, options), *_empty_splits(training, others)),
+    )
+
+
+def _split(inventories: Sequence[Inventory], options: MixOptions) -> tuple[Entries, list[str]]:
+    """All pictures and mirrors with their splits."""
+    notes: list[str] = []
+    if options.splits == OFFICIAL:
+        names: tuple[str, ...] = splits.OFFICIAL_SPLITS
+        columns, notes = splits.official(inventories)
+    else:
+        names = tuple(name for name, _ in options.fractions)
+        columns = splits.by_fractions(inventories, options.fractions)
+    entries = combine(inventories, mirror=True)
+    split = np.zeros(len(entries), np.int8)
+    for number, column in enumerate(columns):
+        here = entries.source == number
+        split[here] = column[entries.row[here]]
+    return replace(entries, split=split, splits=names), notes
+
+
+def _weighted(pool: Pool, weights: Weights, options: MixOptions) -> Entries:
+    """The written pictures of the pool with their densities, and with weights where these were asked for."""
+    entries = pool.entries.take(pool.written)
+    if options.rebalance == "none":
+        return entries
+    try:
+        density = rules.rounded(pool.density[pool.written]).astype(np.float32)
+    except ShardsError:
+        # By yaw alone no density is needed; the other rules would not have come so far.
+        density = entries.density
+    if options.as_ == "replicas":
+        return replace(entries, density=density)
+    return replace(entries, density=density, weight=rules.rounded(weights).astype(np.float32))
+
+
+def _in_order(training: Entries, others: Entries) -> Entries:
+    """Training and other entries, split by split in the order of their names."""
+    if not len(others):
+        return training
+    both = training.followed_by(others)
+    return both.take(np.argsort(both.split, kind="stable"))
+
+
+def _refuse_problems(inventories: Sequence[Inventory]) -> None:
+    problems = [problem for inventory in inventories for problem in inventory.problems]
+    if problems:
+        first = problems[0]
+        raise BadInput(first.file, first.id, first.reason, len(problems) - 1)
+
+
+def _refuse_nothing(chosen: Filtered) -> None:
+    if any(map(len, chosen.inventories)):
+        return
+    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
+    told = [f"{reason}: {count}" for reason, count in chosen.reasons.items()]
+    if problems:
+        told.append(f"{len(problems)} cannot be used, such as {problems[0].id}: {problems[0].reason}")
+    hint = "Loosen --license or --exclude" if chosen.reasons else "Check the sources and their cameras"
+    why = f": all pictures were left out ({'; '.join(told)})" if told else ""
+    raise ShardsError(f"there is nothing to write{why}", hint)
+
+
+def _unused(unused: Sequence[str]) -> Iterator[str]:
+    if unused:
+        yield f"--exclude: {len(unused)} of its lines name no picture here, such as {unused[0]}"
+
+
+def _notes(pool: Pool, options: MixOptions) -> Iterator[str]:
+    if options.rebalance == "none":
+        return
+    unknown = int((~pool.cameras[1][pool.written]).sum())
+    if unknown and options.num_replicas is None:
+        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera, so they count once"
+    if options.rebalance == "eg3d" and options.num_replicas is None:
+        yield (
+            "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given; "
+            "EG3D's published file differs from that in 2 % of FFHQ's pictures"
+        )
+
+
+def _empty_splits(training: Entries, others: Entries) -> Iterator[str]:
+    for number, name in enumerate(training.splits):
+        if not (training.split == number).any() and not (others.split == number).any():
+            yield f"--splits: no picture falls into {name}, so it has no shards"

@@ -1,0 +1,45 @@
+"""Poses of camera centres, bins of them, and how evenly a set fills the bins."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BIN_DEGREES = 10.0
+
+Numbers = NDArray[np.float64]
+
+
+def angles(centres: Numbers) -> Numbers:
+    """theta = atan2(hypot(y, z), x) and phi = atan2(z, y) in radians, [n, 3] to [n, 2].
+
+    The angles of LPFF's rebalancing script, which writes hypot(y, z) as y / cos(phi): the same but at y = 0.
+    """
+    x, y, z = centres.T
+    return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
+
+
+def yaw_pitch(centres: Numbers) -> Numbers:
+    """Yaw = atan2(x, z) and pitch = atan2(y, hypot(x, z)) in radians, [n, 3] to [n, 2]."""
+    x, y, z = centres.T
+    return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
+
+
+def pose_bins(centres: Numbers) -> NDArray[np.int64]:
+    """The bin of each pose, 10 degrees of yaw by 10 of pitch: int64 [n], in rows of equal yaw."""
+    bins = np.floor(np.degrees(yaw_pitch(centres)) / BIN_DEGREES).astype(np.int64)
+    rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
+    return rows
+
+
+def entropy(bins: NDArray[np.int64], weights: Numbers) -> float:
+    """Shannon entropy in bits of the weights' distribution over bins; log2 of the number of bins if it is flat."""
+    _, place = np.unique(bins, return_inverse=True)
+    share = np.bincount(place.reshape(-1), weights)
+    share = share[share > 0] / share.sum()
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def effective_size(weights: Numbers) -> float:
+    """Kish's effective sample size, (sum w)^2 / sum w^2: how many equally weighted pictures tell as much."""
+    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0

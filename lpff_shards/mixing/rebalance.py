@@ -1,0 +1,113 @@
+"""Rebalancing: how often each training picture counts, by the rule that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions, Rebalance
+from lpff_shards.mixing import density, poses, rules
+from lpff_shards.mixing.entries import Entries
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What the rules look at: all training pictures with their mirrors, whether or not mirrors are written.
+
+    Attributes:
+        entries: of the training split, each once.
+        written: bool [n], which of them are written.
+        num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
+    """
+
+    entries: Entries
+    written: NDArray[np.bool_]
+    num_replicas: NDArray[np.int64] | None = None
+
+    @cached_property
+    def cameras(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Centres of the cameras, float64 [n, 3], and whether they are known."""
+        return self.entries.centres()
+
+    @cached_property
+    def density(self) -> NDArray[np.float64]:
+        """Pose densities, float64 [n], 0 where the camera is unknown.
+
+        Raises:
+            ShardsError: the cameras do not spread.
+        """
+        centres, known = self.cameras
+        found = np.zeros(len(known))
+        found[known] = density.density(poses.angles(centres[known]), rules.LPFF_THRESHOLDS)
+        return found
+
+    def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
+        """How often each written picture counts, float64 [written].
+
+        Raises:
+            ShardsError: the rule does not fit these pictures.
+        """
+        if rule == "none":
+            return np.ones(int(self.written.sum()))
+        if rule == "uniform":
+            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
+            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
+            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
+        if rule == "lpff":
+            return self._lpff()[self.written]
+        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas)
+        return counts[self.written]
+
+    def _lpff(self) -> Weights:
+        rare = self.density > 0
+        counts = np.ones(len(rare))
+        # As published: of the StyleGAN-aligned sets only LPFF is replicated.
+        for number, inventory in enumerate(self.entries.inventories):
+            if (inventory.source, inventory.alignment) == ("ffhq", "stylegan"):
+                rare &= self.entries.source != number
+        counts[rare] = rules.lpff_replicas(self.density[rare])
+        return counts
+
+    def _arcs(self) -> Weights:
+        centres, known = self.cameras
+        counts = np.ones(len(known))
+        yaw = poses.yaw_pitch(centres[known])[:, 0]
+        counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
+        return counts
+
+    def _looked_up(self, counts: NDArray[np.int64]) -> Weights:
+        places = self.entries.places()
+        counted_in = max(inventory.places_of for inventory in self.entries.inventories)
+        if counted_in and counted_in != len(counts):
+            raise ShardsError(
+                f"--num-replicas has {len(counts)} images and EG3D's dataset.json {counted_in}: they are of two sets",
+                "Give the whole dataset.json, or leave --num-replicas out to compute replicas from the cameras",
+            )
+        lacking = np.flatnonzero(self.written & (places >= len(counts)))
+        if len(lacking):
+            id = self.entries.entry(int(lacking[0]), "").record.id
+            raise ShardsError(
+                f"--num-replicas ends at index {len(counts) - 1} and lacks {places[lacking[0]]}, picture {id}",
+                "Give EG3D's published file, image index to replicas",
+            )
+        # FFHQ's StyleGAN-aligned pictures that EG3D left out have no index; they count once.
+        return np.where(places >= 0, counts[np.minimum(places, len(counts) - 1)], 1).astype(np.float64)
+
+
+def drawn(entries: Entries, weights: Weights, seed: int) -> Entries:
+    """The entries with each copied as often as it counts; copies follow their original and are numbered."""
+    centres, _ = entries.centres()
+    along = np.argsort(poses.pose_bins(centres), kind="stable")
+    copies = np.empty(len(entries), np.int64)
+    copies[along] = rules.whole(weights[along], seed)
+    rows = np.repeat(np.arange(len(entries)), copies)
+    first = np.cumsum(copies) - copies
+    taken = entries.take(rows)
+    taken.replica[:] = np.arange(len(rows)) - first[rows]
+    return taken

@@ -1,0 +1,121 @@
+"""The rules of rebalancing, pure: from densities or yaws to how often each picture counts."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+
+Numbers = NDArray[np.float64]
+
+RAREST, RARE = 0.02, 0.03
+COMMON = 0.24
+LPFF_THRESHOLDS = (RAREST, RARE, COMMON / 3.5, COMMON / 2.5, COMMON / 1.5)
+"""Densities at which `lpff_replicas` changes its answer."""
+ARCS = 9
+PRECISION = 17
+UNIT = 2**20
+
+
+def lpff_replicas(density: Numbers) -> Numbers:
+    """LPFF's rule: 6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, rounded half to even, 1 to 4.
+
+    Args:
+        density: float64 [n], per square radian of (theta, phi).
+    """
+    few = np.clip(np.round(COMMON / density), 1, 4)
+    return np.where(density < RAREST, 6.0, np.where(density < RARE, 5.0, few))
+
+
+def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
+    """EG3D's rule: nine equal arcs from the smallest yaw to the largest; k arcs from the middle count 2^k, 1 to 16.
+
+    Args:
+        yaw: float64 [n], radians.
+        low, high: the smallest and largest yaw of the whole set.
+
+    Raises:
+        ShardsError: they are the same.
+    """
+    if not high > low:
+        raise ShardsError("all cameras have one yaw, which makes no arcs", "Use --rebalance none, or add other poses")
+    arc = np.clip(np.floor((yaw - low) / (high - low) * ARCS), 0, ARCS - 1)
+    counts: Numbers = 2.0 ** np.abs(arc - ARCS // 2)
+    return counts
+
+
+def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None) -> Numbers:
+    """Weights proportional to density^-alpha, none above the cap.
+
+    Args:
+        density: float64 [n]; zero where it is unknown, which counts as the largest.
+        alpha: 0 leaves the poses as they are, 1 makes them flat but for the cap.
+        cap: the largest weight.
+        target: what the weights add up to; None gives the picture of the largest density a weight of one.
+
+    Returns:
+        float64 [n], multiples of `1 / UNIT`, which add up to the target exactly where one is given.
+
+    Raises:
+        ShardsError: even at the cap all pictures together are fewer than the target.
+    """
+    largest = density.max(initial=0.0)
+    # Where no density is known at all, largest is zero too, and all count one.
+    raw = rounded(np.divide(largest, density, out=np.ones(len(density)), where=density > 0) ** alpha)
+    if target is None:
+        return np.minimum(raw, float(cap))
+    if target > cap * len(raw):
+        raise ShardsError(
+            f"--target-size {target} is more than {len(raw)} pictures of {cap} replicas each make",
+            "Ask for fewer, or raise --max-replicas",
+        )
+    scaled = np.minimum(np.round(np.minimum(raw * _scale(raw, cap, target), cap) * UNIT), cap * UNIT).astype(np.int64)
+    return _made_exact(scaled, target * UNIT, cap * UNIT) / UNIT
+
+
+def _scale(raw: Numbers, cap: int, target: int) -> float:
+    """s such that min(s * raw, cap) adds up to the target: capped from the largest weight down."""
+    ascending = np.sort(raw)
+    below = np.cumsum(ascending)
+    capped = np.arange(len(raw) - 1, -1, -1)
+    scales = (target - cap * capped) / below
+    # The most weights that stay below the cap; where all are at it, any large scale does.
+    fits = np.flatnonzero((scales > 0) & (scales * ascending <= cap))
+    return float(scales[fits[-1]]) if len(fits) else float(cap / ascending[0])
+
+
+def _made_exact(units: NDArray[np.int64], total: int, cap: int) -> NDArray[np.int64]:
+    """The same whole numbers, as many of them changed by one as it takes to add up to the total; none above the cap."""
+    while lack := total - int(units.sum()):
+        step = 1 if lack > 0 else -1
+        able = np.flatnonzero(units < cap if lack > 0 else units > 0)[: abs(lack)]
+        units[able] += step
+    return units
+
+
+def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
+    """Weights as whole numbers of copies, by systematic sampling: int64 [n].
+
+    Each weight is rounded down or up, a whole one stays, any run of neighbours adds up to its weights' sum to within
+    one, and over seeds a picture's mean number of copies is its weight.
+
+    Args:
+        weights: float64 [n], multiples of `1 / UNIT`; neighbours should be alike in pose.
+        seed: moves the start.
+    """
+    start = int.from_bytes(hashlib.blake2b(b"copies", digest_size=4, key=seed.to_bytes(8, "little")).digest(), "little")
+    ends = (np.cumsum((weights * UNIT).astype(np.int64)) + start % UNIT) // UNIT
+    return np.diff(ends, prepend=0)
+
+
+def rounded(values: Numbers) -> Numbers:
+    """Values to 17 binary digits, about five decimal ones.
+
+    So that they are the same on every machine, whose last digits differ, and the same in float32.
+    """
+    mantissa, exponent = np.frexp(values)
+    short: Numbers = np.ldexp(np.round(np.ldexp(mantissa, PRECISION)), exponent - PRECISION)
+    return short

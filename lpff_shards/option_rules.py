@@ -1,0 +1,40 @@
+"""The rules that options share: one of a list, in a range, a path that can be recorded."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+
+from lpff_shards.errors import ShardsError
+
+
+def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuses a word that is not on the list."""
+    if value not in allowed:
+        raise ShardsError(f"{option} {value!r} is not known", f"It is one of: {', '.join(allowed)}")
+
+
+def in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:
+    """Refuses what is no whole number from low to high; None passes."""
+    if value is not None and (type(value) is not int or value < low or (high is not None and value > high)):
+        allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
+        raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
+
+
+def number_in_range(option: str, value: float | None, low: float, high: float) -> None:
+    """Refuses what is no finite number from low to high; None passes."""
+    if value is not None and not (type(value) in (int, float) and math.isfinite(value) and low <= value <= high):
+        raise ShardsError(f"{option} {value} is out of range", f"It takes a number from {low:g} to {high:g}")
+
+
+def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
+    """A path as text that can be recorded."""
+    path = os.fspath(given)
+    if not path.strip():
+        raise ShardsError(f"{option} is empty", "Give a path; was a shell variable unset?")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
+    return path
