@@ -171,8 +171,8 @@ def test_what_is_recorded_by_default():
         **{"lpff": None, "unsplash_pexels": None, "ffhq": None, "ffhq_cameras": None, "ffhq_metadata": None, "demo": 4},
         **{"image": "keep", "resolution": None, "quality": None, "checksum": "blake3", "shuffle": True, "seed": 0},
         **{"shard_size": DEFAULT_SHARD_SIZE, "samples_per_shard": None, "shards": None},
-        **{"rebalance": "none", "as": "replicas", "num_replicas": None, "splits": "train", "license": (), "exclude": None},
-        **{"alpha": None, "max_replicas": None, "target_size": None},
+        **{"rebalance": "none", "as": "replicas", "num_replicas": None, "alpha": None, "max_replicas": None},
+        **{"target_size": None, "splits": "train", "license": (), "exclude": None},
     }
 
 
