@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,23 @@ def plan_export(options: ExportOptions) -> Plan:
     Raises:
         ShardsError: a source cannot be read, or the options do not fit it.
     """
+    with _no_garbage_collection():
+        return _plan(options)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Planning makes millions of objects that stay: looking through them for garbage would take a fifth of its time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _plan(options: ExportOptions) -> Plan:
     extras = _extras(options)
     inventories = [source.inventory() for source in sources(options.sources)]
     mixed = mix(

@@ -10,15 +10,15 @@ from types import ModuleType
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real samples of the data sets; they are not part of the project."""
-    folder = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real samples at {folder} (set LPFF_SHARDS_DATA)")
-    return folder
+    if not DATA.is_dir():
+        pytest.skip(f"no real samples at {DATA} (set LPFF_SHARDS_DATA)")
+    return DATA
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ T = TypeVar("T")
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 
-_BY_ID = re.compile(r"(\d{5})(_mirror)?")
-_BY_INDEX = re.compile(r"img(\d{8})")
+_NAME = re.compile(r"(?:.*/)?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./]*)?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,13 +46,14 @@ class Number:
 
 def number(name: str) -> Number | None:
     """Reads a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
-    stem = posixpath.splitext(posixpath.basename(name))[0]
-    if match := _BY_ID.fullmatch(stem):
-        return Number(int(match[1]), match[2] is not None, match[1], True)
-    if match := _BY_INDEX.fullmatch(stem):
-        photo, mirror = divmod(int(match[1]), 2)
-        return Number(photo, bool(mirror), f"img{2 * photo:08d}", False)
-    return None
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    id, mirror, index = match.groups()
+    if id is not None:
+        return Number(int(id), mirror is not None, id, True)
+    photo, odd = divmod(int(index), 2)
+    return Number(photo, bool(odd), f"img{2 * photo:08d}", False)
 
 
 Named = tuple[Number, str, Blob]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 
 import msgspec
 from msgspec import Struct
 
-from lpff_shards.schemas.licence import licence
+from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import portraits
 from lpff_shards.sources.inventory import Inventory
@@ -46,11 +48,16 @@ class Lpff:
     alignment: str
 
     def inventory(self) -> Inventory:
-        return portraits.read("--lpff", "lpff", self.path, self.alignment, read_credit)
+        # Few licences are met again and again: each is told once.
+        read = partial(_read_credit, cache(licence))
+        return portraits.read("--lpff", "lpff", self.path, self.alignment, read)
 
 
-def read_credit(info: Table, id: str) -> Credit:
+def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> Credit:
     """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
+
+    Args:
+        tell: the licence of a name and a URL.
 
     Raises:
         ValueError: the record is not of info.json's shape.
@@ -68,5 +75,5 @@ def read_credit(info: Table, id: str) -> Credit:
         author_id=image.user_id or user,
         title=image.title or "",
         source_url=image.photo_url or "",
-        licence=licence(terms.name or "", terms.url or ""),
+        licence=tell(terms.name or "", terms.url or ""),
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
@@ -78,7 +79,7 @@ def locate(option: str, given: str, alignment: str) -> Place:
     """Finds the pictures of an alignment: in the published folders, or flat as the archives unpack."""
     tree = open_tree(option, given)
     for root in (tree, only_folder(tree)):
-        for name in (FOLDERS[alignment], PurePosixPath(FOLDERS[alignment]).name, "."):
+        for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
             folder = root.sub(name) if name != "." else root
             for place in (folder, only_folder(folder)) if folder else ():
                 if inside := pictures(place):
@@ -159,7 +160,7 @@ def _crops(place: Place, alignment: str) -> list[tuple[str, Blob]]:
     """Id and blob of each crop; a preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment."""
     found = []
     for name, blob in place.pictures.items():
-        stem = PurePosixPath(name).stem
+        stem = posixpath.splitext(name)[0]
         preview = _PREVIEW.fullmatch(stem)
         if preview is None:
             found.append((stem, blob))
@@ -174,7 +175,7 @@ def _faces(place: Place, *tables: Cameras | Table) -> list[tuple[str, Blob]]:
     for table in tables:
         for id in table.rows:
             faces[photo_and_face(id)[0]].add(id)
-    photos = ((PurePosixPath(name).stem, blob) for name, blob in place.pictures.items())
+    photos = ((posixpath.splitext(name)[0], blob) for name, blob in place.pictures.items())
     # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
     return [(id, blob) for photo, blob in photos for id in faces.get(photo, {photo})]
 
