@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.planned import dry_run
 from lpff_shards.sources.demo import look_at
 
 PICTURES = 70_000
@@ -78,16 +77,9 @@ def generate(root: Path, pictures: int) -> None:
 
 
 def measure(title: str, *options: str) -> None:
-    """Plans in a process of its own, which prints its time and peak resident memory."""
-    code = (
-        "import resource, sys, time; start = time.perf_counter(); from lpff_shards.cli import cli;"
-        "cli.main(sys.argv[1:], standalone_mode=False);"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
-        f"print(f'{title}: planned in {{time.perf_counter() - start:.1f}} s, peak {{peak:.0f}} MiB')"
-    )
-    command = ["export", "--format", "wds", "--dry-run", "--out", "x", *options]
-    done = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True)
-    print(done.stdout.splitlines()[-1])
+    """Plans, and prints time and peak memory."""
+    _, seconds, peak = dry_run(*options)
+    print(f"{title}: planned in {seconds:.1f} s, peak {peak:.0f} MiB")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lpff_shards.api import export, plan_export
+    from lpff_shards.api import compare_rules, export, plan_export
     from lpff_shards.errors import ShardsError
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.mix_options import MixOptions
@@ -27,6 +27,7 @@ __all__ = [
     "ShardsError",
     "SourceOptions",
     "__version__",
+    "compare_rules",
     "export",
     "plan_export",
     "read_manifest",
@@ -37,8 +38,8 @@ __all__ = [
 def __getattr__(name: str) -> object:
     import importlib
 
-    homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "export": "api",
-             "plan_export": "api", "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
+    homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "compare_rules": "api",
+             "export": "api", "plan_export": "api", "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

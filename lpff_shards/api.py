@@ -102,7 +102,14 @@ def _plan(options: ExportOptions) -> Plan:
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
-    """What each rule of rebalancing makes of the plan's training pictures; None where no camera is known."""
+    """What each rule of rebalancing makes of the plan's training pictures, before anything is written.
+
+    Args:
+        plan: made by `plan_export` with these options.
+
+    Returns:
+        All rules side by side; None where no camera is known.
+    """
     return compare(plan.mix, options.mix)
 
 

@@ -23,6 +23,7 @@ from lpff_shards import (
     ShardOptions,
     ShardsError,
     SourceOptions,
+    compare_rules,
     export,
     plan_export,
     read_manifest,
@@ -345,3 +346,30 @@ def test_fewer_shards_than_splits_are_refused() -> None:
     )
     with pytest.raises(ShardsError, match="--shards 2 is less than the 3 splits"):
         plan_export(options)
+
+
+def test_an_empty_exclude_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "gone.txt"
+    file.write_text("# nothing yet\n")
+    assert any(f"--exclude {file} names nothing" in note for note in _plan(exclude=str(file)).notes)
+
+
+def test_pictures_without_an_author_are_told(tmp_path: Path) -> None:
+    from layouts import write_ffhq_eg3d
+
+    root = write_ffhq_eg3d(tmp_path / "ffhq")
+    options = ExportOptions(
+        format="wds", out="x", sources=SourceOptions(ffhq=str(root)), mix=MixOptions(splits="train=0.5,val=0.5")
+    )
+    assert any("6 pictures have no known author" in note for note in plan_export(options).notes)
+    assert not any("no known author" in note for note in _plan(splits=SPLITS).notes)
+
+
+def test_the_rules_can_be_compared_from_python() -> None:
+    options = ExportOptions(
+        format="wds", out="x", sources=SourceOptions(demo=100), mix=MixOptions(rebalance="uniform", alpha=0.0)
+    )
+    found = compare_rules(plan_export(options), options)
+    assert found is not None
+    assert (found.chosen.samples, found.chosen.effective) == (200, pytest.approx(200))
+    assert found.chosen.entropy == found.rules[0].entropy

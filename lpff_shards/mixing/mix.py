@@ -82,7 +82,12 @@ def mix(
         pool,
         weights,
         dict(reasons),
-        (*notes, *_unused(chosen.unused), *_notes(pool, options), *_empty_splits(training, others)),
+        (
+            *notes,
+            *_on_exclusions(options, extras, chosen.unused),
+            *_notes(pool, options),
+            *_on_splits(training, others),
+        ),
     )
 
 
@@ -145,9 +150,11 @@ def _refuse_nothing(chosen: Filtered) -> None:
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
-def _unused(unused: Sequence[str]) -> Iterator[str]:
+def _on_exclusions(options: MixOptions, extras: Extras, unused: Sequence[str]) -> Iterator[str]:
     if unused:
         yield f"--exclude: {len(unused)} of its lines name no picture here, such as {unused[0]}"
+    if options.exclude is not None and not extras.exclusions:
+        yield f"--exclude {options.exclude} names nothing"
 
 
 def _notes(pool: Pool, options: MixOptions) -> Iterator[str]:
@@ -163,7 +170,12 @@ def _notes(pool: Pool, options: MixOptions) -> Iterator[str]:
         )
 
 
-def _empty_splits(training: Entries, others: Entries) -> Iterator[str]:
+def _on_splits(training: Entries, others: Entries) -> Iterator[str]:
+    if len(training.splits) == 1:
+        return
+    strangers = sum(splits.without_author(inventory) for inventory in training.inventories)
+    if strangers:
+        yield f"--splits: {strangers} pictures have no known author; of these only faces of one photo stay together"
     for number, name in enumerate(training.splits):
         if not (training.split == number).any() and not (others.split == number).any():
             yield f"--splits: no picture falls into {name}, so it has no shards"

@@ -72,6 +72,11 @@ def official(inventories: Sequence[Inventory]) -> tuple[Splits, list[str]]:
     return splits, list(_official_notes(parts, unknown))
 
 
+def without_author(inventory: Inventory) -> int:
+    """Number of pictures whose author is not known."""
+    return sum(not (credit.author.strip() or credit.author_id) for credit in inventory.credits)
+
+
 def _official_notes(parts: Mapping[str, set[bool]], unknown: int) -> Iterator[str]:
     crossing = sum(len(found) == 2 for found in parts.values())
     if crossing:
