@@ -77,18 +77,10 @@ def mix(
         reasons += Counter({"not drawn for --target-size": lost})
         training = kept
     others = entries.take(written & ~in_training)
-    return Mix(
-        _in_order(training, others),
-        pool,
-        weights,
-        dict(reasons),
-        (
-            *notes,
-            *_on_exclusions(options, extras, chosen.unused),
-            *_notes(pool, options),
-            *_on_splits(training, others),
-        ),
-    )
+    notes += _on_exclusions(options, extras, chosen.unused)
+    notes += _on_rebalancing(pool, options)
+    notes += _on_splits(training, others)
+    return Mix(_in_order(training, others), pool, weights, dict(reasons), tuple(notes))
 
 
 def _split(inventories: Sequence[Inventory], options: MixOptions) -> tuple[Entries, list[str]]:
@@ -157,7 +149,7 @@ def _on_exclusions(options: MixOptions, extras: Extras, unused: Sequence[str]) -
         yield f"--exclude {options.exclude} names nothing"
 
 
-def _notes(pool: Pool, options: MixOptions) -> Iterator[str]:
+def _on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
     if options.rebalance == "none":
         return
     unknown = int((~pool.cameras[1][pool.written]).sum())
