@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.option_rules import in_range, number_in_range, one_of, recordable_path
+from lpff_shards.option_rules import in_range, number_in_range, one_of, recordable_path, shortened
 from lpff_shards.schemas.licence import canonical
 
 Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
@@ -25,7 +25,8 @@ DEFAULT_ALPHA = 0.5
 DEFAULT_MAX_REPLICAS = 8
 MAX_REPLICAS = 1000
 MAX_TARGET = 10**9
-_SPLIT = re.compile(r"([a-z][a-z0-9]{0,19})=([0-9]*\.?[0-9]+)")
+MAX_SPLITS = 20
+_SPLIT = re.compile(r"([a-z][a-z0-9]{0,19})=([0-9]{0,3}\.[0-9]{1,30}|[0-9]{1,3})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ class MixOptions:
     splits: str = TRAIN
 
     def __post_init__(self) -> None:
+        if not isinstance(self.splits, str):
+            raise ShardsError(f"--splits {self.splits!r} is not text", f"It is {TRAIN}, {OFFICIAL}, or fractions")
         one_of("--rebalance", self.rebalance, REBALANCE)
         one_of("--as", self.as_, AS)
         if self.as_ == "weights" and self.rebalance == "none":
@@ -73,7 +76,8 @@ class MixOptions:
                 path = recordable_path(f"--{name.replace('_', '-')}", getattr(self, name))
                 object.__setattr__(self, name, path)
         object.__setattr__(self, "license", _licences(self.license))
-        if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in dict(self.fractions):
+        names = dict(self.fractions)
+        if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:
             raise ShardsError(f"--splits {self.splits} has no train split to rebalance", f"Name one of them {TRAIN}")
 
     @property
@@ -90,7 +94,7 @@ def _licences(given: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         if canonical(name) is None:
             raise ShardsError(
-                f"--license {name!r} is not known",
+                f"--license {shortened(name)!r} is not known",
                 "It is a short name such as CC-BY-2.0, CC-BY-SA-2.0, CC-BY-NC-2.0, CC0-1.0, PDM-1.0, US-Gov-Works, "
                 "Unsplash, Pexels, or unknown",
             )
@@ -100,16 +104,19 @@ def _licences(given: Iterable[str]) -> tuple[str, ...]:
 def _fractions(spec: str) -> tuple[tuple[str, Fraction], ...]:
     if spec == TRAIN:
         return ((TRAIN, Fraction(1)),)
-    matches = [_SPLIT.fullmatch(part.strip()) for part in spec.split(",")]
-    found = [(match[1], Fraction(match[2])) for match in matches if match]
     hint = f"It is {TRAIN}, {OFFICIAL}, or fractions such as train=0.96,val=0.02,test=0.02"
+    parts = spec.split(",")
+    if len(parts) > MAX_SPLITS:
+        raise ShardsError(f"--splits has {len(parts)} parts; at most {MAX_SPLITS} are taken", hint)
+    matches = [_SPLIT.fullmatch(part.strip()) for part in parts]
+    found = [(match[1], Fraction(match[2])) for match in matches if match]
     if len(found) < len(matches):
-        raise ShardsError(f"--splits {spec!r} is not understood", hint)
+        raise ShardsError(f"--splits {shortened(spec)!r} is not understood", hint)
     if len({name for name, _ in found}) < len(found):
         raise ShardsError(f"--splits {spec} names a split twice", hint)
     if any(share == 0 for _, share in found):
         raise ShardsError(f"--splits {spec} has an empty split", "Leave it out")
     total = sum(share for _, share in found)
     if total != 1:
-        raise ShardsError(f"--splits {spec} adds up to {float(total):g}, not 1", hint)
+        raise ShardsError(f"--splits {spec} adds up to {float(total):.13g}, not 1", hint)
     return tuple(found)

@@ -28,6 +28,11 @@ def number_in_range(option: str, value: float | None, low: float, high: float) -
         raise ShardsError(f"{option} {value} is out of range", f"It takes a number from {low:g} to {high:g}")
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """A text for an error's line, its end left out where it is long."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
     """A path as text that can be recorded."""
     path = os.fspath(given)

@@ -20,7 +20,7 @@ ALLOWED = {
     "provenance": {"mix_options", "options"},
     "wire": set(),
     "schemas": {"errors"},
-    "sources": {"errors", "mix_options", "options", "schemas", "wire"},
+    "sources": {"errors", "mix_options", "option_rules", "options", "schemas", "wire"},
     "mixing": {"errors", "mix_options", "schemas", "sources"},
     "sizes": {"options", "schemas"},
     "processes": {"errors"},

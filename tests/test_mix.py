@@ -373,3 +373,8 @@ def test_the_rules_can_be_compared_from_python() -> None:
     assert found is not None
     assert (found.chosen.samples, found.chosen.effective) == (200, pytest.approx(200))
     assert found.chosen.entropy == found.rules[0].entropy
+
+
+def test_nothing_in_training_cannot_be_rebalanced() -> None:
+    with pytest.raises(ShardsError, match="no picture falls into the split train"):
+        _plan(demo=2, rebalance="eg3d", splits="train=0.000001,val=0.999999")

@@ -46,7 +46,8 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
         verdicts = list(_verdicts(inventory, frozenset(licences), excluded, used))
         reasons.update(reason for reason in verdicts if reason)
         rows = np.array([row for row, reason in enumerate(verdicts) if not reason], np.int64)
-        kept.append(_less_problems(inventory if len(rows) == len(inventory) else inventory.take(rows), excluded, used))
+        left = inventory if len(rows) == len(inventory) else inventory.take(rows)
+        kept.append(_less_problems(left, excluded, used, reasons) if excluded else left)
     return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
 
 
@@ -71,11 +72,11 @@ def _exclusion(id: str, photo_id: str, user_id: str, excluded: frozenset[str], u
     return reason
 
 
-def _less_problems(inventory: Inventory, excluded: frozenset[str], used: set[str]) -> Inventory:
-    """A picture that is excluded by its id need not be usable."""
-    kept = [
-        problem
-        for problem in inventory.problems
-        if not (excluded and _exclusion(problem.id.removesuffix(OF_MIRROR), "", "", excluded, used))
-    ]
-    return replace(inventory, problems=tuple(kept))
+def _less_problems(inventory: Inventory, excluded: frozenset[str], used: set[str], reasons: Counter[str]) -> Inventory:
+    """A picture that is excluded need not be usable."""
+    kept = []
+    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+        reason = _exclusion(problem.id.removesuffix(OF_MIRROR), credit.photo_id, credit.author_id, excluded, used)
+        reasons.update([reason] if reason else [])
+        kept += [] if reason else [(problem, credit)]
+    return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))

@@ -68,6 +68,8 @@ def mix(
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | mirror
     pool = Pool(entries.take(in_training), written[in_training], extras.num_replicas)
+    if options.rebalance != "none" and not pool.written.any():
+        raise ShardsError(f"no picture falls into the split {TRAIN}, to rebalance", "Give it a larger share")
     weights = pool.weigh(options.rebalance, options)
     training = _weighted(pool, weights, options)
     reasons = chosen.reasons
@@ -77,6 +79,8 @@ def mix(
         reasons += Counter({"not drawn for --target-size": lost})
         training = kept
     others = entries.take(written & ~in_training)
+    if not len(training) and not len(others):
+        raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
     notes += _on_exclusions(options, extras, chosen.unused)
     notes += _on_rebalancing(pool, options)
     notes += _on_splits(training, others)

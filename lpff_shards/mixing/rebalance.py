@@ -61,7 +61,7 @@ class Pool:
             return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         if rule == "lpff":
             return self._lpff()[self.written]
-        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas)
+        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas, options.num_replicas)
         return counts[self.written]
 
     def _lpff(self) -> Weights:
@@ -81,19 +81,19 @@ class Pool:
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
-    def _looked_up(self, counts: NDArray[np.int64]) -> Weights:
+    def _looked_up(self, counts: NDArray[np.int64], file: str | None) -> Weights:
         places = self.entries.places()
         counted_in = max(inventory.places_of for inventory in self.entries.inventories)
         if counted_in and counted_in != len(counts):
             raise ShardsError(
-                f"--num-replicas has {len(counts)} images and EG3D's dataset.json {counted_in}: they are of two sets",
+                f"--num-replicas {file} has {len(counts)} images, EG3D's dataset.json {counted_in}: two different sets",
                 "Give the whole dataset.json, or leave --num-replicas out to compute replicas from the cameras",
             )
         lacking = np.flatnonzero(self.written & (places >= len(counts)))
         if len(lacking):
             id = self.entries.entry(int(lacking[0]), "").record.id
             raise ShardsError(
-                f"--num-replicas ends at index {len(counts) - 1} and lacks {places[lacking[0]]}, picture {id}",
+                f"--num-replicas {file} ends at index {len(counts) - 1} and lacks {places[lacking[0]]}, picture {id}",
                 "Give EG3D's published file, image index to replicas",
             )
         # FFHQ's StyleGAN-aligned pictures that EG3D left out have no index; they count once.

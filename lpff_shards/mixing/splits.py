@@ -8,6 +8,7 @@ alone, so more pictures never move the others, except where they show that two g
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
@@ -102,12 +103,17 @@ def _names(inventory: Inventory) -> Iterator[tuple[str, ...]]:
 
 
 def _shared_names(host: str, credit: Credit) -> Iterator[str]:
-    if author := credit.author.strip().casefold():
+    if author := _alike(credit.author):
         yield f"author {host} {author}"
     if credit.author_id:
         yield f"author_id {host} {credit.author_id}"
     if credit.photo_id:
         yield f"photo {host} {credit.photo_id}"
+
+
+def _alike(author: str) -> str:
+    """A name without what differs between two spellings of it: letter case, and how accents are encoded."""
+    return unicodedata.normalize("NFC", author.strip()).casefold()
 
 
 def _groups(inventories: Sequence[Inventory]) -> dict[str, str]:

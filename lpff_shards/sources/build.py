@@ -91,6 +91,7 @@ def build(
         places_of=places_of,
         lost_mirrors=frozenset(p.id for p, reason in zip(found, reasons, strict=True) if reason and p.is_mirror),
         problems=tuple(reason for reason in reasons if reason is not None),
+        problem_credits=tuple(p.credit for p, reason in zip(found, reasons, strict=True) if reason is not None),
         notes=tuple(map(readable, (*notes, *_unused_cameras(found, cameras)))),
         typical_size=_first_size(used),
     )

@@ -27,7 +27,7 @@ class Inventory:
         places: int64 [n], index of the picture in EG3D's FFHQ, by which its replica file counts; -1 where unknown.
         places_of: number of pictures of the set that `places` was counted in, 0 where the names tell the index.
         lost_mirrors: ids of pictures whose mirror the source has and that was left out.
-        problems: the pictures left out, with their reasons.
+        problems: the pictures left out, with their reasons; `problem_credits` whose photos they are.
         notes: what the user should know: files that are missing, records without a picture.
         typical_size: width and height of the first picture, (0, 0) where there is none or it is unreadable.
     """
@@ -47,6 +47,7 @@ class Inventory:
     places_of: int = 0
     lost_mirrors: frozenset[str] = frozenset()
     problems: tuple[LeftOut, ...] = ()
+    problem_credits: tuple[Credit, ...] = ()
     notes: tuple[str, ...] = ()
     typical_size: tuple[int, int] = (0, 0)
 

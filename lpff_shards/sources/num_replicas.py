@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import MAX_REPLICAS
+from lpff_shards.option_rules import shortened
 from lpff_shards.sources.ffhq_files import file_blob
 from lpff_shards.sources.jsonfiles import read_table
 
@@ -24,10 +25,12 @@ def read_num_replicas(given: str) -> NDArray[np.int64]:
         ShardsError: the file is not of that shape, lacks an index, or holds a number of replicas below one.
     """
     table = read_table(file_blob("--num-replicas", given), "numbers of replicas by image index")
+    if not table.rows:
+        raise _fault(given, "it is empty")
     counts = np.zeros(len(table.rows), np.int64)
     for index in table.rows:
         if not _INDEX.fullmatch(index):
-            raise _fault(given, f"{index!r} is not an image index")
+            raise _fault(given, f"{shortened(index)!r} is not an image index")
         if int(index) >= len(counts):
             lacks = next(i for i in range(len(counts)) if str(i) not in table.rows)
             raise _fault(given, f"it lacks index {lacks}, though it goes on to {index}")

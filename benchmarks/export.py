@@ -1,0 +1,150 @@
+"""Whole exports beside other writers, interleaved: medians, ratios, with every file synced at the end and without.
+
+The input is generated: an LPFF folder of noisy portraits whose PNGs are as large as photos' (`--side 512` gives about
+440 KB). Ours are timed as whole commands, start-up, planning, cameras, metadata, checksums and receipts included;
+rivals inside their process, imports left out. Rivals that are not installed are left out, and it is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.planning import poses, record
+from benchmarks.rivals import CROPS, RIVALS
+
+DISTINCT = 40
+OURS: Mapping[str, Sequence[str]] = {
+    "lpff-shards wds, 1 worker": ("--format", "wds", "--workers", "1"),
+    "lpff-shards wds, 2 workers": ("--format", "wds", "--workers", "2"),
+    "lpff-shards wds, 2 workers, sha256": ("--format", "wds", "--workers", "2", "--checksum", "sha256"),
+    "lpff-shards tfrecord, 1 worker": ("--format", "tfrecord", "--workers", "1"),
+    "lpff-shards tfrecord, 2 workers": ("--format", "tfrecord", "--workers", "2"),
+}
+# Ours has no option that makes a manifest lie, so for the table without syncs fsync itself is made to do nothing.
+_UNSYNCED = "import os; os.fsync = lambda fd: None; from lpff_shards.cli import main; main()"
+_SYNCED = "from lpff_shards.cli import main; main()"
+
+
+def portrait(number: int, side: int) -> bytes:
+    """A PNG that packs as a photo does: smooth shapes and a photo's noise."""
+    draw = np.random.default_rng(number)
+    small = Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), np.int16)
+    noise = draw.normal(0, 4.2, (side, side, 3)).astype(np.int16)
+    out = io.BytesIO()
+    Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def generate(root: Path, pictures: int, side: int) -> int:
+    """Writes the LPFF folder and returns the pictures' bytes; a few distinct pictures, each file with its own copy."""
+    distinct = [portrait(number, side) for number in range(min(DISTINCT, pictures))]
+    (root / CROPS).mkdir(parents=True)
+    info = {}
+    for number in range(pictures):
+        id = f"{100_000_000 + number // 3}@N0{number % 10}_{20_000_000_000 + number}_01"
+        (root / CROPS / f"{id}.png").write_bytes(distinct[number % len(distinct)])
+        user, photo, _ = id.split("_")
+        info[id] = record(user, photo)
+    cameras = dict(zip(info, poses(pictures, 0.7, 0.3), strict=True))
+    (root / "camera_parameters.json").write_text(json.dumps(cameras))
+    (root / "info.json").write_text(json.dumps(info))
+    return sum(path.stat().st_size for path in (root / CROPS).iterdir())
+
+
+def ours(options: Sequence[str], root: Path, out: Path, synced: bool) -> float:
+    """Seconds of a whole command of ours."""
+    code = _SYNCED if synced else _UNSYNCED
+    command = [sys.executable, "-c", code, "export", "--lpff", str(root), "--no-mirror", "--out", str(out)]
+    start = time.perf_counter()
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def rival(name: str, root: Path, out: Path, synced: bool) -> float:
+    """Seconds of a rival, as it says."""
+    out.mkdir()
+    command = [sys.executable, "-m", "benchmarks.rivals", name, str(root), str(out), str(int(synced))]
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    return float(done.stdout.split()[-1])
+
+
+def contestants() -> list[str]:
+    """Those that can run here; says which cannot."""
+    found = list(OURS)
+    for name, (modules, _) in RIVALS.items():
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        if missing:
+            print(f"left out: {name}, {missing[0]} is not installed")
+        else:
+            found.append(name)
+    return found
+
+
+def measure(names: Sequence[str], root: Path, work: Path, runs: int, synced: bool) -> dict[str, float]:
+    """Median seconds of each, run in turn as often as asked."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    out = work / "out"
+    for _ in range(runs):
+        for name in names:
+            # What the one before left unwritten must not slow this one.
+            os.sync()
+            run = ours(OURS[name], root, out, synced) if name in OURS else rival(name, root, out, synced)
+            seconds[name].append(run)
+            shutil.rmtree(out)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def show(title: str, medians: Mapping[str, float], pictures: int, size: int) -> None:
+    """A table: seconds, pictures a second, and how many times the seconds of our default."""
+    base = medians["lpff-shards wds, 2 workers"]
+    print(f"\n{title}\n\n| writer | s | pictures/s | MB/s | times ours (wds, 2 workers) |\n|---|---|---|---|---|")
+    for name, seconds in medians.items():
+        rate, speed = pictures / seconds, size / seconds / 1e6
+        print(f"| {name} | {seconds:.2f} | {rate:,.0f} | {speed:,.0f} | {seconds / base:.2f} |")
+
+
+def main() -> None:
+    """Prints both tables, and all numbers as JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="names that contain one of these words")
+    parser.add_argument("--work", help="folder for input and output, on the disk to measure")
+    parser.add_argument("--json", help="file to write the medians to")
+    given = parser.parse_args()
+    names = [n for n in contestants() if not given.only or any(word in n for word in [*given.only, "wds, 2 workers"])]
+    with tempfile.TemporaryDirectory(dir=given.work) as name:
+        work = Path(name)
+        root = work / "LPFF"
+        size = generate(root, given.pictures, given.side)
+        print(f"{given.pictures:,} pictures, {size / given.pictures / 1e3:.0f} KB each, {size / 1e9:.2f} GB")
+        found = {
+            title: measure(names, root, work, given.runs, synced)
+            for title, synced in (("synced", True), ("not synced", False))
+        }
+    for title, medians in found.items():
+        show(title, medians, given.pictures, size)
+    if given.json:
+        Path(given.json).write_text(json.dumps({"pictures": given.pictures, "bytes": size, "seconds": found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
