@@ -153,9 +153,10 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
 
 @cli.command()
 @click.argument("path")
+@click.option("--deep", is_flag=True, help="Decode every picture and check every camera too.")
 @click.option("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")
-def verify(path: str, workers: int | None, as_json: bool) -> None:
+def verify(path: str, deep: bool, workers: int | None, as_json: bool) -> None:
     """Check every checksum, sample and key of an export against its manifest.
 
     Exit status 0: all is well; 1: something is wrong, and it is named; 2: there is no export to check.
@@ -166,7 +167,7 @@ def verify(path: str, workers: int | None, as_json: bool) -> None:
 
     options.RunOptions(workers=workers)
     with progress.reading(sys.stderr) as on_progress:
-        verdict = verify_export(path, workers or available_cores(), on_progress)
+        verdict = verify_export(path, workers or available_cores(), on_progress, deep)
     click.echo(console.verdict_json(verdict) if as_json else console.verdict_text(verdict))
     if not verdict.ok:
         sys.exit(EXIT_DAMAGED)

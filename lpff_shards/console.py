@@ -12,7 +12,7 @@ import msgspec
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.plan import Plan
-from lpff_shards.progress import plan_notes, size
+from lpff_shards.progress import plan_notes, rate, size
 from lpff_shards.verify import Verdict
 
 
@@ -101,8 +101,12 @@ def verdict_text(verdict: Verdict) -> str:
     shards = f"{verdict.shards} {verdict.format} shards"
     what = f"{verdict.name}: {verdict.samples:,} samples in {shards}, {size(verdict.bytes)}"
     if verdict.ok:
-        return f"{what}: all whole"
-    return "\n".join([*map(str, verdict.faults), f"{what}: {len(verdict.faults)} faults"])
+        return f"{what}: all whole ({_speed(verdict)})"
+    return "\n".join([*map(str, verdict.faults), f"{what}: {len(verdict.faults)} faults ({_speed(verdict)})"])
+
+
+def _speed(verdict: Verdict) -> str:
+    return rate(verdict.samples, verdict.bytes, verdict.seconds)
 
 
 def verdict_json(verdict: Verdict) -> str:

@@ -64,7 +64,7 @@ class _Lines:
             _say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
 
     def _rate(self) -> str:
-        return _rate(self._samples, self._bytes, time.monotonic() - self._start)
+        return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
     def close(self) -> None:
         if self._samples:
@@ -95,7 +95,7 @@ class _Bar:
             self._bar.update(progress.samples, progress.samples)
 
     def _rate(self, _: int | None) -> str:
-        return _rate(self._samples, self._bytes, time.monotonic() - self._start)
+        return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
     def close(self) -> None:
         if self._bar is not None:
@@ -113,7 +113,8 @@ def _remaining(plan: Plan, finished: int) -> int:
     return plan.samples - round(plan.samples * finished / len(plan))
 
 
-def _rate(samples: int, written: int, seconds: float) -> str:
+def rate(samples: int, written: int, seconds: float) -> str:
+    """Samples and bytes a second, in words."""
     seconds = max(seconds, 1e-6)
     return f"{samples / seconds:,.0f} pictures/s, {written / seconds / 1e6:,.0f} MB/s"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +18,7 @@ from lpff_shards.options import FormatName
 from lpff_shards.processes import OnProgress, OnSample, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 
@@ -35,7 +37,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was checked and what was wrong with it."""
+    """What was checked, how long that took, and what was wrong with it."""
 
     name: str
     format: str
@@ -43,6 +45,7 @@ class Verdict:
     samples: int
     bytes: int
     faults: tuple[Fault, ...]
+    seconds: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -61,13 +64,20 @@ class _Checked:
     splits: Mapping[str, int] = field(default_factory=dict)
 
 
-def verify_export(path: str | Path, workers: int = 1, on_progress: OnProgress = lambda _: None) -> Verdict:
+Look = Callable[[memoryview, OnSample], tuple[_Checked, tuple[str, str] | None]]
+"""Reads a shard's samples, see `_read`."""
+
+
+def verify_export(
+    path: str | Path, workers: int = 1, on_progress: OnProgress = lambda _: None, deep: bool = False
+) -> Verdict:
     """Reads every shard of an export.
 
     Args:
         path: the folder that an export wrote.
         workers: processes; 1 reads in this one.
         on_progress: told of the samples that were read.
+        deep: decode every picture and check every camera too, see `readers.deep`.
 
     Raises:
         ShardsError: there is no manifest.
@@ -75,7 +85,9 @@ def verify_export(path: str | Path, workers: int = 1, on_progress: OnProgress = 
     fork = may_fork()
     root = Path(path)
     manifest = read_manifest(root)
-    check = partial(_check_shard, root, manifest.format, manifest.layout, manifest.checksum)
+    look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
+    check = partial(_check_shard, root, manifest.checksum, look)
+    start = time.monotonic()
     checked: dict[str, _Checked] = {}
     with closing(
         run(check, iter(manifest.shards), max(1, min(workers, len(manifest.shards))), fork, on_progress)
@@ -95,6 +107,7 @@ def verify_export(path: str | Path, workers: int = 1, on_progress: OnProgress = 
         samples=sum(len(shard.keys) for shard in ordered),
         bytes=sum(shard.bytes for shard in manifest.shards),
         faults=tuple(faults),
+        seconds=time.monotonic() - start,
     )
 
 
@@ -131,9 +144,7 @@ def _beside(root: Path, manifest: Manifest) -> Iterator[Fault]:
         yield Fault(SUMS, "", "its checksums are not those of the manifest")
 
 
-def _check_shard(
-    root: Path, format: FormatName, layout: Layout, algorithm: str, shard: Shard, report: OnSample
-) -> _Checked:
+def _check_shard(root: Path, algorithm: str, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
     if not SHARD_NAME.fullmatch(shard.file):
         return _Checked((Fault(shard.file, "", "is no name of a shard"),))
@@ -145,9 +156,10 @@ def _check_shard(
         data = _mapped(path)
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
-    tally, fault = _read(data, format, layout, report)
+    tally, fault = look(data, report)
     if same:
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
+        faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
         faults = [_locate(data, shard, OutputFolder(root).read_receipt(shard.file), algorithm, fault)]
     return replace(tally, faults=tuple(faults))
@@ -162,16 +174,22 @@ def _mapped(path: Path) -> memoryview:
 
 
 def _read(
-    data: memoryview, format: FormatName, layout: Layout, report: OnSample
+    data: memoryview, report: OnSample, *, format: FormatName, layout: Layout, deep: bool
 ) -> tuple[_Checked, tuple[str, str] | None]:
-    """The samples up to the first that is wrong; that one's name and what is wrong with it."""
+    """The samples up to the first whose structure is wrong; that one's name and what is wrong with it.
+
+    Under `deep` the faults inside samples are told too, all of them.
+    """
     keys: list[str] = []
     sources: Counter[str] = Counter()
     licenses: Counter[str] = Counter()
     splits: Counter[str] = Counter()
     fault = None
+    inside: list[Fault] = []
     try:
         for sample in get_reader(format)(data, layout):
+            if deep and (reason := deep_fault(sample)):
+                inside.append(Fault("", sample.key, reason))
             keys.append(sample.key)
             sources[str(sample.scalars["dataset"])] += 1
             licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
@@ -179,7 +197,7 @@ def _read(
             report(len(sample.picture.data))
     except SampleError as error:
         fault = error.key or f"sample {error.number}", error.reason
-    return _Checked((), tuple(keys), sources, licenses, splits), fault
+    return _Checked(tuple(inside), tuple(keys), sources, licenses, splits), fault
 
 
 def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:

@@ -52,6 +52,11 @@ def _poses(count: int = 300) -> Points:
     return np.concatenate([drawn, [np.pi, 0] + drawn * [-1, 1]])
 
 
+def _scaled(points: Points, has: float, wanted: float) -> Points:
+    """The points with densities of `wanted` where they have `has`: they go with the inverse square of the scale."""
+    return points * np.sqrt(has / wanted)
+
+
 CLOUDS: dict[str, Callable[[], Points]] = {
     "three points": lambda: _normal(3),
     "four points": lambda: _normal(4),
@@ -77,19 +82,14 @@ CLOUDS: dict[str, Callable[[], Points]] = {
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_densities_are_scipys(cloud: str) -> None:
+def test_densities_and_replicas_are_scipys(cloud: str) -> None:
     points = CLOUDS[cloud]()
+    expected = _scipy(points)
     # Differences are 2e-12 at most, and 2e-13 but for two clouds; what is promised is 1e-9.
-    np.testing.assert_allclose(density(points), _scipy(points), rtol=1e-11, atol=0)
-
-
-@pytest.mark.parametrize("cloud", CLOUDS)
-@pytest.mark.parametrize("quantile", [0.05, 0.5])
-def test_replicas_are_scipys_at_any_scale(cloud: str, quantile: float) -> None:
-    points = CLOUDS[cloud]()
-    points = _scaled(points, float(np.quantile(_scipy(points), quantile)), 0.05)
-    expected = lpff_replicas(_scipy(points))
-    assert lpff_replicas(density(points, LPFF_THRESHOLDS)).tolist() == expected.tolist()
+    np.testing.assert_allclose(density(points), expected, rtol=1e-11, atol=0)
+    for typical in np.quantile(expected, [0.05, 0.3, 0.5, 0.9]):
+        found = density(_scaled(points, float(typical), 0.05), LPFF_THRESHOLDS)
+        assert lpff_replicas(found).tolist() == lpff_replicas(expected * (0.05 / typical)).tolist()
 
 
 def _spread(points: Points) -> bool:
@@ -125,11 +125,7 @@ def test_any_cloud_has_scipys_density(
     np.testing.assert_allclose(density(points), _scipy(points), rtol=1e-10, atol=0)
 
 
-# Near a threshold. Densities go with the inverse square of the scale, so any of them can be put anywhere.
-
-
-def _scaled(points: Points, has: float, wanted: float) -> Points:
-    return points * np.sqrt(has / wanted)
+# Near a threshold.
 
 
 # A picture among others, the rarest one, and one of many at the same pose.
@@ -181,6 +177,13 @@ def test_densities_near_a_threshold_are_exact_and_no_others(monkeypatch: pytest.
     assert near.sum() == 82 < len(points) / 2
     np.testing.assert_allclose(again[near], exact[near], rtol=5e-14, atol=0)
     np.testing.assert_array_equal(again[~near], unlike[~near])
+
+
+def test_any_densities_may_be_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [5, 0, ROWS[1], 17, 60, 130]
+    _off_by(monkeypatch, -5e-10)
+    found = density(CROWDED, CROWDED_DENSITY[rows].tolist())
+    np.testing.assert_allclose(found[rows], CROWDED_DENSITY[rows], rtol=5e-14, atol=0)
 
 
 def test_few_kernels_are_evaluated_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +344,8 @@ ROUNDING = np.random.default_rng(0).integers(-2, 3, size=(50, 2)) * 2.0**-52
         (HALF_PI + ROUNDING, "the 50 cameras lie at one pose"),
         (_line(100, 0, slope=0.0), "the 100 cameras lie at one pose or on one line of poses"),
         (_line(100, 0)[:, ::-1] * [0.0, 1.0] + 1.5, "the 100 cameras lie at one pose or on one line of poses"),
-        (_line(100, 0, slope=0.0) + [0.0, HALF_PI] + ROUNDING[0, 0], "on one line"),
+        (_line(50, 0, slope=0.0) + [0.0, HALF_PI] + ROUNDING * [0, 1], "on one line"),
+        (_line(50, 0, slope=0.0)[:, ::-1] + [HALF_PI, 0.0] + ROUNDING * [1, 0], "on one line"),
         (_line(100, 0), "on one line"),
         (np.array([0.1, HALF_PI]) + _line(100, 0, slope=-0.3), "on one line"),
         (_line(100, 0, slope=1e-3) * 1e-3 + 1.0, "on one line"),

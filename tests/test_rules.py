@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lpff_shards import ShardsError
+from lpff_shards.mixing import rules
 from lpff_shards.mixing.poses import angles, effective_size, entropy, pose_bins, yaw_pitch
 from lpff_shards.mixing.rules import (
     LPFF_THRESHOLDS,
@@ -285,6 +288,23 @@ def test_starts_are_spread_over_the_unit() -> None:
     drawn = np.sum([whole(np.full(16, 1 / 16), seed) for seed in range(1600)], axis=0)
     assert drawn.sum() == 1600
     assert (np.abs(drawn - 100) <= 5 * np.sqrt(1600 * 1 / 16 * 15 / 16)).all()
+
+
+def test_over_all_starts_a_mean_number_of_copies_is_exactly_the_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "UNIT", 64)
+    units = np.array([32, 1, 63, 64, 0, 100, 7, 128, 511, 2])
+    copies = np.zeros(len(units), np.int64)
+    for start in range(64):
+        digest = SimpleNamespace(digest=partial(start.to_bytes, 4, "little"))
+        monkeypatch.setattr(rules, "hashlib", SimpleNamespace(blake2b=lambda *_, digest=digest, **__: digest))
+        copies += whole(units / 64, 0)
+    assert copies.tolist() == units.tolist()
+
+
+def test_all_of_a_seed_counts() -> None:
+    # One copy among 1024 pictures, whose place tells the start to one in 1024.
+    places = [int(whole(np.full(1024, 1 / 1024), 1 << bit).argmax()) for bit in range(63)]
+    assert len(set(places)) > 55
 
 
 def test_copies_follow_their_seed() -> None:
