@@ -84,7 +84,7 @@ _mix = _stack(
                  help="uniform: training samples in all.  [default: the densest count once]"),
     click.option("--license", multiple=True, metavar="NAME",
                  help="Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable."),
-    click.option("--exclude", metavar="FILE", help="Ids, photo ids or user ids to leave out, one a line, # comments."),
+    click.option("--exclude", metavar="FILE", help="Ids, photo ids or user ids to leave out, one a line."),
     click.option("--splits", metavar="SPEC", default=mix_options.TRAIN, show_default=True,
                  help="train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02."),
 )  # fmt: skip
@@ -106,7 +106,7 @@ _shards = _stack(
     click.option("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
     click.option("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
     click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Shuffle, or keep the source order."),
-    click.option("--seed", type=int, metavar="N", help="Of the shuffle.  [default: 0]"),
+    click.option("--seed", type=int, metavar="N", help="Of the shuffle, and of uniform's copies.  [default: 0]"),
 )
 _run = _stack(
     click.option("--checksum", type=click.Choice(options.CHECKSUMS), default="blake3", show_default=True,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.mix_options import OFFICIAL, MixOptions
+from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.option_rules import in_range, one_of, recordable_path
 
 FormatName = Literal["wds", "tfrecord"]
@@ -205,18 +205,24 @@ class ExportOptions:
     @property
     def dataset_name(self) -> str:
         """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
-        return self.name or "_".join([*self.sources.given, *_rebalanced(self.sources.given, self.mix)])
+        return self.name or "_".join([*self.sources.given, *_rebalanced(self.sources, self.mix)])
 
 
-PUBLISHED_REBALANCED = ((("ffhq",), "eg3d"), (("ffhq", "lpff"), "lpff"))
-
-
-def _rebalanced(given: tuple[str, ...], mix: MixOptions) -> list[str]:
-    """What rebalancing adds to a set's name: the rule too, where it is not the published one."""
+def _rebalanced(sources: SourceOptions, mix: MixOptions) -> list[str]:
+    """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
     if mix.rebalance == "none":
         return []
     word = "rebalanced" if mix.as_ == "replicas" else "weighted"
-    return [word] if (given, mix.rebalance) in PUBLISHED_REBALANCED else [word, mix.rebalance]
+    return [word] if _is_published(sources, mix) else [word, mix.rebalance]
+
+
+def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
+    """Whether a rebalanced set is one of the published ones, withdrawn photos aside."""
+    if mix.license or mix.splits != TRAIN or sources.mirrors != (sources.alignment == "eg3d"):
+        return False
+    if (sources.given, mix.rebalance) == (("ffhq",), "eg3d"):
+        return sources.alignment == "eg3d" and mix.num_replicas is not None
+    return (sources.given, mix.rebalance) == (("ffhq", "lpff"), "lpff")
 
 
 def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:

@@ -15,6 +15,7 @@ from lpff_shards.plan import Plan
 from lpff_shards.processes import OnProgress, Progress
 
 PLAIN_SECONDS = 5.0
+SHOWN = 10
 
 
 @contextmanager
@@ -125,7 +126,10 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     lines = [f"note: {note}" for note in plan.notes]
     if plan.mix.filtered:
         told = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
-        lines.append(f"filtered out: {sum(plan.mix.filtered.values()):,} pictures ({told})")
+        lines.append(f"filtered out: {told}")
+    if plan.mix.unused:
+        more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
+        lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")
     if problems:
         lines.append(f"left out: {len(problems)} pictures, such as {problems[0].id}: {problems[0].reason}")
     return lines

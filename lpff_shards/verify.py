@@ -137,7 +137,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
 def _beside(root: Path, manifest: Manifest) -> Iterator[Fault]:
     """What lies beside the shards and disagrees with them."""
     known = {shard.file for shard in manifest.shards}
-    for name in strangers(root, manifest.name, manifest.splits, known):
+    for name in strangers(root, manifest.name, known):
         yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
     sums = root / SUMS
     if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):

@@ -211,6 +211,17 @@ def test_the_problem_of_a_picture_that_is_excluded_by_its_id_vanishes(
 def test_the_reasons_of_problems_stay() -> None:
     before = inventory("lpff", FAULTY)
     assert [problem.reason for problem in before.problems] == ["torn"] * 3
+    assert select([before], ["CC-BY-2.0"], ()).inventories[0].problems == before.problems
+
+
+def test_a_problem_of_another_licence_is_left_out_and_counted() -> None:
+    found = select([inventory("lpff", FAULTY)], ["CC0-1.0"], ())
+    assert found.inventories[0].problems == found.inventories[0].problem_credits == ()
+    assert found.reasons[BY] == len(FAULTY) == 5
+
+
+def test_a_problem_that_tells_no_licence_stays() -> None:
+    before = inventory("lpff", [picture._replace(licence="") for picture in FAULTY])
     assert select([before], ["CC0-1.0"], ()).inventories[0].problems == before.problems
 
 
@@ -442,10 +453,7 @@ def test_what_was_filtered_is_told_everywhere(tmp_path: Path, export: Any) -> No
     expected = {BY_ID: 1, SA: 1}
     text = export(*more, "--dry-run").out
     (line,) = (line for line in text.splitlines() if line.startswith("filtered out: "))
-    assert line in (
-        f"filtered out: 2 pictures ({BY_ID}: 1, {SA}: 1)",
-        f"filtered out: 2 pictures ({SA}: 1, {BY_ID}: 1)",
-    )
+    assert line in (f"filtered out: {BY_ID}: 1, {SA}: 1", f"filtered out: {SA}: 1, {BY_ID}: 1")
     plan = json.loads(export(*more, "--dry-run", "--json").out)
     assert (plan["filtered"], plan["samples"], plan["notes"]) == (expected, 2, [])
     done = export(*more)
@@ -463,11 +471,20 @@ def test_without_filters_nothing_is_told_of_them(tmp_path: Path, export: Any) ->
 
 def test_a_line_that_names_no_picture_is_told(tmp_path: Path, export: Any) -> None:
     path = _file(tmp_path, f"# withdrawn\n404@N00\n{LPFF_IDS[2]}\n99_1\n".encode())
-    note = "--exclude: 2 of its lines name no picture here, such as 404@N00"
-    assert f"note: {note}" in export("--exclude", path, "--dry-run").out.splitlines()
+    note = "--exclude: 2 of its lines name no picture here"
+    shown = export("--exclude", path, "--dry-run").out.splitlines()
+    assert f"note: {note}" in shown
+    assert "--exclude names no picture by: 404@N00, 99_1" in shown
     assert json.loads(export("--exclude", path, "--dry-run", "--json").out)["notes"] == [note]
     assert f"note: {note}" in export("--exclude", path).err.splitlines()
+    # What names nothing here may name a person, and a manifest is published.
     assert _manifest(tmp_path)["notes"] == [note]
+    assert "404@N00" not in json.dumps(_manifest(tmp_path))
+
+
+def test_a_licence_that_no_picture_has_is_told(export: Any) -> None:
+    shown = export("--license", "CC-BY-4.0,CC-BY-2.0", "--dry-run").out.splitlines()
+    assert [line for line in shown if "--license" in line] == ["note: --license CC-BY-4.0 is no picture's here"]
 
 
 def test_a_line_that_names_a_faulty_picture_is_not_told_as_naming_none(tmp_path: Path, lpff: Path, export: Any) -> None:

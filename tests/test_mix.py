@@ -29,8 +29,9 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
+from lpff_shards.mixing.balance import compare
 from lpff_shards.mixing.poses import effective_size, entropy, pose_bins
-from lpff_shards.mixing.rebalance import drawn
+from lpff_shards.mixing.rebalance import copied, copies_of
 from lpff_shards.plan import Plan
 
 RULES = ("lpff", "eg3d", "uniform")
@@ -82,9 +83,9 @@ def test_uniform_copies_are_the_weights_over_seeds() -> None:
     seeds = range(400)
     total = np.zeros(len(pictures))
     for seed in seeds:
-        copies = drawn(pictures, weights, seed)
-        assert len(copies) == 150
-        total += np.bincount(copies.row * 2 + copies.flip, minlength=len(pictures))
+        copies = copies_of(pictures, weights, seed)
+        assert len(copied(pictures, copies)) == 150
+        total += copies
     # A copy more or less each time: a standard deviation of 1/2 at most, so five of them over 400 seeds.
     assert np.abs(total / len(seeds) - weights).max() < 5 * 0.5 / len(seeds) ** 0.5
 
@@ -108,7 +109,7 @@ def test_a_target_size_is_met_exactly() -> None:
 def test_what_a_target_size_does_not_draw_is_told() -> None:
     plan = _plan(rebalance="uniform", target_size=300)
     drawn = len(_copies(plan))
-    assert plan.mix.filtered == {"not drawn for --target-size": 800 - drawn}
+    assert plan.mix.filtered == {"samples not drawn for --target-size": 800 - drawn}
     assert drawn < 800
 
 
@@ -239,7 +240,7 @@ def test_the_manifest_tells_what_was_filtered(shards: Path) -> None:
     manifest = read_manifest(shards)
     assert manifest.filtered.keys() == {"licence CC-BY-SA-2.0"}
     assert sum(manifest.filtered.values()) + manifest.samples / 2 == 60
-    assert f"{manifest.filtered['licence CC-BY-SA-2.0']} pictures: licence CC-BY-SA-2.0" in _card(shards)
+    assert f"- licence CC-BY-SA-2.0: {manifest.filtered['licence CC-BY-SA-2.0']}\n" in _card(shards)
 
 
 def _card(shards: Path) -> str:
@@ -361,8 +362,9 @@ def test_pictures_without_an_author_are_told(tmp_path: Path) -> None:
     options = ExportOptions(
         format="wds", out="x", sources=SourceOptions(ffhq=str(root)), mix=MixOptions(splits="train=0.5,val=0.5")
     )
-    assert any("6 pictures have no known author" in note for note in plan_export(options).notes)
-    assert not any("no known author" in note for note in _plan(splits=SPLITS).notes)
+    said = "--splits: the author of 3 pictures is not known, for 3 of them not even the photo"
+    assert any(said in note for note in plan_export(options).notes)
+    assert not any("is not known" in note for note in _plan(splits=SPLITS).notes)
 
 
 def test_the_rules_can_be_compared_from_python() -> None:
@@ -376,5 +378,62 @@ def test_the_rules_can_be_compared_from_python() -> None:
 
 
 def test_nothing_in_training_cannot_be_rebalanced() -> None:
-    with pytest.raises(ShardsError, match="no picture falls into the split train"):
+    with pytest.raises(ShardsError, match="no picture of the split train has a camera"):
         _plan(demo=2, rebalance="eg3d", splits="train=0.000001,val=0.999999")
+
+
+def test_pictures_without_a_camera_are_told_how_they_count(tmp_path: Path) -> None:
+    from layouts import write_lpff
+
+    root = write_lpff(tmp_path / "lpff", alignments=["stylegan"])
+    (root / "camera_parameters.json").unlink()
+    sources = SourceOptions(lpff=str(root), demo=10, alignment="stylegan")
+
+    def plan(**mix: Any) -> Plan:
+        return plan_export(ExportOptions(format="wds", out="x", sources=sources, mix=MixOptions(as_="weights", **mix)))
+
+    for rule, said in (("lpff", "count once"), ("eg3d", "count once"), ("uniform", "count as the commonest pose does")):
+        found = plan(rebalance=rule)
+        assert any(f"3 pictures have no camera and {said}" in note for note in found.notes)
+    scaled = plan(rebalance="uniform", target_size=5)
+    weights = [w for key, w in _weights(scaled).items() if key.startswith("lpff")]
+    assert set(weights) == {min(_weights(scaled).values())}
+
+
+def test_without_any_camera_there_is_no_rebalancing(tmp_path: Path) -> None:
+    from layouts import write_lpff
+
+    root = write_lpff(tmp_path / "lpff", alignments=["stylegan"])
+    (root / "camera_parameters.json").unlink()
+    sources = SourceOptions(lpff=str(root), alignment="stylegan")
+    for rule in RULES:
+        with pytest.raises(ShardsError, match="no picture of the split train has a camera"):
+            plan_export(ExportOptions(format="wds", out="x", sources=sources, mix=MixOptions(rebalance=rule)))
+
+
+def test_the_chosen_line_is_what_is_written() -> None:
+    for seed in range(5):
+        plan = _plan(demo=30, seed=seed, rebalance="uniform", target_size=333)
+        found = compare(plan.mix, MixOptions(rebalance="uniform", target_size=333))
+        assert found is not None
+        copies = np.array(list(_copies(plan).values()), float)
+        assert (found.chosen.samples, found.chosen.effective) == (333, pytest.approx(effective_size(copies)))
+
+
+def test_the_card_says_how_pictures_count(shards: Path) -> None:
+    assert "Poses: the split train is rebalanced by the rule `lpff`, each picture once" in _card(shards)
+
+
+def test_a_refusal_names_the_files_whose_contents_may_differ(tmp_path: Path) -> None:
+    file = tmp_path / "gone.txt"
+
+    def run() -> None:
+        mix = MixOptions(exclude=str(file))
+        options = ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=3), mix=mix)
+        export(options)
+
+    file.write_text("nobody\n")
+    run()
+    file.write_text("00000001\n")
+    with pytest.raises(ShardsError, match="the contents of the sources or --exclude differ"):
+        run()

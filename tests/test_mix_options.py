@@ -176,7 +176,7 @@ GIVEN: dict[str, Any] = {"ffhq": "F", "lpff": "L", "unsplash_pexels": "U", "demo
 RULES = ("lpff", "eg3d", "uniform")
 NAMES = [
     # sources, and the name with --rebalance lpff, eg3d and uniform
-    ("ffhq", "ffhq_rebalanced_lpff", "ffhq_rebalanced", "ffhq_rebalanced_uniform"),
+    ("ffhq", "ffhq_rebalanced_lpff", "ffhq_rebalanced_eg3d", "ffhq_rebalanced_uniform"),
     ("lpff", "lpff_rebalanced_lpff", "lpff_rebalanced_eg3d", "lpff_rebalanced_uniform"),
     ("ffhq_lpff", "ffhq_lpff_rebalanced", "ffhq_lpff_rebalanced_eg3d", "ffhq_lpff_rebalanced_uniform"),
     ("demo", "demo_rebalanced_lpff", "demo_rebalanced_eg3d", "demo_rebalanced_uniform"),
@@ -210,8 +210,32 @@ def test_a_rebalanced_set_is_named_by_its_rule_but_where_it_is_published(
 @pytest.mark.parametrize(
     "mix", [{"splits": "train=0.5,val=0.5"}, {"license": ("CC0-1.0",)}, {"exclude": "x.txt"}, BY_FILE]
 )
-def test_no_filter_or_split_or_file_changes_the_name(mix: dict[str, Any]) -> None:
+def test_no_filter_or_split_or_file_changes_a_plain_name(mix: dict[str, Any]) -> None:
     assert export(FFHQ, mix).dataset_name == ("ffhq_rebalanced" if "rebalance" in mix else "ffhq")
+
+
+BOTH = {"ffhq": "F", "lpff": "L", "ffhq_cameras": "C"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "mix", "name"),
+    [
+        (BOTH, {"rebalance": "lpff"}, "ffhq_lpff_rebalanced"),
+        (BOTH, {"rebalance": "lpff", "as_": "weights"}, "ffhq_lpff_weighted"),
+        (BOTH, {"rebalance": "lpff", "exclude": "withdrawn.txt"}, "ffhq_lpff_rebalanced"),
+        (BOTH | {"alignment": "stylegan"}, {"rebalance": "lpff"}, "ffhq_lpff_rebalanced"),
+        (BOTH | {"mirror": True}, {"rebalance": "lpff"}, "ffhq_lpff_rebalanced"),
+        (BOTH | {"mirror": False}, {"rebalance": "lpff"}, "ffhq_lpff_rebalanced_lpff"),
+        (BOTH | {"alignment": "stylegan", "mirror": True}, {"rebalance": "lpff"}, "ffhq_lpff_rebalanced_lpff"),
+        (BOTH, {"rebalance": "lpff", "license": ("CC0-1.0",)}, "ffhq_lpff_rebalanced_lpff"),
+        (BOTH, {"rebalance": "lpff", "splits": "train=0.5,val=0.5"}, "ffhq_lpff_rebalanced_lpff"),
+        (FFHQ, {"rebalance": "eg3d"}, "ffhq_rebalanced_eg3d"),
+        (FFHQ, BY_FILE, "ffhq_rebalanced"),
+        (FFHQ | {"alignment": "stylegan", "ffhq_cameras": "C"}, BY_FILE, "ffhq_rebalanced_eg3d"),
+    ],
+)
+def test_a_published_name_is_the_published_set_s(sources: dict[str, Any], mix: dict[str, Any], name: str) -> None:
+    assert export(sources, mix).dataset_name == name
 
 
 @pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])

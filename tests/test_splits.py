@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from lpff_shards import ExportOptions, MixOptions, SourceOptions, plan_export
-from lpff_shards.mixing.splits import OFFICIAL_SPLITS, Splits, by_fractions, official
+from lpff_shards.mixing.splits import OFFICIAL_SPLITS, Splits, by_fractions, note_unknown, official
 from lpff_shards.plan import Plan
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.blobs import FileBlob
@@ -60,7 +62,8 @@ def _credit(picture: Picture) -> Credit:
 
 def splits_of(pictures: Pictures, fractions: Fractions) -> dict[tuple[str, str, bool], int]:
     """The split of each picture by source, id and whether it is a mirror."""
-    columns = by_fractions([inventory(source, own) for source, own in pictures.items()], fractions)
+    inventories = [inventory(source, own) for source, own in pictures.items()]
+    columns = by_fractions(inventories, fractions, inventories)
     return _by_picture(pictures, columns)
 
 
@@ -272,7 +275,7 @@ def test_one_split_takes_all() -> None:
 @pytest.mark.parametrize("pictures", [{}, {"ffhq": []}, {"ffhq": [], "lpff": [Picture("a_01")], "demo": []}])
 def test_sources_may_be_empty(pictures: Pictures) -> None:
     inventories = [inventory(source, own) for source, own in pictures.items()]
-    for columns in (by_fractions(inventories, MANY), official(inventories)[0]):
+    for columns in (by_fractions(inventories, MANY, inventories), official(inventories, inventories)[0]):
         assert [len(column) for column in columns] == [len(own) for own in pictures.values()]
         assert all(column.dtype == "int8" for column in columns)
 
@@ -308,7 +311,8 @@ def test_the_hash_never_changes(source: str, picture: Picture, split: str) -> No
 
 def _official(pictures: Pictures) -> tuple[dict[str, str], list[str]]:
     """The part of each picture by source and id, and the notes."""
-    columns, notes = official([inventory(source, own) for source, own in pictures.items()])
+    inventories = [inventory(source, own) for source, own in pictures.items()]
+    columns, notes = official(inventories, inventories)
     found = _by_picture(pictures, columns)
     return {f"{source} {id}": OFFICIAL_SPLITS[split] for (source, id, _), split in found.items()}, notes
 
@@ -325,7 +329,7 @@ def test_official_gives_ffhq_its_own_parts() -> None:
 
 def test_official_keeps_a_picture_and_its_mirror_together() -> None:
     own = [p._replace(is_mirror=mirror) for p in (TRAINING, VALIDATION) for mirror in (False, True)]
-    columns, _ = official([inventory("ffhq", own)])
+    columns, _ = official([inventory("ffhq", own)], [inventory("ffhq", own)])
     assert columns[0].tolist() == [0, 0, 1, 1]
 
 
@@ -384,7 +388,7 @@ def test_official_counts_the_pictures_whose_part_is_unknown() -> None:
 @given(pictures=_some_pictures(ANY_PICTURE))
 def test_official_lets_no_other_source_leak_into_training(pictures: Pictures) -> None:
     inventories = [inventory(source, own) for source, own in pictures.items()]
-    columns, _ = official(inventories)
+    columns, _ = official(inventories, inventories)
     splits = _by_picture(pictures, columns)
     held = {
         tie
@@ -437,3 +441,33 @@ def test_two_encodings_of_one_name_are_one_author() -> None:
     for share in range(1, 20):
         found = splits_of({"lpff": pictures}, (("train", Fraction(share, 20)), ("val", Fraction(20 - share, 20))))
         assert len(set(found.values())) == 1
+
+
+def test_what_is_filtered_out_moves_nothing() -> None:
+    # The second picture ties the other two together: it has the one's author and the other's photo.
+    tied = [Picture("1", author="A"), Picture("2", author="A", photo_id="7"), Picture("3", photo_id="7", author="Z")]
+    everything = inventory("lpff", tied)
+    without = everything.take(np.array([0, 2]))
+    for share in range(1, 20):
+        fractions = (("train", Fraction(share, 20)), ("val", Fraction(20 - share, 20)))
+        (before,) = by_fractions([everything], fractions, [everything])
+        (after,) = by_fractions([without], fractions, [everything])
+        assert after.tolist() == before[[0, 2]].tolist()
+        assert len(set(before.tolist())) == 1
+
+
+def test_pictures_that_cannot_be_used_tie_others_too() -> None:
+    tied = [Picture("1", author="A"), Picture("3", photo_id="7", author="Z")]
+    lost = Credit(author="A", photo_id="7")
+    everything = replace(inventory("lpff", tied), problem_credits=(lost,))
+    for share in range(1, 20):
+        fractions = (("train", Fraction(share, 20)), ("val", Fraction(20 - share, 20)))
+        (found,) = by_fractions([everything], fractions, [everything])
+        assert len(set(found.tolist())) == 1
+
+
+def test_where_leaks_cannot_be_seen_is_counted() -> None:
+    pictures = [Picture("1"), Picture("1", is_mirror=True), Picture("2", photo_id="7"), Picture("3", author="A")]
+    (note,) = note_unknown([inventory("lpff", pictures)])
+    assert note.startswith("--splits: the author of 2 pictures is not known, for 1 of them not even the photo")
+    assert list(note_unknown([inventory("lpff", [Picture("3", author_id="A")])])) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from lpff_shards.manifest import Manifest
+from lpff_shards.mix_options import TRAIN
 from lpff_shards.schemas.fields import FIELDS
 
 TERMS = {
@@ -36,6 +37,7 @@ def card(manifest: Manifest) -> str:
         f"# {manifest.name}\n\n{manifest.samples:,} samples in {len(manifest.shards)} {manifest.format} shards, "
         f"written by {manifest.generator}.\n",
         _table("Sources", "samples", manifest.sources),
+        _mix(manifest),
         _table("Splits", "samples", manifest.splits) if len(manifest.splits) > 1 else "",
         _table("Licences of the photos", "samples", manifest.licenses),
         "Each sample names its author, licence and source; licences that ask for attribution (CC BY, BY-SA, BY-NC) "
@@ -58,6 +60,20 @@ def _head(manifest: Manifest) -> str:
         f"configs:\n- config_name: default\n  data_files:\n{files}"
         "---\n"
     )
+
+
+def _mix(manifest: Manifest) -> str:
+    """How often pictures count, in words."""
+    rule = manifest.options.get("rebalance")
+    if rule == "none":
+        return ""
+    train = f"the split {TRAIN} is " if len(manifest.splits) > 1 else ""
+    how = (
+        "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it"
+        if manifest.options.get("as") == "weights"
+        else "copies as samples of their own, numbered in `replica`: reading everything once gives the rebalanced set"
+    )
+    return f"Poses: {train}rebalanced by the rule `{rule}`, {how}.\n"
 
 
 def _pattern(manifest: Manifest, split: str) -> str:
@@ -104,7 +120,7 @@ def field_table(arrays: Iterable[tuple[str, str, str]] = ()) -> str:
 
 def _skipped(manifest: Manifest) -> str:
     counts = manifest.counts
-    lines = [f"- {count:,} pictures: {reason}\n" for reason, count in manifest.filtered.items()]
+    lines = [f"- {reason}: {count:,}\n" for reason, count in manifest.filtered.items()]
     if counts.skipped or counts.left_out:
         lines.append(
             f"- {counts.left_out} unusable pictures before planning and {counts.skipped} of {counts.planned} planned "

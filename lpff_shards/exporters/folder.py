@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ class OutputFolder:
                 f"--out {self.root} holds another plan's shards: {_difference(owner, plan)}",
                 "Choose another folder, repeat the options of the first export, or give --overwrite",
             )
-        others = strangers(self.root, plan.name, plan.entries.splits, self._written()) if self.root.is_dir() else []
+        others = strangers(self.root, plan.name, self._written()) if self.root.is_dir() else []
         foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS) if not self.state.is_dir())]
         present = [name for name in foreign if os.path.lexists(self.root / name)]
         if present:
@@ -181,10 +181,9 @@ class OutputFolder:
             _sync(path.parent)
 
 
-def strangers(root: Path, name: str, splits: Iterable[str], known: Collection[str]) -> list[str]:
+def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:
     """Files in a folder that readers would take for shards of a data set, and that are not among the known ones."""
-    any_split = "|".join(map(re.escape, splits))
-    ours = re.compile(rf"{re.escape(name)}-(?:{any_split})(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+)")
+    ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+)")
     names = (path.name for path in root.iterdir())
     return sorted(name for name in names if ours.fullmatch(name) and name not in known)
 
@@ -221,5 +220,6 @@ def _difference(owner: Owner, plan: Plan) -> str:
     mine: dict[str, Any] = from_json(to_json(plan.options), dict[str, Any]) or {}
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
     if not names:
-        return "the sources' contents differ"
+        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
+        return f"the contents of {' or '.join(['the sources', *files])} differ"
     return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in names)

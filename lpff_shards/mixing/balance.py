@@ -10,7 +10,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import REBALANCE, MixOptions, Rebalance
 from lpff_shards.mixing.mix import Mix
 from lpff_shards.mixing.poses import effective_size, entropy, pose_bins
-from lpff_shards.mixing.rebalance import Weights
+from lpff_shards.mixing.rebalance import Weights, copies_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Balance:
     Attributes:
         rule: of rebalancing.
         samples: with replicas.
-        effective: Kish's effective sample size, of the pictures with their weights.
+        effective: Kish's effective sample size, of the pictures with their weights or numbers of copies.
         entropy: of the poses in bits, over bins of 10 degrees of yaw by 10 of pitch, pictures with known cameras only.
         problem: why the rule cannot be used here; the numbers are zero then.
     """
@@ -55,12 +55,17 @@ def compare(mix: Mix, options: MixOptions) -> Balances | None:
         return None
     bins = pose_bins(centres)
 
+    pictures = pool.entries.take(pool.written)
+
     def measure(rule: Rebalance, weights: Weights) -> Balance:
         return Balance(rule, round(weights.sum()), effective_size(weights), entropy(bins[known], weights[known]))
 
     def attempt(rule: Rebalance) -> Balance:
         try:
-            return measure(rule, pool.weigh(rule, MixOptions()))
+            weights = pool.weigh(rule, MixOptions())
+            if options.as_ == "replicas":
+                weights = copies_of(pictures, weights, mix.seed).astype(np.float64)
+            return measure(rule, weights)
         except ShardsError as error:
             return Balance(rule, 0, 0.0, 0.0, error.message)
 

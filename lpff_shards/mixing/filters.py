@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.build import OF_MIRROR
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.portraits import photo_and_face
@@ -38,29 +39,27 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
         licences: short names, `unknown` for pictures whose licence is not known.
         exclusions: source ids (of a face or, without its number, of its photo), photo ids or user ids.
     """
+    kept_licences = frozenset(licences)
     excluded = frozenset(exclusions)
     reasons: Counter[str] = Counter()
     used: set[str] = set()
     kept = []
     for inventory in inventories:
-        verdicts = list(_verdicts(inventory, frozenset(licences), excluded, used))
+        pictures = zip(inventory.ids, inventory.credits, strict=True)
+        verdicts = [_verdict(id, credit, kept_licences, excluded, used) for id, credit in pictures]
         reasons.update(reason for reason in verdicts if reason)
         rows = np.array([row for row, reason in enumerate(verdicts) if not reason], np.int64)
         left = inventory if len(rows) == len(inventory) else inventory.take(rows)
-        kept.append(_less_problems(left, excluded, used, reasons) if excluded else left)
+        kept.append(_less_problems(left, kept_licences, excluded, used, reasons))
     return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
 
 
-def _verdicts(
-    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str]
-) -> Iterator[str]:
-    """For each picture why it is left out, empty where it is kept."""
-    for id, credit in zip(inventory.ids, inventory.credits, strict=True):
-        short = credit.licence.short or UNKNOWN_LICENCE
-        reason = _exclusion(id, credit.photo_id, credit.author_id, excluded, used) if excluded else ""
-        if not reason and licences and short not in licences:
-            reason = f"licence {short}"
-        yield reason
+def _verdict(id: str, credit: Credit, licences: frozenset[str], excluded: frozenset[str], used: set[str]) -> str:
+    """Why a picture is left out, empty where it is kept."""
+    if excluded and (reason := _exclusion(id, credit.photo_id, credit.author_id, excluded, used)):
+        return reason
+    short = credit.licence.short or UNKNOWN_LICENCE
+    return f"licence {short}" if licences and short not in licences else ""
 
 
 def _exclusion(id: str, photo_id: str, user_id: str, excluded: frozenset[str], used: set[str]) -> str:
@@ -72,11 +71,14 @@ def _exclusion(id: str, photo_id: str, user_id: str, excluded: frozenset[str], u
     return reason
 
 
-def _less_problems(inventory: Inventory, excluded: frozenset[str], used: set[str], reasons: Counter[str]) -> Inventory:
-    """A picture that is excluded need not be usable."""
+def _less_problems(
+    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str], reasons: Counter[str]
+) -> Inventory:
+    """A picture that is left out need not be usable; one whose licence its damage hides stays a problem."""
     kept = []
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
-        reason = _exclusion(problem.id.removesuffix(OF_MIRROR), credit.photo_id, credit.author_id, excluded, used)
+        told = licences if credit.licence.short else frozenset()
+        reason = _verdict(problem.id.removesuffix(OF_MIRROR), credit, told, excluded, used)
         reasons.update([reason] if reason else [])
         kept += [] if reason else [(problem, credit)]
     return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))

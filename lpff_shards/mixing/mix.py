@@ -15,7 +15,8 @@ from lpff_shards.mixing import rules, splits
 from lpff_shards.mixing.combine import combine
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import Filtered, select
-from lpff_shards.mixing.rebalance import Pool, Weights, drawn
+from lpff_shards.mixing.rebalance import Pool, Weights, copied, copies_of, counts_once
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -26,15 +27,19 @@ class Mix:
     Attributes:
         entries: split by split, each in the sources' order; copies follow their original.
         pool: the training pictures, for comparing rules.
-        weights: float64, how often each written picture of the pool counts.
+        weights: float64, how often each written picture of the pool counts; where copies are written, their number.
+        seed: of the rounding of weights to copies.
         filtered: pictures left out by the user's wish, by reason.
+        unused: exclusions that name no picture; not for publishing, they may name people.
         notes: what the user should know.
     """
 
     entries: Entries
     pool: Pool
     weights: Weights
+    seed: int
     filtered: Mapping[str, int]
+    unused: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -64,38 +69,37 @@ def mix(
     if strict:
         _refuse_problems(chosen.inventories)
     _refuse_nothing(chosen)
-    entries, notes = _split(chosen.inventories, options)
+    entries, notes = _split(chosen.inventories, options, inventories)
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | mirror
     pool = Pool(entries.take(in_training), written[in_training], extras.num_replicas)
-    if options.rebalance != "none" and not pool.written.any():
-        raise ShardsError(f"no picture falls into the split {TRAIN}, to rebalance", "Give it a larger share")
     weights = pool.weigh(options.rebalance, options)
     training = _weighted(pool, weights, options)
     reasons = chosen.reasons
     if options.as_ == "replicas" and options.rebalance != "none":
-        kept = drawn(training, weights, seed)
-        lost = len(training) - int((kept.replica == 0).sum())
-        reasons += Counter({"not drawn for --target-size": lost})
-        training = kept
+        copies = copies_of(training, weights, seed)
+        reasons += Counter({"samples not drawn for --target-size": int((copies == 0).sum())})
+        training, weights = copied(training, copies), copies.astype(np.float64)
     others = entries.take(written & ~in_training)
     if not len(training) and not len(others):
         raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
-    notes += _on_exclusions(options, extras, chosen.unused)
+    notes += _on_filters(options, extras, chosen.unused, inventories)
     notes += _on_rebalancing(pool, options)
     notes += _on_splits(training, others)
-    return Mix(_in_order(training, others), pool, weights, dict(reasons), tuple(notes))
+    return Mix(_in_order(training, others), pool, weights, seed, dict(reasons), chosen.unused, tuple(notes))
 
 
-def _split(inventories: Sequence[Inventory], options: MixOptions) -> tuple[Entries, list[str]]:
+def _split(
+    inventories: Sequence[Inventory], options: MixOptions, everything: Sequence[Inventory]
+) -> tuple[Entries, list[str]]:
     """All pictures and mirrors with their splits."""
     notes: list[str] = []
     if options.splits == OFFICIAL:
         names: tuple[str, ...] = splits.OFFICIAL_SPLITS
-        columns, notes = splits.official(inventories)
+        columns, notes = splits.official(inventories, everything)
     else:
         names = tuple(name for name, _ in options.fractions)
-        columns = splits.by_fractions(inventories, options.fractions)
+        columns = splits.by_fractions(inventories, options.fractions, everything)
     entries = combine(inventories, mirror=True)
     split = np.zeros(len(entries), np.int8)
     for number, column in enumerate(columns):
@@ -146,9 +150,15 @@ def _refuse_nothing(chosen: Filtered) -> None:
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
-def _on_exclusions(options: MixOptions, extras: Extras, unused: Sequence[str]) -> Iterator[str]:
+def _on_filters(
+    options: MixOptions, extras: Extras, unused: Sequence[str], everything: Sequence[Inventory]
+) -> Iterator[str]:
+    met = {credit.licence.short or UNKNOWN_LICENCE for inventory in everything for credit in inventory.credits}
+    for name in options.license:
+        if name not in met:
+            yield f"--license {name} is no picture's here"
     if unused:
-        yield f"--exclude: {len(unused)} of its lines name no picture here, such as {unused[0]}"
+        yield f"--exclude: {len(unused)} of its lines name no picture here"
     if options.exclude is not None and not extras.exclusions:
         yield f"--exclude {options.exclude} names nothing"
 
@@ -158,20 +168,18 @@ def _on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
         return
     unknown = int((~pool.cameras[1][pool.written]).sum())
     if unknown and options.num_replicas is None:
-        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera, so they count once"
+        once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
+        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
+    if options.rebalance == "lpff" and any(map(counts_once, pool.entries.inventories)):
+        yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
     if options.rebalance == "eg3d" and options.num_replicas is None:
-        yield (
-            "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given; "
-            "EG3D's published file differs from that in 2 % of FFHQ's pictures"
-        )
+        yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
 
 
 def _on_splits(training: Entries, others: Entries) -> Iterator[str]:
     if len(training.splits) == 1:
         return
-    strangers = sum(splits.without_author(inventory) for inventory in training.inventories)
-    if strangers:
-        yield f"--splits: {strangers} pictures have no known author; of these only faces of one photo stay together"
+    yield from splits.note_unknown(training.inventories)
     for number, name in enumerate(training.splits):
         if not (training.split == number).any() and not (others.split == number).any():
             yield f"--splits: no picture falls into {name}, so it has no shards"

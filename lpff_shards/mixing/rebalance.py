@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions, Rebalance
+from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
 from lpff_shards.mixing import density, poses, rules
 from lpff_shards.mixing.entries import Entries
+from lpff_shards.sources.inventory import Inventory
 
 Weights = NDArray[np.float64]
 
@@ -55,6 +56,8 @@ class Pool:
         """
         if rule == "none":
             return np.ones(int(self.written.sum()))
+        if rule != "eg3d" or self.num_replicas is None:
+            self._need_cameras()
         if rule == "uniform":
             alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
             cap = options.max_replicas or DEFAULT_MAX_REPLICAS
@@ -64,12 +67,18 @@ class Pool:
         counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas, options.num_replicas)
         return counts[self.written]
 
+    def _need_cameras(self) -> None:
+        if not self.cameras[1].any():
+            raise ShardsError(
+                f"no picture of the split {TRAIN} has a camera, by which to rebalance",
+                "Use --rebalance none, give the cameras, or a larger share to that split",
+            )
+
     def _lpff(self) -> Weights:
         rare = self.density > 0
         counts = np.ones(len(rare))
-        # As published: of the StyleGAN-aligned sets only LPFF is replicated.
         for number, inventory in enumerate(self.entries.inventories):
-            if (inventory.source, inventory.alignment) == ("ffhq", "stylegan"):
+            if counts_once(inventory):
                 rare &= self.entries.source != number
         counts[rare] = rules.lpff_replicas(self.density[rare])
         return counts
@@ -100,12 +109,22 @@ class Pool:
         return np.where(places >= 0, counts[np.minimum(places, len(counts) - 1)], 1).astype(np.float64)
 
 
-def drawn(entries: Entries, weights: Weights, seed: int) -> Entries:
-    """The entries with each copied as often as it counts; copies follow their original and are numbered."""
+def counts_once(inventory: Inventory) -> bool:
+    """Whether LPFF's rule leaves a source alone: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
+    return (inventory.source, inventory.alignment) == ("ffhq", "stylegan")
+
+
+def copies_of(entries: Entries, weights: Weights, seed: int) -> NDArray[np.int64]:
+    """How often each entry is written: its weight as a whole number, see `rules.whole`."""
     centres, _ = entries.centres()
     along = np.argsort(poses.pose_bins(centres), kind="stable")
     copies = np.empty(len(entries), np.int64)
     copies[along] = rules.whole(weights[along], seed)
+    return copies
+
+
+def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
+    """The entries with each as often as it is to be written; copies follow their original and are numbered."""
     rows = np.repeat(np.arange(len(entries)), copies)
     first = np.cumsum(copies) - copies
     taken = entries.take(rows)

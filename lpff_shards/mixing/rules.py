@@ -72,7 +72,7 @@ def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None
             f"--target-size {target} is more than {len(raw)} pictures of {cap} replicas each make",
             "Ask for fewer, or raise --max-replicas",
         )
-    scaled = np.minimum(np.round(np.minimum(raw * _scale(raw, cap, target), cap) * UNIT), cap * UNIT).astype(np.int64)
+    scaled = np.minimum(np.round(raw * _scale(raw, cap, target) * UNIT), cap * UNIT).astype(np.int64)
     return _made_exact(scaled, target * UNIT, cap * UNIT) / UNIT
 
 
@@ -82,9 +82,8 @@ def _scale(raw: Numbers, cap: int, target: int) -> float:
     below = np.cumsum(ascending)
     capped = np.arange(len(raw) - 1, -1, -1)
     scales = (target - cap * capped) / below
-    # The most weights that stay below the cap; where all are at it, any large scale does.
-    fits = np.flatnonzero((scales > 0) & (scales * ascending <= cap))
-    return float(scales[fits[-1]]) if len(fits) else float(cap / ascending[0])
+    # The most weights that stay below the cap. The smallest, which is 1, always does: no target is above the cap's sum.
+    return float(scales[np.flatnonzero(scales * ascending <= cap)[-1]])
 
 
 def _made_exact(units: NDArray[np.int64], total: int, cap: int) -> NDArray[np.int64]:
