@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +15,8 @@ from lpff_shards.mixing import rules, splits
 from lpff_shards.mixing.combine import combine
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import Filtered, select
-from lpff_shards.mixing.rebalance import Pool, Weights, copied, copies_of, counts_once
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.mixing.notes import on_filters, on_rebalancing, on_splits
+from lpff_shards.mixing.rebalance import Pool, Weights, copied, copies_of
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -83,10 +83,11 @@ def mix(
     others = entries.take(written & ~in_training)
     if not len(training) and not len(others):
         raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
-    notes += _on_filters(options, extras, chosen.unused, inventories)
-    notes += _on_rebalancing(pool, options)
-    notes += _on_splits(training, others)
-    return Mix(_in_order(training, others), pool, weights, seed, dict(reasons), chosen.unused, tuple(notes))
+    mixed = _in_order(training, others)
+    notes += on_filters(options, extras.exclusions, chosen.unused, inventories)
+    notes += on_rebalancing(pool, options)
+    notes += on_splits(mixed)
+    return Mix(mixed, pool, weights, seed, dict(reasons), chosen.unused, tuple(notes))
 
 
 def _split(
@@ -148,38 +149,3 @@ def _refuse_nothing(chosen: Filtered) -> None:
     hint = "Loosen --license or --exclude" if chosen.reasons else "Check the sources and their cameras"
     why = f": all pictures were left out ({'; '.join(told)})" if told else ""
     raise ShardsError(f"there is nothing to write{why}", hint)
-
-
-def _on_filters(
-    options: MixOptions, extras: Extras, unused: Sequence[str], everything: Sequence[Inventory]
-) -> Iterator[str]:
-    met = {credit.licence.short or UNKNOWN_LICENCE for inventory in everything for credit in inventory.credits}
-    for name in options.license:
-        if name not in met:
-            yield f"--license {name} is no picture's here"
-    if unused:
-        yield f"--exclude: {len(unused)} of its lines name no picture here"
-    if options.exclude is not None and not extras.exclusions:
-        yield f"--exclude {options.exclude} names nothing"
-
-
-def _on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
-    if options.rebalance == "none":
-        return
-    unknown = int((~pool.cameras[1][pool.written]).sum())
-    if unknown and options.num_replicas is None:
-        once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
-        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
-    if options.rebalance == "lpff" and any(map(counts_once, pool.entries.inventories)):
-        yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
-    if options.rebalance == "eg3d" and options.num_replicas is None:
-        yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
-
-
-def _on_splits(training: Entries, others: Entries) -> Iterator[str]:
-    if len(training.splits) == 1:
-        return
-    yield from splits.note_unknown(training.inventories)
-    for number, name in enumerate(training.splits):
-        if not (training.split == number).any() and not (others.split == number).any():
-            yield f"--splits: no picture falls into {name}, so it has no shards"

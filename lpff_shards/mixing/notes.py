@@ -1,0 +1,50 @@
+"""What the user should know of a mix: what was asked for and found nothing, what a rule could not look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lpff_shards.mix_options import MixOptions
+from lpff_shards.mixing.entries import Entries
+from lpff_shards.mixing.rebalance import Pool, counts_once
+from lpff_shards.mixing.splits import note_unknown
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.sources.inventory import Inventory
+
+
+def on_filters(
+    options: MixOptions, exclusions: Sequence[str], unused: Sequence[str], everything: Sequence[Inventory]
+) -> Iterator[str]:
+    """What filters were asked for and found nothing."""
+    met = {credit.licence.short or UNKNOWN_LICENCE for inventory in everything for credit in inventory.credits}
+    for name in options.license:
+        if name not in met:
+            yield f"--license {name} is no picture's here"
+    if unused:
+        yield f"--exclude: {len(unused)} of its lines name no picture here"
+    if options.exclude is not None and not exclusions:
+        yield f"--exclude {options.exclude} names nothing"
+
+
+def on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
+    """Where a rule could not look at a picture, or had to do without its file."""
+    if options.rebalance == "none":
+        return
+    unknown = int((~pool.cameras[1][pool.written]).sum())
+    if unknown and options.num_replicas is None:
+        once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
+        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
+    if options.rebalance == "lpff" and any(map(counts_once, pool.entries.inventories)):
+        yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
+    if options.rebalance == "eg3d" and options.num_replicas is None:
+        yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
+
+
+def on_splits(entries: Entries) -> Iterator[str]:
+    """Where leaks cannot be seen, and splits that hold nothing."""
+    if len(entries.splits) == 1:
+        return
+    yield from note_unknown(entries.inventories)
+    for number, name in enumerate(entries.splits):
+        if not (entries.split == number).any():
+            yield f"--splits: no picture falls into {name}, so it has no shards"
