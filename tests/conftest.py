@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,13 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_works() -> None:
+    """A shell starts what runs in the background deaf to Ctrl-C, and what it starts inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
