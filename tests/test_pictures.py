@@ -11,6 +11,13 @@ from PIL import Image
 from lpff_shards.exporters.pictures import PictureError, Stored, store
 from lpff_shards.options import PictureOptions
 
+
+def _store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
+    """One stored picture."""
+    (stored,) = store(data, [flip], options)
+    return stored
+
+
 MODES = ("RGB", "RGBA", "L", "LA", "P", "1")
 KINDS = ("png", "jpeg", "webp", "raw")
 
@@ -43,7 +50,7 @@ def _pixels(stored: Stored) -> np.ndarray:
 @pytest.mark.parametrize("mode", MODES)
 def test_keep_passes_every_mode_through(mode: str) -> None:
     data = _file(mode)
-    stored = store(data, False, PictureOptions())
+    stored = _store(data, False, PictureOptions())
     assert stored.picture.data is data
     assert stored.picture.mode == _opened(data).mode
     assert (stored.changes, stored.resized) == ((), False)
@@ -54,7 +61,7 @@ def test_keep_passes_every_mode_through(mode: str) -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_lossless_kinds_have_pillow_s_rgb_pixels(mode: str, kind: str, flip: bool) -> None:
     data = _file(mode)
-    stored = store(data, flip, PictureOptions(image=kind))
+    stored = _store(data, flip, PictureOptions(image=kind))
     expected = np.asarray(_opened(data).convert("RGBA").convert("RGB"))
     assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
     assert stored.picture.mode == "RGB"
@@ -64,14 +71,14 @@ def test_lossless_kinds_have_pillow_s_rgb_pixels(mode: str, kind: str, flip: boo
 
 def test_an_rgb_png_that_is_asked_for_is_not_made_again() -> None:
     data = _file("RGB")
-    assert store(data, False, PictureOptions(image="png")).picture.data is data
-    assert store(_file("RGB", "WEBP"), False, PictureOptions(image="png")).picture.kind == "png"
+    assert _store(data, False, PictureOptions(image="png")).picture.data is data
+    assert _store(_file("RGB", "WEBP"), False, PictureOptions(image="png")).picture.kind == "png"
 
 
 @pytest.mark.parametrize("quality", [None, 30, 100])
 def test_jpeg_has_full_colour_resolution_and_the_quality_asked_for(quality: int | None) -> None:
     data = _file("RGB", width=64, height=64)
-    stored = store(data, False, PictureOptions(image="jpeg", quality=quality))
+    stored = _store(data, False, PictureOptions(image="jpeg", quality=quality))
     out = io.BytesIO()
     _opened(data).save(out, "JPEG", quality=quality or 95, subsampling=0)
     assert stored.picture.data == out.getvalue()
@@ -80,8 +87,8 @@ def test_jpeg_has_full_colour_resolution_and_the_quality_asked_for(quality: int 
 
 def test_webp_is_lossy_only_with_a_quality() -> None:
     data = _file("RGB", width=64, height=64)
-    lossy = store(data, False, PictureOptions(image="webp", quality=50))
-    lossless = store(data, False, PictureOptions(image="webp"))
+    lossy = _store(data, False, PictureOptions(image="webp", quality=50))
+    lossless = _store(data, False, PictureOptions(image="webp"))
     assert len(lossy.picture.data) < len(lossless.picture.data)
     assert np.array_equal(_pixels(lossless), np.asarray(_opened(data)))
     assert (lossy.changes, lossless.changes) == (("re-encoded as WebP, quality 50",), ("re-encoded as lossless WebP",))
@@ -90,7 +97,7 @@ def test_webp_is_lossy_only_with_a_quality() -> None:
 @pytest.mark.parametrize(("kind", "format"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
 def test_keep_mirrors_and_resizes_within_the_kind(kind: str, format: str) -> None:
     data = _file("RGB", format, width=32, height=32)
-    stored = store(data, True, PictureOptions(resolution=16))
+    stored = _store(data, True, PictureOptions(resolution=16))
     assert (stored.picture.kind, stored.picture.width, stored.picture.height) == (kind, 16, 16)
     assert stored.resized
     assert stored.changes[:2] == ("resized from 32x32 to 16x16 (Lanczos)", "mirrored")
@@ -101,36 +108,36 @@ def test_keep_mirrors_and_resizes_within_the_kind(kind: str, format: str) -> Non
 
 def test_a_picture_of_the_size_asked_for_is_left_alone() -> None:
     data = _file("RGBA", width=16, height=16)
-    assert store(data, False, PictureOptions(resolution=16)).picture.data is data
+    assert _store(data, False, PictureOptions(resolution=16)).picture.data is data
 
 
 def test_mirrored_pngs_are_no_larger_than_pillow_s_own() -> None:
     smooth = np.cumsum(np.random.default_rng(1).integers(-3, 4, (128, 128, 3)), axis=1).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(smooth).save(out, "PNG")
-    assert len(store(out.getvalue(), True, PictureOptions()).picture.data) < 1.05 * len(out.getvalue())
+    assert len(_store(out.getvalue(), True, PictureOptions()).picture.data) < 1.05 * len(out.getvalue())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_picture_gives_the_same_bytes(kind: str) -> None:
     data = _file("RGB", width=40, height=40)
-    first, second = (store(data, True, PictureOptions(image=kind)).picture.data for _ in range(2))
+    first, second = (_store(data, True, PictureOptions(image=kind)).picture.data for _ in range(2))
     assert first == second
 
 
 def test_sixteen_bits_of_grey_have_no_plain_rgb() -> None:
     out = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(out, "PNG")
-    assert store(out.getvalue(), False, PictureOptions()).picture.mode == "I;16"
+    assert _store(out.getvalue(), False, PictureOptions()).picture.mode == "I;16"
     with pytest.raises(PictureError, match="no plain conversion to RGB"):
-        store(out.getvalue(), False, PictureOptions(image="raw"))
+        _store(out.getvalue(), False, PictureOptions(image="raw"))
 
 
 def test_the_first_frame_of_many_is_taken() -> None:
     out = io.BytesIO()
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
-    assert _pixels(store(out.getvalue(), False, PictureOptions(image="raw")))[0, 0].tolist() == [255, 0, 0]
+    assert _pixels(_store(out.getvalue(), False, PictureOptions(image="raw")))[0, 0].tolist() == [255, 0, 0]
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -143,9 +150,9 @@ def test_what_does_not_come_with_the_pixels_is_said() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = _saved(_image("RGB"), "JPEG", icc_profile=b"a profile", exif=exif)
-    assert store(data, False, PictureOptions()).picture.data is data
+    assert _store(data, False, PictureOptions()).picture.data is data
     for kind in KINDS:
-        stored = store(data, False, PictureOptions(image=kind))
+        stored = _store(data, False, PictureOptions(image=kind))
         assert stored.changes[:2] == ("colour profile dropped", "EXIF orientation dropped, not applied")
         if kind != "raw":
             assert "icc_profile" not in _opened(stored.picture.data).info
@@ -156,14 +163,14 @@ def test_what_does_not_come_with_the_pixels_is_said() -> None:
 def test_frames_that_are_lost_are_said(kind: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     data = _saved(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
-    assert "first of 2 frames taken" in store(data, True, PictureOptions()).changes
+    assert "first of 2 frames taken" in _store(data, True, PictureOptions()).changes
 
 
 def test_damage_that_keep_does_not_decode_is_noticed_by_its_crc() -> None:
     data = bytearray(_file("RGB"))
     data[data.index(b"IDAT") + 9] ^= 4
     with pytest.raises(PictureError, match="IDAT does not match its CRC"):
-        store(bytes(data), False, PictureOptions())
+        _store(bytes(data), False, PictureOptions())
 
 
 def test_files_without_pixels_are_noticed() -> None:
@@ -171,7 +178,7 @@ def test_files_without_pixels_are_noticed() -> None:
     start = data.index(b"IDAT") - 4
     end = start + 12 + int.from_bytes(data[start : start + 4], "big")
     with pytest.raises(PictureError, match="the PNG has no pixels"):
-        store(data[:start] + data[end:], False, PictureOptions())
+        _store(data[:start] + data[end:], False, PictureOptions())
     jpeg = _file("RGB", "JPEG")
     with pytest.raises(PictureError, match="no pixels or no end mark"):
-        store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())
+        _store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import struct
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from layouts import LPFF_IDS, write_lpff
+from layouts import LPFF_IDS, undecodable, write_lpff
 from PIL import Image
 from running import call
 
@@ -26,6 +24,7 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
+from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.sample import Sample
@@ -33,20 +32,10 @@ from lpff_shards.schemas.sample import Sample
 BROKEN = LPFF_IDS[0].replace("@", "-")
 
 
-def _undecodable() -> bytes:
-    """A PNG whose chunks are whole and whose pixels are no zlib stream."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", b"no zlib stream at all") + chunk(b"IEND", b"")
-
-
 @pytest.fixture
 def lpff(tmp_path: Path) -> Path:
     root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
-    (root / "crop/eg3d" / f"{LPFF_IDS[0]}.png").write_bytes(_undecodable())
+    (root / "crop/eg3d" / f"{LPFF_IDS[0]}.png").write_bytes(undecodable())
     return root
 
 
@@ -70,7 +59,7 @@ def test_a_picture_that_does_not_decode_is_named(lpff: Path, tmp_path: Path, for
 
 def test_all_faults_of_a_shard_are_told(lpff: Path, tmp_path: Path) -> None:
     for id in LPFF_IDS:
-        (lpff / "crop/eg3d" / f"{id}.png").write_bytes(_undecodable())
+        (lpff / "crop/eg3d" / f"{id}.png").write_bytes(undecodable())
     out = tmp_path / "out"
     export(ExportOptions(format="wds", out=str(out), sources=SourceOptions(lpff=str(lpff), mirror=False)))
     assert len(verify_export(out, deep=True).faults) == 3
@@ -104,7 +93,7 @@ def test_a_whole_export_is_whole_at_depth_too(tmp_path: Path, image: Any) -> Non
 def sample() -> Sample:
     plan = plan_export(ExportOptions(format="wds", out="x", sources=SourceOptions(demo=1)))
     (task,) = plan.tasks()
-    return make_sample(task.entries[0], task.settings)
+    return make_sample(task.entries[0], task.settings, Darkroom(task.entries, task.settings.picture))
 
 
 def _with(sample: Sample, **scalars: object) -> Sample:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,12 @@ class Stored:
     changes: tuple[str, ...]
 
 
-def store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
-    """Makes the stored picture.
+def store(data: bytes, flips: Sequence[bool], options: PictureOptions) -> list[Stored]:
+    """Makes stored pictures of one file, which is decoded once at most.
 
     Args:
         data: a whole PNG, JPEG or WebP file.
-        flip: mirror it left to right.
+        flips: for each that is wanted, whether to mirror it left to right.
         options: what it is stored as.
 
     Raises:
@@ -58,23 +59,38 @@ def store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
     except WireError as error:
         raise PictureError(str(error)) from None
     resized = _resizes(header, options)
-    kind = header.kind if options.image == "keep" else options.image
-    if not flip and not resized and _passes(header, options):
-        picture = Picture(kind, data, header.width, header.height, header.mode)
-        return Stored(picture, (header.width, header.height), False, ())
+    passes = not resized and _passes(header, options)
+    decoded = None if passes and not any(flips) else _prepared(data, header, options.resolution if resized else None)
+    stored = []
+    for flip in flips:
+        if passes and not flip:
+            picture = Picture(header.kind, data, header.width, header.height, header.mode)
+            stored.append(Stored(picture, (header.width, header.height), False, ()))
+        elif decoded is not None:
+            stored.append(_developed(*decoded, header, flip, resized, options))
+    return stored
+
+
+def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Image.Image, list[str]]:
+    """The pixels in RGB, resized where a side is given, and what was done to them."""
     image, changes = _decode(data, header)
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
-    if resized and options.resolution:
-        side = options.resolution
+    if side is not None:
         changes.append(f"resized from {header.width}x{header.height} to {side}x{side} (Lanczos)")
-        image = _resize(image, options.resolution)
-    if flip:
-        changes.append("mirrored")
-        image = _flip(image)
-    encoded, how = _encode(image, kind, options.quality)
-    changes += [how] if kind != header.kind or how != "re-encoded as PNG" else []
-    return Stored(Picture(kind, encoded, *image.size, "RGB"), (header.width, header.height), resized, tuple(changes))
+        image = _resize(image, side)
+    return image, changes
+
+
+def _developed(
+    image: Image.Image, changes: list[str], header: PictureHeader, flip: bool, resized: bool, options: PictureOptions
+) -> Stored:
+    """Prepared pixels, mirrored where asked, as they are stored."""
+    kind = header.kind if options.image == "keep" else options.image
+    encoded, how = _encode(_flip(image) if flip else image, kind, options.quality)
+    done = [*changes, *(["mirrored"] if flip else [])]
+    done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
+    return Stored(Picture(kind, encoded, *image.size, "RGB"), (header.width, header.height), resized, tuple(done))
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:

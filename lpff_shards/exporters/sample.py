@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lpff_shards.errors import BadInput
-from lpff_shards.exporters.pictures import FILTER, PictureError, Stored, store
+from lpff_shards.exporters.darkroom import Darkroom
+from lpff_shards.exporters.pictures import FILTER, Stored
 from lpff_shards.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
@@ -13,7 +13,6 @@ from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Entry
 from lpff_shards.schemas.sample import Sample
-from lpff_shards.sources.blobs import BlobError
 
 _ALIGNED = {
     "eg3d": "aligned and cropped as for EG3D",
@@ -23,17 +22,17 @@ _ALIGNED = {
 }
 
 
-def make_sample(entry: Entry, settings: Settings) -> Sample:
-    """Reads an entry's picture and makes its sample.
+def make_sample(entry: Entry, settings: Settings, darkroom: Darkroom) -> Sample:
+    """Makes an entry's sample.
+
+    Args:
+        darkroom: of the shard's entries, in whose order samples are made.
 
     Raises:
         BadInput: the picture cannot be read or stored; it names the file and the id.
     """
     record = entry.record
-    try:
-        stored = store(record.blob.read(), entry.flip, settings.picture)
-    except (BlobError, PictureError) as error:
-        raise BadInput(record.blob.where, record.id, str(error)) from None
+    stored = darkroom.stored(entry)
     camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
     points = _points(entry, stored)
     layout = settings.layout

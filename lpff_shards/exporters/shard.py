@@ -9,6 +9,7 @@ from pathlib import Path
 from lpff_shards.checksums import Hasher, hasher
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.exporters.catalogue import get_format
+from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.manifest import ShardReceipt
@@ -46,13 +47,14 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
 def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceipt:
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
+    darkroom = Darkroom(task.entries, settings.picture)
     keys: list[str] = []
     offsets: list[int] = [0]
     marks: list[str] = []
     skipped: list[LeftOut] = []
     for entry in task.entries:
         try:
-            sample = make_sample(entry, settings)
+            sample = make_sample(entry, settings, darkroom)
         except BadInput as error:
             if settings.on_error == "fail":
                 raise

@@ -1,0 +1,75 @@
+"""The pictures of one shard: each file is read and decoded once, however many of the shard's samples show it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from lpff_shards.errors import BadInput
+from lpff_shards.exporters.pictures import PictureError, Stored, store
+from lpff_shards.options import PictureOptions
+from lpff_shards.schemas.record import Entry
+from lpff_shards.sources.blobs import BlobError
+
+KEPT_BYTES = 64 * 10**6
+"""Most that is kept for samples to come; beyond it a picture is made again, so that memory stays bounded."""
+
+_Shown = tuple[str, bool]
+
+
+class Darkroom:
+    """Makes stored pictures for the entries of one shard, asked for in their order.
+
+    An original, its mirror and their replicas need one reading and one decoding: what a later entry needs is made
+    along with what the first one needs, and kept until the last one has had it.
+    """
+
+    def __init__(self, entries: Sequence[Entry], options: PictureOptions) -> None:
+        self._options = options
+        self._due = Counter(map(_shown, entries))
+        self._kept: dict[_Shown, Stored] = {}
+        self._kept_bytes = 0
+
+    def stored(self, entry: Entry) -> Stored:
+        """The picture of an entry.
+
+        Raises:
+            BadInput: it cannot be read or stored; it names the file and the id.
+        """
+        shown = _shown(entry)
+        self._due[shown] -= 1
+        found = self._kept.get(shown) or self._made(entry, shown)
+        if not self._due[shown] and shown in self._kept:
+            del self._kept[shown]
+            self._kept_bytes -= len(found.picture.data)
+        return found
+
+    def _made(self, entry: Entry, shown: _Shown) -> Stored:
+        where, flip = shown
+        other = (where, not flip)
+        wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
+        try:
+            made = self._store(entry.record.blob.read(), [flipped for _, flipped in wanted])
+        except (BlobError, PictureError) as error:
+            raise BadInput(where, entry.record.id, str(error)) from None
+        for name, stored in zip(wanted, made, strict=False):
+            size = len(stored.picture.data)
+            if self._due[name] and self._kept_bytes + size <= KEPT_BYTES:
+                self._kept[name] = stored
+                self._kept_bytes += size
+        return made[0]
+
+    def _store(self, data: bytes, flips: Sequence[bool]) -> list[Stored]:
+        """What is asked for first, and the other one with it where it can be had."""
+        try:
+            return store(data, flips, self._options)
+        except PictureError:
+            # A picture that passes through may be one that does not decode, and its mirror alone is lost then.
+            if len(flips) == 1:
+                raise
+            return store(data, flips[:1], self._options)
+
+
+def _shown(entry: Entry) -> _Shown:
+    """What decides an entry's picture: the file, and whether it is flipped."""
+    return entry.record.blob.where, entry.flip
