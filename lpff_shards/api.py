@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 import lpff_shards
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.card import card
-from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder
+from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.manifest import (
     MANIFEST,
@@ -29,6 +31,7 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.mixing.balance import Balances, compare
+from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, ShardTask, layout, make_plan
@@ -65,7 +68,8 @@ def plan_export(options: ExportOptions) -> Plan:
         ShardsError: a source cannot be read, or the options do not fit it.
     """
     with _no_garbage_collection():
-        return _plan(options)
+        extras = _extras(options)
+        return _updated(options, extras) if options.run.update else _plan(options, extras)
 
 
 @contextmanager
@@ -80,8 +84,28 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(options: ExportOptions) -> Plan:
-    extras = _extras(options)
+def _updated(options: ExportOptions, extras: Extras) -> Plan:
+    """The plan of the export in the folder, less what was excluded since."""
+    owner = OutputFolder(Path(options.out)).owner()
+    if owner is None:
+        raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
+    before = tuple(name for name in extras.exclusions if marks([name])[0] in owner.exclusions)
+    if lost := len(owner.exclusions) - len(before):
+        raise ShardsError(
+            f"--update only takes out, and {lost} ids of the export's --exclude are not in this one",
+            "Put them back, or export anew with --overwrite",
+        )
+    plan = _plan(options, replace(extras, exclusions=before))
+    gone = np.zeros(plan.samples, bool)
+    used = set(before)
+    for number, inventory in enumerate(plan.inventories):
+        here = plan.entries.source == number
+        gone[here] = excluded_rows(inventory, extras.exclusions, used)[plan.entries.row[here]]
+    unused = tuple(name for name in extras.exclusions if name not in used)
+    return plan.taken_out(gone, unused)
+
+
+def _plan(options: ExportOptions, extras: Extras) -> Plan:
     inventories = [source.inventory() for source in sources(options.sources)]
     mixed = mix(
         inventories,
@@ -167,7 +191,7 @@ def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, Shard
         name = plan.filenames[index]
         receipt = folder.read_receipt(name)
         path = folder.root / name
-        if receipt is None or receipt.plan != plan.digest or receipt.algorithm != plan.settings.checksum:
+        if receipt is None or receipt.plan != plan.shard_digest(index) or receipt.algorithm != plan.settings.checksum:
             return None
         keys = plan.keys[int(plan.bounds[index]) : int(plan.bounds[index + 1])]
         if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
@@ -228,4 +252,5 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
         ),
         skipped=tuple(replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
         notes=tuple(published_text(note, options) for note in plan.notes),
+        tombstones=plan.tombstones,
     )

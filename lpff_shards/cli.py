@@ -115,6 +115,8 @@ _run = _stack(
     click.option("--on-error", type=click.Choice(options.ON_ERROR), default="fail", show_default=True,
                  help="What a bad picture does: stop, or be left out, listed and counted."),
     click.option("--overwrite", is_flag=True, help="Replace another plan's shards in the same folder."),
+    click.option("--update", is_flag=True,
+                 help="Take what --exclude names since out of an export; other shards stay as they are."),
     click.option("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     click.option("--json", "as_json", is_flag=True, help="Print for machines."),
 )  # fmt: skip

@@ -13,7 +13,7 @@ import msgspec
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -102,6 +102,7 @@ class Manifest:
         shards: the shards in order.
         skipped: what was left out, and why.
         notes: what was missing in the sources.
+        tombstones: what `export --update` took out of finished shards.
     """
 
     version: int
@@ -122,6 +123,7 @@ class Manifest:
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    tombstones: tuple[Tombstone, ...] = ()
 
 
 def keys_digest(keys: tuple[str, ...]) -> str:

@@ -152,14 +152,18 @@ class RunOptions:
         checksum: algorithm of the receipts and the manifest; sha256 also writes SHA256SUMS.
         on_error: `fail` stops at the first bad picture, `skip` leaves bad ones out, listed and counted.
         overwrite: replace the shards of another plan in the same folder.
+        update: take pictures that `exclude` names since out of a finished export, writing their shards alone again.
     """
 
     workers: int | None = None
     checksum: Checksum = "blake3"
     on_error: OnError = "fail"
     overwrite: bool = False
+    update: bool = False
 
     def __post_init__(self) -> None:
+        if self.update and self.overwrite:
+            raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
         in_range("--workers", self.workers, 1, 512)
         one_of("--checksum", self.checksum, CHECKSUMS)
         one_of("--on-error", self.on_error, ON_ERROR)
@@ -198,6 +202,8 @@ class ExportOptions:
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
         _refuse_unmixable(self.sources, self.mix)
+        if self.run.update and self.mix.exclude is None:
+            raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
         if "://" in self.out:
             raise ShardsError(f"--out {self.out} is not a folder", "Export to a local folder and copy it to the bucket")

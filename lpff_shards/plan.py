@@ -18,7 +18,7 @@ from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
 from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions, ShardOptions
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sharding import cut, filename, shared_out, shuffled
@@ -75,7 +75,8 @@ class Plan:
         parts: the splits that hold samples, in order.
         bounds: int64 [shards + 1]: shard i holds entries bounds[i] to bounds[i + 1].
         sizes: int64 [n], bytes that each sample will take, an estimate where pictures are re-encoded.
-        digest: of all that decides bytes (hex).
+        digest: of all that decides bytes (hex), as first planned.
+        tombstones: what was taken out since; entries, keys, bounds and sizes are without it.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Plan:
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: str
+    tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
         """Number of shards."""
@@ -116,7 +118,19 @@ class Plan:
         """The task of one shard."""
         rows = range(int(self.bounds[index]), int(self.bounds[index + 1]))
         entries = tuple(self.entries.entry(row, self.keys[row]) for row in rows)
-        return ShardTask(index, self.filenames[index], self.digest, self.settings, entries)
+        return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries)
+
+    def shard_digest(self, index: int) -> str:
+        """What decides a shard's bytes: the plan's digest, and what was taken out of this shard since."""
+        gone = self._gone.get(self.filenames[index])
+        return blake3.blake3("\n".join([self.digest, *gone]).encode()).hexdigest() if gone else self.digest
+
+    @cached_property
+    def _gone(self) -> dict[str, list[str]]:
+        gone: dict[str, list[str]] = {}
+        for tombstone in self.tombstones:
+            gone.setdefault(tombstone.file, []).append(tombstone.key)
+        return gone
 
     def tasks(self) -> Iterator[ShardTask]:
         """All tasks, made as they are asked for."""
@@ -153,6 +167,35 @@ class Plan:
         """The same plan less some samples, for counting what was written."""
         kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
         return replace(self, entries=self.entries.take(kept), keys=[self.keys[i] for i in kept])
+
+    def taken_out(self, gone: NDArray[np.bool_], unused: tuple[str, ...]) -> Plan:
+        """The same shards less some samples, which become tombstones.
+
+        Args:
+            gone: bool [n], which samples.
+            unused: exclusions that name none.
+
+        Raises:
+            ShardsError: a shard would be left without samples.
+        """
+        shards = np.repeat(np.arange(len(self)), np.diff(self.bounds))
+        left = np.bincount(shards[~gone], minlength=len(self))
+        if not left.all():
+            raise ShardsError(
+                f"--update would leave nothing in {self.filenames[int(np.argmin(left))]}",
+                "Export anew, with --overwrite in place of --update",
+            )
+        kept = np.flatnonzero(~gone)
+        rows = np.flatnonzero(gone).tolist()
+        return replace(
+            self,
+            mix=replace(self.mix, unused=unused),
+            entries=self.entries.take(kept),
+            keys=[self.keys[i] for i in kept.tolist()],
+            bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
+            sizes=self.sizes[kept],
+            tombstones=tuple(Tombstone(self.keys[i], self.filenames[int(shards[i])]) for i in rows),
+        )
 
     def by_source(self) -> dict[str, int]:
         """Planned samples by source."""
@@ -244,7 +287,9 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
     # What is skipped shows in the entries; `on_error` itself decides nothing.
-    seal.update(encode([SCHEMA_VERSION, dict(options), settings.layout, entries.splits]))
+    # What --exclude names shows in the entries; the file's name decides nothing.
+    decisive = {name: value for name, value in options.items() if name != "exclude"}
+    seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
     for inventory in entries.inventories:
         seal.update(encode([inventory.source, inventory.alignment, inventory.ids]))
         for credit in inventory.credits:

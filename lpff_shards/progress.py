@@ -127,6 +127,9 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     if plan.mix.filtered:
         told = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
         lines.append(f"filtered out: {told}")
+    if plan.tombstones:
+        shards = len({tombstone.file for tombstone in plan.tombstones})
+        lines.append(f"taken out: {len(plan.tombstones):,} samples of {shards} shards, which are written again")
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")

@@ -12,11 +12,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import blake3
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
@@ -31,11 +33,12 @@ SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """plan.json: the plan whose shards a folder holds."""
+    """plan.json: the plan whose shards a folder holds, and `marks` of what --exclude named then."""
 
     plan: str
     options: Mapping[str, Any]
     shards: tuple[str, ...]
+    exclusions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,14 @@ class OutputFolder:
         """Refuses where the plan may not write."""
         if self.root.exists() and not self.root.is_dir():
             raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is made where it is missing")
-        owner = self._owner()
+        owner = self.owner()
         if owner is not None and owner.plan == plan.digest:
             return
         if owner is not None and not overwrite:
             raise ShardsError(
                 f"--out {self.root} holds another plan's shards: {_difference(owner, plan)}",
-                "Choose another folder, repeat the options of the first export, or give --overwrite",
+                "Choose another folder, repeat the options of the first export, or give --overwrite "
+                "(--update takes out what --exclude names since)",
             )
         others = strangers(self.root, plan.name, self._written()) if self.root.is_dir() else []
         foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS) if not self.state.is_dir())]
@@ -142,19 +146,19 @@ class OutputFolder:
 
     def _written(self) -> set[str]:
         """Names of the shards that exports have written here, as far as plan and receipts tell."""
-        owner = self._owner()
+        owner = self.owner()
         receipts = self.state / "receipts"
         told = {path.name.removesuffix(".json") for path in receipts.iterdir()} if receipts.is_dir() else set()
         return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
 
-    def _owner(self) -> Owner | None:
+    def owner(self) -> Owner | None:
         """Whose shards the folder holds; None where no plan can be read."""
         path = self.state / "plan.json"
         return from_json(path.read_bytes(), Owner) if path.is_file() else None
 
     def _take_over(self, plan: Plan) -> None:
         self.clear_partial()
-        owner = self._owner()
+        owner = self.owner()
         if owner is not None and owner.plan == plan.digest:
             return
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
@@ -163,7 +167,10 @@ class OutputFolder:
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.state / "receipts", ignore_errors=True)
         (self.state / "receipts").mkdir()
-        self._replace(self.state / "plan.json", to_json(Owner(plan.digest, plan.options, plan.filenames)))
+        self._replace(
+            self.state / "plan.json",
+            to_json(Owner(plan.digest, plan.options, plan.filenames, marks(plan.mix.exclusions))),
+        )
 
     def _replace(self, path: Path, data: bytes, sync: bool = False) -> None:
         temporary = self.partial(f"{path.name}.new")
@@ -179,6 +186,11 @@ class OutputFolder:
             raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
             _sync(path.parent)
+
+
+def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
+    """Hashes of excluded ids, by which an export knows them again without publishing whose photos were withdrawn."""
+    return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
 
 
 def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:

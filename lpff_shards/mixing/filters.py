@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Credit
@@ -52,6 +53,14 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
         left = inventory if len(rows) == len(inventory) else inventory.take(rows)
         kept.append(_less_problems(left, kept_licences, excluded, used, reasons))
     return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
+
+
+def excluded_rows(inventory: Inventory, exclusions: Sequence[str], used: set[str]) -> NDArray[np.bool_]:
+    """Which pictures these ids, photo ids or user ids name, bool [n]; the ones that name any are added to `used`."""
+    excluded = frozenset(exclusions)
+    pictures = zip(inventory.ids, inventory.credits, strict=True)
+    found = (_exclusion(id, credit.photo_id, credit.author_id, excluded, used) for id, credit in pictures)
+    return np.fromiter((bool(reason) for reason in found), bool, len(inventory))
 
 
 def _verdict(id: str, credit: Credit, licences: frozenset[str], excluded: frozenset[str], used: set[str]) -> str:

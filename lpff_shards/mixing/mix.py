@@ -30,7 +30,7 @@ class Mix:
         weights: float64, how often each written picture of the pool counts; where copies are written, their number.
         seed: of the rounding of weights to copies.
         filtered: pictures left out by the user's wish, by reason.
-        unused: exclusions that name no picture; not for publishing, they may name people.
+        exclusions: what was excluded; `unused`: those that name no picture. Not for publishing, they may name people.
         notes: what the user should know.
     """
 
@@ -39,6 +39,7 @@ class Mix:
     weights: Weights
     seed: int
     filtered: Mapping[str, int]
+    exclusions: tuple[str, ...]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -87,7 +88,7 @@ def mix(
     notes += on_filters(options, extras.exclusions, chosen.unused, inventories)
     notes += on_rebalancing(pool, options)
     notes += on_splits(mixed)
-    return Mix(mixed, pool, weights, seed, dict(reasons), chosen.unused, tuple(notes))
+    return Mix(mixed, pool, weights, seed, dict(reasons), extras.exclusions, chosen.unused, tuple(notes))
 
 
 def _split(

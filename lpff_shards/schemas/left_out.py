@@ -20,3 +20,11 @@ class LeftOut:
     id: str
     reason: str
     key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A sample that was taken out after its shard had been written: its key, and the shard that held it."""
+
+    key: str
+    file: str
