@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from isal.isal_zlib import crc32
+
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -96,7 +98,7 @@ class ZipBlob:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         if self.method == "deflated":
             data = self._inflate(data)
-        if zlib.crc32(data) != self.crc:
+        if crc32(data) != self.crc:
             raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
         return data
 

@@ -6,8 +6,9 @@ Sources: PNG third edition (chunks, IHDR), ITU T.81 (JPEG markers), RFC 9649 (We
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
+
+from isal.isal_zlib import crc32
 
 from lpff_shards.wire.errors import WireError
 
@@ -90,7 +91,7 @@ def _check_chunks(data: bytes) -> None:
         end = at + 12 + length
         if end > len(data):
             raise WireError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
-        if zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+        if crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise WireError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
         pixels = pixels or kind == b"IDAT"
         if kind == b"IEND":
