@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 import lpff_shards
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
@@ -96,11 +94,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
             "Put them back, or export anew with --overwrite",
         )
     plan = _plan(options, replace(extras, exclusions=before))
-    gone = np.zeros(plan.samples, bool)
     used = set(before)
-    for number, inventory in enumerate(plan.inventories):
-        here = plan.entries.source == number
-        gone[here] = excluded_rows(inventory, extras.exclusions, used)[plan.entries.row[here]]
+    gone = plan.entries.gather([excluded_rows(inventory, extras.exclusions, used) for inventory in plan.inventories])
     unused = tuple(name for name in extras.exclusions if name not in used)
     return plan.taken_out(gone, unused)
 

@@ -31,7 +31,7 @@ from lpff_shards import (
 )
 from lpff_shards.mixing.balance import compare
 from lpff_shards.mixing.poses import effective_size, entropy, pose_bins
-from lpff_shards.mixing.rebalance import copied, copies_of
+from lpff_shards.mixing.rebalance import copied
 from lpff_shards.plan import Plan
 
 RULES = ("lpff", "eg3d", "uniform")
@@ -83,7 +83,7 @@ def test_uniform_copies_are_the_weights_over_seeds() -> None:
     seeds = range(400)
     total = np.zeros(len(pictures))
     for seed in seeds:
-        copies = copies_of(pictures, weights, seed)
+        copies = plan.mix.pool.copies(weights, seed)
         assert len(copied(pictures, copies)) == 150
         total += copies
     # A copy more or less each time: a standard deviation of 1/2 at most, so five of them over 400 seeds.

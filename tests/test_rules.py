@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lpff_shards import ShardsError
 from lpff_shards.mixing import rules
-from lpff_shards.mixing.poses import angles, effective_size, entropy, pose_bins, yaw_pitch
+from lpff_shards.mixing.poses import angles, effective_size, entropy, pose_bins
 from lpff_shards.mixing.rules import (
     LPFF_THRESHOLDS,
     UNIT,
@@ -26,6 +26,7 @@ from lpff_shards.mixing.rules import (
     uniform_weights,
     whole,
 )
+from lpff_shards.schemas.camera import yaw_pitch
 
 Numbers = NDArray[np.float64]
 

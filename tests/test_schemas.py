@@ -143,7 +143,9 @@ def test_yaw_and_pitch_tell_where_the_camera_stands(yaw, pitch, roll):
     one = camera.Camera(look_at(yaw, pitch, roll))
     np.testing.assert_allclose((one.yaw, one.pitch), (yaw, pitch), rtol=0, atol=1e-9)
     np.testing.assert_allclose((one.mirrored().yaw, one.mirrored().pitch), (-yaw, pitch), rtol=0, atol=1e-9)
-    np.testing.assert_allclose(camera.yaw_pitch(one.numbers[None]), [[one.yaw, one.pitch]], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(
+        camera.yaw_pitch(camera.centres(one.numbers[None])), [[one.yaw, one.pitch]], rtol=0, atol=1e-14
+    )
 
 
 def test_a_frontal_camera_is_the_published_one():

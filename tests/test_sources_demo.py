@@ -81,7 +81,7 @@ def test_cameras_are_like_the_published_ones(many: Inventory) -> None:
     assert camera.faults(many.cameras) == {} and many.has_camera.all()
     assert np.allclose(np.linalg.norm(many.cameras[:, [3, 7, 11]], axis=1), 2.7, atol=1e-12)
     assert (many.cameras[:, 16:] == (4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1)).all()
-    yaw, pitch = np.degrees(camera.yaw_pitch(many.cameras)).T
+    yaw, pitch = np.degrees(camera.yaw_pitch(camera.centres(many.cameras))).T
     assert np.abs(yaw[::2]).max() <= 20 and 60 < np.abs(yaw[1::2]).max() <= 75 and np.abs(pitch).max() <= 30
     assert yaw.min() < -60 and yaw.max() > 60
 

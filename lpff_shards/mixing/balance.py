@@ -9,8 +9,8 @@ import numpy as np
 from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import REBALANCE, MixOptions, Rebalance
 from lpff_shards.mixing.mix import Mix
-from lpff_shards.mixing.poses import effective_size, entropy, pose_bins
-from lpff_shards.mixing.rebalance import Weights, copies_of
+from lpff_shards.mixing.poses import effective_size, entropy
+from lpff_shards.mixing.rebalance import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +50,23 @@ class Balances:
 def compare(mix: Mix, options: MixOptions) -> Balances | None:
     """All rules on the same training pictures; None where no camera is known."""
     pool = mix.pool
-    centres, known = pool.cameras[0][pool.written], pool.cameras[1][pool.written]
+    known = pool.cameras[1][pool.written]
     if not known.any():
         return None
-    bins = pose_bins(centres)
-
-    pictures = pool.entries.take(pool.written)
+    bins = pool.bins[known]
 
     def measure(rule: Rebalance, weights: Weights) -> Balance:
-        return Balance(rule, round(weights.sum()), effective_size(weights), entropy(bins[known], weights[known]))
+        return Balance(rule, round(weights.sum()), effective_size(weights), entropy(bins, weights[known]))
 
     def attempt(rule: Rebalance) -> Balance:
         try:
             weights = pool.weigh(rule, MixOptions())
             if options.as_ == "replicas":
-                weights = copies_of(pictures, weights, mix.seed).astype(np.float64)
+                weights = pool.copies(weights, mix.seed).astype(np.float64)
             return measure(rule, weights)
         except ShardsError as error:
             return Balance(rule, 0, 0.0, 0.0, error.message)
 
     chosen = measure(options.rebalance, mix.weights)
     found = tuple(chosen if rule == options.rebalance else attempt(rule) for rule in REBALANCE)
-    return Balances(len(np.unique(bins[known])), chosen, found)
+    return Balances(len(np.unique(bins)), chosen, found)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.mix_options import TRAIN
+from lpff_shards.schemas.camera import centres
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
@@ -67,25 +68,18 @@ class Entries:
 
     def mirrored(self) -> NDArray[np.bool_]:
         """Whether each entry's picture is a mirrored one, by the source or by us: bool [n]."""
-        own = np.zeros(len(self), bool)
-        for here, rows, inventory in self._by_source():
-            own[here] = inventory.is_mirror[rows]
+        own: NDArray[np.bool_] = self.gather([inventory.is_mirror for inventory in self.inventories])
         return np.not_equal(own, self.flip)
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Where each entry's camera stands, mirrored where it is flipped, float64 [n, 3]; and whether it is known."""
-        centres, known = np.zeros((len(self), 3)), np.zeros(len(self), bool)
-        for here, rows, inventory in self._by_source():
-            centres[here] = inventory.cameras[:, [3, 7, 11]][rows]
-            known[here] = inventory.has_camera[rows]
-        centres[self.flip, 0] *= -1.0
-        return centres, known
+        stand = self.gather([centres(inventory.cameras) for inventory in self.inventories])
+        stand[self.flip, 0] *= -1.0
+        return stand, self.gather([inventory.has_camera for inventory in self.inventories])
 
     def places(self) -> NDArray[np.int64]:
         """Each entry's index in EG3D's FFHQ, int64 [n], -1 where unknown; a mirror follows its original."""
-        places = np.full(len(self), -1, np.int64)
-        for here, rows, inventory in self._by_source():
-            places[here] = inventory.places[rows]
+        places = self.gather([inventory.places for inventory in self.inventories])
         return np.where(self.flip & (places >= 0), places + 1, places)
 
     def entry(self, index: int, key: str) -> Entry:
@@ -100,7 +94,10 @@ class Entries:
             weight=float(self.weight[index]),
         )
 
-    def _by_source(self) -> list[tuple[NDArray[np.bool_], NDArray[np.int64], Inventory]]:
-        """For each inventory: which entries are its, their rows, and itself."""
-        masks = [self.source == number for number in range(len(self.inventories))]
-        return [(here, self.row[here], inventory) for here, inventory in zip(masks, self.inventories, strict=True)]
+    def gather(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """A column of each inventory's pictures as one column of the entries."""
+        gathered = np.zeros((len(self), *columns[0].shape[1:]), columns[0].dtype)
+        for number, column in enumerate(columns):
+            here = self.source == number
+            gathered[here] = column[self.row[here]]
+        return gathered

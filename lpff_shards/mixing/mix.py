@@ -16,7 +16,7 @@ from lpff_shards.mixing.combine import combine
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import Filtered, select
 from lpff_shards.mixing.notes import on_filters, on_rebalancing, on_splits
-from lpff_shards.mixing.rebalance import Pool, Weights, copied, copies_of
+from lpff_shards.mixing.rebalance import Pool, Weights, copied
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -78,7 +78,7 @@ def mix(
     training = _weighted(pool, weights, options)
     reasons = chosen.reasons
     if options.as_ == "replicas" and options.rebalance != "none":
-        copies = copies_of(training, weights, seed)
+        copies = pool.copies(weights, seed)
         reasons += Counter({"samples not drawn for --target-size": int((copies == 0).sum())})
         training, weights = copied(training, copies), copies.astype(np.float64)
     others = entries.take(written & ~in_training)
@@ -103,11 +103,7 @@ def _split(
         names = tuple(name for name, _ in options.fractions)
         columns = splits.by_fractions(inventories, options.fractions, everything)
     entries = combine(inventories, mirror=True)
-    split = np.zeros(len(entries), np.int8)
-    for number, column in enumerate(columns):
-        here = entries.source == number
-        split[here] = column[entries.row[here]]
-    return replace(entries, split=split, splits=names), notes
+    return replace(entries, split=entries.gather(columns), splits=names), notes
 
 
 def _weighted(pool: Pool, weights: Weights, options: MixOptions) -> Entries:

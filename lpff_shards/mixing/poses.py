@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.schemas.camera import yaw_pitch
+
 BIN_DEGREES = 10.0
 
 Numbers = NDArray[np.float64]
@@ -17,12 +19,6 @@ def angles(centres: Numbers) -> Numbers:
     """
     x, y, z = centres.T
     return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
-
-
-def yaw_pitch(centres: Numbers) -> Numbers:
-    """Yaw = atan2(x, z) and pitch = atan2(y, hypot(x, z)) in radians, [n, 3] to [n, 2]."""
-    x, y, z = centres.T
-    return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
 
 
 def pose_bins(centres: Numbers) -> NDArray[np.int64]:

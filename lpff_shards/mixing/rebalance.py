@@ -12,6 +12,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
 from lpff_shards.mixing import density, poses, rules
 from lpff_shards.mixing.entries import Entries
+from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.sources.inventory import Inventory
 
 Weights = NDArray[np.float64]
@@ -47,6 +48,18 @@ class Pool:
         found = np.zeros(len(known))
         found[known] = density.density(poses.angles(centres[known]), rules.LPFF_THRESHOLDS)
         return found
+
+    @cached_property
+    def bins(self) -> NDArray[np.int64]:
+        """The pose bin of each written picture, int64 [written]."""
+        return poses.pose_bins(self.cameras[0][self.written])
+
+    def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
+        """How often each written picture is written: its weight as a whole number, see `rules.whole`."""
+        along = np.argsort(self.bins, kind="stable")
+        copies = np.empty(len(weights), np.int64)
+        copies[along] = rules.whole(weights[along], seed)
+        return copies
 
     def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
         """How often each written picture counts, float64 [written].
@@ -86,7 +99,7 @@ class Pool:
     def _arcs(self) -> Weights:
         centres, known = self.cameras
         counts = np.ones(len(known))
-        yaw = poses.yaw_pitch(centres[known])[:, 0]
+        yaw = yaw_pitch(centres[known])[:, 0]
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
@@ -112,15 +125,6 @@ class Pool:
 def counts_once(inventory: Inventory) -> bool:
     """Whether LPFF's rule leaves a source alone: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
     return (inventory.source, inventory.alignment) == ("ffhq", "stylegan")
-
-
-def copies_of(entries: Entries, weights: Weights, seed: int) -> NDArray[np.int64]:
-    """How often each entry is written: its weight as a whole number, see `rules.whole`."""
-    centres, _ = entries.centres()
-    along = np.argsort(poses.pose_bins(centres), kind="stable")
-    copies = np.empty(len(entries), np.int64)
-    copies[along] = rules.whole(weights[along], seed)
-    return copies
 
 
 def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:

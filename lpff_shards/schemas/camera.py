@@ -68,12 +68,17 @@ def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
     return flipped
 
 
-def yaw_pitch(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Yaw and pitch in radians of the camera centres as seen from the head, [n, 25] to [n, 2].
+def centres(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where cameras stand, [n, 25] to [n, 3]."""
+    return cameras[:, 3:12:4]
+
+
+def yaw_pitch(centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Yaw and pitch in radians of camera centres as seen from the head, [n, 3] to [n, 2].
 
     yaw = atan2(x, z) in [-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
     """
-    x, y, z = cameras[:, 3], cameras[:, 7], cameras[:, 11]
+    x, y, z = centres.T
     return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
 
 
