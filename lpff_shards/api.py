@@ -9,12 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import structs
 
 import lpff_shards
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.card import card
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.manifest import (
@@ -28,17 +29,19 @@ from lpff_shards.manifest import (
     keys_digest,
     to_json,
 )
-from lpff_shards.mixing.balance import Balances, compare
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.options import ExportOptions
-from lpff_shards.plan import Plan, Settings, ShardTask, layout, make_plan
+from lpff_shards.plan import Plan, Settings, Tasks, layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published_text, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
+
+if TYPE_CHECKING:
+    from lpff_shards.mixing.balance import Balances
 
 
 class Observer(Protocol):
@@ -129,6 +132,8 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     Returns:
         All rules side by side; None where no camera is known.
     """
+    from lpff_shards.mixing.balance import compare
+
     return compare(plan.mix, options.mix)
 
 
@@ -159,7 +164,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         if missing:
             folder.unfinish()
             try:
-                _write(folder, map(planned.task, missing), receipts, min(workers, len(missing)), fork, observer)
+                _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
             finally:
                 folder.clear_partial()
         return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)
@@ -167,7 +172,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
 
 def _write(
     folder: OutputFolder,
-    tasks: Iterator[ShardTask],
+    tasks: Tasks,
     receipts: dict[int, ShardReceipt],
     workers: int,
     fork: bool,
@@ -175,8 +180,8 @@ def _write(
 ) -> None:
     """Writes the missing shards and adds their receipts."""
     with closing(run(partial(write_shard, folder.root), tasks, workers, fork, observer.wrote)) as done:
-        for task, receipt in done:
-            receipts[task.index] = receipt
+        for number, receipt in done:
+            receipts[tasks.indices[number]] = receipt
 
 
 def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
@@ -210,6 +215,8 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
             f"there is nothing to write: all {plan.samples} samples were left out, such as {first.id}: {first.reason}",
             "Check the sources",
         )
+    from lpff_shards.exporters.card import card
+
     manifest = _manifest(plan, receipts, options)
     folder.sync(plan.filenames)
     if options.run.checksum == "sha256":
@@ -245,7 +252,7 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
             Shard(r.file, split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
             for r, split in zip(receipts, plan.shard_splits, strict=True)
         ),
-        skipped=tuple(replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
+        skipped=tuple(structs.replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
         notes=tuple(published_text(note, options) for note in plan.notes),
         tombstones=plan.tombstones,
     )

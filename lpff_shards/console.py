@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
@@ -73,7 +74,7 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
                 {"file": file, "split": split, "samples": count, "bytes": size}
                 for file, split, count, size in zip(plan.filenames, plan.shard_splits, counts, per_shard, strict=True)
             ],
-            "left_out": [asdict(problem) for problem in plan.problems],
+            "left_out": [structs.asdict(problem) for problem in plan.problems],
             "notes": list(plan.notes),
         }
     )

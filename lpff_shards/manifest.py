@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import blake3
 import msgspec
+from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import Checksum, FormatName
@@ -21,8 +21,7 @@ MANIFEST_VERSION = 1
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class ShardReceipt:
+class ShardReceipt(Struct, frozen=True):
     """What one finished shard holds; written after the shard, bound to its plan.
 
     Attributes:
@@ -33,8 +32,7 @@ class ShardReceipt:
         checksum: of its bytes (hex), by `algorithm`.
         keys: of its samples, in order.
         offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
-        marks: per sample the first 16 hex digits of the checksum of all bytes up to its end, which tells
-            the first wrong sample of a damaged shard.
+        crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
         skipped: samples planned and left out.
     """
 
@@ -47,7 +45,7 @@ class ShardReceipt:
     checksum: str
     keys: tuple[str, ...]
     offsets: tuple[int, ...]
-    marks: tuple[str, ...]
+    crcs: tuple[int, ...]
     skipped: tuple[LeftOut, ...] = ()
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:
@@ -57,15 +55,14 @@ class ShardReceipt:
             self.file == file
             and list(self.keys) == [key for key in keys if key not in lost]
             and self.samples == len(self.keys) == len(keys) - len(self.skipped)
-            and len(self.marks) == self.samples
+            and len(self.crcs) == self.samples
             and len(self.offsets) == self.samples + 1
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(Struct, frozen=True):
     """A shard as the manifest lists it; `keys` is a digest of its samples' keys, see `keys_digest`."""
 
     file: str
@@ -76,8 +73,7 @@ class Shard:
     keys: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """planned = written + skipped, in samples; `left_out` counts pictures refused before planning."""
 
     planned: int
@@ -86,8 +82,7 @@ class Counts:
     left_out: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """All that a reader needs to know of a data set, `manifest.json`.
 
     Attributes:
@@ -122,7 +117,7 @@ class Manifest:
     filtered: Mapping[str, int]
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import overload
 
 import blake3
 import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
@@ -25,9 +26,11 @@ from lpff_shards.sharding import cut, filename, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
 
+_CREDITS = 1024
+"""Credits that are encoded at once for the digest."""
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+
+class Settings(Struct, frozen=True):
     """How a task's samples are written; the same for all tasks of a plan."""
 
     format: FormatName
@@ -37,8 +40,7 @@ class Settings:
     on_error: OnError
 
 
-@dataclass(frozen=True, slots=True)
-class ShardTask:
+class ShardTask(Struct, frozen=True):
     """One shard to write, picklable and self-contained: a process or another machine runs it with nothing else."""
 
     index: int
@@ -56,8 +58,7 @@ class ShardTask:
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A split's share of a plan: its name and number of shards, which follow those of the split before."""
 
     split: str
@@ -132,9 +133,9 @@ class Plan:
             gone.setdefault(tombstone.file, []).append(tombstone.key)
         return gone
 
-    def tasks(self) -> Iterator[ShardTask]:
-        """All tasks, made as they are asked for."""
-        return map(self.task, range(len(self)))
+    def tasks(self, indices: Sequence[int] | None = None) -> Tasks:
+        """The tasks of some shards, or of all, made as they are asked for."""
+        return Tasks(self, range(len(self)) if indices is None else indices)
 
     @property
     def inventories(self) -> Sequence[Inventory]:
@@ -158,7 +159,7 @@ class Plan:
             return
         kinds: Counter[str] = Counter()
         for inventory in self.inventories:
-            kinds.update(posixpath.splitext(blob.where)[1].lower() or ".png" for blob in inventory.blobs)
+            kinds.update(_suffix(blob.where) or ".png" for blob in inventory.blobs)
         if len(kinds) > 1:
             told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
             yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
@@ -215,6 +216,27 @@ class Plan:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+@dataclass(frozen=True, eq=False)
+class Tasks(Sequence[ShardTask]):
+    """Tasks of a plan, each made when it is asked for, so that those of a million samples never exist all at once."""
+
+    plan: Plan
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, number: int) -> ShardTask: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Tasks: ...
+
+    def __getitem__(self, number: int | slice) -> ShardTask | Tasks:
+        chosen = self.indices[number]
+        return self.plan.task(chosen) if isinstance(chosen, int) else Tasks(self.plan, chosen)
+
+
 def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, options: Mapping[str, object]) -> Plan:
     """Orders the entries, cuts each split into shards and seals the whole with a digest.
 
@@ -232,6 +254,12 @@ def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, opt
     parts, bounds = _cut(entries, sizes, shards)
     digest = _digest(entries, bounds, options, settings)
     return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest)
+
+
+def _suffix(where: str) -> str:
+    """The end of a file's name, from its last dot, in lower case."""
+    name = where[where.rfind("/") + 1 :]
+    return name[name.rfind(".") :].lower() if "." in name else ""
 
 
 def _cut(
@@ -292,8 +320,8 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
     seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
     for inventory in entries.inventories:
         seal.update(encode([inventory.source, inventory.alignment, inventory.ids]))
-        for credit in inventory.credits:
-            seal.update(encode(credit))
+        for start in range(0, len(inventory), _CREDITS):
+            seal.update(encode(inventory.credits[start : start + _CREDITS]))
         sizes = np.array([blob.size for blob in inventory.blobs], "<i8")
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
         for column in (*columns, inventory.landmarks, inventory.landmark_rows):

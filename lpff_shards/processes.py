@@ -1,5 +1,7 @@
 """Work spread over processes of this machine: a worker takes a task, does it, and sends the result back.
 
+A forked worker has its parent's tasks and is told a number; a fresh one is sent the task itself.
+
 A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one without a parent stops.
 """
 
@@ -58,11 +60,12 @@ def may_fork() -> bool:
 
 
 def run(
-    work: Work[Task, Result], tasks: Iterator[Task], workers: int, fork: bool, on_progress: OnProgress
-) -> Generator[tuple[Task, Result], None, None]:
-    """Does every task, on `workers` processes (1: in this one), and yields each with its result as it is done.
+    work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool, on_progress: OnProgress
+) -> Generator[tuple[int, Result], None, None]:
+    """Does every task, on `workers` processes (1: in this one), and yields each one's number and result as it is done.
 
     Args:
+        tasks: may make each when it is asked for, so that they never exist all at once.
         fork: start workers by forking; else each is a fresh interpreter that imports this package alone.
 
     Raises:
@@ -70,14 +73,14 @@ def run(
     """
     if workers == 1:
         report = _Reporter(on_progress)
-        for task in tasks:
-            result = work(task, report)
+        for number in range(len(tasks)):
+            result = work(tasks[number], report)
             report.flush()
-            yield task, result
+            yield number, result
         return
-    pool: _Pool[Task, Result] = _Pool(work, workers, fork)
+    pool: _Pool[Task, Result] = _Pool(work, tasks, workers, fork)
     with pool:
-        yield from pool.run(tasks, on_progress)
+        yield from pool.run(on_progress)
 
 
 class _Reporter:
@@ -109,9 +112,10 @@ class _Done(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """A running worker: `join` waits for its end and tells its exit status."""
+    """A running worker: `hand` gives it the task of a number, `join` waits for its end and tells its exit status."""
 
     pipe: Connection
+    hand: Callable[[int], None]
     terminate: Callable[[], None]
     join: Callable[[], int | None]
 
@@ -119,14 +123,15 @@ class _Worker:
 class _Pool(Generic[Task, Result]):
     """Worker processes, one task at a time each."""
 
-    def __init__(self, work: Work[Task, Result], workers: int, fork: bool) -> None:
+    def __init__(self, work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool) -> None:
+        self._numbers = iter(range(len(tasks)))
         self._workers: list[_Worker] = []
         # Blocked until a worker has set its own ways with them: one that was just forked still has its parent's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             for _ in range(workers):
                 siblings = [worker.pipe for worker in self._workers]
-                self._workers.append(_forked(work, siblings) if fork else _fresh(work))
+                self._workers.append(_forked(work, tasks, siblings) if fork else _fresh(work, tasks))
         except OSError as error:
             self.__exit__()
             raise ExportFailed(
@@ -145,28 +150,39 @@ class _Pool(Generic[Task, Result]):
         for worker in self._workers:
             worker.join()
 
-    def run(self, tasks: Iterator[Task], on_progress: OnProgress) -> Iterator[tuple[Task, Result]]:
-        busy: dict[Connection, tuple[_Worker, Task]] = {}
+    def run(self, on_progress: OnProgress) -> Iterator[tuple[int, Result]]:
+        busy: dict[Connection, tuple[_Worker, int]] = {}
         for worker in self._workers:
-            _hand(worker, tasks, busy)
+            self._hand(worker, busy)
         while busy:
             for pipe in wait(list(busy)):
-                worker, task = busy[pipe]  # type: ignore[index]
+                worker, number = busy[pipe]  # type: ignore[index]
                 message = _receive(worker)
                 if isinstance(message, Progress):
                     on_progress(message)
                 elif isinstance(message, _Done):
                     del busy[worker.pipe]
-                    _hand(worker, tasks, busy)
-                    yield task, message.result
+                    self._hand(worker, busy)
+                    yield number, message.result
                 else:
                     raise message
 
+    def _hand(self, worker: _Worker, busy: dict[Connection, tuple[_Worker, int]]) -> None:
+        number = next(self._numbers, None)
+        if number is None:
+            return
+        try:
+            worker.hand(number)
+        except OSError:
+            raise _killed(worker) from None
+        busy[worker.pipe] = (worker, number)
 
-def _forked(work: Work[Any, Any], siblings: Sequence[Connection]) -> _Worker:
+
+def _forked(work: Work[Any, Any], tasks: Sequence[Any], siblings: Sequence[Connection]) -> _Worker:
     ours, theirs = Pipe()
     # A forked child inherits its siblings' pipes; held open there, they would outlive a dead parent.
-    process = get_context("fork").Process(target=_serve, args=(theirs, [*siblings, ours], work), daemon=True)
+    arguments = (theirs, [*siblings, ours], work, tasks.__getitem__)
+    process = get_context("fork").Process(target=_serve, args=arguments, daemon=True)
     process.start()
     theirs.close()
 
@@ -174,10 +190,10 @@ def _forked(work: Work[Any, Any], siblings: Sequence[Connection]) -> _Worker:
         process.join()
         return process.exitcode
 
-    return _Worker(ours, process.terminate, join)
+    return _Worker(ours, ours.send, process.terminate, join)
 
 
-def _fresh(work: Work[Any, Any]) -> _Worker:
+def _fresh(work: Work[Any, Any], tasks: Sequence[Any]) -> _Worker:
     """A worker in an interpreter of its own; unlike multiprocessing's, it does not run the user's script again."""
     ours, theirs = Pipe()
     code = f"from lpff_shards.processes import serve; serve({theirs.fileno()})"
@@ -187,24 +203,13 @@ def _fresh(work: Work[Any, Any]) -> _Worker:
     )
     theirs.close()
     ours.send(work)
-    return _Worker(ours, process.terminate, process.wait)
+    return _Worker(ours, lambda number: ours.send(tasks[number]), process.terminate, process.wait)
 
 
 def serve(fd: int) -> None:
     """The life of a fresh worker, which is told over its pipe what its work is."""
     pipe = Connection(fd)
-    _serve(pipe, (), pipe.recv())
-
-
-def _hand(worker: _Worker, tasks: Iterator[Task], busy: dict[Connection, tuple[_Worker, Task]]) -> None:
-    task = next(tasks, None)
-    if task is None:
-        return
-    try:
-        worker.pipe.send(task)
-    except OSError:
-        raise _killed(worker) from None
-    busy[worker.pipe] = (worker, task)
+    _serve(pipe, (), pipe.recv(), lambda task: task)
 
 
 def _receive(worker: _Worker) -> Any:
@@ -221,8 +226,10 @@ def _killed(worker: _Worker) -> ExportFailed:
     )
 
 
-def _serve(pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any]) -> None:
-    """A worker's life: tasks come over the pipe until it closes."""
+def _serve(
+    pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any], task_of: Callable[[Any], Any]
+) -> None:
+    """A worker's life: what `task_of` makes a task of comes over the pipe until it closes."""
     # Ctrl-C reaches the whole process group; the parent alone decides what follows from it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -231,15 +238,17 @@ def _serve(pipe: Connection, inherited: Sequence[Connection], work: Work[Any, An
         other.close()
     try:
         while True:
-            pipe.send(_attempt(work, pipe.recv(), pipe))
+            pipe.send(_attempt(work, task_of, pipe.recv(), pipe))
     except (EOFError, ConnectionError):
         return
 
 
-def _attempt(work: Work[Any, Any], task: object, pipe: Connection) -> _Done[Any] | ShardsError:
+def _attempt(
+    work: Work[Any, Any], task_of: Callable[[Any], Any], told: object, pipe: Connection
+) -> _Done[Any] | ShardsError:
     report = _Reporter(pipe.send)
     try:
-        result = work(task, report)
+        result = work(task_of(told), report)
         report.flush()
     except ShardsError as error:
         return error

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from lpff_shards.checksums import file_checksum, hasher
+from isal.isal_zlib import crc32
+
+from lpff_shards.checksums import file_checksum
 from lpff_shards.exporters.folder import SHARD_NAME, SUMS, OutputFolder, strangers
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, checksum_lines, keys_digest, read_manifest
 from lpff_shards.options import FormatName
@@ -89,11 +91,9 @@ def verify_export(
     check = partial(_check_shard, root, manifest.checksum, look)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
-    with closing(
-        run(check, iter(manifest.shards), max(1, min(workers, len(manifest.shards))), fork, on_progress)
-    ) as done:
-        for shard, result in done:
-            checked[shard.file] = result
+    with closing(run(check, manifest.shards, max(1, min(workers, len(manifest.shards))), fork, on_progress)) as done:
+        for number, result in done:
+            checked[manifest.shards[number].file] = result
     ordered = [checked[shard.file] for shard in manifest.shards]
     faults = [
         *(fault for shard in ordered for fault in shard.faults),
@@ -215,7 +215,7 @@ def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
 def _locate(
     data: memoryview, shard: Shard, receipt: ShardReceipt | None, algorithm: str, fault: tuple[str, str] | None
 ) -> Fault:
-    """Where a shard whose checksum differs is first wrong: by its receipt's marks, else by what could not be read."""
+    """Where a shard whose checksum differs is wrong: by its receipt's CRCs, else by what could not be read."""
     reason = "its bytes are not those that were written"
     if len(data) != shard.bytes:
         reason += f" ({len(data)} bytes, not {shard.bytes})"
@@ -223,9 +223,11 @@ def _locate(
         reason += f": {fault[1]}"
     if receipt is None or receipt.checksum != shard.checksum or receipt.algorithm != algorithm:
         return Fault(shard.file, fault[0] if fault else "", reason)
-    running = hasher(algorithm)
-    for key, start, end, mark in zip(receipt.keys, receipt.offsets, receipt.offsets[1:], receipt.marks, strict=False):
-        running.update(data[start:end])
-        if running.mark() != mark:
-            return Fault(shard.file, key, reason)
-    return Fault(shard.file, "", f"{reason}; its samples are whole, the damage is behind them")
+    spans = zip(receipt.offsets, receipt.offsets[1:], receipt.crcs, strict=False)
+    wrong = [key for key, (start, end, crc) in zip(receipt.keys, spans, strict=False) if crc32(data[start:end]) != crc]
+    if not wrong:
+        return Fault(shard.file, "", f"{reason}; its samples are whole, the damage is behind them")
+    more = len(wrong) - 1
+    if more:
+        reason += f"; so {'is' if more == 1 else 'are'} {more} more sample{'s' * (more > 1)}"
+    return Fault(shard.file, wrong[0], reason)

@@ -72,7 +72,7 @@ def test_verify_tells_of_a_shard_too_many(out: Path) -> None:
         {"keys": ["x"]},
         {"offsets": [0]},
         {"offsets": [0, 10**12]},
-        {"marks": []},
+        {"crcs": []},
         {"skipped": [{"file": "f", "id": "i", "reason": "r", "key": "k"}]},
         {"samples": 10**30},
         {"keys": 5},

@@ -6,13 +6,13 @@ import io
 import pickle
 import re
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from inventories import clean
 from layouts import LPFF_IDS, mirrored, write_lpff, zip_folder
+from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image
 

@@ -158,7 +158,7 @@ def test_a_key_in_two_shards_is_found(out: Path) -> None:
     assert sum(f"its key is also in {first.name}" in reason for reason in reasons) == 3
 
 
-def test_sha256_marks_place_damage_too(tmp_path: Path) -> None:
+def test_damage_is_placed_under_sha256_too(tmp_path: Path) -> None:
     out = _export(tmp_path / "out", "tfrecord", "sha256")
     shard = _shards(out)[0]
     receipt = _receipt(out, shard)
@@ -198,3 +198,15 @@ def test_nothing_to_verify(tmp_path: Path, prepare: object, says: str) -> None:
     prepare(tmp_path / "x")
     with pytest.raises(ShardsError, match=says):
         verify_export(tmp_path / "x")
+
+
+def test_all_damaged_samples_of_a_shard_are_counted(out: Path) -> None:
+    shard = _shards(out)[0]
+    receipt = _receipt(out, shard)
+    data = bytearray(shard.read_bytes())
+    for start in receipt.offsets[1:3]:
+        data[start + 600] ^= 1
+    shard.write_bytes(data)
+    (fault,) = verify_export(out).faults
+    assert (fault.shard, fault.sample) == (shard.name, receipt.keys[1])
+    assert fault.reason.endswith("so is 1 more sample")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from layouts import LPFF_IDS, undecodable, write_lpff
+from msgspec.structs import replace
 from PIL import Image
 from running import call
 

@@ -16,7 +16,7 @@ class Format(Protocol):
         """What stands behind the last sample of a shard."""
 
     def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
-        """The bytes of one sample, in pieces: the picture is one of them and is not copied.
+        """The bytes of one sample, in few pieces: a large picture is one of them and is not copied.
 
         Args:
             sample: to write; equal samples give equal bytes.

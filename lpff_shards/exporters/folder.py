@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import blake3
+from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
@@ -31,8 +32,7 @@ LOCK_SECONDS = 3.0
 SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,})")
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """plan.json: the plan whose shards a folder holds, and `marks` of what --exclude named then."""
 
     plan: str

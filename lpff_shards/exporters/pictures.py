@@ -6,8 +6,9 @@ import io
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from lpff_shards.options import DEFAULT_JPEG_QUALITY, PictureOptions
 from lpff_shards.schemas.sample import Picture
@@ -26,8 +27,7 @@ class PictureError(Exception):
     """A picture that cannot be stored as asked; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A picture ready to be written.
 
     Attributes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from lpff_shards.checksums import Hasher, hasher
+from lpff_shards.checksums import hasher
 from lpff_shards.errors import BadInput, ExportFailed
+from lpff_shards.exporters.appender import Appender
 from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
@@ -47,10 +47,9 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
 def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceipt:
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
+    shard = Appender(fd, checksum)
     darkroom = Darkroom(task.entries, settings.picture)
     keys: list[str] = []
-    offsets: list[int] = [0]
-    marks: list[str] = []
     skipped: list[LeftOut] = []
     for entry in task.entries:
         try:
@@ -61,12 +60,9 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
             skipped.append(LeftOut(error.file, error.id, error.reason, entry.key))
             on_sample(0)
             continue
-        written = _append(fd, format.encode(sample, settings.layout), checksum)
         keys.append(entry.key)
-        offsets.append(offsets[-1] + written)
-        marks.append(checksum.mark())
-        on_sample(written)
-    size = offsets[-1] + _append(fd, [format.end], checksum)
+        on_sample(shard.add(format.encode(sample, settings.layout)))
+    size = shard.finish(format.end)
     return ShardReceipt(
         file=task.filename,
         plan=task.digest,
@@ -76,20 +72,7 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
         algorithm=settings.checksum,
         checksum=checksum.hexdigest(),
         keys=tuple(keys),
-        offsets=tuple(offsets),
-        marks=tuple(marks),
+        offsets=tuple(shard.offsets),
+        crcs=tuple(shard.crcs),
         skipped=tuple(skipped),
     )
-
-
-def _append(fd: int, pieces: Sequence[bytes], checksum: Hasher) -> int:
-    """Writes pieces in one call where the system takes them whole; returns their length."""
-    length = sum(map(len, pieces))
-    written = os.writev(fd, pieces)
-    if written != length:
-        rest = memoryview(b"".join(pieces))[written:]
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-    for piece in pieces:
-        checksum.update(piece)
-    return length

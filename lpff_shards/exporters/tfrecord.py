@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import lru_cache
 
 from lpff_shards.schemas.fields import FIELDS, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.wire import example, tfrecord
 
-SMALL = 4096
+SMALL = 1 << 14
+"""Pieces below this are joined: copying them costs less than handling one more."""
 
 
 class TfRecord:
@@ -17,35 +18,38 @@ class TfRecord:
     end = b""
 
     def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
-        features: dict[str, example.Value] = {f.name: _value(sample.scalars[f.name]) for f in FIELDS}
-        features["image"] = sample.picture.data
+        arrays: dict[str, example.Value] = {"image": sample.picture.data}
         if layout.raw:
-            features["image/shape"] = (sample.picture.height, sample.picture.width, 3)
+            arrays["image/shape"] = (sample.picture.height, sample.picture.width, 3)
         if sample.camera is not None:
-            features["camera"] = sample.camera
+            arrays["camera"] = sample.camera
         if sample.landmarks is not None:
-            features["landmarks"] = sample.landmarks
-        data = _merged(example.encode(sorted(features.items())))
+            arrays["landmarks"] = sample.landmarks
+        scalars = sample.scalars
+        features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
+        data = _joined(example.encode(features))
         head, tail = tfrecord.frame(data)
         return [head, *data, tail]
 
 
+@lru_cache(maxsize=16)
+def _order(arrays: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a sample's features, sorted."""
+    return tuple(sorted((*arrays, *(f.name for f in FIELDS))))
+
+
 def _value(scalar: Scalar) -> example.Value:
-    if isinstance(scalar, str):
-        return scalar.encode()
-    if isinstance(scalar, float):
-        return np.array([scalar], np.float32)
-    return (int(scalar),)
+    return scalar.encode() if isinstance(scalar, str) else scalar
 
 
-def _merged(pieces: list[bytes]) -> list[bytes]:
+def _joined(pieces: list[bytes]) -> list[bytes]:
     """The same bytes in few pieces: runs of small ones joined, large ones left alone."""
-    merged: list[bytes] = []
+    few: list[bytes] = []
     run: list[bytes] = []
     for piece in pieces:
         if len(piece) < SMALL:
             run.append(piece)
         else:
-            merged += [b"".join(run), piece]
+            few += [b"".join(run), piece]
             run = []
-    return [*merged, b"".join(run)]
+    return [*few, b"".join(run)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgpack
 import msgspec
 
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.sample import Picture, Sample
+from lpff_shards.schemas.sample import Sample
 from lpff_shards.wire import npy, tar
 
 SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp", "raw": "image.npy"}
@@ -20,30 +21,27 @@ class WebDataset:
     end = tar.END
 
     def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
-        pieces: list[bytes] = []
-        _add(pieces, sample.key, SUFFIXES[sample.picture.kind], *_picture(sample.picture))
-        if layout.packed:
-            _add(pieces, sample.key, "mp", _packed(sample))
-            return pieces
-        if sample.camera is not None:
-            _add(pieces, sample.key, "camera.npy", npy.dump(sample.camera))
-        if sample.landmarks is not None:
-            _add(pieces, sample.key, "landmarks.npy", npy.dump(sample.landmarks))
-        _add(pieces, sample.key, "json", msgspec.json.encode(sample.scalars))
-        return pieces
+        key, picture = sample.key, sample.picture
+        shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
+        size = len(shape) + len(picture.data)
+        head = tar.header(f"{key}.{SUFFIXES[picture.kind]}", size) + shape
+        return [head, picture.data, b"".join([tar.padding(size), *_members(sample, layout)])]
 
 
-def _add(pieces: list[bytes], key: str, suffix: str, *content: bytes) -> None:
-    size = sum(map(len, content))
-    pieces.append(tar.header(f"{key}.{suffix}", size))
-    pieces.extend(content)
-    pieces.append(tar.padding(size))
+def _members(sample: Sample, layout: Layout) -> Iterator[bytes]:
+    """What stands behind the picture's member."""
+    if layout.packed:
+        yield from _member(sample.key, "mp", _packed(sample))
+        return
+    if sample.camera is not None:
+        yield from _member(sample.key, "camera.npy", npy.dump(sample.camera))
+    if sample.landmarks is not None:
+        yield from _member(sample.key, "landmarks.npy", npy.dump(sample.landmarks))
+    yield from _member(sample.key, "json", msgspec.json.encode(sample.scalars))
 
 
-def _picture(picture: Picture) -> tuple[bytes, ...]:
-    if picture.kind == "raw":
-        return npy.header("|u1", (picture.height, picture.width, 3)), picture.data
-    return (picture.data,)
+def _member(key: str, suffix: str, content: bytes) -> tuple[bytes, bytes, bytes]:
+    return tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content))
 
 
 def _packed(sample: Sample) -> bytes:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 CAMERA_NUMBERS = 25
@@ -22,8 +22,7 @@ _POSE_SIGNS[[1, 2, 3, 4, 8]] = -1.0
 _POSE_SIGNS.flags.writeable = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Camera:
+class Camera(Struct, frozen=True, eq=False):
     """One camera: `numbers` float64 [25], camera-to-world then intrinsics."""
 
     numbers: NDArray[np.float64]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(Struct, frozen=True):
     """A picture or sample that could not be used.
 
     Attributes:
@@ -22,8 +21,7 @@ class LeftOut:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
+class Tombstone(Struct, frozen=True):
     """A sample that was taken out after its shard had been written: its key, and the shard that held it."""
 
     key: str

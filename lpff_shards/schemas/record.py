@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from lpff_shards.schemas.camera import Camera
 from lpff_shards.schemas.landmarks import Points
@@ -33,8 +34,7 @@ class Blob(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(Struct, frozen=True, gc=False):
     """Whose photo it is; unknown is an empty string.
 
     Attributes:
@@ -55,8 +55,7 @@ class Credit:
     category: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
+class Record(Struct, frozen=True, eq=False):
     """One picture of one source.
 
     Attributes:
@@ -81,8 +80,7 @@ class Record:
     credit: Credit
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class Entry(Struct, frozen=True, eq=False):
     """One sample to write.
 
     Attributes:

@@ -6,11 +6,10 @@ import os
 import stat
 import struct
 import zlib
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from isal.isal_zlib import crc32
+from msgspec import Struct
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -19,8 +18,7 @@ class BlobError(Exception):
     """The bytes of a picture could not be had; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileBlob:
+class FileBlob(Struct, frozen=True, gc=False):
     """A regular file; `stamp` is the time of its last change in nanoseconds."""
 
     path: str
@@ -33,17 +31,30 @@ class FileBlob:
 
     def read(self) -> bytes:
         try:
-            with Path(self.path).open("rb", buffering=0) as file:
-                data = file.read()
+            data = _read_file(self.path, self.size + 1)
+            # Only the size itself was asked for, and a byte more: a file that has grown tells its new one.
+            found = len(data) if len(data) <= self.size else os.stat(self.path).st_size  # noqa: PTH116
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         if len(data) != self.size:
-            raise BlobError(f"has {len(data)} bytes, not the {self.size} it had when the export was planned")
+            raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenBlob:
+def _read_file(path: str, most: int) -> bytes:
+    """The first `most` bytes of a file: three system calls, where `Path.read_bytes` needs seven."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        data = os.read(fd, most)
+        # The system hands out 2 GiB at most in one piece, and less where a signal came.
+        while len(data) < most and (more := os.read(fd, most - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(fd)
+
+
+class BrokenBlob(Struct, frozen=True, gc=False):
     """A name behind which there is no file to read: a link to nowhere, a pipe, a folder named like a picture."""
 
     where: str
@@ -67,8 +78,7 @@ def path_blob(path: str) -> FileBlob | BrokenBlob:
     return FileBlob(path, status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class ZipBlob:
+class ZipBlob(Struct, frozen=True, gc=False):
     """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
 
     archive: str

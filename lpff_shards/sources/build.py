@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import landmarks
@@ -24,8 +25,7 @@ OF_MIRROR = " (its mirror)"
 """What the id of a picture that was left out ends in, where it is the mirror of that id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True, eq=False):
     """A picture found by a source, before cameras are joined to it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Found:
     face: int = 0
     is_mirror: bool = False
     points: Points | None = None
-    credit: Credit = field(default_factory=Credit)
+    credit: Credit = Credit()
     fault: tuple[str, str] | None = None
     place: int = -1
 

@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
@@ -52,8 +53,7 @@ def look_at(yaw: float, pitch: float, roll: float = 0.0) -> NDArray[np.float64]:
     return np.concatenate([pose.ravel(), intrinsics.ravel()])
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedBlob:
+class RenderedBlob(Struct, frozen=True, gc=False):
     """A portrait that is rendered and encoded as PNG when it is read."""
 
     number: int

@@ -178,7 +178,7 @@ def _read_numbers(raw: msgspec.Raw, out: NDArray[np.float64]) -> str | None:
     if len(numbers) != camera.CAMERA_NUMBERS:
         return f"camera has {len(numbers)} numbers, not {camera.CAMERA_NUMBERS}"
     # numpy reads null (None) as NaN, which `camera.faults` refuses.
-    out[:] = np.array(numbers, np.float64)
+    out[:] = numbers
     return None
 
 

@@ -160,7 +160,7 @@ def _crops(place: Place, alignment: str) -> list[tuple[str, Blob]]:
     """Id and blob of each crop; a preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment."""
     found = []
     for name, blob in place.pictures.items():
-        stem = posixpath.splitext(name)[0]
+        stem = name[: name.rfind(".")]
         preview = _PREVIEW.fullmatch(stem)
         if preview is None:
             found.append((stem, blob))

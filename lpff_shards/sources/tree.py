@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob, ZipBlob, path_blob
 
 MAX_WRAPPERS = 4
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 class Tree(Protocol):
@@ -49,7 +48,7 @@ class FolderTree:
 
     def folders(self) -> list[str]:
         # An export's own output may lie beside the pictures, and is none of them.
-        folders = (e.name for e in self._entries if _is_folder(e) and not is_picture(e.name))
+        folders = (e.name for e in self._entries if not is_picture(e.name) and _is_folder(e))
         return sorted(name for name in folders if not (self.path / name / STATE_FOLDER).is_dir())
 
     def files(self) -> dict[str, Blob]:
@@ -57,7 +56,7 @@ class FolderTree:
 
     @cached_property
     def _files(self) -> dict[str, Blob]:
-        found = (e for e in self._entries if not _is_folder(e) or is_picture(e.name))
+        found = (e for e in self._entries if is_picture(e.name) or not _is_folder(e))
         return {e.name: path_blob(e.path) for e in sorted(found, key=lambda e: e.name)}
 
     def sub(self, name: str) -> Tree | None:
@@ -214,7 +213,7 @@ def pictures(tree: Tree) -> dict[str, Blob]:
 
 def is_picture(name: str) -> bool:
     """Whether a file name is a picture's."""
-    return posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
+    return name.lower().endswith(PICTURE_SUFFIXES)
 
 
 def read_whole(blob: Blob) -> bytes:

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.wire.errors import WireError
 
-Value = bytes | NDArray[np.float32] | Sequence[int]
+Value = bytes | float | int | NDArray[np.float32] | Sequence[int]
 Decoded = list[bytes] | NDArray[np.float32] | list[int]
 
 _LEN = 2
 _BYTES, _FLOATS, _INTS = 1, 2, 3
+_FLOAT = struct.Struct("<f")
+_ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
+_SHORT = 100
+# Feature, its name, then the value: a list of a kind, which holds one message.
+_SHORT_FEATURE = b"\x0a%c%b\x12%c%c%c\x0a%c%b"
 
 
 def varint(number: int) -> bytes:
     """Protobuf's varint of an int64; a negative one takes ten bytes."""
+    if 0 <= number < 0x80:
+        return _ONE_BYTE[number]
     number &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while number > 0x7F:
@@ -33,39 +41,60 @@ def varint(number: int) -> bytes:
 
 
 def _tagged(field: int, length: int) -> bytes:
-    return varint(field << 3 | _LEN) + varint(length)
+    return _ONE_BYTE[field << 3 | _LEN] + varint(length)
 
 
 def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
-    """An Example in pieces, in order; a bytes value is a piece of its own and is not copied.
+    """An Example in pieces, in order; a long bytes value is a piece of its own and is not copied.
 
     Args:
-        features: name and value: bytes, a float32 array (flattened), or a sequence of ints.
+        features: name and value: bytes, a float or a float32 array (flattened), an int or a sequence of ints.
     """
     entries: list[bytes] = []
     for name, value in features:
-        entries += _entry(name.encode(), value)
+        if isinstance(value, bytes):
+            if len(value) <= _SHORT:
+                entries.append(_short(name, _BYTES, value))
+            else:
+                entries += _entry(name, _BYTES, value)
+        elif isinstance(value, int):
+            entries.append(_one_int(name, value))
+        elif isinstance(value, float):
+            entries.append(_short(name, _FLOATS, _FLOAT.pack(value)))
+        elif isinstance(value, np.ndarray):
+            entries += _entry(name, _FLOATS, value.astype("<f4").tobytes())
+        else:
+            entries += _entry(name, _INTS, b"".join(map(varint, value)))
     return [_tagged(1, sum(map(len, entries))), *entries]
 
 
-def _entry(name: bytes, value: Value) -> tuple[bytes, ...]:
-    kind, head, body = _list(value)
+@lru_cache(maxsize=1024)
+def _one_int(name: str, value: int) -> bytes:
+    return _short(name, _INTS, varint(value))
+
+
+def _short(name: str, kind: int, body: bytes) -> bytes:
+    """A feature whose lengths take a byte each, as most do, in one step."""
+    key, length = _key(name), len(body)
+    whole = len(key) + length + 6
+    if whole >= 0x80:
+        return b"".join(_entry(name, kind, body))
+    return _SHORT_FEATURE % (whole, key, length + 4, kind << 3 | _LEN, length + 2, length, body)
+
+
+def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, bytes]:
+    """A feature: what stands before its value, which is a list of a kind, and the value."""
+    head = _tagged(1, len(body))
     content = len(head) + len(body)
     feature = _tagged(kind, content)
-    key = _tagged(1, len(name)) + name
-    inner = len(feature) + content
-    outer = key + _tagged(2, inner) + feature + head
+    outer = b"".join((_key(name), _tagged(2, len(feature) + content), feature, head))
     return _tagged(1, len(outer) + len(body)) + outer, body
 
 
-def _list(value: Value) -> tuple[int, bytes, bytes]:
-    if isinstance(value, bytes):
-        return _BYTES, _tagged(1, len(value)), value
-    if isinstance(value, np.ndarray):
-        body = value.astype("<f4").tobytes()
-        return _FLOATS, _tagged(1, len(body)), body
-    body = b"".join(map(varint, value))
-    return _INTS, _tagged(1, len(body)), body
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    raw = name.encode()
+    return _tagged(1, len(raw)) + raw
 
 
 def decode(data: memoryview) -> dict[str, Decoded]:

@@ -6,9 +6,9 @@ Sources: PNG third edition (chunks, IHDR), ITU T.81 (JPEG markers), RFC 9649 (We
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from isal.isal_zlib import crc32
+from msgspec import Struct
 
 from lpff_shards.wire.errors import WireError
 
@@ -26,8 +26,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
 
 
-@dataclass(frozen=True, slots=True)
-class PictureHeader:
+class PictureHeader(Struct, frozen=True):
     """What a picture file says of itself: `kind` png, jpeg or webp; pixels; colour mode as Pillow names it."""
 
     kind: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lpff_shards.wire.errors import WireError
 
@@ -12,11 +13,21 @@ MAX_NAME = 100
 MAX_SIZE = 8**11 - 1
 END = bytes(2 * BLOCK)
 
-_OWNER_AND_MODE = b"0000644\0" + b"0000000\0" * 2
-_TIME = b"00000000000\0"
-_BLANK_SUM = b" " * 8
-_REST = b"0" + bytes(100) + b"ustar\x0000" + bytes(BLOCK - 265)
-_FIXED_SUM = sum(_OWNER_AND_MODE) + sum(_TIME) + sum(_BLANK_SUM) + sum(_REST)
+# Name, mode and owner, size, time, checksum, type and the rest.
+_HEADER = (
+    b"%b"
+    + b"0000644\0"
+    + b"0000000\0" * 2
+    + b"%b"
+    + b"00000000000\0"
+    + b"%b"
+    + b"0"
+    + bytes(100)
+    + b"ustar\x0000"
+    + bytes(BLOCK - 265)
+)
+_FIXED_SUM = sum(_HEADER % (b"", b"", b" " * 8))
+_PADDING = tuple(bytes(size) for size in range(BLOCK))
 
 
 def header(name: str, size: int) -> bytes:
@@ -33,16 +44,15 @@ def header(name: str, size: int) -> bytes:
         raise ValueError(f"tar member of {size} bytes")
     digits = b"%011o\0" % size
     checksum = _FIXED_SUM + sum(raw) + sum(digits)
-    return b"".join((raw.ljust(MAX_NAME, b"\0"), _OWNER_AND_MODE, digits, _TIME, b"%06o\0 " % checksum, _REST))
+    return _HEADER % (raw.ljust(MAX_NAME, b"\0"), digits, b"%06o\0 " % checksum)
 
 
 def padding(size: int) -> bytes:
     """The zero bytes that fill a payload of `size` bytes up to a whole block."""
-    return bytes(-size % BLOCK)
+    return _PADDING[-size % BLOCK]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
 
     name: str
