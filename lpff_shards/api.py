@@ -17,6 +17,7 @@ import lpff_shards
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
+from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.manifest import (
     MANIFEST,
@@ -179,9 +180,13 @@ def _write(
     observer: Observer,
 ) -> None:
     """Writes the missing shards and adds their receipts."""
-    with closing(run(partial(write_shard, folder.root), tasks, workers, fork, observer.wrote)) as done:
+    with (
+        closing(run(partial(write_shard, folder.root), tasks, workers, fork, observer.wrote)) as done,
+        Settling() as disk,
+    ):
         for number, receipt in done:
             receipts[tasks.indices[number]] = receipt
+            disk.settle(folder.root / receipt.file)
 
 
 def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:

@@ -102,7 +102,7 @@ _picture = _stack(
     click.option("--quality", type=int, metavar="N", help="1-100, for jpeg (default 95) and webp (default lossless)."),
 )  # fmt: skip
 _shards = _stack(
-    click.option("--shard-size", type=Size(), help="Bytes a shard aims at.  [default: 256MB]"),
+    click.option("--shard-size", type=Size(), help="About the most bytes of a shard.  [default: 256MB]"),
     click.option("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
     click.option("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
     click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Shuffle, or keep the source order."),

@@ -117,7 +117,8 @@ class ShardOptions:
     """How samples are spread over shards: at most one of the three sizes.
 
     Attributes:
-        shard_size: bytes that a shard aims at; every shard then holds the same number of samples, give or take one.
+        shard_size: about the most bytes of a shard; the number of shards is then 1, 2, 4 or a multiple of 8, and every
+            shard holds the same number of samples, give or take one.
         samples_per_shard: samples in every shard but the last.
         shards: number of shards, of equal numbers of samples, give or take one.
         shuffle: order samples by a hash of seed and key; False keeps the sources' order.

@@ -50,17 +50,25 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
     Args:
         samples: how many there are, at least 1.
         total: their size in bytes.
-        shards: a number of shards or a size in bytes gives equal numbers of samples, give or take one; a number of
-            samples a shard leaves the rest to the last one.
+        shards: a number of shards or a size in bytes gives equal numbers of samples, give or take one; a size is the
+            most that a shard takes (see `_even`); a number of samples a shard leaves the rest to the last one.
 
     Raises:
         ShardsError: more shards than samples.
     """
     if shards.samples_per_shard is not None:
         return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
-    count = shards.shards or min(samples, -(-total // (shards.shard_size or DEFAULT_SHARD_SIZE)))
+    count = shards.shards or min(samples, _even(-(-total // (shards.shard_size or DEFAULT_SHARD_SIZE))))
     _refuse_too_many(count, samples)
     return np.arange(count + 1, dtype=np.int64) * samples // count
+
+
+def _even(count: int) -> int:
+    """A number of shards that divides well: 1, 2, 4 or a multiple of 8.
+
+    Workers that write them finish together, and those of 2, 4 or 8 GPUs that read them have equally many.
+    """
+    return count + -count % 8 if count > 4 else 4 if count > 2 else count
 
 
 def _refuse_too_many(shards: int, samples: int) -> None:

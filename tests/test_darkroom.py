@@ -73,13 +73,13 @@ def test_everyone_gets_what_it_would_get_alone(shown: list[tuple[int, bool]], op
 
 def test_an_original_its_mirror_and_replicas_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[int] = []
-    decode = pictures._decode
+    decode = pictures.decode
 
     def counting(*args: Any) -> Any:
         decoded.append(1)
         return decode(*args)
 
-    monkeypatch.setattr(pictures, "_decode", counting)
+    monkeypatch.setattr(pictures, "decode", counting)
     shown = [(1, False), (2, True), (1, True), (1, False), (2, False), (1, True), (1, True)]
     reads: Counter[str] = Counter()
     _all(_entries(shown, reads), PictureOptions(image="jpeg"))

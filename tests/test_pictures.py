@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lpff_shards.exporters.pictures import PictureError, Stored, store
+from lpff_shards.exporters.decoding import PictureError
+from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 
 

@@ -37,6 +37,10 @@ def _plan(demo: int = 6, **changes: object) -> Plan:
         (10, 101, ShardOptions(shard_size=100), [5, 5]),
         (3, 100, ShardOptions(shard_size=1), [1, 1, 1]),
         (10, DEFAULT_SHARD_SIZE + 1, ShardOptions(), [5, 5]),
+        (80, 300, ShardOptions(shard_size=100), [20] * 4),
+        (80, 500, ShardOptions(shard_size=100), [10] * 8),
+        (80, 1700, ShardOptions(shard_size=100), [3, 3, 4] * 8),
+        (7, 500, ShardOptions(shard_size=100), [1] * 7),
     ],
 )
 def test_cut(samples: int, total: int, shards: ShardOptions, expected: list[int]) -> None:
@@ -54,7 +58,9 @@ def test_cut_by_size_is_even_and_whole(samples: int, total: int, size: int) -> N
     assert (bounds[0], bounds[-1]) == (0, samples)
     assert counts.min() >= 1
     assert counts.max() - counts.min() <= 1
-    assert len(counts) == min(samples, -(-total // size))
+    needed = -(-total // size)
+    assert len(counts) >= min(samples, needed)
+    assert len(counts) == samples or (len(counts) < needed + 8 and len(counts) in (1, 2, 4, 8 * (len(counts) // 8)))
 
 
 def test_more_shards_than_samples() -> None:

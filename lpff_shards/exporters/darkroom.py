@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.pictures import PictureError, Stored, store
+from lpff_shards.exporters.decoding import PictureError
+from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.blobs import BlobError

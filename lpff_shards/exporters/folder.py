@@ -22,6 +22,7 @@ import blake3
 from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.exporters.settling import to_disk
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import STATE_FOLDER
 from lpff_shards.plan import Plan
@@ -118,7 +119,7 @@ class OutputFolder:
         """Waits until the shards and receipts are on disk: once for all, before the manifest appears."""
         paths = [path for name in names for path in (self.root / name, self.receipt(name))]
         for path in (*paths, self.state / "receipts", self.state, self.root):
-            _sync(path)
+            to_disk(path)
 
     def _check(self, plan: Plan, overwrite: bool) -> None:
         """Refuses where the plan may not write."""
@@ -185,7 +186,7 @@ class OutputFolder:
             # An error of writing does not say of itself which file it was.
             raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
-            _sync(path.parent)
+            to_disk(path.parent)
 
 
 def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
@@ -217,14 +218,6 @@ def _lock(fd: int, root: Path) -> None:
         except OSError:
             # Some network file systems have no locks; the rest of the protocol does not need one.
             return
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _difference(owner: Owner, plan: Plan) -> str:

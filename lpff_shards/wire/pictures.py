@@ -21,18 +21,29 @@ _PNG_MODES = {
     **{(2, 8): "RGB", (2, 16): "RGB;16", (3, 1): "P", (3, 2): "P", (3, 4): "P", (3, 8): "P"},
     **{(4, 8): "LA", (4, 16): "LA;16", (6, 8): "RGBA", (6, 16): "RGBA;16"},
 }
+_CHUNK = struct.Struct(">I4s")
+_CRC = struct.Struct(">I")
+_HEEDED = frozenset({b"iCCP", b"tRNS", b"eXIf", b"acTL"})
 _JPEG_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}
 
 
 class PictureHeader(Struct, frozen=True):
-    """What a picture file says of itself: `kind` png, jpeg or webp; pixels; colour mode as Pillow names it."""
+    """What a picture file says of itself.
+
+    Attributes:
+        kind: png, jpeg or webp.
+        width, height: pixels.
+        mode: colour mode, as Pillow names it.
+        plain: an RGB PNG of one frame without colour profile, transparency or EXIF: its pixels are all there is to it.
+    """
 
     kind: str
     width: int
     height: int
     mode: str
+    plain: bool = False
 
 
 def inspect(data: bytes) -> PictureHeader:
@@ -75,29 +86,29 @@ def _png(data: bytes) -> PictureHeader:
     mode = _PNG_MODES.get((colour, depth))
     if mode is None:
         raise WireError(f"the PNG has colour type {colour} of {depth} bits, which there is not")
-    header = PictureHeader("png", width, height, mode)
-    _check_size(header)
-    _check_chunks(data)
-    return header
+    _check_size(PictureHeader("png", width, height, mode))
+    kinds = _check_chunks(data)
+    return PictureHeader("png", width, height, mode, mode == "RGB" and kinds.isdisjoint(_HEEDED))
 
 
-def _check_chunks(data: bytes) -> None:
-    """Every chunk whole and as its CRC-32 says, pixels among them."""
+def _check_chunks(data: bytes) -> set[bytes]:
+    """The kinds of its chunks, after every one was found whole and as its CRC-32 says, pixels among them."""
     view = memoryview(data)
-    at, pixels = len(_PNG), False
+    at, kinds = len(_PNG), set()
     while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
+        length, kind = _CHUNK.unpack_from(data, at)
         end = at + 12 + length
         if end > len(data):
             raise WireError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
-        if crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+        if crc32(view[at + 4 : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
             raise WireError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
-        pixels = pixels or kind == b"IDAT"
+        kinds.add(kind)
         if kind == b"IEND":
             break
         at = end
-    if not pixels:
+    if b"IDAT" not in kinds:
         raise WireError("the PNG has no pixels")
+    return kinds
 
 
 def _jpeg(data: bytes) -> PictureHeader:

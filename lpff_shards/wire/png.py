@@ -1,0 +1,101 @@
+"""PNG files of RGB pixels, written fast: rows filtered in blocks by numpy, packed by zlib-ng's run-length strategy.
+
+What filtering leaves of a photo is noise, in which a search for repetitions finds nothing: run lengths and Huffman
+codes pack it as tightly as zlib's default does, in a tenth of the time. The run-length strategy also gives the same
+bytes on every machine, since it needs no hash of what went before. Source: PNG third edition (filters, chunks, CRCs).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from isal.isal_zlib import crc32
+from numpy.typing import NDArray
+from zlib_ng import zlib_ng
+
+Rows = NDArray[np.uint8]
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BLOCK = 32
+"""Rows that are filtered at once: few enough that their candidates stay in a core's own cache."""
+
+_RGB = (8, 2, 0, 0, 0)
+_NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
+
+
+def encode(pixels: NDArray[np.uint8]) -> bytes:
+    """The file of a picture.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, at least one pixel.
+    """
+    height, width, _ = pixels.shape
+    header = struct.pack(">II5B", width, height, *_RGB)
+    packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
+    packed = [packer.compress(block) for block in _filtered(pixels)]
+    return b"".join((SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", *packed, packer.flush()), _chunk(b"IEND")))
+
+
+def _chunk(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join((kind, *parts))
+    return b"".join((struct.pack(">I", len(body) - 4), body, struct.pack(">I", crc32(body))))
+
+
+def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
+    """The filtered rows, each with its filter's number in front, a block of them at a time.
+
+    Each row takes the filter whose bytes, as signed numbers, have the least sum of magnitudes, as the standard advises.
+    """
+    height, width, channels = pixels.shape
+    # One row of zeros above the picture, one pixel of zeros to its left.
+    above = np.zeros((1, (width + 1) * channels), np.uint8)
+    for start in range(0, height, BLOCK):
+        rows = pixels[start : start + BLOCK].reshape(-1, width * channels)
+        padded = np.zeros((len(rows) + 1, (width + 1) * channels), np.uint8)
+        padded[0], padded[1:, channels:] = above[0], rows
+        above = padded[-1:]
+        candidates = _candidates(padded, channels)
+        costs = np.abs(candidates.view(np.int8)).view(np.uint8).sum(axis=2, dtype=np.uint32)
+        best = costs.argmin(axis=0)
+        out = np.empty((len(rows), 1 + width * channels), np.uint8)
+        out[:, 0] = best
+        out[:, 1:] = candidates[best, np.arange(len(rows))]
+        yield out.tobytes()
+
+
+def _candidates(padded: Rows, channels: int) -> NDArray[np.uint8]:
+    """The rows under each of the five filters, uint8 [5, rows, bytes].
+
+    Args:
+        padded: the row above the first one, then the rows, all with a pixel of zeros in front.
+    """
+    rows, left = padded[1:, channels:], padded[1:, :-channels]
+    up, corner = padded[:-1, channels:], padded[:-1, :-channels]
+    out = np.empty((5, *rows.shape), np.uint8)
+    out[_NONE] = rows
+    np.subtract(rows, left, out=out[_SUB])
+    np.subtract(rows, up, out=out[_UP])
+    # The mean of two bytes, rounded down, without leaving bytes: what both have, and half of what one has.
+    np.subtract(rows, (left & up) + ((left ^ up) >> 1), out=out[_AVERAGE])
+    np.subtract(rows, _paeth(left, up, corner), out=out[_PAETH])
+    return out
+
+
+def _paeth(left: Rows, up: Rows, corner: Rows) -> Rows:
+    """Paeth's predictor: of left, up and corner the nearest to left + up - corner, in this order where they tie."""
+    middle = corner.astype(np.int16)
+    from_left, from_up = up - middle, left - middle
+    from_corner = np.abs(from_left + from_up)
+    np.abs(from_left, out=from_left)
+    np.abs(from_up, out=from_up)
+    take_left = _mask((from_left <= from_up) & (from_left <= from_corner))
+    take_up = _mask(from_up <= from_corner)
+    others = (up & take_up) | (corner & ~take_up)
+    return (left & take_left) | (others & ~take_left)
+
+
+def _mask(chosen: NDArray[np.bool_]) -> Rows:
+    """255 where chosen, else 0: choosing by bits is several times as fast as `numpy.where`."""
+    return chosen.view(np.uint8) * np.uint8(255)

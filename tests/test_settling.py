@@ -1,0 +1,58 @@
+"""Finished shards go to the disk in the background, and nothing that fails there is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from lpff_shards import ExportFailed, ExportOptions, RunOptions, ShardOptions, SourceOptions, export
+from lpff_shards.exporters import settling
+from lpff_shards.exporters.settling import Settling
+
+NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _broken(_: Path) -> None:
+    raise NO_SPACE
+
+
+def test_leaving_waits_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(settling, "to_disk", lambda path: synced.append(path.name))
+    with Settling() as disk:
+        for name in "abc":
+            disk.settle(tmp_path / name)
+    assert synced == ["a", "b", "c"]
+
+
+def test_a_file_that_cannot_be_synced_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), Settling() as disk:
+        disk.settle(tmp_path / "missing")
+
+
+def test_what_failed_before_is_what_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), Settling() as disk:
+        disk.settle(tmp_path / "missing")
+        raise KeyError
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_fails_in_the_background_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    options = ExportOptions(
+        format="wds",
+        out=str(tmp_path / "out"),
+        sources=SourceOptions(demo=4),
+        shards=ShardOptions(shards=4),
+        run=RunOptions(workers=workers),
+    )
+    monkeypatch.setattr(settling, "to_disk", _broken)
+    with pytest.raises(ExportFailed, match="cannot be written: .*No space left"):
+        export(options)
+    monkeypatch.undo()
+    assert not (tmp_path / "out/manifest.json").exists()
+    export(options)

@@ -1,0 +1,104 @@
+"""Our PNGs are read by others, have the right pixels, and are no larger than Pillow's own of photos."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from types import ModuleType
+
+import numpy as np
+import pyspng
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lpff_shards.wire import png
+from lpff_shards.wire.pictures import PictureHeader, inspect
+
+Pixels = np.ndarray
+
+
+def _photo(seed: int, side: int) -> Pixels:
+    """Smooth shapes under a photo's noise, which is alike in the three channels."""
+    draw = np.random.default_rng(seed)
+    small = Image.fromarray(draw.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize((side, side), Image.Resampling.BICUBIC), np.float32)
+    noise = draw.normal(0, 4, (side, side, 1)) + draw.normal(0, 1.5, (side, side, 3))
+    return np.clip(smooth + noise, 0, 255).astype(np.uint8)
+
+
+def _drawn(kind: str, height: int, width: int, seed: int) -> Pixels:
+    draw = np.random.default_rng(seed)
+    if kind == "noise":
+        return draw.integers(0, 256, (height, width, 3), np.uint8)
+    if kind == "flat":
+        return np.full((height, width, 3), draw.integers(0, 256, 3), np.uint8)
+    ramp = np.add.outer(np.arange(height) * 3, np.arange(width) * 5)[..., None] * draw.integers(1, 4, 3)
+    return (ramp + draw.integers(0, 3, (height, width, 3))).astype(np.uint8)
+
+
+def _pillow(pixels: Pixels) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from(["noise", "flat", "ramp"]),
+    st.one_of(st.integers(1, 5), st.integers(png.BLOCK - 1, png.BLOCK + 1), st.integers(2 * png.BLOCK, 70)),
+    st.integers(1, 40),
+    st.integers(0, 99),
+)
+def test_other_readers_read_the_right_pixels(kind: str, height: int, width: int, seed: int) -> None:
+    pixels = _drawn(kind, height, width, seed)
+    data = png.encode(pixels)
+    assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == "RGB"
+        assert np.array_equal(np.asarray(image), pixels)
+    assert np.array_equal(pyspng.load(data), pixels)
+
+
+def test_tensorflow_reads_the_right_pixels(tf: ModuleType) -> None:
+    pixels = _photo(1, 64)
+    assert np.array_equal(tf.io.decode_png(png.encode(pixels)).numpy(), pixels)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_photos_take_no_more_room_than_pillow_s_own(seed: int) -> None:
+    pixels = _photo(seed, 192)
+    assert len(png.encode(pixels)) <= len(_pillow(pixels))
+
+
+def test_views_are_read_as_they_show() -> None:
+    pixels = _photo(2, 48)
+    assert png.encode(pixels[:, ::-1]) == png.encode(np.ascontiguousarray(pixels[:, ::-1]))
+
+
+def test_each_row_takes_the_filter_that_leaves_least() -> None:
+    draw = np.random.default_rng(3)
+    across = np.cumsum(draw.integers(0, 200, (1, 30, 3)), axis=1)
+    rows = [
+        np.tile([[1], [255]], (15, 3)).reshape(1, 30, 3),  # small as it is, unlike its neighbours
+        np.broadcast_to([[[90, 160, 250]]], (1, 30, 3)),  # like its left neighbours
+        across,
+        across + 1,  # like the row above
+    ]
+    data = png.encode(np.concatenate(rows).astype(np.uint8))
+    raw = zlib.decompress(data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8])
+    filters = [raw[row * 91] for row in range(4)]
+    assert (filters[0], filters[1], filters[3]) == (0, 1, 2)
+
+
+def _predicted(left: int, up: int, corner: int) -> int:
+    """Paeth's predictor as the standard tells it."""
+    estimate = left + up - corner
+    return min((left, up, corner), key=lambda value: abs(estimate - value))
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 255))
+def test_paeth_s_predictor_is_the_standard_s(left: int, up: int, corner: int) -> None:
+    one = [np.array([[value]], np.uint8) for value in (left, up, corner)]
+    assert png._paeth(*one)[0, 0] == _predicted(left, up, corner)
