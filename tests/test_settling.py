@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lpff_shards import ExportFailed, ExportOptions, RunOptions, ShardOptions, SourceOptions, export
+from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
+from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import settling
 from lpff_shards.exporters.settling import Settling
 
@@ -51,7 +52,7 @@ def test_a_disk_that_fails_in_the_background_is_one_clear_error(
         run=RunOptions(workers=workers),
     )
     monkeypatch.setattr(settling, "to_disk", _broken)
-    with pytest.raises(ExportFailed, match="cannot be written: .*No space left"):
+    with pytest.raises(ExportFailed, match=r"cannot be written: .*No space left"):
         export(options)
     monkeypatch.undo()
     assert not (tmp_path / "out/manifest.json").exists()
