@@ -18,7 +18,7 @@ from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
 from lpff_shards.exporters.settling import Settling
-from lpff_shards.exporters.shard import write_shard
+from lpff_shards.exporters.shard import still_left_out, write_shard
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -35,7 +35,7 @@ from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks, layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
-from lpff_shards.provenance import published_text, recorded
+from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
@@ -120,6 +120,7 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         picture=options.picture,
         checksum=options.run.checksum,
         on_error=options.run.on_error,
+        published=published_names(options),
     )
     return make_plan(options.dataset_name, mixed, settings, options.shards, recorded(options))
 
@@ -164,10 +165,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         missing = [index for index in range(len(planned)) if index not in receipts]
         if missing:
             folder.unfinish()
-            try:
-                _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
-            finally:
-                folder.clear_partial()
+            _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
         return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)
 
 
@@ -203,7 +201,8 @@ def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, Shard
             return None
         if not path.is_file() or path.stat().st_size != receipt.bytes:
             return None
-        if receipt.sources != plan.task(index).stamp():
+        task = plan.task(index)
+        if receipt.sources != task.stamp() or not still_left_out(task, receipt.skipped):
             return None
         return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
 
@@ -222,7 +221,7 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
         )
     from lpff_shards.exporters.card import card
 
-    manifest = _manifest(plan, receipts, options)
+    manifest = _manifest(plan, receipts)
     folder.sync(plan.filenames)
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
@@ -231,7 +230,8 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
     return manifest
 
 
-def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
+def _manifest(plan: Plan, receipts: list[ShardReceipt]) -> Manifest:
+    names = plan.settings.published
     left_out = plan.problems
     skipped = [skip for receipt in receipts for skip in receipt.skipped]
     written = sum(receipt.samples for receipt in receipts)
@@ -257,7 +257,7 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) 
             Shard(r.file, split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
             for r, split in zip(receipts, plan.shard_splits, strict=True)
         ),
-        skipped=tuple(structs.replace(s, file=published_text(s.file, options)) for s in (*left_out, *skipped)),
-        notes=tuple(published_text(note, options) for note in plan.notes),
+        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *skipped),
+        notes=tuple(published(note, names) for note in plan.notes),
         tombstones=plan.tombstones,
     )

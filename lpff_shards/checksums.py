@@ -31,6 +31,8 @@ def file_checksum(path: Path, algorithm: str) -> str:
         OSError: it cannot be read.
     """
     if algorithm == "blake3":
-        return blake3.blake3().update_mmap(path).hexdigest()
+        # Opened here first, since an error of `update_mmap` does not say what is wrong with which file.
+        with path.open("rb"):
+            return blake3.blake3().update_mmap(path).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

@@ -31,13 +31,18 @@ _CREDITS = 1024
 
 
 class Settings(Struct, frozen=True):
-    """How a task's samples are written; the same for all tasks of a plan."""
+    """How a task's samples are written; the same for all tasks of a plan.
+
+    Attributes:
+        published: what the user's folders are called in what is written, see `provenance.published`.
+    """
 
     format: FormatName
     layout: Layout
     picture: PictureOptions
     checksum: Checksum
     on_error: OnError
+    published: tuple[tuple[str, str], ...] = ()
 
 
 class ShardTask(Struct, frozen=True):

@@ -53,14 +53,25 @@ def last_component(path: str) -> str:
     return Path(path).name or path
 
 
-def published_text(text: str, options: ExportOptions) -> str:
-    """A text that names files, each path of the user's shortened to begin with the last component of what was given."""
-    for path in sorted(_paths(options).values(), key=len, reverse=True):
+def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
+    """What paths of the user's are called in what is written: each by its last component, longer ones first.
+
+    The folders above a path that was given follow behind all that were given: metadata is looked for there.
+    """
+    given: dict[str, str] = {}
+    above: dict[str, str] = {}
+    for path in _paths(options).values():
         absolute = Path(path).absolute()
-        for given in dict.fromkeys((path.rstrip("/"), str(Path(path)), str(absolute))):
-            text = _shortened(text, given, last_component(path))
-        for folder in list(absolute.parents)[:2]:
-            text = _shortened(text, str(folder), folder.name)
+        given |= dict.fromkeys((path.rstrip("/"), str(Path(path)), str(absolute)), last_component(path))
+        above |= {str(folder): folder.name for folder in list(absolute.parents)[:2]}
+    ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, above)]
+    return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
+
+
+def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
+    """A text that names files, each path of the user's shortened as `published_names` tells."""
+    for path, name in names:
+        text = _shortened(text, path, name)
     return text
 
 
@@ -72,6 +83,4 @@ def _paths(options: ExportOptions) -> dict[str, str]:
 
 def _shortened(text: str, path: str, name: str) -> str:
     """The text with a path replaced where it stands as a whole or as the folder of another."""
-    if path in ("", ".", "/"):
-        return text
     return re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: name, text)

@@ -161,8 +161,16 @@ def _check_shard(root: Path, algorithm: str, look: Look, shard: Shard, report: O
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
-        faults = [_locate(data, shard, OutputFolder(root).read_receipt(shard.file), algorithm, fault)]
+        faults = [_locate(data, shard, _receipt(root, shard), algorithm, fault)]
     return replace(tally, faults=tuple(faults))
+
+
+def _receipt(root: Path, shard: Shard) -> ShardReceipt | None:
+    """A shard's receipt, which only helps to tell where the damage is."""
+    try:
+        return OutputFolder(root).read_receipt(shard.file)
+    except OSError:
+        return None
 
 
 def _mapped(path: Path) -> memoryview:

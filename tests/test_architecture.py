@@ -37,6 +37,7 @@ ALLOWED = {
         "plan",
         "manifest",
         "processes",
+        "provenance",
         "sources",
     },
     "readers": {"options", "schemas", "wire"},

@@ -15,7 +15,7 @@ from lpff_shards.options import (
     ShardOptions,
     SourceOptions,
 )
-from lpff_shards.provenance import last_component, published_text, recorded
+from lpff_shards.provenance import last_component, published, published_names, recorded
 
 DEMO = SourceOptions(demo=4)
 
@@ -237,7 +237,7 @@ def test_last_component(path, name):
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "published"),
+    ("path", "text", "expected"),
     [
         ("/home/jane/LPFF", "/home/jane/LPFF/info.json: no credit", "LPFF/info.json: no credit"),
         ("/home/jane/LPFF.zip", "/home/jane/LPFF.zip:raw/1.jpg: cut short", "LPFF.zip:raw/1.jpg: cut short"),
@@ -248,23 +248,23 @@ def test_last_component(path, name):
         ("LPFF", "3 of 7 pictures have no credit", "3 of 7 pictures have no credit"),
     ],
 )
-def test_a_published_text_holds_no_folder_of_the_user(path, text, published):
+def test_a_published_text_holds_no_folder_of_the_user(path, text, expected):
     options = export(sources=SourceOptions(lpff=path))
-    assert published_text(text.format(here=Path.cwd()), options) == published
+    assert published(text.format(here=Path.cwd()), published_names(options)) == expected
 
 
 def test_paths_inside_one_another_are_published_too():
     sources = SourceOptions(ffhq="/home/jane/sets", lpff="/home/jane/sets/LPFF")
     text = "/home/jane/sets/LPFF/info.json and /home/jane/sets/1.png"
-    assert published_text(text, export(sources=sources)) == "LPFF/info.json and sets/1.png"
+    assert published(text, published_names(export(sources=sources))) == "LPFF/info.json and sets/1.png"
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "published"),
+    ("path", "text", "expected"),
     [
         ("/home/jane/LPFF/", "/home/jane/LPFF/info.json: no credit", "LPFF/info.json: no credit"),
         ("a/LPFF", "data/LPFF/info.json: no credit", "data/LPFF/info.json: no credit"),
     ],
 )
-def test_a_published_text_keeps_its_words_apart(path, text, published):
-    assert published_text(text, export(sources=SourceOptions(lpff=path))) == published
+def test_a_published_text_keeps_its_words_apart(path, text, expected):
+    assert published(text, published_names(export(sources=SourceOptions(lpff=path)))) == expected

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.wire import png
 from lpff_shards.wire.pictures import PictureHeader
 
 if TYPE_CHECKING:
@@ -31,19 +32,8 @@ def decode(data: bytes, header: PictureHeader) -> tuple[Pixels, list[str]]:
     Raises:
         PictureError: it does not decode, or has no plain conversion to RGB.
     """
-    pixels = _plain_png(data, header) if header.plain else None
+    pixels = png.decode(data, header.height, header.width) if header.plain else None
     return (pixels, []) if pixels is not None else _any(data, header)
-
-
-def _plain_png(data: bytes, header: PictureHeader) -> Pixels | None:
-    """The pixels of an RGB PNG of 8 bits; None where libspng does not take it, for Pillow to tell why."""
-    import pyspng
-
-    try:
-        pixels: Pixels = pyspng.load(data)
-    except Exception:  # its errors have no common class
-        return None
-    return pixels if pixels.dtype == np.uint8 and pixels.shape == (header.height, header.width, 3) else None
 
 
 def _any(data: bytes, header: PictureHeader) -> tuple[Pixels, list[str]]:

@@ -96,7 +96,10 @@ class OutputFolder:
                 _lock(lock, self.root)
                 self._check(plan, overwrite)
                 self._take_over(plan)
-                yield
+                try:
+                    yield
+                finally:
+                    self.clear_partial()
             finally:
                 os.close(lock)
         except OSError as error:
@@ -171,6 +174,8 @@ class OutputFolder:
         self._replace(
             self.state / "plan.json",
             to_json(Owner(plan.digest, plan.options, plan.filenames, marks(plan.mix.exclusions))),
+            # Without it the folder's shards would belong to nobody after a power cut.
+            sync=True,
         )
 
     def _replace(self, path: Path, data: bytes, sync: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lpff_shards.checksums import hasher
@@ -13,9 +14,11 @@ from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.manifest import ShardReceipt
-from lpff_shards.plan import ShardTask
+from lpff_shards.plan import Settings, ShardTask
 from lpff_shards.processes import OnSample
+from lpff_shards.provenance import published
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.record import Entry
 
 
 def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
@@ -57,7 +60,7 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
         except BadInput as error:
             if settings.on_error == "fail":
                 raise
-            skipped.append(LeftOut(error.file, error.id, error.reason, entry.key))
+            skipped.append(_left_out(entry, error, settings))
             on_sample(0)
             continue
         keys.append(entry.key)
@@ -76,3 +79,24 @@ def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceip
         crcs=tuple(shard.crcs),
         skipped=tuple(skipped),
     )
+
+
+def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
+    """Whether the samples that a finished shard lacks could not be made now either, for the same reasons.
+
+    A file may have been gone for a moment only.
+    """
+    lost = {skip.key for skip in skipped}
+    entries = tuple(entry for entry in task.entries if entry.key in lost)
+    darkroom = Darkroom(entries, task.settings.picture)
+    found = []
+    for entry in entries:
+        try:
+            darkroom.stored(entry)
+        except BadInput as error:
+            found.append(_left_out(entry, error, task.settings))
+    return found == list(skipped)
+
+
+def _left_out(entry: Entry, error: BadInput, settings: Settings) -> LeftOut:
+    return LeftOut(published(error.file, settings.published), error.id, error.reason, entry.key)

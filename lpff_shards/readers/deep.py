@@ -9,6 +9,8 @@ import numpy as np
 
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.sample import Picture, Sample
+from lpff_shards.wire import png
+from lpff_shards.wire.pictures import inspect
 
 ANGLE_TOLERANCE = 1e-4
 
@@ -24,6 +26,9 @@ def deep_fault(sample: Sample) -> str | None:
 
 def _picture_fault(picture: Picture) -> str | None:
     if picture.kind == "raw":
+        return None
+    header = inspect(picture.data)
+    if header.plain and png.decode(picture.data, picture.height, picture.width) is not None:
         return None
     from PIL import Image
 

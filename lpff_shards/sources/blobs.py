@@ -11,6 +11,8 @@ from typing import Literal
 from isal.isal_zlib import crc32
 from msgspec import Struct
 
+# A pipe that has taken a picture's place must not be waited for; of files it changes nothing.
+_READ = os.O_RDONLY | os.O_NONBLOCK
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -43,7 +45,7 @@ class FileBlob(Struct, frozen=True, gc=False):
 
 def _read_file(path: str, most: int) -> bytes:
     """The first `most` bytes of a file: three system calls, where `Path.read_bytes` needs seven."""
-    fd = os.open(path, os.O_RDONLY)
+    fd = os.open(path, _READ)
     try:
         data = os.read(fd, most)
         # The system hands out 2 GiB at most in one piece, and less where a signal came.
@@ -99,7 +101,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
 
     def read(self) -> bytes:
         try:
-            fd = os.open(self.archive, os.O_RDONLY)
+            fd = os.open(self.archive, _READ)
             try:
                 data = self._read_packed(fd)
             finally:

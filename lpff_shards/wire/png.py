@@ -1,4 +1,4 @@
-"""PNG files of RGB pixels, written fast: rows filtered in blocks by numpy, packed by zlib-ng's run-length strategy.
+"""PNG files of RGB pixels, fast: decoded by libspng, encoded by numpy's and zlib-ng's vector instructions.
 
 What filtering leaves of a photo is noise, in which a search for repetitions finds nothing: run lengths and Huffman
 codes pack it as tightly as zlib's default does, in a tenth of the time. The run-length strategy also gives the same
@@ -36,6 +36,21 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
     packed = [packer.compress(block) for block in _filtered(pixels)]
     return b"".join((SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", *packed, packer.flush()), _chunk(b"IEND")))
+
+
+def decode(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+    """The pixels of an RGB PNG of 8 bits, uint8 [height, width, 3], by libspng: twice as fast as Pillow.
+
+    Returns:
+        None where libspng does not take the file or finds another size, for a decoder with better words to tell why.
+    """
+    import pyspng
+
+    try:
+        pixels: NDArray[np.uint8] = pyspng.load(data)
+    except Exception:  # its errors have no common class
+        return None
+    return pixels if pixels.dtype == np.uint8 and pixels.shape == (height, width, 3) else None
 
 
 def _chunk(kind: bytes, *parts: bytes) -> bytes:

@@ -1,0 +1,394 @@
+"""Killed, stopped, starved of disk, unplugged: nothing half stands under a final name, and the bytes come out alike."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from layouts import picture, write, write_lpff
+from running import Done, contents, run_after
+
+FORMATS = ("wds", "tfrecord")
+SHARDS = 16
+KILLS = 40
+STOPS = 10
+PAGE = 4096
+STATE = ".lpff-shards"
+
+
+def _ids(count: int) -> list[str]:
+    return [f"{n}@N01_{500 + n}_01" for n in range(count)]
+
+
+def _command(lpff: Path, format: str, out: Path, *more: object) -> tuple[object, ...]:
+    return ("export", "--format", format, "--lpff", lpff, "--workers", 2, "--out", out, *more)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command, and what it leaves behind when nobody interrupts it."""
+
+    format: str
+    lpff: Path
+    out: Path
+    whole: dict[str, bytes]
+
+    @property
+    def command(self) -> tuple[object, ...]:
+        return _command(self.lpff, self.format, self.out, "--shards", SHARDS)
+
+    @property
+    def finished(self) -> bool:
+        return (self.out / "manifest.json").exists()
+
+    def written(self) -> list[Path]:
+        """Shards and receipts: what nobody but an export with the lock removes."""
+        return [*self.out.glob("lpff-train*"), *(self.out / STATE / "receipts").glob("*.json")]
+
+    def check(self) -> None:
+        """Each shard and receipt is whole or absent, and the manifest is there only when nothing is missing."""
+        if self.finished:
+            assert contents(self.out) == self.whole
+        assert all(path.read_bytes() == self.whole[str(path.relative_to(self.out))] for path in self.written())
+
+
+@pytest.fixture(scope="module")
+def lpff(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 samples, half of them mirrored by us, so that a shard takes a moment."""
+    return write_lpff(tmp_path_factory.mktemp("source") / "lpff", _ids(32), ["eg3d"], size=32)
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def undisturbed(
+    request: pytest.FixtureRequest, lpff: Path, forks: Forks, tmp_path_factory: pytest.TempPathFactory
+) -> Job:
+    out = tmp_path_factory.mktemp(request.param) / "out"
+    done = forks.run(*_command(lpff, request.param, out, "--shards", SHARDS, "--workers", 1))
+    assert done.status == 0, done.err
+    return Job(request.param, lpff, out, contents(out))
+
+
+@pytest.fixture
+def job(undisturbed: Job, tmp_path: Path) -> Job:
+    """The same command with a folder of its own."""
+    return Job(undisturbed.format, undisturbed.lpff, tmp_path / "out", undisturbed.whole)
+
+
+# Loads the command once and forks it for every line: what is killed does its work, not its imports.
+FORKS = """
+import os, sys
+import lpff_shards.api, lpff_shards.console, lpff_shards.exporters.card, lpff_shards.progress
+from lpff_shards.cli import main
+
+while line := sys.stdin.readline():
+    pid = os.fork()
+    if pid == 0:
+        log, *sys.argv = line.rstrip("\\n").split("\\t")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(os.open(log, os.O_WRONLY), 2)
+        main()
+        sys.exit()
+    print(pid, flush=True)
+    sys.stdin.readline()
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """Runs of the command, one at a time, in a tenth of the time that a fresh interpreter takes."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        # As the console script has it: more threads would keep the command from forking its workers.
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def start(self, *args: object) -> int:
+        """Starts the command and returns its process id, which stays its own until `end`."""
+        self._log.write_text("")
+        return int(self._ask("\t".join(map(str, [self._log, "lpff-shards", *args]))))
+
+    def end(self) -> Done:
+        """Waits for what was started."""
+        status = int(self._ask(""))
+        return Done(status, "", self._log.read_text())
+
+    def run(self, *args: object) -> Done:
+        """The command from beginning to end."""
+        self.start(*args)
+        return self.end()
+
+    def _ask(self, line: str) -> str:
+        assert self._server.stdin and self._server.stdout
+        print(line, file=self._server.stdin, flush=True)
+        return self._server.stdout.readline()
+
+    def close(self) -> None:
+        self._server.communicate(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    forks = Forks(tmp_path_factory.mktemp("forks") / "log")
+    yield forks
+    forks.close()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _ended(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.0005)
+
+
+def _wait_until_it_writes(job: Job, pid: int, shards: int) -> None:
+    """Waits until a run has given birth to its workers, and has written some shards."""
+    _wait_for(lambda: len(_children(pid)) == 2 or _ended(pid))
+    names = {path: path.stat().st_ino for path in job.out.glob("lpff-train*")}
+    _wait_for(lambda: _ended(pid) or len(set(_inodes(job.out).items()) - set(names.items())) >= shards)
+
+
+def _inodes(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_ino for path in out.glob("lpff-train*")}
+
+
+def _lose_some(job: Job, draw: random.Random) -> int:
+    """Removes about half of what there is, so that the next run has something to write; returns what is missing."""
+    for path in job.written():
+        if draw.random() < 0.35:
+            path.unlink()
+    names = [name for name in job.whole if name.startswith("lpff-train")]
+    kept = [n for n in names if (job.out / n).exists() and (job.out / STATE / "receipts" / f"{n}.json").exists()]
+    return len(names) - len(kept)
+
+
+def _kill(pid: int, victim: str, draw: random.Random) -> None:
+    workers = _children(pid)
+    if victim == "parent":
+        os.kill(pid, signal.SIGKILL)
+    elif workers:
+        os.kill(draw.choice(workers), signal.SIGKILL)
+
+
+def test_forty_kills_at_any_moment_leave_nothing_half_and_change_no_byte(job: Job, forks: Forks) -> None:
+    draw = random.Random(f"kills {job.format}")
+    missing, kills = SHARDS, 0
+    for turn in itertools.count():
+        assert turn < 2 * KILLS, "most kills come too late to tell anything"
+        victim = ("parent", "worker")[turn % 2]
+        pid = forks.start(*job.command)
+        _wait_until_it_writes(job, pid, draw.randrange(max(1, missing - 1)))
+        time.sleep(draw.uniform(0, 0.004))
+        _kill(pid, victim, draw)
+        done = forks.end()
+        assert done.status in ((-signal.SIGKILL, 0) if victim == "parent" else (1, 0)), done.err
+        assert "Traceback" not in done.err
+        assert victim == "parent" or done.status == 0 or "was killed (exit status -9)" in done.err
+        job.check()
+        kills += done.status != 0
+        if kills == KILLS:
+            break
+        missing = _lose_some(job, draw)
+    done = forks.run(*job.command)
+    assert done.status == 0, done.err
+    assert contents(job.out) == job.whole
+
+
+def test_ten_stops_leave_no_partial_file_and_change_no_byte(job: Job, forks: Forks) -> None:
+    draw = random.Random(f"stops {job.format}")
+    missing = SHARDS
+    for _ in range(STOPS):
+        pid = forks.start(*job.command)
+        # In the first half of the work, so that each one comes in time.
+        _wait_until_it_writes(job, pid, draw.randrange(missing // 2))
+        time.sleep(draw.uniform(0, 0.002))
+        os.kill(pid, signal.SIGTERM)
+        done = forks.end()
+        assert done.status == 130, done.err
+        assert done.err.endswith("Finished shards are kept: run the same command again to go on\n")
+        assert "Traceback" not in done.err
+        assert not list((job.out / STATE / "partial").iterdir())
+        assert not job.finished
+        job.check()
+        missing = _lose_some(job, draw)
+    assert forks.run(*job.command).status == 0
+    assert contents(job.out) == job.whole
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size * 2 // 3)
+
+
+def _punch(path: Path) -> None:
+    """A page that never reached the disk."""
+    at = path.stat().st_size // 2 // PAGE * PAGE
+    with path.open("r+b") as file:
+        file.seek(at)
+        assert any(file.read(PAGE)), "zeros would not show"
+        file.seek(at)
+        file.write(bytes(PAGE))
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 4] ^= 0x10
+    path.unlink()
+    path.write_bytes(data)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+DAMAGES = (_truncate, _punch, _flip, _empty)
+
+
+@pytest.mark.parametrize("manifest", [True, False])
+def test_what_a_pulled_plug_spoilt_is_written_again_and_nothing_else(
+    job: Job, undisturbed: Job, forks: Forks, manifest: bool
+) -> None:
+    shutil.copytree(undisturbed.out, job.out)
+    if not manifest:
+        (job.out / "manifest.json").unlink()
+    shards = sorted(job.out.glob("lpff-train*"))
+    spoilt = random.Random(f"plug {manifest}").sample(shards, 2 * len(DAMAGES))
+    for path, damage in zip(spoilt, itertools.cycle(DAMAGES), strict=False):
+        before = path.stat()
+        damage(path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    inodes = _inodes(job.out)
+    done = forks.run(*job.command)
+    assert done.status == 0, done.err
+    assert f"{SHARDS - len(spoilt)} of them finished before" in done.err
+    assert {path for path, inode in _inodes(job.out).items() if inode != inodes[path]} == set(spoilt)
+    assert contents(job.out) == job.whole
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 1 MB, of whole pages."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system")
+    mounted = _mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", disk)
+    if mounted.returncode != 0:
+        pytest.skip(f"no small file system can be mounted: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def _mount(*args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["mount", *map(str, args)], capture_output=True, text=True, check=False)
+
+
+def _remount(disk: Path, options: str) -> None:
+    done = _mount("-o", f"remount,{options}", disk)
+    assert done.returncode == 0, done.stderr
+
+
+def _one_error(status: int, err: str, says: str) -> None:
+    errors = [line for line in err.splitlines() if line.startswith("lpff-shards: ")]
+    assert status == 1, err
+    assert errors == err.splitlines()[-1:]
+    assert says in errors[0]
+    assert "Traceback" not in err
+
+
+@pytest.fixture(scope="module")
+def bulky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1.8 MB of pictures, more than the small disk takes."""
+    return write_lpff(tmp_path_factory.mktemp("bulky") / "lpff", _ids(24), ["eg3d"], size=160)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
+    bulky: Path, small_disk: Path, forks: Forks, tmp_path: Path, format: str
+) -> None:
+    more = ("--no-mirror", "--shards", 8)
+    assert forks.run(*_command(bulky, format, tmp_path / "whole", *more)).status == 0
+    whole = contents(tmp_path / "whole")
+    pages = sum(-(-len(data) // PAGE) for data in whole.values())
+    job = Job(format, bulky, small_disk / "out", whole)
+    command = _command(bulky, format, job.out, *more)
+    # A disk too small for the plan, for the shards, and for the last page of the last file.
+    for size in (PAGE, 2**20, (pages - 1) * PAGE):
+        _remount(small_disk, f"size={size}")
+        done = forks.run(*command)
+        _one_error(done.status, done.err, "No space left on device")
+        assert not job.finished
+        assert not list(job.out.glob(f"{STATE}/partial/lpff-train*"))
+        job.check()
+    _remount(small_disk, f"size={(pages + 64) * PAGE}")
+    done = forks.run(*command)
+    assert done.status == 0, done.err
+    assert "8 of them finished before" in done.err
+    assert contents(job.out) == whole
+
+
+def test_a_disk_that_turned_read_only_is_one_error_and_can_still_be_verified(
+    bulky: Path, small_disk: Path, forks: Forks
+) -> None:
+    _remount(small_disk, "size=8m")
+    assert forks.run(*_command(bulky, "wds", small_disk / "done")).status == 0
+    shutil.copytree(small_disk / "done", small_disk / "started")
+    (small_disk / "started/manifest.json").unlink()
+    (small_disk / "started/lpff-train-000000.tar").unlink()
+    before = contents(small_disk)
+    _remount(small_disk, "ro")
+    for out in ("started", "fresh"):
+        done = forks.run(*_command(bulky, "wds", small_disk / out))
+        _one_error(done.status, done.err, "Read-only file system")
+    assert forks.run("verify", small_disk / "done").status == 0
+    assert contents(small_disk) == before
+    _remount(small_disk, "rw")
+    assert forks.run(*_command(bulky, "wds", small_disk / "started")).status == 0
+    assert contents(small_disk / "started") == contents(small_disk / "done")
+
+
+# Sizes of the pictures, a shard each: the last two are beyond what may be written.
+GROWING = (8, 8, 16, 24, 128, 160)
+LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_shards_before_the_one_that_is_too_large_for_the_disk_are_kept(
+    forks: Forks, tmp_path: Path, format: str
+) -> None:
+    ids = _ids(len(GROWING))
+    root = write_lpff(tmp_path / "lpff", ids, ["eg3d"])
+    for id, size in zip(ids, GROWING, strict=True):
+        write(root / f"crop/eg3d/{id}.png", picture(id, size))
+    more = ("--no-mirror", "--no-shuffle", "--samples-per-shard", 1, "--workers", 1)
+    assert forks.run(*_command(root, format, tmp_path / "whole", *more)).status == 0
+    job = Job(format, root, tmp_path / "out", contents(tmp_path / "whole"))
+    done = run_after(LIMIT, *_command(root, format, job.out, *more))
+    _one_error(done.returncode, done.stderr, "cannot be written: File too large")
+    job.check()
+    kept = _inodes(job.out)
+    assert [path.name for path in sorted(kept)] == [path.name for path in sorted((tmp_path / "whole").glob("l*"))][:4]
+    assert forks.run(*_command(root, format, job.out, *more)).status == 0
+    assert {path: inode for path, inode in _inodes(job.out).items() if path in kept} == kept
+    assert contents(job.out) == job.whole
