@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+from forks import Forks
 
 from lpff_shards import cli
 
@@ -21,10 +24,17 @@ class Done:
     err: str
 
 
+@cache
+def forks() -> Forks:
+    """The process that starts commands, the same for all tests."""
+    started = Forks()
+    atexit.register(started.close)
+    return started
+
+
 def run(*args: object) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own."""
-    command = [sys.executable, "-m", "lpff_shards", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return forks().run(*args)
 
 
 def run_after(prelude: str, *args: object) -> subprocess.CompletedProcess[str]:

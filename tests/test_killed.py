@@ -8,15 +8,16 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import running
+from forks import Forks
 from layouts import picture, write, write_lpff
-from running import Done, contents, run_after
+from running import contents, run_after
 
 FORMATS = ("wds", "tfrecord")
 SHARDS = 16
@@ -74,7 +75,7 @@ def undisturbed(
 ) -> Job:
     out = tmp_path_factory.mktemp(request.param) / "out"
     done = forks.run(*_command(lpff, request.param, out, "--shards", SHARDS, "--workers", 1))
-    assert done.status == 0, done.err
+    assert done.returncode == 0, done.stderr
     return Job(request.param, lpff, out, contents(out))
 
 
@@ -84,66 +85,10 @@ def job(undisturbed: Job, tmp_path: Path) -> Job:
     return Job(undisturbed.format, undisturbed.lpff, tmp_path / "out", undisturbed.whole)
 
 
-# Loads the command once and forks it for every line: what is killed does its work, not its imports.
-FORKS = """
-import os, sys
-import lpff_shards.api, lpff_shards.console, lpff_shards.exporters.card, lpff_shards.progress
-from lpff_shards.cli import main
-
-while line := sys.stdin.readline():
-    pid = os.fork()
-    if pid == 0:
-        log, *sys.argv = line.rstrip("\\n").split("\\t")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(log, os.O_WRONLY), 2)
-        main()
-        sys.exit()
-    print(pid, flush=True)
-    sys.stdin.readline()
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-"""
-
-
-class Forks:
-    """Runs of the command, one at a time, in a tenth of the time that a fresh interpreter takes."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        # As the console script has it: more threads would keep the command from forking its workers.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        self._server = subprocess.Popen(
-            [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    def start(self, *args: object) -> int:
-        """Starts the command and returns its process id, which stays its own until `end`."""
-        self._log.write_text("")
-        return int(self._ask("\t".join(map(str, [self._log, "lpff-shards", *args]))))
-
-    def end(self) -> Done:
-        """Waits for what was started."""
-        status = int(self._ask(""))
-        return Done(status, "", self._log.read_text())
-
-    def run(self, *args: object) -> Done:
-        """The command from beginning to end."""
-        self.start(*args)
-        return self.end()
-
-    def _ask(self, line: str) -> str:
-        assert self._server.stdin and self._server.stdout
-        print(line, file=self._server.stdin, flush=True)
-        return self._server.stdout.readline()
-
-    def close(self) -> None:
-        self._server.communicate(timeout=30)
-
-
 @pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    forks = Forks(tmp_path_factory.mktemp("forks") / "log")
-    yield forks
-    forks.close()
+def forks() -> Forks:
+    """Quick starts, so that what is killed does its work and not its imports."""
+    return running.forks()
 
 
 def _children(pid: int) -> list[int]:
@@ -201,16 +146,16 @@ def test_forty_kills_at_any_moment_leave_nothing_half_and_change_no_byte(job: Jo
         time.sleep(draw.uniform(0, 0.004))
         _kill(pid, victim, draw)
         done = forks.end()
-        assert done.status in ((-signal.SIGKILL, 0) if victim == "parent" else (1, 0)), done.err
-        assert "Traceback" not in done.err
-        assert victim == "parent" or done.status == 0 or "was killed (exit status -9)" in done.err
+        assert done.returncode in ((-signal.SIGKILL, 0) if victim == "parent" else (1, 0)), done.stderr
+        assert "Traceback" not in done.stderr
+        assert victim == "parent" or done.returncode == 0 or "was killed (exit status -9)" in done.stderr
         job.check()
-        kills += done.status != 0
+        kills += done.returncode != 0
         if kills == KILLS:
             break
         missing = _lose_some(job, draw)
     done = forks.run(*job.command)
-    assert done.status == 0, done.err
+    assert done.returncode == 0, done.stderr
     assert contents(job.out) == job.whole
 
 
@@ -224,14 +169,14 @@ def test_ten_stops_leave_no_partial_file_and_change_no_byte(job: Job, forks: For
         time.sleep(draw.uniform(0, 0.002))
         os.kill(pid, signal.SIGTERM)
         done = forks.end()
-        assert done.status == 130, done.err
-        assert done.err.endswith("Finished shards are kept: run the same command again to go on\n")
-        assert "Traceback" not in done.err
+        assert done.returncode == 130, done.stderr
+        assert done.stderr.endswith("Finished shards are kept: run the same command again to go on\n")
+        assert "Traceback" not in done.stderr
         assert not list((job.out / STATE / "partial").iterdir())
         assert not job.finished
         job.check()
         missing = _lose_some(job, draw)
-    assert forks.run(*job.command).status == 0
+    assert forks.run(*job.command).returncode == 0
     assert contents(job.out) == job.whole
 
 
@@ -278,8 +223,8 @@ def test_what_a_pulled_plug_spoilt_is_written_again_and_nothing_else(
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     inodes = _inodes(job.out)
     done = forks.run(*job.command)
-    assert done.status == 0, done.err
-    assert f"{SHARDS - len(spoilt)} of them finished before" in done.err
+    assert done.returncode == 0, done.stderr
+    assert f"{SHARDS - len(spoilt)} of them finished before" in done.stderr
     assert {path for path, inode in _inodes(job.out).items() if inode != inodes[path]} == set(spoilt)
     assert contents(job.out) == job.whole
 
@@ -328,7 +273,7 @@ def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
     bulky: Path, small_disk: Path, forks: Forks, tmp_path: Path, format: str
 ) -> None:
     more = ("--no-mirror", "--shards", 8)
-    assert forks.run(*_command(bulky, format, tmp_path / "whole", *more)).status == 0
+    assert forks.run(*_command(bulky, format, tmp_path / "whole", *more)).returncode == 0
     whole = contents(tmp_path / "whole")
     pages = sum(-(-len(data) // PAGE) for data in whole.values())
     job = Job(format, bulky, small_disk / "out", whole)
@@ -337,14 +282,14 @@ def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
     for size in (PAGE, 2**20, (pages - 1) * PAGE):
         _remount(small_disk, f"size={size}")
         done = forks.run(*command)
-        _one_error(done.status, done.err, "No space left on device")
+        _one_error(done.returncode, done.stderr, "No space left on device")
         assert not job.finished
         assert not list(job.out.glob(f"{STATE}/partial/lpff-train*"))
         job.check()
     _remount(small_disk, f"size={(pages + 64) * PAGE}")
     done = forks.run(*command)
-    assert done.status == 0, done.err
-    assert "8 of them finished before" in done.err
+    assert done.returncode == 0, done.stderr
+    assert "8 of them finished before" in done.stderr
     assert contents(job.out) == whole
 
 
@@ -352,7 +297,7 @@ def test_a_disk_that_turned_read_only_is_one_error_and_can_still_be_verified(
     bulky: Path, small_disk: Path, forks: Forks
 ) -> None:
     _remount(small_disk, "size=8m")
-    assert forks.run(*_command(bulky, "wds", small_disk / "done")).status == 0
+    assert forks.run(*_command(bulky, "wds", small_disk / "done")).returncode == 0
     shutil.copytree(small_disk / "done", small_disk / "started")
     (small_disk / "started/manifest.json").unlink()
     (small_disk / "started/lpff-train-000000.tar").unlink()
@@ -360,11 +305,11 @@ def test_a_disk_that_turned_read_only_is_one_error_and_can_still_be_verified(
     _remount(small_disk, "ro")
     for out in ("started", "fresh"):
         done = forks.run(*_command(bulky, "wds", small_disk / out))
-        _one_error(done.status, done.err, "Read-only file system")
-    assert forks.run("verify", small_disk / "done").status == 0
+        _one_error(done.returncode, done.stderr, "Read-only file system")
+    assert forks.run("verify", small_disk / "done").returncode == 0
     assert contents(small_disk) == before
     _remount(small_disk, "rw")
-    assert forks.run(*_command(bulky, "wds", small_disk / "started")).status == 0
+    assert forks.run(*_command(bulky, "wds", small_disk / "started")).returncode == 0
     assert contents(small_disk / "started") == contents(small_disk / "done")
 
 
@@ -382,13 +327,13 @@ def test_shards_before_the_one_that_is_too_large_for_the_disk_are_kept(
     for id, size in zip(ids, GROWING, strict=True):
         write(root / f"crop/eg3d/{id}.png", picture(id, size))
     more = ("--no-mirror", "--no-shuffle", "--samples-per-shard", 1, "--workers", 1)
-    assert forks.run(*_command(root, format, tmp_path / "whole", *more)).status == 0
+    assert forks.run(*_command(root, format, tmp_path / "whole", *more)).returncode == 0
     job = Job(format, root, tmp_path / "out", contents(tmp_path / "whole"))
     done = run_after(LIMIT, *_command(root, format, job.out, *more))
     _one_error(done.returncode, done.stderr, "cannot be written: File too large")
     job.check()
     kept = _inodes(job.out)
     assert [path.name for path in sorted(kept)] == [path.name for path in sorted((tmp_path / "whole").glob("l*"))][:4]
-    assert forks.run(*_command(root, format, job.out, *more)).status == 0
+    assert forks.run(*_command(root, format, job.out, *more)).returncode == 0
     assert {path: inode for path, inode in _inodes(job.out).items() if path in kept} == kept
     assert contents(job.out) == job.whole

@@ -23,7 +23,7 @@ from lpff_shards import (
 from lpff_shards.manifest import ShardReceipt, from_json, keys_digest, read_manifest
 
 FORMATS = ("wds", "tfrecord")
-FLIPS = 100
+FLIPS = 500
 
 
 def _export(out: Path, format: str, checksum: str = "blake3") -> Path:
