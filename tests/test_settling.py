@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import settling
+from lpff_shards.exporters import appender, settling
 from lpff_shards.exporters.settling import Settling
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -38,6 +39,36 @@ def test_what_failed_before_is_what_is_told(tmp_path: Path) -> None:
     with pytest.raises(KeyError), Settling() as disk:
         disk.settle(tmp_path / "missing")
         raise KeyError
+
+
+def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    goes_on = threading.Event()
+
+    def slow(path: Path) -> None:
+        goes_on.wait(30)
+        synced.append(path.name)
+
+    monkeypatch.setattr(settling, "to_disk", slow)
+    with Settling() as disk:
+        for _ in range(3):
+            disk.keep_up(tmp_path / "a")
+        goes_on.set()
+        disk.settle(tmp_path / "b")
+    assert synced == ["a", "b"]
+
+
+def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(settling, "to_disk", lambda path: synced.append(path.name))
+    monkeypatch.setattr(appender, "BLOCK", 1)
+    monkeypatch.setattr(appender, "STRIDE", 1)
+    options = ExportOptions(
+        format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)
+    )
+    name = export(options).shards[0].file
+    assert synced[0].startswith(f"{name}.")
+    assert synced[-1] == name
 
 
 @pytest.mark.parametrize("workers", [1, 2])

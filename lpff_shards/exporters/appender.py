@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from isal.isal_zlib import crc32
 
@@ -12,6 +12,9 @@ from lpff_shards.checksums import Hasher
 BLOCK = 1 << 20
 """Bytes gathered for one system call: as many as stay in a core's own cache between the checksum and the write."""
 
+STRIDE = 1 << 25
+"""Bytes after which a growing file is brought to the disk."""
+
 MOST_PIECES = 512
 """Pieces written by one call; systems take 1,024 at most."""
 
@@ -19,14 +22,21 @@ MOST_PIECES = 512
 class Appender:
     """Writes samples one behind the other.
 
+    Args:
+        fd: of the file.
+        checksum: told every byte.
+        on_stride: called when another `STRIDE` bytes are written.
+
     Attributes:
         offsets: where each sample starts, and the end of the last one.
         crcs: CRC-32 of each sample's bytes.
     """
 
-    def __init__(self, fd: int, checksum: Hasher) -> None:
+    def __init__(self, fd: int, checksum: Hasher, on_stride: Callable[[], None] = lambda: None) -> None:
         self._fd = fd
         self._checksum = checksum
+        self._on_stride = on_stride
+        self._since_stride = 0
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self.offsets = [0]
@@ -60,6 +70,10 @@ class Appender:
             _write(self._fd, self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:
             self._checksum.update(piece)
+        self._since_stride += self._waiting_bytes
+        if self._since_stride >= STRIDE:
+            self._on_stride()
+            self._since_stride = 0
         self._waiting, self._waiting_bytes = [], 0
 
 

@@ -1,4 +1,4 @@
-"""Bringing finished shards to the disk while others are still being written, so that little is left to wait for."""
+"""Bringing shards to the disk while they and others are still being written, so that little is left to wait for."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class Settling:
     def settle(self, path: Path) -> None:
         """Begins to bring a file to the disk."""
         self._waiting.append(self._thread.submit(to_disk, path))
+
+    def keep_up(self, path: Path) -> None:
+        """Begins to bring what a growing file holds so far to the disk, unless an earlier part is still on its way."""
+        if all(waiting.done() for waiting in self._waiting):
+            self.settle(path)
 
     def __enter__(self) -> Settling:
         return self

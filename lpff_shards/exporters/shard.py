@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from lpff_shards.checksums import hasher
@@ -13,6 +14,7 @@ from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.sample import make_sample
+from lpff_shards.exporters.settling import Settling
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import Settings, ShardTask
 from lpff_shards.processes import OnSample
@@ -29,11 +31,12 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
         ExportFailed: the disk is full or the folder cannot be written.
     """
     folder = OutputFolder(root)
-    partial = folder.partial(task.filename)
+    growing = folder.partial(task.filename)
     try:
-        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        fd = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            receipt = _write_samples(task, fd, on_sample)
+            with Settling() as disk:
+                receipt = _write_samples(task, fd, partial(disk.keep_up, growing), on_sample)
         finally:
             os.close(fd)
         folder.publish(task.filename, receipt)
@@ -43,14 +46,14 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
             "Mend that (free space, rights), then run the same command again: finished shards are kept",
         ) from None
     finally:
-        partial.unlink(missing_ok=True)
+        growing.unlink(missing_ok=True)
     return receipt
 
 
-def _write_samples(task: ShardTask, fd: int, on_sample: OnSample) -> ShardReceipt:
+def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_sample: OnSample) -> ShardReceipt:
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
-    shard = Appender(fd, checksum)
+    shard = Appender(fd, checksum, on_stride)
     darkroom = Darkroom(task.entries, settings.picture)
     keys: list[str] = []
     skipped: list[LeftOut] = []
