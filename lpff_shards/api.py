@@ -33,7 +33,8 @@ from lpff_shards.manifest import (
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.options import ExportOptions
-from lpff_shards.plan import Plan, Settings, Tasks, layout, make_plan
+from lpff_shards.plan import Plan, Settings, Tasks
+from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION

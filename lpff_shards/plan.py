@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import overload
 
 import blake3
-import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -17,17 +16,13 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
-from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions, ShardOptions
-from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions
+from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
-from lpff_shards.sharding import cut, filename, shared_out, shuffled
-from lpff_shards.sizes import sample_bytes
+from lpff_shards.sharding import filename
 from lpff_shards.sources.inventory import Inventory
-
-_CREDITS = 1024
-"""Credits that are encoded at once for the digest."""
 
 
 class Settings(Struct, frozen=True):
@@ -242,96 +237,7 @@ class Tasks(Sequence[ShardTask]):
         return self.plan.task(chosen) if isinstance(chosen, int) else Tasks(self.plan, chosen)
 
 
-def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, options: Mapping[str, object]) -> Plan:
-    """Orders the entries, cuts each split into shards and seals the whole with a digest.
-
-    Raises:
-        ShardsError: two samples share a key, or there are fewer samples than shards.
-    """
-    entries = mix.entries
-    keys = entries.keys()
-    _refuse_twins(entries, keys)
-    if shards.shuffle:
-        order = shuffled(keys, shards.seed or 0)
-        order = order[np.argsort(entries.split[order], kind="stable")]
-        entries, keys = entries.take(order), [keys[i] for i in order.tolist()]
-    sizes = _sizes(entries, settings)
-    parts, bounds = _cut(entries, sizes, shards)
-    digest = _digest(entries, bounds, options, settings)
-    return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest)
-
-
 def _suffix(where: str) -> str:
     """The end of a file's name, from its last dot, in lower case."""
     name = where[where.rfind("/") + 1 :]
     return name[name.rfind(".") :].lower() if "." in name else ""
-
-
-def _cut(
-    entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions
-) -> tuple[tuple[Part, ...], NDArray[np.int64]]:
-    """The parts and the bounds of their shards."""
-    counts = np.bincount(entries.split, minlength=len(entries.splits))
-    held = np.flatnonzero(counts)
-    ends = np.cumsum(counts)
-    wanted = [None] * len(held) if shards.shards is None else shared_out(shards.shards, counts[held].tolist())
-    bounds, parts = [np.zeros(1, np.int64)], []
-    for split, count in zip(held.tolist(), wanted, strict=True):
-        start = int(ends[split] - counts[split])
-        own = cut(int(counts[split]), int(sizes[start : ends[split]].sum()), replace(shards, shards=count))
-        bounds.append(own[1:] + start)
-        parts.append(Part(entries.splits[split], len(own) - 1))
-    return tuple(parts), np.concatenate(bounds)
-
-
-def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
-    """What every sample holds: a camera or landmarks as soon as one picture has them, so that all are alike."""
-    return Layout(
-        raw=picture.image == "raw",
-        camera=any(bool(i.has_camera.any()) for i in inventories),
-        landmarks=any(len(i.landmarks) > 0 for i in inventories),
-        packed=packed,
-    )
-
-
-def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
-    if len(set(keys)) == len(keys):
-        return
-    twin, times = Counter(keys).most_common(1)[0]
-    rows = [i for i, key in enumerate(keys) if key == twin]
-    records = [entries.entry(i, twin).record for i in rows]
-    told = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
-    raise ShardsError(f"{times} pictures get the key {twin}: {told}", "Rename one of them in its source")
-
-
-def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
-    sizes = np.zeros(len(entries), np.int64)
-    for number, inventory in enumerate(entries.inventories):
-        here = entries.source == number
-        files = np.array([blob.size for blob in inventory.blobs], np.int64)
-        sizes[here] = sample_bytes(
-            files[entries.row[here]], inventory.typical_size, settings.format, settings.layout, settings.picture
-        )
-    return sizes
-
-
-def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, object], settings: Settings) -> str:
-    """BLAKE3 over the options, every column of the inventories, and which entry is where."""
-    seal = blake3.blake3()
-    encode = msgspec.json.Encoder(order="deterministic").encode
-    # What is skipped shows in the entries; `on_error` itself decides nothing.
-    # What --exclude names shows in the entries; the file's name decides nothing.
-    decisive = {name: value for name, value in options.items() if name != "exclude"}
-    seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
-    for inventory in entries.inventories:
-        seal.update(encode([inventory.source, inventory.alignment, inventory.ids]))
-        for start in range(0, len(inventory), _CREDITS):
-            seal.update(encode(inventory.credits[start : start + _CREDITS]))
-        sizes = np.array([blob.size for blob in inventory.blobs], "<i8")
-        columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
-        for column in (*columns, inventory.landmarks, inventory.landmark_rows):
-            seal.update(np.ascontiguousarray(column).tobytes())
-    drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
-    for part in (*drawn, bounds):
-        seal.update(part.tobytes())
-    return seal.hexdigest()

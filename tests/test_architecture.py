@@ -25,7 +25,8 @@ ALLOWED = {
     "sizes": {"options", "schemas"},
     "processes": {"errors"},
     "sharding": {"errors", "options"},
-    "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes"},
+    "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
+    "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
     "manifest": {"errors", "options", "schemas"},
     "exporters": {
         "errors",
@@ -44,7 +45,7 @@ ALLOWED = {
     "verify": {"checksums", "exporters", "manifest", "options", "processes", "readers", "schemas"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
-        *("plan", "processes", "provenance", "schemas", "sources"),
+        *("plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
     "console": {"manifest", "mixing", "plan", "progress", "verify"},
