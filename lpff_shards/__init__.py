@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lpff_shards.api import compare_rules, export, plan_export
     from lpff_shards.errors import ShardsError
+    from lpff_shards.indexing import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.mix_options import MixOptions
     from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "compare_rules",
     "export",
+    "index_export",
     "plan_export",
     "read_manifest",
     "verify_export",
@@ -39,7 +41,8 @@ def __getattr__(name: str) -> object:
     import importlib
 
     homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "compare_rules": "api",
-             "export": "api", "plan_export": "api", "read_manifest": "manifest", "verify_export": "verify"}  # fmt: skip
+             "export": "api", "index_export": "indexing", "plan_export": "api", "read_manifest": "manifest",
+             "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

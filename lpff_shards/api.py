@@ -17,6 +17,7 @@ import lpff_shards
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
+from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import still_left_out, write_shard
 from lpff_shards.manifest import (
@@ -162,6 +163,9 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     folder = OutputFolder(Path(options.out))
     with folder.claimed(planned, options.run.overwrite):
         receipts = _finished(folder, planned, workers)
+        for receipt in receipts.values():
+            for name, data in indexes.of_shard(receipt).items():
+                folder.mend(name, data)
         observer.planned(planned, len(receipts))
         missing = [index for index in range(len(planned)) if index not in receipts]
         if missing:
@@ -226,6 +230,8 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
     folder.sync(plan.filenames)
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
+    for name, data in indexes.of_data_set(manifest, receipts).items():
+        folder.write(name, data)
     folder.write(CARD, card(manifest).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest

@@ -175,6 +175,21 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool) -> None:
         sys.exit(EXIT_DAMAGED)
 
 
+@cli.command()
+@click.argument("path")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def index(path: str, as_json: bool) -> None:
+    """Write the index files that an export lacks: for wids, DALI, Energon and TensorFlow Datasets.
+
+    Exports write them themselves; this is for those that lost them, or were made without.
+    """
+    from lpff_shards import console
+    from lpff_shards.indexing import index_export
+
+    written = index_export(path)
+    click.echo(console.indexes_json(written) if as_json else console.indexes_text(path, written))
+
+
 def _options(given: dict[str, Any]) -> options.ExportOptions:
     """The flat options of the command line as the frozen ones."""
 

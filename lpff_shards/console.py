@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -113,6 +113,16 @@ def _speed(verdict: Verdict) -> str:
 def verdict_json(verdict: Verdict) -> str:
     """What `verify` found, for machines."""
     return _json({"ok": verdict.ok, **asdict(verdict)})
+
+
+def indexes_text(path: str, written: Sequence[str]) -> str:
+    """Which index files were written."""
+    return f"{path}: {len(written)} index files written" if written else f"{path}: no index file was missing"
+
+
+def indexes_json(written: Sequence[str]) -> str:
+    """The names of the index files that were written."""
+    return _json({"written": written})
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:

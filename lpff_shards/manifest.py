@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import blake3
 import msgspec
@@ -21,6 +21,35 @@ MANIFEST_VERSION = 1
 T = TypeVar("T")
 
 
+class Outlined(Protocol):
+    """What is where in a shard, as receipts tell it and as it can be read off the shard: see `ShardReceipt`."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def offsets(self) -> tuple[int, ...]: ...
+
+    @property
+    def suffixes(self) -> tuple[tuple[str, ...], ...]: ...
+
+    @property
+    def members(self) -> tuple[tuple[int, ...], ...]: ...
+
+
+class Outline(Struct, frozen=True):
+    """What is where in a shard, read off the shard itself; fields as in `ShardReceipt`."""
+
+    file: str
+    keys: tuple[str, ...]
+    offsets: tuple[int, ...]
+    suffixes: tuple[tuple[str, ...], ...]
+    members: tuple[tuple[int, ...], ...]
+
+
 class ShardReceipt(Struct, frozen=True):
     """What one finished shard holds; written after the shard, bound to its plan.
 
@@ -33,6 +62,8 @@ class ShardReceipt(Struct, frozen=True):
         keys: of its samples, in order.
         offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
         crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
+        suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
+        members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
         skipped: samples planned and left out.
     """
 
@@ -46,6 +77,8 @@ class ShardReceipt(Struct, frozen=True):
     keys: tuple[str, ...]
     offsets: tuple[int, ...]
     crcs: tuple[int, ...]
+    suffixes: tuple[tuple[str, ...], ...]
+    members: tuple[tuple[int, ...], ...]
     skipped: tuple[LeftOut, ...] = ()
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:
@@ -55,11 +88,17 @@ class ShardReceipt(Struct, frozen=True):
             self.file == file
             and list(self.keys) == [key for key in keys if key not in lost]
             and self.samples == len(self.keys) == len(keys) - len(self.skipped)
-            and len(self.crcs) == self.samples
+            and len(self.crcs) == len(self.members) == self.samples
+            and all(_fits(self.suffixes, member) for member in self.members)
             and len(self.offsets) == self.samples + 1
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
         )
+
+
+def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
+    """Whether a sample's members are as many as its list names."""
+    return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class Shard(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,12 +14,14 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import file_checksum
 from lpff_shards.exporters.folder import SHARD_NAME, SUMS, OutputFolder, strangers
+from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, checksum_lines, keys_digest, read_manifest
 from lpff_shards.options import FormatName
 from lpff_shards.processes import OnProgress, OnSample, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.deep import deep_fault
+from lpff_shards.readers.mapped import mapped
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 
@@ -153,16 +154,28 @@ def _check_shard(root: Path, algorithm: str, look: Look, shard: Shard, report: O
         return _Checked((Fault(shard.file, "", reason),))
     try:
         same = file_checksum(path, algorithm) == shard.checksum
-        data = _mapped(path)
+        data = mapped(path)
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
     tally, fault = look(data, report)
     if same:
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
+        faults += _index_faults(root, shard)
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
         faults = [_locate(data, shard, _receipt(root, shard), algorithm, fault)]
     return replace(tally, faults=tuple(faults))
+
+
+def _index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
+    """Index files beside a whole shard that tell something else than its receipt does."""
+    receipt = _receipt(root, shard)
+    if receipt is None or receipt.checksum != shard.checksum:
+        return
+    for name, data in indexes.of_shard(receipt).items():
+        path = root / name
+        if path.is_file() and path.read_bytes() != data:
+            yield Fault(name, "", f"is not the index of {shard.file}; lpff-shards index mends it")
 
 
 def _receipt(root: Path, shard: Shard) -> ShardReceipt | None:
@@ -171,14 +184,6 @@ def _receipt(root: Path, shard: Shard) -> ShardReceipt | None:
         return OutputFolder(root).read_receipt(shard.file)
     except OSError:
         return None
-
-
-def _mapped(path: Path) -> memoryview:
-    """A file's bytes; the mapping goes when the last view of it does."""
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return memoryview(b"")
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _read(

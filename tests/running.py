@@ -61,3 +61,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     """Every file of an output folder but the lock, by relative path."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards in an output folder, in order; not what lies beside them."""
+    return sorted([*folder.glob("*.tar"), *folder.glob("*.tfrecord-*")])

@@ -41,17 +41,18 @@ ALLOWED = {
         "provenance",
         "sources",
     },
-    "readers": {"options", "schemas", "wire"},
+    "readers": {"manifest", "options", "schemas", "wire"},
     "verify": {"checksums", "exporters", "manifest", "options", "processes", "readers", "schemas"},
+    "indexing": {"errors", "exporters", "manifest", "readers"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
         *("plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
     "console": {"manifest", "mixing", "plan", "progress", "verify"},
-    "cli": {"errors", "mix_options", "options", "api", "console", "processes", "progress", "verify"},
+    "cli": {"errors", "mix_options", "options", "api", "console", "indexing", "processes", "progress", "verify"},
     "__main__": {"cli"},
-    "__init__": {"api", "errors", "manifest", "mix_options", "options", "verify"},
+    "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "verify"},
 }
 
 HEAVY = ("tensorflow", "torch", "webdataset", "PIL", "matplotlib", "numpy", "ray")

@@ -24,7 +24,8 @@ every_case = pytest.mark.parametrize(("format", "layout"), CASES)
 
 def _shard(format: str, layout: str, count: int = 3) -> bytes:
     writer = get_format(format)
-    pieces = [piece for n in range(count) for piece in writer.encode(sample(LAYOUTS[layout], n), LAYOUTS[layout])]
+    encoded = [writer.encode(sample(LAYOUTS[layout], n), LAYOUTS[layout]) for n in range(count)]
+    pieces = [piece for one in encoded for piece in one.pieces]
     return b"".join([*pieces, writer.end])
 
 

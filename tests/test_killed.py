@@ -17,7 +17,7 @@ import pytest
 import running
 from forks import Forks
 from layouts import picture, write, write_lpff
-from running import contents, run_after
+from running import contents, run_after, shards
 
 FORMATS = ("wds", "tfrecord")
 SHARDS = 16
@@ -54,7 +54,7 @@ class Job:
 
     def written(self) -> list[Path]:
         """Shards and receipts: what nobody but an export with the lock removes."""
-        return [*self.out.glob("lpff-train*"), *(self.out / STATE / "receipts").glob("*.json")]
+        return [*shards(self.out), *(self.out / STATE / "receipts").glob("*.json")]
 
     def check(self) -> None:
         """Each shard and receipt is whole or absent, and the manifest is there only when nothing is missing."""
@@ -106,15 +106,15 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.0005)
 
 
-def _wait_until_it_writes(job: Job, pid: int, shards: int) -> None:
+def _wait_until_it_writes(job: Job, pid: int, count: int) -> None:
     """Waits until a run has given birth to its workers, and has written some shards."""
     _wait_for(lambda: len(_children(pid)) == 2 or _ended(pid))
-    names = {path: path.stat().st_ino for path in job.out.glob("lpff-train*")}
-    _wait_for(lambda: _ended(pid) or len(set(_inodes(job.out).items()) - set(names.items())) >= shards)
+    names = _inodes(job.out)
+    _wait_for(lambda: _ended(pid) or len(set(_inodes(job.out).items()) - set(names.items())) >= count)
 
 
 def _inodes(out: Path) -> dict[Path, int]:
-    return {path: path.stat().st_ino for path in out.glob("lpff-train*")}
+    return {path: path.stat().st_ino for path in shards(out)}
 
 
 def _lose_some(job: Job, draw: random.Random) -> int:
@@ -122,9 +122,8 @@ def _lose_some(job: Job, draw: random.Random) -> int:
     for path in job.written():
         if draw.random() < 0.35:
             path.unlink()
-    names = [name for name in job.whole if name.startswith("lpff-train")]
-    kept = [n for n in names if (job.out / n).exists() and (job.out / STATE / "receipts" / f"{n}.json").exists()]
-    return len(names) - len(kept)
+    kept = [path for path in shards(job.out) if (job.out / STATE / "receipts" / f"{path.name}.json").exists()]
+    return SHARDS - len(kept)
 
 
 def _kill(pid: int, victim: str, draw: random.Random) -> None:
@@ -215,8 +214,8 @@ def test_what_a_pulled_plug_spoilt_is_written_again_and_nothing_else(
     shutil.copytree(undisturbed.out, job.out)
     if not manifest:
         (job.out / "manifest.json").unlink()
-    shards = sorted(job.out.glob("lpff-train*"))
-    spoilt = random.Random(f"plug {manifest}").sample(shards, 2 * len(DAMAGES))
+    written = shards(job.out)
+    spoilt = random.Random(f"plug {manifest}").sample(written, 2 * len(DAMAGES))
     for path, damage in zip(spoilt, itertools.cycle(DAMAGES), strict=False):
         before = path.stat()
         damage(path)
@@ -333,7 +332,7 @@ def test_shards_before_the_one_that_is_too_large_for_the_disk_are_kept(
     _one_error(done.returncode, done.stderr, "cannot be written: File too large")
     job.check()
     kept = _inodes(job.out)
-    assert [path.name for path in sorted(kept)] == [path.name for path in sorted((tmp_path / "whole").glob("l*"))][:4]
+    assert [path.name for path in sorted(kept)] == [path.name for path in shards(tmp_path / "whole")][:4]
     assert forks.run(*_command(root, format, job.out, *more)).returncode == 0
     assert {path: inode for path, inode in _inodes(job.out).items() if path in kept} == kept
     assert contents(job.out) == job.whole

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from msgspec import Struct
+
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import Sample
+
+
+class Encoded(Struct, frozen=True):
+    """A sample's bytes.
+
+    Attributes:
+        pieces: one behind the other; a large picture is one of them and is not copied.
+        suffixes: of its members in a tar, picture first; of a record, what the picture's would be.
+        sizes: payload bytes of each of these.
+    """
+
+    pieces: list[bytes]
+    suffixes: tuple[str, ...]
+    sizes: tuple[int, ...]
 
 
 class Format(Protocol):
@@ -15,8 +31,8 @@ class Format(Protocol):
     def end(self) -> bytes:
         """What stands behind the last sample of a shard."""
 
-    def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
-        """The bytes of one sample, in few pieces: a large picture is one of them and is not copied.
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:
+        """The bytes of one sample, in few pieces.
 
         Args:
             sample: to write; equal samples give equal bytes.

@@ -22,6 +22,7 @@ import blake3
 from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import to_disk
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import STATE_FOLDER
@@ -64,14 +65,24 @@ class OutputFolder:
         """A shard's receipt."""
         return self.state / "receipts" / f"{name}.json"
 
-    def publish(self, name: str, receipt: ShardReceipt) -> None:
-        """Gives a whole shard its name, then writes its receipt."""
+    def publish(self, name: str, receipt: ShardReceipt, beside: Mapping[str, bytes]) -> None:
+        """Gives a whole shard its name, then writes its index files and its receipt."""
         self.partial(name).rename(self.root / name)
+        for index, data in beside.items():
+            self._replace(self.root / index, data)
         self._replace(self.receipt(name), to_json(receipt))
 
     def write(self, name: str, data: bytes) -> None:
         """Writes a file of the folder so that it appears whole or not at all, and is on disk when it does."""
         self._replace(self.root / name, data, sync=True)
+
+    def mend(self, name: str, data: bytes) -> bool:
+        """Writes a file of the folder where it is missing or other than it should be; tells whether it was."""
+        path = self.root / name
+        if path.is_file() and path.read_bytes() == data:
+            return False
+        self._replace(path, data)
+        return True
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
         """A shard's receipt; None where there is none or it is torn."""
@@ -119,10 +130,13 @@ class OutputFolder:
             (self.state / "partial").mkdir()
 
     def sync(self, names: Sequence[str]) -> None:
-        """Waits until the shards and receipts are on disk: once for all, before the manifest appears."""
-        paths = [path for name in names for path in (self.root / name, self.receipt(name))]
-        for path in (*paths, self.state / "receipts", self.state, self.root):
+        """Waits until the shards, their index files and receipts are on disk: once, before the manifest appears."""
+        files = [path for name in names for path in (self.root / name, *self._indexes(name), self.receipt(name))]
+        for path in (*files, *dict.fromkeys(path.parent for path in files), self.state, self.root):
             to_disk(path)
+
+    def _indexes(self, name: str) -> list[Path]:
+        return [self.root / index for index in indexes.names(name)]
 
     def _check(self, plan: Plan, overwrite: bool) -> None:
         """Refuses where the plan may not write."""
@@ -138,7 +152,7 @@ class OutputFolder:
                 "(--update takes out what --exclude names since)",
             )
         others = strangers(self.root, plan.name, self._written()) if self.root.is_dir() else []
-        foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS) if not self.state.is_dir())]
+        foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS, *indexes.ONCE) if not self.state.is_dir())]
         present = [name for name in foreign if os.path.lexists(self.root / name)]
         if present:
             raise ShardsError(
@@ -167,7 +181,9 @@ class OutputFolder:
             return
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
         self.unfinish()
-        for name in (CARD, SUMS, *self._written()):
+        shards = self._written()
+        beside = {index for name in shards for index in (*indexes.names(name), indexes.wids_name(name))}
+        for name in (CARD, SUMS, *indexes.ONCE, *shards, *beside):
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.state / "receipts", ignore_errors=True)
         (self.state / "receipts").mkdir()
@@ -181,6 +197,8 @@ class OutputFolder:
     def _replace(self, path: Path, data: bytes, sync: bool = False) -> None:
         temporary = self.partial(f"{path.name}.new")
         try:
+            for folder in (path.parent, temporary.parent):
+                folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(data)
                 if sync:

@@ -13,6 +13,7 @@ from lpff_shards.exporters.appender import Appender
 from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.indexes.catalogue import of_shard
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.manifest import ShardReceipt
@@ -39,7 +40,7 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
                 receipt = _write_samples(task, fd, partial(disk.keep_up, growing), on_sample)
         finally:
             os.close(fd)
-        folder.publish(task.filename, receipt)
+        folder.publish(task.filename, receipt, of_shard(receipt))
     except OSError as error:
         raise ExportFailed(
             f"{root / task.filename} cannot be written: {error.strerror}",
@@ -56,6 +57,8 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
     shard = Appender(fd, checksum, on_stride)
     darkroom = Darkroom(task.entries, settings.picture)
     keys: list[str] = []
+    lists: dict[tuple[str, ...], int] = {}
+    members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
     for entry in task.entries:
         try:
@@ -67,7 +70,9 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
             on_sample(0)
             continue
         keys.append(entry.key)
-        on_sample(shard.add(format.encode(sample, settings.layout)))
+        encoded = format.encode(sample, settings.layout)
+        members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
+        on_sample(shard.add(encoded.pieces))
     size = shard.finish(format.end)
     return ShardReceipt(
         file=task.filename,
@@ -80,6 +85,8 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
         keys=tuple(keys),
         offsets=tuple(shard.offsets),
         crcs=tuple(shard.crcs),
+        suffixes=tuple(lists),
+        members=tuple(members),
         skipped=tuple(skipped),
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from lpff_shards.exporters.base import Encoded
 from lpff_shards.schemas.fields import FIELDS, Layout, Scalar
-from lpff_shards.schemas.sample import Sample
+from lpff_shards.schemas.sample import SUFFIXES, Sample
 from lpff_shards.wire import example, tfrecord
 
 SMALL = 1 << 14
@@ -17,7 +18,7 @@ class TfRecord:
 
     end = b""
 
-    def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:
         arrays: dict[str, example.Value] = {"image": sample.picture.data}
         if layout.raw:
             arrays["image/shape"] = (sample.picture.height, sample.picture.width, 3)
@@ -29,7 +30,7 @@ class TfRecord:
         features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
         data = _joined(example.encode(features))
         head, tail = tfrecord.frame(data)
-        return [head, *data, tail]
+        return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
 
 
 @lru_cache(maxsize=16)

@@ -8,11 +8,10 @@ from typing import Any
 import msgpack
 import msgspec
 
+from lpff_shards.exporters.base import Encoded
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.sample import Sample
+from lpff_shards.schemas.sample import SUFFIXES, Sample
 from lpff_shards.wire import npy, tar
-
-SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp", "raw": "image.npy"}
 
 
 class WebDataset:
@@ -20,28 +19,30 @@ class WebDataset:
 
     end = tar.END
 
-    def encode(self, sample: Sample, layout: Layout) -> list[bytes]:
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:
         key, picture = sample.key, sample.picture
         shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
         size = len(shape) + len(picture.data)
-        head = tar.header(f"{key}.{SUFFIXES[picture.kind]}", size) + shape
-        return [head, picture.data, b"".join([tar.padding(size), *_members(sample, layout)])]
+        suffixes, sizes = [SUFFIXES[picture.kind]], [size]
+        tail = [tar.padding(size)]
+        for suffix, content in _members(sample, layout):
+            suffixes.append(suffix)
+            sizes.append(len(content))
+            tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
+        head = tar.header(f"{key}.{suffixes[0]}", size) + shape
+        return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
 
 
-def _members(sample: Sample, layout: Layout) -> Iterator[bytes]:
+def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
     """What stands behind the picture's member."""
     if layout.packed:
-        yield from _member(sample.key, "mp", _packed(sample))
+        yield "mp", _packed(sample)
         return
     if sample.camera is not None:
-        yield from _member(sample.key, "camera.npy", npy.dump(sample.camera))
+        yield "camera.npy", npy.dump(sample.camera)
     if sample.landmarks is not None:
-        yield from _member(sample.key, "landmarks.npy", npy.dump(sample.landmarks))
-    yield from _member(sample.key, "json", msgspec.json.encode(sample.scalars))
-
-
-def _member(key: str, suffix: str, content: bytes) -> tuple[bytes, bytes, bytes]:
-    return tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content))
+        yield "landmarks.npy", npy.dump(sample.landmarks)
+    yield "json", msgspec.json.encode(sample.scalars)
 
 
 def _packed(sample: Sample) -> bytes:

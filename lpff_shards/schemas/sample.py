@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import Points
 
+SUFFIXES: Mapping[str, str] = {"png": "png", "jpeg": "jpg", "webp": "webp", "raw": "image.npy"}
+"""A picture's suffix by its kind."""
+
 
 class Picture(Struct, frozen=True, eq=False):
     """A picture as stored.

@@ -52,6 +52,11 @@ def padding(size: int) -> bytes:
     return _PADDING[-size % BLOCK]
 
 
+def padded(size: int) -> int:
+    """Bytes that a payload of `size` bytes takes with its padding."""
+    return size + -size % BLOCK
+
+
 class Member(Struct, frozen=True):
     """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
 
@@ -63,7 +68,7 @@ class Member(Struct, frozen=True):
     @property
     def end(self) -> int:
         """Where the next header starts."""
-        return self.offset + self.size + -self.size % BLOCK
+        return self.offset + padded(self.size)
 
 
 def members(archive: memoryview) -> Iterator[Member]:

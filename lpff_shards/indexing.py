@@ -1,0 +1,54 @@
+"""Writing the index files of a finished export that lacks them: taken out of its shards, as exports write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.indexes import catalogue
+from lpff_shards.manifest import Manifest, Outline, keys_digest, read_manifest
+from lpff_shards.readers.base import SampleError
+from lpff_shards.readers.mapped import mapped
+from lpff_shards.readers.outline import outline
+
+
+def index_export(path: str | Path) -> tuple[str, ...]:
+    """Writes the index files that are missing or wrong, and returns their names.
+
+    Args:
+        path: the folder that an export wrote; its receipts are not needed.
+
+    Raises:
+        ShardsError: there is no manifest, or a shard is missing, damaged or not the manifest's.
+        OSError: the folder cannot be written.
+    """
+    root = Path(path)
+    manifest = read_manifest(root)
+    folder = OutputFolder(root)
+    outlines = list(_outlines(root, manifest))
+    files = dict(catalogue.of_data_set(manifest, outlines))
+    for shard in outlines:
+        files |= catalogue.of_shard(shard)
+    written = tuple(name for name, data in files.items() if folder.mend(name, data))
+    folder.clear_partial()
+    return written
+
+
+def _outlines(root: Path, manifest: Manifest) -> Iterator[Outline]:
+    for shard in manifest.shards:
+        try:
+            data = mapped(root / shard.file)
+            found = outline(shard.file, data, manifest.layout)
+        except OSError as error:
+            raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
+        except SampleError as error:
+            raise _damaged(root / shard.file, error.reason) from None
+        if len(data) != shard.bytes or keys_digest(found.keys) != shard.keys:
+            raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
+        yield found
+
+
+def _damaged(path: Path, reason: str) -> ShardsError:
+    return ShardsError(f"{path} is damaged: {reason}", "See lpff-shards verify, and export it again")
