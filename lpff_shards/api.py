@@ -93,7 +93,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     owner = OutputFolder(Path(options.out)).owner()
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
-    before = tuple(name for name in extras.exclusions if marks([name])[0] in owner.exclusions)
+    known = set(owner.exclusions)
+    before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
     if lost := len(owner.exclusions) - len(before):
         raise ShardsError(
             f"--update only takes out, and {lost} ids of the export's --exclude are not in this one",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,3 +68,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 def shards(folder: Path) -> list[Path]:
     """The shards in an output folder, in order; not what lies beside them."""
     return sorted([*folder.glob("*.tar"), *folder.glob("*.tfrecord-*")])
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Waits until something holds, 30 seconds at most."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.0005)

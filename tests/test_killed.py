@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 import running
 from forks import Forks
 from layouts import picture, write, write_lpff
-from running import contents, run_after, shards
+from running import children, contents, run_after, shards, wait_for
 
 FORMATS = ("wds", "tfrecord")
 SHARDS = 16
@@ -92,26 +92,15 @@ def forks() -> Forks:
     return running.forks()
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def _ended(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.0005)
-
-
 def _wait_until_it_writes(job: Job, pid: int, count: int) -> None:
     """Waits until a run has given birth to its workers, and has written some shards."""
-    _wait_for(lambda: len(_children(pid)) == 2 or _ended(pid))
+    wait_for(lambda: len(children(pid)) == 2 or _ended(pid))
     names = _inodes(job.out)
-    _wait_for(lambda: _ended(pid) or len(set(_inodes(job.out).items()) - set(names.items())) >= count)
+    wait_for(lambda: _ended(pid) or len(set(_inodes(job.out).items()) - set(names.items())) >= count)
 
 
 def _inodes(out: Path) -> dict[Path, int]:
@@ -128,7 +117,7 @@ def _lose_some(job: Job, draw: random.Random) -> int:
 
 
 def _kill(pid: int, victim: str, draw: random.Random) -> None:
-    workers = _children(pid)
+    workers = children(pid)
     if victim == "parent":
         os.kill(pid, signal.SIGKILL)
     elif workers:

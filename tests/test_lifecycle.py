@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import call, contents, run, run_after, shards
+from running import call, children, contents, run, run_after, shards, wait_for
 
 DEMO = ("--demo", 8, "--samples-per-shard", 3)
 
@@ -123,7 +123,7 @@ def test_a_signal_stops_cleanly(tmp_path: Path, sent: signal.Signals, workers: i
     process = subprocess.Popen(
         [sys.executable, "-m", "lpff_shards", *command, "--out", str(out)], stderr=subprocess.PIPE, text=True
     )
-    _wait_for(lambda: list(out.glob("*.tar")))
+    wait_for(lambda: list(out.glob("*.tar")))
     process.send_signal(sent)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -156,35 +156,24 @@ def test_a_killed_process_leaves_nothing_half(never_killed: Path, tmp_path: Path
     process = subprocess.Popen(
         [sys.executable, "-m", "lpff_shards", *KILLED, "--out", str(out)], stderr=subprocess.PIPE, text=True
     )
-    _wait_for(lambda: out.is_dir() and len(_children(process.pid)) == 2)
-    children = _children(process.pid)
-    _wait_for(lambda: list(out.glob("*.tfrecord-*")))
+    wait_for(lambda: out.is_dir() and len(children(process.pid)) == 2)
+    workers = children(process.pid)
+    wait_for(lambda: list(out.glob("*.tfrecord-*")))
     if victim == "busy worker":
-        os.kill(children[0], signal.SIGSTOP)
+        os.kill(workers[0], signal.SIGSTOP)
     else:
         # Without their parent the workers finish what they have and wait.
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(0.5)
-    os.kill(process.pid if victim == "parent" else children[0], signal.SIGKILL)
+    os.kill(process.pid if victim == "parent" else workers[0], signal.SIGKILL)
     os.kill(process.pid, signal.SIGCONT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if victim == "parent" else 1)
     assert victim == "parent" or ("was killed" in err and "Traceback" not in err)
-    _wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in children))
+    wait_for(lambda: not any(Path(f"/proc/{child}/cmdline").exists() for child in workers))
     assert not (out / "manifest.json").exists()
     assert run(*KILLED, "--out", out).returncode == 0
     assert contents(out) == contents(never_killed)
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _wait_for(condition: object) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def test_another_plan_s_folder_is_refused(whole: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
 from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.sample import SUFFIXES
 
 TERMS = {
     "ffhq": "FFHQ (NVIDIA): for non-commercial research; its metadata is CC BY-NC-SA 4.0. "
@@ -17,7 +18,7 @@ TERMS = {
     "demo": "Rendered by lpff-shards; its authors and licences are made up for tests.",
 }
 
-_SUFFIXES = {"keep": "png (jpg, webp: as the pictures are)", "png": "png", "jpeg": "jpg", "webp": "webp"}
+_KEPT = "png (jpg, webp: as the pictures are)"
 _WDS = """import webdataset as wds
 
 dataset = wds.WebDataset("{pattern}", shardshuffle=False).decode("rgb8")
@@ -87,7 +88,7 @@ def _loading(manifest: Manifest) -> str:
         return _TFRECORD.format(pattern=_pattern(manifest, split), camera=camera)
     last = sum(shard.split == split for shard in manifest.shards) - 1
     pattern = f"{manifest.name}-{split}-{{000000..{last:06d}}}.tar"
-    members = ["image.npy" if manifest.layout.raw else _SUFFIXES[str(manifest.options.get("image"))]]
+    members = [SUFFIXES.get(str(manifest.options.get("image")), _KEPT)]
     if manifest.layout.packed:
         members.append("mp")
     else:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from lpff_shards.manifest import Outline
 from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.tfrecord import samples
+from lpff_shards.readers.tfrecord import placed
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import SUFFIXES
-from lpff_shards.wire import tar, tfrecord
+from lpff_shards.wire import tar
 from lpff_shards.wire.errors import WireError
 
 Listed = tuple[str, int, int, tuple[str, ...], tuple[int, ...]]
@@ -59,7 +59,5 @@ def _sample(key: str, members: list[tar.Member]) -> Listed:
 
 
 def _records(shard: memoryview, layout: Layout) -> Iterator[Listed]:
-    # The samples go first: they meet what is damaged, and tell it with the sample's number.
-    for sample, (at, data) in zip(samples(shard, layout), tfrecord.records(shard), strict=False):
-        suffix = SUFFIXES[sample.picture.kind]
-        yield sample.key, at, at + len(data) + tfrecord.FRAMING, (suffix,), (len(sample.picture.data),)
+    for sample, start, end in placed(shard, layout):
+        yield sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)

@@ -24,10 +24,19 @@ def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
     Raises:
         SampleError: at the first that breaks the format or the schema.
     """
+    return (sample for sample, _, _ in placed(shard, layout))
+
+
+def placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
+    """The samples of a TFRecord file, each with where its record starts and ends.
+
+    Raises:
+        SampleError: at the first that breaks the format or the schema.
+    """
     number = 0
     try:
-        for _, data in tfrecord.records(shard):
-            yield checked(_sample(data, layout), layout)
+        for at, data in tfrecord.records(shard):
+            yield checked(_sample(data, layout), layout), at, at + len(data) + tfrecord.FRAMING
             number += 1
     except WireError as error:
         raise SampleError(str(error), number) from None

@@ -14,11 +14,11 @@ from lpff_shards.readers.check import checked, pixels
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.sample import Picture, Sample
+from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
 from lpff_shards.wire import npy, tar
 from lpff_shards.wire.errors import WireError
 
-_FILES = {"png": "png", "jpg": "jpeg", "webp": "webp"}
+_FILES = {suffix: kind for kind, suffix in SUFFIXES.items() if kind != "raw"}
 
 
 def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
@@ -49,7 +49,7 @@ def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
 def _sample(key: str, parts: dict[str, memoryview], layout: Layout) -> Sample:
     expected = ["mp"] if layout.packed else [*_arrays(layout), "json"]
     kind, *rest = parts
-    if rest != expected or (kind == "image.npy") != layout.raw:
+    if rest != expected or (kind == SUFFIXES["raw"]) != layout.raw:
         raise WireError(f"its members are {', '.join(parts)}; behind the picture {', '.join(expected)} are due")
     content = _packed(parts["mp"]) if layout.packed else _plain(parts)
     camera, landmarks = content.pop("camera", None), content.pop("landmarks", None)
@@ -87,7 +87,7 @@ def _packed(data: memoryview) -> dict[str, Any]:
 
 
 def _picture(kind: str, data: memoryview, scalars: dict[str, Any]) -> Picture:
-    if kind == "image.npy":
+    if kind == SUFFIXES["raw"]:
         return pixels(npy.load(data), scalars)
     if kind not in _FILES:
         raise WireError(f"its picture is a .{kind}")

@@ -38,7 +38,8 @@ def wids_name(file: str) -> str:
 def of_data_set(manifest: Manifest, shards: Sequence[Outlined]) -> Mapping[str, bytes]:
     """The index files of a whole data set by name."""
     if manifest.format == "wds":
-        indexes = {wids_name(shard.file): wids.index(manifest, shard.split) for shard in manifest.shards}
+        tars = {shard.split: shard.file for shard in manifest.shards}
+        indexes = {wids_name(tar): wids.index(manifest, split) for split, tar in tars.items()}
         return {**indexes, **energon.metadata(manifest)}
     kinds = {suffixes[0] for shard in shards for suffixes in shard.suffixes}
     return {"dataset_info.json": tfds.dataset_info(manifest), "features.json": tfds.features(manifest, kinds)}
