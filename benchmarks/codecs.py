@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lpff_shards.exporters.decoding import decode
 from lpff_shards.exporters.encoding import encode
+from lpff_shards.wire.decoding import decode
 from lpff_shards.wire.pictures import inspect
 
 Pixels = NDArray[np.uint8]

@@ -25,6 +25,7 @@ ALLOWED = {
     "sizes": {"options", "schemas"},
     "processes": {"errors"},
     "sharding": {"errors", "options"},
+    "index_names": set(),
     "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
     "manifest": {"errors", "options", "schemas"},
@@ -33,6 +34,7 @@ ALLOWED = {
         "mix_options",
         "options",
         "checksums",
+        "index_names",
         "schemas",
         "wire",
         "plan",
@@ -43,6 +45,7 @@ ALLOWED = {
     },
     "readers": {"manifest", "options", "schemas", "wire"},
     "verify": {"checksums", "exporters", "manifest", "options", "processes", "readers", "schemas"},
+    "loaders": {"errors", "index_names", "manifest", "processes", "schemas", "wire"},
     "indexing": {"errors", "exporters", "manifest", "readers"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
@@ -55,7 +58,7 @@ ALLOWED = {
     "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "verify"},
 }
 
-HEAVY = ("tensorflow", "torch", "webdataset", "PIL", "matplotlib", "numpy", "ray")
+HEAVY = ("tensorflow", "torch", "torchdata", "jax", "grain", "webdataset", "PIL", "matplotlib", "numpy", "ray")
 
 
 def _part(path: Path) -> str:

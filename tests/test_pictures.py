@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lpff_shards.exporters.decoding import PictureError
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
+from lpff_shards.wire.decoding import PictureError
 
 
 def _store(data: bytes, flip: bool, options: PictureOptions) -> Stored:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.decoding import PictureError
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.blobs import BlobError
+from lpff_shards.wire.decoding import PictureError
 
 KEPT_BYTES = 64 * 10**6
 """Most that is kept for samples to come; beyond it a picture is made again, so that memory stays bounded."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 
-from lpff_shards.exporters.decoding import Pixels
 from lpff_shards.options import DEFAULT_JPEG_QUALITY
 from lpff_shards.wire import png
+from lpff_shards.wire.decoding import Pixels
 
 
 def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:

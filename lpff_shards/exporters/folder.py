@@ -24,6 +24,7 @@ from msgspec import Struct
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import to_disk
+from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import STATE_FOLDER
 from lpff_shards.plan import Plan
@@ -136,7 +137,7 @@ class OutputFolder:
             to_disk(path)
 
     def _indexes(self, name: str) -> list[Path]:
-        return [self.root / index for index in indexes.names(name)]
+        return [self.root / index for index in index_names(name)]
 
     def _check(self, plan: Plan, overwrite: bool) -> None:
         """Refuses where the plan may not write."""
@@ -182,7 +183,7 @@ class OutputFolder:
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
         self.unfinish()
         shards = self._written()
-        beside = {index for name in shards for index in (*indexes.names(name), indexes.wids_name(name))}
+        beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
         for name in (CARD, SUMS, *indexes.ONCE, *shards, *beside):
             (self.root / name).unlink(missing_ok=True)
         shutil.rmtree(self.state / "receipts", ignore_errors=True)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from lpff_shards.exporters.decoding import PictureError, Pixels, decode
 from lpff_shards.exporters.encoding import encode
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.sample import Picture
+from lpff_shards.wire.decoding import PictureError, Pixels, decode
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.pictures import PictureHeader, inspect
 

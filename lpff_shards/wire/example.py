@@ -20,6 +20,7 @@ Decoded = list[bytes] | NDArray[np.float32] | list[int]
 
 _LEN = 2
 _BYTES, _FLOATS, _INTS = 1, 2, 3
+_ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
 _FLOAT = struct.Struct("<f")
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
 _SHORT = 100
@@ -117,6 +118,46 @@ def decode(data: memoryview) -> dict[str, Decoded]:
     return features
 
 
+def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each feature from a place on, and where its value starts and ends; values are not looked at.
+
+    The last value may end behind `data`, which then ends the walk.
+
+    Args:
+        data: bytes of an Example.
+        at: where a feature starts, behind the Example's own tag and length.
+
+    Raises:
+        WireError: no features stand there.
+    """
+    try:
+        while at < len(data):
+            tag, (length, name_at) = data[at], _read_varint(data, at + 1)
+            if (tag, data[name_at]) != (_ENTRY, _ENTRY):
+                raise WireError("not a tf.train.Example: no feature where one should start", at)
+            size, start = _read_varint(data, name_at + 1)
+            value_at = start + size
+            if data[value_at] != _VALUE:
+                raise WireError("not a tf.train.Example: a feature without a value", at)
+            _, body = _read_varint(data, value_at + 1)
+            at = name_at + length
+            yield data[start:value_at], body, at
+    except IndexError:
+        return
+
+
+def decode_feature(data: memoryview) -> Decoded:
+    """The values of one feature.
+
+    Raises:
+        WireError: it is none.
+    """
+    try:
+        return _decode_feature(data)
+    except (IndexError, ValueError, struct.error) as error:
+        raise WireError(f"not a feature: {error}") from None
+
+
 def _decode_feature(data: memoryview) -> Decoded:
     ((kind, body),) = _messages(data, {_BYTES, _FLOATS, _INTS})
     values = [value for _, value in _messages(body, {1})]
@@ -126,6 +167,38 @@ def _decode_feature(data: memoryview) -> Decoded:
     if kind == _FLOATS:
         return np.frombuffer(joined, "<f4")
     return list(_varints(joined))
+
+
+def first_bytes(data: bytes, at: int) -> tuple[int, int]:
+    """Where the first bytes value of a feature starts and how long it is; it may reach behind `data`.
+
+    Raises:
+        WireError: the feature holds no bytes.
+    """
+    try:
+        if data[at] != _ENTRY:
+            raise WireError("a feature that should be bytes is not", at)
+        _, inner = _read_varint(data, at + 1)
+        if data[inner] != _ENTRY:
+            raise WireError("a feature that should be bytes is not", at)
+        size, start = _read_varint(data, inner + 1)
+    except IndexError:
+        raise WireError("a feature is cut short", at) from None
+    return start, size
+
+
+def open_example(data: bytes, at: int) -> int:
+    """Where the first feature of the Example at a place starts.
+
+    Raises:
+        WireError: there is none.
+    """
+    try:
+        if data[at] != _ENTRY:
+            raise WireError("not a tf.train.Example", at)
+        return _read_varint(data, at + 1)[1]
+    except IndexError:
+        raise WireError("an Example is cut short", at) from None
 
 
 def _messages(data: memoryview, fields: set[int]) -> Iterator[tuple[int, memoryview]]:

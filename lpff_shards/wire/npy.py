@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +43,24 @@ def load(data: memoryview) -> NDArray[np.generic]:
     Raises:
         WireError: it is not such a file, or its length differs from what its header says.
     """
-    length = int.from_bytes(data[8:10], "little")
-    match = _HEADER.fullmatch(bytes(data[10 : 10 + length]).decode("latin-1"))
-    if bytes(data[:8]) != _MAGIC or match is None:
-        raise WireError("not an NPY file of format 1.0", 0)
-    dtype = np.dtype(match[1])
-    shape = tuple(int(n) for n in match[2].split(",") if n.strip())
-    payload = data[10 + length :]
+    dtype, shape, start = read_header(data)
+    payload = data[start:]
     if len(payload) != dtype.itemsize * math.prod(shape):
-        raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", 10 + length)
+        raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", start)
     return np.frombuffer(payload, dtype).reshape(shape)
+
+
+def read_header(head: bytes | memoryview) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Type and shape of a file's array, and where its payload starts.
+
+    Args:
+        head: the file's first bytes, or all of them.
+
+    Raises:
+        WireError: it is not the head of an NPY file such as `header` makes.
+    """
+    length = int.from_bytes(head[8:10], "little")
+    match = _HEADER.fullmatch(bytes(head[10 : 10 + length]).decode("latin-1"))
+    if bytes(head[:8]) != _MAGIC or match is None:
+        raise WireError("not an NPY file of format 1.0", 0)
+    return np.dtype(match[1]), tuple(int(n) for n in match[2].split(",") if n.strip()), 10 + length

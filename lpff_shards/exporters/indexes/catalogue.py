@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpff_shards.exporters.indexes import dali, energon, tfds, wids
+from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import Manifest, Outlined
-
-DALI = "dali"
-"""Folder of the indexes of TFRecords: beside the shards their names would match the shards' own patterns."""
 
 ONCE = (
     *(f"{energon.FOLDER}/{name}" for name in (".info.json", "split.yaml", "dataset.yaml")),
@@ -17,22 +15,10 @@ ONCE = (
 """Names of the files that stand once in a data set, whatever its format, but for those of wids."""
 
 
-def names(file: str) -> tuple[str, ...]:
-    """Names of the index files of a shard."""
-    if file.endswith(".tar"):
-        return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
-    return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
-
-
 def of_shard(shard: Outlined) -> Mapping[str, bytes]:
     """The index files of a shard by name."""
     makers = (dali.of_tar, energon.of_tar) if shard.file.endswith(".tar") else (dali.of_records,)
-    return {name: make(shard) for name, make in zip(names(shard.file), makers, strict=True)}
-
-
-def wids_name(file: str) -> str:
-    """Name of the wids index of the split that a tar belongs to."""
-    return f"{file[: file.rfind('-')]}.wids.json"
+    return {name: make(shard) for name, make in zip(index_names(shard.file), makers, strict=True)}
 
 
 def of_data_set(manifest: Manifest, shards: Sequence[Outlined]) -> Mapping[str, bytes]:

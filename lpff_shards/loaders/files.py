@@ -1,0 +1,91 @@
+"""Open files of shards, read at offsets: safe to share between threads and with forked processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+from lpff_shards.errors import ShardsError
+
+MOST_OPEN = 256
+"""Files that stay open; those of larger data sets are opened for each reading beyond it."""
+
+
+class ShardFiles:
+    """The shards of a data set. Pickles without its open files.
+
+    Reads give their offsets with each call, so that no position is shared.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._open: dict[int, int] = {}
+        self._lock = Lock()
+
+    def __getstate__(self) -> tuple[Path, ...]:
+        return self._paths
+
+    def __setstate__(self, paths: tuple[Path, ...]) -> None:
+        self.__init__(paths)  # type: ignore[misc]
+
+    def __del__(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+
+    def path(self, shard: int) -> Path:
+        """A shard's file."""
+        return self._paths[shard]
+
+    def read(self, shard: int, at: int, size: int) -> bytes:
+        """Bytes of a shard, fewer where it ends before.
+
+        Raises:
+            ShardsError: it cannot be read.
+        """
+        fd, keep = self._fd(shard)
+        try:
+            return os.pread(fd, size, at)
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+        finally:
+            if not keep:
+                os.close(fd)
+
+    def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
+        """Fills buffers with a shard's bytes, one behind the other.
+
+        Raises:
+            ShardsError: it cannot be read, or ends before they are full.
+        """
+        fd, keep = self._fd(shard)
+        try:
+            missing = sum(map(len, parts)) - os.preadv(fd, parts, at)
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+        finally:
+            if not keep:
+                os.close(fd)
+        if missing:
+            raise ShardsError(f"{self._paths[shard]} ends {missing} bytes too early", "See lpff-shards verify")
+
+    def _fd(self, shard: int) -> tuple[int, bool]:
+        """An open file, and whether it stays open."""
+        fd = self._open.get(shard)
+        if fd is not None:
+            return fd, True
+        with self._lock:
+            if shard in self._open:
+                return self._open[shard], True
+            try:
+                fd = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise self._unreadable(shard, error) from None
+            keep = len(self._open) < MOST_OPEN
+            if keep:
+                self._open[shard] = fd
+            return fd, keep
+
+    def _unreadable(self, shard: int, error: OSError) -> ShardsError:
+        return ShardsError(f"{self._paths[shard]} cannot be read: {error.strerror}", "Check the folder")

@@ -1,0 +1,69 @@
+"""The parts of a TFRecord sample: a frame around an Example whose features are sorted by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lpff_shards.loaders.spans import Beside, Found
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import FIELDS, Field, Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.wire import example
+from lpff_shards.wire.errors import WireError
+
+_LENGTH, _CRC = 12, 4
+_IMAGE = b"image"
+_CHANNELS = 3
+
+
+class RecordSpans:
+    """Features by a walk over their names and lengths."""
+
+    def picture(self, head: bytes, raw: bool) -> Found | None:
+        height = 0
+        for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
+            if name == _IMAGE:
+                at, size = example.first_bytes(head, start)
+                return Found(at, size, _shape(size, height) if raw else None)
+            if end > len(head):
+                break
+            if name == b"height":
+                height = int(example.decode_feature(memoryview(head)[start:end])[0])
+        return None
+
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        wanted = {b"camera", b"landmarks"} | ({f.name.encode() for f in FIELDS} if scalars else set())
+        found: dict[str, Any] = {}
+        for part, at in ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0)):
+            view = memoryview(part)
+            for name, start, end in example.spans(part, at):
+                if name in wanted:
+                    found[name.decode()] = example.decode_feature(view[start:end])
+        try:
+            return Beside(
+                np.asarray(found["camera"], np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None,
+                np.asarray(found["landmarks"], np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None,
+                {f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {},
+            )
+        except KeyError as error:
+            raise WireError(f"its feature {error.args[0]} is missing") from None
+        except (ValueError, TypeError, IndexError) as error:
+            raise WireError(f"its features are damaged: {error}") from None
+
+
+def _shape(size: int, height: int) -> tuple[int, int, int]:
+    """Shape of raw pixels: `image/shape` stands behind them, height before."""
+    if height < 1 or size < 1 or size % (height * _CHANNELS):
+        raise WireError(f"its raw picture is {size} bytes of height {height}")
+    return height, size // (height * _CHANNELS), _CHANNELS
+
+
+def _scalar(field: Field, values: example.Decoded) -> str | int | bool | float:
+    value = values[0]
+    if field.kind == "str":
+        return str(value, "utf-8")  # type: ignore[arg-type]
+    if field.kind == "float":
+        return float(value)
+    return bool(value) if field.kind == "bool" else int(value)

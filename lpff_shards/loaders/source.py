@@ -1,0 +1,249 @@
+"""ShardSource: any sample of an export by its number, alone or many at once into one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.files import ShardFiles
+from lpff_shards.loaders.memory import Recycler
+from lpff_shards.loaders.offsets import sample_offsets
+from lpff_shards.loaders.pixels import decoded
+from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
+from lpff_shards.manifest import Manifest, Shard, read_manifest
+from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.wire.decoding import PictureError, Pixels
+from lpff_shards.wire.errors import WireError
+
+Channels = Literal["last", "first"]
+
+
+class Loaded(NamedTuple):
+    """A sample as read: pixels uint8 [height, width, 3], and what stands beside them."""
+
+    pixels: Pixels
+    beside: Beside
+
+
+class ShardSource:
+    """The samples of an export, in the order of its shards, by number.
+
+    A map-style `torch.utils.data.Dataset` and a Grain data source as it is. Samples are read at their recorded offsets;
+    structure is checked, checksums are `verify`'s. Picklable; safe in threads and forked processes.
+
+    Args:
+        path: the folder that an export wrote, of format wds or tfrecord.
+        split: whose samples; None for all splits, one behind the other.
+        channels: `last` gives images [height, width, 3], `first` [3, height, width] (a view of the same memory).
+
+    Attributes:
+        manifest: of the export.
+        shards: those of the split, in order.
+        channels: as given.
+
+    Raises:
+        ShardsError: no finished export is there, it has no such split, or a shard is not as its index file says.
+    """
+
+    def __init__(self, path: str | Path, split: str | None = "train", *, channels: Channels = "last") -> None:
+        root = Path(path)
+        self.manifest: Manifest = read_manifest(root)
+        self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
+        if channels not in ("last", "first"):
+            raise ShardsError(f"channels {channels!r} is not known", "It is one of: last, first")
+        self.channels: Channels = channels
+        offsets = [sample_offsets(root, shard) for shard in self.shards]
+        self._starts = np.concatenate([found[:-1] for found in offsets])
+        self._ends = np.concatenate([found[1:] for found in offsets])
+        self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
+        self._files = ShardFiles([root / shard.file for shard in self.shards])
+        self._memory = Recycler()
+        self._spans = get_spans(self.manifest.format)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """One sample: `image` (uint8), `camera` (float32 [25]) and `landmarks` (float32 [68, 2]) where the data set
+        holds them, and `metadata`, the fields of the README's table.
+
+        Raises:
+            IndexError: there is no such sample.
+            ShardsError: its bytes are damaged.
+        """
+        number = range(len(self))[index]
+        loaded = self._load(number, None, scalars=True)
+        return {"image": self._turned(loaded.pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
+        """Several samples at once, their pictures read straight into one array.
+
+        Args:
+            indices: numbers of the samples, at least one.
+            fields: names of metadata fields that are wanted too.
+
+        Returns:
+            `index` int64 [n], `image` uint8 [n, height, width, 3] (or [n, 3, height, width]), `camera` float32 [n, 25],
+            `landmarks` float32 [n, 68, 2], and each field: int64, bool or float32 [n], or a list of n strings.
+
+        Raises:
+            IndexError: there is no such sample.
+            ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
+        """
+        kinds = _kinds(fields)
+        images: NDArray[np.uint8] | None = None
+        beside: list[Beside] = []
+        numbers = np.asarray(indices, np.int64)
+        for row, index in enumerate(numbers.tolist()):
+            loaded = self._load(range(len(self))[index], None if images is None else images[row], bool(fields))
+            if images is None:
+                images = self._memory.take((len(numbers), *loaded.pixels.shape))
+                images[row] = loaded.pixels
+            beside.append(loaded.beside)
+        if images is None:
+            raise ShardsError("a batch of no samples was asked for", "Ask for one or more")
+        found = {"index": numbers, "image": self._turned(images), **_stacked(beside)}
+        for name in fields:
+            values = [sample.scalars[name] for sample in beside]
+            found[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
+        return found
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One metadata field of all samples, in order; pictures are not read.
+
+        Returns:
+            int64, bool or float32 [n], or strings as objects [n].
+
+        Raises:
+            ShardsError: the field is not known, or a sample is damaged.
+        """
+        kind = _kinds([name])[name]
+        values = [self._metadata(index)[name] for index in range(len(self))]
+        return np.array(values, object if kind == "str" else _DTYPES[kind])
+
+    def first_of(self, shard: int) -> int:
+        """Number of a shard's first sample."""
+        return int(self._firsts[shard])
+
+    def _turned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.moveaxis(images, -1, -3) if self.channels == "first" else images
+
+    def _place(self, index: int) -> tuple[int, int, int]:
+        """A sample's shard, and where it starts and ends in it."""
+        shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        return shard, int(self._starts[index]), int(self._ends[index])
+
+    def _load(self, index: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """Reads a sample, its pixels into an array [height, width, 3] where one is given."""
+        shard, start, end = self._place(index)
+        try:
+            if self.manifest.layout.raw:
+                return self._raw(shard, start, end, into, scalars)
+            return self._file(shard, start, end, into, scalars)
+        except (WireError, PictureError) as error:
+            raise ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify") from None
+        except _OtherSizeError as error:
+            raise ShardsError(
+                f"{self._named(index)} has a picture of {error}",
+                "Pictures of several sizes make no batch: export with --resolution, or take them one by one",
+            ) from None
+
+    def _raw(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """A sample of raw pixels, which are read straight to where they belong."""
+        head, found = self._found(shard, start, end)
+        if found.shape is None or found.start + found.size > end - start:
+            raise WireError("its picture is cut short")
+        pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
+        tail = bytearray(end - start - found.start - found.size)
+        self._files.read_into(shard, start + found.start, [pixels.reshape(-1).data, tail])
+        return Loaded(pixels, self._beside(head[: found.start], bytes(tail), scalars))
+
+    def _file(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """A sample with a picture's file, which is decoded."""
+        data = self._files.read(shard, start, end - start)
+        found = self._spans.picture(data, raw=False)
+        if found is None or found.start + found.size > len(data):
+            raise WireError("its picture is cut short")
+        stop = found.start + found.size
+        pixels = decoded(data[found.start : stop])
+        if into is not None:
+            _fitting(into, pixels.shape)[:] = pixels
+        return Loaded(pixels, self._beside(data[: found.start], data[stop:], scalars))
+
+    def _found(self, shard: int, start: int, end: int) -> tuple[bytes, Found]:
+        """A sample's first bytes, and where its picture is."""
+        for size in (min(HEAD, end - start), end - start):
+            head = self._files.read(shard, start, size)
+            found = self._spans.picture(head, self.manifest.layout.raw)
+            if found is not None:
+                return head, found
+        raise WireError("it has no picture")
+
+    def _metadata(self, index: int) -> Mapping[str, Any]:
+        """A sample's fields, without its picture."""
+        shard, start, end = self._place(index)
+        try:
+            head, found = self._found(shard, start, end)
+            stop = found.start + found.size
+            tail = self._files.read(shard, start + stop, max(0, end - start - stop))
+            return self._beside(head[: found.start], tail, scalars=True).scalars
+        except WireError as error:
+            raise ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify") from None
+
+    def _beside(self, head: bytes, tail: bytes, scalars: bool) -> Beside:
+        return self._spans.beside(head, tail, self.manifest.layout, scalars)
+
+    def _named(self, index: int) -> str:
+        shard, _, _ = self._place(index)
+        return f"{self._files.path(shard)}: sample {index - int(self._firsts[shard])}"
+
+
+class _OtherSizeError(Exception):
+    """A picture that does not fit its batch; the text tells both sizes."""
+
+
+_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
+
+
+def _of_split(root: Path, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+    if manifest.format not in ("wds", "tfrecord"):
+        raise ShardsError(f"{root} is of format {manifest.format}", "Loaders read --format wds and tfrecord")
+    found = tuple(shard for shard in manifest.shards if split in (None, shard.split))
+    if not found:
+        raise ShardsError(f"{root} has no split {split!r}", f"It has: {', '.join(manifest.splits)}")
+    return found
+
+
+def _kinds(fields: Sequence[str]) -> dict[str, str]:
+    """The kinds of metadata fields by name."""
+    known = {f.name: f.kind for f in FIELDS}
+    for name in fields:
+        if name not in known:
+            raise ShardsError(f"field {name!r} is not known", f"It is one of: {', '.join(known)}")
+    return {name: known[name] for name in fields}
+
+
+def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if into.shape != shape:
+        raise _OtherSizeError(f"{shape[1]}x{shape[0]}, others of its batch of {into.shape[1]}x{into.shape[0]}")
+    return into
+
+
+def _arrays(beside: Beside) -> dict[str, NDArray[np.float32]]:
+    found = {"camera": beside.camera, "landmarks": beside.landmarks}
+    return {name: np.array(array) for name, array in found.items() if array is not None}
+
+
+def _stacked(beside: Sequence[Beside]) -> dict[str, NDArray[np.float32]]:
+    cameras = [sample.camera for sample in beside if sample.camera is not None]
+    landmarks = [sample.landmarks for sample in beside if sample.landmarks is not None]
+    return {name: np.stack(all) for name, all in (("camera", cameras), ("landmarks", landmarks)) if all}

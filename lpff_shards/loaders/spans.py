@@ -1,0 +1,84 @@
+"""What lies where in a sample's bytes, found without copying its picture. Structure is checked, checksums are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lpff_shards.schemas.fields import Layout
+
+HEAD = 4096
+"""Bytes that hold what stands before nearly every picture."""
+
+
+class Found(Struct, frozen=True):
+    """A sample's picture in its bytes.
+
+    Attributes:
+        start, size: of its payload, in bytes from the sample's first.
+        shape: (height, width, 3) of raw pixels, None for a picture's file.
+    """
+
+    start: int
+    size: int
+    shape: tuple[int, int, int] | None
+
+
+class Beside(Struct, frozen=True):
+    """What a sample holds beside its picture.
+
+    Attributes:
+        camera: float32 [25], or None where the data set holds none.
+        landmarks: float32 [68, 2], or None.
+        scalars: the fields of `schemas.fields.FIELDS`; empty where they were not asked for.
+    """
+
+    camera: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
+    scalars: Mapping[str, Any]
+
+
+class Spans(Protocol):
+    """Finds the parts of a sample of one format. Stateless."""
+
+    def picture(self, head: bytes, raw: bool) -> Found | None:
+        """Where the picture is.
+
+        Args:
+            head: the sample's first bytes.
+            raw: whether the data set holds pixels, not files.
+
+        Returns:
+            None where more of the sample is needed to tell.
+
+        Raises:
+            WireError: these are not a sample's bytes.
+        """
+
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        """What stands around the picture.
+
+        Args:
+            head: the sample up to the picture's payload.
+            tail: the sample from the end of that payload on.
+            layout: what every sample of the data set holds.
+            scalars: whether the fields are wanted.
+
+        Raises:
+            WireError: these are not a sample's bytes.
+        """
+
+
+def get_spans(format: str) -> Spans:
+    """The spans of a format."""
+    if format == "wds":
+        from lpff_shards.loaders.tar_spans import TarSpans
+
+        return TarSpans()
+    from lpff_shards.loaders.record_spans import RecordSpans
+
+    return RecordSpans()

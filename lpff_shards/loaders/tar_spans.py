@@ -1,0 +1,93 @@
+"""The parts of a WebDataset sample: adjacent members of a tar, the picture first."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import msgpack
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.loaders.spans import Beside, Found
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.schemas.sample import SUFFIXES
+from lpff_shards.wire import npy, tar
+from lpff_shards.wire.errors import WireError
+
+
+class TarSpans:
+    """Members by their headers' names and sizes."""
+
+    def picture(self, head: bytes, raw: bool) -> Found | None:
+        suffix, size = _member(head, 0)
+        if (suffix == SUFFIXES["raw"]) != raw:
+            raise WireError(f"its picture is a .{suffix}", 0)
+        if not raw:
+            return Found(tar.BLOCK, size, None)
+        shape, start = _shape(head[tar.BLOCK : tar.BLOCK + 128])
+        return Found(tar.BLOCK + start, size - start, shape)
+
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:  # noqa: ARG002
+        parts = _parts(tail)
+        try:
+            if layout.packed:
+                return _packed(msgpack.unpackb(parts["mp"]), layout)
+            return Beside(
+                _array(parts["camera.npy"], (CAMERA_NUMBERS,)) if layout.camera else None,
+                _array(parts["landmarks.npy"], (LANDMARKS, 2)) if layout.landmarks else None,
+                msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {},
+            )
+        except KeyError as error:
+            raise WireError(f"its member {error.args[0]} is missing") from None
+        except (ValueError, TypeError, UnicodeDecodeError, msgspec.DecodeError, msgpack.UnpackException) as error:
+            raise WireError(f"its metadata is damaged: {error}") from None
+
+
+def _parts(tail: bytes) -> dict[str, bytes]:
+    """The members behind the picture by suffix."""
+    # The picture's padding comes first; from its end on all is whole blocks.
+    at = len(tail) % tar.BLOCK
+    parts = {}
+    while at < len(tail):
+        suffix, size = _member(tail, at)
+        at += tar.BLOCK
+        parts[suffix] = tail[at : at + size]
+        at += tar.padded(size)
+    return parts
+
+
+def _member(data: bytes, at: int) -> tuple[str, int]:
+    """Suffix and payload size of the member whose header is at a place."""
+    if data[at + 257 : at + 262] != b"ustar":
+        raise WireError("no member starts where one should", at)
+    try:
+        name = data[at : at + tar.MAX_NAME].rstrip(b"\0").decode("ascii")
+        return name.partition(".")[2], int(data[at + 124 : at + 135], 8)
+    except ValueError as error:
+        raise WireError(f"a member's header is damaged: {error}", at) from None
+
+
+@lru_cache(maxsize=64)
+def _shape(head: bytes) -> tuple[tuple[int, int, int], int]:
+    """Shape of the raw picture whose NPY file starts so, and where its pixels start in the file."""
+    dtype, shape, start = npy.read_header(head)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        raise WireError(f"its raw picture is {dtype} of shape {shape}")
+    return (shape[0], shape[1], 3), start
+
+
+def _array(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    head = npy.header("<f4", shape)
+    if data[: len(head)] != head:
+        raise WireError(f"an array is not float32 of {shape}")
+    return np.frombuffer(data, "<f4", offset=len(head)).reshape(shape)
+
+
+def _packed(content: dict[str, Any], layout: Layout) -> Beside:
+    camera = np.array(content.pop("camera"), np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None
+    points = np.array(content.pop("landmarks"), np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None
+    return Beside(camera, points, content)

@@ -1,0 +1,160 @@
+"""Pipelines for PyTorch: `loader`, fully shuffled over ShardSource, and `stream`, shard after shard by webdataset.
+
+Both give torchdata's StatefulDataLoader over whole batches. Each pass over one is an epoch, in an order of its own;
+`state_dict` and `load_state_dict` go on in the middle of an epoch, in another process too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.draws import Equal, Sampling, refuse_odd
+from lpff_shards.loaders.source import ShardSource
+from lpff_shards.processes import available_cores
+
+if TYPE_CHECKING:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+
+def loader(
+    path: str | Path,
+    batch_size: int,
+    *,
+    split: str | None = "train",
+    shuffle: bool = True,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
+    equal: Equal | None = None,
+    mirror: bool = False,
+    labels: bool = False,
+    weights: bool = False,
+    fields: Sequence[str] = (),
+    workers: int | None = None,
+    prefetch: int = 2,
+    pin_memory: bool = False,
+) -> StatefulDataLoader[Any]:
+    """Batches of an export in a fully shuffled order, read at their recorded offsets.
+
+    Batches are dicts: `index` int64 [n], `image` uint8 [n, 3, height, width] in channels-last memory, `camera` float32
+    [n, 25], `landmarks` float32 [n, 68, 2], and the asked-for fields as tensors or lists of strings.
+
+    Args:
+        path: the folder that an export wrote.
+        batch_size: of one rank.
+        split: whose samples; None for all.
+        shuffle: a new order for each epoch; False keeps the shards' order.
+        seed: of shuffling, mirroring and weighing.
+        epoch: of the first pass.
+        rank, world_size: of this process; by default torch.distributed's, else torchrun's.
+        equal: see `draws.Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
+            each rank.
+        mirror: flip picture, camera and landmarks together, with probability 1/2.
+        labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them.
+        weights: draw samples in proportion to their `weight`.
+        fields: metadata fields that batches hold.
+        workers: processes that load; by default none for raw pictures, which a thread of this process reads faster,
+            and one a core for those that must be decoded.
+        prefetch: batches that are loaded ahead, by each worker.
+        pin_memory: see torch's DataLoader.
+
+    Raises:
+        ShardsError: there is no such export, or an option is out of range.
+    """
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    from lpff_shards.loaders.torch_epochs import Drawn, Epochs
+    from lpff_shards.loaders.torch_tensors import Tensors, as_it_is, flip_picture, placed
+
+    source = ShardSource(path, split, channels="first")
+    rank, world_size = placed(rank, world_size)
+    sampling = Sampling(
+        samples=len(source),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        equal=equal,
+        mirror=mirror,
+        weights=source.column("weight") if weights else None,
+    )
+    load = Tensors(Batches(source, fields, flip_picture), labels)
+    processes = _workers(workers, source)
+    return StatefulDataLoader(
+        Drawn(load),
+        batch_size=None,
+        sampler=Epochs(sampling, epoch, load, 0 if processes else prefetch),
+        num_workers=processes,
+        prefetch_factor=prefetch if processes else None,
+        pin_memory=pin_memory,
+        collate_fn=as_it_is,
+    )
+
+
+def stream(
+    path: str | Path,
+    batch_size: int,
+    *,
+    split: str | None = "train",
+    shuffle: int = 1000,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int | None = None,
+    world_size: int | None = None,
+    equal: Equal | None = None,
+    mirror: bool = False,
+    labels: bool = False,
+    fields: Sequence[str] = (),
+    workers: int | None = None,
+    prefetch: int = 2,
+    pin_memory: bool = False,
+) -> StatefulDataLoader[Any]:
+    """Batches of an export, shard after shard, for disks and file systems that dislike jumping about.
+
+    Ranks and workers read stretches of their own of the shuffled shards, cut inside shards where these are few, so an
+    epoch is exact for any number of them. Batches are those of `loader`.
+
+    Args:
+        shuffle: samples among which the next one is drawn, as in webdataset; 0 keeps the shards' order.
+        workers: processes that load; the order depends on their number.
+        path, batch_size, split, seed, epoch, rank, world_size, equal, mirror, labels, fields, prefetch, pin_memory: see
+            `loader`.
+
+    Raises:
+        ShardsError: there is no such export, or an option is out of range.
+    """
+    from lpff_shards.loaders.torch_stream import Stream, StreamLoader, StreamOptions
+    from lpff_shards.loaders.torch_tensors import Tensors, as_it_is, flip_picture, placed
+
+    source = ShardSource(path, split, channels="first")
+    rank, world_size = placed(rank, world_size)
+    refuse_odd(batch_size, seed, rank, world_size, equal)
+    options = StreamOptions(
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        equal=equal,
+        mirror=mirror,
+    )
+    processes = _workers(workers, source)
+    return StreamLoader(
+        Stream(source, Tensors(Batches(source, fields, flip_picture), labels), options, epoch),
+        batch_size=None,
+        num_workers=processes,
+        prefetch_factor=prefetch if processes else None,
+        pin_memory=pin_memory,
+        collate_fn=as_it_is,
+    )
+
+
+def _workers(asked: int | None, source: ShardSource) -> int:
+    if asked is not None:
+        return asked
+    return 0 if source.manifest.layout.raw else available_cores()

@@ -1,0 +1,100 @@
+"""The sampler of `loaders.torch.loader`: a new order for each pass, which goes on in the middle of one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from torch.utils.data import Dataset, Sampler
+
+from lpff_shards.loaders.draws import Draw, Sampling
+
+Load = Callable[[Draw], Any]
+
+
+class Drawn(Dataset[Any]):
+    """The batches of draws, as a map-style dataset: loaded when they are asked for, unless they are on their way."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+
+    def __getitem__(self, draw: Draw | Future[Any]) -> Any:
+        return draw.result() if isinstance(draw, Future) else self._load(draw)
+
+
+class Epochs(Sampler[Any]):
+    """Draws, an epoch a pass.
+
+    Args:
+        sampling: of the rank.
+        epoch: of the first pass.
+        load: loads a draw.
+        ahead: how many batches a thread of this process loads ahead; 0 where worker processes do.
+    """
+
+    def __init__(self, sampling: Sampling, epoch: int, load: Load, ahead: int) -> None:
+        self.sampling = sampling
+        self.epoch = epoch
+        self._load = load
+        self._ahead = ahead
+
+    def __len__(self) -> int:
+        return len(self.sampling)
+
+    def __iter__(self) -> Iterator[Any]:
+        self.epoch += 1
+        return (
+            _Pass(self, self.epoch - 1)
+            if self._ahead == 0
+            else _PassAhead(self, self.epoch - 1, self._load, self._ahead)
+        )
+
+
+class _Pass(Iterator[Any]):
+    """The draws of one epoch; its state is which of them comes next."""
+
+    def __init__(self, epochs: Epochs, epoch: int) -> None:
+        self._epochs = epochs
+        self._epoch, self._number = epoch, 0
+
+    def __next__(self) -> Any:
+        if self._number >= len(self._epochs):
+            raise StopIteration
+        self._number += 1
+        return self._draw(self._number - 1)
+
+    def _draw(self, number: int) -> Draw:
+        return self._epochs.sampling.draw(self._epoch, number)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self._epoch, "number": self._number}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._epoch, self._number = state["epoch"], state["number"]
+        self._epochs.epoch = self._epoch + 1
+
+
+class _PassAhead(_Pass):
+    """The same, each draw already being loaded by a thread when it is handed out."""
+
+    def __init__(self, epochs: Epochs, epoch: int, load: Load, ahead: int) -> None:
+        super().__init__(epochs, epoch)
+        self._load = load
+        self._most = ahead
+        self._coming: deque[Future[Any]] = deque()
+        self._thread = ThreadPoolExecutor(1, "lpff-shards")
+
+    def __next__(self) -> Any:
+        coming, last = self._coming, len(self._epochs)
+        while len(coming) <= self._most and self._number + len(coming) < last:
+            coming.append(self._thread.submit(self._load, self._draw(self._number + len(coming))))
+        if not coming:
+            self._thread.shutdown()
+            raise StopIteration
+        self._number += 1
+        return coming.popleft()
+
+    def __del__(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
