@@ -9,9 +9,7 @@ from types import ModuleType
 from truth import NAME, Truth, assert_same
 
 
-def test_tf_data_reads_every_split(
-    tf: ModuleType, records: Path, split: str, expected: Mapping[str, Truth]
-) -> None:
+def test_tf_data_reads_every_split(tf: ModuleType, records: Path, split: str, expected: Mapping[str, Truth]) -> None:
     features = {
         "key": tf.io.FixedLenFeature([], tf.string),
         "camera": tf.io.FixedLenFeature([25], tf.float32),

@@ -30,9 +30,7 @@ def _loader(tars: Path, split: str, workers: int) -> Any:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_stateful_data_loader_resumes(
-    tars: Path, split: str, expected: Mapping[str, Truth], workers: int
-) -> None:
+def test_stateful_data_loader_resumes(tars: Path, split: str, expected: Mapping[str, Truth], workers: int) -> None:
     stopped = _loader(tars, split, workers)
     found = list(islice(iter(stopped), 7))
     resumed = _loader(tars, split, workers)
