@@ -11,6 +11,8 @@ import nox
 from nox.command import CommandFailed
 
 nox.needs_version = ">=2025.2.9"
+# uv, nox's first choice, does not read pip's settings, which may name the only index at hand.
+nox.options.default_venv_backend = "venv"
 
 PREFIX = "readers-"
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -63,4 +65,4 @@ def _summary(outcomes: list[str]) -> str:
     ran = [outcome for outcome in ("passed", "failed") if outcome in outcomes]
     if ran:
         return ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in ran)
-    return "; ".join(sorted(set(outcomes))) or "skipped: its environment was not run"
+    return "; ".join(sorted(set(outcomes))) or "skipped: no environment that has it has run"

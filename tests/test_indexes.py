@@ -117,7 +117,7 @@ FIELD_MAPS = {
 @pytest.mark.parametrize(("image", "metadata"), FIELD_MAPS)
 def test_energon_is_told_where_a_sample_s_fields_are(image: ImageKind, metadata: Metadata, tmp_path: Path) -> None:
     sources, picture = SourceOptions(demo=1), PictureOptions(image=image, resolution=32)
-    export(_options(tmp_path, "wds", sources=sources, picture=picture, metadata=metadata, mix=MixOptions()))
+    export(ExportOptions(format="wds", out=str(tmp_path), sources=sources, picture=picture, metadata=metadata))
     text = (tmp_path / ".nv-meta/dataset.yaml").read_text()
     assert "__class__: ImageClassificationSample\n" in text
     lines = text.partition("field_map:\n")[2].splitlines()

@@ -1,4 +1,4 @@
-"""Megatron Energon's files: the offsets of each tar's samples, and `.nv-meta`, which tells shards, splits and fields."""
+"""Megatron Energon's files: the offsets of each tar's samples, and `.nv-meta`: shards, splits, what is in a sample."""
 
 from __future__ import annotations
 
