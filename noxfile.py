@@ -40,7 +40,7 @@ def report(session: nox.Session) -> None:
     for results in sorted(_results(session).glob("*.xml")):
         for case in ElementTree.parse(results).iter("testcase"):
             name = f"{case.get('classname')}.{case.get('name')}".partition("test_")[2].partition(".")[0]
-            outcomes.setdefault(name, []).append(_outcome(case))
+            outcomes.setdefault(name, []).append(_outcome(case, results.stem))
     shutil.rmtree(_results(session))
     for reader in sorted(path.stem.removeprefix("test_") for path in Path("tests/readers").glob("test_*.py")):
         session.log(f"{reader:12} {_summary(outcomes.get(reader, []))}")
@@ -53,10 +53,13 @@ def _results(session: nox.Session) -> Path:
     return folder
 
 
-def _outcome(case: ElementTree.Element) -> str:
+def _outcome(case: ElementTree.Element, environment: str) -> str:
     """passed, failed, or why it was skipped."""
     if (skipped := case.find("skipped")) is not None:
-        return f"skipped: {skipped.get('message')}"
+        reason = skipped.get("message")
+        if reason == "collection skipped":  # for a whole file the reason ends the text, a Python tuple as printed
+            reason = f"{skipped.text}".rpartition("Skipped: ")[2].rstrip("')\"")
+        return f"skipped in {environment}: {reason}"
     return "passed" if case.find("failure") is None and case.find("error") is None else "failed"
 
 
