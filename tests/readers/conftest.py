@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
-from truth import SPLITS, Truth, truth
 
 from lpff_shards import (
     ExportOptions,
@@ -20,6 +19,7 @@ from lpff_shards import (
     read_manifest,
 )
 from lpff_shards.options import FormatName
+from readers.truth import SPLITS, Truth, truth
 
 READERS = (
     *("webdataset", "wids", "torch", "torchdata", "datasets", "megatron-energon", "nvidia-dali-cuda130"),

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from truth import NAME, Truth, assert_same
+
+from readers.truth import NAME, Truth, assert_same
 
 dali = pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed here")
 fn = pytest.importorskip("nvidia.dali.fn")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from truth import Truth, assert_same
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
 from lpff_shards.options import ImageKind, Metadata
+from readers.truth import Truth, assert_same
 
 energon = pytest.importorskip("megatron.energon", reason="Megatron Energon is not installed here")
 

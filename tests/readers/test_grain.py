@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from truth import NAME, Truth, assert_same, pixels
 
 from lpff_shards.wire.example import decode
+from readers.truth import NAME, Truth, assert_same, pixels
 
 grain = pytest.importorskip("grain", reason="Grain is not installed here")
 

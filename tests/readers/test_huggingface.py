@@ -8,7 +8,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from truth import SPLITS, Truth, assert_same
+
+from readers.truth import SPLITS, Truth, assert_same
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from truth import SPLITS, Truth, assert_same
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
 from lpff_shards.options import ImageKind
+from readers.truth import SPLITS, Truth, assert_same
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from truth import NAME, Truth, assert_same
+
+from readers.truth import NAME, Truth, assert_same
 
 pytest.importorskip("torch", reason="torch is not installed here")
 wds = pytest.importorskip("webdataset", reason="webdataset is not installed here")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from truth import NAME, Truth, assert_same
+
+from readers.truth import NAME, Truth, assert_same
 
 wds = pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
