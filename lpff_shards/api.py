@@ -42,6 +42,7 @@ from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
+from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
@@ -226,7 +227,7 @@ def _outputs(
 
 def _refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
     """Refuses to finish a data set of which nothing is left."""
-    skipped = []
+    skipped: list[LeftOut] = []
     for receipt in receipts:
         if receipt.samples:
             return

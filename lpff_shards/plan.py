@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True):
 
     Attributes:
         published: what the user's folders are called in what is written, see `provenance.published`.
-        side: of every picture in pixels, where the format takes one size only; 0 where no picture has one that it takes.
+        side: of every picture in pixels, where the format takes one size only; 0 where none has one that it takes.
         lists: that a zip holds.
     """
 

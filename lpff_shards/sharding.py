@@ -77,7 +77,7 @@ def _refuse_too_many(shards: int, samples: int) -> None:
 
 
 def filename(format: FormatName, name: str, split: str, index: int, count: int) -> str:
-    """What a task's file is called: as WebDataset's users brace-expand it, by TFDS's template, or as a part of a zip."""
+    """A task's file: as WebDataset's users brace-expand it, by TFDS's template, or a part of a zip."""
     if format == "wds":
         return f"{name}-{split}-{index:06d}.tar"
     if format == "zip":

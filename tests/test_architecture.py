@@ -27,6 +27,7 @@ ALLOWED = {
     "sharding": {"errors", "options"},
     "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
+    "name_lists": {"options", "plan"},
     "manifest": {"errors", "options", "schemas"},
     "exporters": {
         "errors",
@@ -46,7 +47,7 @@ ALLOWED = {
     "indexing": {"errors", "exporters", "manifest", "readers"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
-        *("plan", "planning", "processes", "provenance", "schemas", "sources"),
+        *("name_lists", "plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
     "console": {"manifest", "mixing", "plan", "progress", "verify"},

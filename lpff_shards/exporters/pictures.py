@@ -16,6 +16,7 @@ from lpff_shards.wire.pictures import PictureHeader, inspect
 
 FILTER = "lanczos"
 _FILE_KINDS = {"stored-png": "png"}
+"""What a file is, where what was asked for says more than that."""
 
 
 class Stored(Struct, frozen=True):
@@ -83,12 +84,8 @@ def _developed(
     done = [*changes, *(["mirrored"] if flip else [])]
     done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
     height, width, _ = pixels.shape
-    return Stored(
-        Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB"),
-        (header.width, header.height),
-        resized,
-        tuple(done),
-    )
+    picture = Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB")
+    return Stored(picture, (header.width, header.height), resized, tuple(done))
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:

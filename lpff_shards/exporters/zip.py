@@ -30,7 +30,7 @@ class ZipParts:
 
     end = b""
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:  # noqa: ARG002  # what the sample has tells it
         # Whole numbers of float32 stay what they are as JSON's doubles.
         label = None if sample.camera is None else sample.camera.tolist()
         points = {} if sample.landmarks is None else {"landmarks": sample.landmarks.tolist()}

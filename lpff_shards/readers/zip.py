@@ -136,13 +136,8 @@ def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -
     if len(scalars) != len(row):
         raise WireError(f"it has fields that the schema lacks: {', '.join(sorted(row.keys() - scalars.keys()))}")
     size = (scalars.get("width", 0), scalars.get("height", 0))
-    return Sample(
-        str(scalars.get("key", "")),
-        Picture(kind, bytes(data), *size, scalars.get("mode", "")),
-        camera,
-        landmarks,
-        scalars,
-    )
+    picture = Picture(kind, bytes(data), *size, scalars.get("mode", ""))
+    return Sample(str(scalars.get("key", "")), picture, camera, landmarks, scalars)
 
 
 def _check_demands(picture: Picture, side: int) -> None:

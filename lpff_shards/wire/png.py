@@ -52,7 +52,8 @@ def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
     rows[:, 1:] = pixels.reshape(height, -1)
     header = struct.pack(">II5B", width, height, *_RGB)
     # The zlib header of level 0, then the checksum of what it holds, as RFC 1950 says.
-    packed = (b"\x78\x01", *_stored(memoryview(rows.ravel())), struct.pack(">I", adler32(rows.ravel())))
+    raw = rows.data.cast("B")
+    packed = (b"\x78\x01", *_stored(raw), struct.pack(">I", adler32(raw)))
     return b"".join((SIGNATURE, _chunk(b"IHDR", header), *_pieces(b"IDAT", *packed), _chunk(b"IEND")))
 
 

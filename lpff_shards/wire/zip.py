@@ -49,7 +49,7 @@ def entry(name: str, crc: int, size: int, at: int) -> bytes:
         at: where its local header starts.
     """
     raw = name.encode("ascii")
-    large = [number for number in (*(size, size) * (size >= FULL), *(at,) * (at >= FULL))]
+    large = [number for number in (size, size, at) if number >= FULL]
     extra = struct.pack(f"<2H{len(large)}Q", 1, 8 * len(large), *large) if large else b""
     shown, version = min(size, FULL), _ZIP64 if extra else _PLAIN
     lengths = (len(raw), len(extra), 0, 0, 0)
