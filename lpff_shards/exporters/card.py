@@ -35,8 +35,8 @@ python train.py --outdir=runs --cfg=ffhq --data={file} --gpus=8 --batch=32 --gam
 # StyleGAN2-ada, StyleGAN3
 python train.py --outdir=runs --cfg=stylegan2 --data={file} --gpus=8 --batch=32 --gamma=10"""
 _INSIDE = (
-    "A zip holds the pictures by number, `dataset.json` with the cameras, `samples.jsonl` with the fields below, a line "
-    "a picture, and lists of names such as `FFHQ_LPFF_rebalanced.json`, in which a picture stands as often as it "
+    "A zip holds the pictures by number, `dataset.json` with the cameras, `samples.jsonl` with the fields below, a "
+    "line a picture, and lists of names such as `FFHQ_LPFF_rebalanced.json`, in which a picture stands as often as it "
     "counts. LPFF's trainers take the list of their set out of the zip.\n"
 )
 
