@@ -22,7 +22,8 @@ from lpff_shards.wire.errors import WireError
 GIB = 1 << 30
 
 
-def _archive(contents: Sequence[tuple[str, bytes]]) -> bytes:
+def zipped(contents: Sequence[tuple[str, bytes]]) -> bytes:
+    """A zip of these members."""
     body, directory = b"", b""
     for name, data in contents:
         crc = zlib.crc32(data)
@@ -43,7 +44,7 @@ _contents = st.lists(st.tuples(_names, st.binary(max_size=200)), max_size=6, uni
 @settings(max_examples=60, deadline=None)
 @given(_contents)
 def test_what_is_written_is_read(contents: list[tuple[str, bytes]]) -> None:
-    archive = _archive(contents)
+    archive = zipped(contents)
     assert _read(archive) == contents
     with zipfile.ZipFile(io.BytesIO(archive)) as read:
         assert [(info.filename, read.read(info)) for info in read.infolist()] == contents
@@ -52,7 +53,7 @@ def test_what_is_written_is_read(contents: list[tuple[str, bytes]]) -> None:
 @settings(max_examples=150, deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_noticed(where: float, bit: int) -> None:
-    archive = bytearray(_archive([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")]))
+    archive = bytearray(zipped([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")]))
     archive[int(where * len(archive))] ^= 1 << bit
     with pytest.raises(WireError):
         _read(bytes(archive))
@@ -60,7 +61,7 @@ def test_every_flipped_bit_is_noticed(where: float, bit: int) -> None:
 
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_cut_archive_is_noticed(where: float) -> None:
-    archive = _archive([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")])
+    archive = zipped([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")])
     with pytest.raises(WireError):
         _read(archive[: int(where * len(archive))])
 

@@ -1,4 +1,4 @@
-"""The reader of EG3D, StyleGAN2-ada and LPFF's forks, by what their archive is said to be; none of our code is in it."""
+"""The reader of EG3D, StyleGAN2-ada and LPFF's forks, by what their archive is said to be, without our code."""
 
 from __future__ import annotations
 
