@@ -34,8 +34,9 @@ def fault(picture: Picture, side: int) -> str | None:
         below = 1 << picture.width.bit_length() - 1
         return f"{size}, and --format zip takes powers of two: --resolution {below} makes it so"
     if picture.width != side:
-        others = side or picture.width
-        return f"{size}, and --format zip takes one size, mostly {side} here: --resolution {others} makes them alike"
+        others = f"{side}x{side} like others here" if side else "and others fit less"
+        advice = f"--resolution {side or picture.width} makes them alike"
+        return f"{size}, and --format zip takes one size, {others}: {advice}"
     if picture.mode != "RGB":
         return f"the picture has colour mode {picture.mode}, and --format zip takes RGB: --image png makes it so"
     return None
