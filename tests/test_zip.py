@@ -36,15 +36,17 @@ from lpff_shards import (
     sharding,
     verify_export,
 )
+from lpff_shards.api import Silent
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import BadInput
 from lpff_shards.manifest import Manifest
+from lpff_shards.plan import Plan
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.wire import png
 
 STATE = ".lpff-shards"
-PHOTO = "00000003"
+PHOTO = "503"
 
 
 def _options(out: Path, sources: SourceOptions, format: Any = "zip", **more: Any) -> ExportOptions:
@@ -53,8 +55,15 @@ def _options(out: Path, sources: SourceOptions, format: Any = "zip", **more: Any
     return ExportOptions(format=format, out=str(out), sources=sources, run=run_, picture=picture_, **more)
 
 
-def _export(out: Path, sources: SourceOptions | None = None, **more: Any) -> Manifest:
-    return export(_options(out, sources or SourceOptions(demo=8), **{"picture": {"resolution": 16}} | more))
+class Seen(Silent):
+    """How many parts an export found finished."""
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        self.finished = finished
+
+
+def _export(out: Path, sources: SourceOptions | None = None, *, observer: Seen | None = None, **more: Any) -> Manifest:
+    return export(_options(out, sources or SourceOptions(demo=8), **{"picture": {"resolution": 16}} | more), observer)
 
 
 @pytest.fixture
@@ -65,6 +74,13 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SMALL_PARTS = "import lpff_shards.sharding as s; s.DEFAULT_SHARD_SIZE = 20_000\n"
 DEMO = ("export", "--format", "zip", "--demo", 8, "--resolution", 16)
+
+
+@pytest.fixture(scope="module")
+def lpff(tmp_path_factory: pytest.TempPathFactory) -> SourceOptions:
+    """Photos of as many authors, so that splits can part them."""
+    ids = [f"{n}@N01_{500 + n}_01" for n in range(12)]
+    return SourceOptions(lpff=str(write_lpff(tmp_path_factory.mktemp("source") / "lpff", ids, ["eg3d"])))
 
 
 @pytest.fixture(scope="module")
@@ -238,16 +254,16 @@ def test_weights_are_in_the_samples_and_lists_hold_none(published: dict[str, str
     assert any("the weights are in samples.jsonl" in note for note in manifest.notes)
 
 
-def test_an_unpublished_mix_keeps_its_copies_and_every_split_is_a_zip(tmp_path: Path) -> None:
-    mix = MixOptions(rebalance="uniform", target_size=90, splits="train=0.7,val=0.3")
-    manifest = _export(tmp_path / "out", SourceOptions(demo=30), mix=mix, shards=ShardOptions(seed=3), name="faces")
+def test_an_unpublished_mix_keeps_its_copies_and_every_split_is_a_zip(lpff: SourceOptions, tmp_path: Path) -> None:
+    mix = MixOptions(rebalance="uniform", target_size=40, splits="train=0.7,val=0.3")
+    manifest = _export(tmp_path / "out", lpff, mix=mix, shards=ShardOptions(seed=3), name="faces")
     assert [shard.file for shard in manifest.shards] == ["faces-train.zip", "faces-val.zip"]
     train, val = (trainers.read(tmp_path / "out" / shard.file) for shard in manifest.shards)
-    assert len(train.lists["faces.json"]) == 90
+    assert len(train.lists["faces.json"]) == 40
     assert val.lists["faces.json"] == val.names
     assert train.names[0] == val.names[0] == "00000/img00000000.png"
-    assert manifest.samples == len(train.names) + len(val.names) < 90 + len(val.names)
-    told = f"faces.json names them {90 + len(val.names)} times, copies counted"
+    assert manifest.samples == len(train.names) + len(val.names) < 40 + len(val.names)
+    told = f"faces.json names them {40 + len(val.names)} times, copies counted"
     assert any(told in note for note in manifest.notes)
     assert verify_export(tmp_path / "out", workers=2).ok
 
@@ -346,7 +362,7 @@ KILLS = {
 
 
 @pytest.mark.parametrize("moment", KILLS)
-def test_killed_and_run_again(whole: Path, tmp_path: Path, moment: str) -> None:
+def test_killed_and_run_again(whole: Path, tmp_path: Path, small_parts: None, moment: str) -> None:
     module, name, call, parts = KILLS[moment]
     killer = (
         f"import importlib, os; owner = importlib.import_module({module!r}); *path, name = {name!r}.split('.')\n"
@@ -364,9 +380,9 @@ def test_killed_and_run_again(whole: Path, tmp_path: Path, moment: str) -> None:
         assert len(list((out / STATE / "parts").glob("*.part"))) == parts
     assert (out / "demo-train.zip").exists() == (moment in ("whole, with its parts", "manifest"))
     inodes = {path: path.stat().st_ino for path in out.glob("*.zip")}
-    done = run_after(SMALL_PARTS, *DEMO, "--out", out, "--workers", 1)
-    assert done.returncode == 0, done.stderr
-    assert f"{4 if parts is None else parts} of them finished before" in done.stderr
+    seen = Seen()
+    _export(out, observer=seen)
+    assert seen.finished == (4 if parts is None else parts)
     assert {path: path.stat().st_ino for path in inodes} == inodes
     assert contents(out) == contents(whole)
 
@@ -397,19 +413,18 @@ def test_a_damaged_zip_is_written_again(whole: Path, tmp_path: Path, small_parts
     assert contents(out) == contents(whole)
 
 
-def test_overwriting_leaves_nothing_of_the_other_plan(tmp_path: Path, small_parts: None) -> None:
+def test_overwriting_leaves_nothing_of_the_other_plan(lpff: SourceOptions, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    demo = SourceOptions(demo=30)
-    _export(out, demo, mix=MixOptions(splits="train=0.5,val=0.5"))
+    _export(out, lpff, mix=MixOptions(splits="train=0.5,val=0.5"))
     assert len(list(out.glob("*.zip"))) == 2
     with pytest.raises(ShardsError, match=r"splits was train=0\.5,val=0\.5, now train"):
-        _export(out, demo)
+        _export(out, lpff)
     (out / STATE / "parts").mkdir()
-    (out / STATE / "parts/demo-val.zip-000000.part").write_bytes(b"left behind")
-    _export(out, demo, run={"overwrite": True})
-    assert sorted(path.name for path in out.glob("*.zip")) == ["demo-train.zip"]
+    (out / STATE / "parts/lpff-val.zip-000000.part").write_bytes(b"left behind")
+    _export(out, lpff, run={"overwrite": True})
+    assert sorted(path.name for path in out.glob("*.zip")) == ["lpff-train.zip"]
     assert not (out / STATE / "parts").exists()
-    run("export", "--format", "wds", "--demo", 2, "--out", out, "--overwrite")
+    _export(out, lpff, format="wds", run={"overwrite": True})
     assert not list(out.glob("*.zip"))
 
 
@@ -420,15 +435,18 @@ def test_a_stranger_s_zip_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "demo-train.zip").read_bytes() == b"mine"
 
 
-def test_an_update_takes_pictures_out_of_their_split(tmp_path: Path, small_parts: None) -> None:
-    mix, demo = {"splits": "train=0.5,val=0.5"}, SourceOptions(demo=30)
+def test_an_update_takes_pictures_out_of_their_split(
+    lpff: SourceOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharding, "DEFAULT_SHARD_SIZE", 5_000)
+    mix = {"splits": "train=0.5,val=0.5"}
     out = tmp_path / "out"
-    _export(out, demo, mix=MixOptions(**mix))
+    _export(out, lpff, mix=MixOptions(**mix))
     before = {path.name: path.stat().st_ino for path in out.glob("*.zip")}
     gone = tmp_path / "gone.txt"
     gone.write_text(PHOTO)
-    manifest = _export(out, demo, mix=MixOptions(**mix, exclude=str(gone)), run={"update": True})
-    assert len(manifest.tombstones) in (2, 4)
+    manifest = _export(out, lpff, mix=MixOptions(**mix, exclude=str(gone)), run={"update": True})
+    assert len(manifest.tombstones) == 2
     assert all(f"_{PHOTO}_" in tombstone.key for tombstone in manifest.tombstones)
     (touched,) = {tombstone.file for tombstone in manifest.tombstones}
     changed = {path.name for path in out.glob("*.zip") if path.stat().st_ino != before[path.name]}
@@ -437,7 +455,7 @@ def test_an_update_takes_pictures_out_of_their_split(tmp_path: Path, small_parts
     assert f"_{PHOTO}_".encode() not in (out / touched).read_bytes()
     assert seen.names == [f"00000/img{n:08d}.png" for n in range(len(seen.names))]
     assert verify_export(out, deep=True).ok
-    again = _export(out, demo, mix=MixOptions(**mix, exclude=str(gone)), run={"update": True})
+    again = _export(out, lpff, mix=MixOptions(**mix, exclude=str(gone)), run={"update": True})
     assert again == manifest
 
 
@@ -456,7 +474,7 @@ def test_a_picture_that_comes_back_is_written(published: dict[str, str], tmp_pat
     assert len(trainers.read(out / "lpff-train.zip").names) == 6
 
 
-def test_a_full_disk_is_one_clear_error(whole: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_clear_error(whole: Path, tmp_path: Path, small_parts: None) -> None:
     # Parts have room, the zip has not.
     limit = (
         "import resource, signal; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))\n"
@@ -469,7 +487,7 @@ def test_a_full_disk_is_one_clear_error(whole: Path, tmp_path: Path) -> None:
     assert "finished parts are kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((out / STATE / "partial").iterdir())
-    assert run_after(SMALL_PARTS, *DEMO, "--out", out).returncode == 0
+    _export(out)
     assert contents(out) == contents(whole)
 
 
