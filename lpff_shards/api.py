@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import structs
 
 import lpff_shards
-from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
-from lpff_shards.exporters.shard import still_left_out, write_shard
+from lpff_shards.exporters.shard import write_shard
+from lpff_shards.exporters.squares import common_side
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -31,14 +32,17 @@ from lpff_shards.manifest import (
     keys_digest,
     to_json,
 )
+from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
+from lpff_shards.name_lists import name_lists
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.schemas.fields import SCHEMA_VERSION
+from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
@@ -117,15 +121,24 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         seed=options.shards.seed or 0,
         strict=options.run.on_error == "fail",
     )
+    picture = options.resolved_picture
     settings = Settings(
         format=options.format,
-        layout=layout(mixed.entries.inventories, options.picture, options.metadata == "msgpack"),
-        picture=options.picture,
+        layout=layout(mixed.entries.inventories, picture, options.metadata == "msgpack"),
+        picture=picture,
         checksum=options.run.checksum,
         on_error=options.run.on_error,
         published=published_names(options),
+        side=_side(mixed.entries, options) if options.format == "zip" else None,
+        lists=name_lists(options),
     )
-    return make_plan(options.dataset_name, mixed, settings, options.shards, recorded(options))
+    return make_plan(options.dataset_name, mixed, settings, options.resolved_shards, recorded(options))
+
+
+def _side(entries: Entries, options: ExportOptions) -> int:
+    """The side of all pictures of a zip, in pixels."""
+    columns = zip(entries.source.tolist(), entries.row.tolist(), strict=True)
+    return options.picture.resolution or common_side([entries.inventories[s].blobs[row] for s, row in columns])
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
@@ -163,16 +176,19 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     workers = options.run.workers or available_cores()
     folder = OutputFolder(Path(options.out))
     with folder.claimed(planned, options.run.overwrite):
-        receipts = _finished(folder, planned, workers)
+        archives = finished_archives(folder, planned, workers)
+        due = [task for number, output in enumerate(planned.outputs) if number not in archives for task in output.tasks]
+        receipts = finished_tasks(folder, planned, due, workers)
         for receipt in receipts.values():
             for name, data in indexes.of_shard(receipt).items():
                 folder.mend(name, data)
-        observer.planned(planned, len(receipts))
-        missing = [index for index in range(len(planned)) if index not in receipts]
+        missing = [task for task in due if task not in receipts]
+        observer.planned(planned, len(planned) - len(missing))
         if missing:
             folder.unfinish()
             _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
-        return _finish(folder, planned, [receipts[index] for index in range(len(planned))], options)
+        _refuse_nothing(planned, [*archives.values(), *receipts.values()])
+        return _finish(folder, planned, _outputs(folder, planned, archives, receipts), options)
 
 
 def _write(
@@ -190,45 +206,45 @@ def _write(
     ):
         for number, receipt in done:
             receipts[tasks.indices[number]] = receipt
-            disk.settle(folder.root / receipt.file)
+            disk.settle(folder.path(receipt.file))
 
 
-def _finished(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
-    """Receipts of the shards that are whole: of this plan, their sources unchanged, their bytes what they were."""
+def _outputs(
+    folder: OutputFolder, plan: Plan, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]
+) -> list[ShardReceipt]:
+    """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
+    if plan.settings.format != "zip":
+        return [receipts[task] for task in range(len(plan))]
+    for number, output in enumerate(plan.outputs):
+        if number in archives:
+            # A run that was stopped between the two has left them.
+            folder.drop_parts([plan.filenames[task] for task in output.tasks])
+        else:
+            folder.unfinish()
+            archives[number] = assemble(folder, plan, output, [receipts[task] for task in output.tasks])
+    return [archives[number] for number in range(len(plan.outputs))]
 
-    def check(index: int) -> ShardReceipt | None:
-        name = plan.filenames[index]
-        receipt = folder.read_receipt(name)
-        path = folder.root / name
-        if receipt is None or receipt.plan != plan.shard_digest(index) or receipt.algorithm != plan.settings.checksum:
-            return None
-        keys = plan.keys[int(plan.bounds[index]) : int(plan.bounds[index + 1])]
-        if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
-            return None
-        if not path.is_file() or path.stat().st_size != receipt.bytes:
-            return None
-        task = plan.task(index)
-        if receipt.sources != task.stamp() or not still_left_out(task, receipt.skipped):
-            return None
-        return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
 
-    with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(check, range(len(plan)))
-        return {index: receipt for index, receipt in enumerate(found) if receipt is not None}
+def _refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
+    """Refuses to finish a data set of which nothing is left."""
+    skipped: list[LeftOut] = []
+    for receipt in receipts:
+        if receipt.samples:
+            return
+        skipped += receipt.skipped
+    raise ShardsError(
+        f"there is nothing to write: all {plan.samples} samples were left out, such as {skipped[0].id}: "
+        f"{skipped[0].reason}",
+        "Check the sources",
+    )
 
 
 def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
     """Makes everything durable, then writes what says that the data set is whole."""
-    if not any(receipt.samples for receipt in receipts):
-        first = receipts[0].skipped[0]
-        raise ShardsError(
-            f"there is nothing to write: all {plan.samples} samples were left out, such as {first.id}: {first.reason}",
-            "Check the sources",
-        )
     from lpff_shards.exporters.card import card
 
     manifest = _manifest(plan, receipts)
-    folder.sync(plan.filenames)
+    folder.sync([receipt.file for receipt in receipts])
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
     for name, data in indexes.of_data_set(manifest, receipts).items():
@@ -262,10 +278,10 @@ def _manifest(plan: Plan, receipts: list[ShardReceipt]) -> Manifest:
         licenses=kept.by_licence(),
         filtered=plan.mix.filtered,
         shards=tuple(
-            Shard(r.file, split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
-            for r, split in zip(receipts, plan.shard_splits, strict=True)
+            Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
+            for r, output in zip(receipts, plan.outputs, strict=True)
         ),
         skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *skipped),
-        notes=tuple(published(note, names) for note in plan.notes),
+        notes=tuple(published(note, names) for note in kept.notes),
         tombstones=plan.tombstones,
     )

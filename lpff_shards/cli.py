@@ -28,6 +28,7 @@ Examples:
   lpff-shards export --format wds --demo --out shards
   lpff-shards export --format wds --lpff LPFF --ffhq FFHQ_512.zip --out shards
   lpff-shards export --format wds --lpff LPFF --ffhq FFHQ_512.zip --rebalance lpff --out shards
+  lpff-shards export --format zip --lpff LPFF --ffhq FFHQ_512.zip --rebalance lpff --out zips
   lpff-shards export --format tfrecord --lpff LPFF --alignment stylegan --image raw --resolution 256 --out shards
 """
 
@@ -89,15 +90,17 @@ _mix = _stack(
                  help="train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02."),
 )  # fmt: skip
 _output = _stack(
-    click.option("--format", type=click.Choice(options.FORMATS), required=True, help="WebDataset tar or TFRecord."),
+    click.option("--format", type=click.Choice(options.FORMATS), required=True,
+                 help="WebDataset tar, TFRecord, or the zip that EG3D and StyleGAN train on."),
     click.option("--out", metavar="DIR", required=True, help="The output folder."),
     click.option("--name", help="Name of the data set.  [default: from the sources]"),
     click.option("--metadata", type=click.Choice(options.METADATA), default="json", show_default=True,
                  help="wds: NPY and JSON members, or one msgpack member for all but the picture."),
 )  # fmt: skip
 _picture = _stack(
-    click.option("--image", type=click.Choice(options.IMAGE_KINDS), default="keep", show_default=True,
-                 help="keep passes the files through unchanged; the others re-encode as RGB."),
+    click.option("--image", type=click.Choice(options.IMAGE_KINDS), default=None,
+                 help="keep passes the files through unchanged; the others re-encode as RGB, stored-png without "
+                      "compression.  [default: stored-png for zip, else keep]"),
     click.option("--resolution", type=int, metavar="N", help="Resize square pictures to NxN (Lanczos)."),
     click.option("--quality", type=int, metavar="N", help="1-100, for jpeg (default 95) and webp (default lossless)."),
 )  # fmt: skip
@@ -105,9 +108,10 @@ _shards = _stack(
     click.option("--shard-size", type=Size(), help="About the most bytes of a shard.  [default: 256MB]"),
     click.option("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
     click.option("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
-    click.option("--shuffle/--no-shuffle", default=True, show_default=True, help="Shuffle, or keep the source order."),
+    click.option("--shuffle/--no-shuffle", default=None,
+                 help="Shuffle, or keep the source order.  [default: keep for zip, else shuffle]"),
     click.option("--seed", type=int, metavar="N", help="Of the shuffle, and of uniform's copies.  [default: 0]"),
-)
+)  # fmt: skip
 _run = _stack(
     click.option("--checksum", type=click.Choice(options.CHECKSUMS), default="blake3", show_default=True,
                  help="sha256 also writes SHA256SUMS."),

@@ -20,7 +20,7 @@ from lpff_shards.verify import Verdict
 def plan_text(plan: Plan, balances: Balances | None) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
-        f"{plan.name}: {plan.samples:,} samples in {len(plan)} {plan.settings.format} shards, "
+        f"{plan.name}: {plan.samples:,} samples in {len(plan.outputs)} {plan.settings.format} shards, "
         f"about {size(int(plan.sizes.sum()))}",
         *_file_lines(plan),
         *_counts("sources", plan.by_source()),
@@ -34,11 +34,9 @@ def plan_text(plan: Plan, balances: Balances | None) -> str:
 
 def _file_lines(plan: Plan) -> Iterator[str]:
     """The first and last shard of each split."""
-    first = 0
     for part in plan.parts:
-        last = first + part.shards - 1
-        yield f"  {plan.filenames[first]}" + (f" ... {plan.filenames[last]}" if part.shards > 1 else "")
-        first = last + 1
+        files = [output.file for output in plan.outputs if output.split == part.split]
+        yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
 
 
 def _balance_lines(balances: Balances | None) -> Iterator[str]:
@@ -55,8 +53,7 @@ def _balance_lines(balances: Balances | None) -> Iterator[str]:
 
 def plan_json(plan: Plan, balances: Balances | None) -> str:
     """A plan for machines."""
-    per_shard = [int(plan.sizes[a:b].sum()) for a, b in zip(plan.bounds[:-1], plan.bounds[1:], strict=True)]
-    counts = (plan.bounds[1:] - plan.bounds[:-1]).tolist()
+    rows = [plan.rows(output.tasks) for output in plan.outputs]
     return _json(
         {
             "name": plan.name,
@@ -71,8 +68,13 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
             "balance": balances,
             "options": dict(plan.options),
             "shards": [
-                {"file": file, "split": split, "samples": count, "bytes": size}
-                for file, split, count, size in zip(plan.filenames, plan.shard_splits, counts, per_shard, strict=True)
+                {
+                    "file": output.file,
+                    "split": output.split,
+                    "samples": len(own),
+                    "bytes": int(plan.sizes[own.start : own.stop].sum()),
+                }
+                for output, own in zip(plan.outputs, rows, strict=True)
             ],
             "left_out": [structs.asdict(problem) for problem in plan.problems],
             "notes": list(plan.notes),

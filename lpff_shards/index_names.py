@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+ZIP = ".zip"
 DALI = "dali"
 """Folder of the indexes of TFRecords: beside the shards their names would match the shards' own patterns."""
 
 
 def index_names(file: str) -> tuple[str, ...]:
-    """Names of a shard's index files: of a tar DALI's and Energon's, of a TFRecord DALI's."""
+    """Names of a shard's index files: of a tar DALI's and Energon's, of a TFRecord DALI's; a zip has its own inside."""
+    if file.endswith(ZIP):
+        return ()
     if file.endswith(".tar"):
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
     return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.option_rules import in_range, one_of, recordable_path
 
-FormatName = Literal["wds", "tfrecord"]
+FormatName = Literal["wds", "tfrecord", "zip"]
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
-ImageKind = Literal["keep", "png", "jpeg", "webp", "raw"]
+ImageKind = Literal["keep", "png", "stored-png", "jpeg", "webp", "raw"]
 Metadata = Literal["json", "msgpack"]
 Checksum = Literal["blake3", "sha256"]
 OnError = Literal["fail", "skip"]
@@ -28,6 +28,8 @@ SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
 STATE_FOLDER = ".lpff-shards"
 """Our own files in an output folder, by which it is known as one."""
+PART = ".part"
+"""Suffix of a zip's parts, which are our own and go when the zip is whole."""
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24
@@ -93,23 +95,28 @@ class PictureOptions:
     """How pictures are stored.
 
     Attributes:
-        image: `keep` passes the source's bytes through; the others re-encode as RGB.
+        image: `keep` passes the source's bytes through, the others re-encode as RGB, `stored-png` without compression;
+            None means stored-png for zip, keep for the other formats.
         resolution: side in pixels to resize square pictures to (Lanczos); None leaves them.
         quality: 1 to 100 for jpeg (default 95) and webp (without it WebP is lossless).
     """
 
-    image: ImageKind = "keep"
+    image: ImageKind | None = None
     resolution: int | None = None
     quality: int | None = None
 
     def __post_init__(self) -> None:
-        one_of("--image", self.image, IMAGE_KINDS)
+        one_of("--image", self.kind, IMAGE_KINDS)
         in_range("--resolution", self.resolution, 4, MAX_RESOLUTION)
         in_range("--quality", self.quality, 1, 100)
         if self.quality is not None and self.image not in ("jpeg", "webp"):
-            raise ShardsError(
-                f"--quality has no effect with --image {self.image}", "Use it with --image jpeg or --image webp"
-            )
+            chosen = f"with --image {self.image}" if self.image else "without --image"
+            raise ShardsError(f"--quality has no effect {chosen}", "Use it with --image jpeg or --image webp")
+
+    @property
+    def kind(self) -> ImageKind:
+        """What pictures are stored as; `keep` where neither user nor format chose."""
+        return self.image or "keep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,27 +128,37 @@ class ShardOptions:
             shard holds the same number of samples, give or take one.
         samples_per_shard: samples in every shard but the last.
         shards: number of shards, of equal numbers of samples, give or take one.
-        shuffle: order samples by a hash of seed and key; False keeps the sources' order.
+        shuffle: order samples by a hash of seed and key; False keeps the sources' order; None means no for zip, yes for
+            the other formats.
         seed: of the shuffle, 0 by default.
     """
 
     shard_size: int | None = None
     samples_per_shard: int | None = None
     shards: int | None = None
-    shuffle: bool = True
+    shuffle: bool | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        names = ("shard_size", "samples_per_shard", "shards")
-        given = [f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ShardsError(f"{' and '.join(given)} exclude one another", "Give one of them")
+        if len(self.sizes) > 1:
+            raise ShardsError(f"{' and '.join(self.sizes)} exclude one another", "Give one of them")
         in_range("--shard-size", self.shard_size, 1)
         in_range("--samples-per-shard", self.samples_per_shard, 1)
         in_range("--shards", self.shards, 1)
-        if self.seed is not None and not self.shuffle:
+        if self.seed is not None and not self.shuffles:
             raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
         in_range("--seed", self.seed, 0, 2**63 - 1)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The options of size that were given."""
+        names = ("shard_size", "samples_per_shard", "shards")
+        return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None)
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether samples are shuffled, where the format does not decide."""
+        return self.shuffle is not False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +192,7 @@ class ExportOptions:
     """Everything `lpff-shards export` takes.
 
     Attributes:
-        format: `wds` (WebDataset tar) or `tfrecord`.
+        format: `wds` (WebDataset tar), `tfrecord`, or `zip` (EG3D's and StyleGAN's archive, one a split).
         out: the output folder.
         name: of the data set; None derives it from the sources (`ffhq_lpff`).
         metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
@@ -196,13 +213,15 @@ class ExportOptions:
         one_of("--format", self.format, FORMATS)
         one_of("--metadata", self.metadata, METADATA)
         if self.metadata == "msgpack" and self.format != "wds":
-            raise ShardsError("--metadata msgpack has no effect with --format tfrecord", "It is for --format wds")
+            raise ShardsError(f"--metadata msgpack has no effect with --format {self.format}", "It is for --format wds")
         if self.name is not None and not NAME_RULE.fullmatch(self.name):
             raise ShardsError(
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
         _refuse_unmixable(self.sources, self.mix)
+        if self.format == "zip":
+            _refuse_for_zip(self)
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
@@ -212,15 +231,44 @@ class ExportOptions:
     @property
     def dataset_name(self) -> str:
         """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
-        return self.name or "_".join([*self.sources.given, *_rebalanced(self.sources, self.mix)])
+        return self.name or "_".join([*self.sources.given, *self.rebalanced])
 
+    @property
+    def rebalanced(self) -> list[str]:
+        """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
+        if self.mix.rebalance == "none":
+            return []
+        word = "rebalanced" if self.mix.as_ == "replicas" else "weighted"
+        return [word] if _is_published(self.sources, self.mix) else [word, self.mix.rebalance]
 
-def _rebalanced(sources: SourceOptions, mix: MixOptions) -> list[str]:
-    """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
-    if mix.rebalance == "none":
-        return []
-    word = "rebalanced" if mix.as_ == "replicas" else "weighted"
-    return [word] if _is_published(sources, mix) else [word, mix.rebalance]
+    @property
+    def resolved_picture(self) -> PictureOptions:
+        """How pictures are stored, the format's default filled in."""
+        default: ImageKind = "stored-png" if self.format == "zip" else "keep"
+        return replace(self.picture, image=self.picture.image or default)
+
+    @property
+    def resolved_shards(self) -> ShardOptions:
+        """How samples are ordered and spread: trainers that read zips shuffle themselves."""
+        return replace(self.shards, shuffle=False, seed=None) if self.format == "zip" else self.shards
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed decides anything."""
+        return self.resolved_shards.shuffles or (self.format == "zip" and _draws_copies(self.mix))
+
+    @property
+    def has_whole_sets(self) -> bool:
+        """Whether every picture of each source is in one split, mirrored as published, withdrawn photos aside."""
+        aligned = (self.sources.alignment, self.sources.mirrors) in (("eg3d", True), ("stylegan", False))
+        return aligned and not self.mix.license and self.mix.splits == TRAIN and not _draws_copies(self.mix)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is one of the five sets that LPFF's trainers name, withdrawn photos aside."""
+        if self.mix.rebalance == "none":
+            return self.has_whole_sets and self.sources.given in (("ffhq",), ("lpff",), ("ffhq", "lpff"))
+        return _is_published(self.sources, self.mix) and self.mix.as_ == "replicas"
 
 
 def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
@@ -247,3 +295,31 @@ def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
             f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
             "Give EG3D's dataset.json by --ffhq-cameras",
         )
+
+
+def _draws_copies(mix: MixOptions) -> bool:
+    """Whether the number of a picture's copies is drawn, and may be none."""
+    return mix.rebalance == "uniform" and mix.as_ == "replicas"
+
+
+def _refuse_for_zip(options: ExportOptions) -> None:
+    """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
+    side = options.picture.resolution
+    if options.picture.image == "raw":
+        raise ShardsError("--image raw is not for --format zip", "Use stored-png (default), png, jpeg, webp or keep")
+    if side is not None and side & (side - 1):
+        raise ShardsError(
+            f"--resolution {side} is not for --format zip, whose trainers take powers of two",
+            f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}",
+        )
+    if options.shards.sizes:
+        raise ShardsError(
+            f"{options.shards.sizes[0]} has no effect with --format zip, which writes one archive a split",
+            "Leave it out, or use --format wds",
+        )
+    if options.shards.shuffle:
+        raise ShardsError("--shuffle has no effect with --format zip", "Leave it out: trainers shuffle themselves")
+    if options.shards.seed is not None and not options.seeded:
+        raise ShardsError("--seed has no effect with --format zip", "It is for --rebalance uniform here: leave it out")
+    if options.dataset_name == "dataset":
+        raise ShardsError("--name dataset is not for --format zip, where dataset.json holds the cameras", "Use another")

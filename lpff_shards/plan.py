@@ -21,8 +21,22 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
-from lpff_shards.sharding import filename
+from lpff_shards.sharding import archive_name, filename
 from lpff_shards.sources.inventory import Inventory
+
+
+class NameList(Struct, frozen=True):
+    """A list of pictures' names in a zip, `<name>.json`.
+
+    Attributes:
+        name: of a published set as its trainers spell it, or of the data set.
+        sources: whose pictures it names.
+        copies: name a picture as often as it counts, not once.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    copies: bool
 
 
 class Settings(Struct, frozen=True):
@@ -30,6 +44,8 @@ class Settings(Struct, frozen=True):
 
     Attributes:
         published: what the user's folders are called in what is written, see `provenance.published`.
+        side: of every picture in pixels, where the format takes one size only; 0 where none has one that it takes.
+        lists: that a zip holds.
     """
 
     format: FormatName
@@ -38,6 +54,8 @@ class Settings(Struct, frozen=True):
     checksum: Checksum
     on_error: OnError
     published: tuple[tuple[str, str], ...] = ()
+    side: int | None = None
+    lists: tuple[NameList, ...] = ()
 
 
 class ShardTask(Struct, frozen=True):
@@ -63,6 +81,15 @@ class Part(Struct, frozen=True):
 
     split: str
     shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file of the finished data set: its name, its split, and the tasks whose files it is, or is made of."""
+
+    file: str
+    split: str
+    tasks: range
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +120,7 @@ class Plan:
     tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
-        """Number of shards."""
+        """Number of tasks: of shards, or of the parts of zips."""
         return len(self.bounds) - 1
 
     @property
@@ -103,7 +130,7 @@ class Plan:
 
     @cached_property
     def filenames(self) -> tuple[str, ...]:
-        """The shards' names, in each split dense from 0."""
+        """The names of the tasks' files, in each split dense from 0."""
         return tuple(
             filename(self.settings.format, self.name, part.split, i, part.shards)
             for part in self.parts
@@ -111,20 +138,36 @@ class Plan:
         )
 
     @cached_property
-    def shard_splits(self) -> tuple[str, ...]:
-        """The split of each shard."""
-        return tuple(part.split for part in self.parts for _ in range(part.shards))
+    def outputs(self) -> tuple[Output, ...]:
+        """The files of the finished data set: a task's own each, or a zip a split."""
+        splits = [part.split for part in self.parts for _ in range(part.shards)]
+        if self.settings.format != "zip":
+            files = zip(self.filenames, splits, strict=True)
+            return tuple(Output(file, split, range(i, i + 1)) for i, (file, split) in enumerate(files))
+        ends = np.cumsum([part.shards for part in self.parts]).tolist()
+        return tuple(
+            Output(archive_name(self.name, part.split), part.split, range(end - part.shards, end))
+            for part, end in zip(self.parts, ends, strict=True)
+        )
+
+    def rows(self, tasks: range) -> range:
+        """The entries of tasks that follow one another."""
+        return range(int(self.bounds[tasks.start]), int(self.bounds[tasks.stop]))
 
     def task(self, index: int) -> ShardTask:
         """The task of one shard."""
-        rows = range(int(self.bounds[index]), int(self.bounds[index + 1]))
-        entries = tuple(self.entries.entry(row, self.keys[row]) for row in rows)
+        entries = tuple(self.entries.entry(row, self.keys[row]) for row in self.rows(range(index, index + 1)))
         return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries)
 
     def shard_digest(self, index: int) -> str:
-        """What decides a shard's bytes: the plan's digest, and what was taken out of this shard since."""
-        gone = self._gone.get(self.filenames[index])
+        """What decides the bytes of a task's file: the plan's digest, and what was taken out of its output since."""
+        gone = self._gone.get(self.outputs[self._output_of[index]].file)
         return blake3.blake3("\n".join([self.digest, *gone]).encode()).hexdigest() if gone else self.digest
+
+    @cached_property
+    def _output_of(self) -> NDArray[np.int64]:
+        """The output of each task, int64 [tasks]."""
+        return np.repeat(np.arange(len(self.outputs)), [len(output.tasks) for output in self.outputs])
 
     @cached_property
     def _gone(self) -> dict[str, list[str]]:
@@ -151,11 +194,11 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the sources."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self.mix.notes, *self._kinds())
+        return (*notes, *self.mix.notes, *self._kinds(), *self._lists())
 
     def _kinds(self) -> Iterator[str]:
         """Pictures of several kinds give samples of several members, which not every reader takes."""
-        if self.settings.picture.image != "keep":
+        if self.settings.picture.kind != "keep":
             return
         kinds: Counter[str] = Counter()
         for inventory in self.inventories:
@@ -163,6 +206,17 @@ class Plan:
         if len(kinds) > 1:
             told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
             yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
+
+    def _lists(self) -> Iterator[str]:
+        """A zip holds each picture once: where its copies or its weight went."""
+        if self.settings.format != "zip":
+            return
+        copies = int(self.entries.copies.sum())
+        for one in self.settings.lists:
+            if one.copies and copies > self.samples:
+                yield f"each picture is in the zip once; {one.name}.json names them {copies:,} times, copies counted"
+        if self.options.get("as") == "weights":
+            yield "--as weights: the weights are in samples.jsonl of the zip; trainers' lists of names hold none"
 
     def without(self, lost: set[str]) -> Plan:
         """The same plan less some samples, for counting what was written."""
@@ -179,11 +233,14 @@ class Plan:
         Raises:
             ShardsError: a shard would be left without samples.
         """
-        shards = np.repeat(np.arange(len(self)), np.diff(self.bounds))
-        left = np.bincount(shards[~gone], minlength=len(self))
-        if not left.all():
+        tasks = np.repeat(np.arange(len(self)), np.diff(self.bounds))
+        left = np.bincount(tasks[~gone], minlength=len(self))
+        outputs = self._output_of[tasks]
+        files = [output.file for output in self.outputs]
+        whole = np.bincount(outputs[~gone], minlength=len(files))
+        if not whole.all():
             raise ShardsError(
-                f"--update would leave nothing in {self.filenames[int(np.argmin(left))]}",
+                f"--update would leave nothing in {files[int(np.argmin(whole))]}",
                 "Export anew, with --overwrite in place of --update",
             )
         kept = np.flatnonzero(~gone)
@@ -195,7 +252,7 @@ class Plan:
             keys=[self.keys[i] for i in kept.tolist()],
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
             sizes=self.sizes[kept],
-            tombstones=tuple(Tombstone(self.keys[i], self.filenames[int(shards[i])]) for i in rows),
+            tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])]) for i in rows),
         )
 
     def by_source(self) -> dict[str, int]:

@@ -31,10 +31,10 @@ def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, opt
     Raises:
         ShardsError: two samples share a key, or there are fewer samples than shards.
     """
-    entries = mix.entries
+    entries = mix.entries.once() if settings.format == "zip" else mix.entries
     keys = entries.keys()
     _refuse_twins(entries, keys)
-    if shards.shuffle:
+    if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), [keys[i] for i in order.tolist()]
@@ -64,7 +64,7 @@ def _cut(
 def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
     """What every sample holds: a camera or landmarks as soon as one picture has them, so that all are alike."""
     return Layout(
-        raw=picture.image == "raw",
+        raw=picture.kind == "raw",
         camera=any(bool(i.has_camera.any()) for i in inventories),
         landmarks=any(len(i.landmarks) > 0 for i in inventories),
         packed=packed,
@@ -109,6 +109,7 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
         for column in (*columns, inventory.landmarks, inventory.landmark_rows):
             seal.update(np.ascontiguousarray(column).tobytes())
     drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
-    for part in (*drawn, bounds):
+    listed = (entries.copies, np.array([settings.side])) if settings.format == "zip" else ()
+    for part in (*drawn, *listed, bounds):
         seal.update(part.tobytes())
     return seal.hexdigest()

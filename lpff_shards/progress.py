@@ -107,7 +107,8 @@ def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
     for note in plan_notes(plan):
         _say(note, stream)
     where = f", {finished} of them finished before" if finished else ""
-    _say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} shards{where}", stream)
+    units = "parts" if plan.settings.format == "zip" else "shards"
+    _say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} {units}{where}", stream)
 
 
 def _remaining(plan: Plan, finished: int) -> int:

@@ -28,12 +28,13 @@ def recorded(options: ExportOptions) -> dict[str, object]:
     if options.mix.rebalance == "uniform":
         mix["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
         mix["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
-    picture = {f.name: getattr(options.picture, f.name) for f in fields(options.picture)}
+    picture = {f.name: getattr(options.resolved_picture, f.name) for f in fields(options.picture)}
     if options.picture.image == "jpeg":
         picture["quality"] = options.picture.quality or DEFAULT_JPEG_QUALITY
-    shards = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
-    shards["seed"] = (options.shards.seed or 0) if options.shards.shuffle else None
-    if not (options.shards.samples_per_shard or options.shards.shards):
+    shards: dict[str, object] = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
+    shards["shuffle"] = options.resolved_shards.shuffles
+    shards["seed"] = (options.shards.seed or 0) if options.seeded else None
+    if options.format != "zip" and not (options.shards.samples_per_shard or options.shards.shards):
         shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
     return {
         "format": options.format,

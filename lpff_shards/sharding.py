@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options import DEFAULT_SHARD_SIZE, FormatName, ShardOptions
+from lpff_shards.options import DEFAULT_SHARD_SIZE, PART, FormatName, ShardOptions
 
 
 def shuffled(keys: Sequence[str], seed: int) -> NDArray[np.int64]:
@@ -77,7 +77,14 @@ def _refuse_too_many(shards: int, samples: int) -> None:
 
 
 def filename(format: FormatName, name: str, split: str, index: int, count: int) -> str:
-    """A shard's file name: as WebDataset's users brace-expand it, or by TFDS's template."""
+    """A task's file: as WebDataset's users brace-expand it, by TFDS's template, or a part of a zip."""
     if format == "wds":
         return f"{name}-{split}-{index:06d}.tar"
+    if format == "zip":
+        return f"{archive_name(name, split)}-{index:06d}{PART}"
     return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
+
+
+def archive_name(name: str, split: str) -> str:
+    """A split's zip."""
+    return f"{name}-{split}.zip"

@@ -1,8 +1,10 @@
-"""Shards read back by readers that others wrote: webdataset, and TensorFlow with its CRC check."""
+"""Shards read back by readers that others wrote: webdataset, TensorFlow with its CRC check, and zipfile."""
 
 from __future__ import annotations
 
+import json
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -86,3 +88,20 @@ def _tf_sample(features: dict[str, Any]) -> Read:
             fields[f.name] = bool(value.int64_list.value[0]) if f.kind == "bool" else value.int64_list.value[0]
     assert not features
     return Read(picture, kind, **arrays, fields=fields, shape=shape)
+
+
+def read_zip(folder: Path) -> dict[str, Read]:
+    """Every sample of a folder of zips, by key."""
+    found: dict[str, Read] = {}
+    for path in sorted(folder.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            labels = dict(json.loads(archive.read("dataset.json"))["labels"] or [])
+            for line in archive.read("samples.jsonl").splitlines():
+                fields = json.loads(line)
+                name, points = fields.pop("name"), fields.pop("landmarks", None)
+                camera = np.array(labels[name], np.float32) if labels else None
+                landmarks = None if points is None else np.array(points, np.float32)
+                kind = {"jpg": "jpeg"}.get(name[-3:], name.rpartition(".")[2])
+                assert fields["key"] not in found
+                found[fields["key"]] = Read(archive.read(name), kind, camera, landmarks, fields)
+    return found

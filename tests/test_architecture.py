@@ -28,6 +28,7 @@ ALLOWED = {
     "index_names": set(),
     "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
+    "name_lists": {"options", "plan"},
     "manifest": {"errors", "options", "schemas"},
     "exporters": {
         "errors",
@@ -50,7 +51,7 @@ ALLOWED = {
     "indexing": {"errors", "exporters", "manifest", "readers"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
-        *("plan", "planning", "processes", "provenance", "schemas", "sources"),
+        *("name_lists", "plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
     "console": {"manifest", "mixing", "plan", "progress", "verify"},

@@ -233,7 +233,7 @@ OPTIONS = [
     (["--shards", "0"], "out of range"),
     (["--shards", "99"], "more than the 6 samples"),
     (["--workers", "0"], "out of range"),
-    (["--quality", "90"], "no effect with --image keep"),
+    (["--quality", "90"], "no effect without --image"),
     (["--image", "jpeg", "--quality", "101"], "out of range"),
     (["--resolution", "0"], "out of range"),
     (["--seed", "1", "--no-shuffle"], "no effect"),

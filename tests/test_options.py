@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
+from lpff_shards.mix_options import MixOptions
 from lpff_shards.options import (
     DEFAULT_SHARD_SIZE,
     ExportOptions,
@@ -28,6 +29,23 @@ def record(**given):
     return recorded(export(**given))
 
 
+REFUSED_FOR_ZIP = [
+    ({"metadata": "msgpack"}, "--metadata msgpack has no effect with --format zip. It is for --format wds"),
+    (
+        {"picture": PictureOptions(image="raw")},
+        "--image raw is not for --format zip. Use stored-png (default), png, jp",
+    ),
+    (
+        {"picture": PictureOptions(resolution=500)},
+        "--resolution 500 is not for --format zip, whose trainers take power",
+    ),
+    ({"shards": ShardOptions(shards=2)}, "--shards has no effect with --format zip, which writes one archive a split."),
+    ({"shards": ShardOptions(shard_size=9)}, "--shard-size has no effect with --format zip"),
+    ({"shards": ShardOptions(samples_per_shard=9)}, "--samples-per-shard has no effect with --format zip"),
+    ({"shards": ShardOptions(shuffle=True)}, "--shuffle has no effect with --format zip. Leave it out: trainers"),
+    ({"shards": ShardOptions(seed=3)}, "--seed has no effect with --format zip. It is for --rebalance uniform here"),
+    ({"name": "dataset"}, "--name dataset is not for --format zip, where dataset.json holds the cameras. Use another"),
+]
 REFUSED = [
     (SourceOptions, {}, "no source was given. Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine"),
     (SourceOptions, {"demo": 0}, "--demo 0 is out of range. It takes a whole number from 1 to 10000000"),
@@ -39,12 +57,22 @@ REFUSED = [
     (SourceOptions, {"lpff": "L", "ffhq_cameras": "c"}, "--ffhq-cameras was given without --ffhq. It describes FFHQ's"),
     (SourceOptions, {"demo": 1, "ffhq_metadata": "m"}, "--ffhq-metadata was given without --ffhq"),
     (SourceOptions, {"ffhq_metadata": "m"}, "no source was given"),
-    (PictureOptions, {"image": "gif"}, "--image 'gif' is not known. It is one of: keep, png, jpeg, webp, raw"),
+    (
+        PictureOptions,
+        {"image": "gif"},
+        "--image 'gif' is not known. It is one of: keep, png, stored-png, jpeg, webp, raw",
+    ),
     (PictureOptions, {"resolution": 3}, "--resolution 3 is out of range. It takes a whole number from 4 to 8192"),
     (PictureOptions, {"resolution": 8193}, "--resolution 8193 is out of range"),
     (PictureOptions, {"image": "jpeg", "quality": 0}, "--quality 0 is out of range. It takes a whole number from 1 to"),
     (PictureOptions, {"image": "webp", "quality": 101}, "--quality 101 is out of range"),
-    (PictureOptions, {"quality": 90}, "--quality has no effect with --image keep. Use it with --image jpeg or --image"),
+    (PictureOptions, {"quality": 90}, "--quality has no effect without --image. Use it with --image jpeg or --image"),
+    (
+        PictureOptions,
+        {"image": "keep", "quality": 90},
+        "--quality has no effect with --image keep. Use it with --image",
+    ),
+    (PictureOptions, {"image": "stored-png", "quality": 9}, "--quality has no effect with --image stored-png"),
     (PictureOptions, {"image": "png", "quality": 90}, "--quality has no effect with --image png"),
     (PictureOptions, {"image": "raw", "quality": 90}, "--quality has no effect with --image raw"),
     (ShardOptions, {"shards": 2, "shard_size": 9}, "--shard-size and --shards exclude one another. Give one of them"),
@@ -62,9 +90,10 @@ REFUSED = [
     (RunOptions, {"checksum": "md5"}, "--checksum 'md5' is not known. It is one of: blake3, sha256"),
     (RunOptions, {"on_error": "warn"}, "--on-error 'warn' is not known. It is one of: fail, skip"),
     (RunOptions, {"on_error": "two\nlines"}, "--on-error 'two\\nlines' is not known"),
-    (export, {"format": "zip"}, "--format 'zip' is not known. It is one of: wds, tfrecord"),
+    (export, {"format": "rar"}, "--format 'rar' is not known. It is one of: wds, tfrecord, zip"),
     (export, {"metadata": "yaml"}, "--metadata 'yaml' is not known. It is one of: json, msgpack"),
     (export, {"format": "tfrecord", "metadata": "msgpack"}, "--metadata msgpack has no effect with --format tfrecord."),
+    *((export, {"format": "zip", **given}, message) for given, message in REFUSED_FOR_ZIP),
     (export, {"name": ""}, "--name '' cannot be used in file names. It starts with a-z, then a-z, 0-9 and _, 40 char"),
     (export, {"name": "Faces"}, "--name 'Faces' cannot be used in file names"),
     (export, {"name": "1st"}, "--name '1st' cannot be used"),
@@ -112,6 +141,11 @@ def test_a_bucket_of_two_lines_is_refused_in_one():
         (export, {"metadata": "msgpack"}),
         (export, {"format": "tfrecord", "name": "f" * 40}),
         (export, {"name": "f"}),
+        (export, {"format": "zip", "shards": ShardOptions(shuffle=False), "name": "dataset_"}),
+        (
+            export,
+            {"format": "zip", "shards": ShardOptions(seed=3), "mix": MixOptions(rebalance="uniform")},
+        ),
         (export, {"out": "/data/a:b/shards"}),
     ],
 )
@@ -127,10 +161,14 @@ def test_defaults():
     made = export()
     assert (made.name, made.metadata, made.dataset_name) == (None, "json", "demo")
     assert (made.picture, made.shards, made.run) == (PictureOptions(), ShardOptions(), RunOptions())
-    assert dataclasses.astuple(PictureOptions()) == ("keep", None, None)
+    assert dataclasses.astuple(PictureOptions()) == (None, None, None)
+    assert [export(format=f).resolved_picture.image for f in ("wds", "tfrecord", "zip")] == ["keep"] * 2 + [
+        "stored-png"
+    ]
+    assert [export(format=f).resolved_shards.shuffles for f in ("wds", "tfrecord", "zip")] == [True, True, False]
     assert dataclasses.asdict(ShardOptions()) == {
         **{"shard_size": None, "samples_per_shard": None, "shards": None},
-        **{"shuffle": True, "seed": None},
+        **{"shuffle": None, "seed": None},
     }
     assert dataclasses.astuple(RunOptions()) == (None, "blake3", "fail", False, False)
     assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, "eg3d", None)
@@ -176,6 +214,14 @@ def test_what_is_recorded_by_default():
     }
 
 
+def test_what_is_recorded_of_a_zip():
+    assert record(format="zip") == record() | {
+        **{"format": "zip", "image": "stored-png", "shuffle": False, "seed": None, "shard_size": None},
+    }
+    drawn = record(format="zip", mix=MixOptions(rebalance="uniform"), shards=ShardOptions(seed=3))
+    assert (drawn["shuffle"], drawn["seed"]) == (False, 3)
+
+
 PATHS = SourceOptions(
     lpff="/home/jane/secret/LPFF",
     unsplash_pexels="../secret/unsplash pexels.zip",
@@ -201,6 +247,8 @@ SAME = [
     {"shards": ShardOptions(shard_size=DEFAULT_SHARD_SIZE)},
     {"sources": SourceOptions(demo=4, mirror=True)},
     {"name": "demo"},
+    {"picture": PictureOptions(image="keep")},
+    {"shards": ShardOptions(shuffle=True)},
 ]
 OTHER = [
     {"format": "tfrecord"},

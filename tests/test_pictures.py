@@ -10,6 +10,7 @@ from PIL import Image
 
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
+from lpff_shards.wire import png
 from lpff_shards.wire.decoding import PictureError
 
 
@@ -183,3 +184,13 @@ def test_files_without_pixels_are_noticed() -> None:
     jpeg = _file("RGB", "JPEG")
     with pytest.raises(PictureError, match="no pixels or no end mark"):
         _store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "PNG"), ("L", "PNG"), ("RGB", "JPEG")])
+def test_stored_pngs_are_made_anew_and_say_so(mode: str, kind: str) -> None:
+    data = _file(mode, kind)
+    stored = _store(data, False, PictureOptions(image="stored-png"))
+    assert stored.picture.kind == "png"
+    assert np.array_equal(_pixels(stored), np.asarray(_opened(data).convert("RGB")))
+    assert len(stored.picture.data) == png.stored_size(12, 12)
+    assert stored.changes[-1] == "re-encoded as PNG without compression"

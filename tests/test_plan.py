@@ -71,6 +71,7 @@ def test_more_shards_than_samples() -> None:
 def test_file_names() -> None:
     assert filename("wds", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train-000007.tar"
     assert filename("tfrecord", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train.tfrecord-00007-of-00012"
+    assert filename("zip", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train.zip-000007.part"
 
 
 @settings(max_examples=30)
@@ -154,12 +155,12 @@ def test_the_digest_ignores_what_does_not(changed: dict[str, object]) -> None:
 def test_sizes_are_near_the_truth(tmp_path: object) -> None:
     from lpff_shards import export
 
-    for format in ("wds", "tfrecord"):
+    for format, image in (("wds", "raw"), ("tfrecord", "raw"), ("zip", "stored-png")):
         options = ExportOptions(
             format=format,
             out=f"{tmp_path}/{format}",
             sources=SourceOptions(demo=3),
-            picture=PictureOptions(image="raw", resolution=128),
+            picture=PictureOptions(image=image, resolution=128),
         )
         planned = int(plan_export(options).sizes.sum())
         written = sum(shard.bytes for shard in export(options).shards)

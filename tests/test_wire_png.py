@@ -102,3 +102,23 @@ def _predicted(left: int, up: int, corner: int) -> int:
 def test_paeth_s_predictor_is_the_standard_s(left: int, up: int, corner: int) -> None:
     one = [np.array([[value]], np.uint8) for value in (left, up, corner)]
     assert png._paeth(*one)[0, 0] == _predicted(left, up, corner)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 99))
+def test_stored_pngs_have_the_right_pixels_and_a_size_of_their_own(height: int, width: int, seed: int) -> None:
+    pixels = _drawn("noise", height, width, seed)
+    data = png.encode_stored(pixels)
+    assert len(data) == png.stored_size(height, width)
+    assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    assert np.array_equal(png.decode(data, height, width), pixels)
+
+
+def test_a_stored_png_holds_its_rows_as_they_are() -> None:
+    pixels = _drawn("ramp", 2, 3, 1)
+    packed = png.encode_stored(pixels)[8 + 25 + 8 : -16]
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    assert packed[:7] == b"\x78\x01\x01" + len(rows).to_bytes(2, "little") + (len(rows) ^ 0xFFFF).to_bytes(2, "little")
+    assert packed[7:-4] == rows
+    assert zlib.decompress(packed) == rows

@@ -30,6 +30,16 @@ features = {{"image": tf.io.FixedLenFeature([], tf.string){camera}}}
 dataset = tf.data.TFRecordDataset(tf.data.Dataset.list_files("{pattern}"))
 dataset = dataset.map(lambda record: tf.io.parse_single_example(record, features))"""
 
+_ZIP = """# EG3D, and LPFF's fork of it
+python train.py --outdir=runs --cfg=ffhq --data={file} --gpus=8 --batch=32 --gamma=1 --gen_pose_cond=True
+# StyleGAN2-ada, StyleGAN3
+python train.py --outdir=runs --cfg=stylegan2 --data={file} --gpus=8 --batch=32 --gamma=10"""
+_INSIDE = (
+    "A zip holds the pictures by number, `dataset.json` with the cameras, `samples.jsonl` with the fields below, a "
+    "line a picture, and lists of names such as `FFHQ_LPFF_rebalanced.json`, in which a picture stands as often as it "
+    "counts. LPFF's trainers take the list of their set out of the zip.\n"
+)
+
 
 def card(manifest: Manifest) -> str:
     """The card as Markdown with the YAML head that Hugging Face's `datasets` reads."""
@@ -45,7 +55,7 @@ def card(manifest: Manifest) -> str:
         "need the author's name, the licence and the `changes` field wherever a picture is shown. Photos whose authors "
         "withdraw them must be dropped.\n",
         "## Terms of the data sets\n\n" + "".join(f"- {TERMS[name]}\n" for name in manifest.sources if name in TERMS),
-        f"## Loading\n\n```python\n{_loading(manifest)}\n```\n",
+        _loading(manifest),
         _fields(manifest),
         _skipped(manifest),
     ]
@@ -54,13 +64,8 @@ def card(manifest: Manifest) -> str:
 
 def _head(manifest: Manifest) -> str:
     files = "".join(f'  - split: {split}\n    path: "{_pattern(manifest, split)}"\n' for split in manifest.splits)
-    return (
-        "---\n"
-        f'pretty_name: "{manifest.name}"\n'
-        "license: other\n"
-        f"configs:\n- config_name: default\n  data_files:\n{files}"
-        "---\n"
-    )
+    configs = f"configs:\n- config_name: default\n  data_files:\n{files}" if manifest.format != "zip" else ""
+    return f'---\npretty_name: "{manifest.name}"\nlicense: other\n{configs}---\n'
 
 
 def _mix(manifest: Manifest) -> str:
@@ -72,6 +77,8 @@ def _mix(manifest: Manifest) -> str:
     how = (
         "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it"
         if manifest.options.get("as") == "weights"
+        else "each picture once, and its name in the lists as often as it counts"
+        if manifest.format == "zip"
         else "copies as samples of their own, numbered in `replica`: reading everything once gives the rebalanced set"
     )
     return f"Poses: {train}rebalanced by the rule `{rule}`, {how}.\n"
@@ -82,13 +89,19 @@ def _pattern(manifest: Manifest, split: str) -> str:
 
 
 def _loading(manifest: Manifest) -> str:
+    if manifest.format == "zip":
+        return f"## Training\n\n```sh\n{_ZIP.format(file=manifest.shards[0].file)}\n```\n\n{_INSIDE}"
+    return f"## Loading\n\n```python\n{_code(manifest)}\n```\n"
+
+
+def _code(manifest: Manifest) -> str:
     split = next(iter(manifest.splits))
     if manifest.format == "tfrecord":
         camera = ', "camera": tf.io.FixedLenFeature([25], tf.float32)' if manifest.layout.camera else ""
         return _TFRECORD.format(pattern=_pattern(manifest, split), camera=camera)
     last = sum(shard.split == split for shard in manifest.shards) - 1
     pattern = f"{manifest.name}-{split}-{{000000..{last:06d}}}.tar"
-    members = [SUFFIXES.get(str(manifest.options.get("image")), _KEPT)]
+    members = [SUFFIXES.get(str(manifest.options.get("image")).removeprefix("stored-"), _KEPT)]
     if manifest.layout.packed:
         members.append("mp")
     else:

@@ -12,6 +12,10 @@ def get_format(name: FormatName) -> Format:
         from lpff_shards.exporters.wds import WebDataset
 
         return WebDataset()
+    if name == "zip":
+        from lpff_shards.exporters.zip import ZipParts
+
+        return ZipParts()
     from lpff_shards.exporters.tfrecord import TfRecord
 
     return TfRecord()

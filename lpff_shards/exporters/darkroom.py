@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lpff_shards.errors import BadInput
+from lpff_shards.exporters import squares
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.record import Entry
@@ -21,12 +22,18 @@ _Shown = tuple[str, bool]
 class Darkroom:
     """Makes stored pictures for the entries of one shard, asked for in their order.
 
+    Args:
+        entries: of the shard.
+        options: what pictures are stored as.
+        side: that every picture must have, where the format demands one, see `squares`.
+
     An original, its mirror and their replicas need one reading and one decoding: what a later entry needs is made
     along with what the first one needs, and kept until the last one has had it.
     """
 
-    def __init__(self, entries: Sequence[Entry], options: PictureOptions) -> None:
+    def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
         self._options = options
+        self._side = side
         self._due = Counter(map(_shown, entries))
         self._kept: dict[_Shown, Stored] = {}
         self._kept_bytes = 0
@@ -43,6 +50,8 @@ class Darkroom:
         if not self._due[shown] and shown in self._kept:
             del self._kept[shown]
             self._kept_bytes -= len(found.picture.data)
+        if self._side is not None and (reason := squares.fault(found.picture, self._side)):
+            raise BadInput(entry.record.blob.where, entry.record.id, reason)
         return found
 
     def _made(self, entry: Entry, shown: _Shown) -> Stored:

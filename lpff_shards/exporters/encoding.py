@@ -13,13 +13,15 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     """The stored bytes and how they were made, in words.
 
     Args:
-        kind: png, jpeg, webp or raw.
+        kind: png, stored-png, jpeg, webp or raw.
         quality: of JPEG and WebP; WebP without one is lossless.
     """
     if kind == "raw":
         return pixels.tobytes(), "decoded to raw pixels"
     if kind == "png":
         return png.encode(pixels), "re-encoded as PNG"
+    if kind == "stored-png":
+        return png.encode_stored(pixels), "re-encoded as PNG without compression"
     if kind == "jpeg":
         quality = quality or DEFAULT_JPEG_QUALITY
         how = f"re-encoded as JPEG, quality {quality}, 4:4:4"

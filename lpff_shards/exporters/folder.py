@@ -1,7 +1,7 @@
 """The output folder: which plan owns it, what is finished in it, and how things appear in it whole or not at all.
 
-State lies in `.lpff-shards/`: plan.json (the plan that owns the folder), lock, partial/ (shards being written) and
-receipts/ (one a finished shard).
+State lies in `.lpff-shards/`: plan.json (the plan that owns the folder), lock, partial/ (shards being written),
+receipts/ (one a finished shard), and while a zip is being made parts/ (its finished parts with their receipts).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import to_disk
 from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
-from lpff_shards.options import STATE_FOLDER
+from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
 
 CARD = "README.md"
 SUMS = "SHA256SUMS"
 LOCK_SECONDS = 3.0
-SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,})")
+SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")
 
 
 class Owner(Struct, frozen=True):
@@ -62,13 +62,23 @@ class OutputFolder:
         """
         return self.state / "partial" / f"{name}.{os.getpid()}"
 
+    def path(self, name: str) -> Path:
+        """Where a finished shard lies, or a finished part of a zip."""
+        return (self._parts if name.endswith(PART) else self.root) / name
+
     def receipt(self, name: str) -> Path:
-        """A shard's receipt."""
-        return self.state / "receipts" / f"{name}.json"
+        """The receipt of a shard or part."""
+        return (self._parts if name.endswith(PART) else self.state / "receipts") / f"{name}.json"
+
+    @property
+    def _parts(self) -> Path:
+        return self.state / "parts"
 
     def publish(self, name: str, receipt: ShardReceipt, beside: Mapping[str, bytes]) -> None:
         """Gives a whole shard its name, then writes its index files and its receipt."""
-        self.partial(name).rename(self.root / name)
+        path = self.path(name)
+        path.parent.mkdir(exist_ok=True)
+        self.partial(name).rename(path)
         for index, data in beside.items():
             self._replace(self.root / index, data)
         self._replace(self.receipt(name), to_json(receipt))
@@ -130,6 +140,14 @@ class OutputFolder:
         with contextlib.suppress(OSError):
             (self.state / "partial").mkdir()
 
+    def drop_parts(self, names: Iterable[str]) -> None:
+        """Removes parts of a zip that is whole, receipts first, and the folder of parts with the last of them."""
+        for name in names:
+            self.receipt(name).unlink(missing_ok=True)
+            self.path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._parts.rmdir()
+
     def sync(self, names: Sequence[str]) -> None:
         """Waits until the shards, their index files and receipts are on disk: once, before the manifest appears."""
         files = [path for name in names for path in (self.root / name, *self._indexes(name), self.receipt(name))]
@@ -186,11 +204,13 @@ class OutputFolder:
         beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
         for name in (CARD, SUMS, *indexes.ONCE, *shards, *beside):
             (self.root / name).unlink(missing_ok=True)
-        shutil.rmtree(self.state / "receipts", ignore_errors=True)
+        for ours in (self._parts, self.state / "receipts"):
+            shutil.rmtree(ours, ignore_errors=True)
         (self.state / "receipts").mkdir()
+        files = tuple(output.file for output in plan.outputs)
         self._replace(
             self.state / "plan.json",
-            to_json(Owner(plan.digest, plan.options, plan.filenames, marks(plan.mix.exclusions))),
+            to_json(Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions))),
             # Without it the folder's shards would belong to nobody after a power cut.
             sync=True,
         )
@@ -220,7 +240,7 @@ def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
 
 def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:
     """Files in a folder that readers would take for shards of a data set, and that are not among the known ones."""
-    ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+)")
+    ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
     names = (path.name for path in root.iterdir())
     return sorted(name for name in names if ours.fullmatch(name) and name not in known)
 

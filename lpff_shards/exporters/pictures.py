@@ -15,6 +15,8 @@ from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.pictures import PictureHeader, inspect
 
 FILTER = "lanczos"
+_FILE_KINDS = {"stored-png": "png"}
+"""What a file is, where what was asked for says more than that."""
 
 
 class Stored(Struct, frozen=True):
@@ -76,18 +78,19 @@ def _developed(
     pixels: Pixels, changes: list[str], header: PictureHeader, flip: bool, resized: bool, options: PictureOptions
 ) -> Stored:
     """Prepared pixels, mirrored where asked, as they are stored."""
-    kind = header.kind if options.image == "keep" else options.image
+    kind = header.kind if options.kind == "keep" else options.kind
     shown = np.ascontiguousarray(pixels[:, ::-1]) if flip else pixels
     encoded, how = encode(shown, kind, options.quality)
     done = [*changes, *(["mirrored"] if flip else [])]
     done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
     height, width, _ = pixels.shape
-    return Stored(Picture(kind, encoded, width, height, "RGB"), (header.width, header.height), resized, tuple(done))
+    picture = Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB")
+    return Stored(picture, (header.width, header.height), resized, tuple(done))
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:
     """Whether the file is already what is asked for; making an RGB PNG again would gain nothing."""
-    return options.image == "keep" or (options.image == header.kind == "png" and header.mode == "RGB")
+    return options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB")
 
 
 def _resizes(header: PictureHeader, options: PictureOptions) -> bool:

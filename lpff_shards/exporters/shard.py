@@ -43,7 +43,7 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
         folder.publish(task.filename, receipt, of_shard(receipt))
     except OSError as error:
         raise ExportFailed(
-            f"{root / task.filename} cannot be written: {error.strerror}",
+            f"{folder.path(task.filename)} cannot be written: {error.strerror}",
             "Mend that (free space, rights), then run the same command again: finished shards are kept",
         ) from None
     finally:
@@ -55,7 +55,7 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
     shard = Appender(fd, checksum, on_stride)
-    darkroom = Darkroom(task.entries, settings.picture)
+    darkroom = Darkroom(task.entries, settings.picture, settings.side)
     keys: list[str] = []
     lists: dict[tuple[str, ...], int] = {}
     members: list[tuple[int, ...]] = []
@@ -98,7 +98,7 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     """
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
-    darkroom = Darkroom(entries, task.settings.picture)
+    darkroom = Darkroom(entries, task.settings.picture, task.settings.side)
     found = []
     for entry in entries:
         try:

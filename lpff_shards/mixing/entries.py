@@ -15,7 +15,7 @@ from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
 
-COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight")
+COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight", "copies")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,7 @@ class Entries:
         split: int8 [n], which of `splits`.
         density: float32 [n], of the pose, per square radian, 0 where not computed.
         weight: float32 [n], for loaders that resample.
+        copies: int16 [n], how many samples the entry stands for, see `once`.
         splits: names of the splits, in the order in which they are written.
     """
 
@@ -40,6 +41,7 @@ class Entries:
     split: NDArray[np.int8]
     density: NDArray[np.float32]
     weight: NDArray[np.float32]
+    copies: NDArray[np.int16]
     splits: tuple[str, ...] = (TRAIN,)
 
     def __len__(self) -> int:
@@ -52,6 +54,11 @@ class Entries:
     def followed_by(self, others: Entries) -> Entries:
         """These entries, then others of the same inventories."""
         return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
+
+    def once(self) -> Entries:
+        """Each picture once, standing for its copies too, which follow it."""
+        firsts = np.flatnonzero(self.replica == 0)
+        return replace(self.take(firsts), copies=np.diff(np.append(firsts, len(self))).astype(np.int16))
 
     def _with(self, columns: dict[str, Any]) -> Entries:
         return replace(self, **columns)

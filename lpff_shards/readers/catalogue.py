@@ -12,6 +12,10 @@ def get_reader(name: FormatName | str) -> Reader:
         from lpff_shards.readers import wds
 
         return wds.samples
+    if name == "zip":
+        from lpff_shards.readers import zip
+
+        return zip.samples
     from lpff_shards.readers import tfrecord
 
     return tfrecord.samples

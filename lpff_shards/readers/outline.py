@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lpff_shards.manifest import Outline
+from lpff_shards.readers import tfrecord, zip
 from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.tfrecord import placed
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import SUFFIXES
 from lpff_shards.wire import tar
@@ -25,7 +25,7 @@ def outline(file: str, shard: memoryview, layout: Layout) -> Outline:
     Raises:
         SampleError: it breaks its format.
     """
-    listed = list(_tar(shard) if file.endswith(".tar") else _records(shard, layout))
+    listed = list(_tar(shard) if file.endswith(".tar") else _pictures(file, shard, layout))
     lists = {suffixes: number for number, suffixes in enumerate(dict.fromkeys(one[3] for one in listed))}
     return Outline(
         file=file,
@@ -58,6 +58,8 @@ def _sample(key: str, members: list[tar.Member]) -> Listed:
     return key, members[0].header, members[-1].end, suffixes, tuple(member.size for member in members)
 
 
-def _records(shard: memoryview, layout: Layout) -> Iterator[Listed]:
+def _pictures(file: str, shard: memoryview, layout: Layout) -> Iterator[Listed]:
+    """Samples of which the picture alone is told: of TFRecords and zips."""
+    placed = zip.placed if file.endswith(".zip") else tfrecord.placed
     for sample, start, end in placed(shard, layout):
         yield sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
-from isal.isal_zlib import crc32
+from isal.isal_zlib import adler32, crc32
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
@@ -24,6 +24,8 @@ BLOCK = 32
 
 _RGB = (8, 2, 0, 0, 0)
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
+_STORED = 65535
+"""Most bytes of a stored deflate block."""
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
@@ -37,6 +39,36 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
     packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
     packed = [packer.compress(block) for block in _filtered(pixels)]
     return b"".join((SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", *packed, packer.flush()), _chunk(b"IEND")))
+
+
+def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
+    """The file of a picture without filters or compression, which readers unpack at the speed of copying.
+
+    Args:
+        pixels: uint8 [height, width, 3], RGB, at least one pixel.
+    """
+    height, width, channels = pixels.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)
+    rows[:, 1:] = pixels.reshape(height, -1)
+    header = struct.pack(">II5B", width, height, *_RGB)
+    # The zlib header of level 0, then the checksum of what it holds, as RFC 1950 says.
+    raw = rows.data.cast("B")
+    packed = (b"\x78\x01", *_stored(raw), struct.pack(">I", adler32(raw)))
+    return b"".join((SIGNATURE, _chunk(b"IHDR", header), *_pieces(b"IDAT", *packed), _chunk(b"IEND")))
+
+
+def stored_size(height: int, width: int) -> int:
+    """Bytes of the file that `encode_stored` makes of an RGB picture of this size."""
+    rows = height * (1 + 3 * width)
+    return len(SIGNATURE) + (12 + 13) + 12 + 2 + rows + 5 * -(-rows // _STORED) + 4 + 12
+
+
+def _stored(data: memoryview) -> Iterator[bytes | memoryview]:
+    """Deflate blocks that hold the data as it is (RFC 1951)."""
+    for start in range(0, len(data), _STORED):
+        block = data[start : start + _STORED]
+        yield struct.pack("<BHH", start + _STORED >= len(data), len(block), len(block) ^ 0xFFFF)
+        yield block
 
 
 def decode(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
@@ -55,8 +87,17 @@ def decode(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
 
 
 def _chunk(kind: bytes, *parts: bytes) -> bytes:
-    body = b"".join((kind, *parts))
-    return b"".join((struct.pack(">I", len(body) - 4), body, struct.pack(">I", crc32(body))))
+    return b"".join(_pieces(kind, *parts))
+
+
+def _pieces(kind: bytes, *parts: bytes | memoryview) -> Iterator[bytes | memoryview]:
+    """A chunk in pieces, so that large ones are joined once."""
+    crc = crc32(kind)
+    for part in parts:
+        crc = crc32(part, crc)
+    yield struct.pack(">I4s", sum(map(len, parts)), kind)
+    yield from parts
+    yield struct.pack(">I", crc)
 
 
 def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpff_shards.exporters.indexes import dali, energon, tfds, wids
-from lpff_shards.index_names import index_names, wids_name
+from lpff_shards.index_names import ZIP, index_names, wids_name
 from lpff_shards.manifest import Manifest, Outlined
+from lpff_shards.options import PART
 
 ONCE = (
     *(f"{energon.FOLDER}/{name}" for name in energon.FILES),
@@ -16,13 +17,17 @@ ONCE = (
 
 
 def of_shard(shard: Outlined) -> Mapping[str, bytes]:
-    """The index files of a shard by name."""
+    """The index files of a shard by name; none of a zip, nor of its parts."""
+    if shard.file.endswith((ZIP, PART)):
+        return {}
     makers = (dali.of_tar, energon.of_tar) if shard.file.endswith(".tar") else (dali.of_records,)
     return {name: make(shard) for name, make in zip(index_names(shard.file), makers, strict=True)}
 
 
 def of_data_set(manifest: Manifest, shards: Sequence[Outlined]) -> Mapping[str, bytes]:
     """The index files of a whole data set by name."""
+    if manifest.format == "zip":
+        return {}
     kinds = {suffixes[0] for shard in shards for suffixes in shard.suffixes}
     if manifest.format == "wds":
         tars = {shard.split: shard.file for shard in manifest.shards}

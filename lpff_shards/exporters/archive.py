@@ -1,0 +1,168 @@
+"""Putting a split's zip together from its parts: pictures, dataset.json, the lists of names, samples.jsonl.
+
+Pictures are copied inside the kernel, and what is said of them gathers in files, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import pairwise, repeat
+from pathlib import Path
+
+import blake3
+import msgspec
+from isal.isal_zlib import crc32
+
+from lpff_shards.checksums import hasher
+from lpff_shards.errors import ExportFailed
+from lpff_shards.exporters.copying import BLOCK
+from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.members import Archive, Text
+from lpff_shards.exporters.settling import Settling, to_disk
+from lpff_shards.exporters.zip import Note
+from lpff_shards.manifest import ShardReceipt
+from lpff_shards.plan import NameList, Output, Plan
+
+LABELS, SAMPLES = "dataset.json", "samples.jsonl"
+
+
+def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
+    """Writes a zip and its receipt, then removes its parts.
+
+    Args:
+        output: of the plan, a zip.
+        parts: the receipts of its parts, in order.
+
+    Raises:
+        ExportFailed: the disk is full or the folder cannot be written.
+    """
+    growing = folder.partial(output.file)
+    try:
+        receipt = _receipt(plan, output, parts, growing, _written(folder, plan, output, parts, growing))
+        # The parts go then: the zip must not be lost to a power cut.
+        to_disk(growing)
+        folder.publish(output.file, receipt, {})
+        folder.sync([output.file])
+        folder.drop_parts([part.file for part in parts])
+    except OSError as error:
+        raise ExportFailed(
+            f"{folder.root / output.file} cannot be written: {error.strerror}",
+            "Mend that (free space, rights), then run the same command again: finished parts are kept",
+        ) from None
+    finally:
+        growing.unlink(missing_ok=True)
+    return receipt
+
+
+def stamp(stamps: Sequence[str]) -> str:
+    """What tells that source files of several tasks have changed, see `ShardTask.stamp`."""
+    return blake3.blake3("".join(stamps).encode()).hexdigest(length=16)
+
+
+def picture_name(index: int, suffix: str) -> str:
+    """The name of a picture in a zip, as EG3D's and StyleGAN's tools give it."""
+    return f"{index // 1000:05d}/img{index:08d}.{suffix}"
+
+
+def _written(
+    folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path
+) -> list[int]:
+    """Writes the zip; returns where each picture's local header starts, and the end of the last one."""
+    with ExitStack() as stack:
+        disk = stack.enter_context(Settling())
+        archive = Archive(stack.enter_context(growing.open("wb", buffering=0)).fileno())
+        members = (LABELS, *(f"{one.name}.json" for one in plan.settings.lists), SAMPLES)
+        texts = [stack.enter_context(Text(folder.partial(f"{output.file}.{name}"), name)) for name in members]
+        labels, *lists, samples = texts
+        labels.write(b'{"labels": [' if plan.settings.layout.camera else b'{"labels": null')
+        names: list[str] = []
+        offsets = [0]
+        for part in parts:
+            for name in _pictures(folder.path(part.file), part, len(names), archive, labels, samples):
+                names.append(name)
+                offsets.append(archive.at)
+            disk.keep_up(growing)
+        labels.write(b"\n]}\n" if plan.settings.layout.camera else b"}\n")
+        for text, listed in zip(lists, plan.settings.lists, strict=True):
+            _write_list(text, _listed(plan, output, parts, names, listed))
+        for text in texts:
+            text.add_to(archive)
+        archive.finish()
+        return offsets
+
+
+def _pictures(
+    path: Path, part: ShardReceipt, first: int, archive: Archive, labels: Text, samples: Text
+) -> Iterator[str]:
+    """Adds a part's pictures to a zip, notes what is said of each, and yields their names.
+
+    Args:
+        first: the index of its first picture in the zip.
+    """
+    with path.open("rb", buffering=0) as file:
+        source = file.fileno()
+        spans = zip(part.offsets, part.offsets[1:], part.members, strict=False)
+        for index, (start, end, (kinds, size, _)) in enumerate(spans, first):
+            note = msgspec.json.decode(os.pread(source, end - start - size, start + size), type=Note)
+            name = picture_name(index, part.suffixes[kinds][0])
+            archive.add(name, note.crc, source, start, size)
+            if bytes(note.label) != b"null":
+                labels.write(b'%b\n["%b", %b]' % (b"," if index else b"", name.encode(), note.label))
+            samples.write(b'{"name":"%b",%b\n' % (name.encode(), bytes(note.fields)[1:]))
+            yield name
+
+
+def _listed(
+    plan: Plan, output: Output, parts: Sequence[ShardReceipt], names: Sequence[str], wanted: NameList
+) -> Iterator[str]:
+    """The names that a list holds, in the zip's order."""
+    lost = {skip.key for part in parts for skip in part.skipped}
+    rows = [row for row in plan.rows(output.tasks) if plan.keys[row] not in lost]
+    sources = [inventory.source in wanted.sources for inventory in plan.inventories]
+    for row, name in zip(rows, names, strict=True):
+        if sources[plan.entries.source[row]]:
+            yield from repeat(name, int(plan.entries.copies[row]) if wanted.copies else 1)
+
+
+def _write_list(text: Text, names: Iterator[str]) -> None:
+    """A JSON list, a line a name."""
+    between = b"[\n"
+    for name in names:
+        text.write(b'%b"%b"' % (between, name.encode()))
+        between = b",\n"
+    text.write(b"\n]\n" if between != b"[\n" else b"[]\n")
+
+
+def _receipt(
+    plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path, offsets: Sequence[int]
+) -> ShardReceipt:
+    checksum = hasher(plan.settings.checksum)
+    crcs = []
+    with growing.open("rb", buffering=0) as file:
+        for start, end in pairwise(offsets):
+            data = os.pread(file.fileno(), end - start, start)
+            crcs.append(crc32(data))
+            checksum.update(data)
+        at = offsets[-1]
+        while data := os.pread(file.fileno(), BLOCK, at):
+            checksum.update(data)
+            at += len(data)
+    lists = list(dict.fromkeys(suffixes[:1] for part in parts for suffixes in part.suffixes))
+    members = ((lists.index(part.suffixes[kinds][:1]), size) for part in parts for kinds, size, _ in part.members)
+    return ShardReceipt(
+        file=output.file,
+        plan=plan.shard_digest(output.tasks.start),
+        sources=stamp([part.sources for part in parts]),
+        samples=len(crcs),
+        bytes=at,
+        algorithm=plan.settings.checksum,
+        checksum=checksum.hexdigest(),
+        keys=tuple(key for part in parts for key in part.keys),
+        offsets=tuple(offsets),
+        crcs=tuple(crcs),
+        suffixes=tuple(lists),
+        members=tuple(members),
+        skipped=tuple(skip for part in parts for skip in part.skipped),
+    )

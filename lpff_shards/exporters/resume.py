@@ -1,0 +1,72 @@
+"""What earlier runs of the same plan have finished: whole, of this plan, from the sources as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from lpff_shards.checksums import file_checksum
+from lpff_shards.exporters.archive import stamp
+from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.shard import still_left_out
+from lpff_shards.manifest import ShardReceipt
+from lpff_shards.plan import Plan
+from lpff_shards.schemas.left_out import LeftOut
+
+
+def finished_archives(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
+    """Receipts of the zips that are whole, by their number among the outputs; none for other formats."""
+    if plan.settings.format != "zip":
+        return {}
+    tasks = [output.tasks for output in plan.outputs]
+    found = _found(folder, plan, [output.file for output in plan.outputs], tasks, workers)
+    return {number: receipt for number, receipt in enumerate(found) if receipt is not None}
+
+
+def finished_tasks(folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int) -> dict[int, ShardReceipt]:
+    """Receipts of the shards, or of the parts of zips, that are whole, by task.
+
+    Args:
+        tasks: to look at.
+    """
+    names = [plan.filenames[task] for task in tasks]
+    found = _found(folder, plan, names, [range(task, task + 1) for task in tasks], workers)
+    return {task: receipt for task, receipt in zip(tasks, found, strict=True) if receipt is not None}
+
+
+def _found(
+    folder: OutputFolder, plan: Plan, names: Sequence[str], tasks: Sequence[range], workers: int
+) -> list[ShardReceipt | None]:
+    """The receipt of each file that tasks made, None where it is not whole."""
+
+    def check(name: str, tasks: range) -> ShardReceipt | None:
+        receipt = folder.read_receipt(name)
+        path = folder.path(name)
+        digest = plan.shard_digest(tasks.start)
+        if receipt is None or receipt.plan != digest or receipt.algorithm != plan.settings.checksum:
+            return None
+        rows = plan.rows(tasks)
+        keys = plan.keys[rows.start : rows.stop]
+        if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
+            return None
+        if not path.is_file() or path.stat().st_size != receipt.bytes:
+            return None
+        if not _same_sources(plan, name, tasks, receipt):
+            return None
+        return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(check, names, tasks))
+
+
+def _same_sources(plan: Plan, name: str, tasks: range, receipt: ShardReceipt) -> bool:
+    """Whether the source files are what they were, and what was left out could not be made now either."""
+    skipped: Mapping[str, LeftOut] = {skip.key: skip for skip in receipt.skipped}
+    stamps = []
+    for number in tasks:
+        task = plan.task(number)
+        stamps.append(task.stamp())
+        lost = [skipped[entry.key] for entry in task.entries if entry.key in skipped]
+        if not still_left_out(task, lost):
+            return False
+    return receipt.sources == (stamps[0] if name == plan.filenames[tasks.start] else stamp(stamps))
