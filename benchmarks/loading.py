@@ -21,7 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.export import generate
-from benchmarks.loading_rivals import BATCH, SIDE
+from benchmarks.loading_rivals import BATCH, SIDE, write_archive
 from lpff_shards.bench.options import BenchOptions, Run
 
 WORKERS = (0, 1, 2)
@@ -33,8 +33,11 @@ STORED: Mapping[str, Sequence[str]] = {
     "webp": ("--format", "wds", "--image", "webp"),
     "png-records": ("--format", "tfrecord"),
     "raw-records": ("--format", "tfrecord", "--image", "raw"),
+    "stored-png": ("--format", "wds", "--image", "stored-png"),
     "zip": ("--format", "zip"),
 }
+ARCHIVE = "archive"
+"""The zip that the trainers' own tools write."""
 
 
 class Contestant(NamedTuple):
@@ -55,7 +58,9 @@ CONTESTANTS = (
     Contestant("loaders.torch.stream, raw", "torch.stream", "raw", True, WORKERS),
     Contestant("loaders.jax.loader, raw", "jax", "raw", True, (0,), "grain"),
     Contestant("plain webdataset, raw", "webdataset", "raw", False, WORKERS),
-    Contestant("EG3D's way: zip of stored PNGs, pyspng", "trainers-archive", "zip", False, WORKERS),
+    Contestant("EG3D's way: its zip of stored PNGs, pyspng", "trainers-archive", ARCHIVE, False, WORKERS),
+    Contestant("EG3D's way, over --format zip", "trainers-archive", "zip", False, WORKERS),
+    Contestant("loaders.torch.loader, stored-png", "torch.loader", "stored-png", True, WORKERS),
     Contestant("loaders.torch.loader, png", "torch.loader", "png", True, WORKERS),
     Contestant("plain webdataset and Pillow, png", "webdataset", "png", False, WORKERS),
     Contestant("loaders.torch.loader, jpeg", "torch.loader", "jpeg", True, WORKERS),
@@ -69,7 +74,7 @@ CONTESTANTS = (
 
 RATIOS = (
     ("loaders.torch.loader, raw", "plain webdataset and Pillow, png", 25.0),
-    ("loaders.torch.loader, raw", "EG3D's way: zip of stored PNGs, pyspng", 8.0),
+    ("loaders.torch.loader, raw", "EG3D's way: its zip of stored PNGs, pyspng", 8.0),
     ("loaders.torch.stream, raw", "plain webdataset, raw", 2.0),
     ("loaders.tensorflow.dataset, raw records", "plain tf.data, png records", 4.0),
     ("loaders.torch.loader, png", "plain webdataset and Pillow, png", 1.5),
@@ -82,6 +87,9 @@ RATIOS = (
 def export(root: Path, work: Path, stored: Sequence[str]) -> None:
     """Exports the pictures in the ways that are asked for."""
     for name in stored:
+        if name == ARCHIVE:
+            write_archive(root, work / name)
+            continue
         command = [sys.executable, "-m", "lpff_shards", "export", "--lpff", str(root), "--no-mirror"]
         subprocess.run([*command, *STORED[name], "--out", str(work / name)], check=True, capture_output=True)
 

@@ -6,6 +6,7 @@ batches of `BATCH` pictures with their cameras.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from benchmarks.rivals import CROPS
 from lpff_shards.bench.one import measure
 from lpff_shards.bench.options import Run
 
@@ -61,6 +63,22 @@ class TrainersArchive:
         with self._zip.open(name) as file:
             image = pyspng.load(file.read())
         return image.transpose(2, 0, 1).copy(), np.array(self._labels[name], np.float32)
+
+
+def write_archive(root: Path, out: Path) -> None:
+    """The zip that EG3D's and StyleGAN's own tools write of an LPFF folder: PNGs of level 0 by Pillow, unpacked."""
+    from PIL import Image
+
+    cameras = json.loads((root / "camera_parameters.json").read_text())
+    labels = []
+    out.mkdir()
+    with zipfile.ZipFile(out / "archive.zip", "w", zipfile.ZIP_STORED) as archive:
+        for number, id in enumerate(sorted(cameras)):
+            name, png = f"{number // 1000:05d}/img{number:08d}.png", io.BytesIO()
+            Image.open(root / CROPS / f"{id}.png").save(png, "PNG", compress_level=0, optimize=False)
+            archive.writestr(name, png.getvalue())
+            labels.append([name, cameras[id]])
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
 
 
 def trainers_archive(path: Path, workers: int) -> Iterator[int]:
