@@ -45,8 +45,8 @@ def part(sharding: jax.sharding.Sharding) -> tuple[int, int]:
     count = len(sharding.device_set)
     try:
         indices = sharding.devices_indices_map((count,))
-    except ValueError as error:
-        raise ShardsError(f"{sharding} cannot split batches: {error}", _HINT) from None
+    except (ValueError, IndexError):
+        raise ShardsError(f"{sharding} cannot split batches", _HINT) from None
     rows: dict[int, set[int]] = {}
     for device, index in indices.items():
         rows.setdefault(device.process_index, set()).update(range(count)[index[0]])
