@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lpff_shards.loaders.jax_epochs import Epochs
 
 MOST_WORKERS = 16
-"""Processes that load, unless more are asked for: each takes a second to start and a few hundred megabytes."""
+"""Processes that load, unless more are asked for: each takes a second of a core to start and some 200 MB."""
 
 
 def loader(

@@ -135,7 +135,14 @@ class _Pass(grain.DatasetIterator[Any]):
         self._stop_loading: Callable[[], Any] = _nothing
 
     def __next__(self) -> Any:
-        batch = self._epochs.finish(next(self._loading()))
+        try:
+            batch = self._epochs.finish(next(self._loading()))
+        except StopIteration:
+            raise
+        except BaseException:
+            # What loads ahead may be past the batch that failed, which is the one to try again.
+            self._forget()
+            raise
         self._next += 1
         return batch
 
@@ -150,8 +157,7 @@ class _Pass(grain.DatasetIterator[Any]):
                 f"the state of batch {number} of epoch {epoch} is of another loader",
                 f"An epoch of this one has {last} batches: restore with equal options",
             )
-        self._stop_loading()
-        self._coming = None
+        self._forget()
         self._next = epoch * last + number
 
     def start_prefetch(self) -> None:
@@ -163,6 +169,10 @@ class _Pass(grain.DatasetIterator[Any]):
 
     def __str__(self) -> str:
         return str(self._epochs)
+
+    def _forget(self) -> None:
+        self._stop_loading()
+        self._coming = None
 
     def _loading(self) -> grain.DatasetIterator[Any]:
         self._assert_not_closed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -227,6 +228,23 @@ def test_damage_is_told_by_threads_and_workers(exported: Export, tmp_path: Path)
         with pytest.raises(ShardsError, match="is damaged"):
             next(batches)
         batches.close()
+
+
+def test_a_batch_that_failed_is_tried_again(exported: Export, tmp_path: Path) -> None:
+    path = shutil.copytree(exported(1, "raw"), tmp_path / "moved")
+    want = _taken(iter(loader(path, 4)), 4)
+    batches = iter(loader(path, 4))
+    (shard,) = path.glob("*.tfrecord-*")
+    away = shard.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(ShardsError, match="cannot be read"):
+            next(batches)
+    away.rename(shard)
+    assert batches.get_state() == {"epoch": 0, "number": 0}
+    _same(_taken(batches, 4), want)
+    batches.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(batches)
 
 
 @pytest.mark.parametrize(
