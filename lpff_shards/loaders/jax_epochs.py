@@ -131,8 +131,9 @@ class _Pass(grain.DatasetIterator[Any]):
         super().__init__()
         self._epochs = epochs
         self._next = epochs.first
-        self._coming: grain.DatasetIterator[Any] | None = None
-        self._stop_loading: Callable[[], Any] = _nothing
+        self._coming: list[grain.DatasetIterator[Any]] = []
+        # At the program's end too: Grain's own cleaning comes too late then, and Python complains of it.
+        weakref.finalize(self, _close_all, self._coming)
 
     def __next__(self) -> Any:
         try:
@@ -141,7 +142,7 @@ class _Pass(grain.DatasetIterator[Any]):
             raise
         except BaseException:
             # What loads ahead may be past the batch that failed, which is the one to try again.
-            self._forget()
+            _close_all(self._coming)
             raise
         self._next += 1
         return batch
@@ -157,31 +158,26 @@ class _Pass(grain.DatasetIterator[Any]):
                 f"the state of batch {number} of epoch {epoch} is of another loader",
                 f"An epoch of this one has {last} batches: restore with equal options",
             )
-        self._forget()
+        _close_all(self._coming)
         self._next = epoch * last + number
 
     def start_prefetch(self) -> None:
         self._loading().start_prefetch()
 
     def close(self) -> None:
-        self._stop_loading()
+        _close_all(self._coming)
         super().close()
 
     def __str__(self) -> str:
         return str(self._epochs)
 
-    def _forget(self) -> None:
-        self._stop_loading()
-        self._coming = None
-
     def _loading(self) -> grain.DatasetIterator[Any]:
         self._assert_not_closed()
-        if self._coming is None:
-            self._coming = self._epochs.load(self._next)
-            # At the program's end too, for Python's cleaners complain of what workers have shared by then.
-            self._stop_loading = weakref.finalize(self, self._coming.close)
-        return self._coming
+        if not self._coming:
+            self._coming.append(self._epochs.load(self._next))
+        return self._coming[0]
 
 
-def _nothing() -> None:
-    """Stops loading where none has begun."""
+def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
+    while iterators:
+        iterators.pop().close()
