@@ -116,7 +116,7 @@ def _tensorflow(options: BenchOptions, workers: int | None) -> Batches:
 
 
 def _jax(options: BenchOptions, workers: int | None) -> Batches:
-    from lpff_shards.loaders.jax import loader  # type: ignore[import-not-found]
+    from lpff_shards.loaders.jax import loader
 
     return _epochs(
         loader(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import torch
 
+from lpff_shards.loaders import ranks
 from lpff_shards.loaders.batches import Batches, labels_of
 from lpff_shards.loaders.draws import Draw
 from lpff_shards.wire.decoding import Pixels
@@ -43,11 +43,9 @@ def flip_picture(pixels: Pixels) -> None:
 
 def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """Rank and world size: as given, else torch.distributed's, else those that torchrun tells, else 0 of 1."""
-    if rank is not None or world_size is not None:
-        return rank or 0, world_size or 1
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    joined = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None
+    return ranks.placed(rank, world_size, joined)
 
 
 def as_it_is(batch: Any) -> Any:
