@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from lpff_shards.loaders.batches import Batches, labels_of
 from lpff_shards.loaders.draws import Draw
+from lpff_shards.loaders.ranks import of_environment
 from lpff_shards.wire.decoding import Pixels
 
 
@@ -47,7 +47,7 @@ def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
         return rank or 0, world_size or 1
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    return of_environment()
 
 
 def as_it_is(batch: Any) -> Any:
