@@ -190,6 +190,38 @@ def index(path: str, as_json: bool) -> None:
     click.echo(console.indexes_json(written) if as_json else console.indexes_text(path, written))
 
 
+@cli.command()
+@click.argument("path")
+@click.option("--split", default=mix_options.TRAIN, show_default=True, metavar="NAME", help="Whose samples.")
+@click.option("--batch-size", type=int, default=32, show_default=True, metavar="N", help="Pictures of a batch.")
+@click.option(
+    "--workers",
+    type=int,
+    multiple=True,
+    metavar="N",
+    help="Processes of each loader; repeatable, to compare.  [default: each loader's own]",
+)
+@click.option(
+    "--loader",
+    "loaders",
+    multiple=True,
+    metavar="NAME",
+    help="This one only, such as torch.loader or webdataset; repeatable.",
+)
+@click.option("--seconds", type=float, default=5.0, show_default=True, help="How long each loader reads.")
+@click.option("--mirror", is_flag=True, help="Flip pictures at random while loading.")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")  # fmt: skip
+def bench(as_json: bool, **given: Any) -> None:
+    """Measure how fast each installed loader reads an export here, beside the plain reading of its files."""
+    from lpff_shards.bench import table
+    from lpff_shards.bench.options import BenchOptions
+    from lpff_shards.bench.run import bench_export
+
+    chosen = BenchOptions(**given)
+    report = bench_export(chosen, lambda run: click.echo(table.progress(run), err=True))
+    click.echo(table.report_json(report) if as_json else table.report_text(report))
+
+
 def _options(given: dict[str, Any]) -> options.ExportOptions:
     """The flat options of the command line as the frozen ones."""
 

@@ -46,6 +46,7 @@ ALLOWED = {
     "readers": {"manifest", "options", "schemas", "wire"},
     "verify": {"checksums", "exporters", "manifest", "options", "processes", "readers", "schemas"},
     "loaders": {"errors", "index_names", "manifest", "processes", "schemas", "wire"},
+    "bench": {"errors", "loaders", "manifest", "option_rules", "progress", "schemas"},
     "indexing": {"errors", "exporters", "manifest", "readers"},
     "api": {
         *("errors", "options", "checksums", "exporters", "manifest", "mixing"),
@@ -53,7 +54,18 @@ ALLOWED = {
     },
     "progress": {"api", "plan", "processes"},
     "console": {"manifest", "mixing", "plan", "progress", "verify"},
-    "cli": {"errors", "mix_options", "options", "api", "console", "indexing", "processes", "progress", "verify"},
+    "cli": {
+        "errors",
+        "mix_options",
+        "options",
+        "api",
+        "bench",
+        "console",
+        "indexing",
+        "processes",
+        "progress",
+        "verify",
+    },
     "__main__": {"cli"},
     "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "verify"},
 }

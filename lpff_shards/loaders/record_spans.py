@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,13 +36,7 @@ class RecordSpans:
         return None
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
-        wanted = {b"camera", b"landmarks"} | ({f.name.encode() for f in FIELDS} if scalars else set())
-        found: dict[str, Any] = {}
-        for part, at in ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0)):
-            view = memoryview(part)
-            for name, start, end in example.spans(part, at):
-                if name in wanted:
-                    found[name.decode()] = example.decode_feature(view[start:end])
+        found = _decoded(head, tail, _wanted(layout, scalars))
         try:
             return Beside(
                 np.asarray(found["camera"], np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None,
@@ -51,6 +47,27 @@ class RecordSpans:
             raise WireError(f"its feature {error.args[0]} is missing") from None
         except (ValueError, TypeError, IndexError) as error:
             raise WireError(f"its features are damaged: {error}") from None
+
+
+def _decoded(head: bytes, tail: bytes, wanted: Set[bytes]) -> dict[str, Any]:
+    """The wanted features around the picture; the walk ends with the last of them."""
+    found: dict[str, Any] = {}
+    for part, at in ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0)):
+        view = memoryview(part)
+        for name, start, end in example.spans(part, at):
+            if len(found) == len(wanted):
+                return found
+            if name in wanted:
+                found[name.decode()] = example.decode_feature(view[start:end])
+    return found
+
+
+@lru_cache(maxsize=16)
+def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
+    """Names of the features that are looked at."""
+    names = [f.name for f in FIELDS] if scalars else []
+    names += ["camera"] * layout.camera + ["landmarks"] * layout.landmarks
+    return frozenset(name.encode() for name in names)
 
 
 def _shape(size: int, height: int) -> tuple[int, int, int]:

@@ -1,0 +1,96 @@
+"""The whole bench: the files first, then every loader in a process of its own, so that none disturbs another."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from lpff_shards.bench.contestants import missing
+from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.errors import ShardsError
+from lpff_shards.manifest import read_manifest
+
+PIECE = 1 << 20
+PATIENCE = 120.0
+"""Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
+
+OnRun = Callable[[Run], None]
+
+
+def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Report:
+    """Reads an export's split by every loader that is asked for.
+
+    Args:
+        on_run: told of each loader when it is done.
+
+    Raises:
+        ShardsError: there is no export, it has no such split, or a file cannot be read.
+    """
+    manifest = read_manifest(options.path)
+    shards = [shard for shard in manifest.shards if shard.split == options.split]
+    if not shards:
+        raise ShardsError(f"{options.path} has no split {options.split!r}", f"It has: {', '.join(manifest.splits)}")
+    reading = _reading([Path(options.path) / shard.file for shard in shards], options.seconds)
+    runs = []
+    for loader in LOADERS:
+        if options.loaders and loader not in options.loaders:
+            continue
+        problem = missing(loader, manifest.format)
+        for workers in (None,) if problem else options.workers or (None,):
+            run = Run(loader, workers, problem=problem) if problem else _apart(loader, workers, options)
+            on_run(run)
+            runs.append(run)
+    return Report(
+        name=manifest.name,
+        format=manifest.format,
+        split=options.split,
+        samples=sum(shard.samples for shard in shards),
+        bytes=sum(shard.bytes for shard in shards),
+        batch_size=options.batch_size,
+        reading=reading,
+        runs=tuple(runs),
+    )
+
+
+def _reading(paths: Sequence[Path], seconds: float) -> Reading:
+    """Reads the files twice, each time for so many seconds at most."""
+    first = _read(paths, seconds)
+    again = _read(paths, seconds)
+    bytes = min(first[0], again[0])
+    return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
+
+
+def _read(paths: Sequence[Path], seconds: float) -> tuple[int, float]:
+    """Bytes read and the seconds that it took."""
+    buffer = bytearray(PIECE)
+    total, started = 0, time.perf_counter()
+    for path in paths:
+        try:
+            with path.open("rb", buffering=0) as file:
+                while got := file.readinto(buffer):
+                    total += got
+                    if time.perf_counter() - started >= seconds:
+                        return total, time.perf_counter() - started
+        except OSError as error:
+            raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
+    return total, time.perf_counter() - started
+
+
+def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
+    """One loader in a process of its own."""
+    told = "own" if workers is None else str(workers)
+    command = [sys.executable, "-m", "lpff_shards.bench.one", loader, told, msgspec.json.encode(options).decode()]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=options.seconds + PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Run(loader, workers, problem=f"gave no batch within {PATIENCE:.0f} s")
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = done.stderr.strip().splitlines()
+        return Run(loader, workers, problem=f"failed: {said[-1] if said else f'status {done.returncode}'}")
+    return msgspec.json.decode(lines[-1], type=Run)

@@ -1,0 +1,124 @@
+"""`lpff-shards bench` counts what loaders read, tells of those that cannot, and survives those that fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from running import run
+
+from lpff_shards import ShardsError
+from lpff_shards.bench import run as benching
+from lpff_shards.bench.contestants import get_contestant, missing
+from lpff_shards.bench.one import measure
+from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.bench.run import bench_export
+from lpff_shards.bench.table import report_text
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    found = {}
+    for format in ("wds", "tfrecord"):
+        found[format] = tmp_path_factory.mktemp("bench") / format
+        command = ("export", "--format", format, "--demo", 6, "--resolution", 16, "--shards", 3, "--image", "raw")
+        assert run(*command, "--out", found[format]).returncode == 0
+    return found
+
+
+def _options(path: Path, **given: object) -> BenchOptions:
+    return BenchOptions(**{"path": str(path), "seconds": 0.05, "batch_size": 5, **given})  # type: ignore[arg-type]
+
+
+def test_the_source_is_read_for_as_long_as_asked(folders: dict[str, Path]) -> None:
+    report = bench_export(_options(folders["tfrecord"], loaders=("source",), mirror=True))
+    (found,) = report.runs
+    assert (found.loader, found.workers, found.problem) == ("source", None, "")
+    assert found.pictures > 12
+    assert found.seconds >= 0.05
+    assert found.rate == found.pictures / found.seconds
+    assert (report.samples, report.format, report.reading.bytes) == (12, "tfrecord", report.bytes)
+
+
+def test_every_loader_is_told_of(folders: dict[str, Path]) -> None:
+    told: list[Run] = []
+    report = bench_export(_options(folders["wds"], workers=(0,)), told.append)
+    assert [found.loader for found in report.runs] == list(LOADERS)
+    assert tuple(told) == report.runs
+    for found in report.runs:
+        expected = missing(found.loader, "wds")
+        assert found.problem == expected
+        assert (found.pictures > 0) == (not expected)
+    assert report.runs[LOADERS.index("tensorflow")].problem == "reads --format tfrecord"
+
+
+def test_an_epoch_of_the_source_holds_each_sample_once(folders: dict[str, Path]) -> None:
+    batches = get_contestant("source")(_options(folders["wds"]), None)
+    assert [next(batches) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
+
+
+def test_measuring_stops_after_the_batch_in_which_time_runs_out() -> None:
+    given = iter([3, 4, 5])
+    assert measure(given, 0.0)[0] == 3
+    assert measure(iter([3, 4, 5]), 60.0)[0] == 12
+
+
+def test_a_loader_that_fails_is_told_in_a_line(folders: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--out", out).returncode == 0
+    shard = next(out.glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[512 : 512 + 64] = bytes(64)
+    shard.write_bytes(data)
+    report = bench_export(_options(out, loaders=("source", "webdataset"), workers=(0,)))
+    assert all(found.problem for found in report.runs)
+    assert "is damaged" in report.runs[0].problem
+    assert "Traceback" not in report_text(report)
+
+
+def test_a_loader_that_hangs_is_given_up(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benching, "PATIENCE", -0.04)
+    (found,) = bench_export(_options(folders["wds"], loaders=("source",))).runs
+    assert "no batch" in found.problem
+
+
+def test_worker_processes_that_a_loader_lacks_are_told(folders: dict[str, Path]) -> None:
+    found = bench_export(_options(folders["wds"], loaders=("source",), workers=(0, 2))).runs
+    assert [one.problem == "" for one in found] == [True, False]
+
+
+def test_the_command_prints_a_table_and_json(folders: dict[str, Path]) -> None:
+    command = ("bench", folders["wds"], "--loader", "source", "--seconds", 0.05, "--batch-size", 4)
+    done = run(*command)
+    assert done.returncode == 0
+    assert "pictures/s" in done.stdout
+    assert "files, as found" in done.stdout
+    told = json.loads(run(*command, "--json").stdout)
+    assert told["samples"] == 12
+    assert told["runs"][0]["pictures_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    "words", [["--loader", "nix"], ["--workers", "-1"], ["--batch-size", "0"], ["--seconds", "0"], ["--split", "val"],
+              ["--workers", "1", "--workers", "1"]]
+)  # fmt: skip
+def test_bad_options_are_one_line(folders: dict[str, Path], words: list[str]) -> None:
+    done = run("bench", folders["wds"], *words)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardsError, match="has no manifest"):
+        bench_export(_options(tmp_path))
+
+
+def test_the_table_is_right() -> None:
+    runs = (Run("source", None, 1000, 2.0, 0.5), Run("jax", 2, problem="not installed: grain"))
+    report = Report("demo", "wds", "train", 10, 10**6, 32, Reading(10**6, 0.01, 0.001), runs)
+    lines = [line.split() for line in report_text(report).splitlines()]
+    assert lines[2][-2:] == ["1,000", "100"]
+    assert lines[3][-2:] == ["10,000", "1,000"]
+    assert lines[4] == ["source", "500", "50", "0.5", "s"]
+    assert lines[5][-3:] == ["not", "installed:", "grain"]
