@@ -125,7 +125,8 @@ def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np
     offset = int(_hashes(np.zeros(1, np.uint64), seed, epoch, _WEIGH)[0] >> np.uint64(11)) / 2**53
     points = (np.arange(count) + offset) * (ends[-1] / count)
     # Rounding may carry the last point past the last weight that is not zero.
-    return np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
+    found: NDArray[np.int64] = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
+    return found
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

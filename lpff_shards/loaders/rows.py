@@ -1,6 +1,7 @@
-"""The samples that a rank reads in an epoch, shard after shard, as one row of numbers: what comes when, and which way round.
+"""The samples that a rank reads in an epoch, shard after shard, as one row of numbers.
 
-A row is known before anything is read, so that a pipeline which reads by it goes on anywhere at no cost.
+A row says what comes when, and which way round, before anything is read, so that a pipeline which reads by it goes on
+anywhere at no cost.
 """
 
 from __future__ import annotations

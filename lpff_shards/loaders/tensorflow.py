@@ -45,40 +45,42 @@ def dataset(
     `camera` float32 [n, 25]; `landmarks` float32 [n, 68, 2]; and the asked-for fields, int64, bool, float32 or string
     [n]. Shapes are static, as TPUs want them, where `equal` is given; else n is unknown, as the last batch is short.
 
-    Ranks read stretches of their own of the shuffled shards, cut inside shards where these are few. Under tf.distribute a
-    rank is an input pipeline: `strategy.distribute_datasets_from_function(lambda c: dataset(path,
-    c.get_per_replica_batch_size(n), rank=c.input_pipeline_id, world_size=c.num_input_pipelines, equal="drop"))`. With
-    JAX on TPU hosts, it is a process: `rank=jax.process_index(), world_size=jax.process_count()`.
+    Ranks read stretches of their own of the shuffled shards, cut inside shards where these are few; a rank is whatever
+    reads by itself. Under tf.distribute it is an input pipeline: in `strategy.distribute_datasets_from_function(lambda
+    c: ...)` give rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size that
+    c.get_per_replica_batch_size tells. With JAX it is a process: give rank=jax.process_index() and
+    world_size=jax.process_count(), on TPU hosts too.
 
     Args:
         path: the folder that an export wrote.
         batch_size: of one rank.
         split: whose samples; None for all.
-        shuffle: shards come in a new order each epoch, and each sample less than so many places from where its shard has
-            it; it takes no memory. 0 keeps the shards' order.
+        shuffle: shards come in a new order each epoch, and samples less than so many places from where shards have
+            them, which takes no memory; 0 keeps the shards' order.
         seed: of shuffling, mirroring and weighing.
         epoch: which; each has an order, mirrors and draws of its own.
         rank, world_size: of this process; by default RANK and WORLD_SIZE of the environment, else 0 of 1.
         equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one sample;
-            `pad` repeats samples, `drop` leaves some out, so that all ranks have equally many batches, all of them full.
+            `pad` repeats samples and `drop` leaves some out, so that all ranks have equally many batches, all full.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
         labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras).
-        weights: a sample comes floor or ceil (at random) of its `weight` divided by the mean weight times; an epoch stays as
-            long as it was. Every sample's head is read for it first.
+        weights: samples come in proportion to their `weight`, rounded up or down at random, in epochs as long as
+            without. The weights of all samples are read first.
         fields: metadata fields that batches hold.
         start: batches of the epoch to leave out because they were used already; the rest is as it would have been.
         parallel: samples that are read and decoded at once; by default tf.data tunes it.
         prefetch: batches that are made ahead; by default tf.data tunes it.
 
     Raises:
-        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or this TensorFlow cannot
-            decode its pictures. Iterating raises tf.errors.DataLossError for damage and InvalidArgumentError for a
-            picture whose size is not the first one's.
+        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or this TensorFlow
+            cannot decode its pictures.
+        tf.errors.DataLossError: on iterating, a record is damaged.
+        tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size.
     """
     import tensorflow as tf
 
-    from lpff_shards.loaders.tensorflow_batches import Batches
     from lpff_shards.loaders.tensorflow_records import Records
+    from lpff_shards.loaders.tensorflow_steps import Steps
 
     source = _source(path, split)
     if rank is None and world_size is None:
@@ -102,7 +104,7 @@ def dataset(
         size=source[0]["image"].shape[:2],
         kinds=kinds_of(fields),
     )
-    make = Batches(records, mirror=mirror, labels=labels)
+    make = Steps(records, mirror=mirror, labels=labels)
     places = (row.indices, row.flips, *source.places(row.indices))
     calls = parallel or tf.data.AUTOTUNE
     found = (
@@ -133,4 +135,6 @@ def _options() -> Any:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A checkpoint then holds how far it has come, and no pictures.
     options.experimental_symbolic_checkpoint = True
+    # TensorFlow takes a record that is read inside a map for state; there is none.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     return options

@@ -90,7 +90,9 @@ class Records:
         shape = [*self.size, _CHANNELS]
         pixels = None if self.layout.raw else self._decoded(found["image"])
         size = found["image/shape"] if pixels is None else tf.shape(pixels, tf.int64)
-        told = f"Pictures of several sizes make no batch: export with --resolution. The first one's size is {shape}, not"
+        told = (
+            f"Pictures of several sizes make no batch: export with --resolution. The first one's size is {shape}, not"
+        )
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [told, size])]):
             if pixels is None:
                 return tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), shape)

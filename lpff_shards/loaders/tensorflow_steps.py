@@ -12,7 +12,7 @@ from lpff_shards.loaders.tensorflow_records import Records, Tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
+class Steps:
     """Makes batches of records.
 
     Attributes:
