@@ -21,6 +21,7 @@ from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptio
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
+from lpff_shards.loaders.pixels import decoded
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
@@ -91,6 +92,8 @@ def _assert_same(got: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("image", ["keep", "png", "jpeg", "webp", "raw"])
 def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) -> None:
+    if image == "webp" and not hasattr(tf.io, "decode_webp"):
+        pytest.skip("this TensorFlow does not decode WebP")
     path, fields = folders(image), [f.name for f in FIELDS if image == "raw" or f.name in ("key", "yaw", "mirrored")]
     found = dataset(path, 4, fields=fields)
     source = ShardSource(path)
@@ -101,6 +104,26 @@ def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) 
     assert [len(batch["index"]) for batch in batches] == [4] * 5 + [3]
     assert sorted(n for batch in batches for n in batch["index"].tolist()) == list(range(23))
     assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGBA")),
+        *(("JPEG", mode) for mode in ("L", "CMYK")),
+        ("WEBP", "RGBA"),
+    ],
+)
+def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode: str) -> None:
+    from lpff_shards.loaders.tensorflow_records import decode_picture
+
+    out = io.BytesIO()
+    picture = Image.open(io.BytesIO(_noise("colour", "PNG")))
+    picture.putalpha(Image.linear_gradient("L").resize(SIZE))
+    (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
+    if kind == "WEBP" and not hasattr(tf.io, "decode_webp"):
+        pytest.skip("this TensorFlow does not decode WebP")
+    assert np.array_equal(decode_picture(tf.constant(out.getvalue()), webp=kind == "WEBP"), decoded(out.getvalue()))
 
 
 @pytest.mark.parametrize(("shards", "world_size"), [(1, 2), (3, 1), (16, 3)])
@@ -215,7 +238,7 @@ def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
 
 
 def test_a_tensorflow_without_webp_is_told(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf.io, "decode_webp", None)
+    monkeypatch.setattr(tf.io, "decode_webp", None, raising=False)
     with pytest.raises(ShardsError, match=r"does not decode WebP.*png, jpeg or raw"):
         dataset(folders("webp"), 4)
     assert len(list(dataset(folders("keep"), 4))) == 6

@@ -88,7 +88,7 @@ class Records:
 
     def _pixels(self, found: Tensors) -> Any:
         shape = [*self.size, _CHANNELS]
-        pixels = None if self.layout.raw else self._decoded(found["image"])
+        pixels = None if self.layout.raw else decode_picture(found["image"], self.image in ("keep", "webp"))
         size = found["image/shape"] if pixels is None else tf.shape(pixels, tf.int64)
         told = (
             f"Pictures of several sizes make no batch: export with --resolution. The first one's size is {shape}, not"
@@ -98,11 +98,18 @@ class Records:
                 return tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), shape)
             return tf.ensure_shape(tf.identity(pixels), shape)
 
-    def _decoded(self, data: Any) -> Any:
-        webp = _webp_decoder() if self.image in ("keep", "webp") else None
-        if webp is None:
-            return _png_or_jpeg(data)
-        return tf.cond(tf.strings.substr(data, 0, 4) == _WEBP_HEAD, lambda: webp(data), lambda: _png_or_jpeg(data))
+
+def decode_picture(data: Any, webp: bool) -> Any:
+    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `pixels.decoded`.
+
+    Args:
+        data: string scalar, a PNG or JPEG file.
+        webp: whether it may be a WebP file too, for TensorFlow's that can.
+    """
+    decode = _webp_decoder() if webp else None
+    if decode is None:
+        return _png_or_jpeg(data)
+    return tf.cond(tf.strings.substr(data, 0, 4) == _WEBP_HEAD, lambda: decode(data), lambda: _png_or_jpeg(data))
 
 
 def _png_or_jpeg(data: Any) -> Any:
@@ -113,5 +120,5 @@ def _png_or_jpeg(data: Any) -> Any:
 def _webp_decoder() -> Callable[[Any], Any] | None:
     """Decodes a WebP file to uint8 [height, width, 3]; None where this TensorFlow is too old to."""
     decode = getattr(tf.io, "decode_webp", None)
-    # It gives frames, of which a picture has one.
-    return decode and (lambda data: decode(data, channels=_CHANNELS)[0])
+    # It gives frames, of which a picture has one, and cannot leave out transparency itself.
+    return decode and (lambda data: decode(data)[0, ..., :_CHANNELS])
