@@ -24,7 +24,7 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.options import STATE_FOLDER
+from lpff_shards.options import STATE_FOLDER, ImageKind, Metadata
 
 FORMATS = ("wds", "tfrecord")
 SPLITS = "train=0.5,val=0.25,test=0.25"
@@ -105,6 +105,23 @@ def test_energon_s_metadata_tell_every_shard_and_its_split(tars: Path) -> None:
     assert set(parts) == {"train", "val", "test"}
     assert all(f"-{part}-" in name for part, names in parts.items() for name in names)
     assert sorted(name for names in parts.values() for name in names) == sorted(counts)
+
+
+FIELD_MAPS = {
+    ("keep", "json"): {"image": "png", "label": "camera.npy", "label_name": "json"},
+    ("jpeg", "msgpack"): {"image": "jpg", "label": "mp[camera]", "label_name": "mp"},
+    ("raw", "json"): {"image": "image.npy", "label": "camera.npy", "label_name": "json"},
+}
+
+
+@pytest.mark.parametrize(("image", "metadata"), FIELD_MAPS)
+def test_energon_is_told_where_a_sample_s_fields_are(image: ImageKind, metadata: Metadata, tmp_path: Path) -> None:
+    sources, picture = SourceOptions(demo=1), PictureOptions(image=image, resolution=32)
+    export(ExportOptions(format="wds", out=str(tmp_path), sources=sources, picture=picture, metadata=metadata))
+    text = (tmp_path / ".nv-meta/dataset.yaml").read_text()
+    assert "__class__: ImageClassificationSample\n" in text
+    lines = text.partition("field_map:\n")[2].splitlines()
+    assert {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)} == FIELD_MAPS[image, metadata]
 
 
 def test_wids_is_told_the_shards_of_each_split(tars: Path) -> None:

@@ -9,7 +9,7 @@ from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import Manifest, Outlined
 
 ONCE = (
-    *(f"{energon.FOLDER}/{name}" for name in (".info.json", "split.yaml", "dataset.yaml")),
+    *(f"{energon.FOLDER}/{name}" for name in energon.FILES),
     *("dataset_info.json", "features.json"),
 )
 """Names of the files that stand once in a data set, whatever its format, but for those of wids."""
@@ -23,9 +23,9 @@ def of_shard(shard: Outlined) -> Mapping[str, bytes]:
 
 def of_data_set(manifest: Manifest, shards: Sequence[Outlined]) -> Mapping[str, bytes]:
     """The index files of a whole data set by name."""
+    kinds = {suffixes[0] for shard in shards for suffixes in shard.suffixes}
     if manifest.format == "wds":
         tars = {shard.split: shard.file for shard in manifest.shards}
         indexes = {wids_name(tar): wids.index(manifest, split) for split, tar in tars.items()}
-        return {**indexes, **energon.metadata(manifest)}
-    kinds = {suffixes[0] for shard in shards for suffixes in shard.suffixes}
+        return {**indexes, **energon.metadata(manifest, kinds)}
     return {"dataset_info.json": tfds.dataset_info(manifest), "features.json": tfds.features(manifest, kinds)}

@@ -1,4 +1,4 @@
-"""The index that `webdataset.wids` reads: the shards of a split with their samples, for random access over tars."""
+"""The index that `wids` reads: the shards of a split with their samples, for random access over tars."""
 
 from __future__ import annotations
 

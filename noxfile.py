@@ -1,0 +1,71 @@
+"""`nox` reads exports with other readers: an environment for each group of dependencies named readers-*."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2025.2.9"
+# uv, nox's first choice, does not read pip's settings, which may name the only index at hand.
+nox.options.default_venv_backend = "venv"
+
+PREFIX = "readers-"
+PROJECT = nox.project.load_toml("pyproject.toml")
+ENVIRONMENTS = [name.removeprefix(PREFIX) for name in PROJECT["dependency-groups"] if name.startswith(PREFIX)]
+
+
+@nox.session
+@nox.parametrize("environment", ENVIRONMENTS, ids=ENVIRONMENTS)
+def readers(session: nox.Session, environment: str) -> None:
+    """Install some readers and run their tests; `nox -R` keeps what is installed, pytest takes what follows `--`."""
+    session.notify("report")
+    results = _results(session) / f"{environment}.xml"
+    try:
+        session.install(*nox.project.dependency_groups(PROJECT, f"{PREFIX}{environment}"))
+    except CommandFailed:
+        session.skip(f"the environment {environment} cannot be installed; pip tells why above")
+    session.install(".")
+    session.run("pytest", "tests/readers", f"--junit-xml={results}", *session.posargs)
+
+
+@nox.session(venv_backend="none", default=False)
+def report(session: nox.Session) -> None:
+    """Tell which readers have run and which have not; runs by itself after the others."""
+    outcomes: dict[str, list[str]] = {}
+    for results in sorted(_results(session).glob("*.xml")):
+        for case in ElementTree.parse(results).iter("testcase"):
+            name = f"{case.get('classname')}.{case.get('name')}".partition("test_")[2].partition(".")[0]
+            outcomes.setdefault(name, []).append(_outcome(case, results.stem))
+    shutil.rmtree(_results(session))
+    for reader in sorted(path.stem.removeprefix("test_") for path in Path("tests/readers").glob("test_*.py")):
+        session.log(f"{reader:12} {_summary(outcomes.get(reader, []))}")
+
+
+def _results(session: nox.Session) -> Path:
+    """Where this run's sessions leave their results; what other runs left is none of it."""
+    folder = Path(session.cache_dir, f"readers-{os.getpid()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _outcome(case: ElementTree.Element, environment: str) -> str:
+    """passed, failed, or why it was skipped."""
+    if (skipped := case.find("skipped")) is not None:
+        reason = skipped.get("message")
+        if reason == "collection skipped":  # for a whole file the reason ends the text, a Python tuple as printed
+            reason = f"{skipped.text}".rpartition("Skipped: ")[2].rstrip("')\"")
+        return f"skipped in {environment}: {reason}"
+    return "passed" if case.find("failure") is None and case.find("error") is None else "failed"
+
+
+def _summary(outcomes: list[str]) -> str:
+    """What ran; where nothing did, why not."""
+    ran = [outcome for outcome in ("passed", "failed") if outcome in outcomes]
+    if ran:
+        return ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in ran)
+    return "; ".join(sorted(set(outcomes))) or "skipped: no environment that has it has run"

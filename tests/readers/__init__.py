@@ -1,0 +1,1 @@
+"""Tests that read exports with readers that others wrote."""

@@ -1,0 +1,25 @@
+"""Grain reads the TFRecords."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lpff_shards.wire.example import decode
+from readers.truth import NAME, Truth, assert_same, pixels
+
+grain = pytest.importorskip("grain", reason="Grain is not installed here")
+
+
+def _sample(record: bytes) -> tuple[str, np.ndarray, np.ndarray]:
+    features = decode(memoryview(record))
+    return features["key"][0].decode(), np.asarray(features["camera"]), pixels(features["image"][0])
+
+
+def test_grain_reads_every_split_of_records(records: Path, split: str, expected: Mapping[str, Truth]) -> None:
+    paths = sorted(map(str, records.glob(f"{NAME}-{split}.tfrecord-*")))
+    found = (sample for path in paths for sample in grain.experimental.TFRecordIterDataset(path).map(_sample))
+    assert_same(found, expected)

@@ -1,0 +1,32 @@
+"""Hugging Face's datasets load the folder of tars by the head of its README.md, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from readers.truth import SPLITS, Truth, assert_same
+
+
+@pytest.fixture(scope="module")
+def datasets() -> Iterator[ModuleType]:
+    """The package, told on import that there is no network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        yield pytest.importorskip("datasets", reason="Hugging Face's datasets are not installed here")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_load_dataset_reads_every_split(
+    datasets: ModuleType, tars: Path, truths: Mapping[str, Mapping[str, Truth]], streaming: bool, tmp_path: Path
+) -> None:
+    loaded = datasets.load_dataset(str(tars), streaming=streaming, cache_dir=str(tmp_path))
+    assert set(loaded) == set(SPLITS)
+    for split in SPLITS:
+        found = ((s["json"]["key"], np.float32(s["camera.npy"]), np.asarray(s["png"])) for s in loaded[split])
+        assert_same(found, truths[split])
