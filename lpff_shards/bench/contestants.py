@@ -107,7 +107,7 @@ def _pictures(manifest: Manifest) -> str:
 
 
 def _tensorflow(options: BenchOptions, workers: int | None) -> Batches:
-    from lpff_shards.loaders.tensorflow import dataset  # type: ignore[import-not-found]
+    from lpff_shards.loaders.tensorflow import dataset
 
     _refuse_workers(workers)
     for epoch in count():

@@ -18,7 +18,7 @@ from lpff_shards.errors import ShardsError
 Equal = Literal["pad", "drop"]
 EQUAL = ("pad", "drop")
 
-_SHUFFLE, _FLIP, _WEIGH = 1, 2, 3
+_SHUFFLE, _FLIP, _WEIGH, _SCATTER = 1, 2, 3, 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -71,7 +71,7 @@ class Sampling:
     def __post_init__(self) -> None:
         refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
         if self.weights is not None:
-            _refuse_odd_weights(self.weights, self.samples)
+            refuse_odd_weights(self.weights, self.samples)
         if self.total == 0:
             raise ShardsError(
                 f"equal='drop' leaves nothing of {self.samples} samples for {self.world_size} x {self.batch_size}",
@@ -113,19 +113,36 @@ def _order(sampling: Sampling, epoch: int) -> NDArray[np.int64]:
     order = shuffled(count, sampling.seed, epoch) if sampling.shuffle else np.arange(count)
     if sampling.weights is None:
         return order
-    # Equal steps along the weights laid end to end: a sample comes floor or ceil times what is its due.
-    ends = np.cumsum(np.asarray(sampling.weights, np.float64))
-    offset = int(_hashes(np.zeros(1, np.uint64), sampling.seed, epoch, _WEIGH)[0] >> np.uint64(11)) / 2**53
+    return weighted(sampling.weights, sampling.seed, epoch)[order]
+
+
+def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np.int64]:
+    """As many numbers of samples as there are weights, int64 [samples] in rising order: each comes floor or ceil times
+    what is its due, at random and drawn anew in each epoch.
+    """
+    # Equal steps along the weights laid end to end.
+    count, ends = len(weights), np.cumsum(np.asarray(weights, np.float64))
+    offset = int(_hashes(np.zeros(1, np.uint64), seed, epoch, _WEIGH)[0] >> np.uint64(11)) / 2**53
     points = (np.arange(count) + offset) * (ends[-1] / count)
     # Rounding may carry the last point past the last weight that is not zero.
-    drawn = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
-    found: NDArray[np.int64] = drawn[order]
+    found: NDArray[np.int64] = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
     return found
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """An order of `count` things, int64 [count]: the same for equal seeds and epochs on every machine and version."""
     return np.argsort(_hashes(np.arange(count, dtype=np.uint64), seed, epoch, _SHUFFLE), kind="stable")
+
+
+def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """An order of `count` things in which each comes less than `window` places from its own, int64 [count].
+
+    The same for equal seeds and epochs on every machine and version; 0 and 1 keep the order.
+    """
+    if window < 2:
+        return np.arange(count)
+    jumps = _hashes(np.arange(count, dtype=np.uint64), seed, epoch, _SCATTER) % np.uint64(window)
+    return np.argsort(np.arange(count) + jumps.astype(np.int64), kind="stable")
 
 
 def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.bool_]:
@@ -157,7 +174,12 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
         raise ShardsError(f"equal {equal!r} is not known", f"It is one of: None, {', '.join(map(repr, EQUAL))}")
 
 
-def _refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
+def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
+    """Refuses weights that nothing can be drawn by.
+
+    Raises:
+        ShardsError: they are not one for each sample, or one is negative or not finite, or all are zero.
+    """
     good = weights.shape == (samples,) and np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
     if not good:
         raise ShardsError(

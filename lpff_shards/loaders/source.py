@@ -99,7 +99,7 @@ class ShardSource:
             IndexError: there is no such sample.
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
-        kinds = _kinds(fields)
+        kinds = kinds_of(fields)
         images: NDArray[np.uint8] | None = None
         beside: list[Beside] = []
         numbers = np.asarray(indices, np.int64)
@@ -126,13 +126,17 @@ class ShardSource:
         Raises:
             ShardsError: the field is not known, or a sample is damaged.
         """
-        kind = _kinds([name])[name]
+        kind = kinds_of([name])[name]
         values = [self._metadata(index)[name] for index in range(len(self))]
         return np.array(values, object if kind == "str" else _DTYPES[kind])
 
     def first_of(self, shard: int) -> int:
         """Number of a shard's first sample."""
         return int(self._firsts[shard])
+
+    def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""
+        return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
 
     def _turned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
@@ -223,8 +227,12 @@ def _of_split(root: Path, manifest: Manifest, split: str | None) -> tuple[Shard,
     return found
 
 
-def _kinds(fields: Sequence[str]) -> dict[str, str]:
-    """The kinds of metadata fields by name."""
+def kinds_of(fields: Sequence[str]) -> dict[str, str]:
+    """The kinds of metadata fields by name.
+
+    Raises:
+        ShardsError: there is no such field.
+    """
     known = {f.name: f.kind for f in FIELDS}
     for name in fields:
         if name not in known:

@@ -1,0 +1,40 @@
+"""The two steps of `tensorflow.dataset`: a sample of its place, and batches of samples as they are handed out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from lpff_shards.loaders.tensorflow_mirroring import mirror_labels, mirror_picture
+from lpff_shards.loaders.tensorflow_records import Records, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Makes batches of records.
+
+    Attributes:
+        records: how they are read.
+        mirror: mirror samples where their row says so.
+        labels: give pairs of images and conditioning vectors, not dicts.
+    """
+
+    records: Records
+    mirror: bool
+    labels: bool
+
+    def sample(self, index: Any, flip: Any, shard: Any, offset: Any) -> tuple[Tensors, Any]:
+        """A sample by number and place, its picture mirrored already, and whether it is."""
+        found = self.records.parse(self.records.read(shard, offset))
+        if self.mirror:
+            found["image"] = mirror_picture(found["image"], flip)
+        return {"index": index, **found}, flip
+
+    def batch(self, samples: Tensors, flips: Any) -> Any:
+        """A batch as `tensorflow.dataset` gives it."""
+        found = mirror_labels(samples, flips) if self.mirror else samples
+        if not self.labels:
+            return found
+        return found["image"], found.get("camera", tf.zeros([tf.shape(flips)[0], 0]))

@@ -1,0 +1,271 @@
+"""`loaders.tensorflow.dataset` gives what ShardSource gives, exactly, and goes on in the middle in another process."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from layouts import FOLDERS, write, write_ffhq_stylegan, write_lpff
+from PIL import Image
+
+from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders import ShardSource
+from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
+from lpff_shards.loaders.pixels import decoded
+from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.tensorflow import dataset
+from lpff_shards.schemas.fields import FIELDS
+
+IDS = [f"1000{n:02}@N06_217951650{n:02}_01" for n in range(23)]
+SIZE = (20, 12)  # width, height
+Folders = Callable[..., Path]
+
+RESUMED = """
+import hashlib, json, sys
+import tensorflow as tf
+from lpff_shards.loaders.tensorflow import dataset
+path, saved, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+def told(batches):
+    return [[b["index"].numpy().tolist(), hashlib.sha256(b["image"].numpy().tobytes()).hexdigest()] for b in batches]
+batches = iter(dataset(path, 4, **options))
+tf.train.Checkpoint(batches=batches).read(saved).assert_consumed()
+print(json.dumps([told(dataset(path, 4, start=2, **options)), told(batches)]))
+"""
+
+
+def _noise(name: str, kind: str, size: tuple[int, int] = SIZE) -> bytes:
+    small = np.random.default_rng(len(name) + ord(name[5])).integers(0, 256, (4, 5, 3), np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Exports of photos that are not square, with cameras and landmarks, each made once."""
+    root = write_lpff(tmp_path_factory.mktemp("lpff"), IDS, alignments=())
+    for id in IDS:
+        write(root / FOLDERS["raw"] / f"{id[:-3]}.jpg", _noise(id, "JPEG"))
+    made: dict[Any, Path] = {}
+
+    def make(image: str = "raw", shards: int = 3, **options: Any) -> Path:
+        key = (image, shards, *options.items())
+        if key not in made:
+            out = tmp_path_factory.mktemp("out")
+            export(
+                ExportOptions(
+                    **{"format": "tfrecord", "out": str(out), **options},
+                    sources=SourceOptions(lpff=str(root), alignment="raw"),
+                    picture=PictureOptions(image=image),
+                    shards=ShardOptions(shards=shards),
+                )
+            )
+            made[key] = out
+        return made[key]
+
+    return make
+
+
+def _numpy(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: value.numpy() for name, value in batch.items()}
+
+
+def _assert_same(got: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(got) == list(expected)
+    for name, value in expected.items():
+        if isinstance(value, list):
+            assert [text.decode() for text in got[name]] == value
+        else:
+            assert got[name].dtype == value.dtype
+            assert np.array_equal(got[name], value), name
+
+
+@pytest.mark.parametrize("image", ["keep", "png", "jpeg", "webp", "raw"])
+def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) -> None:
+    if image == "webp" and not hasattr(tf.io, "decode_webp"):
+        pytest.skip("this TensorFlow does not decode WebP")
+    path, fields = folders(image), [f.name for f in FIELDS if image == "raw" or f.name in ("key", "yaw", "mirrored")]
+    found = dataset(path, 4, fields=fields)
+    source = ShardSource(path)
+    # JPEGs too are equal to the bit: both decoders are libjpeg-turbo with its exact transform.
+    batches = [_numpy(batch) for batch in found]
+    for batch in batches:
+        _assert_same(batch, source.batch(batch["index"], fields))
+    assert [len(batch["index"]) for batch in batches] == [4] * 5 + [3]
+    assert sorted(n for batch in batches for n in batch["index"].tolist()) == list(range(23))
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGBA")),
+        *(("JPEG", mode) for mode in ("L", "CMYK")),
+        ("WEBP", "RGBA"),
+    ],
+)
+def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode: str) -> None:
+    from lpff_shards.loaders.tensorflow_records import decode_picture
+
+    out = io.BytesIO()
+    picture = Image.open(io.BytesIO(_noise("colour", "PNG")))
+    picture.putalpha(Image.linear_gradient("L").resize(SIZE))
+    (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
+    if kind == "WEBP" and not hasattr(tf.io, "decode_webp"):
+        pytest.skip("this TensorFlow does not decode WebP")
+    assert np.array_equal(decode_picture(tf.constant(out.getvalue()), webp=kind == "WEBP"), decoded(out.getvalue()))
+
+
+@pytest.mark.parametrize(("shards", "world_size"), [(1, 2), (3, 1), (16, 3)])
+def test_ranks_share_an_epoch(folders: Folders, tf: ModuleType, shards: int, world_size: int) -> None:
+    path, counts = folders(shards=shards), [shard.samples for shard in ShardSource(folders(shards=shards)).shards]
+    for equal in (None, "pad"):
+        for rank in range(world_size):
+            options: dict[str, Any] = {"shuffle": 5, "seed": 3, "rank": rank, "world_size": world_size, "equal": equal}
+            row = Rows(counts=counts, batch_size=4, **options).row(1)
+            found = [_numpy(batch)["index"] for batch in dataset(path, 4, epoch=1, **options)]
+            assert np.array_equal(np.concatenate(found), row.indices)
+
+
+def test_shapes_are_static(folders: Folders, tf: ModuleType) -> None:
+    for equal, batch in (("pad", 4), ("drop", 4), (None, None)):
+        spec = dataset(folders(), 4, equal=equal, mirror=True, fields=("yaw", "key")).element_spec
+        assert {name: tuple(of.shape) for name, of in spec.items()} == {
+            **{"index": (batch,), "image": (batch, 12, 20, 3), "camera": (batch, 25), "landmarks": (batch, 68, 2)},
+            **{"yaw": (batch,), "key": (batch,)},
+        }
+
+
+def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
+    path, fields = folders(), ("yaw", "mirrored", "pitch")
+    source = ShardSource(path)
+    row = Rows(counts=[shard.samples for shard in source.shards], batch_size=4, seed=7, mirror=True).row(2)
+    assert 0 < row.flips.sum() < len(row.flips)
+    for number, batch in enumerate(dataset(path, 4, shuffle=0, seed=7, epoch=2, mirror=True, fields=fields)):
+        part = slice(number * 4, number * 4 + 4)
+        expected = source.batch(row.indices[part], fields)
+        mirror_batch(expected, row.flips[part], True, flip_picture)
+        _assert_same(_numpy(batch), expected)
+
+
+def test_what_is_unknown_stays_unknown(tf: ModuleType) -> None:
+    from lpff_shards.loaders.tensorflow_mirroring import mirror_labels
+
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": np.zeros((4, 2, 7, 3), np.uint8),
+        "camera": rng.random((4, 25), np.float32),
+        "landmarks": rng.random((4, 68, 2), np.float32),
+    }
+    batch["camera"][2] = batch["landmarks"][1] = 0
+    flips = np.array([False, True, True, True])
+    got = _numpy(mirror_labels({name: tf.constant(value) for name, value in batch.items()}, tf.constant(flips)))
+    mirror_batch(batch, flips, True, flip_picture)
+    _assert_same(got, batch)
+
+
+def test_labels_are_pairs(folders: Folders, tf: ModuleType, tmp_path: Path) -> None:
+    image, camera = next(iter(dataset(folders(), 4, labels=True)))
+    assert image.shape == (4, 12, 20, 3)
+    assert camera.shape == (4, 25)
+    source = SourceOptions(ffhq=str(write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
+    export(ExportOptions(format="tfrecord", out=str(tmp_path / "out"), sources=source))
+    found = dataset(tmp_path / "out", 2, labels=True, equal="drop", mirror=True)
+    assert [tuple(spec.shape) for spec in found.element_spec] == [(2, 8, 8, 3), (2, 0)]
+    assert [part.shape for part in next(iter(found))] == [(2, 8, 8, 3), (2, 0)]
+
+
+def test_weights_draw_samples(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = np.ones(23, np.float32)
+    weights[3:7] = [0, 5, 0.5, 2.5]
+    monkeypatch.setattr(ShardSource, "column", lambda self, name: weights)
+    found = np.concatenate([_numpy(batch)["index"] for batch in dataset(folders(), 4, weights=True)])
+    times, due = np.bincount(found, minlength=23), weights * 23 / weights.sum()
+    assert len(found) == 23
+    assert (np.abs(times - due) < 1).all()
+
+
+def test_it_goes_on_in_another_process(folders: Folders, tf: ModuleType, tmp_path: Path) -> None:
+    options = {"shuffle": 9, "seed": 1, "epoch": 4, "mirror": True, "rank": 1, "world_size": 2}
+    batches = iter(dataset(folders("jpeg"), 4, **options))
+    for _ in range(2):
+        next(batches)
+    saved = tf.train.Checkpoint(batches=batches).write(str(tmp_path / "saved"))
+    # Where it is, and none of the pictures that are on their way.
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 5000
+    rest = [_numpy(batch) for batch in batches]
+    told = [[b["index"].tolist(), hashlib.sha256(b["image"].tobytes()).hexdigest()] for b in rest]
+    assert told
+    script = [sys.executable, "-c", RESUMED, folders("jpeg"), saved, json.dumps(options)]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [told, told]
+
+
+def test_the_environment_tells_the_rank(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert dataset(folders(), 4, shuffle=0).cardinality() == 2
+    assert next(iter(dataset(folders(), 4, shuffle=0)))["index"][0] == 23 * 2 // 3
+    assert dataset(folders(), 4, rank=0, world_size=1).cardinality() == 6
+
+
+def test_start_may_be_the_end(folders: Folders, tf: ModuleType) -> None:
+    assert [batch["index"].shape[0] for batch in dataset(folders(), 4, start=5)] == [3]
+    assert list(dataset(folders(), 4, start=6)) == []
+    with pytest.raises(ShardsError, match="start 7 is out of range"):
+        dataset(folders(), 4, start=7)
+
+
+def test_tar_shards_are_refused(folders: Folders, tf: ModuleType) -> None:
+    with pytest.raises(ShardsError, match=r"wds.*--format tfrecord"):
+        dataset(folders(format="wds"), 4)
+
+
+def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
+    with pytest.raises(ShardsError, match="field 'colour' is not known"):
+        dataset(folders(), 4, fields=("colour",))
+
+
+def test_a_tensorflow_without_webp_is_told(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf.io, "decode_webp", None, raising=False)
+    with pytest.raises(ShardsError, match=r"does not decode WebP.*png, jpeg or raw"):
+        dataset(folders("webp"), 4)
+    assert len(list(dataset(folders("keep"), 4))) == 6
+
+
+@pytest.mark.parametrize("image", ["keep", "raw"])
+def test_pictures_of_several_sizes_are_told(tmp_path: Path, tf: ModuleType, image: str) -> None:
+    root = write_lpff(tmp_path / "lpff", IDS[:4], alignments=())
+    for id, size in zip(IDS, [SIZE, SIZE[::-1], SIZE, SIZE], strict=False):
+        write(root / FOLDERS["raw"] / f"{id[:-3]}.jpg", _noise(id, "JPEG", size))
+    sources = SourceOptions(lpff=str(root), alignment="raw")
+    export(
+        ExportOptions(
+            format="tfrecord", out=str(tmp_path / "out"), sources=sources, picture=PictureOptions(image=image)
+        )
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="several sizes"):
+        list(dataset(tmp_path / "out", 2))
+
+
+def test_damage_is_told(folders: Folders, tf: ModuleType, tmp_path: Path) -> None:
+    for file in folders().iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    (shard, *_) = tmp_path.glob("*.tfrecord-00001-*")
+    data = bytearray(shard.read_bytes())
+    data[-900] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(tf.errors.DataLossError):
+        list(dataset(tmp_path, 4))
