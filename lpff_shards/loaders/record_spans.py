@@ -25,12 +25,12 @@ class RecordSpans:
         height = 0
         for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
             if name == _IMAGE:
-                at, size = example.first_bytes(head, start)
-                return Found(at, size, _shape(size, height) if raw else None)
+                first = example.first_bytes(head, start)
+                return first and Found(*first, _shape(first[1], height) if raw else None)
             if end > len(head):
                 break
             if name == b"height":
-                height = int(example.decode_feature(memoryview(head)[start:end])[0])
+                height = _height(example.decode_feature(memoryview(head)[start:end]))
         return None
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
@@ -49,8 +49,14 @@ class RecordSpans:
             )
         except KeyError as error:
             raise WireError(f"its feature {error.args[0]} is missing") from None
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise WireError(f"its features are damaged: {error}") from None
+
+
+def _height(values: example.Decoded) -> int:
+    if len(values) != 1 or not isinstance(values[0], int):
+        raise WireError("its height is not one number")
+    return values[0]
 
 
 def _shape(size: int, height: int) -> tuple[int, int, int]:
