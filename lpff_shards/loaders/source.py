@@ -102,7 +102,7 @@ class ShardSource:
             IndexError: there is no such sample.
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
-        kinds = _kinds(fields)
+        kinds = kinds_of(fields)
         images: NDArray[np.uint8] | None = None
         beside: list[Beside] = []
         numbers = [range(len(self))[index] for index in np.asarray(indices, np.int64).tolist()]
@@ -129,7 +129,7 @@ class ShardSource:
         Raises:
             ShardsError: the field is not known, or a sample is damaged.
         """
-        kind = _kinds([name])[name]
+        kind = kinds_of([name])[name]
         values = [self._metadata(index)[name] for index in range(len(self))]
         return np.array(values, object if kind == "str" else _DTYPES[kind])
 
@@ -224,8 +224,12 @@ def _of_split(root: Path, manifest: Manifest, split: str | None) -> tuple[Shard,
     return found
 
 
-def _kinds(fields: Sequence[str]) -> dict[str, str]:
-    """The kinds of metadata fields by name."""
+def kinds_of(fields: Sequence[str]) -> dict[str, str]:
+    """The kinds of metadata fields by name.
+
+    Raises:
+        ShardsError: one is not known.
+    """
     known = {f.name: f.kind for f in FIELDS}
     for name in fields:
         if name not in known:
