@@ -42,8 +42,8 @@ def lpff(root: Path, count: int, size: int = 8, mirror: bool = False) -> SourceO
 def write(
     out: Path, format: str, sources: SourceOptions, shards: int = 2, metadata: str = "json", **given: Any
 ) -> Path:
-    """Exports; further arguments are those of `PictureOptions`, or `mix` and `shuffle`."""
-    mix, shuffle = given.pop("mix", MixOptions()), given.pop("shuffle", True)
+    """Exports; further arguments are those of `PictureOptions`, or `mix`, `shuffle` and `on_error`."""
+    mix, shuffle, on_error = given.pop("mix", MixOptions()), given.pop("shuffle", True), given.pop("on_error", "fail")
     export(
         ExportOptions(
             format=format,  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def write(
             picture=PictureOptions(**given),
             mix=mix,
             shards=ShardOptions(shards=shards, shuffle=shuffle),
-            run=RunOptions(workers=1),
+            run=RunOptions(workers=1, on_error=on_error),
         )
     )
     return out

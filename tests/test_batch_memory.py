@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import pickle
 import threading
 from collections.abc import Callable
@@ -46,7 +45,6 @@ def test_memory_is_kept_while_any_view_of_it_is(name: str) -> None:
     array[:] = 7
     place, view = _place(array), VIEWS[name](array)
     del array
-    gc.collect()
     others = [recycler.take(SHAPE) for _ in range(6)]
     for other in others:
         other[:] = 9
@@ -54,7 +52,6 @@ def test_memory_is_kept_while_any_view_of_it_is(name: str) -> None:
     if name != "iterator":
         assert set(np.asarray(view).astype(np.uint64).ravel().tolist()) <= {7}
     del others, view
-    gc.collect()
     again = [recycler.take(SHAPE) for _ in range(MOST_FREE)]
     assert place in map(_place, again)
 

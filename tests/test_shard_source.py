@@ -41,8 +41,13 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SourceOptio
     }
 
 
-@pytest.mark.parametrize("holds", ["camera", "both", "neither", "landmarks", "some"])
-@pytest.mark.parametrize("image", ["keep", "png", "jpeg", "webp", "raw"])
+@pytest.mark.parametrize(
+    ("image", "holds"),
+    [
+        *((image, "both") for image in ("png", "jpeg", "webp")),
+        *((image, holds) for image in ("keep", "raw") for holds in ("camera", "both", "neither", "landmarks", "some")),
+    ],
+)
 @pytest.mark.parametrize(("format", "metadata"), WAYS)
 def test_every_way_of_reading_finds_what_our_readers_find(
     tmp_path: Path, published: dict[str, SourceOptions], format: str, metadata: str, image: str, holds: str
@@ -294,6 +299,22 @@ def test_one_sample(tmp_path: Path, format: str, image: str) -> None:
     assert_sample(source[0], expected)
     assert_sample(source[-1], expected)
     assert_batch(source.batch([0, 0, 0], NAMES), [expected], [0, 0, 0])
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("format", FORMATS)
+def test_shards_whose_samples_were_all_left_out(tmp_path: Path, format: str, indexed: bool) -> None:
+    sources, ids = lpff(tmp_path, 6), lpff_ids(6)
+    for bad in (0, 3, 5):
+        (Path(str(sources.lpff)) / "realign2400" / f"{ids[bad]}.png").write_bytes(layouts.undecodable())
+    out = write(tmp_path / "out", format, sources, 6, image="jpeg", shuffle=False, on_error="skip")
+    for index in [] if indexed else list(out.rglob("*.idx")):
+        index.unlink()
+    source, expected = ShardSource(out), truths(out)
+    assert [shard.samples for shard in source.shards] == [0, 1, 1, 0, 1, 0]
+    assert [source.first_of(shard) for shard in range(6)] == [0, 0, 1, 2, 2, 3]
+    assert_batch(source.batch([2, 0, 1], NAMES), expected, [2, 0, 1])
+    assert list(source.column("source_id")) == [ids[1], ids[2], ids[4]]
 
 
 @pytest.mark.parametrize("image", ["keep", "jpeg", "raw"])
