@@ -216,6 +216,13 @@ def test_only_those_that_are_asked_to_are_mirrored() -> None:
     assert 200 < sum(int(draw.flips.sum()) for draw in draws) < 300
 
 
+def test_flips_are_those_of_the_places_in_the_epoch() -> None:
+    for epoch in (0, 4):
+        ranks = _ranks(10, 3, 2, epoch, mirror=True, equal="pad", seed=6)
+        found = [draw.flips.tolist() for number in range(2) for draw in (ranks[0][number], ranks[1][number])]
+        assert found == coin_flips(np.arange(12), 6, epoch).reshape(4, 3).tolist()
+
+
 def test_every_sample_is_mirrored_in_half_of_the_epochs() -> None:
     counts = np.zeros(20)
     for epoch in range(1000):
