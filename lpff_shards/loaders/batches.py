@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.loaders.draws import Draw
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
-from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.source import ShardSource, kinds_of
 from lpff_shards.wire.decoding import Pixels
 
 
@@ -21,13 +21,16 @@ class Batches:
         source: of the samples.
         fields: metadata fields that batches hold.
         flip: mirrors a picture in place.
+
+    Raises:
+        ShardsError: a field is not known.
     """
 
     def __init__(
         self, source: ShardSource, fields: Sequence[str] = (), flip: Callable[[Pixels], None] = flip_picture
     ) -> None:
         self.source = source
-        self._fields = tuple(fields)
+        self._fields = tuple(kinds_of(fields))
         self._flip = flip
 
     def load(self, draw: Draw) -> dict[str, Any]:

@@ -164,8 +164,7 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
         ShardsError: one is.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("seed", seed, 0)):
-        if not isinstance(value, (int, np.integer)) or value < least or value >= 2**63:
-            raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+        refuse_below(name, value, least)
     if not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
         raise ShardsError(
             f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
@@ -174,14 +173,25 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
         raise ShardsError(f"equal {equal!r} is not known", f"It is one of: None, {', '.join(map(repr, EQUAL))}")
 
 
+def refuse_below(name: str, value: int, least: int) -> None:
+    """Refuses what is no whole number from `least` on.
+
+    Raises:
+        ShardsError: it is none.
+    """
+    if not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+        raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+
+
 def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
     """Refuses weights that nothing can be drawn by.
 
     Raises:
         ShardsError: they are not one for each sample, or one is negative or not finite, or all are zero.
     """
-    good = weights.shape == (samples,) and np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
-    if not good:
+    good = weights.shape == (samples,) and (weights >= 0).all() and weights.any()
+    # Their sum must be finite too.
+    if not (good and weights.max() < np.finfo(np.float64).max / samples):
         raise ShardsError(
             f"weights of shape {weights.shape} cannot be drawn by",
             f"They are {samples} finite numbers, none negative, not all zero",

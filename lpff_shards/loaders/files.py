@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 
 from lpff_shards.errors import ShardsError
 
 MOST_OPEN = 256
-"""Files that stay open; those of larger data sets are opened for each reading beyond it."""
+"""About how many files stay open; those of larger data sets are opened for each reading beyond it."""
 
 
 class ShardFiles:
@@ -22,7 +21,6 @@ class ShardFiles:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = tuple(paths)
         self._open: dict[int, int] = {}
-        self._lock = Lock()
 
     def __getstate__(self) -> tuple[Path, ...]:
         return self._paths
@@ -75,17 +73,13 @@ class ShardFiles:
         fd = self._open.get(shard)
         if fd is not None:
             return fd, True
-        with self._lock:
-            if shard in self._open:
-                return self._open[shard], True
-            try:
-                fd = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
-            except OSError as error:
-                raise self._unreadable(shard, error) from None
-            keep = len(self._open) < MOST_OPEN
-            if keep:
-                self._open[shard] = fd
-            return fd, keep
+        try:
+            fd = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+        # No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.
+        keep = len(self._open) < MOST_OPEN
+        return fd, keep and self._open.setdefault(shard, fd) == fd
 
     def _unreadable(self, shard: int, error: OSError) -> ShardsError:
         return ShardsError(f"{self._paths[shard]} cannot be read: {error.strerror}", "Check the folder")

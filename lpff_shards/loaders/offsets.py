@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import index_names
 from lpff_shards.manifest import Shard
 from lpff_shards.wire import tar, tfrecord
+from lpff_shards.wire.errors import WireError
 
 Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
@@ -36,7 +36,7 @@ def sample_offsets(root: Path, shard: Shard) -> Offsets:
             found = np.fromiter(_headers(path, is_tar), np.int64)
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
-    except (ValueError, struct.error):
+    except (ValueError, OverflowError, WireError):
         raise _disagrees(path) from None
     end = size - (len(tar.END) if is_tar else 0)
     whole = len(found) == shard.samples + 1 and found[0] == 0 and found[-1] == end and (np.diff(found) > 0).all()
@@ -60,7 +60,7 @@ def _of_tar_index(index: Path) -> Offsets:
 def _of_record_index(index: Path) -> Offsets:
     """DALI's index: a line a record, its offset and its length."""
     spans = np.array(index.read_text().split(), np.int64).reshape(-1, 2)
-    return np.append(spans[:, 0], spans[-1].sum())
+    return np.append(spans[:, 0], spans[-1:].sum())
 
 
 def _headers(path: Path, is_tar: bool) -> Iterator[int]:
@@ -70,13 +70,14 @@ def _headers(path: Path, is_tar: bool) -> Iterator[int]:
 
 
 def _tar_headers(fd: int) -> Iterator[int]:
-    at, key = 0, b""
+    at, key = 0, ""
     while any(block := os.pread(fd, tar.BLOCK, at)):
-        found = block[: tar.MAX_NAME].partition(b".")[0]
+        member = tar.read_header(block, at)
+        found = member.name.partition(".")[0]
         if found != key:
             yield at
             key = found
-        at += tar.BLOCK + tar.padded(int(block[124:135], 8))
+        at = member.end
     yield at
 
 
@@ -84,5 +85,5 @@ def _record_headers(fd: int) -> Iterator[int]:
     at = 0
     while head := os.pread(fd, 8, at):
         yield at
-        at += struct.unpack("<Q", head)[0] + tfrecord.FRAMING
+        at += int.from_bytes(head, "little") + tfrecord.FRAMING
     yield at

@@ -27,12 +27,12 @@ class RecordSpans:
         height = 0
         for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
             if name == _IMAGE:
-                at, size = example.first_bytes(head, start)
-                return Found(at, size, _shape(size, height) if raw else None)
+                first = example.first_bytes(head, start)
+                return first and Found(*first, _shape(first[1], height) if raw else None)
             if end > len(head):
                 break
             if name == b"height":
-                height = int(example.decode_feature(memoryview(head)[start:end])[0])
+                height = _height(example.decode_feature(memoryview(head)[start:end]))
         return None
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
@@ -45,7 +45,7 @@ class RecordSpans:
             )
         except KeyError as error:
             raise WireError(f"its feature {error.args[0]} is missing") from None
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise WireError(f"its features are damaged: {error}") from None
 
 
@@ -68,6 +68,12 @@ def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
     names = [f.name for f in FIELDS] if scalars else []
     names += ["camera"] * layout.camera + ["landmarks"] * layout.landmarks
     return frozenset(name.encode() for name in names)
+
+
+def _height(values: example.Decoded) -> int:
+    if len(values) != 1 or not isinstance(values[0], int):
+        raise WireError("its height is not one number")
+    return values[0]
 
 
 def _shape(size: int, height: int) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -77,9 +78,11 @@ class ShardSource:
             IndexError: there is no such sample.
             ShardsError: its bytes are damaged.
         """
-        number = range(len(self))[index]
+        number = range(len(self))[operator.index(index)]
         loaded = self._load(number, None, scalars=True)
-        return {"image": self._turned(loaded.pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
+        # Some decoders hand out memory that is not to be written.
+        pixels = np.require(loaded.pixels, requirements="W")
+        return {"image": self._turned(pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
@@ -102,16 +105,16 @@ class ShardSource:
         kinds = kinds_of(fields)
         images: NDArray[np.uint8] | None = None
         beside: list[Beside] = []
-        numbers = np.asarray(indices, np.int64)
-        for row, index in enumerate(numbers.tolist()):
-            loaded = self._load(range(len(self))[index], None if images is None else images[row], bool(fields))
+        numbers = [range(len(self))[index] for index in np.asarray(indices, np.int64).tolist()]
+        for row, number in enumerate(numbers):
+            loaded = self._load(number, None if images is None else images[row], bool(fields))
             if images is None:
                 images = self._memory.take((len(numbers), *loaded.pixels.shape))
                 images[row] = loaded.pixels
             beside.append(loaded.beside)
         if images is None:
             raise ShardsError("a batch of no samples was asked for", "Ask for one or more")
-        found = {"index": numbers, "image": self._turned(images), **_stacked(beside)}
+        found: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(beside)}
         for name in fields:
             values = [sample.scalars[name] for sample in beside]
             found[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
@@ -164,8 +167,7 @@ class ShardSource:
     def _raw(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A sample of raw pixels, which are read straight to where they belong."""
         head, found = self._found(shard, start, end)
-        if found.shape is None or found.start + found.size > end - start:
-            raise WireError("its picture is cut short")
+        assert found.shape is not None
         pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
         tail = bytearray(end - start - found.start - found.size)
         self._files.read_into(shard, start + found.start, [pixels.reshape(-1).data, tail])
@@ -174,9 +176,7 @@ class ShardSource:
     def _file(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A sample with a picture's file, which is decoded."""
         data = self._files.read(shard, start, end - start)
-        found = self._spans.picture(data, raw=False)
-        if found is None or found.start + found.size > len(data):
-            raise WireError("its picture is cut short")
+        found = _whole(self._spans.picture(data, raw=False), len(data))
         stop = found.start + found.size
         pixels = decoded(data[found.start : stop])
         if into is not None:
@@ -185,12 +185,13 @@ class ShardSource:
 
     def _found(self, shard: int, start: int, end: int) -> tuple[bytes, Found]:
         """A sample's first bytes, and where its picture is."""
-        for size in (min(HEAD, end - start), end - start):
+        size = end - start
+        head = self._files.read(shard, start, min(HEAD, size))
+        found = self._spans.picture(head, self.manifest.layout.raw)
+        if found is None:
             head = self._files.read(shard, start, size)
             found = self._spans.picture(head, self.manifest.layout.raw)
-            if found is not None:
-                return head, found
-        raise WireError("it has no picture")
+        return head, _whole(found, size)
 
     def _metadata(self, index: int) -> Mapping[str, Any]:
         """A sample's fields, without its picture."""
@@ -198,7 +199,7 @@ class ShardSource:
         try:
             head, found = self._found(shard, start, end)
             stop = found.start + found.size
-            tail = self._files.read(shard, start + stop, max(0, end - start - stop))
+            tail = self._files.read(shard, start + stop, end - start - stop)
             return self._beside(head[: found.start], tail, scalars=True).scalars
         except WireError as error:
             raise ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify") from None
@@ -238,6 +239,15 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", f"It is one of: {', '.join(known)}")
     return {name: known[name] for name in fields}
+
+
+def _whole(found: Found | None, size: int) -> Found:
+    """A picture that lies in its sample of so many bytes."""
+    if found is None:
+        raise WireError("it has no picture")
+    if found.start + found.size > size:
+        raise WireError("its picture is cut short")
+    return found
 
 
 def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:

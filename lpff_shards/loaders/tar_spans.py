@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.loaders.spans import Beside, Found
+from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -29,22 +31,22 @@ class TarSpans:
         if not raw:
             return Found(tar.BLOCK, size, None)
         shape, start = _shape(head[tar.BLOCK : tar.BLOCK + 128])
+        if math.prod(shape) != size - start:
+            raise WireError(f"its raw picture is {size - start} bytes of shape {shape}")
         return Found(tar.BLOCK + start, size - start, shape)
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:  # noqa: ARG002
         parts = _parts(tail)
         try:
-            if layout.packed:
-                return _packed(msgpack.unpackb(parts["mp"]), layout)
-            return Beside(
-                _array(parts["camera.npy"], (CAMERA_NUMBERS,)) if layout.camera else None,
-                _array(parts["landmarks.npy"], (LANDMARKS, 2)) if layout.landmarks else None,
-                msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {},
-            )
+            found = _packed(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
         except KeyError as error:
             raise WireError(f"its member {error.args[0]} is missing") from None
-        except (ValueError, TypeError, UnicodeDecodeError, msgspec.DecodeError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, msgspec.DecodeError, msgpack.UnpackException) as error:
             raise WireError(f"its metadata is damaged: {error}") from None
+        reason = fields.fault(found.scalars) if scalars else None
+        if reason:
+            raise WireError(reason)
+        return found
 
 
 def _parts(tail: bytes) -> dict[str, bytes]:
@@ -62,11 +64,11 @@ def _parts(tail: bytes) -> dict[str, bytes]:
 
 def _member(data: bytes, at: int) -> tuple[str, int]:
     """Suffix and payload size of the member whose header is at a place."""
-    if data[at + 257 : at + 262] != b"ustar":
+    name, size = data[at : at + tar.MAX_NAME], data[at + 124 : at + 135]
+    if data[at + 257 : at + 262] != b"ustar" or not size.isdigit():
         raise WireError("no member starts where one should", at)
     try:
-        name = data[at : at + tar.MAX_NAME].rstrip(b"\0").decode("ascii")
-        return name.partition(".")[2], int(data[at + 124 : at + 135], 8)
+        return name.rstrip(b"\0").decode("ascii").partition(".")[2], int(size, 8)
     except ValueError as error:
         raise WireError(f"a member's header is damaged: {error}", at) from None
 
@@ -87,7 +89,16 @@ def _array(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.frombuffer(data, "<f4", offset=len(head)).reshape(shape)
 
 
-def _packed(content: dict[str, Any], layout: Layout) -> Beside:
+def _plain(parts: dict[str, bytes], layout: Layout, scalars: bool) -> Beside:
+    return Beside(
+        _array(parts["camera.npy"], (CAMERA_NUMBERS,)) if layout.camera else None,
+        _array(parts["landmarks.npy"], (LANDMARKS, 2)) if layout.landmarks else None,
+        msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {},
+    )
+
+
+def _packed(data: bytes, layout: Layout) -> Beside:
+    content = dict(msgpack.unpackb(data))
     camera = np.array(content.pop("camera"), np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None
     points = np.array(content.pop("landmarks"), np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None
     return Beside(camera, points, content)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpff_shards.loaders.batches import Batches
-from lpff_shards.loaders.draws import Equal, Sampling, refuse_odd
+from lpff_shards.loaders.draws import Equal, Sampling, refuse_below, refuse_odd
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.processes import available_cores
 
@@ -85,6 +85,7 @@ def loader(
     )
     load = Tensors(Batches(source, fields, flip_picture), labels)
     processes = _workers(workers, source)
+    _refuse_odd_loading(epoch, processes, prefetch)
     return StatefulDataLoader(
         Drawn(load),
         batch_size=None,
@@ -134,6 +135,7 @@ def stream(
     source = ShardSource(path, split, channels="first")
     rank, world_size = placed(rank, world_size)
     refuse_odd(batch_size, seed, rank, world_size, equal)
+    refuse_below("shuffle", shuffle, 0)
     options = StreamOptions(
         batch_size=batch_size,
         shuffle=shuffle,
@@ -144,6 +146,7 @@ def stream(
         mirror=mirror,
     )
     processes = _workers(workers, source)
+    _refuse_odd_loading(epoch, processes, prefetch)
     return StreamLoader(
         Stream(source, Tensors(Batches(source, fields, flip_picture), labels), options, epoch),
         batch_size=None,
@@ -158,3 +161,9 @@ def _workers(asked: int | None, source: ShardSource) -> int:
     if asked is not None:
         return asked
     return 0 if source.manifest.layout.raw else available_cores()
+
+
+def _refuse_odd_loading(epoch: int, workers: int, prefetch: int) -> None:
+    refuse_below("epoch", epoch, 0)
+    refuse_below("workers", workers, 0)
+    refuse_below("prefetch", prefetch, 1 if workers else 0)

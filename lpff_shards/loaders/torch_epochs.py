@@ -44,32 +44,38 @@ class Epochs(Sampler[Any]):
         return len(self.sampling)
 
     def __iter__(self) -> Iterator[Any]:
+        return _Pass(self) if self._ahead == 0 else _PassAhead(self, self._load, self._ahead)
+
+    def begin(self) -> int:
+        """The epoch of a pass that begins."""
         self.epoch += 1
-        return (
-            _Pass(self, self.epoch - 1)
-            if self._ahead == 0
-            else _PassAhead(self, self.epoch - 1, self._load, self._ahead)
-        )
+        return self.epoch - 1
 
 
 class _Pass(Iterator[Any]):
-    """The draws of one epoch; its state is which of them comes next."""
+    """The draws of one epoch; its state is which of them comes next.
 
-    def __init__(self, epochs: Epochs, epoch: int) -> None:
+    It begins with its first draw: torch makes passes that it drops before.
+    """
+
+    def __init__(self, epochs: Epochs) -> None:
         self._epochs = epochs
-        self._epoch, self._number = epoch, 0
+        self._epoch: int | None = None
+        self._number = 0
 
     def __next__(self) -> Any:
+        if self._epoch is None:
+            self._epoch = self._epochs.begin()
         if self._number >= len(self._epochs):
             raise StopIteration
         self._number += 1
-        return self._draw(self._number - 1)
+        return self._next(self._epoch, self._number - 1)
 
-    def _draw(self, number: int) -> Draw:
-        return self._epochs.sampling.draw(self._epoch, number)
+    def _next(self, epoch: int, number: int) -> Any:
+        return self._epochs.sampling.draw(epoch, number)
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch, "number": self._number}
+        return {"epoch": self._epochs.epoch if self._epoch is None else self._epoch, "number": self._number}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._number = state["epoch"], state["number"]
@@ -79,21 +85,19 @@ class _Pass(Iterator[Any]):
 class _PassAhead(_Pass):
     """The same, each draw already being loaded by a thread when it is handed out."""
 
-    def __init__(self, epochs: Epochs, epoch: int, load: Load, ahead: int) -> None:
-        super().__init__(epochs, epoch)
+    def __init__(self, epochs: Epochs, load: Load, ahead: int) -> None:
+        super().__init__(epochs)
         self._load = load
         self._most = ahead
         self._coming: deque[Future[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, "lpff-shards")
 
-    def __next__(self) -> Any:
-        coming, last = self._coming, len(self._epochs)
-        while len(coming) <= self._most and self._number + len(coming) < last:
-            coming.append(self._thread.submit(self._load, self._draw(self._number + len(coming))))
-        if not coming:
-            self._thread.shutdown()
-            raise StopIteration
-        self._number += 1
+    def _next(self, epoch: int, number: int) -> Future[Any]:
+        coming, end = self._coming, len(self._epochs)
+        for ahead in range(number + len(coming), min(number + self._most + 1, end)):
+            coming.append(self._thread.submit(self._load, self._epochs.sampling.draw(epoch, ahead)))
+        if number + len(coming) == end:
+            self._thread.shutdown(wait=False)
         return coming.popleft()
 
     def __del__(self) -> None:

@@ -45,6 +45,7 @@ class Stream(IterableDataset[Any]):
         self._load = load
         self.options = options
         self.epoch = epoch
+        len(self)  # refuses options that leave nothing, here and not in a worker
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""

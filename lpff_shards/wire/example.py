@@ -171,8 +171,10 @@ def _decode_feature(data: memoryview) -> Decoded:
     return list(_varints(joined))
 
 
-def first_bytes(data: bytes, at: int) -> tuple[int, int]:
-    """Where the first bytes value of a feature starts and how long it is; it may reach behind `data`.
+def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the first bytes value of a feature starts and how long it is, or None where `data` ends before it tells.
+
+    The value may reach behind `data`.
 
     Raises:
         WireError: the feature holds no bytes.
@@ -185,7 +187,7 @@ def first_bytes(data: bytes, at: int) -> tuple[int, int]:
             raise WireError("a feature that should be bytes is not", at)
         size, start = _read_varint(data, inner + 1)
     except IndexError:
-        raise WireError("a feature is cut short", at) from None
+        return None
     return start, size
 
 

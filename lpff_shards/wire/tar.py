@@ -84,7 +84,7 @@ def members(archive: memoryview) -> Iterator[Member]:
             raise WireError("the archive is cut short: no end mark", at)
         if not any(block):
             break
-        member = _member(block, at)
+        member = read_header(block, at)
         if member.end > len(archive):
             raise WireError(f"the archive is cut short inside {member.name}", at)
         if any(archive[member.offset + member.size : member.end]):
@@ -95,7 +95,12 @@ def members(archive: memoryview) -> Iterator[Member]:
         raise WireError("the end mark is not two zero blocks", at)
 
 
-def _member(block: bytes, at: int) -> Member:
+def read_header(block: bytes, at: int) -> Member:
+    """The member whose header stands at a place in its archive.
+
+    Raises:
+        WireError: `header` could not have written it.
+    """
     try:
         name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
         size = int(block[124:135], 8)

@@ -1,0 +1,131 @@
+"""Small exports for the loaders' tests, and what is in them as our own readers find it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import layouts
+import numpy as np
+from PIL import Image
+
+from lpff_shards import (
+    ExportOptions,
+    MixOptions,
+    PictureOptions,
+    RunOptions,
+    ShardOptions,
+    SourceOptions,
+    export,
+    read_manifest,
+)
+from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.schemas.fields import FIELDS
+
+NAMES = tuple(f.name for f in FIELDS)
+
+
+def lpff_ids(count: int) -> list[str]:
+    """Ids of LPFF: a face a photo, each photo of an author of its own."""
+    return [f"{10000 + n}@N00_{n:08d}_01" for n in range(count)]
+
+
+def lpff(root: Path, count: int, size: int = 8, mirror: bool = False) -> SourceOptions:
+    """A source of `count` pictures of noise with landmarks, or with mirrors and without landmarks."""
+    alignment: Any = "eg3d" if mirror else "realign2400"
+    folder = layouts.write_lpff(root / f"lpff-{count}-{size}-{alignment}", lpff_ids(count), [alignment], size)
+    return SourceOptions(lpff=str(folder), alignment=alignment, mirror=mirror)
+
+
+def write(
+    out: Path, format: str, sources: SourceOptions, shards: int = 2, metadata: str = "json", **given: Any
+) -> Path:
+    """Exports; further arguments are those of `PictureOptions`, or `mix`, `shuffle` and `on_error`."""
+    mix, shuffle, on_error = given.pop("mix", MixOptions()), given.pop("shuffle", True), given.pop("on_error", "fail")
+    export(
+        ExportOptions(
+            format=format,  # type: ignore[arg-type]
+            out=str(out),
+            sources=sources,
+            metadata=metadata,  # type: ignore[arg-type]
+            picture=PictureOptions(**given),
+            mix=mix,
+            shards=ShardOptions(shards=shards, shuffle=shuffle),
+            run=RunOptions(workers=1, on_error=on_error),
+        )
+    )
+    return out
+
+
+@dataclass
+class Truth:
+    """A sample as our reader and Pillow find it."""
+
+    pixels: np.ndarray
+    camera: np.ndarray | None
+    landmarks: np.ndarray | None
+    fields: dict[str, Any]
+
+
+def truths(folder: Path, split: str | None = "train") -> list[Truth]:
+    """The samples of a split, in the order of its shards."""
+    manifest = read_manifest(folder)
+    read = get_reader(manifest.format)
+    shards = [shard for shard in manifest.shards if split in (None, shard.split)]
+    return [
+        Truth(_pixels(found.picture), found.camera, found.landmarks, dict(found.scalars))
+        for shard in shards
+        for found in read(memoryview((folder / shard.file).read_bytes()), manifest.layout)
+    ]
+
+
+def _pixels(picture: Any) -> np.ndarray:
+    if picture.kind == "raw":
+        return np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, 3)
+    return np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGB"))
+
+
+def assert_same_array(found: np.ndarray, expected: np.ndarray) -> None:
+    """Equal in type, shape and every number."""
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    assert np.array_equal(found, expected)
+
+
+def assert_sample(found: dict[str, Any], expected: Truth) -> None:
+    """What `ShardSource` gives for one number."""
+    arrays = {"image": expected.pixels, "camera": expected.camera, "landmarks": expected.landmarks}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    assert set(found) == {*arrays, "metadata"}
+    for name, array in arrays.items():
+        assert_same_array(found[name], array)
+        assert found[name].flags.writeable
+    assert dict(found["metadata"]) == expected.fields
+    assert {name: type(value) for name, value in found["metadata"].items()} == {
+        name: type(value) for name, value in expected.fields.items()
+    }
+
+
+def assert_batch(found: dict[str, Any], expected: list[Truth], numbers: list[int]) -> None:
+    """What `ShardSource.batch` gives for these numbers, with every field."""
+    rows = [expected[number] for number in numbers]
+    assert_same_array(found["index"], np.array(numbers))
+    assert_same_array(found["image"], np.stack([row.pixels for row in rows]))
+    for name in ("camera", "landmarks"):
+        arrays = [array for array in (getattr(row, name) for row in rows) if array is not None]
+        assert (name in found) == bool(arrays)
+        if arrays:
+            assert_same_array(found[name], np.stack(arrays))
+    for name in NAMES:
+        assert_column(name, found[name], rows)
+
+
+def assert_column(name: str, found: Any, expected: list[Truth]) -> None:
+    """A field of many samples."""
+    values = [row.fields[name] for row in expected]
+    dtype = {int: np.int64, bool: np.bool_, float: np.float32}.get(type(values[0]))
+    if dtype is not None:
+        assert_same_array(found, np.array(values, dtype))
+    else:
+        assert list(found) == values

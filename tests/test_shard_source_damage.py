@@ -1,0 +1,253 @@
+"""Damaged exports: ShardSource tells of it by a ShardsError, or gives what is there; nothing else comes of it."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import signal
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loading import NAMES, assert_batch, lpff, truths, write
+
+from lpff_shards import ShardsError, read_manifest
+from lpff_shards.index_names import index_names
+from lpff_shards.loaders import ShardSource
+
+FORMATS = ("wds", "tfrecord")
+KINDS = [
+    *(("wds", "json", image) for image in ("keep", "jpeg", "webp", "raw")),
+    *(("wds", "msgpack", image) for image in ("keep", "raw")),
+    *(("tfrecord", "json", image) for image in ("keep", "raw")),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _changed(path: Path, at: int, data: bytes) -> Iterator[None]:
+    """A file some of whose bytes are others for a while; who has it open sees them."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(at)
+        before = file.read(len(data))
+        file.seek(at)
+        file.write(data)
+        try:
+            yield
+        finally:
+            file.seek(at)
+            file.write(before)
+
+
+def _copy(whole: Path, out: Path) -> list[Path]:
+    """A copy of an export, and its shards in order."""
+    shutil.copytree(whole, out)
+    return [out / shard.file for shard in read_manifest(out).shards]
+
+
+def _index(shard: Path) -> Path:
+    return shard.parent / index_names(shard.name)[-1]
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine raw pictures in three shards of one length."""
+    root = tmp_path_factory.mktemp("whole")
+    return write(root / "out", request.param, lpff(root, 9), 3, image="raw")
+
+
+def test_index_files_are_not_needed(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    for shard in shards[1:]:
+        _index(shard).unlink()
+    assert _index(shards[0]).exists()
+    numbers = list(range(9))
+    assert_batch(ShardSource(tmp_path / "out").batch(numbers, NAMES), truths(whole), numbers)
+
+
+def test_an_index_file_that_tells_of_other_lengths_is_refused(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    index = _index(shards[1])
+    data = index.read_bytes()
+    lines = data.splitlines(keepends=True)
+    others = [
+        b"",
+        data[:-1] if index.name.endswith(".tar.idx") else b"".join(lines[:-1]),
+        data + data[-8:],
+        b"\xff" * 32,
+    ]
+    others += [b"99999999999999999999 1\n" * 3, b"one two\n", b"1 2 3\n", struct.pack("<4Q", 0, 2**63, 7, 8)]
+    for other in others:
+        index.write_bytes(other)
+        with pytest.raises(ShardsError, match=re.escape(f"{shards[1]} is not the shard that its manifest and its ind")):
+            ShardSource(tmp_path / "out")
+
+
+def test_an_index_file_of_unsorted_places_is_refused(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    index = _index(shards[0])
+    if shards[0].suffix == ".tar":
+        a, b, c, d = struct.unpack("<4Q", index.read_bytes())
+        others = [struct.pack("<4Q", *row) for row in ((a, c, b, d), (a, b, b, d), (b, b + 512, c, d))]
+    else:
+        a, b, c = index.read_bytes().splitlines(keepends=True)
+        others = [a + a + c, b + a + c, b + b + c]
+    for other in others:
+        index.write_bytes(other)
+        with pytest.raises(ShardsError, match="is not the shard that"):
+            ShardSource(tmp_path / "out")
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_shard_of_another_length_is_refused(whole: Path, tmp_path: Path, indexed: bool) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    data = shards[2].read_bytes()
+    if not indexed:
+        _index(shards[2]).unlink()
+    for other in (b"", data[:1], data[:-1], data[:-512], data[:-1024], data[:700], data + b"\0", data + bytes(512)):
+        shards[2].write_bytes(other)
+        with pytest.raises(ShardsError, match=re.escape(f"{shards[2]} is not the shard that")):
+            ShardSource(tmp_path / "out")
+
+
+def test_a_shard_that_is_gone_is_told_of(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    shards[1].unlink()
+    with pytest.raises(ShardsError, match=re.escape(f"{shards[1]} cannot be read: No such file or directory")):
+        ShardSource(tmp_path / "out")
+    shards[1].mkdir()
+    with pytest.raises(ShardsError, match=re.escape(str(shards[1]))):
+        ShardSource(tmp_path / "out")
+
+
+def test_a_shard_that_goes_later_is_told_of(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    source = ShardSource(tmp_path / "out")
+    source[0]
+    for shard in shards:
+        shard.unlink()
+    assert_batch(source.batch([0, 2], NAMES), truths(whole), [0, 2])  # still open
+    with pytest.raises(ShardsError, match=re.escape(f"{shards[1]} cannot be read: No such file")):
+        source.batch([0, 3])
+
+
+@pytest.mark.parametrize("kept", [0, 10, 600, 900])
+def test_a_shard_cut_short_later_is_told_of(whole: Path, tmp_path: Path, kept: int) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    source = ShardSource(tmp_path / "out")
+    shards[0].write_bytes(shards[0].read_bytes()[:kept])
+    for read in (source.__getitem__, lambda n: source.batch([n], NAMES), lambda n: source.batch([n])):
+        with pytest.raises(ShardsError, match=re.escape(str(shards[0]))):
+            read(0)
+    with pytest.raises(ShardsError, match=re.escape(str(shards[0]))):
+        source.column("key")
+
+
+def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
+    for format in FORMATS:
+        out = write(tmp_path / format, format, lpff(tmp_path, 9), 2)
+        first, second = (out / shard.file for shard in read_manifest(out).shards)
+        assert first.stat().st_size != second.stat().st_size
+        shutil.copy(second, first)
+        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+            ShardSource(out)
+        _index(first).unlink()
+        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+            ShardSource(out)
+
+
+def test_headers_are_not_trusted(tmp_path: Path) -> None:
+    out = write(tmp_path / "wds", "wds", lpff(tmp_path, 3), 1)
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    source = ShardSource(out)
+    _index(shard).unlink()
+    for size in (b"-0000001000", b"-0000000001", b"        -01", b"00000000x00", b"77777777777", b"0_000000001"):
+        with _changed(shard, 124, size):
+            with pytest.raises(ShardsError):
+                ShardSource(out)
+            with pytest.raises(ShardsError, match="sample 0 is damaged"):
+                source[0]
+        second = int(shard.read_bytes()[124:135], 8) + 1024 & ~511
+        with _changed(shard, second + 124, size), pytest.raises(ShardsError, match="sample 0 is damaged"):
+            source[0]
+    out = write(tmp_path / "tfrecord", "tfrecord", lpff(tmp_path, 3), 1)
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    _index(shard).unlink()
+    for length in (0, 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1, 2**64 - 16):
+        with _changed(shard, 0, struct.pack("<Q", length)), pytest.raises(ShardsError):
+            ShardSource(out)
+
+
+@pytest.mark.parametrize("shape", [b"(9, 8, 3)", b"(0, 8, 3)", b"(8, 8, 4)", b"(999999,)"])
+def test_a_raw_picture_of_another_shape_is_refused(tmp_path: Path, shape: bytes) -> None:
+    out = write(tmp_path / "out", "wds", lpff(tmp_path, 2), 1, image="raw")
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    source = ShardSource(out)
+    at = shard.read_bytes().index(b"(8, 8, 3)")
+    with _changed(shard, at, shape):
+        for read in (lambda: source[0], lambda: source.batch([1, 0]), lambda: source.column("key")):
+            with pytest.raises(ShardsError, match=r"sample 0 is damaged: (its raw picture is|not an NPY)"):
+                read()
+
+
+@pytest.mark.parametrize(("format", "metadata", "image"), KINDS)
+def test_flipped_bits_are_told_of_or_change_what_is_read(
+    tmp_path: Path, format: str, metadata: str, image: str
+) -> None:
+    out = write(tmp_path / "out", format, lpff(tmp_path, 3), 1, image=image, metadata=metadata)
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    size = shard.stat().st_size // 3
+    data = shard.read_bytes()
+    draw = random.Random(f"{format} {metadata} {image}")
+    source = ShardSource(out)
+    ways = (lambda: source[0], lambda: source.column("weight"), lambda: source.batch([0, 1], NAMES))
+    expected = source.batch([0, 1], NAMES)
+    refused = same = other = 0
+    for at in range(size):
+        # Padding is many zeros in a row, of which a few are enough.
+        if not any(data[at - 8 : at + 9]) and at % 16:
+            continue
+        with _changed(shard, at, _flip(draw, data[at])):
+            found = _read(draw.choice(ways))
+        refused += found is None
+        if isinstance(found, dict) and "key" in found:
+            differ = any(not np.array_equal(found[name], expected[name]) for name in expected)
+            same, other = same + (not differ), other + differ
+    # Zeros between members and what stands for nothing; what is checked; letters and numbers.
+    assert (same > 5, refused > 100, other > 20) == (True, True, True)
+    assert shard.read_bytes() == data
+    assert_batch(source.batch([0, 1, 2], NAMES), truths(out), [0, 1, 2])
+
+
+def _flip(draw: random.Random, byte: int) -> bytes:
+    """Others in place of a byte: one of its bits, all of it, or what follows too."""
+    flips = bytes([byte ^ 1 << draw.randrange(8)]), bytes([byte ^ draw.randrange(1, 256)]), draw.randbytes(9)
+    return draw.choice(flips)
+
+
+def _read(way: Callable[[], object]) -> object:
+    """What one way of reading finds, None where it refuses."""
+    with warnings.catch_warnings():
+        # Bits of a camera may become numbers that float32 does not hold.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            return way()
+        except ShardsError as error:
+            assert re.search(r"sample [01] (is damaged: .|has a picture of)|others of its batch|early", str(error))
+            return None
