@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -91,6 +92,8 @@ class _PassAhead(_Pass):
         self._most = ahead
         self._coming: deque[Future[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, "lpff-shards")
+        # At the program's end too, while all that stopping needs is still there.
+        weakref.finalize(self, self._thread.shutdown, wait=False, cancel_futures=True)
 
     def _next(self, epoch: int, number: int) -> Future[Any]:
         coming, end = self._coming, len(self._epochs)
@@ -99,6 +102,3 @@ class _PassAhead(_Pass):
         if number + len(coming) == end:
             self._thread.shutdown(wait=False)
         return coming.popleft()
-
-    def __del__(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -451,7 +451,7 @@ for make in (loader, stream):
         del batches, batch
         gc.collect()
 deadline = time.monotonic() + 20
-while [t for t in threading.enumerate() if "lpff" in t.name] and time.monotonic() < deadline:
+while threading.active_count() > 1 and time.monotonic() < deadline:
     time.sleep(0.01)
 print([t.name for t in threading.enumerate()])
 kept = iter(loader(sys.argv[1], 4, workers=0))
