@@ -44,7 +44,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SourceOptio
 @pytest.mark.parametrize(
     ("image", "holds"),
     [
-        *((image, "both") for image in ("png", "jpeg", "webp")),
+        *((image, "both") for image in ("png", "stored-png", "jpeg", "webp")),
         *((image, holds) for image in ("keep", "raw") for holds in ("camera", "both", "neither", "landmarks", "some")),
     ],
 )
@@ -63,6 +63,7 @@ def test_every_way_of_reading_finds_what_our_readers_find(
     assert_batch(source.batch(numbers, NAMES), expected, numbers)
     for name in NAMES:
         assert_column(name, source.column(name), expected)
+    assert source.decodes == (image not in ("raw", "stored-png"))
     if holds == "some":
         assert {truth.fields["has_camera"] for truth in expected} == {True, False}
 

@@ -71,8 +71,8 @@ def loader(
         labels: give pairs (image, conditioning vector float32 [n, 25]).
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
-        workers: processes that load; by default none for raw pictures, and one a core, up to `MOST_WORKERS`, for those
-            that must be decoded. Processes are spawned: a script that asks for them has its main part under
+        workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
+            `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has its main part under
             `if __name__ == "__main__":`. JPEGs decode as fast in threads where simplejpeg is installed.
         threads: of this process that load, where there are no workers.
         prefetch: batches that are loaded ahead, by each worker or by all threads together.
@@ -114,7 +114,7 @@ def loader(
 def _workers(asked: int | None, source: ShardSource) -> int:
     if asked is not None:
         return asked
-    return 0 if source.manifest.layout.raw else min(available_cores(), MOST_WORKERS)
+    return min(available_cores(), MOST_WORKERS) if source.decodes else 0
 
 
 def _refuse_odd_epochs(epoch: int, epochs: int | None) -> None:

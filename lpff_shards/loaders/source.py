@@ -84,6 +84,11 @@ class ShardSource:
         pixels = np.require(loaded.pixels, requirements="W")
         return {"image": self._turned(pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
 
+    @property
+    def decodes(self) -> bool:
+        """Whether its pictures take a core long to decode: all but raw ones and PNGs without compression."""
+        return not self.manifest.layout.raw and self.manifest.options.get("image") != "stored-png"
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
 

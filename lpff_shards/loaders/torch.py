@@ -57,8 +57,8 @@ def loader(
         labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them.
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
-        workers: processes that load; by default none for raw pictures, which a thread of this process reads faster,
-            and one a core for those that must be decoded.
+        workers: processes that load; by default none for raw pictures and stored PNGs, which a thread of this process
+            reads faster, and one a core for those that take long to decode.
         prefetch: batches that are loaded ahead, by each worker.
         pin_memory: see torch's DataLoader.
 
@@ -160,7 +160,7 @@ def stream(
 def _workers(asked: int | None, source: ShardSource) -> int:
     if asked is not None:
         return asked
-    return 0 if source.manifest.layout.raw else available_cores()
+    return available_cores() if source.decodes else 0
 
 
 def _refuse_odd_loading(epoch: int, workers: int, prefetch: int) -> None:
