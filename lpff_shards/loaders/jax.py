@@ -72,8 +72,9 @@ def loader(
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
-            `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has its main part under
-            `if __name__ == "__main__":`. JPEGs decode as fast in threads where simplejpeg is installed.
+            `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has
+            its main part under `if __name__ == "__main__":`. JPEGs decode as fast in threads where simplejpeg is
+            installed.
         threads: of this process that load, where there are no workers.
         prefetch: batches that are loaded ahead, by each worker or by all threads together.
         sharding: give global `jax.Array`s [world_size * batch_size, ...] of this sharding of the first axis, for which
