@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards import ShardsError
+from lpff_shards.loaders import draws
 from lpff_shards.loaders.draws import Draw, Sampling, coin_flips, shuffled
 
 WORLDS = (1, 2, 3, 8)
@@ -268,6 +269,24 @@ def test_extreme_weights(weights: list[float]) -> None:
     for epoch in range(50):
         counts = np.bincount(Sampling(samples=3, batch_size=3, weights=given).draw(epoch, 0).indices, minlength=3)
         assert counts.tolist() == np.rint(given / given.sum() * 3).tolist()
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 5])
+def test_rounding_carries_no_point_past_the_last_weight(monkeypatch: pytest.MonkeyPatch, zeros: int) -> None:
+    # With the greatest offset there is, the last of so many points is rounded up to the end of the last weight.
+    monkeypatch.setattr(draws, "_hashes", lambda numbers, *_: np.full(len(numbers), 2**64 - 1, np.uint64))
+    weights = np.append(np.ones(1000), np.zeros(zeros))
+    sampling = Sampling(samples=len(weights), batch_size=len(weights), shuffle=False, weights=weights)
+    drawn = sampling.draw(0, 0).indices
+    assert drawn.max() == 999
+    assert drawn[-1] == 999
+
+
+def test_weights_of_many_samples_are_added_up_exactly() -> None:
+    weights = np.random.default_rng(0).random(50_000, np.float32) ** 4
+    drawn = Sampling(samples=50_000, batch_size=50_000, weights=weights).draw(0, 0).indices
+    due = weights.astype(float) / weights.sum(dtype=float) * 50_000
+    assert np.abs(np.bincount(drawn, minlength=50_000) - due).max() < 1 + 1e-6
 
 
 def test_equal_weights_are_no_weights() -> None:
