@@ -189,7 +189,7 @@ def test_the_damaged_sample_is_named(whole: Path, tmp_path: Path) -> None:
 
 def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
     for format in FORMATS:
-        out = write(tmp_path / format, format, lpff(tmp_path, 9), 2)
+        out = write(tmp_path / format, format, lpff(tmp_path, 8), 2)
         first, second = (out / shard.file for shard in read_manifest(out).shards)
         assert first.stat().st_size != second.stat().st_size
         shutil.copy(second, first)
