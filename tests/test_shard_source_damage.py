@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import layouts
 import numpy as np
 import pytest
-from loading import NAMES, assert_batch, lpff, truths, write
+from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
 
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.index_names import index_names
@@ -189,7 +190,12 @@ def test_the_damaged_sample_is_named(whole: Path, tmp_path: Path) -> None:
 
 def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
     for format in FORMATS:
-        out = write(tmp_path / format, format, lpff(tmp_path, 8), 2)
+        sources = lpff(tmp_path, 8)
+        info = Path(str(sources.lpff)) / "info.json"
+        layouts.edit(
+            info, lambda found: {lpff_ids(1)[0]: {"image_info": {"username": "x" * 999}}, **dict([*found.items()][1:])}
+        )
+        out = write(tmp_path / format, format, sources, 2, shuffle=False)
         first, second = (out / shard.file for shard in read_manifest(out).shards)
         assert first.stat().st_size != second.stat().st_size
         shutil.copy(second, first)
