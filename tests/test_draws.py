@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards import ShardsError
+from lpff_shards.loaders import draws
 from lpff_shards.loaders.draws import Draw, Sampling, coin_flips, shuffled
 
 WORLDS = (1, 2, 3, 8)
@@ -268,6 +269,24 @@ def test_extreme_weights(weights: list[float]) -> None:
     for epoch in range(50):
         counts = np.bincount(Sampling(samples=3, batch_size=3, weights=given).draw(epoch, 0).indices, minlength=3)
         assert counts.tolist() == np.rint(given / given.sum() * 3).tolist()
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 5])
+def test_rounding_carries_no_point_past_the_last_weight(monkeypatch: pytest.MonkeyPatch, zeros: int) -> None:
+    # With the greatest offset there is, the last of so many points is rounded up to the end of the last weight.
+    monkeypatch.setattr(draws, "_hashes", lambda numbers, *_: np.full(len(numbers), 2**64 - 1, np.uint64))
+    weights = np.append(np.ones(1000), np.zeros(zeros))
+    sampling = Sampling(samples=len(weights), batch_size=len(weights), shuffle=False, weights=weights)
+    drawn = sampling.draw(0, 0).indices
+    assert drawn.max() == 999
+    assert drawn[-1] == 999
+
+
+def test_weights_of_float32_are_added_up_exactly() -> None:
+    weights = np.ones(400_001, np.float32)
+    weights[0] = 2**24
+    drawn = Sampling(samples=400_001, batch_size=400_001, weights=weights).draw(0, 0).indices
+    assert abs(np.count_nonzero(drawn) - 400_001 * 400_000 / (2**24 + 400_000)) <= 1
 
 
 def test_equal_weights_are_no_weights() -> None:

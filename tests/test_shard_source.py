@@ -273,6 +273,22 @@ def test_threads_read_the_same(small: Path) -> None:
     assert found == [expected] * 8
 
 
+def test_a_shard_that_two_threads_open_at_once_stays_open_once(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, expected, open_ = ShardSource(small), _digest(ShardSource(small)), files.os.open
+
+    def beaten(*args: object) -> int:
+        monkeypatch.setattr(files.os, "open", open_)
+        source[0]
+        return open_(*args)  # type: ignore[arg-type]
+
+    before = _open_files()
+    monkeypatch.setattr(files.os, "open", beaten)
+    assert source[0]["image"].tobytes() in expected[0]
+    assert _open_files() == before + 1
+    assert _digest(source) == expected
+    assert _open_files() == before + 4
+
+
 @pytest.mark.parametrize("most", [0, 1, 2, 4])
 def test_more_shards_than_stay_open(small: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     expected = _digest(ShardSource(small))

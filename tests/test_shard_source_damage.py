@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
@@ -11,14 +12,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import layouts
 import numpy as np
 import pytest
-from loading import NAMES, assert_batch, lpff, truths, write
+from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
 
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.index_names import index_names
 from lpff_shards.loaders import ShardSource
+from lpff_shards.loaders.record_spans import RecordSpans
+from lpff_shards.schemas.fields import FIELDS, Layout
+from lpff_shards.wire import example
+from lpff_shards.wire.errors import WireError
 
 FORMATS = ("wds", "tfrecord")
 KINDS = [
@@ -104,10 +111,11 @@ def test_an_index_file_of_unsorted_places_is_refused(whole: Path, tmp_path: Path
     index = _index(shards[0])
     if shards[0].suffix == ".tar":
         a, b, c, d = struct.unpack("<4Q", index.read_bytes())
-        others = [struct.pack("<4Q", *row) for row in ((a, c, b, d), (a, b, b, d), (b, b + 512, c, d))]
+        rows = [(a, c, b, d), (a, b, b, d), (b, b + 512, c, d), (a, b, c, d - 512), (a, b, d), (a, d)]
+        others = [struct.pack(f"<{len(row)}Q", *row) for row in rows]
     else:
         a, b, c = index.read_bytes().splitlines(keepends=True)
-        others = [a + a + c, b + a + c, b + b + c]
+        others = [a + a + c, b + a + c, b + b + c, a + b + c.replace(b" ", b" 1"), a + c, c]
     for other in others:
         index.write_bytes(other)
         with pytest.raises(ShardsError, match="is not the shard that"):
@@ -159,12 +167,41 @@ def test_a_shard_cut_short_later_is_told_of(whole: Path, tmp_path: Path, kept: i
         source.column("key")
 
 
+def test_a_shard_cut_short_in_its_pixels_is_told_of(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    source = ShardSource(tmp_path / "out")
+    data = shards[0].read_bytes()
+    end = data.index(truths(whole)[0].pixels.tobytes()) + 192
+    shards[0].write_bytes(data[: end - 7])
+    with pytest.raises(ShardsError, match=re.escape(str(shards[0])) + r" ends \d+ bytes too early"):
+        source.batch([0])
+
+
+def test_the_damaged_sample_is_named(whole: Path, tmp_path: Path) -> None:
+    shards = _copy(whole, tmp_path / "out")
+    source = ShardSource(tmp_path / "out")
+    places = [found.start() for found in re.finditer(b"landmarks", shards[1].read_bytes())]
+    bad = places[len(places) // 3]
+    with _changed(shards[1], bad, b"Landmarks"):
+        assert source[3]["metadata"]["face"] == source[5]["metadata"]["face"] == 1
+        with pytest.raises(ShardsError, match=f"{shards[1].name}: sample 1 is damaged: its .*landmarks.* is missing"):
+            source[4]
+
+
 def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
     for format in FORMATS:
-        out = write(tmp_path / format, format, lpff(tmp_path, 9), 2)
+        sources = lpff(tmp_path, 8)
+        info = Path(str(sources.lpff)) / "info.json"
+        layouts.edit(
+            info, lambda found: {lpff_ids(1)[0]: {"image_info": {"username": "x" * 999}}, **dict([*found.items()][1:])}
+        )
+        out = write(tmp_path / format, format, sources, 2, shuffle=False)
         first, second = (out / shard.file for shard in read_manifest(out).shards)
         assert first.stat().st_size != second.stat().st_size
         shutil.copy(second, first)
+        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+            ShardSource(out)
+        shutil.copy(_index(second), _index(first))
         with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
             ShardSource(out)
         _index(first).unlink()
@@ -203,6 +240,80 @@ def test_a_raw_picture_of_another_shape_is_refused(tmp_path: Path, shape: bytes)
     with _changed(shard, at, shape):
         for read in (lambda: source[0], lambda: source.batch([1, 0]), lambda: source.column("key")):
             with pytest.raises(ShardsError, match=r"sample 0 is damaged: (its raw picture is|not an NPY)"):
+                read()
+
+
+CHANGES = [
+    ("wds", "json", b"ustar", b"USTAR", "no member starts where one should"),
+    ("wds", "json", b"'|u1'", b"'<f4'", "its raw picture is float32"),
+    ("wds", "json", b"(25,)", b"(24,)", "an array is not float32 of"),
+    ("wds", "json", b"(68, 2)", b"(2, 68)", "an array is not float32 of"),
+    ("wds", "json", b".camera.npy", b".Camera.npy", "its member camera.npy is missing"),
+    ("wds", "json", b'"face"', b'"Face"', "its fields differ from the schema"),
+    ("wds", "json", b'"width":8', b'"width":"', "its metadata is damaged"),
+    ("wds", "json", b'"replica":0', b'"replica":""'[:11], "its metadata is damaged"),
+    ("wds", "json", b'"width":8,', b'"width":[],'[:10], "its metadata is damaged"),
+    ("wds", "msgpack", b"\xa6camera", b"\xa6CAMERA", "its member camera is missing"),
+    ("tfrecord", "json", b"\x0a\x06height", b"\x0a\x06HEIGHT", "its raw picture is 192 bytes of height 0"),
+    (
+        "tfrecord",
+        "json",
+        b"\x05\x1a\x03\x0a\x01\x08",
+        b"\x05\x1a\x03\x0a\x01\x07",
+        "its raw picture is 192 bytes of height 7",
+    ),
+    ("tfrecord", "json", b"height\x12\x05\x1a", b"height\x12\x05\x0a", "its height is not one number"),
+    ("tfrecord", "json", b"camera\x12", b"Camera\x12", "its feature camera is missing"),
+]
+
+
+@pytest.mark.parametrize(("format", "metadata", "old", "new", "words"), CHANGES)
+def test_what_is_wrong_is_told(tmp_path: Path, format: str, metadata: str, old: bytes, new: bytes, words: str) -> None:
+    out = write(tmp_path / "out", format, lpff(tmp_path, 2), 1, image="raw", metadata=metadata)
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    source = ShardSource(out)
+    assert len(old) == len(new)
+    with _changed(shard, shard.read_bytes().index(old), new):
+        with pytest.raises(ShardsError, match=f"sample 0 is damaged: {words}"):
+            source.batch([0], NAMES)
+        assert source[1]["metadata"]["replica"] == 0
+
+
+def test_metadata_that_are_no_map_are_told_of(tmp_path: Path) -> None:
+    out = write(tmp_path / "out", "wds", lpff(tmp_path, 1), 1, metadata="msgpack")
+    (shard,) = (out / s.file for s in read_manifest(out).shards)
+    data = shard.read_bytes()
+    header = data.index(b".mp\0") // 512 * 512
+    size = int(data[header + 124 : header + 135], 8)
+    for other in (b"\xc6" + struct.pack(">I", size - 5), b"\xdd" + struct.pack(">I", size - 5), b"\xc1", b"\x00"):
+        with _changed(shard, header + 512, other), pytest.raises(ShardsError, match="its metadata is damaged"):
+            ShardSource(out)[0]
+
+
+@pytest.mark.parametrize("value", [(), np.array([np.inf, 1], np.float32), np.array([np.nan], np.float32), b"one"])
+def test_a_feature_of_another_kind_is_told_of(value: Any) -> None:
+    features = sorted({f.name: {"str": b"", "int": 1, "bool": 0, "float": 1.0}[f.kind] for f in FIELDS}.items())
+    layout = Layout(raw=False, camera=False, landmarks=False)
+
+    def beside(given: Any) -> Any:
+        data = b"".join(example.encode(given))
+        return RecordSpans().beside(bytes(12) + data, b"", layout, scalars=True).scalars
+
+    assert beside(features)["width"] == 1
+    with pytest.raises(WireError, match="its features are damaged"):
+        beside([(name, value if name == "width" else other) for name, other in features])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_manifest_of_another_layout_is_told_of(tmp_path: Path, format: str) -> None:
+    out = write(tmp_path / "out", format, lpff(tmp_path, 2, mirror=True), 1)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["layout"] == {"raw": False, "camera": True, "landmarks": False, "packed": False}
+    for name in ("landmarks", "raw", "packed") if format == "wds" else ("landmarks",):
+        (out / "manifest.json").write_text(json.dumps({**manifest, "layout": {**manifest["layout"], name: True}}))
+        source = ShardSource(out)
+        for read in (lambda source=source: source[0], lambda source=source: source.batch([0])):
+            with pytest.raises(ShardsError, match=r"sample 0 is damaged: its (picture|member|feature) "):
                 read()
 
 

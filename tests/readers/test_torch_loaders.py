@@ -82,6 +82,7 @@ def _check(ranks: list[list[list[int]]], equal: str | None, workers: int) -> Non
     assert {len(batches) for batches in ranks} == {total // step}
     assert sum(counts.values()) == total
     assert {total // SAMPLES, -(-total // SAMPLES)} >= set(counts.values())
+    assert len(counts) == min(total, SAMPLES)
 
 
 @pytest.mark.parametrize("equal", EQUALS)
@@ -187,6 +188,8 @@ def test_orders_differ_by_seed_and_are_the_shards_without_shuffling(
 ) -> None:
     orders = {str(_indices(pipeline(exports[3], BATCH, workers=0, seed=seed))) for seed in range(5)}
     assert len(orders) == 5
+    batches = pipeline(exports[1], BATCH, workers=0)
+    assert len({str(_indices(batches)) for _ in range(5)}) == 5
     plain = pipeline(exports[3], BATCH, workers=0, shuffle=0 if pipeline is stream else False)
     for _ in range(2):
         assert [i for batch in plain for i in batch["index"].tolist()] == list(range(SAMPLES))
@@ -215,6 +218,16 @@ def test_mirrored_samples_are_mirrored_whole(mixed: Path, pipeline: Callable[...
             assert batch["camera"][row, 3] == (-1) ** flip * sample["camera"][3]
             assert float(batch["yaw"][row]) == pytest.approx((-1) ** flip * sample["metadata"]["yaw"])
     assert 0.2 * len(source) < flipped < 0.8 * len(source)
+
+
+def test_flips_are_drawn_anew_in_each_epoch(mixed: Path, pipeline: Callable[..., Any]) -> None:
+    batches = pipeline(mixed, 7, workers=0, mirror=True, fields=["mirrored"])
+    epochs = [
+        sorted((int(i), bool(m)) for b in batches for i, m in zip(b["index"], b["mirrored"], strict=True))
+        for _ in range(12)
+    ]
+    changing = [len(set(flags)) == 2 for flags in zip(*epochs, strict=True)]
+    assert all(changing)
 
 
 def test_weighted_samples_come_as_often_as_their_weights_say(mixed: Path) -> None:
@@ -316,6 +329,7 @@ def test_a_pipeline_that_went_on_is_stopped_again(
     assert _indices(batches) == second
     # And back, with a pipeline that has been running.
     batches.load_state_dict(state)
+    assert _same(pickle.loads(pickle.dumps(batches.state_dict())), state)
     assert found + _indices(batches) == first
     assert _indices(batches) == second
 
