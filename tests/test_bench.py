@@ -58,6 +58,12 @@ def test_an_epoch_of_the_source_holds_each_sample_once(folders: dict[str, Path])
     assert [next(batches) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
 
 
+def test_no_loader_is_said_to_read_a_zip() -> None:
+    told = {loader: missing(loader, "zip") for loader in LOADERS}
+    assert told["source"] == told["torch.loader"] == "reads --format wds and tfrecord"
+    assert told["webdataset"] == "reads --format wds"
+
+
 def test_measuring_stops_after_the_batch_in_which_time_runs_out() -> None:
     given = iter([3, 4, 5])
     assert measure(given, 0.0)[0] == 3

@@ -26,13 +26,14 @@ _NEEDS = {
     "tensorflow": ("tensorflow",),
     "jax": ("jax", "grain"),
 }
-_FORMATS = {"webdataset": "wds", "tensorflow": "tfrecord"}
+_FORMATS = {"webdataset": ("wds",), "tensorflow": ("tfrecord",)}
 
 
 def missing(loader: str, format: str) -> str:
     """Why a loader cannot read an export of a format here, or nothing."""
-    if (wanted := _FORMATS.get(loader, format)) != format:
-        return f"reads --format {wanted}"
+    readable = _FORMATS.get(loader, ("wds", "tfrecord"))
+    if format not in readable:
+        return f"reads --format {' and '.join(readable)}"
     absent = [name for name in _NEEDS[loader] if importlib.util.find_spec(name) is None]
     return f"not installed: {' and '.join(absent)}" if absent else ""
 
