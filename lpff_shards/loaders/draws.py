@@ -179,7 +179,7 @@ def refuse_below(name: str, value: int, least: int) -> None:
     Raises:
         ShardsError: it is none.
     """
-    if not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
 
 

@@ -180,13 +180,14 @@ class ShardSource:
 
     def _file(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A sample with a picture's file, which is decoded."""
-        data = self._files.read(shard, start, end - start)
-        found = _whole(self._spans.picture(data, raw=False), len(data))
+        head, found = self._found(shard, start, end)
         stop = found.start + found.size
-        pixels = decoded(data[found.start : stop])
+        # Read by itself, for decoders want bytes of their own, and a piece of larger ones would be copied.
+        pixels = decoded(self._files.read(shard, start + found.start, found.size))
         if into is not None:
             _fitting(into, pixels.shape)[:] = pixels
-        return Loaded(pixels, self._beside(data[: found.start], data[stop:], scalars))
+        tail = self._files.read(shard, start + stop, end - start - stop)
+        return Loaded(pixels, self._beside(head[: found.start], tail, scalars))
 
     def _found(self, shard: int, start: int, end: int) -> tuple[bytes, Found]:
         """A sample's first bytes, and where its picture is."""

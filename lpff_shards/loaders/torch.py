@@ -35,6 +35,7 @@ def loader(
     weights: bool = False,
     fields: Sequence[str] = (),
     workers: int | None = None,
+    threads: int = 2,
     prefetch: int = 2,
     pin_memory: bool = False,
 ) -> StatefulDataLoader[Any]:
@@ -57,9 +58,10 @@ def loader(
         labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them.
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
-        workers: processes that load; by default none for raw pictures and stored PNGs, which a thread of this process
-            reads faster, and one a core for those that take long to decode.
-        prefetch: batches that are loaded ahead, by each worker.
+        workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
+            read faster, and one a core for those that take long to decode.
+        threads: of this process that load, where there are no workers.
+        prefetch: batches that are loaded ahead, by each worker or by all threads together.
         pin_memory: see torch's DataLoader.
 
     Raises:
@@ -86,10 +88,11 @@ def loader(
     load = Tensors(Batches(source, fields, flip_picture), labels)
     processes = _workers(workers, source)
     _refuse_odd_loading(epoch, processes, prefetch)
+    refuse_below("threads", threads, 1)
     return StatefulDataLoader(
         Drawn(load),
         batch_size=None,
-        sampler=Epochs(sampling, epoch, load, 0 if processes else prefetch),
+        sampler=Epochs(sampling, epoch, load, 0 if processes else prefetch, threads),
         num_workers=processes,
         prefetch_factor=prefetch if processes else None,
         pin_memory=pin_memory,

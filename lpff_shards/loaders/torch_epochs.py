@@ -32,20 +32,22 @@ class Epochs(Sampler[Any]):
         sampling: of the rank.
         epoch: of the first pass.
         load: loads a draw.
-        ahead: how many batches a thread of this process loads ahead; 0 where worker processes do.
+        ahead: how many batches threads of this process load ahead; 0 where worker processes do, or nobody.
+        threads: that load ahead.
     """
 
-    def __init__(self, sampling: Sampling, epoch: int, load: Load, ahead: int) -> None:
+    def __init__(self, sampling: Sampling, epoch: int, load: Load, ahead: int, threads: int) -> None:
         self.sampling = sampling
         self.epoch = epoch
         self._load = load
         self._ahead = ahead
+        self._threads = threads
 
     def __len__(self) -> int:
         return len(self.sampling)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Pass(self) if self._ahead == 0 else _PassAhead(self, self._load, self._ahead)
+        return _Pass(self) if self._ahead == 0 else _PassAhead(self, self._load, self._ahead, self._threads)
 
     def begin(self) -> int:
         """The epoch of a pass that begins."""
@@ -84,21 +86,21 @@ class _Pass(Iterator[Any]):
 
 
 class _PassAhead(_Pass):
-    """The same, each draw already being loaded by a thread when it is handed out."""
+    """The same, each draw already being loaded by threads when it is handed out."""
 
-    def __init__(self, epochs: Epochs, load: Load, ahead: int) -> None:
+    def __init__(self, epochs: Epochs, load: Load, ahead: int, threads: int) -> None:
         super().__init__(epochs)
         self._load = load
         self._most = ahead
         self._coming: deque[Future[Any]] = deque()
-        self._thread = ThreadPoolExecutor(1, "lpff-shards")
+        self._pool = ThreadPoolExecutor(threads, "lpff-shards")
         # At the program's end too, while all that stopping needs is still there.
-        weakref.finalize(self, self._thread.shutdown, wait=False, cancel_futures=True)
+        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
 
     def _next(self, epoch: int, number: int) -> Future[Any]:
         coming, end = self._coming, len(self._epochs)
         for ahead in range(number + len(coming), min(number + self._most + 1, end)):
-            coming.append(self._thread.submit(self._load, self._epochs.sampling.draw(epoch, ahead)))
+            coming.append(self._pool.submit(self._load, self._epochs.sampling.draw(epoch, ahead)))
         if number + len(coming) == end:
-            self._thread.shutdown(wait=False)
+            self._pool.shutdown(wait=False)
         return coming.popleft()
