@@ -96,16 +96,6 @@ def test_splits_are_read_alone_and_one_behind_the_other(split: dict[str, Path], 
     assert max(f["replica"] for f in fields) > 0
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_first_of_is_where_a_shard_starts(split: dict[str, Path], format: str) -> None:
-    source = ShardSource(split[format], None)
-    first = 0
-    for number, shard in enumerate(source.shards):
-        assert source.first_of(number) == first
-        first += shard.samples
-    assert first == len(source)
-
-
 def test_tarfile_and_pillow_find_the_same(split: dict[str, Path]) -> None:
     out = split["wds"]
     source = ShardSource(out, None)
@@ -329,7 +319,6 @@ def test_shards_whose_samples_were_all_left_out(tmp_path: Path, format: str, ind
         index.unlink()
     source, expected = ShardSource(out), truths(out)
     assert [shard.samples for shard in source.shards] == [0, 1, 1, 0, 1, 0]
-    assert [source.first_of(shard) for shard in range(6)] == [0, 0, 1, 2, 2, 3]
     assert_batch(source.batch([2, 0, 1], NAMES), expected, [2, 0, 1])
     assert list(source.column("source_id")) == [ids[1], ids[2], ids[4]]
 

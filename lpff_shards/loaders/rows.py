@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import Equal, coin_flips, refuse_odd, refuse_odd_weights, scattered, shuffled, weighted
+from lpff_shards.loaders.draws import (
+    Equal,
+    coin_flips,
+    refuse_below,
+    refuse_odd,
+    refuse_odd_weights,
+    scattered,
+    shuffled,
+    weighted,
+)
 from lpff_shards.loaders.pieces import Reader, pieces
 
 
@@ -61,8 +70,7 @@ class Rows:
 
     def __post_init__(self) -> None:
         refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
-        if self.shuffle < 0:
-            raise ShardsError(f"shuffle {self.shuffle!r} is out of range", "It is a number of samples, 0 for none")
+        refuse_below("shuffle", self.shuffle, 0)
         if self.weights is not None:
             refuse_odd_weights(self.weights, sum(self.counts))
 
@@ -80,12 +88,25 @@ class Rows:
         most = -(-len(ids) // self.batch_size)
         if not 0 <= start <= most:
             raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {most} batches")
-        ids = ids[start * self.batch_size :]
+        return self.of(ids[start * self.batch_size :], epoch)
+
+    def of(self, ids: NDArray[np.int64], epoch: int) -> Row:
+        """The samples that some numbers of an epoch stand for."""
         flips = coin_flips(ids, self.seed, epoch) if self.mirror else np.zeros(len(ids), np.bool_)
         return Row(ids % sum(self.counts), flips)
 
     def _ids(self, epoch: int) -> NDArray[np.int64]:
-        """The row, int64 [n]: the number of a sample's first copy is its own, and each further one has more of it."""
+        stretch = self.stretch(epoch, Reader(self.rank, self.world_size))
+        return stretch[scattered(len(stretch), self.shuffle, self.seed, epoch)]
+
+    def stretch(self, epoch: int, reader: Reader) -> NDArray[np.int64]:
+        """What a worker of the rank reads of an epoch, as its shards have it, int64 [n].
+
+        The number of a sample's first copy is its own, and each further one has the number of samples more; see `of`.
+
+        Raises:
+            ShardsError: `equal="drop"` leaves nothing.
+        """
         firsts = np.cumsum([0, *self.counts])
         samples = int(firsts[-1])
         ids, ends = np.arange(samples), firsts
@@ -95,8 +116,6 @@ class Rows:
             ids = drawn + samples * (np.arange(samples) - np.searchsorted(drawn, drawn))
             ends = np.searchsorted(drawn, firsts)
         order = shuffled(len(self.counts), self.seed, epoch).tolist() if self.shuffle else range(len(self.counts))
-        reader = Reader(self.rank, self.world_size)
         found = pieces(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
         row = [ids[ends[p.shard] + p.start : ends[p.shard] + p.stop] for p in found]
-        joined = np.concatenate(row) if row else ids[:0]
-        return joined[scattered(len(joined), self.shuffle, self.seed, epoch)]
+        return np.concatenate(row) if row else ids[:0]

@@ -138,10 +138,6 @@ class ShardSource:
         values = [self._metadata(index)[name] for index in range(len(self))]
         return np.array(values, object if kind == "str" else _DTYPES[kind])
 
-    def first_of(self, shard: int) -> int:
-        """Number of a shard's first sample."""
-        return int(self._firsts[shard])
-
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""
         return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]

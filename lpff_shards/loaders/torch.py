@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpff_shards.loaders.batches import Batches
-from lpff_shards.loaders.draws import Equal, Sampling, refuse_below, refuse_odd
+from lpff_shards.loaders.draws import Equal, Sampling, refuse_below
+from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.processes import available_cores
 
@@ -113,6 +114,7 @@ def stream(
     equal: Equal | None = None,
     mirror: bool = False,
     labels: bool = False,
+    weights: bool = False,
     fields: Sequence[str] = (),
     workers: int | None = None,
     prefetch: int = 2,
@@ -126,20 +128,19 @@ def stream(
     Args:
         shuffle: samples among which the next one is drawn, as in webdataset; 0 keeps the shards' order.
         workers: processes that load; the order depends on their number.
-        path, batch_size, split, seed, epoch, rank, world_size, equal, mirror, labels, fields, prefetch, pin_memory: see
-            `loader`.
+        path, batch_size, split, seed, epoch, rank, world_size, equal, mirror, labels, weights, fields, prefetch,
+            pin_memory: see `loader`.
 
     Raises:
         ShardsError: there is no such export, or an option is out of range.
     """
-    from lpff_shards.loaders.torch_stream import Stream, StreamLoader, StreamOptions
+    from lpff_shards.loaders.torch_stream import Stream, StreamLoader
     from lpff_shards.loaders.torch_tensors import Tensors, as_it_is, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
     rank, world_size = placed(rank, world_size)
-    refuse_odd(batch_size, seed, rank, world_size, equal)
-    refuse_below("shuffle", shuffle, 0)
-    options = StreamOptions(
+    rows = Rows(
+        counts=[shard.samples for shard in source.shards],
         batch_size=batch_size,
         shuffle=shuffle,
         seed=seed,
@@ -147,11 +148,12 @@ def stream(
         world_size=world_size,
         equal=equal,
         mirror=mirror,
+        weights=source.column("weight") if weights else None,
     )
     processes = _workers(workers, source)
     _refuse_odd_loading(epoch, processes, prefetch)
     return StreamLoader(
-        Stream(source, Tensors(Batches(source, fields, flip_picture), labels), options, epoch),
+        Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch),
         batch_size=None,
         num_workers=processes,
         prefetch_factor=prefetch if processes else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,77 +13,55 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lpff_shards.loaders.draws import Draw, Equal, coin_flips, shuffled
-from lpff_shards.loaders.pieces import Piece, Reader, batches, pieces
-from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.draws import Draw
+from lpff_shards.loaders.pieces import Reader, batches
+from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.torch_epochs import Load
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamOptions:
-    """How a stream reads; see `loaders.torch.stream`."""
-
-    batch_size: int
-    shuffle: int
-    seed: int
-    rank: int
-    world_size: int
-    equal: Equal | None
-    mirror: bool
 
 
 class Stream(IterableDataset[Any]):
     """Whole batches of a worker's part of an epoch.
 
+    Args:
+        rows: what the rank reads.
+        load: loads a draw.
+
     Attributes:
         epoch: of the next pass.
     """
 
-    def __init__(self, source: ShardSource, load: Load, options: StreamOptions, epoch: int) -> None:
-        self._source = source
+    def __init__(self, rows: Rows, load: Load, epoch: int) -> None:
+        self._rows = rows
         self._load = load
-        self.options = options
         self.epoch = epoch
         len(self)  # refuses options that leave nothing, here and not in a worker
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
-        o = self.options
-        return batches(len(self._source), o.batch_size, o.equal, Reader(o.rank, o.world_size))
+        rows = self._rows
+        return batches(sum(rows.counts), rows.batch_size, rows.equal, Reader(rows.rank, rows.world_size))
 
     def __iter__(self) -> Iterator[Any]:
         return _Pass(self, self.epoch)
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
         """The batches of an epoch from one of them on; those before it are drawn, not read."""
-        for number, indices in enumerate(self._indices(epoch)):
+        for number, ids in enumerate(self._drawn(epoch)):
             if number >= first:
-                flips = (
-                    coin_flips(indices, self.options.seed, epoch)
-                    if self.options.mirror
-                    else np.zeros(len(indices), bool)
-                )
-                yield self._load(Draw(epoch, number, indices, flips))
+                yield self._load(Draw(epoch, number, *self._rows.of(ids, epoch)))
 
-    def _indices(self, epoch: int) -> Iterable[NDArray[np.int64]]:
-        """The sample numbers of each batch."""
-        o, counts = self.options, [shard.samples for shard in self._source.shards]
-        info = get_worker_info()
-        reader = Reader(o.rank, o.world_size, *((info.id, info.num_workers) if info else (0, 1)))
-        order = shuffled(len(counts), o.seed, epoch).tolist() if o.shuffle else range(len(counts))
-        stages = [partial(iter, pieces(counts, order, o.batch_size, o.equal, reader)), self._numbers]
-        if o.shuffle > 1:
-            rng = random.Random(f"{o.seed} {epoch} {reader}")
-            stages.append(wds.shuffle(o.shuffle, initial=o.shuffle, rng=rng))
+    def _drawn(self, epoch: int) -> Iterable[NDArray[np.int64]]:
+        """The numbers of each batch's samples."""
+        rows, info = self._rows, get_worker_info()
+        reader = Reader(rows.rank, rows.world_size, *((info.id, info.num_workers) if info else (0, 1)))
+        stages = [partial(iter, rows.stretch(epoch, reader).tolist())]
+        if rows.shuffle > 1:
+            rng = random.Random(f"{rows.seed} {epoch} {reader}")
+            stages.append(wds.shuffle(rows.shuffle, initial=rows.shuffle, rng=rng))
         found: Iterable[NDArray[np.int64]] = wds.DataPipeline(
-            *stages, wds.batched(o.batch_size, collation_fn=_array, partial=True)
+            *stages, wds.batched(rows.batch_size, collation_fn=_array, partial=True)
         )
         return found
-
-    def _numbers(self, stretches: Iterable[Piece]) -> Iterator[int]:
-        for piece in stretches:
-            first = self._source.first_of(piece.shard)
-            yield from range(first + piece.start, first + piece.stop)
 
 
 def _array(numbers: list[int]) -> NDArray[np.int64]:

@@ -114,7 +114,7 @@ def test_workers_of_ranks_share_a_stream_s_epoch(
         for worker in range(workers):
             info = SimpleNamespace(id=worker, num_workers=workers)
             monkeypatch.setattr(torch_stream, "get_worker_info", lambda info=info: info)
-            ranks[-1] += [indices.tolist() for indices in data._indices(2)]
+            ranks[-1] += [indices.tolist() for indices in data._drawn(2)]
         assert len(ranks[-1]) == len(data)
     _check(ranks, equal, workers)
 
@@ -230,10 +230,11 @@ def test_flips_are_drawn_anew_in_each_epoch(mixed: Path, pipeline: Callable[...,
     assert all(changing)
 
 
-def test_weighted_samples_come_as_often_as_their_weights_say(mixed: Path) -> None:
+@pytest.mark.parametrize("pipeline", [loader, stream])
+def test_weighted_samples_come_as_often_as_their_weights_say(mixed: Path, pipeline: Any) -> None:
     weights = ShardSource(mixed).column("weight").astype(float)
     assert weights.min() < weights.max()
-    batches = loader(mixed, 7, weights=True, workers=0)
+    batches = pipeline(mixed, 7, weights=True, workers=0)
     counts = np.zeros(len(weights))
     for _ in range(20):
         drawn = np.concatenate([batch["index"].numpy() for batch in batches])
