@@ -216,7 +216,10 @@ def index(path: str, as_json: bool) -> None:
 @click.option("--mirror", is_flag=True, help="Flip pictures at random while loading.")
 @click.option("--json", "as_json", is_flag=True, help="Print for machines.")  # fmt: skip
 def bench(as_json: bool, **given: Any) -> None:
-    """Measure how fast each installed loader reads an export here, beside the plain reading of its files."""
+    """Measure how fast each installed loader reads an export here, beside the plain reading of its files.
+
+    Exit status 0: all that are installed were measured; 1: one failed, or there was none; 2: a bad option.
+    """
     from lpff_shards.bench import table
     from lpff_shards.bench.options import BenchOptions
     from lpff_shards.bench.run import bench_export
@@ -224,6 +227,8 @@ def bench(as_json: bool, **given: Any) -> None:
     chosen = BenchOptions(**given)
     report = bench_export(chosen, lambda run: click.echo(table.progress(run), err=True))
     click.echo(table.report_json(report) if as_json else table.report_text(report))
+    if not report.ok:
+        sys.exit(EXIT_DAMAGED)
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:

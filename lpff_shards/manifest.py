@@ -197,7 +197,10 @@ def read_manifest(folder: str | Path) -> Manifest:
             raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ShardsError(f"{folder} has no {MANIFEST}", "Its export has not finished: run it again to go on") from None
+        raise ShardsError(
+            f"{folder} has no {MANIFEST}",
+            "Its export has not finished: run it again to go on; or no export has written there",
+        ) from None
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check its rights") from None
     manifest = from_json(data, Manifest)

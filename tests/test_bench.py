@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from running import run
+from running import run, wait_for
 
 from lpff_shards import ShardsError
 from lpff_shards.bench import run as benching
 from lpff_shards.bench.contestants import get_contestant, missing
-from lpff_shards.bench.one import measure
+from lpff_shards.bench.one import last_line, measure
 from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
 from lpff_shards.bench.run import bench_export
 from lpff_shards.bench.table import report_text
@@ -62,6 +64,31 @@ def test_no_loader_is_said_to_read_a_zip() -> None:
     told = {loader: missing(loader, "zip") for loader in LOADERS}
     assert told["source"] == told["torch.loader"] == "reads --format wds and tfrecord"
     assert told["webdataset"] == "reads --format wds"
+
+
+def test_nothing_outlives_a_call(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    child = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    code = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    with pytest.raises(subprocess.TimeoutExpired):
+        benching._call([sys.executable, "-c", code], 2.0)
+    pid = int(told.read_text())
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or " Z " in Path(f"/proc/{pid}/stat").read_text())
+
+
+def test_the_status_tells_whether_all_were_measured(folders: dict[str, Path]) -> None:
+    words = ("bench", folders["wds"], "--seconds", 0.05, "--loader", "source")
+    assert run(*words).returncode == 0
+    assert run(*words, "--workers", 3).returncode == 1
+    refused = run("bench", folders["wds"], "--loader", "tensorflow")
+    assert (refused.returncode, "reads --format tfrecord" in refused.stderr) == (2, True)
+
+
+def test_an_error_of_a_worker_is_its_last_line() -> None:
+    handed_on = "Caught ShardsError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  x\n"
+    error = ShardsError(f"{handed_on}lpff_shards.errors.ShardsError: a shard is damaged. See verify")
+    assert last_line(error) == "a shard is damaged. See verify"
+    assert last_line(ShardsError("one line", "a hint")) == "one line. a hint"
 
 
 def test_measuring_stops_after_the_batch_in_which_time_runs_out() -> None:

@@ -333,3 +333,9 @@ def test_batches_that_are_not_there() -> None:
             sampling.draw(0, number)
     assert len(Sampling(samples=1, batch_size=4, rank=0, world_size=2)) == 0
     assert len(Sampling(samples=1, batch_size=4, rank=1, world_size=2)) == 1
+
+
+@pytest.mark.parametrize("given", [{"shuffle": 7}, {"shuffle": "yes"}, {"mirror": "no"}])
+def test_what_is_neither_true_nor_false_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ShardsError, match="It is True or False"):
+        Sampling(samples=4, batch_size=2, **given)

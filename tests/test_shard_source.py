@@ -170,7 +170,15 @@ def test_what_is_unknown_is_refused(small: Path) -> None:
     with pytest.raises(ShardsError, match="channels 'middle' is not known"):
         ShardSource(small, channels="middle")  # type: ignore[arg-type]
     source = ShardSource(small)
-    for fields in (["colour"], ["key", "image"], "key"):
+    for odd in ("key", None, 3):
+        with pytest.raises(ShardsError, match="is no list of names"):
+            source.batch([0], odd)  # type: ignore[arg-type]
+    with pytest.raises(IndexError, match=f"sample {len(source)} of {len(source)}"):
+        source.batch([len(source)])
+    for numbers in ([1.5], ["a"]):
+        with pytest.raises(TypeError):
+            source.batch(numbers)  # type: ignore[arg-type]
+    for fields in (["colour"], ["key", "image"]):
         with pytest.raises(ShardsError, match=r"is not known\. It is one of: key, dataset"):
             source.batch([0], fields)
     with pytest.raises(ShardsError, match="field 'camera' is not known"):

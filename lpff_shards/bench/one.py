@@ -26,6 +26,12 @@ def measure(batches: Iterator[int], seconds: float) -> tuple[int, float]:
     return pictures, time.perf_counter() - started
 
 
+def last_line(error: ShardsError) -> str:
+    """What an error says; torch hands on those of worker processes with their whole traceback in front."""
+    lines = error.message.strip().splitlines()
+    return str(error) if len(lines) < 2 else lines[-1].removeprefix(f"{ShardsError.__module__}.ShardsError: ")
+
+
 def main() -> None:
     """The process's whole work."""
     loader, told, text = sys.argv[1:]
@@ -38,7 +44,7 @@ def main() -> None:
         start = time.perf_counter() - started
         run = Run(loader, workers, *measure(batches, options.seconds), start)
     except ShardsError as error:
-        run = Run(loader, workers, problem=str(error))
+        run = Run(loader, workers, problem=last_line(error))
     print(msgspec.json.encode(run).decode(), flush=True)  # noqa: T201
 
 

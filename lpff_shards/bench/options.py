@@ -53,6 +53,7 @@ class Run(Struct, frozen=True):
         seconds: it took, the first batch left out.
         start: seconds until the first batch was there, imports included.
         problem: why it could not be measured, else empty.
+        tried: False where it is not installed or does not read the format.
     """
 
     loader: str
@@ -61,6 +62,7 @@ class Run(Struct, frozen=True):
     seconds: float = 0.0
     start: float = 0.0
     problem: str = ""
+    tried: bool = True
 
     @property
     def rate(self) -> float:
@@ -98,6 +100,11 @@ class Report(Struct, frozen=True):
     batch_size: int
     reading: Reading
     runs: tuple[Run, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether some loader was measured, and none failed."""
+        return any(run.pictures for run in self.runs) and not any(run.problem for run in self.runs if run.tried)
 
     @property
     def picture_bytes(self) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,20 +32,24 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
         on_run: told of each loader when it is done.
 
     Raises:
-        ShardsError: there is no export, it has no such split, or a file cannot be read.
+        ShardsError: there is no export, it has no such split, a file cannot be read, or a loader that was asked for
+            cannot read it.
     """
     manifest = read_manifest(options.path)
     shards = [shard for shard in manifest.shards if shard.split == options.split]
     if not shards:
         raise ShardsError(f"{options.path} has no split {options.split!r}", f"It has: {', '.join(manifest.splits)}")
     reading = _reading([Path(options.path) / shard.file for shard in shards], options.seconds)
+    for loader in options.loaders:
+        if problem := missing(loader, manifest.format):
+            raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problem}", "Leave it out")
     runs = []
     for loader in LOADERS:
         if options.loaders and loader not in options.loaders:
             continue
         problem = missing(loader, manifest.format)
         for workers in (None,) if problem else options.workers or (None,):
-            run = Run(loader, workers, problem=problem) if problem else _apart(loader, workers, options)
+            run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
             on_run(run)
             runs.append(run)
     return Report(
@@ -86,11 +93,25 @@ def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
     told = "own" if workers is None else str(workers)
     command = [sys.executable, "-m", "lpff_shards.bench.one", loader, told, msgspec.json.encode(options).decode()]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=options.seconds + PATIENCE)
+        status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:
         return Run(loader, workers, problem=f"gave no batch within {PATIENCE:.0f} s")
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = done.stderr.strip().splitlines()
-        return Run(loader, workers, problem=f"failed: {said[-1] if said else f'status {done.returncode}'}")
+    lines = out.splitlines()
+    if status or not lines:
+        said = err.strip().splitlines()
+        return Run(loader, workers, problem=f"failed: {said[-1] if said else f'status {status}'}")
     return msgspec.json.decode(lines[-1], type=Run)
+
+
+def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
+    """Exit status and output of a command; nothing that it started outlives the call."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            # Its worker processes are of its group, and may not notice that it is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err

@@ -70,6 +70,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
+        refuse_no_bool("shuffle", self.shuffle)
+        refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             refuse_odd_weights(self.weights, self.samples)
         if self.total == 0:
@@ -181,6 +183,16 @@ def refuse_below(name: str, value: int, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+
+
+def refuse_no_bool(name: str, value: bool) -> None:
+    """Refuses what is neither True nor False.
+
+    Raises:
+        ShardsError: it is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ShardsError(f"{name} {value!r} is not known", "It is True or False")
 
 
 def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:

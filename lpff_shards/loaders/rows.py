@@ -18,6 +18,7 @@ from lpff_shards.loaders.draws import (
     Equal,
     coin_flips,
     refuse_below,
+    refuse_no_bool,
     refuse_odd,
     refuse_odd_weights,
     scattered,
@@ -71,6 +72,7 @@ class Rows:
     def __post_init__(self) -> None:
         refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
         refuse_below("shuffle", self.shuffle, 0)
+        refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             refuse_odd_weights(self.weights, sum(self.counts))
 

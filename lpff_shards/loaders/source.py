@@ -78,7 +78,7 @@ class ShardSource:
             IndexError: there is no such sample.
             ShardsError: its bytes are damaged.
         """
-        number = range(len(self))[operator.index(index)]
+        number = self._number(index)
         loaded = self._load(number, None, scalars=True)
         # Some decoders hand out memory that is not to be written.
         pixels = np.require(loaded.pixels, requirements="W")
@@ -110,7 +110,7 @@ class ShardSource:
         kinds = kinds_of(fields)
         images: NDArray[np.uint8] | None = None
         beside: list[Beside] = []
-        numbers = [range(len(self))[index] for index in np.asarray(indices, np.int64).tolist()]
+        numbers = [self._number(index) for index in indices]
         for row, number in enumerate(numbers):
             loaded = self._load(number, None if images is None else images[row], bool(fields))
             if images is None:
@@ -141,6 +141,13 @@ class ShardSource:
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""
         return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
+
+    def _number(self, index: int | np.integer) -> int:
+        """A sample's number, counted from the end where it is negative."""
+        try:
+            return range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(f"sample {index} of {len(self)}") from None
 
     def _turned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
@@ -237,6 +244,8 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
         ShardsError: there is no such field.
     """
     known = {f.name: f.kind for f in FIELDS}
+    if isinstance(fields, str) or not isinstance(fields, Sequence):
+        raise ShardsError(f"fields {fields!r} is no list of names", "Give one, such as ('key', 'yaw')")
     for name in fields:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", f"It is one of: {', '.join(known)}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import Equal
+from lpff_shards.loaders.draws import Equal, refuse_below
 from lpff_shards.loaders.ranks import placed
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource, kinds_of
@@ -95,6 +95,8 @@ def dataset(
         mirror=mirror,
         weights=source.column("weight") if weights else None,
     )
+    refuse_below("epoch", epoch, 0)
+    refuse_below("start", start, 0)
     row = rows.row(epoch, start)
     records = Records(
         files=tuple(str(Path(path) / shard.file) for shard in source.shards),

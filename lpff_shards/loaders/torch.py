@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.batches import Batches, signature
 from lpff_shards.loaders.draws import Equal, Sampling, refuse_below
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource
@@ -68,10 +68,9 @@ def loader(
     Raises:
         ShardsError: there is no such export, or an option is out of range.
     """
-    from torchdata.stateful_dataloader import StatefulDataLoader
-
     from lpff_shards.loaders.torch_epochs import Drawn, Epochs
-    from lpff_shards.loaders.torch_tensors import Tensors, as_it_is, flip_picture, placed
+    from lpff_shards.loaders.torch_pipeline import Pipeline
+    from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
     rank, world_size = placed(rank, world_size)
@@ -90,14 +89,13 @@ def loader(
     processes = _workers(workers, source)
     _refuse_odd_loading(epoch, processes, prefetch)
     refuse_below("threads", threads, 1)
-    return StatefulDataLoader(
-        Drawn(load),
-        batch_size=None,
+    return Pipeline(
+        signature(source, sampling, processes),
+        dataset=Drawn(load),
         sampler=Epochs(sampling, epoch, load, 0 if processes else prefetch, threads),
         num_workers=processes,
         prefetch_factor=prefetch if processes else None,
         pin_memory=pin_memory,
-        collate_fn=as_it_is,
     )
 
 
@@ -135,7 +133,7 @@ def stream(
         ShardsError: there is no such export, or an option is out of range.
     """
     from lpff_shards.loaders.torch_stream import Stream, StreamLoader
-    from lpff_shards.loaders.torch_tensors import Tensors, as_it_is, flip_picture, placed
+    from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
     rank, world_size = placed(rank, world_size)
@@ -153,12 +151,11 @@ def stream(
     processes = _workers(workers, source)
     _refuse_odd_loading(epoch, processes, prefetch)
     return StreamLoader(
-        Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch),
-        batch_size=None,
+        signature(source, rows, processes),
+        dataset=Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch),
         num_workers=processes,
         prefetch_factor=prefetch if processes else None,
         pin_memory=pin_memory,
-        collate_fn=as_it_is,
     )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import webdataset as wds
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.loaders.draws import Draw
 from lpff_shards.loaders.pieces import Reader, batches
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.torch_epochs import Load
+from lpff_shards.loaders.torch_pipeline import Pipeline
 
 
 class Stream(IterableDataset[Any]):
@@ -89,8 +89,8 @@ class _Pass(Iterator[Any]):
         self._batches = self._stream.load(self._epoch, self._number)
 
 
-class StreamLoader(StatefulDataLoader[Any]):
-    """A StatefulDataLoader whose every pass is the next epoch of its stream."""
+class StreamLoader(Pipeline):
+    """A pipeline whose every pass is the next epoch of its stream."""
 
     dataset: Stream
     _began = False
@@ -108,7 +108,6 @@ class StreamLoader(StatefulDataLoader[Any]):
         return {**state, "epoch": self.dataset.epoch - running}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        rest = dict(state_dict)
-        self.dataset.epoch = rest.pop("epoch")
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "epoch"})
+        self.dataset.epoch = state_dict["epoch"]
         self._began = False
-        super().load_state_dict(rest)

@@ -46,8 +46,3 @@ def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     joined = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None
     return ranks.placed(rank, world_size, joined)
-
-
-def as_it_is(batch: Any) -> Any:
-    """A batch that needs no collating."""
-    return batch

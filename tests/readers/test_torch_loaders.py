@@ -260,13 +260,45 @@ main()
 """
 
 
+OTHERS: list[dict[str, Any]] = [
+    *({"seed": 1}, {"workers": 1}, {"mirror": True}, {"equal": "pad"}, {"rank": 0, "world_size": 2}),
+]
+
+
+@pytest.mark.parametrize("name", ["loader", "stream"])
+@pytest.mark.parametrize("changed", OTHERS, ids=str)
+def test_a_state_of_other_options_is_refused(exports: dict[int, Path], name: str, changed: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"workers": 0}
+    state = PIPELINES[name](exports[3], BATCH, **given).state_dict()
+    with pytest.raises(ShardsError, match="the state is of another pipeline"):
+        PIPELINES[name](exports[3], BATCH, **{**given, **changed}).load_state_dict(state)
+
+
+def test_a_state_of_another_data_set_or_pipeline_is_refused(exports: dict[int, Path]) -> None:
+    state = loader(exports[3], BATCH, workers=0).state_dict()
+    others = [loader(exports[1], BATCH, workers=0), stream(exports[3], BATCH, workers=0)]
+    for other in others:
+        with pytest.raises(ShardsError, match="the state is of another pipeline"):
+            other.load_state_dict(state)
+    with pytest.raises(ShardsError, match="the state is of another pipeline"):
+        others[0].load_state_dict({})
+
+
+def test_odd_ranks_of_the_environment_are_refused(exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "x")
+    with pytest.raises(ShardsError, match="RANK is 'x' in the environment"):
+        loader(exports[3], BATCH, workers=0)
+
+
 def _seen(batches: Any) -> list[Any]:
     return [(b["index"].tolist(), b["mirrored"].tolist(), int(b["image"].sum())) for b in batches]
 
 
 def _stopped(name: str, path: Path, workers: int, stop: str) -> tuple[Any, ...]:
     """A pipeline's state at some place, and what came after it: the rest of the epoch and the next one."""
-    options = {"workers": workers, "seed": 3, "mirror": True, "fields": ["mirrored"], "shuffle": 7}
+    options = {"workers": workers, "seed": 3, "mirror": True, "fields": ["mirrored"]}
+    if name == "stream":
+        options["shuffle"] = 7
     batches = PIPELINES[name](path, BATCH, **options)
     if stop in ("after the end", "in the second epoch"):
         _seen(batches)
