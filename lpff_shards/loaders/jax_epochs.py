@@ -12,7 +12,7 @@ import grain
 from absl import flags
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.batches import Batches, labels_of
+from lpff_shards.loaders.batches import Batches, labels_of, signature
 from lpff_shards.loaders.draws import Sampling
 
 Finish = Callable[[Any], Any]
@@ -79,6 +79,7 @@ class Epochs(grain.IterDataset[Any]):
 
     Attributes:
         batches_per_epoch: of this rank.
+        signature: tells what decides the batches.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Epochs(grain.IterDataset[Any]):
     ) -> None:
         super().__init__()
         self.batches_per_epoch = len(sampling)
+        self.signature = signature(batches.source, sampling)
         self.first = epoch * self.batches_per_epoch
         self.finish = finish
         self._stop = sys.maxsize if epochs is None else (epoch + epochs) * self.batches_per_epoch
@@ -147,19 +149,18 @@ class _Pass(grain.DatasetIterator[Any]):
         self._next += 1
         return batch
 
-    def get_state(self) -> dict[str, int]:
+    def get_state(self) -> dict[str, Any]:
         epoch, number = divmod(self._next, self._epochs.batches_per_epoch)
-        return {"epoch": epoch, "number": number}
+        return {"epoch": epoch, "number": number, "of": self._epochs.signature}
 
-    def set_state(self, state: dict[str, int]) -> None:
-        epoch, number, last = int(state["epoch"]), int(state["number"]), self._epochs.batches_per_epoch
-        if epoch < 0 or not 0 <= number < last:
+    def set_state(self, state: dict[str, Any]) -> None:
+        if state.get("of") != self._epochs.signature:
             raise ShardsError(
-                f"the state of batch {number} of epoch {epoch} is of another loader",
-                f"An epoch of this one has {last} batches: restore with equal options",
+                "the state is of another loader",
+                "Restore it with the same data set and options, world_size among them, rank by rank",
             )
         _close_all(self._coming)
-        self._next = epoch * last + number
+        self._next = int(state["epoch"]) * self._epochs.batches_per_epoch + int(state["number"])
 
     def start_prefetch(self) -> None:
         self._loading().start_prefetch()
