@@ -155,3 +155,12 @@ def test_the_table_is_right() -> None:
     assert lines[3][-2:] == ["10,000", "1,000"]
     assert lines[4] == ["source", "500", "50", "0.5", "s"]
     assert lines[5][-3:] == ["not", "installed:", "grain"]
+
+
+def test_a_split_without_samples_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    manifest = json.loads((folders["wds"] / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        shard["samples"] = 0
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ShardsError, match="has no samples in split 'train'"):
+        bench_export(_options(tmp_path))

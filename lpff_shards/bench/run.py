@@ -39,6 +39,8 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
     shards = [shard for shard in manifest.shards if shard.split == options.split]
     if not shards:
         raise ShardsError(f"{options.path} has no split {options.split!r}", f"It has: {', '.join(manifest.splits)}")
+    if not any(shard.samples for shard in shards):
+        raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
     reading = _reading([Path(options.path) / shard.file for shard in shards], options.seconds)
     for loader in options.loaders:
         if problem := missing(loader, manifest.format):
