@@ -74,16 +74,12 @@ class Sampling:
         refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             refuse_odd_weights(self.weights, self.samples)
-        if self.total == 0:
-            raise ShardsError(
-                f"equal='drop' leaves nothing of {self.samples} samples for {self.world_size} x {self.batch_size}",
-                "Take a smaller batch_size, or equal='pad'",
-            )
+        equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses what leaves nothing
 
     @property
     def total(self) -> int:
         """Samples drawn by all ranks in an epoch."""
-        return equal_total(self.samples, self.batch_size * self.world_size, self.equal)
+        return equal_total(self.samples, self.batch_size, self.world_size, self.equal)
 
     def __len__(self) -> int:
         """Batches of this rank in an epoch."""
@@ -152,11 +148,20 @@ def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
     return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
 
 
-def equal_total(samples: int, step: int, equal: Equal | None) -> int:
-    """Samples in an epoch of all ranks: all of them, or padded or dropped to a multiple of `step`."""
-    if equal is None:
-        return samples
-    return samples // step * step if equal == "drop" else -(-samples // step) * step
+def equal_total(samples: int, batch_size: int, world_size: int, equal: Equal | None) -> int:
+    """Samples in an epoch of all ranks: all of them, or padded or dropped to whole batches of each rank.
+
+    Raises:
+        ShardsError: nothing is left to draw.
+    """
+    step = batch_size * world_size
+    total = samples if equal is None else samples // step * step if equal == "drop" else -(-samples // step) * step
+    if total == 0:
+        raise ShardsError(
+            f"equal='drop' leaves nothing of {samples} samples for {world_size} x {batch_size}",
+            "Take a smaller batch_size, or equal='pad'",
+        )
+    return total
 
 
 def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: str | None) -> None:

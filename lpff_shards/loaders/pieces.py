@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.draws import Equal, equal_total
 
 
@@ -56,12 +55,7 @@ def batches(samples: int, batch_size: int, equal: Equal | None, reader: Reader) 
 
 def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> tuple[int, int]:
     """Where a worker's samples begin and end in the epoch's row, which goes on from its start where it is padded."""
-    total = equal_total(samples, batch_size * reader.world_size, equal)
-    if total == 0:
-        raise ShardsError(
-            f"equal='drop' leaves nothing of {samples} samples for {reader.world_size} x {batch_size}",
-            "Take a smaller batch_size, or equal='pad'",
-        )
+    total = equal_total(samples, batch_size, reader.world_size, equal)
     start, stop = (total * rank // reader.world_size for rank in (reader.rank, reader.rank + 1))
     share, more = divmod(-(-(stop - start) // batch_size), reader.workers)
     first = reader.worker * share + min(reader.worker, more)

@@ -21,15 +21,14 @@ class Pipeline(StatefulDataLoader[Any]):
 
     def __init__(self, signature: str, **given: Any) -> None:
         super().__init__(**given, batch_size=None, collate_fn=_as_it_is)
-        # Set past torch, which forbids new attributes of some names after the first.
-        self.__dict__["signature"] = signature
+        self._signature = signature
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), _OF: self.__dict__["signature"]}
+        return {**super().state_dict(), _OF: self._signature}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         rest = dict(state_dict)
-        if rest.pop(_OF, None) != self.__dict__["signature"]:
+        if rest.pop(_OF, None) != self._signature:
             raise ShardsError(
                 "the state is of another pipeline",
                 "Restore it with the same data set and options, workers and world_size among them, rank by rank",

@@ -14,11 +14,9 @@ from lpff_shards.readers.check import checked, pixels
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
+from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
 from lpff_shards.wire import npy, tar
 from lpff_shards.wire.errors import WireError
-
-_FILES = {suffix: kind for kind, suffix in SUFFIXES.items() if kind != "raw"}
 
 
 def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
@@ -89,8 +87,8 @@ def _packed(data: memoryview) -> dict[str, Any]:
 def _picture(kind: str, data: memoryview, scalars: dict[str, Any]) -> Picture:
     if kind == SUFFIXES["raw"]:
         return pixels(npy.load(data), scalars)
-    if kind not in _FILES:
+    if kind not in FILE_KINDS:
         raise WireError(f"its picture is a .{kind}")
     return Picture(
-        _FILES[kind], bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", "")
+        FILE_KINDS[kind], bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", "")
     )

@@ -15,13 +15,12 @@ from lpff_shards.readers.check import checked
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
+from lpff_shards.schemas.sample import FILE_KINDS, Picture, Sample
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import Member, members
 
 LABELS, SAMPLES = "dataset.json", "samples.jsonl"
 BLOCK = 1 << 20
-_KINDS = {suffix: kind for kind, suffix in SUFFIXES.items() if kind != "raw"}
 _Camera = NDArray[np.float32] | None
 
 
@@ -71,9 +70,9 @@ def _sorted(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence
 def _kind(picture: Member, number: int) -> str:
     """The kind of a picture, by its name, which also tells its place."""
     stem, _, suffix = picture.name.rpartition(".")
-    if suffix not in _KINDS or stem != f"{number // 1000:05d}/img{number:08d}":
+    if suffix not in FILE_KINDS or stem != f"{number // 1000:05d}/img{number:08d}":
         raise WireError(f"its picture is called {picture.name}")
-    return _KINDS[suffix]
+    return FILE_KINDS[suffix]
 
 
 def _lines(data: memoryview) -> Iterator[bytes]:

@@ -13,6 +13,8 @@ from lpff_shards.schemas.landmarks import Points
 
 SUFFIXES: Mapping[str, str] = {"png": "png", "jpeg": "jpg", "webp": "webp", "raw": "image.npy"}
 """A picture's suffix by its kind."""
+FILE_KINDS: Mapping[str, str] = {suffix: kind for kind, suffix in SUFFIXES.items() if kind != "raw"}
+"""The kind of a picture's file by its suffix."""
 
 
 class Picture(Struct, frozen=True, eq=False):
