@@ -8,15 +8,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.sample import SUFFIXES
-
-TERMS = {
-    "ffhq": "FFHQ (NVIDIA): for non-commercial research; its metadata is CC BY-NC-SA 4.0. "
-    "https://github.com/NVlabs/ffhq-dataset",
-    "lpff": "LPFF: for non-commercial research. https://github.com/oneThousand1000/LPFF-dataset",
-    "unsplash_pexels": "Unsplash-Pexels (published with LPFF): for non-commercial research; the photos are under the "
-    "Unsplash and Pexels licences. https://github.com/oneThousand1000/LPFF-dataset",
-    "demo": "Rendered by lpff-shards; its authors and licences are made up for tests.",
-}
+from lpff_shards.schemas.terms import terms_of
 
 _KEPT = "png (jpg, webp: as the pictures are)"
 _WDS = """import webdataset as wds
@@ -54,7 +46,7 @@ def card(manifest: Manifest) -> str:
         "Each sample names its author, licence and source; licences that ask for attribution (CC BY, BY-SA, BY-NC) "
         "need the author's name, the licence and the `changes` field wherever a picture is shown. Photos whose authors "
         "withdraw them must be dropped.\n",
-        "## Terms of the data sets\n\n" + "".join(f"- {TERMS[name]}\n" for name in manifest.sources if name in TERMS),
+        _terms(manifest),
         _loading(manifest),
         _fields(manifest),
         _skipped(manifest),
@@ -86,6 +78,11 @@ def _mix(manifest: Manifest) -> str:
 
 def _pattern(manifest: Manifest, split: str) -> str:
     return f"{manifest.name}-{split}" + ("-*.tar" if manifest.format == "wds" else ".tfrecord-*")
+
+
+def _terms(manifest: Manifest) -> str:
+    terms = terms_of(manifest.sources, manifest.options.get("alignment") == "eg3d")
+    return "## Terms of the data sets\n\n" + "".join(f"- {t.name}: {t.terms} {t.url}".rstrip() + "\n" for t in terms)
 
 
 def _loading(manifest: Manifest) -> str:

@@ -1,0 +1,64 @@
+"""Terms, citations and what licences ask for: one entry a source, entries that BibTeX reads, nothing guessed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lpff_shards.options import SOURCES
+from lpff_shards.schemas.demands import UNKNOWN, Demands, demands
+from lpff_shards.schemas.licence import canonical, licence
+from lpff_shards.schemas.terms import EG3D, TERMS, citations, terms_of
+
+ENTRIES = citations((*TERMS.values(), EG3D))
+
+
+def test_every_source_has_terms() -> None:
+    assert set(TERMS) == set(SOURCES)
+    assert all(terms.name and terms.terms for terms in TERMS.values())
+    assert all(terms.url.startswith("https://") for name, terms in TERMS.items() if name != "demo")
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_entries_are_bibtex(entry: str) -> None:
+    assert re.match(r"@inproceedings\{\w+,\n", entry)
+    assert entry.count("{") == entry.count("}")
+    fields = dict(re.findall(r"^  (\w+) += \{(.*?)\}[,\n]", entry, re.DOTALL | re.MULTILINE))
+    assert {"author", "title", "booktitle", "year", "pages"} <= set(fields)
+    assert re.fullmatch(r"\d+-\d+", fields["pages"])
+    assert all(", " in author for author in re.split(r"\s+and\s+", fields["author"]))
+
+
+def test_what_is_cited_depends_on_what_is_inside() -> None:
+    assert terms_of(["demo"], follows_eg3d=True) == (TERMS["demo"],)
+    assert terms_of(["lpff"], follows_eg3d=False) == (TERMS["lpff"],)
+    assert terms_of(["ffhq", "lpff"], follows_eg3d=True) == (TERMS["ffhq"], TERMS["lpff"], EG3D)
+    # LPFF and Unsplash-Pexels are of the same paper.
+    assert citations(terms_of(["lpff", "unsplash_pexels"], follows_eg3d=False)) == (TERMS["lpff"].citation,)
+
+
+def test_demands_follow_the_short_name() -> None:
+    nc_sa = demands("CC-BY-NC-SA-2.0")
+    assert (nc_sa.attribution, nc_sa.share_alike, nc_sa.non_commercial, nc_sa.no_derivatives) == (
+        True,
+        True,
+        True,
+        False,
+    )
+    assert nc_sa.name == "Creative Commons Attribution-NonCommercial-ShareAlike 2.0"
+    plain = demands("CC-BY-2.0")
+    assert (plain.attribution, plain.share_alike, plain.non_commercial) == (True, False, False)
+    assert demands("CC-BY-ND-2.0").no_derivatives
+    assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license")
+    for short in ("", "unknown", "CC-BY", "CC-BY-2.0-DE", "Attribution License"):
+        assert demands(short) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "short",
+    ["CC-BY-2.0", "CC-BY-NC-2.0", "CC-BY-SA-2.0", "CC0-1.0", "PDM-1.0", "US-Gov-Works", "Unsplash", "Pexels"],
+)
+def test_urls_are_those_by_which_licences_are_told(short: str) -> None:
+    assert canonical(short) == short
+    assert licence("", demands(short).url).short == short
