@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.mix_options import MixOptions
     from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+    from lpff_shards.tracing import trace_export
     from lpff_shards.verify import verify_export
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "index_export",
     "plan_export",
     "read_manifest",
+    "trace_export",
     "verify_export",
 ]
 
@@ -42,7 +44,7 @@ def __getattr__(name: str) -> object:
 
     homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "compare_rules": "api",
              "export": "api", "index_export": "indexing", "plan_export": "api", "read_manifest": "manifest",
-             "verify_export": "verify"}  # fmt: skip
+             "trace_export": "tracing", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 from msgspec import structs
 
 import lpff_shards
 from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
 from lpff_shards.exporters.indexes import catalogue as indexes
@@ -21,6 +23,8 @@ from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
+from lpff_shards.ledger.pieces import decode
+from lpff_shards.ledger.pool import Pool, count_poses
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -41,6 +45,7 @@ from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import Progress, available_cores, may_fork, run
 from lpff_shards.provenance import published, published_names, recorded
+from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.sources.catalogue import sources
@@ -249,9 +254,20 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
         folder.write(SUMS, checksum_lines(manifest).encode())
     for name, data in indexes.of_data_set(manifest, receipts).items():
         folder.write(name, data)
+    shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
+    write_accounts(folder, manifest, shards, _pool(plan))
     folder.write(CARD, card(manifest).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
+
+
+def _pool(plan: Plan) -> Pool:
+    """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
+    pool = plan.mix.pool
+    centres, known = pool.cameras
+    chosen = known & pool.written
+    names = tuple(inventory.source for inventory in pool.entries.inventories)
+    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
 
 
 def _manifest(plan: Plan, receipts: list[ShardReceipt]) -> Manifest:

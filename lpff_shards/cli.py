@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from lpff_shards import __version__, mix_options, options
-from lpff_shards.errors import EXIT_DAMAGED, ExportFailed, Interrupted, ShardsError
+from lpff_shards.errors import EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -229,6 +229,28 @@ def bench(as_json: bool, **given: Any) -> None:
     click.echo(table.report_json(report) if as_json else table.report_text(report))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("path")
+@click.option("--by", metavar="WHAT", help="Look only among: key, id, photo, author, url.  [default: all]")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
+    """Find a photo in an export: which shards, which bytes, whose it is and under which licence.
+
+    NAME is a sample's key, a source id (of a face or of a photo), a photo id, an author's name or id, or a photo's URL.
+
+    Exit status 0: found; 1: the export knows no such name; 2: there is no export to look in.
+    """
+    from lpff_shards import console_trace, tracing
+
+    found = tracing.trace_export(path, name, by)
+    if as_json or found.found:
+        click.echo(console_trace.trace_json(found) if as_json else console_trace.trace_text(found))
+    if not found.found:
+        near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
+        raise NotFound(f"{path} knows nothing by the name {name}", near)
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:

@@ -26,7 +26,12 @@ class ShardsError(Exception):
     def __str__(self) -> str:
         """One line, whatever a file name or a record holds: control characters are escaped."""
         text = f"{self.message}. {self.hint}" if self.hint else self.message
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return printable(text)
+
+
+def printable(text: str) -> str:
+    """A text of others' as one line that does nothing to a terminal: control characters are escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class BadInput(ShardsError):
@@ -51,6 +56,12 @@ class BadInput(ShardsError):
 
 class ExportFailed(ShardsError):
     """The export could not finish for a reason outside its input: a full disk, a dead worker."""
+
+    exit_status = EXIT_DAMAGED
+
+
+class NotFound(ShardsError):
+    """An export knows nothing by the name that was looked for."""
 
     exit_status = EXIT_DAMAGED
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 ZIP = ".zip"
+LEDGER = "samples.sqlite"
+"""Every sample of an export: where it is, and its fields."""
+ATTRIBUTION = ("ATTRIBUTION.csv", "ATTRIBUTION.md")
+"""Whose photos they are: a line a picture, and a summary."""
 DALI = "dali"
 """Folder of the indexes of TFRecords: beside the shards their names would match the shards' own patterns."""
 

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue
+from lpff_shards.ledger.pieces import Row
+from lpff_shards.ledger.pool import Pool
+from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.manifest import Manifest, Outline, keys_digest, read_manifest
 from lpff_shards.readers.base import SampleError
+from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.mapped import mapped
 from lpff_shards.readers.outline import outline
 
 
 def index_export(path: str | Path) -> tuple[str, ...]:
-    """Writes the index files that are missing or wrong, and returns their names.
+    """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
 
     Args:
         path: the folder that an export wrote; its receipts are not needed.
@@ -31,9 +36,11 @@ def index_export(path: str | Path) -> tuple[str, ...]:
     files = dict(catalogue.of_data_set(manifest, outlines))
     for shard in outlines:
         files |= catalogue.of_shard(shard)
-    written = tuple(name for name, data in files.items() if folder.mend(name, data))
+    written = [name for name, data in files.items() if folder.mend(name, data)]
+    shards = ((shard, _rows(root, manifest, shard)) for shard in outlines)
+    written += write_accounts(folder, manifest, shards, _pool(root, manifest))
     folder.clear_partial()
-    return written
+    return tuple(written)
 
 
 def _outlines(root: Path, manifest: Manifest) -> Iterator[Outline]:
@@ -48,6 +55,24 @@ def _outlines(root: Path, manifest: Manifest) -> Iterator[Outline]:
         if len(data) != shard.bytes or keys_digest(found.keys) != shard.keys:
             raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
         yield found
+
+
+def _rows(root: Path, manifest: Manifest, shard: Outline) -> Iterator[Row]:
+    """The fields of a shard's samples."""
+    try:
+        for sample in get_reader(manifest.format)(mapped(root / shard.file), manifest.layout):
+            yield tuple(sample.scalars.values())
+    except SampleError as error:
+        raise _damaged(root / shard.file, error.reason) from None
+
+
+def _pool(root: Path, manifest: Manifest) -> Pool | None:
+    """The poses before rebalancing, which only the ledger that the export wrote can tell."""
+    try:
+        with Ledger.open(root, manifest) as ledger:
+            return ledger.pool()
+    except LedgerError:
+        return None
 
 
 def _damaged(path: Path, reason: str) -> ShardsError:

@@ -64,6 +64,7 @@ class ShardReceipt(Struct, frozen=True):
         crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
         suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
         members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
+        fields: digest of the samples' fields, which wait in a file of their own for the ledger, see `ledger.pieces`.
         skipped: samples planned and left out.
     """
 
@@ -79,6 +80,7 @@ class ShardReceipt(Struct, frozen=True):
     crcs: tuple[int, ...]
     suffixes: tuple[tuple[str, ...], ...]
     members: tuple[tuple[int, ...], ...]
+    fields: str
     skipped: tuple[LeftOut, ...] = ()
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:

@@ -13,9 +13,9 @@ from pathlib import Path
 from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import file_checksum
-from lpff_shards.exporters.folder import SHARD_NAME, SUMS, OutputFolder, strangers
-from lpff_shards.exporters.indexes import catalogue as indexes
-from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, checksum_lines, keys_digest, read_manifest
+from lpff_shards.exporters.folder import SHARD_NAME
+from lpff_shards.faults import Fault
+from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
 from lpff_shards.options import FormatName
 from lpff_shards.processes import OnProgress, OnSample, may_fork, run
 from lpff_shards.readers.base import SampleError
@@ -24,18 +24,7 @@ from lpff_shards.readers.deep import deep_fault
 from lpff_shards.readers.mapped import mapped
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something wrong: in which shard, at which sample (its key, or its number where the key is lost), and what."""
-
-    shard: str
-    sample: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.shard}: {self.sample}: {self.reason}" if self.sample else f"{self.shard}: {self.reason}"
+from lpff_shards.verify_beside import beside_faults, index_faults, ledger_faults, read_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +47,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and of the readable samples the keys and how many are of each source, licence and split."""
+    """A shard's faults, and of the readable samples the keys, a hash of each one's fields, and counts."""
 
     faults: tuple[Fault, ...]
     keys: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
     sources: Mapping[str, int] = field(default_factory=dict)
     licenses: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
@@ -89,7 +79,7 @@ def verify_export(
     root = Path(path)
     manifest = read_manifest(root)
     look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
-    check = partial(_check_shard, root, manifest.checksum, look)
+    check = partial(_check_shard, root, manifest, look)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
     with closing(run(check, manifest.shards, max(1, min(workers, len(manifest.shards))), fork, on_progress)) as done:
@@ -99,7 +89,7 @@ def verify_export(
     faults = [
         *(fault for shard in ordered for fault in shard.faults),
         *_across(manifest, ordered),
-        *_beside(root, manifest),
+        *beside_faults(root, manifest),
     ]
     return Verdict(
         name=manifest.name,
@@ -135,17 +125,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
             yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
 
 
-def _beside(root: Path, manifest: Manifest) -> Iterator[Fault]:
-    """What lies beside the shards and disagrees with them."""
-    known = {shard.file for shard in manifest.shards}
-    for name in strangers(root, manifest.name, known):
-        yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
-    sums = root / SUMS
-    if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):
-        yield Fault(SUMS, "", "its checksums are not those of the manifest")
-
-
-def _check_shard(root: Path, algorithm: str, look: Look, shard: Shard, report: OnSample) -> _Checked:
+def _check_shard(root: Path, manifest: Manifest, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
     if not SHARD_NAME.fullmatch(shard.file):
         return _Checked((Fault(shard.file, "", "is no name of a shard"),))
@@ -153,37 +133,19 @@ def _check_shard(root: Path, algorithm: str, look: Look, shard: Shard, report: O
         reason = "is not a regular file" if path.exists() else "the file is missing"
         return _Checked((Fault(shard.file, "", reason),))
     try:
-        same = file_checksum(path, algorithm) == shard.checksum
+        same = file_checksum(path, manifest.checksum) == shard.checksum
         data = mapped(path)
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
     tally, fault = look(data, report)
     if same:
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
-        faults += _index_faults(root, shard)
+        faults += index_faults(root, shard)
+        faults += [] if faults else ledger_faults(root, manifest, shard, tally.rows)
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
-        faults = [_locate(data, shard, _receipt(root, shard), algorithm, fault)]
-    return replace(tally, faults=tuple(faults))
-
-
-def _index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
-    """Index files beside a whole shard that tell something else than its receipt does."""
-    receipt = _receipt(root, shard)
-    if receipt is None or receipt.checksum != shard.checksum:
-        return
-    for name, data in indexes.of_shard(receipt).items():
-        path = root / name
-        if path.is_file() and path.read_bytes() != data:
-            yield Fault(name, "", f"is not the index of {shard.file}; lpff-shards index mends it")
-
-
-def _receipt(root: Path, shard: Shard) -> ShardReceipt | None:
-    """A shard's receipt, which only helps to tell where the damage is."""
-    try:
-        return OutputFolder(root).read_receipt(shard.file)
-    except OSError:
-        return None
+        faults = [_locate(data, shard, read_receipt(root, shard), manifest.checksum, fault)]
+    return replace(tally, faults=tuple(faults), rows=())
 
 
 def _read(
@@ -194,6 +156,7 @@ def _read(
     Under `deep` the faults inside samples are told too, all of them.
     """
     keys: list[str] = []
+    rows: list[int] = []
     sources: Counter[str] = Counter()
     licenses: Counter[str] = Counter()
     splits: Counter[str] = Counter()
@@ -204,13 +167,14 @@ def _read(
             if deep and (reason := deep_fault(sample)):
                 inside.append(Fault("", sample.key, reason))
             keys.append(sample.key)
+            rows.append(hash(tuple(sample.scalars.values())))
             sources[str(sample.scalars["dataset"])] += 1
             licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
             splits[str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:
         fault = error.key or f"sample {error.number}", error.reason
-    return _Checked(tuple(inside), tuple(keys), sources, licenses, splits), fault
+    return _Checked(tuple(inside), tuple(keys), tuple(rows), sources, licenses, splits), fault
 
 
 def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:

@@ -22,10 +22,10 @@ from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.members import Archive, Text
 from lpff_shards.exporters.settling import Settling, to_disk
 from lpff_shards.exporters.zip import Note
+from lpff_shards.ledger import pieces
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import NameList, Output, Plan
-
-LABELS, SAMPLES = "dataset.json", "samples.jsonl"
+from lpff_shards.schemas.archive import LABELS, SAMPLES, picture_name
 
 
 def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
@@ -40,10 +40,12 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     """
     growing = folder.partial(output.file)
     try:
-        receipt = _receipt(plan, output, parts, growing, _written(folder, plan, output, parts, growing))
+        offsets = _written(folder, plan, output, parts, growing)
+        fields = b"".join(folder.fields(part) for part in parts)
+        receipt = _receipt(plan, output, parts, growing, offsets, pieces.digest(fields))
         # The parts go then: the zip must not be lost to a power cut.
         to_disk(growing)
-        folder.publish(output.file, receipt, {})
+        folder.publish(output.file, receipt, fields, {})
         folder.sync([output.file])
         folder.drop_parts([part.file for part in parts])
     except OSError as error:
@@ -59,11 +61,6 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
 def stamp(stamps: Sequence[str]) -> str:
     """What tells that source files of several tasks have changed, see `ShardTask.stamp`."""
     return blake3.blake3("".join(stamps).encode()).hexdigest(length=16)
-
-
-def picture_name(index: int, suffix: str) -> str:
-    """The name of a picture in a zip, as EG3D's and StyleGAN's tools give it."""
-    return f"{index // 1000:05d}/img{index:08d}.{suffix}"
 
 
 def _written(
@@ -136,7 +133,7 @@ def _write_list(text: Text, names: Iterator[str]) -> None:
 
 
 def _receipt(
-    plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path, offsets: Sequence[int]
+    plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path, offsets: Sequence[int], fields: str
 ) -> ShardReceipt:
     checksum = hasher(plan.settings.checksum)
     crcs = []
@@ -164,5 +161,6 @@ def _receipt(
         crcs=tuple(crcs),
         suffixes=tuple(lists),
         members=tuple(members),
+        fields=fields,
         skipped=tuple(skip for part in parts for skip in part.skipped),
     )

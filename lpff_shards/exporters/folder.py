@@ -1,18 +1,20 @@
 """The output folder: which plan owns it, what is finished in it, and how things appear in it whole or not at all.
 
 State lies in `.lpff-shards/`: plan.json (the plan that owns the folder), lock, partial/ (shards being written),
-receipts/ (one a finished shard), and while a zip is being made parts/ (its finished parts with their receipts).
+receipts/ and fields/ (one of each a finished shard), and while a zip is being made parts/ (its finished parts with
+their receipts and fields).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import filecmp
 import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +26,16 @@ from msgspec import Struct
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import to_disk
-from lpff_shards.index_names import index_names, wids_name
+from lpff_shards.index_names import ATTRIBUTION, LEDGER, index_names, wids_name
+from lpff_shards.ledger import pieces
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
 
 CARD = "README.md"
 SUMS = "SHA256SUMS"
+ONCE = (CARD, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
+"""Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
 LOCK_SECONDS = 3.0
 SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")
 
@@ -70,15 +75,20 @@ class OutputFolder:
         """The receipt of a shard or part."""
         return (self._parts if name.endswith(PART) else self.state / "receipts") / f"{name}.json"
 
+    def _fields(self, name: str) -> Path:
+        """The fields of a shard's or part's samples, see `ledger.pieces`."""
+        return (self._parts if name.endswith(PART) else self.state / "fields") / f"{name}.gz"
+
     @property
     def _parts(self) -> Path:
         return self.state / "parts"
 
-    def publish(self, name: str, receipt: ShardReceipt, beside: Mapping[str, bytes]) -> None:
-        """Gives a whole shard its name, then writes its index files and its receipt."""
+    def publish(self, name: str, receipt: ShardReceipt, fields: bytes, beside: Mapping[str, bytes]) -> None:
+        """Gives a whole shard its name, then writes its samples' fields, its index files and its receipt."""
         path = self.path(name)
         path.parent.mkdir(exist_ok=True)
         self.partial(name).rename(path)
+        self._replace(self._fields(name), fields)
         for index, data in beside.items():
             self._replace(self.root / index, data)
         self._replace(self.receipt(name), to_json(receipt))
@@ -86,6 +96,22 @@ class OutputFolder:
     def write(self, name: str, data: bytes) -> None:
         """Writes a file of the folder so that it appears whole or not at all, and is on disk when it does."""
         self._replace(self.root / name, data, sync=True)
+
+    def grow(self, name: str, write: Callable[[Path], None]) -> bool:
+        """As `write`, for a file that `write` makes at a path of its own; tells whether it is another than before."""
+        path, growing = self.root / name, self.partial(name)
+        growing.parent.mkdir(parents=True, exist_ok=True)
+        growing.unlink(missing_ok=True)
+        try:
+            write(growing)
+            if path.is_file() and filecmp.cmp(path, growing, shallow=False):
+                return False
+            to_disk(growing)
+            growing.rename(path)
+        finally:
+            growing.unlink(missing_ok=True)
+        to_disk(path.parent)
+        return True
 
     def mend(self, name: str, data: bytes) -> bool:
         """Writes a file of the folder where it is missing or other than it should be; tells whether it was."""
@@ -99,6 +125,25 @@ class OutputFolder:
         """A shard's receipt; None where there is none or it is torn."""
         path = self.receipt(name)
         return from_json(path.read_bytes(), ShardReceipt) if path.is_file() else None
+
+    def read_fields(self, receipt: ShardReceipt) -> bytes | None:
+        """The fields of a shard's samples; None where they are missing, or not those that its receipt tells of."""
+        path = self._fields(receipt.file)
+        data = path.read_bytes() if path.is_file() else b""
+        return data if pieces.digest(data) == receipt.fields else None
+
+    def fields(self, receipt: ShardReceipt) -> bytes:
+        """As `read_fields`, where they were there a moment ago.
+
+        Raises:
+            ExportFailed: they are not.
+        """
+        data = self.read_fields(receipt)
+        if data is None:
+            raise ExportFailed(
+                f"{self._fields(receipt.file)} was changed while the export ran", "Run the same command again"
+            )
+        return data
 
     @contextmanager
     def claimed(self, plan: Plan, overwrite: bool) -> Iterator[None]:
@@ -143,19 +188,19 @@ class OutputFolder:
     def drop_parts(self, names: Iterable[str]) -> None:
         """Removes parts of a zip that is whole, receipts first, and the folder of parts with the last of them."""
         for name in names:
-            self.receipt(name).unlink(missing_ok=True)
-            self.path(name).unlink(missing_ok=True)
+            for path in (self.receipt(name), self._fields(name), self.path(name)):
+                path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._parts.rmdir()
 
     def sync(self, names: Sequence[str]) -> None:
-        """Waits until the shards, their index files and receipts are on disk: once, before the manifest appears."""
-        files = [path for name in names for path in (self.root / name, *self._indexes(name), self.receipt(name))]
+        """Waits until shards with all that belongs to each are on disk: once, before the manifest appears."""
+        files = [path for name in names for path in (self.root / name, *self._beside(name))]
         for path in (*files, *dict.fromkeys(path.parent for path in files), self.state, self.root):
             to_disk(path)
 
-    def _indexes(self, name: str) -> list[Path]:
-        return [self.root / index for index in index_names(name)]
+    def _beside(self, name: str) -> list[Path]:
+        return [*(self.root / index for index in index_names(name)), self._fields(name), self.receipt(name)]
 
     def _check(self, plan: Plan, overwrite: bool) -> None:
         """Refuses where the plan may not write."""
@@ -171,7 +216,7 @@ class OutputFolder:
                 "(--update takes out what --exclude names since)",
             )
         others = strangers(self.root, plan.name, self._written()) if self.root.is_dir() else []
-        foreign = [*others, *(name for name in (MANIFEST, CARD, SUMS, *indexes.ONCE) if not self.state.is_dir())]
+        foreign = [*others, *(name for name in (MANIFEST, *ONCE) if not self.state.is_dir())]
         present = [name for name in foreign if os.path.lexists(self.root / name)]
         if present:
             raise ShardsError(
@@ -202,9 +247,9 @@ class OutputFolder:
         self.unfinish()
         shards = self._written()
         beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
-        for name in (CARD, SUMS, *indexes.ONCE, *shards, *beside):
+        for name in (*ONCE, *shards, *beside):
             (self.root / name).unlink(missing_ok=True)
-        for ours in (self._parts, self.state / "receipts"):
+        for ours in (self._parts, self.state / "fields", self.state / "receipts"):
             shutil.rmtree(ours, ignore_errors=True)
         (self.state / "receipts").mkdir()
         files = tuple(output.file for output in plan.outputs)

@@ -51,7 +51,7 @@ def _found(
             return None
         if not path.is_file() or path.stat().st_size != receipt.bytes:
             return None
-        if not _same_sources(plan, name, tasks, receipt):
+        if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
             return None
         return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
 

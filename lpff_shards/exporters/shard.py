@@ -16,6 +16,7 @@ from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes.catalogue import of_shard
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.exporters.settling import Settling
+from lpff_shards.ledger import pieces
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import Settings, ShardTask
 from lpff_shards.processes import OnSample
@@ -37,10 +38,10 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
         fd = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             with Settling() as disk:
-                receipt = _write_samples(task, fd, partial(disk.keep_up, growing), on_sample)
+                receipt, fields = _write_samples(task, fd, partial(disk.keep_up, growing), on_sample)
         finally:
             os.close(fd)
-        folder.publish(task.filename, receipt, of_shard(receipt))
+        folder.publish(task.filename, receipt, fields, of_shard(receipt))
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
@@ -51,12 +52,16 @@ def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceip
     return receipt
 
 
-def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_sample: OnSample) -> ShardReceipt:
+def _write_samples(
+    task: ShardTask, fd: int, on_stride: Callable[[], None], on_sample: OnSample
+) -> tuple[ShardReceipt, bytes]:
+    """Writes the shard's bytes; returns its receipt and its samples' fields."""
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
     shard = Appender(fd, checksum, on_stride)
     darkroom = Darkroom(task.entries, settings.picture, settings.side)
     keys: list[str] = []
+    rows: list[pieces.Row] = []
     lists: dict[tuple[str, ...], int] = {}
     members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
@@ -70,11 +75,13 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
             on_sample(0)
             continue
         keys.append(entry.key)
+        rows.append(tuple(sample.scalars.values()))
         encoded = format.encode(sample, settings.layout)
         members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
         on_sample(shard.add(encoded.pieces))
     size = shard.finish(format.end)
-    return ShardReceipt(
+    fields = pieces.encode(rows)
+    receipt = ShardReceipt(
         file=task.filename,
         plan=task.digest,
         sources=task.stamp(),
@@ -87,8 +94,10 @@ def _write_samples(task: ShardTask, fd: int, on_stride: Callable[[], None], on_s
         crcs=tuple(shard.crcs),
         suffixes=tuple(lists),
         members=tuple(members),
+        fields=pieces.digest(fields),
         skipped=tuple(skipped),
     )
+    return receipt, fields
 
 
 def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:

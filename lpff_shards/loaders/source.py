@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.loaders.files import ShardFiles
 from lpff_shards.loaders.memory import Recycler
 from lpff_shards.loaders.offsets import sample_offsets
@@ -52,7 +53,7 @@ class ShardSource:
     """
 
     def __init__(self, path: str | Path, split: str | None = "train", *, channels: Channels = "last") -> None:
-        root = Path(path)
+        self._root = root = Path(path)
         self.manifest: Manifest = read_manifest(root)
         self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
@@ -126,7 +127,7 @@ class ShardSource:
         return found
 
     def column(self, name: str) -> NDArray[Any]:
-        """One metadata field of all samples, in order; pictures are not read.
+        """One metadata field of all samples, in order, out of the ledger; of the shards themselves where that is gone.
 
         Returns:
             int64, bool or float32 [n], or strings as objects [n].
@@ -135,8 +136,18 @@ class ShardSource:
             ShardsError: the field is not known, or a sample is damaged.
         """
         kind = kinds_of([name])[name]
-        values = [self._metadata(index)[name] for index in range(len(self))]
-        return np.array(values, object if kind == "str" else _DTYPES[kind])
+        try:
+            with Ledger.open(self._root, self.manifest) as ledger:
+                return self._own(ledger.strings(name) if kind == "str" else ledger.numbers(name))
+        except LedgerError:
+            values = [self._metadata(index)[name] for index in range(len(self))]
+            return np.array(values, object if kind == "str" else _DTYPES[kind])
+
+    def _own(self, column: NDArray[Any]) -> NDArray[Any]:
+        """Of a column of the whole export the part of the split."""
+        shards = self.manifest.shards
+        own: NDArray[Any] = column[np.repeat([s in self.shards for s in shards], [s.samples for s in shards])]
+        return own
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.check import checked
+from lpff_shards.schemas.archive import LABELS, SAMPLES, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -19,7 +20,6 @@ from lpff_shards.schemas.sample import FILE_KINDS, Picture, Sample
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import Member, members
 
-LABELS, SAMPLES = "dataset.json", "samples.jsonl"
 BLOCK = 1 << 20
 _Camera = NDArray[np.float32] | None
 
@@ -70,7 +70,7 @@ def _sorted(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence
 def _kind(picture: Member, number: int) -> str:
     """The kind of a picture, by its name, which also tells its place."""
     stem, _, suffix = picture.name.rpartition(".")
-    if suffix not in FILE_KINDS or stem != f"{number // 1000:05d}/img{number:08d}":
+    if suffix not in FILE_KINDS or stem != picture_stem(number):
         raise WireError(f"its picture is called {picture.name}")
     return FILE_KINDS[suffix]
 

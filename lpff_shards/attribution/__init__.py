@@ -1,0 +1,1 @@
+"""Whose photos an export shows: a line a picture, and a summary for people."""

@@ -1,0 +1,23 @@
+"""ATTRIBUTION.csv: the lines as a table that spreadsheets and scripts read."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import structs
+
+from lpff_shards.attribution.lines import Line
+
+
+def write_table(path: Path, lines: Iterable[Line]) -> None:
+    """Writes the lines as CSV (RFC 4180 but for line feeds alone; UTF-8) under a line of their names.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Line.__struct_fields__)
+        table.writerows(structs.astuple(line) for line in lines)

@@ -1,0 +1,90 @@
+"""What `trace` prints: a block a picture, a line a sample; or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from lpff_shards.attribution.lines import UNKNOWN, merged
+from lpff_shards.errors import printable
+from lpff_shards.ledger.read import Record
+from lpff_shards.schemas.archive import picture_name
+from lpff_shards.schemas.demands import demands
+from lpff_shards.tracing import Trace
+
+
+def trace_text(trace: Trace) -> str:
+    """What was found, for people."""
+    samples = sorted(trace.samples, key=_picture)
+    lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
+    lines += [f"{one.key}: taken out of {one.file} by export --update" for one in trace.taken_out]
+    lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
+    if samples:
+        pictures, shards = len(set(map(_picture, samples))), len({record.file for record in samples})
+        lines.append(f"{_many(len(samples), 'sample')} of {_many(pictures, 'picture')} in {_many(shards, 'shard')}")
+    return "\n".join(map(printable, lines))
+
+
+def trace_json(trace: Trace) -> str:
+    """What was found, for machines: each sample's fields, then where it is."""
+    found = {
+        "name": trace.name,
+        "found": trace.found,
+        "samples": [_flat(record, trace.format) for record in trace.samples],
+        "taken_out": trace.taken_out,
+        "left_out": trace.left_out,
+        "near": trace.near,
+    }
+    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
+
+
+def _flat(record: Record, format: str) -> dict[str, Any]:
+    place = structs.asdict(record)
+    fields = place.pop("fields")
+    return {**fields, **place, "member": _member(record, format)}
+
+
+def _picture(record: Record) -> tuple[str, str]:
+    return str(record.fields["dataset"]), str(record.fields["source_id"])
+
+
+def _block(samples: Sequence[Record], format: str) -> Iterator[str]:
+    of = samples[0].fields
+    face = f", face {of['face']}" if of["face"] else ""
+    photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""
+    title = f'"{of["title"]}" ' if of["title"] else ""
+    id = f" ({of['author_id']})" if of["author_id"] else ""
+    yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
+    yield f"  licence {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
+    yield f"  from {of['source_url'] or UNKNOWN}"
+    yield f"  {merged([str(record.fields['changes']) for record in samples]) or 'unchanged'}"
+    for record in samples:
+        where = _member(record, format) if format == "zip" else f"sample {record.number}"
+        yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
+
+
+def _asked(licence: str) -> str:
+    asked = demands(licence)
+    flags = (
+        (asked.attribution, "attribution"),
+        (asked.share_alike, "share-alike"),
+        (asked.non_commercial, "non-commercial"),
+        (asked.no_derivatives, "no derivatives"),
+    )
+    told = ", ".join(word for flag, word in flags if flag)
+    return f" ({told})" if told else ""
+
+
+def _member(record: Record, format: str) -> str | None:
+    """The member that holds a sample's picture; None in a TFRecord."""
+    if format == "zip":
+        return picture_name(record.number, record.suffix)
+    return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

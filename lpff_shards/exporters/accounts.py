@@ -1,0 +1,45 @@
+"""What tells of every sample of an export, beside its shards: the ledger, and whose photos they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from lpff_shards.attribution.lines import lines
+from lpff_shards.attribution.summary import summary
+from lpff_shards.attribution.table import write_table
+from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.index_names import ATTRIBUTION, LEDGER
+from lpff_shards.ledger.facts import facts
+from lpff_shards.ledger.pieces import Row
+from lpff_shards.ledger.pool import Pool
+from lpff_shards.ledger.read import Ledger
+from lpff_shards.ledger.write import write_ledger
+from lpff_shards.manifest import Manifest, Outlined
+
+
+def write_accounts(
+    folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None
+) -> tuple[str, ...]:
+    """Writes the ledger, then by it the table and the summary of attribution; returns the names of those that changed.
+
+    Args:
+        shards: what is where in each, and its samples' rows.
+        pool: the poses before rebalancing, None where they are not known.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    table, text = ATTRIBUTION
+    changed = {LEDGER: folder.grow(LEDGER, partial(_write_ledger, manifest, shards, pool))}
+    with Ledger.open(folder.root, manifest) as ledger:
+        changed[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
+        changed[text] = folder.mend(text, summary(manifest, ledger).encode())
+    return tuple(name for name, was in changed.items() if was)
+
+
+def _write_ledger(
+    manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None, path: Path
+) -> None:
+    write_ledger(path, facts(manifest), shards, pool)

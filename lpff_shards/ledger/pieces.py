@@ -1,0 +1,37 @@
+"""A shard's fields on their way into the ledger: one gzip of JSON lines, the values of `FIELDS` in their order.
+
+Pieces of several shards one behind the other are a piece again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import GenericAlias
+
+import blake3
+import msgspec
+from isal import igzip
+
+from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
+
+Row = tuple[Scalar, ...]
+"""A sample's scalars in the order of `FIELDS`."""
+
+
+def encode(rows: Iterable[Row]) -> bytes:
+    """Rows as a piece; equal rows give equal bytes."""
+    encoder = msgspec.json.Encoder()
+    return igzip.compress(b"".join(encoder.encode(row) + b"\n" for row in rows), 1, mtime=0)
+
+
+def digest(piece: bytes) -> str:
+    """A piece's digest, as its shard's receipt holds it: BLAKE3, 32 hex digits."""
+    return blake3.blake3(piece).hexdigest(length=16)
+
+
+def decode(piece: bytes) -> list[Row]:
+    """The rows of a piece, which is whole: receipts hold a digest of it."""
+    typed = GenericAlias(tuple, tuple(PYTHON_TYPES[field.kind] for field in FIELDS))
+    lines: bytes = igzip.decompress(piece)  # type: ignore[no-untyped-call]
+    rows: list[Row] = msgspec.json.Decoder(typed).decode_lines(lines)
+    return rows

@@ -1,0 +1,170 @@
+"""Reading the ledger of an export: whole columns, the records that a name finds, all records of a shard."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.index_names import LEDGER
+from lpff_shards.ledger.facts import facts
+from lpff_shards.ledger.pool import Pool
+from lpff_shards.ledger.tables import PICTURE, PLACE, STORED
+from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.fields import FIELDS, Scalar
+
+_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
+_KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
+
+_AT_ONCE = 1024
+
+
+class Record(Struct, frozen=True):
+    """A sample as the ledger knows it.
+
+    Attributes:
+        fields: by name, in the order of `FIELDS`, each of its type.
+        file: the shard; number: of the sample in it, from 0.
+        offset: where the sample's first header starts in the shard; bytes: how long the sample is.
+        picture_bytes: of its picture alone.
+        suffix: of its picture: png, jpg, webp or image.npy.
+    """
+
+    fields: Mapping[str, Scalar]
+    file: str
+    number: int
+    offset: int
+    bytes: int
+    picture_bytes: int
+    suffix: str
+
+
+class LedgerError(ShardsError):
+    """A ledger that cannot be used; `lpff-shards index` writes it anew."""
+
+
+class Ledger:
+    """The ledger of a finished export, open for reading; leaving the block closes it."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def open(cls, root: Path, manifest: Manifest) -> Ledger:
+        """The ledger of an export.
+
+        Raises:
+            LedgerError: it is missing, damaged, or another export's.
+        """
+        path = root / LEDGER
+        if not path.is_file():
+            raise _unusable(path, "is missing")
+        # It does not change, so nothing is locked: some network file systems have no locks, some folders no room.
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        try:
+            ledger = cls(path, sqlite3.connect(uri, uri=True, check_same_thread=False))
+        except sqlite3.Error as error:
+            raise _unusable(path, f"cannot be read: {error}") from None
+        if ledger._ask("SELECT name, value FROM export ORDER BY name") != sorted(facts(manifest).items()):
+            ledger.close()
+            raise _unusable(path, "is of another export")
+        return ledger
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._connection.close()
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of all samples, in the order of the shards: int64, bool or float32 [n].
+
+        Args:
+            name: of an int, bool or float field, or of `tables.PLACE`.
+        """
+        dtype = _DTYPES[_KINDS[name]]
+        values, rows = self._column(name, dtype)
+        return values if rows is None else values[rows]
+
+    def categories(self, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+        """A str field of all samples: int32 [n], which of the names it is, and the names, sorted."""
+        values, rows = self._column(name, object)
+        names, codes = np.unique(values.astype(object), return_inverse=True)
+        of_values: NDArray[np.int32] = codes.reshape(-1).astype(np.int32)
+        return of_values if rows is None else of_values[rows], tuple(names.tolist())
+
+    def strings(self, name: str) -> NDArray[np.object_]:
+        """A str field of all samples, as objects [n]."""
+        values, rows = self._column(name, object)
+        return values if rows is None else values[rows]
+
+    def _column(self, name: str, dtype: type) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """A column's values, and which of them each sample has where samples share them."""
+        for table, own, key in (("pictures", PICTURE, "picture"), ("stored", (*STORED, "suffix"), "stored")):
+            if name in own:
+                return self._array(f"SELECT {name} FROM {table} ORDER BY {key}", dtype), self._rows(key)
+        return self._array(f"SELECT {name} FROM samples ORDER BY sample", dtype), None
+
+    def _rows(self, key: str) -> NDArray[np.int64]:
+        return self._array(f"SELECT {key} FROM samples ORDER BY sample", np.int64)
+
+    def _array(self, query: str, dtype: type) -> NDArray[Any]:
+        return np.array([value for (value,) in self._ask(query)], dtype)
+
+    def pool(self) -> Pool | None:
+        """The poses of the training pictures before rebalancing; None where the ledger was made anew from shards."""
+        rows = self._ask("SELECT dataset, yaw, pitch, pictures FROM poses")
+        if not rows:
+            return None
+        names, yaw, pitch, pictures = zip(*rows, strict=True)
+        datasets, codes = np.unique(names, return_inverse=True)
+        dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
+        return Pool(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
+
+    def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[Record]:
+        """The records of samples that meet a condition in SQL over the table `samples`, in the order of the shards."""
+        query = f"SELECT * FROM records WHERE sample IN (SELECT sample FROM samples WHERE {condition}) ORDER BY sample"
+        for row in self._each(query, values):
+            *scalars, file, number, offset, size, picture_bytes, suffix, _ = row
+            fields = {
+                f.name: bool(value) if f.kind == "bool" else value for f, value in zip(FIELDS, scalars, strict=True)
+            }
+            yield Record(fields, file, number, offset, size, picture_bytes, suffix)
+
+    def rows(self, query: str, values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
+        """What a query of one's own finds."""
+        return self._each(query, values)
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        return list(self._each(query))
+
+    def _each(self, query: str, values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
+        cursor = self._connection.cursor()
+        rows = self._next(lambda: cursor.execute(query, values).fetchmany(_AT_ONCE))
+        while rows:
+            yield from rows
+            rows = self._next(lambda: cursor.fetchmany(_AT_ONCE))
+
+    def _next(self, fetch: Callable[[], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+        try:
+            return fetch()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise _unusable(self.path, f"is damaged: {error}") from None
+
+
+def _unusable(path: Path, how: str) -> LedgerError:
+    return LedgerError(f"{path} {how}", f"Write it anew: lpff-shards index {path.parent}")

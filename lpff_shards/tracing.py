@@ -1,0 +1,108 @@
+"""Finding samples by whatever names them: key, source id, photo, author. The ledger tells; no shard is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.ledger.read import Ledger, Record
+from lpff_shards.manifest import read_manifest
+from lpff_shards.option_rules import one_of
+from lpff_shards.schemas.left_out import LeftOut, Tombstone
+
+By = Literal["key", "id", "photo", "author", "url"]
+BY: tuple[str, ...] = get_args(By)
+NEAR = 5
+
+_CONDITIONS = {
+    "key": "sample IN (SELECT sample FROM samples WHERE key = ?1)",
+    "id": "picture IN (SELECT picture FROM pictures WHERE source_id = ?1)",
+    # Faces of a photo are numbered behind its id, as in 100004356@N06_21795165006_01.
+    "photo": "picture IN (SELECT picture FROM pictures WHERE photo_id = ?1 UNION SELECT picture FROM pictures "
+    "WHERE source_id > ?1 || '_' AND source_id < ?1 || '_:' AND substr(source_id, length(?1) + 1) GLOB '_[0-9][0-9]')",
+    "author": "picture IN (SELECT picture FROM pictures WHERE author = ?1 UNION "
+    "SELECT picture FROM pictures WHERE author_id = ?1)",
+    "url": "picture IN (SELECT picture FROM pictures WHERE rtrim(source_url, '/') = rtrim(?1, '/'))",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a name finds.
+
+    Attributes:
+        name: that was looked for.
+        format: of the data set.
+        samples: that are in the shards.
+        taken_out: samples that `export --update` took out of their shards.
+        left_out: pictures and samples that never came in, with their reasons.
+        near: names of samples that contain it, where it finds nothing.
+    """
+
+    name: str
+    format: str
+    samples: tuple[Record, ...]
+    taken_out: tuple[Tombstone, ...]
+    left_out: tuple[LeftOut, ...]
+    near: tuple[str, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether the export knows the name at all."""
+        return bool(self.samples or self.taken_out or self.left_out)
+
+
+def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Trace:
+    """Finds the samples that a name names.
+
+    Args:
+        path: the folder that an export wrote.
+        name: a key, a source id (of a face, or without its number of a photo), a photo id, an author's name or id, or
+            the URL of a photo.
+        by: look only among these; None looks among all.
+
+    Raises:
+        ShardsError: there is no finished export or no ledger, or `by` is not known.
+    """
+    if by is not None:
+        one_of("--by", by, BY)
+    if not name:
+        raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
+    root = Path(path)
+    manifest = read_manifest(root)
+    with Ledger.open(root, manifest) as ledger:
+        samples = tuple(ledger.records(_condition(name, by), [name]))
+        gone = tuple(one for one in manifest.tombstones if by in (None, "key") and one.key == name)
+        lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
+        near = () if samples or gone or lost else tuple(_near(ledger, name))
+    return Trace(name, manifest.format, samples, gone, lost, near)
+
+
+def _condition(name: str, by: str | None) -> str:
+    if by is not None:
+        return _CONDITIONS[by]
+    # No index leads to URLs, so they are looked through only for what looks like one.
+    return " OR ".join(condition for what, condition in _CONDITIONS.items() if what != "url" or "://" in name)
+
+
+def _is_of(skip: LeftOut, name: str, by: str | None) -> bool:
+    return (by in (None, "key") and name == skip.key) or (by in (None, "id") and name == skip.id)
+
+
+def _near(ledger: Ledger, name: str) -> Iterator[str]:
+    """Keys, ids and authors that contain the name, whatever its case."""
+    queries = (
+        "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?1))",
+        "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?1))",
+        "SELECT key FROM samples WHERE instr(lower(key), lower(?1))",
+    )
+    left = NEAR
+    for query in queries:
+        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", [name])]
+        yield from found
+        left -= len(found)
+        if not left:
+            return

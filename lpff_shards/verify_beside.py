@@ -1,0 +1,91 @@
+"""Checking what lies beside the shards of an export: checksums, index files, the ledger, attribution.
+
+What is missing is no fault: shards with their manifest are whole. What is there and tells something else is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lpff_shards.attribution.lines import lines
+from lpff_shards.attribution.summary import summary
+from lpff_shards.attribution.table import write_table
+from lpff_shards.exporters.folder import SUMS, OutputFolder, strangers
+from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.faults import Fault
+from lpff_shards.index_names import ATTRIBUTION, LEDGER
+from lpff_shards.ledger.read import Ledger, LedgerError
+from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
+
+_MENDS = "lpff-shards index mends it"
+
+
+def beside_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
+    """What lies once beside the shards and disagrees with them."""
+    known = {shard.file for shard in manifest.shards}
+    for name in strangers(root, manifest.name, known):
+        yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
+    sums = root / SUMS
+    if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):
+        yield Fault(SUMS, "", "its checksums are not those of the manifest")
+    if (root / LEDGER).is_file():
+        yield from _account_faults(root, manifest)
+
+
+def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
+    """A ledger that is another export's, and attribution that tells something else than the ledger."""
+    try:
+        with Ledger.open(root, manifest) as ledger, TemporaryDirectory() as folder:
+            table, text = (Path(folder) / name for name in ATTRIBUTION)
+            write_table(table, lines(ledger))
+            text.write_text(summary(manifest, ledger))
+            for name in ATTRIBUTION:
+                path = root / name
+                if path.is_file() and path.read_bytes() != (Path(folder) / name).read_bytes():
+                    yield Fault(name, "", f"is not what {LEDGER} tells; {_MENDS}")
+    except LedgerError as error:
+        yield Fault(LEDGER, "", f"{error.message.removeprefix(f'{root / LEDGER} ')}; {_MENDS}")
+
+
+def index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
+    """Index files beside a whole shard that tell something else than its receipt does."""
+    receipt = read_receipt(root, shard)
+    if receipt is None or receipt.checksum != shard.checksum:
+        return
+    for name, data in indexes.of_shard(receipt).items():
+        path = root / name
+        if path.is_file() and path.read_bytes() != data:
+            yield Fault(name, "", f"is not the index of {shard.file}; {_MENDS}")
+
+
+def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
+    """A shard's receipt, which only helps to tell where the damage is."""
+    try:
+        return OutputFolder(root).read_receipt(shard.file)
+    except OSError:
+        return None
+
+
+def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[int]) -> Iterator[Fault]:
+    """The first sample of a whole shard that the ledger tells otherwise.
+
+    Args:
+        rows: of the shard's samples, a hash of each one's fields.
+    """
+    first = 0
+    for other in manifest.shards[: manifest.shards.index(shard)]:
+        first += other.samples
+    try:
+        with Ledger.open(root, manifest) as ledger:
+            records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
+            for record, row in zip(records, rows, strict=True):
+                if record.file != shard.file or hash(tuple(record.fields.values())) != row:
+                    yield Fault(LEDGER, str(record.fields["key"]), f"is not as {record.file} has it; {_MENDS}")
+                    return
+    except ValueError:
+        yield Fault(LEDGER, "", f"has not all samples of {shard.file}; {_MENDS}")
+    except LedgerError:
+        # Told once, of the whole export.
+        return

@@ -1,0 +1,254 @@
+"""samples.sqlite: what it holds is what the shards hold, whatever the format; it is written anew where it is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import run
+
+from lpff_shards import (
+    ExportOptions,
+    MixOptions,
+    PictureOptions,
+    RunOptions,
+    ShardOptions,
+    SourceOptions,
+    export,
+    index_export,
+    read_manifest,
+    verify_export,
+)
+from lpff_shards.ledger import pieces, tables
+from lpff_shards.ledger.read import Ledger, LedgerError
+from lpff_shards.loaders import ShardSource
+from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.readers.mapped import mapped
+from lpff_shards.schemas.fields import FIELDS
+
+
+def _export(out: Path, format: str, **given: object) -> Path:
+    export(
+        ExportOptions(
+            format=format,
+            out=str(out),
+            sources=SourceOptions(demo=20),
+            mix=given.pop("mix", MixOptions(rebalance="lpff", splits="train=0.5,val=0.5")),
+            picture=PictureOptions(resolution=16),
+            shards=ShardOptions() if format == "zip" else ShardOptions(shards=4),
+            run=RunOptions(workers=1),
+        )
+    )
+    return out
+
+
+@pytest.fixture(scope="module", params=["wds", "tfrecord", "zip"])
+def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _export(tmp_path_factory.mktemp("ledger") / "out", request.param)
+
+
+def _samples(out: Path) -> list[tuple[str, dict[str, object]]]:
+    """Every sample's shard and fields, read off the shards."""
+    manifest = read_manifest(out)
+    read = get_reader(manifest.format)
+    shards = [(shard.file, read(mapped(out / shard.file), manifest.layout)) for shard in manifest.shards]
+    return [(file, dict(sample.scalars)) for file, samples in shards for sample in samples]
+
+
+def test_every_field_has_one_home() -> None:
+    homes = [*tables.PICTURE, *tables.STORED, *tables.SAMPLE]
+    assert sorted(homes) == sorted(field.name for field in FIELDS)
+    row = tuple(field.name for field in FIELDS)
+    assert (*tables.of_picture(row), *tables.of_stored(row), *tables.of_sample(row)) == tuple(homes)
+
+
+def test_records_are_the_shards_samples(out: Path) -> None:
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        records = list(ledger.records("1"))
+    assert [(record.file, dict(record.fields)) for record in records] == _samples(out)
+    assert all(type(record.fields["mirrored"]) is bool for record in records)
+
+
+def test_places_are_where_the_pictures_are(out: Path) -> None:
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        for record in ledger.records("1"):
+            data = (out / record.file).read_bytes()[record.offset : record.offset + record.bytes]
+            start = data.index(b"\x89PNG")
+            assert data[start + record.picture_bytes - 8 : start + record.picture_bytes - 4] == b"IEND"
+            assert record.suffix == "png"
+
+
+def test_tarfile_finds_a_sample_where_the_ledger_says(out: Path) -> None:
+    if read_manifest(out).format != "wds":
+        pytest.skip("tarfile reads tars")
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        records = {f"{record.fields['key']}.png": record for record in ledger.records("1")}
+    for shard in out.glob("*.tar"):
+        with tarfile.open(shard) as archive:
+            for member in archive:
+                if member.name.endswith(".png"):
+                    record = records.pop(member.name)
+                    assert (record.file, record.offset, record.picture_bytes) == (shard.name, member.offset, member.size)
+    assert not records
+
+
+def test_columns_are_those_of_the_samples(out: Path) -> None:
+    samples = [fields for _, fields in _samples(out)]
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        for field in FIELDS:
+            expected = [sample[field.name] for sample in samples]
+            if field.kind == "str":
+                codes, names = ledger.categories(field.name)
+                assert [names[code] for code in codes] == expected == ledger.strings(field.name).tolist()
+                assert list(names) == sorted(set(names))
+            else:
+                column = ledger.numbers(field.name)
+                assert column.dtype == {"int": np.int64, "bool": np.bool_, "float": np.float32}[field.kind]
+                assert column.tolist() == expected
+        starts = zip(ledger.numbers("offset").tolist(), ledger.numbers("bytes").tolist(), strict=True)
+        assert [start + size for start, size in starts] == [r.offset + r.bytes for r in ledger.records("1")]
+
+
+def test_loaders_take_columns_from_it(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if read_manifest(out).format == "zip":
+        pytest.skip("loaders read no zips")
+    source = ShardSource(out, split="val")
+    names = ("key", "yaw", "mirrored", "width", "license")
+    slow = {name: [source[i]["metadata"][name] for i in range(len(source))] for name in names}
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardSource, "_metadata", None)
+        assert {name: source.column(name).tolist() for name in names} == slow
+    ledger = (out / "samples.sqlite").read_bytes()
+    (out / "samples.sqlite").unlink()
+    assert {name: source.column(name).tolist() for name in names} == slow
+    (out / "samples.sqlite").write_bytes(ledger)
+
+
+def test_poses_before_rebalancing_are_counted(out: Path) -> None:
+    fields = [fields for _, fields in _samples(out)]
+    once = [f for f in fields if f["split"] == "train" and f["replica"] == 0]
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        pool = ledger.pool()
+    assert pool is not None
+    assert pool.datasets == ("demo",)
+    found = list(zip(pool.yaw.tolist(), pool.pitch.tolist(), pool.pictures.tolist(), strict=True))
+    degrees = [(round(float(np.degrees(f["yaw"]))), round(float(np.degrees(f["pitch"])))) for f in once]
+    assert found == [(*pose, degrees.count(pose)) for pose in sorted(set(degrees))]
+
+
+def test_pictures_that_were_not_drawn_are_counted_too(tmp_path: Path) -> None:
+    mix = MixOptions(rebalance="uniform", target_size=6)
+    out = _export(tmp_path / "out", "wds", mix=mix)
+    with Ledger.open(out, read_manifest(out)) as ledger:
+        pool = ledger.pool()
+    assert pool is not None
+    assert pool.pictures.sum() == 40
+    assert len({fields["source_id"] for _, fields in _samples(out)}) < 20
+
+
+@pytest.mark.parametrize("damage", ["missing", "another's", "cut", "text"])
+def test_index_writes_it_anew(out: Path, tmp_path: Path, damage: str) -> None:
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    try:
+        if damage == "missing":
+            path.unlink()
+        elif damage == "another's":
+            with closing(sqlite3.connect(path)) as ledger:
+                ledger.execute("UPDATE export SET value = 'x' WHERE name = 'plan'")
+                ledger.commit()
+        else:
+            path.write_bytes(whole[:-5000] if damage == "cut" else b"text")
+        with pytest.raises(LedgerError, match="lpff-shards index"), Ledger.open(out, read_manifest(out)) as ledger:
+            list(ledger.records("1"))
+        assert index_export(out) == ("samples.sqlite",)
+        with closing(sqlite3.connect(path)) as ledger:
+            # Nothing but the export itself knows the poses before rebalancing; a ledger cut short still tells them.
+            if damage != "cut":
+                assert ledger.execute("SELECT count(*) FROM poses").fetchone() == (0,)
+            assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        with Ledger.open(out, read_manifest(out)) as ledger:
+            assert [(record.file, dict(record.fields)) for record in ledger.records("1")] == _samples(out)
+        assert index_export(out) == ()
+    finally:
+        path.write_bytes(whole)
+
+
+def test_verify_compares_it_with_the_shards(out: Path) -> None:
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    assert verify_export(out).ok
+    edits = {
+        "UPDATE pictures SET author = 'Somebody' WHERE picture = 3": "samples.sqlite",
+        "DELETE FROM samples WHERE sample = 5": "samples.sqlite",
+        "UPDATE export SET value = '9' WHERE name = 'samples'": "samples.sqlite",
+    }
+    try:
+        for edit, name in edits.items():
+            path.write_bytes(whole)
+            with closing(sqlite3.connect(path)) as ledger:
+                ledger.execute(edit)
+                ledger.commit()
+            verdict = verify_export(out)
+            assert name in {fault.shard for fault in verdict.faults}, edit
+            assert all("lpff-shards index mends it" in fault.reason for fault in verdict.faults)
+        path.unlink()
+        assert verify_export(out).ok
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_piece_of_two_shards_is_a_piece() -> None:
+    rows = [tuple({"str": f"ü{n}", "int": n, "bool": n > 1, "float": n / 8}[f.kind] for f in FIELDS) for n in range(3)]
+    assert pieces.decode(pieces.encode(rows[:2]) + pieces.encode(rows[2:])) == rows
+    assert pieces.decode(pieces.encode([])) == []
+
+
+def test_a_run_that_goes_on_without_fields_writes_the_shard_again(tmp_path: Path) -> None:
+    out = _export(tmp_path / "out", "wds")
+    before = (out / "samples.sqlite").read_bytes()
+    shard, other = read_manifest(out).shards[:2]
+    inodes = {one.file: (out / one.file).stat().st_ino for one in (shard, other)}
+    (out / f".lpff-shards/fields/{shard.file}.gz").write_bytes(b"torn")
+    (out / "manifest.json").unlink()
+    _export(out, "wds")
+    assert (out / shard.file).stat().st_ino != inodes[shard.file]
+    assert (out / other.file).stat().st_ino == inodes[other.file]
+    assert (out / "samples.sqlite").read_bytes() == before
+
+
+def test_sqlite_s_own_program_reads_it(out: Path) -> None:
+    with closing(sqlite3.connect(out / "samples.sqlite")) as ledger:
+        found = ledger.execute("SELECT key, file, license FROM records ORDER BY sample").fetchall()
+    assert found == [(fields["key"], file, fields["license"]) for file, fields in _samples(out)]
+
+
+def test_someone_s_own_ledger_is_not_overwritten(tmp_path: Path) -> None:
+    for name in ("samples.sqlite", "ATTRIBUTION.csv", "ATTRIBUTION.md"):
+        folder = tmp_path / name.replace(".", "-")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        done = run("export", "--format", "wds", "--demo", 1, "--resolution", 16, "--out", folder)
+        assert done.returncode == 2
+        assert f"already holds {name}" in done.stderr
+        assert (folder / name).read_text() == "mine"
+
+
+def test_update_leaves_nobody_in_it(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.txt"
+    gone.write_text("")
+    command = ("export", "--format", "wds", "--demo", 8, "--resolution", 16, "--out", tmp_path / "out", "--exclude", gone)
+    assert run(*command).returncode == 0
+    gone.write_text("00000003\n")
+    assert run(*command, "--update").returncode == 0
+    assert verify_export(tmp_path / "out").ok
+    for name in ("samples.sqlite", "ATTRIBUTION.csv"):
+        data = (tmp_path / "out" / name).read_bytes()
+        assert b"10000@N00_00000002_01" in data
+        assert b"10000@N00_00000003_01" not in data
+    assert json.loads(run("trace", "00000003", tmp_path / "out", "--json").stdout)["samples"] == []
