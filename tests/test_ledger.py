@@ -93,7 +93,11 @@ def test_tarfile_finds_a_sample_where_the_ledger_says(out: Path) -> None:
             for member in archive:
                 if member.name.endswith(".png"):
                     record = records.pop(member.name)
-                    assert (record.file, record.offset, record.picture_bytes) == (shard.name, member.offset, member.size)
+                    assert (record.file, record.offset, record.picture_bytes) == (
+                        shard.name,
+                        member.offset,
+                        member.size,
+                    )
     assert not records
 
 
@@ -242,7 +246,19 @@ def test_someone_s_own_ledger_is_not_overwritten(tmp_path: Path) -> None:
 def test_update_leaves_nobody_in_it(tmp_path: Path) -> None:
     gone = tmp_path / "gone.txt"
     gone.write_text("")
-    command = ("export", "--format", "wds", "--demo", 8, "--resolution", 16, "--out", tmp_path / "out", "--exclude", gone)
+    command = (
+        "export",
+        "--format",
+        "wds",
+        "--demo",
+        8,
+        "--resolution",
+        16,
+        "--out",
+        tmp_path / "out",
+        "--exclude",
+        gone,
+    )
     assert run(*command).returncode == 0
     gone.write_text("00000003\n")
     assert run(*command, "--update").returncode == 0
