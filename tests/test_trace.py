@@ -16,8 +16,6 @@ from lpff_shards.manifest import read_manifest
 from lpff_shards.tracing import BY
 from lpff_shards.wire import tfrecord
 
-FACE = "10000@N00_00000004_01"
-
 
 @pytest.fixture(scope="module", params=["wds", "tfrecord", "zip"])
 def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -178,7 +176,7 @@ def test_what_was_taken_out_and_left_out_is_told(
 def test_nothing_of_others_reaches_the_terminal_as_a_command(tmp_path: Path) -> None:
     lpff = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
     info = json.loads((lpff / "info.json").read_text())
-    info[LPFF_IDS[0]]["username"] = "\x1b[31mred\nlines"
+    info[LPFF_IDS[0]]["image_info"]["username"] = "\x1b[31mred\nlines"
     (lpff / "info.json").write_text(json.dumps(info))
     assert run("export", "--format", "wds", "--lpff", lpff, "--out", tmp_path / "out").returncode == 0
     done = run("trace", LPFF_IDS[0], tmp_path / "out")
