@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib.resources import files
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
@@ -31,6 +32,11 @@ _INSIDE = (
     "line a picture, and lists of names such as `FFHQ_LPFF_rebalanced.json`, in which a picture stands as often as it "
     "counts. LPFF's trainers take the list of their set out of the zip.\n"
 )
+
+
+def pose_picture() -> bytes:
+    """The picture of the pose conventions that lies beside every card; `docs/draw_poses.py` draws it."""
+    return files(__name__).joinpath("poses.png").read_bytes()
 
 
 def card(manifest: Manifest) -> str:
