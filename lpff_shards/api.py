@@ -249,6 +249,7 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
     from lpff_shards.exporters.card import card, pose_picture
 
     manifest = _manifest(plan, receipts)
+    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
     folder.sync([receipt.file for receipt in receipts])
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
@@ -257,7 +258,7 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
     shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
     write_accounts(folder, manifest, shards, _pool(plan))
     folder.write(POSES, pose_picture())
-    folder.write(CARD, card(manifest).encode())
+    folder.write(CARD, card(manifest, suffixes).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
