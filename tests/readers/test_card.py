@@ -12,13 +12,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import pytest
 from layouts import write_lpff
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export
 
 EXAMPLE = re.compile(r"^### (?P<title>[^\n]*)\n\n```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+RAW = PictureOptions(resolution=16, image="raw")
+UNMIRRORED = SourceOptions(demo=12, mirror=False)
 OURS = {
     "lpff_shards.loaders.torch": "torchdata",
     "lpff_shards.loaders.jax": "grain",
@@ -34,21 +36,19 @@ RECORDS = {
     *("TensorFlow Datasets", "NVIDIA DALI"),
 }
 RUN = """
-import contextlib, io, json, sys, traceback
+import contextlib, io, json, os, sys, traceback
 if __name__ == "__main__":
-    failed = {}
-    for title, code in json.loads(sys.argv[1]).items():
+    for folder, title, code in json.loads(sys.argv[1]):
+        os.chdir(folder)
         said = io.StringIO()
         try:
             with contextlib.redirect_stdout(said):
                 exec(compile(code, title, "exec"), {"__name__": "__main__"})
         except BaseException:
-            failed[title] = traceback.format_exc()
+            print(folder, title, traceback.format_exc())
         else:
             if not said.getvalue():
-                failed[title] = "it prints nothing"
-    for title, why in failed.items():
-        print(title, why)
+                print(folder, title, "prints nothing")
 """
 
 
@@ -71,54 +71,47 @@ def _examples(folder: Path) -> dict[str, str]:
     return {found["title"]: found["code"] for found in EXAMPLE.finditer((folder / "README.md").read_text())}
 
 
-def _run(folder: Path) -> None:
-    """Runs every example of a card whose libraries are here, in its folder."""
-    examples = _examples(folder)
-    here = {title: code for title, code in examples.items() if not any(map(_absent, _needs(code)))}
+def _run(*folders: Path) -> None:
+    """Runs every example of the cards whose libraries are here, each in its card's folder."""
+    examples = [(str(folder), *example) for folder in folders for example in _examples(folder).items()]
+    here = [example for example in examples if not any(map(_absent, _needs(example[2])))]
     assert here
     command = [sys.executable, "-W", "ignore", "-c", RUN, json.dumps(here)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
-def _options(out: Path, format: str, **more: object) -> ExportOptions:
-    given = {
+def _options(out: Path, format: str, **more: Any) -> ExportOptions:
+    given: dict[str, Any] = {
         "sources": SourceOptions(demo=4),
         "picture": PictureOptions(resolution=16),
         "run": RunOptions(workers=1),
-        "shards": ShardOptions(),
     }
     return ExportOptions(format=format, out=str(out), **given | more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"shards": ShardOptions(shards=3)},
-        {"picture": PictureOptions(resolution=16, image="raw"), "mix": MixOptions(rebalance="uniform", as_="weights")},
-        {"picture": PictureOptions(resolution=16, image="jpeg"), "metadata": "msgpack"},
-        {"picture": PictureOptions(resolution=16, image="webp"), "sources": SourceOptions(demo=4, mirror=False)},
-    ],
-    ids=["png", "raw", "packed", "webp"],
-)
-def test_the_examples_for_tars_run(tmp_path: Path, more: dict[str, object]) -> None:
-    export(_options(tmp_path, "wds", **more))
-    assert set(_examples(tmp_path)) == TARS
-    _run(tmp_path)
+def test_the_examples_for_tars_run(tmp_path: Path) -> None:
+    exports: dict[str, dict[str, Any]] = {
+        "png": {"shards": ShardOptions(shards=3)},
+        "raw": {"picture": RAW, "mix": MixOptions(rebalance="uniform", as_="weights")},
+        "packed": {"picture": PictureOptions(resolution=16, image="jpeg"), "metadata": "msgpack"},
+        "webp": {"picture": PictureOptions(resolution=16, image="webp"), "sources": UNMIRRORED},
+    }
+    for name, more in exports.items():
+        export(_options(tmp_path / name, "wds", name=name, **more))
+        assert set(_examples(tmp_path / name)) == TARS
+    _run(*(tmp_path / name for name in exports))
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"mix": MixOptions(splits="a=0.5,b=0.5"), "sources": SourceOptions(demo=12, mirror=False)},
-        {"picture": PictureOptions(resolution=16, image="raw")},
-    ],
-    ids=["png", "raw"],
-)
-def test_the_examples_for_records_run(tmp_path: Path, more: dict[str, object]) -> None:
-    export(_options(tmp_path, "tfrecord", **more))
-    assert set(_examples(tmp_path)) == RECORDS
-    _run(tmp_path)
+def test_the_examples_for_records_run(tmp_path: Path) -> None:
+    exports: dict[str, dict[str, Any]] = {
+        "png": {"mix": MixOptions(splits="a=0.5,b=0.5"), "sources": UNMIRRORED},
+        "raw": {"picture": RAW},
+    }
+    for name, more in exports.items():
+        export(_options(tmp_path / name, "tfrecord", name=name, **more))
+        assert set(_examples(tmp_path / name)) == RECORDS
+    _run(*(tmp_path / name for name in exports))
 
 
 def test_the_example_for_zips_runs(tmp_path: Path) -> None:

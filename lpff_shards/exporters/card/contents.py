@@ -8,8 +8,8 @@ from lpff_shards.exporters.card.markdown import listed, plain, table
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
 
-_KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "pixels as they are"}
-_FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecord files", "zip": "zips for EG3D's and StyleGAN's trainers"}
+_KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
+_FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecords", "zip": "zips for EG3D's and StyleGAN's trainers"}
 
 
 def contents(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -48,7 +48,7 @@ def _rows(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, str]]:
     mirrors = ", each picture and its mirror" if options.get("mirror") else ", no mirrors"
     yield "alignment", f"{options.get('alignment')}{mirrors}"
     yield "pictures", _pictures(manifest, suffixes)
-    yield "files", f"{len(manifest.shards):,} {_FILES[manifest.format]}, {_bytes(size)}"
+    yield "files", f"{_FILES[manifest.format]}: {len(manifest.shards):,}, {_bytes(size)} in all"
     yield "a sample", _members(manifest, suffixes)
     if manifest.format != "zip":
         yield "order", f"shuffled, seed {options.get('seed')}" if options.get("shuffle") else "the sources' own"
