@@ -162,6 +162,7 @@ def test_licences_say_what_they_ask_for(made: Manifest) -> None:
     assert "| [CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/) | 2 |  |  |  |  |\n" in text
     assert "| unknown | 4,567 | ? | ? | ? | ? |\n" in text
     assert "Of 4,567 samples the licence is unknown" in text
+    assert "](ATTRIBUTION.csv)" in text
     assert "is unknown" not in card(made, {"png"})
 
 

@@ -16,8 +16,9 @@ def licences(manifest: Manifest) -> str:
     asked = (
         "Every sample names its licence, author and source in the fields `license`, `license_url`, `author` and "
         "`source_url`, as far as its data set tells them. Attribution means the author's name, the licence and the "
-        "note in `changes` wherever a picture is shown or shared. Photos that their authors withdraw must be dropped: "
-        "`lpff-shards export --update --exclude FILE` takes them out.\n"
+        "note in `changes` wherever a picture is shown or shared; [ATTRIBUTION.csv](ATTRIBUTION.csv) has them all in a "
+        "line a picture, [ATTRIBUTION.md](ATTRIBUTION.md) is the summary. Photos that their authors withdraw must be "
+        "dropped: `lpff-shards export --update --exclude FILE` takes them out.\n"
     )
     if unknown:
         asked += (
