@@ -17,7 +17,7 @@ import lpff_shards
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
+from lpff_shards.exporters.folder import CARD, POSES, SUMS, OutputFolder, marks
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
@@ -246,9 +246,10 @@ def _refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
 
 def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
     """Makes everything durable, then writes what says that the data set is whole."""
-    from lpff_shards.exporters.card import card
+    from lpff_shards.exporters.card import card, pose_picture
 
     manifest = _manifest(plan, receipts)
+    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
     folder.sync([receipt.file for receipt in receipts])
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
@@ -256,7 +257,8 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
         folder.write(name, data)
     shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
     write_accounts(folder, manifest, shards, _pool(plan))
-    folder.write(CARD, card(manifest).encode())
+    folder.write(POSES, pose_picture())
+    folder.write(CARD, card(manifest, suffixes).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
