@@ -8,12 +8,9 @@ from pathlib import Path
 import click
 import pytest
 from conftest import PROJECT
-from pages import DOCS, Block, blocks, commands, parse, run_blocks, section
+from pages import DOCS, PAGES, Block, blocks, commands, parse, run_blocks, section
 from running import call
 from standins import link_all, write_all
-
-# test_documentation.py runs loading.md, where its libraries are; test_session.py makes session.md.
-PAGES = sorted(page.name for page in DOCS.glob("*.md") if page.name not in ("loading.md", "session.md"))
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +23,7 @@ def _text(page: str) -> str:
     return section(readme, "## Real data", "## Loading") if page == "README.md" else (DOCS / page).read_text()
 
 
-@pytest.mark.parametrize("page", [*(f"docs/{page}" for page in PAGES), "README.md"])
+@pytest.mark.parametrize("page", [*(f"docs/{page.name}" for page in PAGES), "README.md"])
 def test_the_page_s_commands_run(
     page: str, standins: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,5 +80,5 @@ def test_a_block_that_no_test_would_see_is_refused() -> None:
 
 def test_every_reason_says_something() -> None:
     for page in PAGES:
-        for block in blocks((DOCS / page).read_text()):
+        for block in blocks(page.read_text()):
             assert not block.skipped or len(block.skipped) > 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pages import DOCS, Block, blocks, run_blocks
+from pages import PAGES, Block, blocks, run_blocks
 from running import run
 from standins import link_all, write_all
 
@@ -13,9 +13,8 @@ from standins import link_all, write_all
 def _needing(library: str) -> dict[str, list[Block]]:
     """By page, the blocks that make shards and those that need a library."""
     found = {}
-    for page in sorted(DOCS.glob("*.md")):
-        # test_documentation.py runs that page.
-        every = blocks(page.read_text()) if page.name != "loading.md" else []
+    for page in PAGES:
+        every = blocks(page.read_text())
         if any(library in block.needs for block in every):
             found[page.name] = [block for block in every if block.kind == "sh" or library in block.needs]
     return found
