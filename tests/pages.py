@@ -108,10 +108,13 @@ def parse(words: Sequence[str]) -> None:
     Raises:
         click.UsageError: there is no such command or option, or it does not take such a value.
     """
+    if words[0] in ("--help", "--version"):
+        return
     with click.Context(cli, info_name="lpff-shards") as context:
         name, command, rest = cli.resolve_command(context, list(words))
         assert command is not None
-        command.make_context(name, rest, parent=context)
+        if "--help" not in rest:
+            command.make_context(name, rest, parent=context)
 
 
 def run_python(code: str, folder: Path) -> str:
