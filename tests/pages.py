@@ -22,8 +22,10 @@ from conftest import PROJECT
 from lpff_shards.cli import cli
 
 DOCS = PROJECT / "docs"
-# test_documentation.py runs loading.md, where its libraries are; test_session.py makes session.md.
-PAGES = sorted(page for page in DOCS.glob("*.md") if page.name not in ("loading.md", "session.md"))
+# test_documentation.py runs loading.md, where its libraries are; test_session.py makes session.md; command-line.md has
+# tests of its own.
+ELSEWHERE = ("loading.md", "session.md", "command-line.md")
+PAGES = sorted(page for page in DOCS.glob("*.md") if page.name not in ELSEWHERE)
 _BLOCK = re.compile(r"^(?:<!-- (not run|needs): ([^>]*?) -->\n)?```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"^\s*```(?:sh|bash|shell|console|python|py)\b", re.MULTILINE)
 _COMMAND = re.compile(r"(?:^|(?<=[\s/]))lpff-shards [^|;&>]+")
