@@ -53,10 +53,11 @@ STEPS = (
         "What would a rebalanced FFHQ and LPFF be? Nothing is written.",
         f"lpff-shards export --format wds {REAL} --rebalance lpff --image raw --resolution 256 --out shards --dry-run",
     ),
-    Step("An author withdraws a photo.", "echo 00000005 > withdrawn.txt"),
-    Step(
-        "It is taken out with its mirror; other shards stay as they are.", f"{EXPORT} --exclude withdrawn.txt --update"
-    ),
+    Step("An author withdraws a photo. Where is it?", "lpff-shards trace 00000005 demo-shards"),
+    Step("It is taken out with its mirror; other shards stay as they are.", "echo 00000005 > withdrawn.txt"),
+    Step("", f"{EXPORT} --exclude withdrawn.txt --update"),
+    Step("It is not there any more; the exit status is 1.", "lpff-shards trace 00000005 demo-shards", 1),
+    Step("Whose pictures are the others?", "grep '^| .CC' demo-shards/ATTRIBUTION.md"),
     Step("A wrong path, a word that is none, options that exclude one another: one line, exit status 2.", ""),
     Step("", "lpff-shards export --format wds --lpff LPFFF --out shards", 2),
     Step("", "lpff-shards export --format wds --demo --rebalance unifrom --out shards", 2),
