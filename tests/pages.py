@@ -108,7 +108,7 @@ def parse(words: Sequence[str]) -> None:
     """Has the command line's own parser read a command, and does not run it.
 
     Raises:
-        click.UsageError: there is no such command or option, or it does not take such a value.
+        click.UsageError, ShardsError: there is no such command or option, or it does not take such a value.
     """
     if words[0] in ("--help", "--version"):
         return
