@@ -19,6 +19,8 @@ from lpff_shards.errors import EXIT_DAMAGED, ExportFailed, Interrupted, NotFound
 if TYPE_CHECKING:
     from types import FrameType
 
+    from lpff_shards.report.write import Report
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -124,6 +126,9 @@ _run = _stack(
     click.option("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     click.option("--json", "as_json", is_flag=True, help="Print for machines."),
 )  # fmt: skip
+_report_of_export = click.option(
+    "--report", metavar="FILE", help="Write an HTML report too, of the plan with --dry-run; see the command report."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
@@ -139,15 +144,22 @@ def cli() -> None:
 @_picture
 @_shards
 @_run
-def export(dry_run: bool, as_json: bool, **given: Any) -> None:
+@_report_of_export
+def export(dry_run: bool, as_json: bool, report: str | None, **given: Any) -> None:
     """Write shards from the given sources; the same command goes on where it was stopped."""
     from lpff_shards import api, console, progress
 
     chosen = _options(given)
+    if report is not None:
+        from lpff_shards.report import write
+
+        write.check(report)
     if dry_run:
         plan = api.plan_export(chosen)
         balances = api.compare_rules(plan, chosen)
         click.echo(console.plan_json(plan, balances) if as_json else console.plan_text(plan, balances))
+        if report is not None:
+            _say_report(write.report_plan(plan, balances, report))
         return
     try:
         with progress.observer(sys.stderr) as observer:
@@ -155,6 +167,8 @@ def export(dry_run: bool, as_json: bool, **given: Any) -> None:
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
     click.echo(console.manifest_json(manifest) if as_json else console.manifest_text(manifest, chosen.out))
+    if report is not None:
+        _say_report(write.report_export(chosen.out, report))
 
 
 @cli.command()
@@ -251,6 +265,25 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     if not found.found:
         near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
         raise NotFound(f"{path} knows nothing by the name {name}", near)
+
+
+@cli.command("report")
+@click.argument("path")
+@click.option("--out", metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
+@click.option("--json", "as_json", is_flag=True, help="Print for machines.")
+def report_(path: str, out: str | None, as_json: bool) -> None:
+    """Show what an export holds: poses, licences, splits, shards and a contact sheet, as one HTML file and PNGs."""
+    from lpff_shards.report import words, write
+
+    made = write.report_export(path, out)
+    click.echo(words.report_json(made) if as_json else words.report_text(made))
+
+
+def _say_report(made: Report) -> None:
+    """Tells of a report that came along; standard output is the export's."""
+    from lpff_shards.report import words
+
+    click.echo(words.report_text(made), err=True)
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:

@@ -29,6 +29,7 @@ ALLOWED = {
     "faults": set(),
     "ledger": {"errors", "index_names", "manifest", "schemas"},
     "attribution": {"index_names", "ledger", "manifest", "schemas"},
+    "report_names": set(),
     "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
     "name_lists": {"options", "plan"},
@@ -41,6 +42,7 @@ ALLOWED = {
         "checksums",
         "index_names",
         "ledger",
+        "report_names",
         "schemas",
         "wire",
         "plan",
@@ -64,6 +66,10 @@ ALLOWED = {
         *("name_lists", "plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "plan", "processes"},
+    "report": {
+        *("errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan", "progress"),
+        *("readers", "report_names", "schemas", "sources", "wire"),
+    },
     "console": {"manifest", "mixing", "plan", "progress", "verify"},
     "console_trace": {"attribution", "errors", "ledger", "schemas", "tracing"},
     "cli": {
@@ -78,13 +84,26 @@ ALLOWED = {
         "processes",
         "progress",
         "tracing",
+        "report",
         "verify",
     },
     "__main__": {"cli"},
     "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "tracing", "verify"},
 }
 
-HEAVY = ("tensorflow", "torch", "torchdata", "jax", "grain", "webdataset", "PIL", "matplotlib", "numpy", "ray")
+HEAVY = (
+    "tensorflow",
+    "torch",
+    "torchdata",
+    "jax",
+    "grain",
+    "webdataset",
+    "PIL",
+    "matplotlib",
+    "jinja2",
+    "numpy",
+    "ray",
+)
 
 
 def _part(path: Path) -> str:

@@ -31,6 +31,7 @@ from lpff_shards.ledger import pieces
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
+from lpff_shards.report_names import report_files
 
 CARD = "README.md"
 SUMS = "SHA256SUMS"
@@ -178,6 +179,10 @@ class OutputFolder:
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing."""
         (self.root / MANIFEST).unlink(missing_ok=True)
+        # A report shows pictures, some of which may have been withdrawn.
+        for name in report_files():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                (self.root / name).unlink()
 
     def clear_partial(self) -> None:
         """Removes what unfinished shards left behind."""

@@ -48,14 +48,12 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],
         bytes=plan.sizes,
-        shard=np.repeat(
-            np.arange(len(plan.outputs)), [len(plan.rows(output.tasks)) for output in plan.outputs]
-        ).astype(np.int64),
+        shard=np.repeat(np.arange(len(plan.outputs)), [len(plan.rows(output.tasks)) for output in plan.outputs]).astype(
+            np.int64
+        ),
         shards=tuple(_shards(plan)),
         pool=_pool(plan.mix),
-        losses=Losses(
-            plan.samples, 0, 0, len(plan.problems), plan.mix.filtered, plan.problems, plan.tombstones
-        ),
+        losses=Losses(plan.samples, 0, 0, len(plan.problems), plan.mix.filtered, plan.problems, plan.tombstones),
         notes=plan.notes,
         balances=balances,
     )

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 5.2, 3.5
-"""Inches: small, so that text of 9 points can still be read where a phone shows the plot 3.5 inches wide."""
+WIDTH, HEIGHT = 4.4, 3.1
+"""Inches: small, so that text of 9.5 points can still be read where a phone shows the plot 3.5 inches wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ DARK = Theme(
 )
 THEMES = (LIGHT, DARK)
 
-_TEXT = 9.0
+TEXT = 9.5
 
 
 def figure(theme: Theme, width: float = WIDTH, height: float = HEIGHT) -> Figure:
@@ -84,7 +84,9 @@ def figure(theme: Theme, width: float = WIDTH, height: float = HEIGHT) -> Figure
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    made = Figure(figsize=(width, height), facecolor=theme.paper, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06))
+    made = Figure(
+        figsize=(width, height), facecolor=theme.paper, layout=ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+    )
     FigureCanvasAgg(made)
     return made
 
@@ -102,9 +104,9 @@ def axes(made: Figure, theme: Theme, x: str, y: str, *, grid: Literal["both", "x
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(theme.line)
-    ax.tick_params(colors=theme.quiet, labelsize=_TEXT, length=0)
+    ax.tick_params(colors=theme.quiet, labelsize=TEXT, length=0)
     for named, set_label in ((x, ax.set_xlabel), (y, ax.set_ylabel)):
-        set_label(named, color=theme.quiet, fontsize=_TEXT)
+        set_label(named, color=theme.quiet, fontsize=TEXT)
     ax.grid(True, axis=grid, color=theme.line, linewidth=0.8)
     return ax
 
@@ -117,7 +119,7 @@ def rows_height(rows: int) -> float:
 def legend(ax: Axes, theme: Theme, handles: Sequence[Any], labels: Sequence[str], **place: Any) -> None:
     """A legend above the axes, where it hides nothing."""
     given: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": min(len(labels), 3), **place}
-    made = ax.legend(handles, labels, frameon=False, fontsize=_TEXT, handletextpad=0.5, borderaxespad=0.2, **given)
+    made = ax.legend(handles, labels, frameon=False, fontsize=TEXT, handletextpad=0.5, borderaxespad=0.2, **given)
     for text in made.get_texts():
         text.set_color(theme.ink)
 

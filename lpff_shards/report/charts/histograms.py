@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpff_shards.report.facts import Counts, Facts, Floats
-from lpff_shards.report.theme import Theme, axes, degree_ticks, figure, legend, plain_thousands, rows_height, thousands
+from lpff_shards.report.theme import (
+    TEXT,
+    Theme,
+    axes,
+    degree_ticks,
+    figure,
+    legend,
+    plain_thousands,
+    rows_height,
+    thousands,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +67,7 @@ def _binned(angles: Floats, counted: Floats, step: int) -> tuple[int, Floats]:
         return 0, np.zeros(1)
     bars = np.floor((angles + step // 2) / step).astype(np.int64)
     first = int(bars.min())
-    return first, np.bincount(bars - first, counted.astype(np.float64))
+    return first, np.bincount(bars - first, counted).astype(np.float64)
 
 
 def _percent(binned: tuple[int, Floats], step: int) -> tuple[Floats, Floats]:
@@ -106,7 +116,7 @@ def resolutions(facts: Facts, theme: Theme) -> Figure:
         shown.append((f"{len(names) - SHOWN:,} others", int(counts[SHOWN:].sum())))
     places = np.arange(len(shown))[::-1]
     bars = ax.barh(places, [count for _, count in shown], height=0.62, color=theme.main)
-    ax.bar_label(bars, [f"{count:,}" for _, count in shown], padding=4, color=theme.ink, fontsize=9)
+    ax.bar_label(bars, [f"{count:,}" for _, count in shown], padding=4, color=theme.ink, fontsize=TEXT)
     ax.set_yticks(places, [name for name, _ in shown])
     ax.set_ylim(-0.8, len(shown) - 0.2)
     ax.margins(x=0.16)
@@ -145,7 +155,7 @@ def _unit(typical: float) -> tuple[float, str]:
 def _labelled(ax: Axes, theme: Theme, names: list[str], counts: Counts) -> None:
     bars = ax.bar(np.arange(len(names)), counts, width=0.7 if len(names) > 2 else 0.35, color=theme.main)
     if len(names) <= SHOWN:
-        ax.bar_label(bars, [thousands(count) for count in counts.tolist()], padding=2, color=theme.ink, fontsize=9)
+        ax.bar_label(bars, [thousands(count) for count in counts.tolist()], padding=2, color=theme.ink, fontsize=TEXT)
     every = -(-len(names) // 16)
     ax.set_xticks(np.arange(len(names))[::every], names[::every])
     ax.set_xlim(-0.8, len(names) - 0.2)

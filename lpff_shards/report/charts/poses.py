@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.report.facts import Facts, Floats
-from lpff_shards.report.theme import Theme, axes, degree_ticks, figure, legend
+from lpff_shards.report.theme import TEXT, Theme, axes, degree_ticks, figure, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,8 +93,8 @@ def _dots(ax: Axes, yaw: Floats, pitch: Floats, **paint: Any) -> Any:
 def _bar(made: Figure, theme: Theme, drawn: Any, label: str) -> None:
     bar = made.colorbar(drawn, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=theme.quiet, labelsize=9, length=0, which="both")
-    bar.set_label(label, color=theme.quiet, fontsize=9)
+    bar.ax.tick_params(colors=theme.quiet, labelsize=TEXT, length=0, which="both")
+    bar.set_label(label, color=theme.quiet, fontsize=TEXT)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
 
@@ -120,8 +120,8 @@ class _Grid:
         columns, rows = self._yaw[1] - self._yaw[0], self._pitch[1] - self._pitch[0]
         column = np.floor(yaw / self.cell).astype(np.int64) - self._yaw[0]
         row = np.floor(pitch / self.cell).astype(np.int64) - self._pitch[0]
-        counted = counted.astype(np.float64)
-        return np.bincount(row * columns + column, counted, minlength=rows * columns).reshape(rows, columns)
+        sums: Floats = np.bincount(row * columns + column, counted, minlength=rows * columns).astype(np.float64)
+        return sums.reshape(rows, columns)
 
     def show(self, ax: Axes, values: NDArray[Any], **how: Any) -> Any:
         """Draws a value, or RGBA, a cell."""

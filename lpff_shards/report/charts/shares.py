@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.report.theme import Theme, axes, figure, legend, plain_thousands, rows_height
+from lpff_shards.report.theme import TEXT, Theme, axes, figure, legend, plain_thousands, rows_height
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ def _bars(facts: Facts, theme: Theme, labels: Labels, *, ranked: bool = True) ->
     for place, count in zip(places.tolist(), counts[order].tolist(), strict=True):
         ax.annotate(
             f"{count:,}", (count, place), xytext=(4, 0), textcoords="offset points", va="center", color=theme.ink,
-            fontsize=9,
+            fontsize=TEXT,
         )  # fmt: skip
     ax.set_yticks(places, [labels.names[code] for code in order.tolist()])
     ax.set_ylim(-0.8, len(order) - 0.2)
