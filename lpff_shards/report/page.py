@@ -96,12 +96,11 @@ def _tables(facts: Facts) -> Mapping[str, tables.Table | None]:
 
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
     """The numbers that stand on top: what, how many."""
-    about = "about " if facts.planned else ""
     tiles = [
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
         (f"{len(facts.shards):,}", f"{facts.format} files" if facts.format == "zip" else f"{facts.format} shards"),
-        (about + size(sum(shard.bytes for shard in facts.shards)), "on disk" if not facts.planned else "to write"),
+        (size(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
         (tables.percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
         (f"{tables.unknown_licences(facts):,}", "unknown licences"),
     ]

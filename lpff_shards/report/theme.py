@@ -142,6 +142,15 @@ def plain_thousands(axis: Any) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: thousands(value)))
 
 
+def plain_logarithms(axis: Any) -> None:
+    """Round numbers on a logarithmic axis, written out."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=8))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
 def thousands(value: float) -> str:
     """A count in short: 950, 12k, 1.2M."""
     for unit, size in (("M", 1e6), ("k", 1e4)):

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.report.facts import Facts, Floats
-from lpff_shards.report.theme import TEXT, Theme, axes, degree_ticks, figure, legend
+from lpff_shards.report.theme import TEXT, Theme, axes, degree_ticks, figure, legend, plain_logarithms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
 SCATTER = 20_000
@@ -80,7 +81,8 @@ def density(facts: Facts, theme: Theme) -> Figure:
     drawn = grid.show(
         ax, np.where(total > 0, total, np.nan), cmap=theme.colours, norm=LogNorm(low, max(high, low * 1.01))
     )
-    _bar(made, theme, drawn, "weight per square degree" if facts.weighted else "samples per square degree")
+    bar = _bar(made, theme, drawn, "weight per square degree" if facts.weighted else "samples per square degree")
+    plain_logarithms(bar.ax.yaxis)
     degree_ticks(ax)
     return made
 
@@ -90,13 +92,14 @@ def _dots(ax: Axes, yaw: Floats, pitch: Floats, **paint: Any) -> Any:
     return ax.scatter(yaw, pitch, s=size, alpha=0.8 if len(yaw) < 2000 else 0.6, linewidths=0, **paint)
 
 
-def _bar(made: Figure, theme: Theme, drawn: Any, label: str) -> None:
+def _bar(made: Figure, theme: Theme, drawn: Any, label: str) -> Colorbar:
     bar = made.colorbar(drawn, pad=0.02, aspect=28)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=theme.quiet, labelsize=TEXT, length=0, which="both")
     bar.set_label(label, color=theme.quiet, fontsize=TEXT)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
+    return bar
 
 
 class _Grid:
