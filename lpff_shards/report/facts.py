@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.mix_options import TRAIN
 from lpff_shards.mixing.balance import Balances
+from lpff_shards.report.evenness import Counts, Evenness, Floats, evenness
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ class Facts:
         found = self.split.are(TRAIN)
         return found if found.any() else np.ones(len(self), np.bool_)
 
-    @property
+    @cached_property
     def degrees(self) -> tuple[Floats, Floats]:
         """Yaw and pitch of all samples in degrees, float64 [n] each."""
         return np.degrees(self.yaw.astype(np.float64)), np.degrees(self.pitch.astype(np.float64))
@@ -153,3 +153,10 @@ class Facts:
     def weighted(self) -> bool:
         """Whether weights say how often pictures count, and not copies."""
         return self.rebalanced and self.options.get("as") == "weights"
+
+    @cached_property
+    def evenness(self) -> Evenness:
+        """How even the pose mix of the shards is."""
+        splits = np.array([self.split.names.index(shard.split) for shard in self.shards], np.int64)
+        yaw, pitch = (angles[self.has_camera] for angles in self.degrees)
+        return evenness(splits, self.shard[self.has_camera], yaw, pitch)

@@ -13,7 +13,8 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.readers.mapped import mapped
-from lpff_shards.report.facts import Counts, Facts, Labels, Losses, Pictures, ShardFact
+from lpff_shards.report.evenness import Counts
+from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import members

@@ -16,8 +16,9 @@ import lpff_shards
 from lpff_shards.progress import size
 from lpff_shards.report import tables
 from lpff_shards.report.composed import degrees
+from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.measures import LARGE_YAW, after
+from lpff_shards.report.measures import after
 from lpff_shards.report.pictures import Shown
 from lpff_shards.report.plots import Drawn, alternative
 from lpff_shards.report.sheet import Cell, Sheet

@@ -10,7 +10,6 @@ import numpy as np
 
 from lpff_shards.report.charts import histograms, poses, shards, shares
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.measures import evenness
 from lpff_shards.report.theme import THEMES, Theme, as_png
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def _both(facts: Facts) -> str:
 
 def _several_shards(facts: Facts) -> str:
     lacking = _cameras(facts)
-    return lacking or ("" if len(evenness(facts).shards) else "No split has several shards to compare.")
+    return lacking or ("" if len(facts.evenness.shards) else "No split has several shards to compare.")
 
 
 PLOTS: tuple[Plot, ...] = (

@@ -10,8 +10,9 @@ import numpy as np
 
 from lpff_shards.mixing.balance import Balance
 from lpff_shards.progress import size
+from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.report.measures import LARGE_YAW, Spread, after, before, evenness
+from lpff_shards.report.measures import Spread, after, before
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.terms import TERMS
 
@@ -176,7 +177,7 @@ def _rule(one: Balance, chosen: bool) -> tuple[Cell, ...]:
 
 def uneven_shards(facts: Facts) -> Table | None:
     """The shards whose poses are farthest from their split's."""
-    found = evenness(facts)
+    found = facts.evenness
     if not len(found.shards):
         return None
     worst = np.argsort(-(found.divergence - found.chance), kind="stable")[:WORST].tolist()

@@ -173,5 +173,5 @@ def as_png(made: Figure, dpi: float) -> bytes:
     few = Image.fromarray(np.ascontiguousarray(pixels)).quantize(
         192, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
     )
-    few.save(out, "PNG", compress_level=9)
+    few.save(out, "PNG", compress_level=6)
     return out.getvalue()

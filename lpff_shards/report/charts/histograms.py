@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lpff_shards.report.facts import Counts, Facts, Floats
+from lpff_shards.report.evenness import Counts, Floats
+from lpff_shards.report.facts import Facts
 from lpff_shards.report.theme import (
     TEXT,
     Theme,

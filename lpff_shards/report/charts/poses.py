@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.report.facts import Facts, Floats
+from lpff_shards.report.evenness import Floats
+from lpff_shards.report.facts import Facts
 from lpff_shards.report.theme import TEXT, Theme, axes, degree_ticks, figure, legend, plain_logarithms
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.measures import evenness
 from lpff_shards.report.theme import Theme, axes, figure, legend
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def poses(facts: Facts, theme: Theme) -> Figure:
     """How far each shard's poses are from its split's, beside what chance gives."""
     made = figure(theme)
     ax = axes(made, theme, "shard", "divergence from the whole, bits", grid="y")
-    found = evenness(facts)
+    found = facts.evenness
     dots = ax.scatter(
         found.shards, found.divergence, s=26 if len(found.shards) <= BARS else 7, color=theme.main, zorder=3
     )
