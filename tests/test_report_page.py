@@ -102,7 +102,6 @@ def _written(made: Facts, out: Path, pictures: Any = grey) -> Page:
 
 
 @pytest.mark.parametrize("name", _odd())
-@pytest.mark.filterwarnings("error")
 def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_theme: None) -> None:
     made = _odd()[name]
     if name == "sizes and splits":

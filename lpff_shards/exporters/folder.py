@@ -31,6 +31,7 @@ from lpff_shards.ledger import pieces
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
+from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 
 CARD = "README.md"
@@ -183,6 +184,8 @@ class OutputFolder:
         for name in report_files():
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (self.root / name).unlink()
+        with contextlib.suppress(OSError):
+            (self.root / REPORT).rmdir()
 
     def clear_partial(self) -> None:
         """Removes what unfinished shards left behind."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 import lpff_shards
+from lpff_shards.ledger.pool import count_poses
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
@@ -89,9 +89,9 @@ def _pool(mix: Mix) -> Pictures:
     """The training pictures that are written, before any is copied or left undrawn."""
     entries = mix.pool.entries.take(mix.pool.written)
     centres, known = entries.centres()
-    degrees: NDArray[np.int64] = np.rint(np.degrees(yaw_pitch(centres[known]))).astype(np.int64)
-    rows = np.concatenate([entries.source[known, None].astype(np.int64), degrees], axis=1)
-    found, pictures = np.unique(rows, axis=0, return_counts=True)
-    whose, yaw, pitch = (column.astype(np.int32) for column in found.T)
-    names = tuple(inventory.source for inventory in entries.inventories)
-    return Pictures(Labels(whose, names), yaw, pitch, pictures.astype(np.int64))
+    found = count_poses(
+        tuple(inventory.source for inventory in entries.inventories),
+        entries.source[known].astype(np.int64),
+        yaw_pitch(centres[known]),
+    )
+    return Pictures(Labels(found.dataset, found.datasets), found.yaw, found.pitch, found.pictures)
