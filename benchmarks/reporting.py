@@ -79,10 +79,23 @@ def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
         for number, piece in enumerate(pieces)
     )
     manifest = Manifest(
-        version=1, schema=1, generator="a benchmark", name="ffhq_lpff_rebalanced", format="wds", samples=n,
-        plan="0" * 64, checksum="blake3", options={"rebalance": "lpff", "as": "replicas"},
-        layout=Layout(False, True, True), counts=Counts(n, n, 0, 0), sources={}, licenses={}, splits={"train": n}, filtered={}, shards=shards,
-    )  # fmt: skip
+        version=1,
+        schema=1,
+        generator="a benchmark",
+        name="ffhq_lpff_rebalanced",
+        format="wds",
+        samples=n,
+        plan="0" * 64,
+        checksum="blake3",
+        options={"rebalance": "lpff", "as": "replicas"},
+        layout=Layout(False, True, True),
+        counts=Counts(n, n, 0, 0),
+        sources={},
+        licenses={},
+        splits={"train": n},
+        filtered={},
+        shards=shards,
+    )
     outlines = (_outline(shard.file, sizes[piece]) for shard, piece in zip(shards, pieces, strict=True))
     rows = (_rows(picture[piece], replica[piece], poses) for piece in pieces)
     before = count_poses(SOURCES, (np.arange(len(poses)) >= FFHQ).astype(np.int64), poses)

@@ -40,7 +40,10 @@ def chromium(profile: Path) -> Iterator[Any]:
 
 
 def show(browser: Any, page: Path, width: int, scheme: str) -> None:
-    """Opens a file on a screen so many pixels wide, in the light or dark scheme."""
+    """Opens a file on a screen so many pixels wide, in the light or dark scheme; what came before is forgotten."""
+    browser.get("about:blank")
+    for log in LOGS:
+        browser.get_log(log)
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1 if width > 1000 else 2, "mobile": width < 1000}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
     scheme_feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -53,10 +56,10 @@ def show(browser: Any, page: Path, width: int, scheme: str) -> None:
 
 
 def requests(browser: Any) -> list[str]:
-    """What was asked for since the last call, but for data within the page."""
+    """What pages asked for since the last call, but for data within them and the browser's own start page."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    return [url for url in sent if not url.startswith("data:")]
+    return [url for url in sent if not url.startswith(("data:", "chrome:"))]
 
 
 def complaints(browser: Any) -> list[str]:

@@ -17,7 +17,6 @@ from lpff_shards.report.theme import (
     legend,
     plain_thousands,
     rows_height,
-    thousands,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def _unit(typical: float) -> tuple[float, str]:
 def _labelled(ax: Axes, theme: Theme, names: list[str], counts: Counts) -> None:
     bars = ax.bar(np.arange(len(names)), counts, width=0.7 if len(names) > 2 else 0.35, color=theme.main)
     if len(names) <= SHOWN:
-        ax.bar_label(bars, [thousands(count) for count in counts.tolist()], padding=2, color=theme.ink, fontsize=TEXT)
+        ax.bar_label(bars, [f"{count:,}" for count in counts.tolist()], padding=2, color=theme.ink, fontsize=TEXT)
     every = -(-len(names) // 16)
     ax.set_xticks(np.arange(len(names))[::every], names[::every])
     ax.set_xlim(-0.8, len(names) - 0.2)
