@@ -1,4 +1,4 @@
-"""`nox` reads exports with other readers, an environment for each group named readers-*, and opens a report in a browser."""
+"""`nox` reads exports with other readers, a group readers-* of dependencies each, and opens a report in a browser."""
 
 from __future__ import annotations
 

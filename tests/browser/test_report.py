@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from layouts import write_lpff
 
 from browser.chromium import chromium, complaints, requests, screenshot, show
 from lpff_shards import read_manifest
@@ -58,9 +58,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _bad_lpff(root: Path) -> Path:
     """A tiny LPFF, one of whose pictures is cut short."""
-    sys.path.append(str(Path(__file__).parent.parent))
-    from layouts import write_lpff
-
     write_lpff(root)
     picture = sorted((root / "crop/eg3d").iterdir())[0]
     picture.write_bytes(picture.read_bytes()[:-40])
