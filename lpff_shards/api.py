@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from msgspec import structs
@@ -17,7 +18,7 @@ import lpff_shards
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.folder import CARD, SUMS, OutputFolder, marks
+from lpff_shards.exporters.folder import CARD, POSES, SUMS, OutputFolder, marks
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
@@ -43,7 +44,7 @@ from lpff_shards.name_lists import name_lists
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
-from lpff_shards.processes import Progress, available_cores, may_fork, run
+from lpff_shards.processes import Progress, ShardDone, available_cores, clocked, may_fork, run
 from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
@@ -56,6 +57,10 @@ if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
 
 
+Step = Literal["planning", "checking", "writing", "finishing"]
+"""What an export does, one after the other; checking is of what an earlier run left."""
+
+
 class Observer(Protocol):
     """Told how an export goes on."""
 
@@ -65,6 +70,15 @@ class Observer(Protocol):
     def wrote(self, progress: Progress) -> None:
         """Samples were written."""
 
+    def entered(self, step: Step) -> None:
+        """A step of the export begins; the one before it is over."""
+
+    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
+        """These shards are there already from an earlier run, whole."""
+
+    def shard_done(self, shard: ShardDone) -> None:
+        """A shard was written."""
+
 
 class Silent:
     """An observer that says nothing."""
@@ -72,6 +86,12 @@ class Silent:
     def planned(self, plan: Plan, finished: int) -> None: ...
 
     def wrote(self, progress: Progress) -> None: ...
+
+    def entered(self, step: Step) -> None: ...
+
+    def kept(self, receipts: Iterable[ShardReceipt]) -> None: ...
+
+    def shard_done(self, shard: ShardDone) -> None: ...
 
 
 def plan_export(options: ExportOptions) -> Plan:
@@ -177,9 +197,11 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     """
     observer = observer or Silent()
     fork = may_fork()
+    observer.entered("planning")
     planned = plan_export(options)
     workers = options.run.workers or available_cores()
     folder = OutputFolder(Path(options.out))
+    observer.entered("checking")
     with folder.claimed(planned, options.run.overwrite):
         archives = finished_archives(folder, planned, workers)
         due = [task for number, output in enumerate(planned.outputs) if number not in archives for task in output.tasks]
@@ -189,11 +211,14 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
                 folder.mend(name, data)
         missing = [task for task in due if task not in receipts]
         observer.planned(planned, len(planned) - len(missing))
+        observer.kept([*archives.values(), *receipts.values()])
         if missing:
+            observer.entered("writing")
             folder.unfinish()
             _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
+        observer.entered("finishing")
         _refuse_nothing(planned, [*archives.values(), *receipts.values()])
-        return _finish(folder, planned, _outputs(folder, planned, archives, receipts), options)
+        return _finish(folder, planned, _outputs(folder, planned, archives, receipts, observer), options)
 
 
 def _write(
@@ -205,17 +230,21 @@ def _write(
     observer: Observer,
 ) -> None:
     """Writes the missing shards and adds their receipts."""
-    with (
-        closing(run(partial(write_shard, folder.root), tasks, workers, fork, observer.wrote)) as done,
-        Settling() as disk,
-    ):
-        for number, receipt in done:
+    work = partial(clocked, partial(write_shard, folder.root))
+    with closing(run(work, tasks, workers, fork, observer.wrote)) as done, Settling() as disk:
+        for number, written in done:
+            receipt = written.result
             receipts[tasks.indices[number]] = receipt
             disk.settle(folder.path(receipt.file))
+            observer.shard_done(ShardDone(receipt.file, receipt.samples, receipt.bytes, written.seconds))
 
 
 def _outputs(
-    folder: OutputFolder, plan: Plan, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]
+    folder: OutputFolder,
+    plan: Plan,
+    archives: dict[int, ShardReceipt],
+    receipts: dict[int, ShardReceipt],
+    observer: Observer,
 ) -> list[ShardReceipt]:
     """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
     if plan.settings.format != "zip":
@@ -226,7 +255,10 @@ def _outputs(
             folder.drop_parts([plan.filenames[task] for task in output.tasks])
         else:
             folder.unfinish()
-            archives[number] = assemble(folder, plan, output, [receipts[task] for task in output.tasks])
+            started = time.monotonic()
+            whole = assemble(folder, plan, output, [receipts[task] for task in output.tasks])
+            observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
+            archives[number] = whole
     return [archives[number] for number in range(len(plan.outputs))]
 
 
@@ -246,9 +278,10 @@ def _refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
 
 def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
     """Makes everything durable, then writes what says that the data set is whole."""
-    from lpff_shards.exporters.card import card
+    from lpff_shards.exporters.card import card, pose_picture
 
     manifest = _manifest(plan, receipts)
+    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
     folder.sync([receipt.file for receipt in receipts])
     if options.run.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
@@ -256,7 +289,8 @@ def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], opti
         folder.write(name, data)
     shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
     write_accounts(folder, manifest, shards, _pool(plan))
-    folder.write(CARD, card(manifest).encode())
+    folder.write(POSES, pose_picture())
+    folder.write(CARD, card(manifest, suffixes).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.plan import Plan
@@ -17,16 +18,16 @@ from lpff_shards.progress import plan_notes, rate, size
 from lpff_shards.verify import Verdict
 
 
-def plan_text(plan: Plan, balances: Balances | None) -> str:
+def plan_text(plan: Plan, balances: Balances | None, colours: Colours = PLAIN) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
         f"{plan.name}: {plan.samples:,} samples in {len(plan.outputs)} {plan.settings.format} shards, "
         f"about {size(int(plan.sizes.sum()))}",
         *_file_lines(plan),
-        *_counts("sources", plan.by_source()),
-        *(_counts("splits", plan.by_split()) if len(plan.entries.splits) > 1 else ()),
-        *_counts("licences", plan.by_licence()),
-        *_balance_lines(balances),
+        *_counts(colours.head("sources:"), plan.by_source()),
+        *(_counts(colours.head("splits:"), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
+        *_counts(colours.head("licences:"), plan.by_licence()),
+        *_balance_lines(balances, colours),
         f"  plan {plan.digest[:16]}",
     ]
     return "\n".join([*lines, *plan_notes(plan)])
@@ -39,12 +40,13 @@ def _file_lines(plan: Plan) -> Iterator[str]:
         yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
 
 
-def _balance_lines(balances: Balances | None) -> Iterator[str]:
+def _balance_lines(balances: Balances | None, colours: Colours) -> Iterator[str]:
     """A line a rule, the plan's own marked."""
     if balances is None:
         return
     flat = math.log2(balances.bins)
-    yield f"  training poses by --rebalance (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
+    head = colours.head("training poses by --rebalance")
+    yield f"  {head} (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
     for one in balances.rules:
         mark = "*" if one is balances.chosen else " "
         facts = f"{one.samples:>11,} samples, {one.effective:>11,.0f} effective, {one.entropy:.2f} bits"
@@ -99,13 +101,19 @@ def manifest_json(manifest: Manifest) -> str:
     return _json(manifest)
 
 
-def verdict_text(verdict: Verdict) -> str:
-    """What `verify` found, a line a fault."""
+def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
+    """What `verify` found, a line a fault, and the sum of it."""
     shards = f"{verdict.shards} {verdict.format} shards"
     what = f"{verdict.name}: {verdict.samples:,} samples in {shards}, {size(verdict.bytes)}"
     if verdict.ok:
-        return f"{what}: all whole ({_speed(verdict)})"
-    return "\n".join([*map(str, verdict.faults), f"{what}: {len(verdict.faults)} faults ({_speed(verdict)})"])
+        return f"{what}: {colours.ok('all whole')} ({_speed(verdict)})"
+    count = colours.error(f"{len(verdict.faults)} faults")
+    return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
+
+
+def fault_lines(verdict: Verdict) -> list[str]:
+    """What is wrong, a line each."""
+    return [str(fault) for fault in verdict.faults]
 
 
 def _speed(verdict: Verdict) -> str:
@@ -128,7 +136,7 @@ def indexes_json(written: Sequence[str]) -> str:
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
-    yield f"  {title}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    yield f"  {title} " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
 def _json(value: object) -> str:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+EXIT_DONE = 0
 EXIT_DAMAGED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+EXIT_STATUSES: Mapping[int, str] = MappingProxyType(
+    {
+        EXIT_DONE: "done",
+        EXIT_DAMAGED: "`verify` found damage, `trace` found nothing, a loader failed in `bench`, or the export could "
+        "not be finished (disk full, a killed worker)",
+        EXIT_BAD_INPUT: "bad input or options",
+        EXIT_INTERRUPTED: "stopped by Ctrl-C or SIGTERM; finished shards are kept",
+    }
+)
+"""All statuses with which commands end, and what each means: the documentation's table."""
 
 
 class ShardsError(Exception):

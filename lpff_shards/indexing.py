@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,17 +14,19 @@ from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.manifest import Manifest, Outline, keys_digest, read_manifest
+from lpff_shards.processes import OnShard, ShardDone
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.mapped import mapped
 from lpff_shards.readers.outline import outline
 
 
-def index_export(path: str | Path) -> tuple[str, ...]:
+def index_export(path: str | Path, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
     """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
 
     Args:
         path: the folder that an export wrote; its receipts are not needed.
+        on_shard: told of each shard that was read.
 
     Raises:
         ShardsError: there is no manifest, or a shard is missing, damaged or not the manifest's.
@@ -32,7 +35,7 @@ def index_export(path: str | Path) -> tuple[str, ...]:
     root = Path(path)
     manifest = read_manifest(root)
     folder = OutputFolder(root)
-    outlines = list(_outlines(root, manifest))
+    outlines = list(_outlines(root, manifest, on_shard))
     files = dict(catalogue.of_data_set(manifest, outlines))
     for shard in outlines:
         files |= catalogue.of_shard(shard)
@@ -43,8 +46,9 @@ def index_export(path: str | Path) -> tuple[str, ...]:
     return tuple(written)
 
 
-def _outlines(root: Path, manifest: Manifest) -> Iterator[Outline]:
+def _outlines(root: Path, manifest: Manifest, on_shard: OnShard) -> Iterator[Outline]:
     for shard in manifest.shards:
+        started = time.monotonic()
         try:
             data = mapped(root / shard.file)
             found = outline(shard.file, data, manifest.layout)
@@ -54,6 +58,7 @@ def _outlines(root: Path, manifest: Manifest) -> Iterator[Outline]:
             raise _damaged(root / shard.file, error.reason) from None
         if len(data) != shard.bytes or keys_digest(found.keys) != shard.keys:
             raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
+        on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
         yield found
 
 

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.option_rules import in_range, number_in_range, one_of, recordable_path, shortened
-from lpff_shards.schemas.licence import canonical
+from lpff_shards.schemas.licence import SHORT_NAMES, USUAL_NAMES, canonical
+from lpff_shards.spelling import did_you_mean
 
 Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
 As = Literal["replicas", "weights"]
@@ -95,8 +96,8 @@ def _licences(given: Iterable[str]) -> tuple[str, ...]:
         if canonical(name) is None:
             raise ShardsError(
                 f"--license {shortened(name)!r} is not known",
-                "It is a short name such as CC-BY-2.0, CC-BY-SA-2.0, CC-BY-NC-2.0, CC0-1.0, PDM-1.0, US-Gov-Works, "
-                "Unsplash, Pexels, or unknown",
+                f"{did_you_mean(name, SHORT_NAMES)}It is a short name such as {', '.join(USUAL_NAMES[:-1])}, "
+                f"or {USUAL_NAMES[-1]}",
             )
     return tuple(sorted({canonical(name) or "" for name in names}))
 

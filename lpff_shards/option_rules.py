@@ -7,12 +7,13 @@ import os
 from collections.abc import Sequence
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.spelling import choice_hint
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
     """Refuses a word that is not on the list."""
     if value not in allowed:
-        raise ShardsError(f"{option} {value!r} is not known", f"It is one of: {', '.join(allowed)}")
+        raise ShardsError(f"{option} {value!r} is not known", choice_hint(str(value), allowed))
 
 
 def in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:

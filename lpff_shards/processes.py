@@ -45,6 +45,26 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """A shard that was dealt with: written or read.
+
+    Attributes:
+        samples, bytes: that it holds.
+        seconds: it took the worker that had it.
+        faults: found in it.
+    """
+
+    file: str
+    samples: int
+    bytes: int
+    seconds: float
+    faults: int = 0
+
+
+OnShard = Callable[[ShardDone], None]
+
+
 def available_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -57,6 +77,21 @@ def may_fork() -> bool:
     """
     threads = Path("/proc/self/task")
     return threads.is_dir() and len(list(threads.iterdir())) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked(Generic[Result]):
+    """A result, and the seconds that it took."""
+
+    result: Result
+    seconds: float
+
+
+def clocked(work: Work[Task, Result], task: Task, report: OnSample) -> Clocked[Result]:
+    """Does a task by the clock: `partial(clocked, work)` is work too."""
+    started = time.monotonic()
+    result = work(task, report)
+    return Clocked(result, time.monotonic() - started)
 
 
 def run(

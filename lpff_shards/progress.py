@@ -3,45 +3,78 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import click
 
-from lpff_shards.api import Observer
+from lpff_shards.api import Observer, Silent
+from lpff_shards.colours import is_terminal
+from lpff_shards.loudness import Loudness
+from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import Plan
-from lpff_shards.processes import OnProgress, Progress
+from lpff_shards.processes import Progress, ShardDone
+from lpff_shards.versions import PACKING, versions
 
 PLAIN_SECONDS = 5.0
 SHOWN = 10
+ROOM_FOR_RATE = 76
+ROOM_FOR_BAR = 120
+"""Columns of a terminal."""
 
 
 @contextmanager
-def observer(stream: TextIO) -> Iterator[Observer]:
-    """Progress on a stream: a bar on a terminal, a line now and then elsewhere."""
-    shown = _Bar(stream) if stream.isatty() else _Lines(stream)
+def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Observer]:
+    """Progress on a stream: a bar on a terminal, a line now and then elsewhere; verbose, a line a shard on both."""
+    if loudness is Loudness.QUIET:
+        yield Silent()
+        return
+    if loudness is Loudness.VERBOSE:
+        shown: _Bar | _Lines = _Verbose(stream)
+    else:
+        # A dumb terminal cannot go back to the beginning of its line.
+        moves = is_terminal(stream) and os.environ.get("TERM") != "dumb"
+        shown = _Bar(stream) if moves else _Lines(stream)
     try:
         yield shown
     finally:
-        shown.close()
+        with contextlib.suppress(OSError):
+            shown.close()
 
 
 @contextmanager
-def reading(stream: TextIO) -> Iterator[OnProgress]:
-    """Progress of reading an export: a line now and then."""
-    shown = _Lines(stream)
-    yield shown.wrote
+def reading(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Reader]:
+    """Progress of reading an export: a line now and then; verbose, a line a shard."""
+    if loudness is Loudness.QUIET:
+        yield Silent()
+        return
+    shown = _Verbose(stream) if loudness is Loudness.VERBOSE else _Lines(stream)
+    shown.entered("reading")
+    yield shown
+    shown.tell_times()
 
 
-def _say(text: str, stream: TextIO) -> None:
+class Reader(Protocol):
+    """Told how the reading of an export goes on."""
+
+    def wrote(self, progress: Progress) -> None:
+        """Samples were read."""
+
+    def shard_done(self, shard: ShardDone) -> None:
+        """A shard was read."""
+
+
+def say(text: str, stream: TextIO) -> None:
     """Progress is a courtesy: a stream that takes no more must not stop the work."""
     with contextlib.suppress(OSError):
         click.echo(text, stream)
 
 
-class _Lines:
+class _Lines(Silent):
     """Progress as plain lines, for logs."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -62,17 +95,54 @@ class _Lines:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PLAIN_SECONDS
             total = f" of {self._total:,}" if self._total else ""
-            _say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
+            say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
 
     def _rate(self) -> str:
         return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
+    def entered(self, step: str) -> None:
+        """A step of an export or of something else begins."""
+
+    def tell_times(self) -> None:
+        """Where time went: of interest to those who ask for details."""
+
     def close(self) -> None:
         if self._samples:
-            _say(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
+            say(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
 
 
-class _Bar:
+class _Verbose(_Lines):
+    """Lines with all that helps: versions, each shard, where time went."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._steps: list[tuple[str, float]] = []
+        say(versions(PACKING), stream)
+
+    def entered(self, step: str) -> None:
+        self._steps.append((step, time.monotonic()))
+
+    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
+        for receipt in receipts:
+            say(f"  {receipt.file}: finished before, {_holds(receipt.samples, receipt.bytes)}", self._stream)
+
+    def shard_done(self, shard: ShardDone) -> None:
+        told = rate(shard.samples, shard.bytes, shard.seconds)
+        faults = f", {shard.faults} fault{'s' * (shard.faults > 1)}" if shard.faults else ""
+        held = _holds(shard.samples, shard.bytes)
+        say(f"  {shard.file}: {held} in {shard.seconds:.2f} s, {told}{faults}", self._stream)
+
+    def tell_times(self) -> None:
+        ends = [start for _, start in self._steps[1:]] + [time.monotonic()]
+        times = zip(self._steps, ends, strict=True)
+        say("  " + ", ".join(f"{step} {end - start:.2f} s" for (step, start), end in times), self._stream)
+
+    def close(self) -> None:
+        super().close()
+        self.tell_times()
+
+
+class _Bar(Silent):
     """Progress as a bar: samples, MB/s, time left."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -86,14 +156,16 @@ class _Bar:
         self._start = time.monotonic()
         remaining = _remaining(plan, finished)
         if remaining:
-            self._bar = click.progressbar(length=remaining, show_pos=True, file=self._stream, item_show_func=self._rate)
-            self._bar.__enter__()
+            self._bar = _bar(remaining, self._rate, self._stream)
+            with contextlib.suppress(OSError):
+                self._bar.__enter__()
 
     def wrote(self, progress: Progress) -> None:
         self._samples += progress.samples
         self._bytes += progress.bytes
         if self._bar is not None:
-            self._bar.update(progress.samples, progress.samples)
+            with contextlib.suppress(OSError):
+                self._bar.update(progress.samples, progress.samples)
 
     def _rate(self, _: int | None) -> str:
         return rate(self._samples, self._bytes, time.monotonic() - self._start)
@@ -103,12 +175,29 @@ class _Bar:
             self._bar.__exit__(None, None, None)
 
 
+def _bar(length: int, rate: Callable[[int | None], str], stream: TextIO) -> click._termui_impl.ProgressBar[int]:
+    """A bar that fits into a line: one that does not cannot be drawn over."""
+    columns = shutil.get_terminal_size().columns
+    return click.progressbar(
+        length=length,
+        show_pos=True,
+        file=stream,
+        item_show_func=rate if columns >= ROOM_FOR_RATE else None,
+        # 0 fills what the numbers leave.
+        width=36 if columns >= ROOM_FOR_BAR else 0,
+    )
+
+
+def _holds(samples: int, bytes: int) -> str:
+    return f"{samples:,} samples, {size(bytes)}"
+
+
 def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
     for note in plan_notes(plan):
-        _say(note, stream)
+        say(note, stream)
     where = f", {finished} of them finished before" if finished else ""
     units = "parts" if plan.settings.format == "zip" else "shards"
-    _say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} {units}{where}", stream)
+    say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} {units}{where}", stream)
 
 
 def _remaining(plan: Plan, finished: int) -> int:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.ledger.read import Ledger, Record
+from lpff_shards.lookups import BY, By
 from lpff_shards.manifest import read_manifest
 from lpff_shards.option_rules import one_of
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
-By = Literal["key", "id", "photo", "author", "url"]
-BY: tuple[str, ...] = get_args(By)
 NEAR = 5
 
 _CONDITIONS = {

@@ -17,7 +17,7 @@ from lpff_shards.exporters.folder import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
 from lpff_shards.options import FormatName
-from lpff_shards.processes import OnProgress, OnSample, may_fork, run
+from lpff_shards.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.deep import deep_fault
@@ -62,7 +62,11 @@ Look = Callable[[memoryview, OnSample], tuple[_Checked, tuple[str, str] | None]]
 
 
 def verify_export(
-    path: str | Path, workers: int = 1, on_progress: OnProgress = lambda _: None, deep: bool = False
+    path: str | Path,
+    workers: int = 1,
+    on_progress: OnProgress = lambda _: None,
+    deep: bool = False,
+    on_shard: OnShard = lambda _: None,
 ) -> Verdict:
     """Reads every shard of an export.
 
@@ -71,6 +75,7 @@ def verify_export(
         workers: processes; 1 reads in this one.
         on_progress: told of the samples that were read.
         deep: decode every picture and check every camera too, see `readers.deep`.
+        on_shard: told of each shard that was read.
 
     Raises:
         ShardsError: there is no manifest.
@@ -79,12 +84,14 @@ def verify_export(
     root = Path(path)
     manifest = read_manifest(root)
     look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
-    check = partial(_check_shard, root, manifest, look)
+    check = partial(clocked, partial(_check_shard, root, manifest, look))
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
     with closing(run(check, manifest.shards, max(1, min(workers, len(manifest.shards))), fork, on_progress)) as done:
-        for number, result in done:
-            checked[manifest.shards[number].file] = result
+        for number, read in done:
+            shard, own = manifest.shards[number], read.result
+            checked[shard.file] = own
+            on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
     faults = [
         *(fault for shard in ordered for fault in shard.faults),

@@ -199,7 +199,7 @@ def test_changed_sources_are_another_plan(tmp_path: Path) -> None:
     assert "demo was 2, now 3" in refused.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", "manifest.json", "demo-train-000001.tar"])
+@pytest.mark.parametrize("name", ["README.md", "poses.png", "manifest.json", "demo-train-000001.tar"])
 def test_a_stranger_s_file_is_not_overwritten(tmp_path: Path, name: str) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -421,7 +421,8 @@ def test_the_chosen_line_is_what_is_written() -> None:
 
 
 def test_the_card_says_how_pictures_count(shards: Path) -> None:
-    assert "Poses: the split train is rebalanced by the rule `lpff`, each picture once" in _card(shards)
+    assert "Poses: the split train is rebalanced by the rule `lpff` (rare poses count more" in _card(shards)
+    assert "in LPFF's paper), each picture once, with how often it counts in `weight`" in _card(shards)
 
 
 def test_a_refusal_names_the_files_whose_contents_may_differ(tmp_path: Path) -> None:

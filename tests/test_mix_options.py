@@ -59,7 +59,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"target_size": 0, **UNIFORM}, "--target-size 0 is out of range. It takes a whole number from 1 to 1000000000"),
     ({"target_size": 10**9 + 1, **UNIFORM}, "--target-size 1000000001 is out of range"),
     ({"target_size": 1e6, **UNIFORM}, "--target-size 1000000.0 is out of range"),
-    ({"license": ("CC-BY",)}, "--license 'CC-BY' is not known. It is a short name such as CC-BY-2.0, CC-BY-SA-2.0,"),
+    ({"license": ("CC-BY",)}, "--license 'CC-BY' is not known. Did you mean CC-BY-2.0? It is a short name such as"),
     ({"license": ("CC0-1.0", "MIT")}, "--license 'MIT' is not known"),
     ({"license": ("CC0-1.0,MIT",)}, "--license 'MIT' is not known"),
     ({"license": ("CC0-1.0,",)}, "--license '' is not known"),

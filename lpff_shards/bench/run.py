@@ -17,6 +17,7 @@ from lpff_shards.bench.contestants import missing
 from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import read_manifest
+from lpff_shards.spelling import did_you_mean
 
 PIECE = 1 << 20
 PATIENCE = 120.0
@@ -38,7 +39,8 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
     manifest = read_manifest(options.path)
     shards = [shard for shard in manifest.shards if shard.split == options.split]
     if not shards:
-        raise ShardsError(f"{options.path} has no split {options.split!r}", f"It has: {', '.join(manifest.splits)}")
+        hint = f"{did_you_mean(options.split, manifest.splits)}It has: {', '.join(manifest.splits)}"
+        raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
     if not any(shard.samples for shard in shards):
         raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
     reading = _reading([Path(options.path) / shard.file for shard in shards], options.seconds)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from lpff_shards.bench.options import Report, Run
+from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.progress import size
 
 
@@ -15,18 +16,24 @@ def progress(run: Run) -> str:
     return f"  {_title(run)}: {run.problem or f'{run.rate:,.0f} pictures/s'}"
 
 
-def report_text(report: Report) -> str:
+def details(run: Run) -> str:
+    """The same with what it was counted from."""
+    counted = f" ({run.pictures:,} pictures in {run.seconds:.1f} s, the first batch after {run.start:.1f} s)"
+    return progress(run) + ("" if run.problem else counted)
+
+
+def report_text(report: Report, colours: Colours = PLAIN) -> str:
     """The table: pictures and bytes a second of the files as stored."""
-    return "\n".join(_lines(report))
+    return "\n".join(_lines(report, colours))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Report, colours: Colours) -> Iterator[str]:
     reading = report.reading
     yield (
         f"{report.name} {report.split}: {report.samples:,} samples of {size(int(report.picture_bytes))} "
         f"({report.format}), batches of {report.batch_size}"
     )
-    yield f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}"
+    yield colours.head(f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}")
     for name, seconds in (("files, as found", reading.first), ("files, once more", reading.again)):
         rate = reading.bytes / seconds
         yield f"{name:26}{rate / report.picture_bytes:>12,.0f}{rate / 1e6:>9,.0f}"

@@ -35,8 +35,10 @@ from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 
 CARD = "README.md"
+POSES = "poses.png"
+"""The picture of the pose conventions, which the card shows."""
 SUMS = "SHA256SUMS"
-ONCE = (CARD, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
+ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
 """Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
 LOCK_SECONDS = 3.0
 SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")

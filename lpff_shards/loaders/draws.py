@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.spelling import did_you_mean
 
 Equal = Literal["pad", "drop"]
 EQUAL = ("pad", "drop")
@@ -177,7 +178,8 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
             f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
         )
     if equal not in (None, *EQUAL):
-        raise ShardsError(f"equal {equal!r} is not known", f"It is one of: None, {', '.join(map(repr, EQUAL))}")
+        guess = did_you_mean(str(equal), EQUAL)
+        raise ShardsError(f"equal {equal!r} is not known", f"{guess}It is one of: None, {', '.join(map(repr, EQUAL))}")
 
 
 def refuse_below(name: str, value: int, least: int) -> None:

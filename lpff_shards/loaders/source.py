@@ -19,6 +19,7 @@ from lpff_shards.loaders.pixels import decoded
 from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.spelling import choice_hint, did_you_mean
 from lpff_shards.wire.decoding import PictureError, Pixels
 from lpff_shards.wire.errors import WireError
 
@@ -57,7 +58,7 @@ class ShardSource:
         self.manifest: Manifest = read_manifest(root)
         self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
-            raise ShardsError(f"channels {channels!r} is not known", "It is one of: last, first")
+            raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.channels: Channels = channels
         offsets = [sample_offsets(root, shard) for shard in self.shards]
         self._starts = np.concatenate([found[:-1] for found in offsets])
@@ -244,7 +245,8 @@ def _of_split(root: Path, manifest: Manifest, split: str | None) -> tuple[Shard,
         raise ShardsError(f"{root} is of format {manifest.format}", "Loaders read --format wds and tfrecord")
     found = tuple(shard for shard in manifest.shards if split in (None, shard.split))
     if not found:
-        raise ShardsError(f"{root} has no split {split!r}", f"It has: {', '.join(manifest.splits)}")
+        hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
+        raise ShardsError(f"{root} has no split {split!r}", hint)
     return found
 
 
@@ -259,7 +261,7 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
         raise ShardsError(f"fields {fields!r} is no list of names", "Give one, such as ('key', 'yaw')")
     for name in fields:
         if name not in known:
-            raise ShardsError(f"field {name!r} is not known", f"It is one of: {', '.join(known)}")
+            raise ShardsError(f"field {name!r} is not known", choice_hint(str(name), known))
     return {name: known[name] for name in fields}
 
 

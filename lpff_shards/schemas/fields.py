@@ -19,12 +19,47 @@ class Field:
     Attributes:
         name: JSON key and TFRecord feature.
         kind: `str` (empty where unknown), `int`, `bool` (int64 0 or 1 in TFRecord) or `float` (float32 precision).
-        doc: meaning, unit and range.
+        doc: meaning and range.
+        unit: of numbers that have one.
     """
 
     name: str
     kind: Kind
     doc: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """What a sample holds beside its scalars.
+
+    Attributes:
+        name: TFRecord feature.
+        dtype, shape: as readers hand it out.
+        unit: of its numbers.
+        doc: meaning.
+    """
+
+    name: str
+    dtype: str
+    shape: str
+    unit: str
+    doc: str
+
+
+ARRAYS: tuple[Array, ...] = (
+    Array(
+        "image", "uint8", "height x width x 3", "levels, 0 to 255", "the picture, decoded; RGB unless `mode` says else"
+    ),
+    Array("camera", "float32", "25", "see below", "camera-to-world 4x4, then intrinsics 3x3; zeros where unknown"),
+    Array(
+        "landmarks",
+        "float32",
+        "68 x 2",
+        "pixels",
+        "x, y of the 68 iBUG points in the stored picture, pixel centres at whole numbers; zeros where unknown",
+    ),
+)
 
 
 FIELDS: tuple[Field, ...] = (
@@ -39,10 +74,10 @@ FIELDS: tuple[Field, ...] = (
     Field("category", "str", "FFHQ's own split: training or validation"),
     Field("alignment", "str", "eg3d, stylegan, realign2400 or raw"),
     Field("has_camera", "bool", "whether the camera is known; its 25 numbers are zeros where it is not"),
-    Field("yaw", "float", "radians, 0 frontal, positive with the camera towards world +x; 0 without camera"),
-    Field("pitch", "float", "radians, 0 level, positive with the camera above; 0 without camera"),
+    Field("yaw", "float", "radians, 0 frontal, positive with the camera towards world +x; 0 without camera", "radians"),
+    Field("pitch", "float", "radians, 0 level, positive with the camera above; 0 without camera", "radians"),
     Field("has_landmarks", "bool", "whether landmarks are known; zeros where they are not"),
-    Field("density", "float", "pose density of rebalancing, per square radian; 0 where not computed"),
+    Field("density", "float", "pose density of rebalancing, per square radian; 0 where not computed", "1/radian²"),
     Field("weight", "float", "relative weight for loaders that resample; 1 without rebalancing"),
     Field("license", "str", "short name of the photo's licence: CC-BY-2.0, CC0-1.0, ..."),
     Field("license_url", "str", "the licence's text"),
@@ -51,12 +86,14 @@ FIELDS: tuple[Field, ...] = (
     Field("title", "str", "title of the photo"),
     Field("source_url", "str", "page or file of the photo at its host"),
     Field("changes", "str", "what was done to the photo, as CC BY asks to say"),
-    Field("width", "int", "pixels, of the stored picture"),
-    Field("height", "int", "pixels, of the stored picture"),
+    Field("width", "int", "pixels, of the stored picture", "pixels"),
+    Field("height", "int", "pixels, of the stored picture", "pixels"),
     Field("mode", "str", "colour mode of the stored picture: RGB, RGBA, L, LA, P, ..."),
     Field("resize_filter", "str", "lanczos where the picture was resized, else empty"),
 )
 
+DTYPES: Mapping[Kind, str] = {"str": "str", "int": "int64", "bool": "bool", "float": "float32"}
+"""What arrays of a scalar are made of; TFRecords hold a bool as an int64, 0 or 1."""
 PYTHON_TYPES: Mapping[Kind, type] = {"str": str, "int": int, "bool": bool, "float": float}
 
 

@@ -45,6 +45,16 @@ _SHORT = re.compile(r"CC-BY(-NC)?(-SA|-ND)?-[0-9]\.[0-9]")
 UNKNOWN_LICENCE = "unknown"
 """What an unknown licence is counted and asked for as."""
 
+USUAL_NAMES = (
+    *("CC-BY-2.0", "CC-BY-SA-2.0", "CC-BY-NC-2.0", "CC0-1.0", "PDM-1.0", "US-Gov-Works", "Unsplash", "Pexels"),
+    UNKNOWN_LICENCE,
+)
+"""Licences that the data sets' photos have, as they are asked for."""
+_RIGHTS = ("BY", "BY-SA", "BY-ND", "BY-NC", "BY-NC-SA", "BY-NC-ND")
+_VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
+SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS for version in _VERSIONS))
+"""The usual ones, and all of Creative Commons."""
+
 
 def canonical(short: str) -> str | None:
     """A short name in its usual spelling, whatever its case, or None where it is none that a source gives."""

@@ -1,0 +1,49 @@
+"""Colours of what is printed: few, on a terminal only, and none where the user asks for none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """How parts of a text are marked; where they are off, every text stays as it is."""
+
+    on: bool = False
+
+    def error(self, text: str) -> str:
+        """What went wrong: red."""
+        return click.style(text, fg="red", bold=True) if self.on else text
+
+    def ok(self, text: str) -> str:
+        """What is well: green."""
+        return click.style(text, fg="green") if self.on else text
+
+    def head(self, text: str) -> str:
+        """The head of a section: bold."""
+        return click.style(text, bold=True) if self.on else text
+
+
+PLAIN = Colours()
+
+
+def colours_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Colours:
+    """The colours for a stream: on for a terminal that knows them, unless NO_COLOR or CLICOLOR=0 says otherwise.
+
+    NO_COLOR counts where it is set and not empty, as https://no-color.org has it.
+    """
+    refused = environ.get("NO_COLOR") or environ.get("CLICOLOR") == "0" or environ.get("TERM") == "dumb"
+    return Colours(is_terminal(stream) and not refused)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether people look at a stream; one that is closed has no onlookers."""
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False

@@ -1,0 +1,190 @@
+"""Help texts: commands by purpose, options under titles, examples by task, exit statuses.
+
+A few lines over click's own formatter, so that neither rich-click nor cloup is needed for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from lpff_shards.colours import colours_of
+from lpff_shards.errors import ShardsError
+from lpff_shards.spelling import did_you_mean, nearest
+
+MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
+PURPOSES = (MAKE, CHECK, LOOK_UP, MEASURE)
+"""What commands are for, in the order of the help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A command as it is typed, under what it does; its lines, but the last, end in a backslash."""
+
+    task: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """What the help of a command says beside its options.
+
+    Attributes:
+        purpose: one of `PURPOSES`, under which the command is listed.
+        summary: a line for that list.
+        examples: by task, in the order of the help.
+        statuses: what each exit status of the command means.
+    """
+
+    purpose: str
+    summary: str
+    examples: tuple[Example, ...]
+    statuses: Mapping[int, str]
+
+
+class Formatter(click.HelpFormatter):
+    """click's, with bold heads on a terminal."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        super().write_usage(prog, args, colours_of(sys.stdout).head((prefix or "Usage: ").rstrip()) + " ")
+
+    def write_heading(self, heading: str) -> None:
+        # Not under the colour: the indentation, which click counts.
+        super().write_heading(colours_of(sys.stdout).head(heading))
+
+    def write_examples(self, examples: tuple[Example, ...]) -> None:
+        """Commands under their tasks, their lines as they are."""
+        with self.section("Examples"):
+            for number, example in enumerate(examples):
+                self.write("\n" if number else "")
+                self.write(f"{'':{self.current_indent}}{example.task}:\n")
+                for line in example.command.splitlines():
+                    self.write(f"{'':{self.current_indent + 2}}{line}\n")
+
+
+class Context(click.Context):
+    """click's, with our formatter."""
+
+    formatter_class = Formatter
+
+
+class Option(click.Option):
+    """An option that help lists under a title.
+
+    Args:
+        section: the title.
+    """
+
+    def __init__(self, *args: Any, section: str, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.section = section
+
+
+class Command(click.Command):
+    """A command whose help has titled options, examples and exit statuses.
+
+    Args:
+        manual: all that its help says beside its options.
+    """
+
+    context_class = Context
+
+    def __init__(self, *args: Any, manual: Manual, **given: Any) -> None:
+        super().__init__(*args, **{"short_help": manual.summary, **given})
+        self.manual = manual
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """click's; an error of usage knows its command, whose help the user is sent to."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options under their titles; click's own --help goes under the last."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        title = "Options"
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Argument):
+                continue  # The usage names them, and the text above says what they are.
+            title = param.section if isinstance(param, Option) else title
+            if record := param.get_help_record(ctx):
+                rows.setdefault(title, []).append(record)
+        for title, own in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(own)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Examples and exit statuses."""
+        assert isinstance(formatter, Formatter)
+        formatter.write_examples(self.manual.examples)
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), meaning) for status, meaning in self.manual.statuses.items()])
+
+
+class Group(click.Group):
+    """The commands, listed by purpose; a wrong name is told the nearest.
+
+    Args:
+        examples: shown below them.
+    """
+
+    context_class = Context
+    command_class = Command
+
+    def __init__(self, *args: Any, examples: tuple[Example, ...], **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.examples = examples
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """A list for each purpose."""
+        commands = [command for command in self.commands.values() if isinstance(command, Command)]
+        for purpose in PURPOSES:
+            own = [(c.name or "", c.manual.summary) for c in commands if c.manual.purpose == purpose]
+            if own:
+                with formatter.section(purpose):
+                    formatter.write_dl(own)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, and where there are more."""
+        assert isinstance(formatter, Formatter)
+        formatter.write_examples(self.examples)
+        formatter.write(f"\nOptions, more examples and exit statuses: {ctx.command_path} COMMAND --help\n")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name.
+
+        Raises:
+            ShardsError: there is no such command.
+        """
+        name = args[0]
+        if name not in self.commands and name[:1] != "-" and not ctx.resilient_parsing:
+            hint = f"{did_you_mean(name, self.commands)}See {ctx.command_path} --help"
+            raise ShardsError(f"there is no command {name!r}", hint)
+        return super().resolve_command(ctx, args)
+
+
+def no_such_option(name: str, ctx: click.Context, top: click.Group) -> ShardsError:
+    """The error of an option that a command has not: which commands have it, else the nearest that this one has."""
+    owners = [command.name or "" for command in top.commands.values() if name in _options(command)]
+    # Without dashes, which make all options alike.
+    known = {option.lstrip("-"): option for option in _options(ctx.command)}
+    found = known.get(nearest(name.lstrip("-"), known), "")
+    hint = f"It is an option of {' and '.join(owners)}. " if owners else f"Did you mean {found}? " if found else ""
+    return ShardsError(f"there is no option {name}", f"{hint}See {ctx.command_path} --help")
+
+
+def _options(command: click.Command) -> list[str]:
+    """Every spelling of a command's options."""
+    return [name for param in command.params if isinstance(param, click.Option) for name in _spellings(param)]
+
+
+def _spellings(option: click.Option) -> list[str]:
+    return [*option.opts, *option.secondary_opts]

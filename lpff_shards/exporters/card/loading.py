@@ -1,0 +1,25 @@
+"""How a data set is loaded by each reader: which examples a card shows, by format and by what samples hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+
+from lpff_shards.exporters.card import ours, records, tars, zips
+from lpff_shards.exporters.card.markdown import fenced
+from lpff_shards.exporters.card.names import Example, Names, names_of
+from lpff_shards.manifest import Manifest
+
+
+def loading(manifest: Manifest, suffixes: Set[str]) -> str:
+    """An example for each reader, with the data set's own names; they run in its folder."""
+    names = names_of(manifest, suffixes)
+    parts = [f"### {one.title}\n\n{fenced(one.code, one.language)}{one.words}" for one in _examples(names)]
+    return "## Loading\n\nThe examples run in this folder.\n\n" + "\n".join(parts)
+
+
+def _examples(names: Names) -> Iterator[Example]:
+    if names.format == "zip":
+        yield from zips.examples(names)
+        return
+    yield from ours.examples(names)
+    yield from (tars if names.format == "wds" else records).examples(names)

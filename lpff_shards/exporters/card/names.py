@@ -1,0 +1,79 @@
+"""What the examples of a card are filled in with."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from lpff_shards.manifest import Manifest
+from lpff_shards.mix_options import TRAIN
+from lpff_shards.options import FormatName
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One reader's example: code that runs in the data set's folder; `words` stand below it."""
+
+    title: str
+    code: str
+    language: str = "python"
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A data set's own names.
+
+    Attributes:
+        name, format: of the data set.
+        split: the one that the examples load: train where there is one.
+        files: the split's shards or zip, in order.
+        suffixes: of the pictures, sorted.
+        camera, packed: see `schemas.fields.Layout`.
+        weighted: whether loaders draw samples by their weight.
+        mirrors: whether loaders may flip pictures, since the data set holds no mirrors.
+        batch: pictures of a batch; 1 where pictures differ in size.
+    """
+
+    name: str
+    format: FormatName
+    split: str
+    files: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    camera: bool
+    packed: bool
+    weighted: bool
+    mirrors: bool
+    batch: int
+
+    @property
+    def raw(self) -> bool:
+        """Whether pictures are stored as pixels."""
+        return self.suffixes == ("image.npy",)
+
+    @property
+    def shown(self) -> str:
+        """What of a batch or sample our loaders' examples print beside the picture."""
+        return 'batch["camera"].shape' if self.camera else 'batch["index"].shape'
+
+
+def names_of(manifest: Manifest, suffixes: Set[str]) -> Names:
+    """The names of a data set.
+
+    Args:
+        suffixes: of the pictures, as the shards hold them.
+    """
+    options = manifest.options
+    split = TRAIN if TRAIN in manifest.splits else next(iter(manifest.splits))
+    return Names(
+        name=manifest.name,
+        format=manifest.format,
+        split=split,
+        files=tuple(shard.file for shard in manifest.shards if shard.split == split),
+        suffixes=tuple(sorted(suffixes)),
+        camera=manifest.layout.camera,
+        packed=manifest.layout.packed,
+        weighted=options.get("as") == "weights" and split == TRAIN,
+        mirrors=not options.get("mirror"),
+        batch=1 if options.get("alignment") == "raw" and not options.get("resolution") else 8,
+    )

@@ -1,0 +1,136 @@
+"""Colours and the progress bar: on a terminal alone, and as its environment asks."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from running import call, run
+from terminals import on_terminal
+
+from lpff_shards.colours import PLAIN, Colours, colours_of
+
+DEMO = ("export", "--format", "wds", "--demo", 4, "--resolution", 16, "--shards", 2, "--workers", 1)
+RED, GREEN, BOLD, END = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("colours") / "out"
+    assert run(*DEMO, "--out", out).returncode == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("environment", "on"),
+    [
+        ({}, True),
+        ({"TERM": "xterm"}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": "0"}, False),
+        ({"CLICOLOR": "0"}, False),
+        ({"CLICOLOR": "1"}, True),
+        ({"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_are_on_where_a_terminal_may_show_them(environment: dict[str, str], on: bool) -> None:
+    assert colours_of(Terminal(), environment) == Colours(on)
+    assert colours_of(io.StringIO(), environment) == PLAIN
+
+
+def test_a_closed_stream_has_no_colours() -> None:
+    stream = io.StringIO()
+    stream.close()
+    assert colours_of(stream, {}) == PLAIN
+
+
+def test_the_marks() -> None:
+    on = Colours(True)
+    assert (on.error("x"), on.ok("x"), on.head("x")) == (f"{RED}{BOLD}x{END}", f"{GREEN}x{END}", f"{BOLD}x{END}")
+    assert (PLAIN.error("x"), PLAIN.ok("x"), PLAIN.head("x")) == ("x", "x", "x")
+
+
+def test_errors_are_red_on_a_terminal() -> None:
+    told = "there is no command 'exprt'. Did you mean export? See lpff-shards --help\n"
+    shown = on_terminal("exprt")
+    assert shown.text == f"{RED}{BOLD}lpff-shards:{END} {told}"
+    assert shown.status == 2
+    assert on_terminal("exprt", environment={"NO_COLOR": "1"}).text == f"lpff-shards: {told}"
+
+
+def test_heads_are_bold_on_a_terminal(shards: Path, tmp_path: Path) -> None:
+    assert f"{BOLD}Examples{END}:\n" in on_terminal("--help").text
+    plan = on_terminal(*DEMO, "--out", shards, "--dry-run")
+    assert f"  {BOLD}sources:{END} demo 8\n" in plan.text
+    plain = on_terminal(*DEMO, "--out", shards, "--dry-run", environment={"NO_COLOR": "1"})
+    assert plain.text == COLOUR.sub("", plan.text)
+    assert plain.text == run(*DEMO, "--out", shards, "--dry-run").stdout
+
+
+def test_verdicts_are_green_or_red_on_a_terminal(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f": {GREEN}all whole{END} (" in on_terminal("verify", shards).text
+    plain = on_terminal("verify", shards, environment={"NO_COLOR": "yes"})
+    assert ": all whole (" in plain.text and "\x1b" not in plain.text
+    copy = tmp_path / "damaged"
+    shutil.copytree(shards, copy)
+    (copy / "demo-train-000001.tar").unlink()
+    assert f"{RED}{BOLD}1 faults{END}" in on_terminal("verify", copy).text
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b" not in call(capsys, monkeypatch, "verify", copy).out
+
+
+def test_json_has_no_colours_on_a_terminal(shards: Path) -> None:
+    assert "\x1b" not in on_terminal("verify", "--json", shards).text
+
+
+@pytest.mark.parametrize(("columns", "width", "rate"), [(40, None, False), (90, None, True), (160, 36, True)])
+def test_the_bar_fits_into_a_line(tmp_path: Path, columns: int, width: int | None, rate: bool) -> None:
+    shown = on_terminal(*DEMO, "--out", tmp_path / "out", columns=columns)
+    assert shown.status == 0
+    lines = re.sub(r"\x1b\[\?25[hl]", "", shown.text).replace("\r", "\n").splitlines()
+    last = [line for line in lines if "8/8" in line][-1]
+    assert all(len(line.rstrip()) <= columns for line in lines if "/8" in line)
+    assert last.count("#") == width if width else len(last) == columns
+    assert ("MB/s" in last) == rate
+    assert shown.text.count("\x1b[?25l") >= 1 and "\x1b[?25h" in shown.text, "the cursor is not given back"
+    assert "demo: 8 samples in 2 shards" in shown.text.rpartition("\x1b[?25h")[2]
+
+
+def test_the_bar_ends_before_an_error(tmp_path: Path) -> None:
+    from layouts import LPFF_IDS, write_lpff
+
+    root = write_lpff(tmp_path / "lpff", LPFF_IDS, ["eg3d"])
+    (root / f"crop/eg3d/{LPFF_IDS[-1]}.png").write_bytes(b"no picture")
+    args = ("export", "--format", "wds", "--lpff", root, "--no-shuffle", "--workers", 1, "--out", tmp_path / "out")
+    shown = on_terminal(*args)
+    assert shown.status == 2
+    assert f"\n{RED}{BOLD}lpff-shards:{END} " in shown.text.rpartition("\x1b[?25h")[2]
+
+
+@pytest.mark.parametrize("options", [("--quiet",), ("--verbose",)])
+def test_no_bar_where_quiet_or_verbose(tmp_path: Path, options: tuple[str, ...]) -> None:
+    shown = on_terminal(*DEMO, "--out", tmp_path / "out", *options)
+    assert "\x1b[?25l" not in shown.text and "\r" not in shown.text
+    assert ("demo-train-000001.tar: 4 samples" in shown.text) == (options == ("--verbose",))
+    if options == ("--quiet",):
+        assert shown.text == ""
+
+
+def test_a_dumb_terminal_gets_lines(tmp_path: Path) -> None:
+    shown = on_terminal(*DEMO, "--out", tmp_path / "out", environment={"TERM": "dumb"})
+    assert "\x1b" not in shown.text and "\r" not in shown.text
+    assert "  8 samples written" in shown.text
