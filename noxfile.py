@@ -1,4 +1,4 @@
-"""`nox` reads exports with other readers: an environment for each group of dependencies named readers-*."""
+"""`nox` reads exports with other readers, a group readers-* of dependencies each, and opens a report in a browser."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def readers(session: nox.Session, environment: str) -> None:
         session.skip(f"the environment {environment} cannot be installed; pip tells why above")
     session.install(".")
     session.run("pytest", "tests/readers", f"--junit-xml={results}", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open a report in headless Chromium; skips, and says so, where no browser is installed."""
+    session.install(*nox.project.dependency_groups(PROJECT, "browser"))
+    session.install(".[report]")
+    session.run("pytest", "tests/browser", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

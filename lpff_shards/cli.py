@@ -26,6 +26,8 @@ from lpff_shards.loudness import Loudness
 if TYPE_CHECKING:
     from types import FrameType
 
+    from lpff_shards.report.write import Report
+
 # Also for `python -m lpff_shards`: shells know completion, and people the examples, by this name.
 PROGRAM = "lpff-shards"
 
@@ -53,14 +55,15 @@ def cli(context: click.Context) -> None:
 @given_by.shards
 @given_by.run
 @given_by.told
-def export(dry_run: bool, as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
+def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
     """Write shards from the given sources; the same command goes on where it was stopped."""
     from lpff_shards import api, console, progress
 
     loudness = Loudness.asked(quiet, verbose)
     chosen = _options(given)
+    _check_report(report)
     if dry_run:
-        _dry_run(chosen, as_json, loudness)
+        _dry_run(chosen, report, as_json, loudness)
         return
     try:
         with progress.observer(sys.stderr, loudness) as observer:
@@ -71,9 +74,13 @@ def export(dry_run: bool, as_json: bool, quiet: bool, verbose: bool, **given: An
         click.echo(console.manifest_json(manifest))
     elif not quiet:
         click.echo(console.manifest_text(manifest, chosen.out))
+    if report is not None:
+        from lpff_shards.report.write import report_export
+
+        _say_report(report_export(chosen.out, report), loudness)
 
 
-def _dry_run(chosen: options.ExportOptions, as_json: bool, loudness: Loudness) -> None:
+def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
     """Makes the plan and prints it; quiet, the exit status alone tells whether there is one."""
     from lpff_shards import api, console, progress
 
@@ -85,6 +92,10 @@ def _dry_run(chosen: options.ExportOptions, as_json: bool, loudness: Loudness) -
         click.echo(console.plan_json(plan, balances))
     elif loudness is not Loudness.QUIET:
         click.echo(console.plan_text(plan, balances, colours_of(sys.stdout)))
+    if report is not None:
+        from lpff_shards.report.write import report_plan
+
+        _say_report(report_plan(plan, balances, report), loudness)
 
 
 @cli.command(manual=manuals.VERIFY)
@@ -178,6 +189,38 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     if not found.found:
         near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
         raise NotFound(f"{path} knows nothing by the name {name}", near)
+
+
+@cli.command("report", manual=manuals.REPORT)
+@given_by.path
+@given_by.report
+@given_by.as_json
+def report_(path: str, out: str | None, as_json: bool) -> None:
+    """Show what the export in the folder PATH holds, as an HTML file that needs no network, and its plots as PNGs.
+
+    Poses, a contact sheet over the plane of yaw and pitch, rebalancing, sizes, licences, splits, shards, and what was
+    left out. Shards are read for the contact sheet's pictures alone.
+    """
+    from lpff_shards.report import words, write
+
+    made = write.report_export(path, out)
+    click.echo(words.report_json(made) if as_json else words.report_text(made))
+
+
+def _check_report(out: str | None) -> None:
+    """Refuses a report that cannot be written before the work that it is to tell of."""
+    if out is not None:
+        from lpff_shards.report.write import check
+
+        check(out)
+
+
+def _say_report(made: Report, loudness: Loudness) -> None:
+    """Tells of a report that came along; standard output is the export's."""
+    from lpff_shards.report import words
+
+    if loudness is not Loudness.QUIET:
+        click.echo(words.report_text(made), err=True)
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:

@@ -34,6 +34,7 @@ ALLOWED = {
     "faults": set(),
     "ledger": {"errors", "index_names", "manifest", "schemas"},
     "attribution": {"index_names", "ledger", "manifest", "schemas"},
+    "report_names": set(),
     "plan": {"errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
     "name_lists": {"options", "plan"},
@@ -46,6 +47,7 @@ ALLOWED = {
         "checksums",
         "index_names",
         "ledger",
+        "report_names",
         "schemas",
         "wire",
         "plan",
@@ -71,6 +73,10 @@ ALLOWED = {
         *("name_lists", "plan", "planning", "processes", "provenance", "schemas", "sources"),
     },
     "progress": {"api", "colours", "loudness", "manifest", "plan", "processes", "versions"},
+    "report": {
+        *("errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan", "progress"),
+        *("readers", "report_names", "schemas", "sources", "wire"),
+    },
     "console": {"colours", "manifest", "mixing", "plan", "progress", "verify"},
     "console_trace": {"attribution", "errors", "ledger", "schemas", "tracing"},
     "commandline": {
@@ -78,13 +84,25 @@ ALLOWED = {
     },
     "cli": {
         *("errors", "mix_options", "options", "api", "bench", "colours", "commandline", "console", "console_trace"),
-        *("indexing", "loudness", "processes", "progress", "tracing", "verify", "versions"),
+        *("indexing", "loudness", "processes", "progress", "report", "tracing", "verify", "versions"),
     },
     "__main__": {"cli"},
     "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "tracing", "verify"},
 }
 
-HEAVY = ("tensorflow", "torch", "torchdata", "jax", "grain", "webdataset", "PIL", "matplotlib", "numpy", "ray")
+HEAVY = (
+    "tensorflow",
+    "torch",
+    "torchdata",
+    "jax",
+    "grain",
+    "webdataset",
+    "PIL",
+    "matplotlib",
+    "jinja2",
+    "numpy",
+    "ray",
+)
 
 
 def _part(path: Path) -> str:

@@ -18,6 +18,7 @@ TOP = (
         "lpff-shards export --format zip --lpff LPFF --ffhq FFHQ_512.zip \\\n    --rebalance lpff --out zips",
     ),
     Example("Check what was written", "lpff-shards verify shards"),
+    Example("See what was written (pip install lpff-shards[report])", "lpff-shards report shards"),
     Example("Find a photo that was withdrawn", "lpff-shards trace 21795165006 shards"),
     Example("Measure how fast it loads here", "lpff-shards bench shards"),
 )
@@ -84,6 +85,10 @@ EXPORT = Manual(
             "lpff-shards export --format wds --lpff LPFF --out shards --dry-run --json",
         ),
         Example(
+            "See the plan, with pictures as they will be written",
+            "lpff-shards export --format wds --lpff LPFF --out shards --dry-run \\\n    --report plan.html",
+        ),
+        Example(
             "In scripts (says errors alone; bad pictures are left out and counted)",
             "lpff-shards export --format wds --lpff LPFF --on-error skip --out shards -q",
         ),
@@ -126,6 +131,22 @@ INDEX = Manual(
         EXIT_DONE: "no index file is missing any more",
         EXIT_DAMAGED: "the folder cannot be written",
         EXIT_BAD_INPUT: "there is no export, or a shard is missing or damaged",
+        EXIT_INTERRUPTED: _STOPPED,
+    },
+)
+
+REPORT = Manual(
+    purpose=LOOK_UP,
+    summary="See poses, licences, splits, shards and sample pictures as HTML.",
+    examples=(
+        Example("Into the export's own folder (report/index.html)", "lpff-shards report shards"),
+        Example("Elsewhere, the plots as PNGs in a folder beside it", "lpff-shards report shards --out set.html"),
+        Example("For machines", "lpff-shards report shards --json"),
+    ),
+    statuses={
+        EXIT_DONE: "the report is written; pictures that cannot be read are named in it",
+        EXIT_DAMAGED: "it could not be written",
+        EXIT_BAD_INPUT: "there is no export, its samples.sqlite or a library is missing, or an option is wrong",
         EXIT_INTERRUPTED: _STOPPED,
     },
 )

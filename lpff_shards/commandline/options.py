@@ -118,11 +118,14 @@ run = _stack(
     _runs("--update", is_flag=True,
           help="Take what --exclude names since out of an export; other shards stay as they are."),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
+    _runs("--report", type=_file, metavar="FILE",
+          help="Write an HTML report too: of what was written, or with --dry-run of the plan."),
 )  # fmt: skip
 check = _stack(
     _runs("--deep", is_flag=True, help="Decode every picture and check every camera too."),
     workers,
 )
+report = _runs("--out", type=_file, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
 bench = _stack(
     _read("--split", default=mix_options.TRAIN, show_default=True, metavar="NAME", help="Whose samples."),
     _read("--batch-size", type=int, default=32, show_default=True, metavar="N", help="Pictures of a batch."),

@@ -31,6 +31,8 @@ from lpff_shards.ledger import pieces
 from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
+from lpff_shards.report_names import FOLDER as REPORT
+from lpff_shards.report_names import report_files
 
 CARD = "README.md"
 POSES = "poses.png"
@@ -180,6 +182,12 @@ class OutputFolder:
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing."""
         (self.root / MANIFEST).unlink(missing_ok=True)
+        # A report shows pictures, some of which may have been withdrawn.
+        for name in report_files():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                (self.root / name).unlink()
+        with contextlib.suppress(OSError):
+            (self.root / REPORT).rmdir()
 
     def clear_partial(self) -> None:
         """Removes what unfinished shards left behind."""

@@ -1,0 +1,1 @@
+"""Charts: pure functions from facts and a theme to a figure."""

@@ -1,0 +1,99 @@
+"""The facts of a finished export: its manifest and its ledger; pictures are not read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.ledger.read import Ledger
+from lpff_shards.manifest import Manifest, Shard
+from lpff_shards.readers.mapped import mapped
+from lpff_shards.report.evenness import Counts
+from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.wire.errors import WireError
+from lpff_shards.wire.zip import members
+
+
+def export_facts(root: Path, manifest: Manifest, ledger: Ledger) -> Facts:
+    """What a report tells of an export.
+
+    Raises:
+        ShardsError: the ledger or a zip cannot be read.
+    """
+    counts = manifest.counts
+    licence = _labels(ledger, "license")
+    return Facts(
+        name=manifest.name,
+        format=manifest.format,
+        generator=manifest.generator,
+        plan=manifest.plan,
+        planned=False,
+        options=manifest.options,
+        dataset=_labels(ledger, "dataset"),
+        split=_ordered(_labels(ledger, "split"), tuple(manifest.splits)),
+        licence=Labels(licence.codes, tuple(name or UNKNOWN_LICENCE for name in licence.names)),
+        yaw=ledger.numbers("yaw"),
+        pitch=ledger.numbers("pitch"),
+        has_camera=ledger.numbers("has_camera"),
+        mirrored=ledger.numbers("mirrored"),
+        replica=ledger.numbers("replica"),
+        copies=_copies(root, manifest),
+        weight=ledger.numbers("weight"),
+        width=ledger.numbers("width"),
+        height=ledger.numbers("height"),
+        bytes=ledger.numbers("picture_bytes"),
+        shard=ledger.numbers("shard"),
+        shards=tuple(ShardFact(shard.file, shard.split, shard.samples, shard.bytes) for shard in manifest.shards),
+        pool=_pool(ledger),
+        losses=Losses(
+            counts.planned,
+            counts.written,
+            counts.skipped,
+            counts.left_out,
+            manifest.filtered,
+            manifest.skipped,
+            manifest.tombstones,
+        ),
+        notes=manifest.notes,
+    )
+
+
+def _labels(ledger: Ledger, field: str) -> Labels:
+    return Labels(*ledger.categories(field))
+
+
+def _ordered(labels: Labels, names: tuple[str, ...]) -> Labels:
+    """The labels with their names in another order."""
+    places = np.array([names.index(name) for name in labels.names], np.int32)
+    return Labels(places[labels.codes], names)
+
+
+def _pool(ledger: Ledger) -> Pictures | None:
+    pool = ledger.pool()
+    return None if pool is None else Pictures(Labels(pool.dataset, pool.datasets), pool.yaw, pool.pitch, pool.pictures)
+
+
+def _copies(root: Path, manifest: Manifest) -> Counts:
+    """How often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
+    if manifest.format != "zip" or manifest.options.get("as") != "replicas":
+        return np.ones(manifest.samples, np.int64)
+    return np.concatenate([np.fromiter(_listed(root, shard), np.int64, shard.samples) for shard in manifest.shards])
+
+
+def _listed(root: Path, shard: Shard) -> Iterator[int]:
+    """How often each picture of a zip stands in the list that has copies, which is the longest."""
+    try:
+        data = mapped(root / shard.file)
+        found = list(members(data))
+        own = [member for member in found[shard.samples :] if member.name not in ("dataset.json", "samples.jsonl")]
+        names: list[str] = max((json.loads(bytes(member.read(data))) for member in own), key=len, default=[])
+    except (OSError, WireError, ValueError) as error:
+        raise ShardsError(f"{root / shard.file} cannot be read: {error}", "See lpff-shards verify") from None
+    times = Counter(names)
+    return (times[member.name] or 1 for member in found[: shard.samples])

@@ -1,0 +1,20 @@
+"""What the command line says of a report that was written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lpff_shards.progress import size
+from lpff_shards.report.write import Report
+
+
+def report_text(report: Report) -> str:
+    """For people."""
+    lines = [f"{report.name}: report of {report.samples:,} samples, {size(report.bytes)}, in {report.page}"]
+    lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
+    return "\n".join(lines)
+
+
+def report_json(report: Report) -> str:
+    """For machines."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1).decode()

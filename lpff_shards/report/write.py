@@ -1,0 +1,170 @@
+"""Making a report of an export or of a plan, and writing it: the page, and its plots as PNGs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.ledger.read import Ledger
+from lpff_shards.manifest import read_manifest
+from lpff_shards.mixing.balance import Balances
+from lpff_shards.plan import Plan
+from lpff_shards.report import page
+from lpff_shards.report.composed import SIDE, composed
+from lpff_shards.report.facts import Facts
+from lpff_shards.report.from_export import export_facts
+from lpff_shards.report.from_plan import plan_facts
+from lpff_shards.report.measures import Spread, after
+from lpff_shards.report.pictures import Pictures, of_export, of_plan, thumbnails
+from lpff_shards.report.plots import DPI, draw_all
+from lpff_shards.report.sheet import sheet
+from lpff_shards.report.theme import LIGHT
+from lpff_shards.report_names import FOLDER, PAGE, SHEET, unfinished
+
+SUFFIXES = (".html", ".htm")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a report goes: its page, and the folder of its plots."""
+
+    page: Path
+    plots: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report that was written.
+
+    Attributes:
+        page: its HTML file; plots: its PNGs; bytes: of the page.
+        training: how the training samples spread over the poses.
+        unreadable: keys of pictures of the contact sheet that cannot be read, with the reasons.
+    """
+
+    page: str
+    plots: tuple[str, ...]
+    bytes: int
+    name: str
+    samples: int
+    training: Spread
+    unreadable: Mapping[str, str]
+
+
+def target(out: str | Path) -> Target:
+    """Where the report of a file's name goes: the plots lie in a folder beside it, named like it without suffix.
+
+    Raises:
+        ShardsError: it is not the name of an HTML file that can be written.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
+    # In an export's folder the report is the export's own, however its name was given.
+    own = (path.name, path.absolute().parent.name) == (PAGE, FOLDER)
+    return Target(path, path.parent if own else path.with_suffix(""))
+
+
+def check(out: str | Path | None = None) -> None:
+    """Refuses what would keep a report from being written, before long work is done.
+
+    Raises:
+        ShardsError: a library is missing, or `out` is not the name of an HTML file.
+    """
+    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise ShardsError(f"a report needs {' and '.join(missing)}", 'Install them: pip install "lpff-shards[report]"')
+    if out is not None:
+        target(out)
+
+
+def report_export(path: str | Path, out: str | Path | None = None) -> Report:
+    """Writes the report of a finished export; shards are read for the contact sheet's pictures alone.
+
+    Args:
+        path: the folder that an export wrote.
+        out: the HTML file, `PATH/report/index.html` by default.
+
+    Raises:
+        ShardsError: there is no finished export, its ledger is missing, or a library is.
+        ExportFailed: the report cannot be written.
+    """
+    check(out)
+    root = Path(path)
+    manifest = read_manifest(root)
+    with Ledger.open(root, manifest) as ledger:
+        facts = export_facts(root, manifest, ledger)
+        return write(facts, of_export(root, manifest, ledger), target(out or root / FOLDER / PAGE))
+
+
+def report_plan(plan: Plan, balances: Balances | None, out: str | Path) -> Report:
+    """Writes the report of a plan; sources are read for the contact sheet's pictures alone.
+
+    Args:
+        plan: made by `api.plan_export`; balances: by `api.compare_rules`.
+        out: the HTML file.
+
+    Raises:
+        ShardsError: `out` is not the name of an HTML file, or a library is missing.
+        ExportFailed: the report cannot be written.
+    """
+    check(out)
+    return write(plan_facts(plan, balances), of_plan(plan), target(out))
+
+
+def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> Report:
+    """Writes the report of some facts.
+
+    Args:
+        pictures: finds the contact sheet's.
+        dpi: of the plots.
+
+    Raises:
+        ExportFailed: it cannot be written.
+    """
+    drawn = dict(draw_all(facts, dpi))
+    chosen = sheet(facts)
+    found = pictures([cell.row for cell in chosen.cells])
+    thumbs = list(thumbnails(found, SIDE))
+    html = page.render(facts, drawn, page.view(chosen, found, thumbs)).encode()
+    plots = {f"{name}.png": one.pictures[LIGHT.name] for name, one in drawn.items() if not one.lacking}
+    plots[f"{SHEET}.png"] = composed(chosen, thumbs, LIGHT)
+    lacking = [f"{name}.png" for name, one in drawn.items() if one.lacking]
+    try:
+        _write(where, html, plots, lacking)
+    except OSError as error:
+        named = error.filename or where.page
+        raise ExportFailed(f"the report cannot be written: {named}: {error.strerror}", "Choose another file") from None
+    unreadable = {shown.key: shown.problem for shown in found if shown.pixels is None}
+    return Report(
+        str(where.page),
+        tuple(str(where.plots / name) for name in plots),
+        len(html),
+        facts.name,
+        len(facts),
+        after(facts),
+        unreadable,
+    )
+
+
+def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iterable[str]) -> None:
+    """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
+    where.plots.mkdir(parents=True, exist_ok=True)
+    for name in lacking:
+        (where.plots / name).unlink(missing_ok=True)
+    for name, data in plots.items():
+        _appear(where.plots / name, data)
+    _appear(where.page, html)
+
+
+def _appear(path: Path, data: bytes) -> None:
+    temporary = path.with_name(unfinished(path.name))
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

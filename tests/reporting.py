@@ -1,0 +1,60 @@
+"""Facts of made-up data sets for the tests of reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
+from lpff_shards.report.pictures import Rows, Shown
+
+NOTHING_LOST = Losses(0, 0, 0, 0, {}, (), ())
+
+
+def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts:
+    """A data set of n samples of two sources, in shards of one split, each picture twice or once."""
+    draw = np.random.default_rng(seed)
+    shard = np.sort(np.arange(n) % shards)
+    held, size = np.bincount(shard, minlength=shards), draw.integers(1000, 9000, n)
+    replica = np.arange(n) % 3 // 2
+    given: dict[str, Any] = {
+        "name": "set",
+        "format": "wds",
+        "generator": "lpff-shards 0",
+        "plan": "0123456789abcdef" * 4,
+        "planned": False,
+        "options": {"format": "wds", "rebalance": "lpff", "as": "replicas"},
+        "dataset": Labels((np.arange(n) % 2).astype(np.int32), ("ffhq", "lpff")),
+        "split": Labels(np.zeros(n, np.int32), ("train",)),
+        "licence": Labels((np.arange(n) % 3).astype(np.int32), ("CC-BY-2.0", "CC-BY-NC-SA-2.0", "unknown")),
+        "yaw": np.radians(draw.uniform(-80, 80, n)).astype(np.float32),
+        "pitch": np.radians(draw.uniform(-40, 40, n)).astype(np.float32),
+        "has_camera": np.ones(n, np.bool_),
+        "mirrored": np.arange(n) % 2 == 1,
+        "replica": replica,
+        "copies": np.ones(n, np.int64),
+        "weight": np.ones(n, np.float32),
+        "width": np.full(n, 64),
+        "height": np.full(n, 64),
+        "bytes": size,
+        "shard": shard,
+        "shards": tuple(ShardFact(f"set-train-{i:06d}.tar", "train", int(held[i]), 5000 * i) for i in range(shards)),
+        "pool": None,
+        "losses": NOTHING_LOST,
+        "notes": (),
+    }
+    return Facts(**given | other)
+
+
+def pool(made: Facts) -> Pictures:
+    """The pictures of some facts before they were copied."""
+    first = (made.replica == 0) & made.has_camera & made.training
+    yaw, pitch = (np.rint(angles[first]).astype(np.int32) for angles in made.degrees)
+    names = made.dataset.names
+    return Pictures(Labels(made.dataset.codes[first], names), yaw, pitch, np.ones(len(yaw), np.int64))
+
+
+def grey(rows: Rows) -> list[Shown]:
+    """Pictures for a contact sheet."""
+    return [Shown(f"key_{row}", np.full((8, 8, 3), row % 256, np.uint8)) for row in rows]

@@ -1,0 +1,253 @@
+"""The page of a report: every section for every data set, odd ones too, well-formed and safe."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from reporting import NOTHING_LOST, facts, grey, pool
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.mixing.balance import Balance, Balances
+from lpff_shards.report import plots, tables, write
+from lpff_shards.report.facts import Facts, Labels, ShardFact
+from lpff_shards.report.pictures import Rows, Shown
+from lpff_shards.report.theme import LIGHT
+from lpff_shards.report_names import PLOTS, report_files
+from lpff_shards.schemas.left_out import LeftOut, Tombstone
+
+HEADINGS = (
+    "Poses",
+    "Contact sheet",
+    "Rebalancing and replicas",
+    "Resolutions and file sizes",
+    "Sources and licences",
+    "Splits",
+    "Shards",
+    "Skipped, filtered and taken out",
+    "How it was made",
+)
+VOID = ("meta", "link", "img", "source", "br")
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}<img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """A page taken apart; fails where tags do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self._open = "", list[str]()
+        self.headings: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+def _balances(made: Facts) -> Balances:
+    none, bad = Balance("none", len(made), float(len(made)), 3.2), Balance("lpff", 0, 0.0, 0.0, "cameras do not spread")
+    return Balances(9, none, (none, bad))
+
+
+def _odd() -> dict[str, Facts]:
+    plain = facts()
+    one = facts(1, shards=1)
+    without = facts(has_camera=np.zeros(60, np.bool_), yaw=np.zeros(60, "f4"), pitch=np.zeros(60, "f4"))
+    weighted = {"format": "wds", "rebalance": "uniform", "as": "weights"}
+    splits = ("train", "val", "test")
+    return {
+        "plain": replace(plain, pool=pool(plain), notes=("a note",)),
+        "one sample": replace(one, pool=pool(one)),
+        "without cameras": replace(without, options={"rebalance": "none"}),
+        "one pose": facts(yaw=np.full(60, 0.3, "f4"), pitch=np.full(60, -0.1, "f4")),
+        "a zip": facts(shards=1, format="zip", copies=np.arange(60) % 4 + 1, replica=np.zeros(60, np.int64)),
+        "weights": facts(options=weighted, weight=np.linspace(0.5, 8, 60).astype("f4"), replica=np.zeros(60, np.int64)),
+        "a plan": replace(
+            facts(planned=True, width=np.zeros(60, np.int64), options={"rebalance": "none"}), balances=_balances(plain)
+        ),
+        "sizes and splits": facts(
+            width=np.arange(60) + 1,
+            shards=3,
+            split=Labels(np.repeat(np.arange(3), 20).astype(np.int32), splits),
+            mirrored=np.ones(60, np.bool_),
+        ),
+        "no training split": facts(split=Labels(np.zeros(60, np.int32), ("all",))),
+    }
+
+
+def _written(made: Facts, out: Path, pictures: Any = grey) -> Page:
+    write.write(made, pictures, write.target(out / "r.html"), dpi=24)
+    return Page((out / "r.html").read_text())
+
+
+@pytest.mark.parametrize("name", _odd())
+def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_theme: None) -> None:
+    made = _odd()[name]
+    if name == "sizes and splits":
+        shards = tuple(replace(shard, split=made.split.names[i]) for i, shard in enumerate(made.shards))
+        made = replace(made, shards=shards)
+    if name == "no training split":
+        made = replace(made, shards=tuple(replace(shard, split="all") for shard in made.shards))
+    page = _written(made, tmp_path)
+    assert tuple(page.headings) == HEADINGS
+    assert not re.search(r"\bnan\b|\binf\b|None", page.text)
+    assert f"{len(made):,}" in page.text
+    assert made.plan in page.text
+    assert all(image["alt"] for image in page.all("img"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {attrs["href"] for attrs in page.all("a")} <= {f"#{id}" for id in ids}
+    written = {path.name for path in (tmp_path / "r").iterdir()}
+    assert "contact-sheet.png" in written
+    assert written <= {Path(name).name for name in report_files()}
+    if made.has_camera.any():
+        assert {"poses-by-source.png", "yaw.png", "pitch.png"} <= written
+    else:
+        assert not {"poses-by-source.png", "yaw.png", "pitch.png"} & written
+        assert plots.NO_CAMERAS in page.text
+
+
+@pytest.fixture
+def one_theme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dark plots are the light ones again, which saves half of the time."""
+    monkeypatch.setattr(plots, "THEMES", (LIGHT,))
+    drawn = plots.Drawn
+    monkeypatch.setattr(
+        plots, "Drawn", lambda caption, made, lacking: drawn(caption, made and made | {"dark": made["light"]}, lacking)
+    )
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No plots: they take the time, and are tested by themselves."""
+    nothing = {name: plots.Drawn(name, {}, "not drawn here") for name in PLOTS}
+    monkeypatch.setattr(write, "draw_all", lambda *_: nothing.items())
+
+
+def test_both_themes_are_drawn_and_differ(tmp_path: Path) -> None:
+    page = _written(facts(), tmp_path)
+    dark = [source["srcset"] for source in page.all("source")]
+    light = [image["src"] for image in page.all("img") if image["width"] != "96"]
+    assert len(dark) == len(light) == len(PLOTS)
+    assert not set(dark) & set(light)
+
+
+def test_names_are_those_of_the_plots() -> None:
+    assert tuple(plot.name for plot in plots.PLOTS) == PLOTS
+
+
+def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
+    lost = replace(
+        NOTHING_LOST,
+        filtered={HOSTILE: 1},
+        left_out=1,
+        listed=(LeftOut(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        tombstones=(Tombstone(HOSTILE, HOSTILE),),
+    )
+    made = facts(
+        name=HOSTILE,
+        options={HOSTILE: HOSTILE, "rebalance": "none"},
+        notes=(HOSTILE,),
+        losses=lost,
+        licence=Labels(np.zeros(60, np.int32), (HOSTILE,)),
+        dataset=Labels(np.zeros(60, np.int32), (HOSTILE,)),
+        split=Labels(np.zeros(60, np.int32), (HOSTILE,)),
+    )
+    made = replace(made, shards=tuple(ShardFact(HOSTILE, HOSTILE, 15, 1) for _ in range(4)))
+    page = _written(made, tmp_path, lambda rows: [Shown(HOSTILE, None, HOSTILE) for _ in rows])
+    assert not page.all("script")
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert "49" not in re.findall(r"&(\d+)<img", page.text)
+    assert page.text.count(HOSTILE) >= 12
+    assert not page.all("img")
+
+
+def test_the_page_asks_for_nothing(tmp_path: Path, undrawn: None) -> None:
+    page = _written(facts(), tmp_path)
+    (policy,) = [meta["content"] for meta in page.all("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    loaded = [attrs[name] for _, attrs in page.tags for name in ("src", "srcset") if name in attrs]
+    assert loaded and all(f"{value}".startswith("data:") for value in loaded)
+    assert "url(" not in (tmp_path / "r.html").read_text() and "@import" not in (tmp_path / "r.html").read_text()
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, undrawn: None) -> None:
+    def pictures(rows: Rows) -> list[Shown]:
+        return [Shown("torn", None, "cut short") if i == 3 else shown for i, shown in enumerate(grey(rows))]
+
+    made = facts()
+    page = _written(made, tmp_path, pictures)
+    assert "1 of these pictures cannot be read" in page.text
+    assert "torn: cut short" in page.text
+    assert len(page.all("img")) == len({attrs["alt"] for attrs in page.all("img")}) > 20
+
+
+def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_path: Path, undrawn: None) -> None:
+    listed = tuple(LeftOut(f"file{i}", f"id{i}", f"reason{i}") for i in range(60))
+    lost = replace(NOTHING_LOST, left_out=58, skipped=2, filtered={"licence": 7}, listed=listed)
+    page = _written(facts(losses=lost), tmp_path)
+    assert re.search(r"filtered: licence\s+7\s", page.text)
+    assert "reason49" in page.text and "reason50" not in page.text
+    assert "and 10 more" in page.text
+
+
+def test_licences_are_flagged_by_what_they_ask_for() -> None:
+    rows = {row[0].text: row[-1].flags for row in tables.licences(facts()).rows}
+    assert rows == {
+        "CC-BY-2.0": ("attribution",),
+        "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),
+        "unknown": ("unknown",),
+    }
+    assert tables.unknown_licences(facts()) == 20
+
+
+@pytest.mark.parametrize("out", ["report", "report.txt", "report.html/"])
+def test_a_report_is_an_html_file(out: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(ShardsError, match="is not the name of an HTML file"):
+        write.target(tmp_path / out)
+
+
+def test_a_report_appears_whole_or_not_at_all(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = write.target(tmp_path / "r.html")
+    write.write(facts(), grey, target)
+    before = (tmp_path / "r.html").read_bytes()
+
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ShardsError, match="No space left on device"):
+        write.write(facts(seed=1), grey, target)
+    assert (tmp_path / "r.html").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r", "r.html"]
+
+
+def test_reports_of_equal_sets_are_equal(tmp_path: Path, undrawn: None) -> None:
+    for name in ("a", "b"):
+        write.write(facts(), grey, write.target(tmp_path / f"{name}.html"))
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
