@@ -4,94 +4,42 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-from msgspec import structs
-
-import lpff_shards
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.folder import CARD, POSES, SUMS, OutputFolder, marks
+from lpff_shards.exporters.folder import OutputFolder, marks
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
-from lpff_shards.ledger.pieces import decode
-from lpff_shards.ledger.pool import Pool, count_poses
+from lpff_shards.finishing import finish, refuse_nothing
 from lpff_shards.manifest import (
-    MANIFEST,
-    MANIFEST_VERSION,
-    Counts,
     Manifest,
-    Shard,
     ShardReceipt,
-    checksum_lines,
-    keys_digest,
-    to_json,
 )
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.name_lists import name_lists
+from lpff_shards.observing import Observer, Silent
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
-from lpff_shards.processes import Progress, ShardDone, available_cores, clocked, may_fork, run
-from lpff_shards.provenance import published, published_names, recorded
-from lpff_shards.schemas.camera import yaw_pitch
-from lpff_shards.schemas.fields import SCHEMA_VERSION
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork, run
+from lpff_shards.provenance import published_names, recorded
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
 
 if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
-
-
-Step = Literal["planning", "checking", "writing", "finishing"]
-"""What an export does, one after the other; checking is of what an earlier run left."""
-
-
-class Observer(Protocol):
-    """Told how an export goes on."""
-
-    def planned(self, plan: Plan, finished: int) -> None:
-        """The plan is made; `finished` of its shards are there already from an earlier run."""
-
-    def wrote(self, progress: Progress) -> None:
-        """Samples were written."""
-
-    def entered(self, step: Step) -> None:
-        """A step of the export begins; the one before it is over."""
-
-    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
-        """These shards are there already from an earlier run, whole."""
-
-    def shard_done(self, shard: ShardDone) -> None:
-        """A shard was written."""
-
-
-class Silent:
-    """An observer that says nothing."""
-
-    def planned(self, plan: Plan, finished: int) -> None: ...
-
-    def wrote(self, progress: Progress) -> None: ...
-
-    def entered(self, step: Step) -> None: ...
-
-    def kept(self, receipts: Iterable[ShardReceipt]) -> None: ...
-
-    def shard_done(self, shard: ShardDone) -> None: ...
 
 
 def plan_export(options: ExportOptions) -> Plan:
@@ -129,7 +77,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
             f"--update only takes out, and {lost} ids of the export's --exclude are not in this one",
             "Put them back, or export anew with --overwrite",
         )
-    later = tuple(name for name in extras.exclusions if name not in before)
+    named = frozenset(before)
+    later = tuple(name for name in extras.exclusions if name not in named)
     plan = _plan(options, replace(extras, exclusions=before, later=later))
     used = set(before)
     gone = plan.entries.gather([excluded_rows(inventory, extras.exclusions, used) for inventory in plan.inventories])
@@ -218,8 +167,8 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
             folder.unfinish()
             _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
         observer.entered("finishing")
-        _refuse_nothing(planned, [*archives.values(), *receipts.values()])
-        return _finish(folder, planned, _outputs(folder, planned, archives, receipts, observer), options)
+        refuse_nothing(planned, [*archives.values(), *receipts.values()])
+        return finish(folder, planned, _outputs(folder, planned, archives, receipts, observer))
 
 
 def _write(
@@ -261,78 +210,3 @@ def _outputs(
             observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
             archives[number] = whole
     return [archives[number] for number in range(len(plan.outputs))]
-
-
-def _refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
-    """Refuses to finish a data set of which nothing is left."""
-    skipped: list[LeftOut] = []
-    for receipt in receipts:
-        if receipt.samples:
-            return
-        skipped += receipt.skipped
-    raise ShardsError(
-        f"there is nothing to write: all {plan.samples} samples were left out, such as {skipped[0].id}: "
-        f"{skipped[0].reason}",
-        "Check the sources",
-    )
-
-
-def _finish(folder: OutputFolder, plan: Plan, receipts: list[ShardReceipt], options: ExportOptions) -> Manifest:
-    """Makes everything durable, then writes what says that the data set is whole."""
-    from lpff_shards.exporters.card import card, pose_picture
-
-    manifest = _manifest(plan, receipts)
-    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
-    folder.sync([receipt.file for receipt in receipts])
-    if options.run.checksum == "sha256":
-        folder.write(SUMS, checksum_lines(manifest).encode())
-    for name, data in indexes.of_data_set(manifest, receipts).items():
-        folder.write(name, data)
-    shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
-    write_accounts(folder, manifest, shards, _pool(plan))
-    folder.write(POSES, pose_picture())
-    folder.write(CARD, card(manifest, suffixes).encode())
-    folder.write(MANIFEST, to_json(manifest))
-    return manifest
-
-
-def _pool(plan: Plan) -> Pool:
-    """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
-    pool = plan.mix.pool
-    centres, known = pool.cameras
-    chosen = known & pool.written
-    names = tuple(inventory.source for inventory in pool.entries.inventories)
-    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
-
-
-def _manifest(plan: Plan, receipts: list[ShardReceipt]) -> Manifest:
-    names = plan.settings.published
-    left_out = plan.problems
-    skipped = [skip for receipt in receipts for skip in receipt.skipped]
-    written = sum(receipt.samples for receipt in receipts)
-    lost = {skip.key for skip in skipped}
-    kept = plan if not lost else plan.without(lost)
-    return Manifest(
-        version=MANIFEST_VERSION,
-        schema=SCHEMA_VERSION,
-        generator=f"lpff-shards {lpff_shards.__version__}",
-        name=plan.name,
-        format=plan.settings.format,
-        splits=kept.by_split(),
-        samples=written,
-        plan=plan.digest,
-        checksum=plan.settings.checksum,
-        options=plan.options,
-        layout=plan.settings.layout,
-        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
-        sources=kept.by_source(),
-        licenses=kept.by_licence(),
-        filtered=plan.mix.filtered,
-        shards=tuple(
-            Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
-            for r, output in zip(receipts, plan.outputs, strict=True)
-        ),
-        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *skipped),
-        notes=tuple(published(note, names) for note in kept.notes),
-        tombstones=plan.tombstones,
-    )

@@ -12,10 +12,10 @@ from typing import Protocol, TextIO
 
 import click
 
-from lpff_shards.api import Observer, Silent
 from lpff_shards.colours import is_terminal
 from lpff_shards.loudness import Loudness
 from lpff_shards.manifest import ShardReceipt
+from lpff_shards.observing import Observer, Silent
 from lpff_shards.plan import Plan
 from lpff_shards.processes import Progress, ShardDone
 from lpff_shards.versions import PACKING, versions

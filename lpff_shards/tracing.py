@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from lpff_shards.ledger.read import Ledger, Record
 from lpff_shards.lookups import BY, By
 from lpff_shards.manifest import read_manifest
 from lpff_shards.option_rules import one_of
+from lpff_shards.schemas.keys import safe_id
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
 NEAR = 5
+_MARKS = "(_m)?(_r[0-9]+)?"
 
 _CONDITIONS = {
     "key": "sample IN (SELECT sample FROM samples WHERE key = ?1)",
@@ -73,7 +76,7 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
         samples = tuple(ledger.records(_condition(name, by), [name]))
-        gone = tuple(one for one in manifest.tombstones if by in (None, "key") and one.key == name)
+        gone = tuple(one for one in manifest.tombstones if _was_of(one.key, name, by))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
         near = () if samples or gone or lost else tuple(_near(ledger, name))
     return Trace(name, manifest.format, samples, gone, lost, near)
@@ -84,6 +87,13 @@ def _condition(name: str, by: str | None) -> str:
         return _CONDITIONS[by]
     # No index leads to URLs, so they are looked through only for what looks like one.
     return " OR ".join(condition for what, condition in _CONDITIONS.items() if what != "url" or "://" in name)
+
+
+def _was_of(key: str, name: str, by: str | None) -> bool:
+    """Whether a name is that of a sample that was taken out; only its key is left, at whose end stand the ids."""
+    id = re.escape(safe_id(name))
+    patterns = {"key": re.escape(name), "id": f".*[_-]{id}{_MARKS}", "photo": f".*[_-]{id}_[0-9]{{2}}{_MARKS}"}
+    return any(re.fullmatch(pattern, key) for what, pattern in patterns.items() if by in (None, what))
 
 
 def _is_of(skip: LeftOut, name: str, by: str | None) -> bool:

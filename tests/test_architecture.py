@@ -69,10 +69,12 @@ ALLOWED = {
     "tracing": {"errors", "ledger", "lookups", "manifest", "option_rules", "schemas"},
     "indexing": {"errors", "exporters", "ledger", "manifest", "processes", "readers"},
     "api": {
-        *("errors", "options", "checksums", "exporters", "ledger", "manifest", "mixing"),
-        *("name_lists", "plan", "planning", "processes", "provenance", "schemas", "sources"),
+        *("errors", "options", "exporters", "finishing", "manifest", "mixing", "name_lists"),
+        *("observing", "plan", "planning", "processes", "provenance", "sources"),
     },
-    "progress": {"api", "colours", "loudness", "manifest", "plan", "processes", "versions"},
+    "finishing": {"errors", "exporters", "ledger", "manifest", "plan", "provenance", "schemas"},
+    "observing": {"manifest", "plan", "processes"},
+    "progress": {"observing", "colours", "loudness", "manifest", "plan", "processes", "versions"},
     "report": {
         *("errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan", "progress"),
         *("readers", "report_names", "schemas", "sources", "wire"),

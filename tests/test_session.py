@@ -20,8 +20,9 @@ from standins import link_all, write_all
 PAGE = DOCS / "session.md"
 HEAD = """# A session
 
-What the main commands say. `tests/test_session.py` runs them and compares; only rates and plan digests, which differ
-from run to run or from machine to machine, are replaced by dots. The pictures are the built-in demo's, and under LPFF's
+What the main commands say. `tests/test_session.py` runs them and compares; only rates, plan digests and the size of
+the report, which differ from run to run or from machine to machine, are replaced by dots. The pictures are the built-in
+demo's, and under LPFF's
 and FFHQ's names a few stand-ins. On a terminal there is a progress bar too.
 """
 
@@ -56,7 +57,8 @@ STEPS = (
     Step("An author withdraws a photo. Where is it?", "lpff-shards trace 00000005 demo-shards"),
     Step("It is taken out with its mirror; other shards stay as they are.", "echo 00000005 > withdrawn.txt"),
     Step("", f"{EXPORT} --exclude withdrawn.txt --update"),
-    Step("It is not there any more; the exit status is 1.", "lpff-shards trace 00000005 demo-shards", 1),
+    Step("It is not there any more, and that is told.", "lpff-shards trace 00000005 demo-shards"),
+    Step("What is in it, as one page to look at?", "lpff-shards report demo-shards"),
     Step("Whose pictures are the others?", "grep '^| .CC' demo-shards/ATTRIBUTION.md"),
     Step("A wrong path, a word that is none, options that exclude one another: one line, exit status 2.", ""),
     Step("", "lpff-shards export --format wds --lpff LPFFF --out shards", 2),
@@ -78,6 +80,7 @@ def _steady(said: str) -> str:
     """What a command said without what must vary: rates, plan digests, and how often progress was told."""
     said = re.sub(r"^  [\d,]+( of [\d,]+)? samples, .* pictures/s.*\n", "", said, flags=re.MULTILINE)
     said = re.sub(r"[\d,]+ pictures/s, [\d,]+ MB/s", "... pictures/s, ... MB/s", said)
+    said = re.sub(r"(report of .*), [\d.]+ [KMG]B, in", r"\1, ... KB, in", said)
     return re.sub(r"^  plan [0-9a-f]{16}$", "  plan ...", said, flags=re.MULTILINE)
 
 
@@ -109,6 +112,7 @@ def test_the_session_is_what_the_commands_say(tmp_path: Path, monkeypatch: pytes
         ("  48 samples written, 35 pictures/s, 1 MB/s\n", "  48 samples written, ... pictures/s, ... MB/s\n"),
         ("  32 of 48 samples, 9 pictures/s, 0 MB/s\n", ""),
         ("  plan 43c7bc068fbf3faa\n", "  plan ...\n"),
+        ("demo: report of 22 samples, 312.8 KB, in x\n", "demo: report of 22 samples, ... KB, in x\n"),
         ("demo: 48 samples in 4 shards, 660.5 KB, in x\n", "demo: 48 samples in 4 shards, 660.5 KB, in x\n"),
     ],
 )

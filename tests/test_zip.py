@@ -36,10 +36,10 @@ from lpff_shards import (
     sharding,
     verify_export,
 )
-from lpff_shards.api import Silent
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import BadInput
 from lpff_shards.manifest import Manifest
+from lpff_shards.observing import Silent
 from lpff_shards.plan import Plan
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.sample import Sample

@@ -1,0 +1,117 @@
+"""Finishing an export: what stands beside its shards, written from their receipts when all of them are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from msgspec import structs
+
+import lpff_shards
+from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.accounts import write_accounts
+from lpff_shards.exporters.card import card, pose_picture
+from lpff_shards.exporters.folder import CARD, POSES, SUMS, OutputFolder
+from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.ledger.pieces import decode
+from lpff_shards.ledger.pool import Pool, count_poses
+from lpff_shards.manifest import (
+    MANIFEST,
+    MANIFEST_VERSION,
+    Counts,
+    Manifest,
+    Shard,
+    ShardReceipt,
+    checksum_lines,
+    keys_digest,
+    to_json,
+)
+from lpff_shards.plan import Plan
+from lpff_shards.provenance import published
+from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.fields import SCHEMA_VERSION
+from lpff_shards.schemas.left_out import LeftOut
+
+
+def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
+    """Refuses to finish a data set of which nothing is left.
+
+    Raises:
+        ShardsError: all samples were left out.
+    """
+    skipped: list[LeftOut] = []
+    for receipt in receipts:
+        if receipt.samples:
+            return
+        skipped += receipt.skipped
+    raise ShardsError(
+        f"there is nothing to write: all {plan.samples} samples were left out, such as {skipped[0].id}: "
+        f"{skipped[0].reason}",
+        "Check the sources",
+    )
+
+
+def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
+    """Makes everything durable, then writes what tells of the data set, and last that it is whole.
+
+    Args:
+        receipts: of its files, in order.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    manifest = _manifest(plan, receipts)
+    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
+    folder.sync([receipt.file for receipt in receipts])
+    if manifest.checksum == "sha256":
+        folder.write(SUMS, checksum_lines(manifest).encode())
+    for name, data in indexes.of_data_set(manifest, receipts).items():
+        folder.write(name, data)
+    shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
+    write_accounts(folder, manifest, shards, _pool(plan))
+    folder.write(POSES, pose_picture())
+    folder.write(CARD, card(manifest, suffixes).encode())
+    folder.write(MANIFEST, to_json(manifest))
+    return manifest
+
+
+def _pool(plan: Plan) -> Pool:
+    """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
+    pool = plan.mix.pool
+    centres, known = pool.cameras
+    chosen = known & pool.written
+    names = tuple(inventory.source for inventory in pool.entries.inventories)
+    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
+
+
+def _manifest(plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
+    names = plan.settings.published
+    left_out = plan.problems
+    skipped = [skip for receipt in receipts for skip in receipt.skipped]
+    written = sum(receipt.samples for receipt in receipts)
+    lost = {skip.key for skip in skipped}
+    kept = plan if not lost else plan.without(lost)
+    return Manifest(
+        version=MANIFEST_VERSION,
+        schema=SCHEMA_VERSION,
+        generator=f"lpff-shards {lpff_shards.__version__}",
+        name=plan.name,
+        format=plan.settings.format,
+        splits=kept.by_split(),
+        samples=written,
+        plan=plan.digest,
+        checksum=plan.settings.checksum,
+        options=plan.options,
+        layout=plan.settings.layout,
+        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
+        sources=kept.by_source(),
+        licenses=kept.by_licence(),
+        filtered=plan.mix.filtered,
+        shards=tuple(
+            Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
+            for r, output in zip(receipts, plan.outputs, strict=True)
+        ),
+        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *skipped),
+        notes=tuple(published(note, names) for note in kept.notes),
+        tombstones=plan.tombstones,
+    )

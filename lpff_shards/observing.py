@@ -1,0 +1,46 @@
+"""Who is told how an export goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, Protocol
+
+from lpff_shards.manifest import ShardReceipt
+from lpff_shards.plan import Plan
+from lpff_shards.processes import Progress, ShardDone
+
+Step = Literal["planning", "checking", "writing", "finishing"]
+"""What an export does, one after the other; checking is of what an earlier run left."""
+
+
+class Observer(Protocol):
+    """Told how an export goes on."""
+
+    def planned(self, plan: Plan, finished: int) -> None:
+        """The plan is made; `finished` of its shards are there already from an earlier run."""
+
+    def wrote(self, progress: Progress) -> None:
+        """Samples were written."""
+
+    def entered(self, step: Step) -> None:
+        """A step of the export begins; the one before it is over."""
+
+    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
+        """These shards are there already from an earlier run, whole."""
+
+    def shard_done(self, shard: ShardDone) -> None:
+        """A shard was written."""
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def planned(self, plan: Plan, finished: int) -> None: ...
+
+    def wrote(self, progress: Progress) -> None: ...
+
+    def entered(self, step: Step) -> None: ...
+
+    def kept(self, receipts: Iterable[ShardReceipt]) -> None: ...
+
+    def shard_done(self, shard: ShardDone) -> None: ...
