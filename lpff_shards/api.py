@@ -129,7 +129,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
             f"--update only takes out, and {lost} ids of the export's --exclude are not in this one",
             "Put them back, or export anew with --overwrite",
         )
-    plan = _plan(options, replace(extras, exclusions=before))
+    later = tuple(name for name in extras.exclusions if name not in before)
+    plan = _plan(options, replace(extras, exclusions=before, later=later))
     used = set(before)
     gone = plan.entries.gather([excluded_rows(inventory, extras.exclusions, used) for inventory in plan.inventories])
     unused = tuple(name for name in extras.exclusions if name not in used)

@@ -184,3 +184,15 @@ def test_the_command_says_what_it_takes_out(
     done = run(*args, *more)
     assert (done.returncode, "taken out: 2 samples of " in done.stderr) == (0, True)
     assert len(json.loads((tmp_path / "out/manifest.json").read_text())["tombstones"]) == 2
+
+
+def test_an_update_does_not_say_that_the_file_names_nothing(tmp_path: Path) -> None:
+    command = ("export", "--format", "wds", "--demo", 6, "--resolution", 16, "--out", tmp_path / "out")
+    assert run(*command).returncode == 0
+    gone = tmp_path / "gone.txt"
+    gone.write_text("# none yet\n")
+    assert "names nothing" in run(*command, "--exclude", gone, "--update").stderr
+    gone.write_text(f"{PHOTO}\n")
+    done = run(*command, "--exclude", gone, "--update")
+    assert "taken out: 2 samples" in done.stderr
+    assert "names nothing" not in done.stderr

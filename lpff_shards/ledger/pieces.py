@@ -5,12 +5,12 @@ Pieces of several shards one behind the other are a piece again.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
 from types import GenericAlias
 
 import blake3
 import msgspec
-from isal import igzip
 
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 
@@ -21,7 +21,7 @@ Row = tuple[Scalar, ...]
 def encode(rows: Iterable[Row]) -> bytes:
     """Rows as a piece; equal rows give equal bytes."""
     encoder = msgspec.json.Encoder()
-    return igzip.compress(b"".join(encoder.encode(row) + b"\n" for row in rows), 1, mtime=0)
+    return gzip.compress(b"".join(encoder.encode(row) + b"\n" for row in rows), 1, mtime=0)
 
 
 def digest(piece: bytes) -> str:
@@ -32,6 +32,5 @@ def digest(piece: bytes) -> str:
 def decode(piece: bytes) -> list[Row]:
     """The rows of a piece, which is whole: receipts hold a digest of it."""
     typed = GenericAlias(tuple, tuple(PYTHON_TYPES[field.kind] for field in FIELDS))
-    lines: bytes = igzip.decompress(piece)  # type: ignore[no-untyped-call]
-    rows: list[Row] = msgspec.json.Decoder(typed).decode_lines(lines)
+    rows: list[Row] = msgspec.json.Decoder(typed).decode_lines(gzip.decompress(piece))
     return rows

@@ -46,10 +46,14 @@ class Mix:
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What files that the user names tell the mix: see `read_num_replicas` and `read_exclusions` of the sources."""
+    """What files that the user names tell the mix: see `read_num_replicas` and `read_exclusions` of the sources.
+
+    `later` are exclusions that a finished export is to be updated by, after the mix.
+    """
 
     num_replicas: NDArray[np.int64] | None = None
     exclusions: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 def mix(
@@ -85,7 +89,7 @@ def mix(
     if not len(training) and not len(others):
         raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
     mixed = _in_order(training, others)
-    notes += on_filters(options, extras.exclusions, chosen.unused, inventories)
+    notes += on_filters(options, bool(extras.exclusions or extras.later), chosen.unused, inventories)
     notes += on_rebalancing(pool, options)
     notes += on_splits(mixed)
     return Mix(mixed, pool, weights, seed, dict(reasons), extras.exclusions, chosen.unused, tuple(notes))

@@ -13,16 +13,21 @@ from lpff_shards.sources.inventory import Inventory
 
 
 def on_filters(
-    options: MixOptions, exclusions: Sequence[str], unused: Sequence[str], everything: Sequence[Inventory]
+    options: MixOptions, named_any: bool, unused: Sequence[str], everything: Sequence[Inventory]
 ) -> Iterator[str]:
-    """What filters were asked for and found nothing."""
+    """What filters were asked for and found nothing.
+
+    Args:
+        named_any: whether the file of --exclude names anything.
+        unused: exclusions that name no picture.
+    """
     met = {credit.licence.short or UNKNOWN_LICENCE for inventory in everything for credit in inventory.credits}
     for name in options.license:
         if name not in met:
             yield f"--license {name} is no picture's here"
     if unused:
         yield f"--exclude: {len(unused)} of its lines name no picture here"
-    if options.exclude is not None and not exclusions:
+    if options.exclude is not None and not named_any:
         yield f"--exclude {options.exclude} names nothing"
 
 

@@ -1,0 +1,85 @@
+"""Small stand-ins of the data sets that the documentation names, under the names that its commands use."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from layouts import (
+    LPFF_IDS,
+    UP_IDS,
+    Json,
+    lpff_info,
+    write_ffhq_eg3d,
+    write_ffhq_stylegan,
+    write_ffhq_v2,
+    write_lpff,
+    write_unsplash_pexels,
+    zip_folder,
+)
+from layouts import dump as write_json
+from layouts import edit as edit_json
+
+SIDE = 16
+FFHQ_PHOTOS = 20
+LPFF_PICTURES = 24
+LPFF_LICENCES = (
+    ("Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
+    ("Attribution-ShareAlike License", "https://creativecommons.org/licenses/by-sa/2.0/"),
+    ("Public Domain Mark", "https://creativecommons.org/publicdomain/mark/1.0/"),
+    ("Public Domain Dedication (CC0)", "https://creativecommons.org/publicdomain/zero/1.0/"),
+)
+FFHQ_LICENCES = (
+    ("Attribution-NonCommercial License", "https://creativecommons.org/licenses/by-nc/2.0/"),
+    ("Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
+    ("United States Government Work", "http://www.usa.gov/copyright.shtml"),
+    ("Public Domain Dedication (CC0)", "https://creativecommons.org/publicdomain/zero/1.0/"),
+)
+
+
+def write_all(root: Path) -> Path:
+    """Writes them: pictures of 16x16 whose cameras spread, photos of many authors under every published licence."""
+    ids = lpff_ids()
+    write_lpff(root / "LPFF", ids, size=SIDE)
+    edit_json(root / "LPFF/info.json", _licensed)
+    write_unsplash_pexels(root / "Unsplash-Pexels", UP_IDS, size=SIDE)
+    write_ffhq_eg3d(root / "FFHQ_512", FFHQ_PHOTOS, size=SIDE)
+    (root / "dataset.json").write_bytes((root / "FFHQ_512/dataset.json").read_bytes())
+    zip_folder(root / "FFHQ_512", root / "FFHQ_512.zip")
+    write_ffhq_stylegan(root, FFHQ_PHOTOS, size=SIDE)
+    write_ffhq_v2(root / "ffhq-dataset-v2.json", range(FFHQ_PHOTOS), size=SIDE)
+    edit_json(root / "ffhq-dataset-v2.json", _ffhq_licensed)
+    write_json(root / "FFHQ_num_replicas.json", {str(n): 1 + n % 4 for n in range(2 * FFHQ_PHOTOS)})
+    return root
+
+
+def lpff_ids() -> list[str]:
+    """Two faces of one photo, and photos of other authors."""
+    draw = random.Random(7)
+    others = LPFF_PICTURES - len(LPFF_IDS)
+    photos = [f"{draw.randrange(10**7, 10**9)}@N0{n % 10}_{draw.randrange(10**9, 10**11)}" for n in range(others)]
+    return [*LPFF_IDS, *(f"{photo}_01" for photo in photos)]
+
+
+def _licensed(info: Json) -> Json:
+    """LPFF's records, the licences in turn."""
+    for number, id in enumerate(sorted(info)):
+        name, url = LPFF_LICENCES[number % len(LPFF_LICENCES)]
+        info[id] = lpff_info(id)
+        info[id]["image_info"]["license"] = {"name": name, "url": url}
+    return info
+
+
+def _ffhq_licensed(records: Json) -> Json:
+    for number, record in enumerate(records.values()):
+        name, url = FFHQ_LICENCES[number % len(FFHQ_LICENCES)]
+        record["metadata"] |= {"license": name, "license_url": url}
+    return records
+
+
+def link_all(root: Path, folder: Path) -> Path:
+    """Makes the stand-ins appear in another folder, at no cost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in root.iterdir():
+        (folder / path.name).symlink_to(path)
+    return folder
