@@ -34,7 +34,7 @@ def test_every_example_parses(command: str) -> None:
     if name == "export":
         from lpff_shards.cli import _options
 
-        given = {n: v for n, v in found.params.items() if n not in ("dry_run", "as_json", "quiet", "verbose")}
+        given = {n: v for n, v in found.params.items() if n not in ("dry_run", "report", "as_json", "quiet", "verbose")}
         assert _options(given).sources.given
 
 

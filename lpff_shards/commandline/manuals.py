@@ -146,7 +146,7 @@ REPORT = Manual(
     statuses={
         EXIT_DONE: "the report is written; pictures that cannot be read are named in it",
         EXIT_DAMAGED: "it could not be written",
-        EXIT_BAD_INPUT: "there is no export, its samples.sqlite or a library is missing, or an option is wrong",
+        EXIT_BAD_INPUT: "no export or samples.sqlite is there, or an option is wrong",
         EXIT_INTERRUPTED: _STOPPED,
     },
 )
