@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
+import portraits
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,11 @@ def _ctrl_c_works() -> None:
     """A shell starts what runs in the background deaf to Ctrl-C, and what it starts inherits that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _portraits() -> None:
+    portraits.keep()
 
 
 @pytest.fixture(scope="session")

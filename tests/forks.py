@@ -12,9 +12,11 @@ from pathlib import Path
 # Both sides speak lines: an order in JSON, the child's process id, a word to wait for it, its exit status.
 SERVER = """
 import json, os, sys
+import portraits
 import lpff_shards.api, lpff_shards.console, lpff_shards.exporters.card, lpff_shards.progress, lpff_shards.verify
 from lpff_shards.cli import main
 
+portraits.keep()
 while line := sys.stdin.readline():
     pid = os.fork()
     if pid == 0:
@@ -38,7 +40,8 @@ class Forks:
 
     def __init__(self) -> None:
         # As the console script has it: more threads would keep the command from forking its workers.
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        here = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": here}
         self._server = subprocess.Popen(
             [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
