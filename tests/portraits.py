@@ -1,4 +1,4 @@
-"""The demo's portraits, rendered once a process instead of once a test: each takes some 30 ms, and most tests want them."""
+"""The demo's portraits, rendered once a process and not once a test: each takes 30 ms, and most tests want them."""
 
 from __future__ import annotations
 
