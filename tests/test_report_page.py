@@ -119,7 +119,7 @@ def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_them
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {attrs["href"] for attrs in page.all("a")} <= {f"#{id}" for id in ids}
-    written = {path.name for path in (tmp_path / "r").iterdir()}
+    written = {path.name for path in (tmp_path / "r-plots").iterdir()}
     assert "contact-sheet.png" in written
     assert written <= {Path(name).name for name in report_files()}
     if made.has_camera.any():
@@ -244,7 +244,7 @@ def test_a_report_appears_whole_or_not_at_all(tmp_path: Path, undrawn: None, mon
     with pytest.raises(ShardsError, match="No space left on device"):
         write.write(facts(seed=1), grey, target)
     assert (tmp_path / "r.html").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r", "r.html"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r-plots", "r.html"]
 
 
 def test_reports_of_equal_sets_are_equal(tmp_path: Path, undrawn: None) -> None:

@@ -140,7 +140,7 @@ REPORT = Manual(
     summary="See poses, licences, splits, shards and sample pictures as HTML.",
     examples=(
         Example("Into the export's own folder (report/index.html)", "lpff-shards report shards"),
-        Example("Elsewhere, the plots as PNGs in a folder beside it", "lpff-shards report shards --out set.html"),
+        Example("Elsewhere, the plots as PNGs in the folder set-plots", "lpff-shards report shards --out set.html"),
         Example("For machines", "lpff-shards report shards --json"),
     ),
     statuses={

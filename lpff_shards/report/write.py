@@ -55,7 +55,9 @@ class Report:
 
 
 def target(out: str | Path) -> Target:
-    """Where the report of a file's name goes: the plots lie in a folder beside it, named like it without suffix.
+    """Where the report of a file's name goes: the plots of `set.html` lie in the folder `set-plots` beside it.
+
+    A folder named like the page, `set`, may be the export itself, or anything else of the user's.
 
     Raises:
         ShardsError: it is not the name of an HTML file that can be written.
@@ -65,7 +67,7 @@ def target(out: str | Path) -> Target:
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
     own = (path.name, path.absolute().parent.name) == (PAGE, FOLDER)
-    return Target(path, path.parent if own else path.with_suffix(""))
+    return Target(path, path.parent if own else path.with_name(f"{path.stem}-plots"))
 
 
 def check(out: str | Path | None = None) -> None:
