@@ -126,7 +126,9 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
 @given_by.path
 @given_by.told
 def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Write the index files that the export in the folder PATH lacks: for wids, DALI, Energon and TensorFlow Datasets.
+    """Write the index files that the export in the folder PATH lacks.
+
+    They are those for wids, DALI, Energon and TensorFlow Datasets, and samples.sqlite and ATTRIBUTION.csv.
 
     Exports write them themselves; this is for those that lost them, or were made without.
     """
