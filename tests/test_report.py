@@ -88,6 +88,20 @@ def test_a_report_named_like_the_export_leaves_its_folder_alone(tmp_path: Path, 
     assert sorted(out.iterdir()) == sorted([*before, out / "yaw.png"])
 
 
+@pytest.mark.parametrize("name", ["report.html", "report/other.html", "../out/r.html"])
+def test_in_the_export_s_folder_the_report_has_one_place(name: str, tmp_path: Path, command: Call) -> None:
+    """Elsewhere in it `--update` would not take it away, with the photos that were withdrawn."""
+    out = tmp_path / "out"
+    given = ("export", "--format", "wds", *DEMO, "--out", out)
+    for dry in ((), ("--dry-run",)):
+        done = command(*given, *dry, "--report", out / name)
+        assert done.status == 2 and "lies in the export's own folder" in done.err
+        assert not out.exists()
+    command(*given)
+    done = command("report", out, "--out", out / name)
+    assert done.status == 2 and "report/index.html" in done.err
+
+
 def test_the_report_of_a_plan_writes_nothing_else(tmp_path: Path, command: Call, undrawn: None) -> None:
     out, page = tmp_path / "out", tmp_path / "plan.html"
     given = ("export", "--format", "wds", *DEMO, "--rebalance", "uniform", "--out", out, "--dry-run")

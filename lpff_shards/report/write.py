@@ -70,17 +70,26 @@ def target(out: str | Path) -> Target:
     return Target(path, path.parent if own else path.with_name(f"{path.stem}-plots"))
 
 
-def check(out: str | Path | None = None) -> None:
+def check(out: str | Path | None = None, root: str | Path | None = None) -> None:
     """Refuses what would keep a report from being written, before long work is done.
 
+    Args:
+        out: the HTML file; root: the export's folder, where it has one place, from which `--update` takes it.
+
     Raises:
-        ShardsError: a library is missing, or `out` is not the name of an HTML file.
+        ShardsError: a library is missing, or `out` is not the name of an HTML file, or of another one in `root`.
     """
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise ShardsError(f"a report needs {' and '.join(missing)}", 'Install them: pip install "lpff-shards[report]"')
-    if out is not None:
-        target(out)
+    if out is None:
+        return
+    page = target(out).page.resolve()
+    if root is not None:
+        folder = Path(root).resolve()
+        if page.is_relative_to(folder) and page != folder / FOLDER / PAGE:
+            hint = f"Give a file elsewhere, or {Path(root) / FOLDER / PAGE}: later exports take that one away"
+            raise ShardsError(f"report {out} lies in the export's own folder", hint)
 
 
 def report_export(path: str | Path, out: str | Path | None = None) -> Report:
@@ -94,7 +103,7 @@ def report_export(path: str | Path, out: str | Path | None = None) -> Report:
         ShardsError: there is no finished export, its ledger is missing, or a library is.
         ExportFailed: the report cannot be written.
     """
-    check(out)
+    check(out, path)
     root = Path(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
