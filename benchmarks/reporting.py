@@ -69,7 +69,8 @@ def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
     copies = lpff_replicas(density(angles, LPFF_THRESHOLDS)).astype(np.int64)
     picture = np.repeat(np.arange(len(poses)), copies)
     replica = np.arange(len(picture)) - (np.cumsum(copies) - copies)[picture]
-    order = np.random.default_rng(0).permutation(len(picture))
+    # Of another seed than the report deals with: dealt by the same one, samples would stand in their first order again.
+    order = np.random.default_rng(2).permutation(len(picture))
     picture, replica, n = picture[order], replica[order], len(order)
     sizes = np.random.default_rng(1).normal(448e3, 60e3, n).clip(1e5).astype(np.int64)
     bounds = (np.arange(SHARDS + 1) * n // SHARDS).tolist()

@@ -61,7 +61,7 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
 
     loudness = Loudness.asked(quiet, verbose)
     chosen = _options(given)
-    _check_report(report)
+    _check_report(report, chosen.out)
     if dry_run:
         _dry_run(chosen, report, as_json, loudness)
         return
@@ -126,7 +126,9 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
 @given_by.path
 @given_by.told
 def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
-    """Write the index files that the export in the folder PATH lacks: for wids, DALI, Energon and TensorFlow Datasets.
+    """Write the index files that the export in the folder PATH lacks.
+
+    They are those for wids, DALI, Energon and TensorFlow Datasets, and samples.sqlite and ATTRIBUTION.csv.
 
     Exports write them themselves; this is for those that lost them, or were made without.
     """
@@ -207,12 +209,12 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
     click.echo(words.report_json(made) if as_json else words.report_text(made))
 
 
-def _check_report(out: str | None) -> None:
+def _check_report(out: str | None, root: str) -> None:
     """Refuses a report that cannot be written before the work that it is to tell of."""
     if out is not None:
         from lpff_shards.report.write import check
 
-        check(out)
+        check(out, root)
 
 
 def _say_report(made: Report, loudness: Loudness) -> None:

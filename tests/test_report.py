@@ -62,7 +62,7 @@ def test_json_tells_where_it_is_and_how_even_the_poses_are(tmp_path: Path, comma
     command("export", "--format", "tfrecord", *DEMO, "--rebalance", "uniform", "--as", "weights", "--out", out)
     told = json.loads(command("report", out, "--out", page, "--json").out)
     assert told["page"] == str(page) and page.stat().st_size == told["bytes"]
-    assert told["plots"] == [str(tmp_path / "elsewhere/r/contact-sheet.png")]
+    assert told["plots"] == [str(tmp_path / "elsewhere/r-plots/contact-sheet.png")]
     assert all(Path(name).is_file() for name in told["plots"])
     assert told["samples"] == 24 and told["unreadable"] == {}
     assert 0 < told["training"]["entropy"] < 5 and told["training"]["effective"] < 24
@@ -78,11 +78,35 @@ def test_export_writes_the_report_that_the_command_writes(tmp_path: Path, comman
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_report_named_like_the_export_leaves_its_folder_alone(tmp_path: Path, command: Call, undrawn: None) -> None:
+    out = tmp_path / "shards"
+    command("export", "--format", "wds", *DEMO, "--out", out)
+    before = sorted(out.iterdir())
+    (out / "yaw.png").write_text("mine")
+    told = json.loads(command("report", out, "--out", tmp_path / "shards.html", "--json").out)
+    assert told["plots"] == [str(tmp_path / "shards-plots/contact-sheet.png")]
+    assert sorted(out.iterdir()) == sorted([*before, out / "yaw.png"])
+
+
+@pytest.mark.parametrize("name", ["report.html", "report/other.html", "../out/r.html"])
+def test_in_the_export_s_folder_the_report_has_one_place(name: str, tmp_path: Path, command: Call) -> None:
+    """Elsewhere in it `--update` would not take it away, with the photos that were withdrawn."""
+    out = tmp_path / "out"
+    given = ("export", "--format", "wds", *DEMO, "--out", out)
+    for dry in ((), ("--dry-run",)):
+        done = command(*given, *dry, "--report", out / name)
+        assert done.status == 2 and "lies in the export's own folder" in done.err
+        assert not out.exists()
+    command(*given)
+    done = command("report", out, "--out", out / name)
+    assert done.status == 2 and "report/index.html" in done.err
+
+
 def test_the_report_of_a_plan_writes_nothing_else(tmp_path: Path, command: Call, undrawn: None) -> None:
     out, page = tmp_path / "out", tmp_path / "plan.html"
     given = ("export", "--format", "wds", *DEMO, "--rebalance", "uniform", "--out", out, "--dry-run")
     assert command(*given, "--report", page).status == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan", "plan.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plan-plots", "plan.html"]
     text = page.read_text()
     assert "nothing is written yet" in text
     assert "The rules of rebalancing on these pictures" in text

@@ -47,11 +47,24 @@ def test_before_and_after_of_a_set_that_is_not_rebalanced_agree() -> None:
     made = replace(made, pitch=np.radians(np.arange(400) % 7 * 5.0 + 1).astype(np.float32))
     earlier = before(replace(made, pool=pool(made)))
     now = after(made)
-    assert earlier is not None
-    assert (earlier.count, earlier.effective) == (now.count, now.effective) == (400, 400)
-    # float32 degrees may fall below the whole degree at which a bin begins; rounded ones do not.
-    assert earlier.entropy == pytest.approx(now.entropy, abs=0.05)
-    assert earlier.large == pytest.approx(now.large, abs=0.02)
+    assert earlier == now
+    assert now.count == now.effective == 400
+
+
+def test_before_counts_pictures_without_cameras_as_after_does() -> None:
+    made = facts(400, replica=np.zeros(400, np.int64), has_camera=np.arange(400) % 10 > 0)
+    earlier = before(replace(made, pool=pool(made)))
+    assert earlier == after(made)
+    assert earlier is not None and earlier.count == 400
+
+
+def test_before_is_of_whole_degrees_where_pictures_are_undrawn() -> None:
+    made = facts(4000, replica=np.zeros(4000, np.int64))
+    drawn = facts(40, replica=np.zeros(40, np.int64))
+    earlier = before(replace(drawn, pool=pool(made)))
+    assert earlier is not None and earlier.count == 4000
+    assert earlier.entropy == pytest.approx(after(made).entropy, abs=0.1)
+    assert earlier.large == pytest.approx(after(made).large, abs=0.02)
 
 
 def test_large_poses_are_those_beyond_45_degrees_either_way() -> None:

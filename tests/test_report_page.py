@@ -15,9 +15,10 @@ from reporting import NOTHING_LOST, facts, grey, pool
 from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.balance import Balance, Balances
 from lpff_shards.report import plots, tables, write
+from lpff_shards.report.charts import histograms, poses
 from lpff_shards.report.facts import Facts, Labels, ShardFact
 from lpff_shards.report.pictures import Rows, Shown
-from lpff_shards.report.theme import LIGHT
+from lpff_shards.report.theme import LEAST_DEGREES, LIGHT
 from lpff_shards.report_names import PLOTS, report_files
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
@@ -119,7 +120,7 @@ def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_them
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {attrs["href"] for attrs in page.all("a")} <= {f"#{id}" for id in ids}
-    written = {path.name for path in (tmp_path / "r").iterdir()}
+    written = {path.name for path in (tmp_path / "r-plots").iterdir()}
     assert "contact-sheet.png" in written
     assert written <= {Path(name).name for name in report_files()}
     if made.has_camera.any():
@@ -244,10 +245,28 @@ def test_a_report_appears_whole_or_not_at_all(tmp_path: Path, undrawn: None, mon
     with pytest.raises(ShardsError, match="No space left on device"):
         write.write(facts(seed=1), grey, target)
     assert (tmp_path / "r.html").read_bytes() == before
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r", "r.html"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r-plots", "r.html"]
 
 
 def test_reports_of_equal_sets_are_equal(tmp_path: Path, undrawn: None) -> None:
     for name in ("a", "b"):
         write.write(facts(), grey, write.target(tmp_path / f"{name}.html"))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_few_samples_are_drawn_on_axes_that_can_be_read() -> None:
+    one = facts(1, shards=1, options={"rebalance": "none"})
+    for draw, axis in ((poses.by_source, "xy"), (histograms.yaw, "x"), (histograms.pitch, "x")):
+        ax = draw(one, LIGHT).axes[0]
+        for name in axis:
+            low, high = getattr(ax, f"get_{name}lim")()
+            told = [label.get_text() for label in getattr(ax, f"get_{name}ticklabels")()]
+            assert high - low >= LEAST_DEGREES and len(set(told)) == len(told) > 2
+    bar = poses.density(one, LIGHT).axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0.11"]
+
+
+def test_files_of_one_size_are_one_bar_that_names_it() -> None:
+    ax = histograms.file_sizes(facts(bytes=np.full(60, 786_560)), LIGHT).axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["786.6"]
+    assert [bar.get_height() for bar in ax.patches] == [60]

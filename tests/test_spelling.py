@@ -59,6 +59,10 @@ def test_hints() -> None:
             ["verify", "x", "--seed", "1"],
             "there is no option --seed. It is an option of export. See lpff-shards verify",
         ),
+        (
+            ["trace", "x", "y", "-q"],
+            "there is no option -q. It is an option of export, verify, index and bench. See lpff-shards trace",
+        ),
         (["verify", "x", "-x"], "there is no option -x. See lpff-shards verify --help"),
         (
             [*DEMO, "--format", "tfrecords"],

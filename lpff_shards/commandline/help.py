@@ -6,7 +6,7 @@ A few lines over click's own formatter, so that neither rich-click nor cloup is 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,8 +177,13 @@ def no_such_option(name: str, ctx: click.Context, top: click.Group) -> ShardsErr
     # Without dashes, which make all options alike.
     known = {option.lstrip("-"): option for option in _options(ctx.command)}
     found = known.get(nearest(name.lstrip("-"), known), "")
-    hint = f"It is an option of {' and '.join(owners)}. " if owners else f"Did you mean {found}? " if found else ""
+    hint = f"It is an option of {_listed(owners)}. " if owners else f"Did you mean {found}? " if found else ""
     return ShardsError(f"there is no option {name}", f"{hint}See {ctx.command_path} --help")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """As in a sentence: a, b and c."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _options(command: click.Command) -> list[str]:

@@ -18,7 +18,7 @@ TOP = (
         "lpff-shards export --format zip --lpff LPFF --ffhq FFHQ_512.zip \\\n    --rebalance lpff --out zips",
     ),
     Example("Check what was written", "lpff-shards verify shards"),
-    Example("See what was written (pip install lpff-shards[report])", "lpff-shards report shards"),
+    Example("See what was written (needs the extra: pip install 'lpff-shards[report]')", "lpff-shards report shards"),
     Example("Find a photo that was withdrawn", "lpff-shards trace 21795165006 shards"),
     Example("Measure how fast it loads here", "lpff-shards bench shards"),
 )
@@ -41,7 +41,7 @@ EXPORT = Manual(
         Example(
             "The published sets (ffhq_rebalanced, ffhq_lpff_rebalanced)",
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --rebalance eg3d \\\n"
-            "    --num-replicas ffhq-dup.json --out shards\n"
+            "    --num-replicas FFHQ_num_replicas.json --out shards\n"
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --lpff LPFF \\\n"
             "    --rebalance lpff --out shards",
         ),
@@ -140,7 +140,7 @@ REPORT = Manual(
     summary="See poses, licences, splits, shards and sample pictures as HTML.",
     examples=(
         Example("Into the export's own folder (report/index.html)", "lpff-shards report shards"),
-        Example("Elsewhere, the plots as PNGs in a folder beside it", "lpff-shards report shards --out set.html"),
+        Example("Elsewhere, the plots as PNGs in the folder set-plots", "lpff-shards report shards --out set.html"),
         Example("For machines", "lpff-shards report shards --json"),
     ),
     statuses={

@@ -50,11 +50,20 @@ def after(facts: Facts) -> Spread:
 
 
 def before(facts: Facts) -> Spread | None:
-    """The training pictures before rebalancing, their poses rounded to whole degrees; None where not known."""
+    """The training pictures before rebalancing; None where not known.
+
+    Their poses are rounded to whole degrees only where some of them are not in the data set, such as undrawn ones.
+    """
     if facts.pool is None:
         return None
     pool, pictures = facts.pool, facts.pool.pictures.astype(np.float64)
     total = float(pictures.sum())
+    first = facts.training & (facts.replica == 0)
+    seen = first & facts.has_camera
+    if np.count_nonzero(seen) == total:
+        yaw, pitch = (angles[seen] for angles in facts.degrees)
+        every = float(np.count_nonzero(first))
+        return _spread(every, every, yaw, pitch, np.ones(len(yaw)))
     return _spread(total, total, pool.yaw.astype(np.float64), pool.pitch.astype(np.float64), pictures)
 
 

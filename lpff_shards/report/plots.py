@@ -76,7 +76,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot("pose-density", "How often each pose comes", poses.density, _cameras),
     Plot("yaw", "Yaw of the training samples", histograms.yaw, _training_cameras),
     Plot("pitch", "Pitch of the training samples", histograms.pitch, _training_cameras),
-    Plot("replicas", "Copies or weights of pictures", histograms.replicas, _rebalanced),
+    Plot("replicas", "Pictures by how often they count", histograms.replicas, _rebalanced),
     Plot("resolutions", "Sizes of pictures in pixels", histograms.resolutions, _never),
     Plot("file-sizes", "Sizes of files", histograms.file_sizes, _never),
     Plot("licences", "Licences by source", shares.licences, _never),

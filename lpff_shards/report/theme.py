@@ -76,6 +76,8 @@ DARK = Theme(
 THEMES = (LIGHT, DARK)
 
 TEXT = 9.5
+LEAST_DEGREES = 30.0
+"""What an axis of angles spans at least."""
 
 
 def figure(theme: Theme, width: float = WIDTH, height: float = HEIGHT) -> Figure:
@@ -125,13 +127,21 @@ def legend(ax: Axes, theme: Theme, handles: Sequence[Any], labels: Sequence[str]
 
 
 def degree_ticks(ax: Axes, yaw: bool = True, pitch: bool = True) -> None:
-    """Ticks at whole steps of degrees along the axes that hold angles."""
+    """Ticks at whole steps of degrees along the axes that hold angles, which span some degrees for few samples too."""
     from matplotlib.ticker import MaxNLocator
 
-    for wanted, axis in ((yaw, ax.xaxis), (pitch, ax.yaxis)):
-        if wanted:
-            axis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 3, 4.5, 9, 10], integer=True))
-            axis.set_major_formatter("{x:.0f}°")
+    for wanted, axis, get, put in (
+        (yaw, ax.xaxis, ax.get_xlim, ax.set_xlim),
+        (pitch, ax.yaxis, ax.get_ylim, ax.set_ylim),
+    ):
+        if not wanted:
+            continue
+        low, high = get()
+        if high - low < LEAST_DEGREES:
+            middle = (low + high) / 2
+            put(middle - LEAST_DEGREES / 2, middle + LEAST_DEGREES / 2)
+        axis.set_major_locator(MaxNLocator(7, steps=[1, 1.5, 2, 3, 5, 6, 10], integer=True))
+        axis.set_major_formatter("{x:.0f}°")
 
 
 def plain_thousands(axis: Any) -> None:

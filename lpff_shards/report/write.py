@@ -55,7 +55,9 @@ class Report:
 
 
 def target(out: str | Path) -> Target:
-    """Where the report of a file's name goes: the plots lie in a folder beside it, named like it without suffix.
+    """Where the report of a file's name goes: the plots of `set.html` lie in the folder `set-plots` beside it.
+
+    A folder named like the page, `set`, may be the export itself, or anything else of the user's.
 
     Raises:
         ShardsError: it is not the name of an HTML file that can be written.
@@ -65,20 +67,29 @@ def target(out: str | Path) -> Target:
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
     own = (path.name, path.absolute().parent.name) == (PAGE, FOLDER)
-    return Target(path, path.parent if own else path.with_suffix(""))
+    return Target(path, path.parent if own else path.with_name(f"{path.stem}-plots"))
 
 
-def check(out: str | Path | None = None) -> None:
+def check(out: str | Path | None = None, root: str | Path | None = None) -> None:
     """Refuses what would keep a report from being written, before long work is done.
 
+    Args:
+        out: the HTML file; root: the export's folder, where it has one place, from which `--update` takes it.
+
     Raises:
-        ShardsError: a library is missing, or `out` is not the name of an HTML file.
+        ShardsError: a library is missing, or `out` is not the name of an HTML file, or of another one in `root`.
     """
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
         raise ShardsError(f"a report needs {' and '.join(missing)}", 'Install them: pip install "lpff-shards[report]"')
-    if out is not None:
-        target(out)
+    if out is None:
+        return
+    page = target(out).page.resolve()
+    if root is not None:
+        folder = Path(root).resolve()
+        if page.is_relative_to(folder) and page != folder / FOLDER / PAGE:
+            hint = f"Give a file elsewhere, or {Path(root) / FOLDER / PAGE}: later exports take that one away"
+            raise ShardsError(f"report {out} lies in the export's own folder", hint)
 
 
 def report_export(path: str | Path, out: str | Path | None = None) -> Report:
@@ -92,7 +103,7 @@ def report_export(path: str | Path, out: str | Path | None = None) -> Report:
         ShardsError: there is no finished export, its ledger is missing, or a library is.
         ExportFailed: the report cannot be written.
     """
-    check(out)
+    check(out, path)
     root = Path(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:

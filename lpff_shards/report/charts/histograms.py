@@ -138,11 +138,13 @@ def file_sizes(facts: Facts, theme: Theme) -> Figure:
     unit, name = _unit(float(np.median(facts.bytes)) if len(facts) else 0.0)
     ax = axes(made, theme, f"{name} a sample, estimated" if facts.planned else f"{name} a picture", "samples", grid="y")
     sizes = facts.bytes / unit
-    low, high = float(sizes.min(initial=0.0)), float(sizes.max(initial=0.0))
     if len(facts):
-        low, top = float(sizes.min()), float(np.quantile(sizes, 0.999))
-        high = top if top > low else low + 1
-        ax.hist(np.minimum(sizes, high), bins=50, range=(low, high), color=theme.main)
+        low, top, largest = (float(found) for found in np.quantile(sizes, [0, 0.999, 1]))
+        high = top if top > low else largest
+        if high > low:
+            ax.hist(np.minimum(sizes, high), bins=50, range=(low, high), color=theme.main)
+        else:
+            _labelled(ax, theme, [f"{low:,.1f}" if unit > 1 else f"{low:,.0f}"], np.array([len(facts)]))
     plain_thousands(ax.yaxis)
     ax.margins(x=0.02)
     return made

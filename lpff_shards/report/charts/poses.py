@@ -83,7 +83,11 @@ def density(facts: Facts, theme: Theme) -> Figure:
         ax, np.where(total > 0, total, np.nan), cmap=theme.colours, norm=LogNorm(low, max(high, low * 1.01))
     )
     bar = _bar(made, theme, drawn, "weight per square degree" if facts.weighted else "samples per square degree")
-    plain_logarithms(bar.ax.yaxis)
+    if high > low:
+        plain_logarithms(bar.ax.yaxis)
+    else:
+        bar.set_ticks([low], labels=[f"{low:,.2g}"], minor=False)
+        bar.minorticks_off()
     degree_ticks(ax)
     return made
 

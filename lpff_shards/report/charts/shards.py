@@ -48,7 +48,7 @@ def poses(facts: Facts, theme: Theme) -> Figure:
     dots = ax.scatter(
         found.shards, found.divergence, s=26 if len(found.shards) <= BARS else 7, color=theme.main, zorder=3
     )
-    (line,) = ax.plot(found.shards, found.chance, color=theme.quiet, linewidth=1.4, linestyle=(0, (4, 2)))
+    (line,) = ax.plot(found.shards, found.chance, color=theme.ink, linewidth=1.4, linestyle=(0, (4, 2)), zorder=4)
     legend(ax, theme, [dots, line], ["each shard", "dealt out at random"])
     ax.set_ylim(0, max(float(found.divergence.max(initial=0.0)), float(found.chance.max(initial=0.0))) * 1.15 or 1)
     _whole(ax.xaxis)
