@@ -72,6 +72,8 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
         one_of("--by", by, BY)
     if not name:
         raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
+    if not _is_text(name):
+        raise ShardsError(f"the name {name!r} is not UTF-8", "Names in an export are; look for one that is")
     root = Path(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
@@ -80,6 +82,15 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
         near = () if samples or gone or lost else tuple(_near(ledger, name))
     return Trace(name, manifest.format, samples, gone, lost, near)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is Unicode; bytes of the command line that are none come as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _condition(name: str, by: str | None) -> str:
