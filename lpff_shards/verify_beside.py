@@ -40,7 +40,7 @@ def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
         with Ledger.open(root, manifest) as ledger, TemporaryDirectory() as folder:
             table, text = (Path(folder) / name for name in ATTRIBUTION)
             write_table(table, lines(ledger))
-            text.write_text(summary(manifest, ledger))
+            text.write_bytes(summary(manifest, ledger).encode())
             for name in ATTRIBUTION:
                 path = root / name
                 if path.is_file() and path.read_bytes() != (Path(folder) / name).read_bytes():
