@@ -120,7 +120,7 @@ def _near(ledger: Ledger, name: str) -> Iterator[str]:
     )
     left = NEAR
     for query in queries:
-        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", [name])]
+        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), [name])]
         yield from found
         left -= len(found)
         if not left:
