@@ -69,9 +69,13 @@ def index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
 def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
     """A shard's receipt, which only helps to tell where the damage is."""
     try:
-        return OutputFolder(root).read_receipt(shard.file)
+        receipt = OutputFolder(root).read_receipt(shard.file)
     except OSError:
         return None
+    if receipt is None:
+        return None
+    keys = (*receipt.keys, *(skip.key for skip in receipt.skipped))
+    return receipt if receipt.fits(shard.file, keys) else None
 
 
 def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[int]) -> Iterator[Fault]:
