@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from running import call, run
 
 from lpff_shards import (
@@ -352,3 +353,18 @@ def test_update_leaves_nobody_in_it(tmp_path: Path) -> None:
         assert b"10000@N00_00000002_01" in data
         assert b"10000@N00_00000003_01" not in data
     assert json.loads(run("trace", "00000003", tmp_path / "out", "--json").stdout)["samples"] == []
+
+
+def test_it_is_of_its_very_shards(out: Path) -> None:
+    manifest = read_manifest(out)
+    first, *rest = manifest.shards
+    other = structs.replace(manifest, shards=(structs.replace(first, checksum="0" * 64), *rest))
+    with pytest.raises(LedgerError, match="is of another export"):
+        Ledger.open(out, other)
+
+
+def test_the_kind_of_each_picture_is_told(tmp_path: Path) -> None:
+    done = run("export", "--format", "wds", "--demo", 2, "--image", "jpeg", "--out", tmp_path / "out")
+    assert done.returncode == 0
+    with Ledger.open(tmp_path / "out", read_manifest(tmp_path / "out")) as ledger:
+        assert {record.suffix for record in ledger.records("1")} == {"jpg"}
