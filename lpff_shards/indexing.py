@@ -29,12 +29,18 @@ def index_export(path: str | Path, on_shard: OnShard = lambda _: None) -> tuple[
         on_shard: told of each shard that was read.
 
     Raises:
-        ShardsError: there is no manifest, or a shard is missing, damaged or not the manifest's.
+        ShardsError: there is no manifest, a shard is missing, damaged or not the manifest's, or an export is at work.
         OSError: the folder cannot be written.
     """
-    root = Path(path)
+    read_manifest(path)
+    folder = OutputFolder(Path(path))
+    with folder.locked():
+        return _indexed(folder, on_shard)
+
+
+def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
+    root = folder.root
     manifest = read_manifest(root)
-    folder = OutputFolder(root)
     outlines = list(_outlines(root, manifest, on_shard))
     files = dict(catalogue.of_data_set(manifest, outlines))
     for shard in outlines:

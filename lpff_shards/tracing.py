@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,14 +72,26 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
         one_of("--by", by, BY)
     if not name:
         raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
+    if not _is_text(name):
+        raise ShardsError(f"the name {name!r} is not UTF-8", "Names in an export are; look for one that is")
     root = Path(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
         samples = tuple(ledger.records(_condition(name, by), [name]))
-        gone = tuple(one for one in manifest.tombstones if _was_of(one.key, name, by))
+        keys = _keys_of(name, by, manifest.sources)
+        gone = tuple(one for one in manifest.tombstones if keys.fullmatch(one.key))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
         near = () if samples or gone or lost else tuple(_near(ledger, name))
     return Trace(name, manifest.format, samples, gone, lost, near)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is Unicode; bytes of the command line that are none come as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _condition(name: str, by: str | None) -> str:
@@ -89,11 +101,17 @@ def _condition(name: str, by: str | None) -> str:
     return " OR ".join(condition for what, condition in _CONDITIONS.items() if what != "url" or "://" in name)
 
 
-def _was_of(key: str, name: str, by: str | None) -> bool:
-    """Whether a name is that of a sample that was taken out; only its key is left, at whose end stand the ids."""
-    id = re.escape(safe_id(name))
-    patterns = {"key": re.escape(name), "id": f".*[_-]{id}{_MARKS}", "photo": f".*[_-]{id}_[0-9]{{2}}{_MARKS}"}
-    return any(re.fullmatch(pattern, key) for what, pattern in patterns.items() if by in (None, what))
+def _keys_of(name: str, by: str | None, datasets: Iterable[str]) -> re.Pattern[str]:
+    """The keys of the samples that a name names: nothing else is left of those that were taken out."""
+    dataset = f"({'|'.join(datasets)})"
+    faces = "|".join(re.escape(safe_id(f"{name}_{face:02d}")) for face in range(100))
+    patterns = {
+        "key": re.escape(name),
+        "id": f"{dataset}_{re.escape(safe_id(name))}{_MARKS}",
+        # Flickr's users stand before their photos.
+        "photo": f"{dataset}_([0-9]+-N[0-9]+_{re.escape(name)}_[0-9]{{2}}|{faces}){_MARKS}",
+    }
+    return re.compile("|".join(f"({pattern})" for what, pattern in patterns.items() if by in (None, what)) or "(?!)")
 
 
 def _is_of(skip: LeftOut, name: str, by: str | None) -> bool:
@@ -109,7 +127,7 @@ def _near(ledger: Ledger, name: str) -> Iterator[str]:
     )
     left = NEAR
     for query in queries:
-        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", [name])]
+        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), [name])]
         yield from found
         left -= len(found)
         if not left:

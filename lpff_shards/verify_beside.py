@@ -17,7 +17,10 @@ from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.faults import Fault
 from lpff_shards.index_names import ATTRIBUTION, LEDGER
 from lpff_shards.ledger.read import Ledger, LedgerError
-from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
+from lpff_shards.ledger.write import places
+from lpff_shards.manifest import Manifest, Outlined, Shard, ShardReceipt, checksum_lines
+from lpff_shards.readers.mapped import mapped
+from lpff_shards.readers.outline import outline
 
 _MENDS = "lpff-shards index mends it"
 
@@ -38,15 +41,18 @@ def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
     """A ledger that is another export's, and attribution that tells something else than the ledger."""
     try:
         with Ledger.open(root, manifest) as ledger, TemporaryDirectory() as folder:
+            if damage := ledger.damage():
+                yield Fault(LEDGER, "", f"{damage}; {_MENDS}")
+                return
             table, text = (Path(folder) / name for name in ATTRIBUTION)
             write_table(table, lines(ledger))
-            text.write_text(summary(manifest, ledger))
+            text.write_bytes(summary(manifest, ledger).encode())
             for name in ATTRIBUTION:
                 path = root / name
                 if path.is_file() and path.read_bytes() != (Path(folder) / name).read_bytes():
                     yield Fault(name, "", f"is not what {LEDGER} tells; {_MENDS}")
     except LedgerError as error:
-        yield Fault(LEDGER, "", f"{error.message.removeprefix(f'{root / LEDGER} ')}; {_MENDS}")
+        yield _unusable(root, error)
 
 
 def index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
@@ -63,9 +69,13 @@ def index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
 def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
     """A shard's receipt, which only helps to tell where the damage is."""
     try:
-        return OutputFolder(root).read_receipt(shard.file)
+        receipt = OutputFolder(root).read_receipt(shard.file)
     except OSError:
         return None
+    if receipt is None:
+        return None
+    keys = (*receipt.keys, *(skip.key for skip in receipt.skipped))
+    return receipt if receipt.fits(shard.file, keys) else None
 
 
 def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[int]) -> Iterator[Fault]:
@@ -74,18 +84,37 @@ def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[i
     Args:
         rows: of the shard's samples, a hash of each one's fields.
     """
+    number = manifest.shards.index(shard)
     first = 0
-    for other in manifest.shards[: manifest.shards.index(shard)]:
+    for other in manifest.shards[:number]:
         first += other.samples
     try:
-        with Ledger.open(root, manifest) as ledger:
-            records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
-            for record, row in zip(records, rows, strict=True):
-                if record.file != shard.file or hash(tuple(record.fields.values())) != row:
-                    yield Fault(LEDGER, str(record.fields["key"]), f"is not as {record.file} has it; {_MENDS}")
-                    return
-    except ValueError:
-        yield Fault(LEDGER, "", f"has not all samples of {shard.file}; {_MENDS}")
+        ledger = Ledger.open(root, manifest)
     except LedgerError:
         # Told once, of the whole export.
         return
+    there = places(number, _outlined(root, manifest, shard))
+    with ledger:
+        try:
+            records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
+            for record, row, (suffix, _, *place) in zip(records, rows, there, strict=True):
+                told = [record.suffix, record.number, record.offset, record.bytes, record.picture_bytes]
+                if (record.file, hash(tuple(record.fields.values()))) != (shard.file, row) or told != [suffix, *place]:
+                    yield Fault(LEDGER, str(record.fields["key"]), f"is not as {record.file} has it; {_MENDS}")
+                    return
+        except ValueError:
+            yield Fault(LEDGER, "", f"has not all samples of {shard.file}; {_MENDS}")
+        except LedgerError as error:
+            yield _unusable(root, error)
+
+
+def _unusable(root: Path, error: LedgerError) -> Fault:
+    return Fault(LEDGER, "", f"{error.message.removeprefix(f'{root / LEDGER} ')}; {_MENDS}")
+
+
+def _outlined(root: Path, manifest: Manifest, shard: Shard) -> Outlined:
+    """What is where in a whole shard: by its receipt, without one read off the shard."""
+    receipt = read_receipt(root, shard)
+    if receipt is not None and receipt.checksum == shard.checksum:
+        return receipt
+    return outline(shard.file, mapped(root / shard.file), manifest.layout)

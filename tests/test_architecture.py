@@ -62,7 +62,7 @@ ALLOWED = {
         *("checksums", "exporters", "faults", "manifest", "options", "processes", "readers", "schemas"),
         "verify_beside",
     },
-    "verify_beside": {"attribution", "exporters", "faults", "index_names", "ledger", "manifest"},
+    "verify_beside": {"attribution", "exporters", "faults", "index_names", "ledger", "manifest", "readers"},
     "loaders": {"errors", "index_names", "ledger", "manifest", "processes", "schemas", "spelling", "wire"},
     "bench": {"colours", "errors", "loaders", "manifest", "option_rules", "progress", "schemas", "spelling"},
     "lookups": set(),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -173,6 +176,27 @@ def test_a_hostile_title_stays_in_its_cell(tmp_path: Path) -> None:
     (example,) = [row for row in (tmp_path / "out/ATTRIBUTION.md").read_text().splitlines() if row.startswith("> ")]
     assert "<script>" not in example
     assert "\\<script\\>" in example
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n", "\x85", "\u2028"])
+def test_an_author_of_two_lines_is_one_row(tmp_path: Path, end: str) -> None:
+    write_ffhq_eg3d(tmp_path / "ffhq", 2)
+    dump(tmp_path / "v2.json", {"0": _titled(v2_record(0), f"one{end}two"), "1": v2_record(1)})
+    _export(tmp_path / "out", {"ffhq": str(tmp_path / "ffhq"), "ffhq_metadata": str(tmp_path / "v2.json")})
+    assert [line["title"] for line in _lines(tmp_path / "out")] == [
+        f"one{end}two",
+        v2_record(1)["metadata"]["photo_title"],
+    ]
+
+
+def test_verify_compares_attribution_in_any_locale(tmp_path: Path) -> None:
+    write_ffhq_eg3d(tmp_path / "ffhq", 1)
+    dump(tmp_path / "v2.json", {"0": _titled(v2_record(0), "Ein schönes 😀")})
+    _export(tmp_path / "out", {"ffhq": str(tmp_path / "ffhq"), "ffhq_metadata": str(tmp_path / "v2.json")})
+    ascii = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "lpff_shards", "verify", str(tmp_path / "out")]
+    done = subprocess.run(command, env=ascii, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_changes_are_told(sources: dict[str, str], tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from lpff_shards import (
     PictureOptions,
     RunOptions,
     ShardOptions,
+    ShardsError,
     SourceOptions,
     export,
     index_export,
     read_manifest,
     verify_export,
 )
+from lpff_shards.exporters import folder
 from lpff_shards.options import STATE_FOLDER, ImageKind, Metadata
 
 FORMATS = ("wds", "tfrecord")
@@ -238,3 +240,15 @@ def test_someone_s_own_dataset_info_is_not_overwritten(tmp_path: Path) -> None:
     done = run("export", "--format", "tfrecord", "--demo", 2, "--out", tmp_path)
     assert done.returncode == 2
     assert "already holds dataset_info.json" in done.stderr
+
+
+def test_while_an_export_is_at_work_nothing_is_written(tars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "LOCK_SECONDS", 0.0)
+    ours = folder.OutputFolder(tars)
+    with ours.locked():
+        ours.partial("shard").write_bytes(b"growing")
+        with pytest.raises(ShardsError, match="is being written by another export"):
+            index_export(tars)
+        assert ours.partial("shard").read_bytes() == b"growing"
+    assert index_export(tars) == ()
+    assert not ours.partial("shard").exists()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import run
+from msgspec import structs
+from running import call, run
 
 from lpff_shards import (
     ExportOptions,
@@ -183,6 +184,83 @@ def test_index_writes_it_anew(out: Path, tmp_path: Path, damage: str) -> None:
         path.write_bytes(whole)
 
 
+_INSERTED = "INSERT INTO samples SELECT 9999, 'one_more', {} FROM samples WHERE sample = 0".format(
+    ", ".join((*tables.SAMPLE[1:], *tables.PLACE, "picture", "stored"))
+)
+_BROKEN = (
+    # The index leads nowhere: what is looked up by it is not found.
+    "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage = (SELECT rootpage FROM sqlite_master "
+    "WHERE name = 'samples_picture') WHERE name = 'samples_key'",
+    # Whoever looked at it would wait for ever.
+    "DROP VIEW records; CREATE VIEW records AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+    f"SELECT {', '.join('i' for _ in range(len(FIELDS) + 7))} FROM n WHERE i < 0",
+    "DROP TABLE export; CREATE VIEW export AS SELECT 1 AS name, 2 AS value",
+)
+_UNTYPED = (
+    "UPDATE samples SET key = x'00' WHERE sample = 4",
+    "UPDATE pictures SET license = x'ff'",
+    "UPDATE pictures SET face = 'first' WHERE picture = 0",
+    "UPDATE samples SET picture = 9999 WHERE sample = 0",
+    "UPDATE samples SET stored = -1 WHERE sample = 0",
+    "UPDATE samples SET yaw = 1e300 WHERE sample = 0",
+    "DELETE FROM samples WHERE sample = 5",
+)
+
+
+@pytest.mark.parametrize("edit", [*_UNTYPED, *_BROKEN[1:]])
+def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
+    out: Path, edit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    source = None if read_manifest(out).format == "zip" else ShardSource(out, split=None)
+    columns = {field.name: source.column(field.name).tolist() for field in FIELDS} if source else {}
+    try:
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.executescript(edit)
+        if source:
+            assert {name: source.column(name).tolist() for name in columns} == columns
+        with pytest.raises(LedgerError, match="lpff-shards index"), Ledger.open(out, read_manifest(out)) as opened:
+            for field in FIELDS:
+                opened.categories(field.name) if field.kind == "str" else opened.numbers(field.name)
+        done = call(capsys, monkeypatch, "report", out, "--out", tmp_path / "report.html")
+        # It has no use for some of the columns.
+        assert done.status == 0 or (done.err.count("\n") == 1 and "samples.sqlite is damaged" in done.err)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("pose", ["181", "9223372036854775807", "-181"])
+def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    try:
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.executescript(f"UPDATE poses SET pitch = {pose} WHERE rowid = 2")
+        with (
+            Ledger.open(out, read_manifest(out)) as opened,
+            pytest.raises(LedgerError, match="damaged: a pose is none"),
+        ):
+            opened.pool()
+    finally:
+        path.write_bytes(whole)
+
+
+def test_places_are_checked_without_receipts_too(out: Path) -> None:
+    state = out / ".lpff-shards"
+    state.rename(out / "aside")
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    try:
+        assert verify_export(out).ok
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.executescript("UPDATE samples SET offset = offset + 1 WHERE sample = 1")
+        assert [fault.shard for fault in verify_export(out).faults] == ["samples.sqlite"]
+    finally:
+        path.write_bytes(whole)
+        (out / "aside").rename(state)
+
+
 def test_verify_compares_it_with_the_shards(out: Path) -> None:
     path = out / "samples.sqlite"
     whole = path.read_bytes()
@@ -191,13 +269,20 @@ def test_verify_compares_it_with_the_shards(out: Path) -> None:
         "UPDATE pictures SET author = 'Somebody' WHERE picture = 3": "samples.sqlite",
         "DELETE FROM samples WHERE sample = 5": "samples.sqlite",
         "UPDATE export SET value = '9' WHERE name = 'samples'": "samples.sqlite",
+        "UPDATE samples SET number = 7 WHERE sample = 0": "samples.sqlite",
+        "UPDATE samples SET offset = offset + 1 WHERE sample = 1": "samples.sqlite",
+        "UPDATE samples SET bytes = bytes - 1 WHERE sample = 2": "samples.sqlite",
+        "UPDATE samples SET picture_bytes = 1 WHERE sample = 3": "samples.sqlite",
+        "UPDATE stored SET suffix = 'jpg'": "samples.sqlite",
+        _INSERTED: "samples.sqlite",
+        **dict.fromkeys(_BROKEN, "samples.sqlite"),
+        **dict.fromkeys(_UNTYPED, "samples.sqlite"),
     }
     try:
         for edit, name in edits.items():
             path.write_bytes(whole)
             with closing(sqlite3.connect(path)) as ledger:
-                ledger.execute(edit)
-                ledger.commit()
+                ledger.executescript(edit)
             verdict = verify_export(out)
             assert name in {fault.shard for fault in verdict.faults}, edit
             assert all("lpff-shards index mends it" in fault.reason for fault in verdict.faults)
@@ -268,3 +353,18 @@ def test_update_leaves_nobody_in_it(tmp_path: Path) -> None:
         assert b"10000@N00_00000002_01" in data
         assert b"10000@N00_00000003_01" not in data
     assert json.loads(run("trace", "00000003", tmp_path / "out", "--json").stdout)["samples"] == []
+
+
+def test_it_is_of_its_very_shards(out: Path) -> None:
+    manifest = read_manifest(out)
+    first, *rest = manifest.shards
+    other = structs.replace(manifest, shards=(structs.replace(first, checksum="0" * 64), *rest))
+    with pytest.raises(LedgerError, match="is of another export"):
+        Ledger.open(out, other)
+
+
+def test_the_kind_of_each_picture_is_told(tmp_path: Path) -> None:
+    done = run("export", "--format", "wds", "--demo", 2, "--image", "jpeg", "--out", tmp_path / "out")
+    assert done.returncode == 0
+    with Ledger.open(tmp_path / "out", read_manifest(tmp_path / "out")) as ledger:
+        assert {record.suffix for record in ledger.records("1")} == {"jpg"}

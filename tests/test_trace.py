@@ -120,6 +120,8 @@ def test_a_name_that_finds_nothing_is_status_1(out: Path, json_: tuple[str, ...]
         (("x", "{out}", "--by", "face"), "It is one of: key, id, photo, author, url"),
         (("x", "{out}/nowhere"), "is not a folder"),
         (("x",), "Missing argument"),
+        (("\udcff", "{out}"), "is not UTF-8"),
+        (("\udcff", "{out}", "--json"), "is not UTF-8"),
     ],
 )
 def test_bad_input_is_status_2(out: Path, args: tuple[str, ...], error: str) -> None:
@@ -167,11 +169,14 @@ def test_what_was_taken_out_and_left_out_is_told(
     key = f"lpff_{LPFF_IDS[0].replace('@', '-')}_m"
     done = call(capsys, monkeypatch, "trace", key, tmp_path / "out")
     assert (done.status, done.out) == (0, f"{key}: taken out of lpff-train-000000.tar by export --update\n")
-    for name in (LPFF_IDS[0], "21795165006"):
+    for name in (LPFF_IDS[0], "21795165006", "100004356@N06_21795165006"):
         found = trace_export(tmp_path / "out", name)
-        assert {one.key for one in found.taken_out} == {key.removesuffix("_m"), key}
+        assert sorted(one.key for one in found.taken_out) == [key.removesuffix("_m"), key]
     assert not trace_export(tmp_path / "out", "100004356@N06_21795165006", "id").taken_out
-    assert not trace_export(tmp_path / "out", "5165006").found
+    for name in ("5165006", "m", "01", "01_m", "N06_21795165006", "100004356@N06", "lpff"):
+        assert not trace_export(tmp_path / "out", name).taken_out
+    for by in ("author", "url"):
+        assert not trace_export(tmp_path / "out", LPFF_IDS[0], by).taken_out
     done = call(capsys, monkeypatch, "trace", LPFF_IDS[2], tmp_path / "out")
     assert done.status == 0
     assert "left out: " in done.out

@@ -112,6 +112,18 @@ def test_without_receipts_the_reader_names_the_sample(out: Path) -> None:
     assert fault.sample in (receipt.keys[1], "sample 1")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"offsets": []}, {"suffixes": []}, {"members": [[9, 9, 9]]}, {"members": []}, {"keys": []}, {"samples": 0}],
+)
+def test_a_receipt_that_is_none_is_no_help_and_no_harm(out: Path, wrong: dict[str, object]) -> None:
+    for path in (out / ".lpff-shards/receipts").iterdir():
+        receipt = json.loads(path.read_text())
+        members = wrong.get("members") and {"members": wrong["members"] * receipt["samples"]}
+        path.write_text(json.dumps({**receipt, **wrong, **(members or {})}))
+    assert verify_export(out).ok
+
+
 def test_a_missing_shard_is_found(out: Path) -> None:
     shard = _shards(out)[1]
     shard.unlink()

@@ -22,6 +22,9 @@ GROUP BY picture, changes ORDER BY dataset, source_id, picture, mirrored, change
 """
 
 
+_TYPES = (int, str, str, str, int, *(str,) * 7, int)
+
+
 class Line(Struct, frozen=True):
     """A picture's line; its mirrors and copies share it.
 
@@ -57,7 +60,7 @@ class Line(Struct, frozen=True):
 
 def lines(ledger: Ledger) -> Iterator[Line]:
     """The lines of an export, by data set and source id: every sample's picture has exactly one."""
-    for _, group in groupby(ledger.rows(_PICTURES), key=lambda row: row[0]):
+    for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, licence, url, source_url, *_ = rows[0]
         asked = demands(licence)

@@ -24,7 +24,7 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 
 def summary(manifest: Manifest, ledger: Ledger) -> str:
     """The summary as Markdown: licences with numbers of pictures and what they ask for, what is not known, terms."""
-    ((pictures,),) = ledger.rows("SELECT count(*) FROM pictures")
+    ((pictures,),) = ledger.rows("SELECT count(*) FROM pictures", (int,))
     parts = [
         f"# Whose photos these are: {manifest.name}\n",
         f"{manifest.samples:,} samples show {pictures:,} pictures. `{ATTRIBUTION[0]}` has a line for each: its author, "
@@ -39,7 +39,7 @@ def summary(manifest: Manifest, ledger: Ledger) -> str:
 
 
 def _licences(ledger: Ledger) -> str:
-    rows = ledger.rows(_LICENCES)
+    rows = ledger.rows(_LICENCES, (str, int, int))
     told = (f"| {_named(name)} | {pictures:,} | {of:,} | {_wants(name)} |\n" for name, pictures, of in rows)
     return "## Licences\n\n| licence | pictures | samples | asks for |\n|---|---:|---:|---|\n" + "".join(told)
 
@@ -70,14 +70,14 @@ def _unknown(ledger: Ledger, pictures: int) -> str:
     """What no source tells, counted; nothing is guessed."""
     told = []
     for column, what in (("author", "author"), ("license", "licence"), ("source_url", "place at a host")):
-        ((count,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {column} = ''")
+        ((count,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {column} = ''", (int,))
         told.append(f"| {what} | {count:,} of {pictures:,} |\n")
     return "## Not known\n\n| | pictures without |\n|---|---:|\n" + "".join(told)
 
 
 def _asked(ledger: Ledger) -> str:
     """How to credit a picture, with one of the export's own."""
-    example = next(ledger.rows(_EXAMPLE), None)
+    example = next(ledger.rows(_EXAMPLE, (str, str, str, str)), None)
     if example is None:
         return ""
     title, author, licence, url = example

@@ -20,4 +20,8 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(Line.__struct_fields__)
-        table.writerows(structs.astuple(line) for line in lines)
+        # By itself the csv of Python below 3.13 leaves a carriage return bare, which ends the line for readers.
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for line in lines:
+            row = structs.astuple(line)
+            (quoted if any("\r" in str(value) for value in row) else table).writerow(row)

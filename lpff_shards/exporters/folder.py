@@ -160,24 +160,35 @@ class OutputFolder:
         try:
             # Looked at first without a trace, so that a folder that is refused stays as it was.
             self._check(plan, overwrite)
-            (self.state / "receipts").mkdir(parents=True, exist_ok=True)
-            (self.state / "partial").mkdir(exist_ok=True)
-            lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                _lock(lock, self.root)
+            with self.locked():
                 self._check(plan, overwrite)
+                (self.state / "receipts").mkdir(exist_ok=True)
                 self._take_over(plan)
                 try:
                     yield
                 finally:
                     self.clear_partial()
-            finally:
-                os.close(lock)
         except OSError as error:
             raise ExportFailed(
                 f"--out {self.root} cannot be written: {error.filename or self.root}: {error.strerror}",
                 "Mend that (path, rights, free space), then run the same command again: finished shards are kept",
             ) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps others from writing the folder at the same time.
+
+        Raises:
+            ShardsError: another one does.
+            OSError: the folder cannot be written.
+        """
+        self.state.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(lock, self.root)
+            yield
+        finally:
+            os.close(lock)
 
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing."""
@@ -312,7 +323,7 @@ def _lock(fd: int, root: Path) -> None:
                 time.sleep(0.1)
                 continue
             raise ShardsError(
-                f"--out {root} is being written by another export", "Wait for it, or choose another folder"
+                f"{root} is being written by another export", "Wait for it, or choose another folder"
             ) from None
         except OSError:
             # Some network file systems have no locks; the rest of the protocol does not need one.

@@ -16,14 +16,20 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import LEDGER
 from lpff_shards.ledger.facts import facts
 from lpff_shards.ledger.pool import Pool
-from lpff_shards.ledger.tables import PICTURE, PLACE, STORED
+from lpff_shards.ledger.tables import PICTURE, PLACE, SCHEMA, STORED, schema
 from lpff_shards.manifest import Manifest
-from lpff_shards.schemas.fields import FIELDS, Scalar
+from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
 
+_HELD: Mapping[type, type] = {np.int64: int, np.bool_: int, np.float32: float, object: str}
+_RECORD = (*(int if f.kind == "bool" else PYTHON_TYPES[f.kind] for f in FIELDS), str, int, int, int, int, str, int)
+
+_HALF_TURN = 180
 _AT_ONCE = 1024
+_CACHE = 1 << 16
+"""Kibibytes, for checks that go through the whole file more than once."""
 
 
 class Record(Struct, frozen=True):
@@ -53,9 +59,10 @@ class LedgerError(ShardsError):
 class Ledger:
     """The ledger of a finished export, open for reading; leaving the block closes it."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, samples: int) -> None:
         self.path = path
         self._connection = connection
+        self._samples = samples
 
     @classmethod
     def open(cls, root: Path, manifest: Manifest) -> Ledger:
@@ -70,13 +77,21 @@ class Ledger:
         # It does not change, so nothing is locked: some network file systems have no locks, some folders no room.
         uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
         try:
-            ledger = cls(path, sqlite3.connect(uri, uri=True, check_same_thread=False))
+            ledger = cls(path, sqlite3.connect(uri, uri=True, check_same_thread=False), manifest.samples)
         except sqlite3.Error as error:
             raise _unusable(path, f"cannot be read: {error}") from None
-        if ledger._ask("SELECT name, value FROM export ORDER BY name") != sorted(facts(manifest).items()):
+        try:
+            ledger._check(manifest)
+        except LedgerError:
             ledger.close()
-            raise _unusable(path, "is of another export")
+            raise
         return ledger
+
+    def _check(self, manifest: Manifest) -> None:
+        if self._ask(SCHEMA) != list(schema()):
+            raise _unusable(self.path, "is damaged: its tables are not a ledger's")
+        if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(facts(manifest).items()):
+            raise _unusable(self.path, "is of another export")
 
     def __enter__(self) -> Ledger:
         return self
@@ -116,21 +131,35 @@ class Ledger:
         """A column's values, and which of them each sample has where samples share them."""
         for table, own, key in (("pictures", PICTURE, "picture"), ("stored", (*STORED, "suffix"), "stored")):
             if name in own:
-                return self._array(f"SELECT {name} FROM {table} ORDER BY {key}", dtype), self._rows(key)
-        return self._array(f"SELECT {name} FROM samples ORDER BY sample", dtype), None
+                values = self._array(f"SELECT {name} FROM {table} ORDER BY {key}", dtype)
+                rows = self._of_samples(key, np.int64)
+                if not 0 <= rows.min() <= rows.max() < len(values):
+                    raise _unusable(self.path, f"is damaged: samples point to no row of {table}")
+                return values, rows
+        return self._of_samples(name, dtype), None
 
-    def _rows(self, key: str) -> NDArray[np.int64]:
-        return self._array(f"SELECT {key} FROM samples ORDER BY sample", np.int64)
+    def _of_samples(self, name: str, dtype: type) -> NDArray[Any]:
+        values = self._array(f"SELECT {name} FROM samples ORDER BY sample", dtype)
+        if len(values) != self._samples:
+            raise _unusable(self.path, f"is damaged: it has {len(values)} samples of {self._samples}")
+        return values
 
     def _array(self, query: str, dtype: type) -> NDArray[Any]:
-        return np.array([value for (value,) in self._ask(query)], dtype)
+        values = [value for (value,) in self.rows(query, (_HELD[dtype],))]
+        try:
+            with np.errstate(over="raise"):
+                return np.array(values, dtype)
+        except FloatingPointError:
+            raise _unusable(self.path, "is damaged: a number is larger than any of its column can be") from None
 
     def pool(self) -> Pool | None:
         """The poses of the training pictures before rebalancing; None where the ledger was made anew from shards."""
-        rows = self._ask("SELECT dataset, yaw, pitch, pictures FROM poses")
+        rows = list(self.rows("SELECT dataset, yaw, pitch, pictures FROM poses", (str, int, int, int)))
         if not rows:
             return None
         names, yaw, pitch, pictures = zip(*rows, strict=True)
+        if max(map(abs, (*yaw, *pitch))) > _HALF_TURN:
+            raise _unusable(self.path, "is damaged: a pose is none")
         datasets, codes = np.unique(names, return_inverse=True)
         dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
         return Pool(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
@@ -138,16 +167,35 @@ class Ledger:
     def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[Record]:
         """The records of samples that meet a condition in SQL over the table `samples`, in the order of the shards."""
         query = f"SELECT * FROM records WHERE sample IN (SELECT sample FROM samples WHERE {condition}) ORDER BY sample"
-        for row in self._each(query, values):
+        for row in self.rows(query, _RECORD, values):
             *scalars, file, number, offset, size, picture_bytes, suffix, _ = row
             fields = {
                 f.name: bool(value) if f.kind == "bool" else value for f, value in zip(FIELDS, scalars, strict=True)
             }
             yield Record(fields, file, number, offset, size, picture_bytes, suffix)
 
-    def rows(self, query: str, values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
-        """What a query of one's own finds."""
-        return self._each(query, values)
+    def rows(self, query: str, types: tuple[type, ...], values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
+        """What a query of one's own finds.
+
+        Args:
+            types: of each row: str, int or float.
+        """
+        for row in self._each(query, values):
+            if tuple(map(type, row)) != types:
+                raise _unusable(self.path, "is damaged: a value is of another type than its column's")
+            yield row
+
+    def damage(self) -> str | None:
+        """What SQLite itself finds wrong with the file, such as an index that does not lead to its rows; None if sound.
+
+        Five seconds a million samples.
+        """
+        self._ask(f"PRAGMA cache_size = {-_CACHE}")
+        ((told,), *_) = self._ask("PRAGMA integrity_check(1)")
+        if told == "ok":
+            ((samples,),) = self._ask("SELECT count(*) FROM samples")
+            told = "ok" if samples == self._samples else f"it has {samples} samples of {self._samples}"
+        return None if told == "ok" else f"is damaged: {told}"
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         return list(self._each(query))

@@ -6,6 +6,9 @@ them again: the fields of a sample, then where it is.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from functools import cache
 from operator import itemgetter
 
 from lpff_shards.ledger.pieces import Row
@@ -72,3 +75,12 @@ CREATE INDEX pictures_author ON pictures (author);
 CREATE INDEX pictures_author_id ON pictures (author_id);
 """
 """Made when all rows are there, which takes less time than keeping them up."""
+SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+
+
+@cache
+def schema() -> tuple[tuple[str | None, ...], ...]:
+    """What `SCHEMA` finds in a ledger: a file that has other views or tables is none, whatever it calls itself."""
+    with closing(sqlite3.connect(":memory:")) as ledger:
+        ledger.executescript(TABLES + INDEXES)
+        return tuple(ledger.execute(SCHEMA))

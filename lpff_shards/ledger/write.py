@@ -62,7 +62,7 @@ def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[Outlined, I
     for number, (outline, rows) in enumerate(shards):
         ledger.execute(_insert("shards", 2), (number, outline.file))
         samples = []
-        for row, place in zip(rows, _places(number, outline), strict=True):
+        for row, place in zip(rows, places(number, outline), strict=True):
             shown, how = of_picture(row), (place[0], *of_stored(row))
             samples.append((sample, *of_sample(row), *place[1:], pictures.of(shown), stored.of(how)))
             sample += 1
@@ -71,7 +71,7 @@ def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[Outlined, I
         ledger.executemany(insert_sample, samples)
 
 
-def _places(shard: int, outline: Outlined) -> Iterator[tuple[str, int, int, int, int, int]]:
+def places(shard: int, outline: Outlined) -> Iterator[tuple[str, int, int, int, int, int]]:
     """The suffix of each sample's picture, and where the sample is: the columns of `PLACE`."""
     offsets = outline.offsets
     for number, (kind, size, *_) in enumerate(outline.members):

@@ -69,7 +69,7 @@ def of_export(root: Path, manifest: Manifest, ledger: Ledger) -> Pictures:
 
 def _keys(ledger: Ledger, rows: Rows) -> list[str]:
     marks = ",".join("?" * len(rows))
-    found = dict(ledger.rows(f"SELECT sample, key FROM samples WHERE sample IN ({marks})", rows))
+    found = dict(ledger.rows(f"SELECT sample, key FROM samples WHERE sample IN ({marks})", (int, str), rows))
     return [found[row] for row in rows]
 
 
