@@ -11,6 +11,7 @@ import msgspec
 from msgspec import structs
 
 from lpff_shards.colours import PLAIN, Colours
+from lpff_shards.counted import counted
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.plan import Plan
@@ -21,7 +22,7 @@ from lpff_shards.verify import Verdict
 def plan_text(plan: Plan, balances: Balances | None, colours: Colours = PLAIN) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
-        f"{plan.name}: {plan.samples:,} samples in {len(plan.outputs)} {plan.settings.format} shards, "
+        f"{plan.name}: {counted(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
         f"about {size(int(plan.sizes.sum()))}",
         *_file_lines(plan),
         *_counts(colours.head("sources:"), plan.by_source()),
@@ -87,7 +88,9 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
 def manifest_text(manifest: Manifest, out: str) -> str:
     """What an export says at its end."""
     total = sum(shard.bytes for shard in manifest.shards)
-    lines = [f"{manifest.name}: {manifest.samples:,} samples in {len(manifest.shards)} shards, {size(total)}, in {out}"]
+    files = counted(len(manifest.shards), "zip" if manifest.format == "zip" else "shard")
+    what = f"{counted(manifest.samples, 'sample')} in {files}"
+    lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
         lines.append(f"  left out: {left} (listed with reasons in {Path(out) / 'manifest.json'})")
@@ -103,11 +106,11 @@ def manifest_json(manifest: Manifest) -> str:
 
 def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
-    shards = f"{verdict.shards} {verdict.format} shards"
-    what = f"{verdict.name}: {verdict.samples:,} samples in {shards}, {size(verdict.bytes)}"
+    files = _files(verdict.shards, verdict.format)
+    what = f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}"
     if verdict.ok:
         return f"{what}: {colours.ok('all whole')} ({_speed(verdict)})"
-    count = colours.error(f"{len(verdict.faults)} faults")
+    count = colours.error(counted(len(verdict.faults), "fault"))
     return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
 
 
@@ -127,12 +130,17 @@ def verdict_json(verdict: Verdict) -> str:
 
 def indexes_text(path: str, written: Sequence[str]) -> str:
     """Which index files were written."""
-    return f"{path}: {len(written)} index files written" if written else f"{path}: no index file was missing"
+    return f"{path}: {counted(len(written), 'file')} written" if written else f"{path}: no file was missing"
 
 
 def indexes_json(written: Sequence[str]) -> str:
     """The names of the index files that were written."""
     return _json({"written": written})
+
+
+def _files(count: int, format: str) -> str:
+    """The files of a data set: 1 zip, 24 wds shards."""
+    return counted(count, "zip" if format == "zip" else f"{format} shard")
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import structs
 
 from lpff_shards.attribution.lines import UNKNOWN, merged
+from lpff_shards.counted import counted
 from lpff_shards.errors import printable
 from lpff_shards.ledger.read import Record
 from lpff_shards.schemas.archive import picture_name
@@ -25,7 +26,9 @@ def trace_text(trace: Trace) -> str:
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
         pictures, shards = len(set(map(_picture, samples))), len({record.file for record in samples})
-        lines.append(f"{_many(len(samples), 'sample')} of {_many(pictures, 'picture')} in {_many(shards, 'shard')}")
+        lines.append(
+            f"{counted(len(samples), 'sample')} of {counted(pictures, 'picture')} in {counted(shards, 'shard')}"
+        )
     return "\n".join(map(printable, lines))
 
 
@@ -75,7 +78,7 @@ def _asked(licence: str) -> str:
         (asked.non_commercial, "non-commercial"),
         (asked.no_derivatives, "no derivatives"),
     )
-    told = ", ".join(word for flag, word in flags if flag)
+    told = ", ".join(word for flag, word in (*flags, (asked.also != "", asked.also)) if flag)
     return f" ({told})" if told else ""
 
 
@@ -84,7 +87,3 @@ def _member(record: Record, format: str) -> str | None:
     if format == "zip":
         return picture_name(record.number, record.suffix)
     return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -13,6 +13,7 @@ from typing import Protocol, TextIO
 import click
 
 from lpff_shards.colours import is_terminal
+from lpff_shards.counted import counted
 from lpff_shards.loudness import Loudness
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.observing import Observer, Silent
@@ -108,7 +109,7 @@ class _Lines(Silent):
 
     def close(self) -> None:
         if self._samples:
-            say(f"  {self._samples:,} samples written, {self._rate()}", self._stream)
+            say(f"  {counted(self._samples, 'sample')} written, {self._rate()}", self._stream)
 
 
 class _Verbose(_Lines):
@@ -189,15 +190,15 @@ def _bar(length: int, rate: Callable[[int | None], str], stream: TextIO) -> clic
 
 
 def _holds(samples: int, bytes: int) -> str:
-    return f"{samples:,} samples, {size(bytes)}"
+    return f"{counted(samples, 'sample')}, {size(bytes)}"
 
 
 def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
     for note in plan_notes(plan):
         say(note, stream)
     where = f", {finished} of them finished before" if finished else ""
-    units = "parts" if plan.settings.format == "zip" else "shards"
-    say(f"{plan.name}: {plan.samples:,} samples, {len(plan)} {units}{where}", stream)
+    tasks = counted(len(plan), "part" if plan.settings.format == "zip" else "shard")
+    say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", stream)
 
 
 def _remaining(plan: Plan, finished: int) -> int:
@@ -207,7 +208,8 @@ def _remaining(plan: Plan, finished: int) -> int:
 def rate(samples: int, written: int, seconds: float) -> str:
     """Samples and bytes a second, in words."""
     seconds = max(seconds, 1e-6)
-    return f"{samples / seconds:,.0f} pictures/s, {written / seconds / 1e6:,.0f} MB/s"
+    megabytes = written / seconds / 1e6
+    return f"{samples / seconds:,.0f} pictures/s, {megabytes:,.{0 if megabytes >= 10 else 1}f} MB/s"
 
 
 def plan_notes(plan: Plan) -> Sequence[str]:
@@ -219,7 +221,8 @@ def plan_notes(plan: Plan) -> Sequence[str]:
         lines.append(f"filtered out: {told}")
     if plan.tombstones:
         shards = len({tombstone.file for tombstone in plan.tombstones})
-        lines.append(f"taken out: {len(plan.tombstones):,} samples of {shards} shards, which are written again")
+        gone = f"{counted(len(plan.tombstones), 'sample')} of {counted(shards, 'shard')}"
+        lines.append(f"taken out: {gone}, to be written again")
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")

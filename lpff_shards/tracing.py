@@ -20,6 +20,7 @@ _MARKS = "(_m)?(_r[0-9]+)?"
 
 _CONDITIONS = {
     "key": "sample IN (SELECT sample FROM samples WHERE key = ?1)",
+    "picture": "picture IN (SELECT picture FROM samples WHERE key = ?1)",
     "id": "picture IN (SELECT picture FROM pictures WHERE source_id = ?1)",
     # Faces of a photo are numbered behind its id, as in 100004356@N06_21795165006_01.
     "photo": "picture IN (SELECT picture FROM pictures WHERE photo_id = ?1 UNION SELECT picture FROM pictures "
@@ -61,9 +62,9 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
 
     Args:
         path: the folder that an export wrote.
-        name: a key, a source id (of a face, or without its number of a photo), a photo id, an author's name or id, or
-            the URL of a photo.
-        by: look only among these; None looks among all.
+        name: a sample's key, a source id (of a face, or without its number of a photo), a photo id, an author's name
+            or id, or the URL of a photo. All samples of the pictures are found, mirrors and copies too.
+        by: look only among these; None looks among all. By `key` finds one sample alone.
 
     Raises:
         ShardsError: there is no finished export or no ledger, or `by` is not known.
@@ -97,8 +98,10 @@ def _is_text(name: str) -> bool:
 def _condition(name: str, by: str | None) -> str:
     if by is not None:
         return _CONDITIONS[by]
-    # No index leads to URLs, so they are looked through only for what looks like one.
-    return " OR ".join(condition for what, condition in _CONDITIONS.items() if what != "url" or "://" in name)
+    # Whoever looks for a photo wants its mirror and its copies too; no index leads to URLs, so they are looked through
+    # only for what looks like one.
+    leave = {"key"} if "://" in name else {"key", "url"}
+    return " OR ".join(condition for what, condition in _CONDITIONS.items() if what not in leave)
 
 
 def _keys_of(name: str, by: str | None, datasets: Iterable[str]) -> re.Pattern[str]:
@@ -106,7 +109,7 @@ def _keys_of(name: str, by: str | None, datasets: Iterable[str]) -> re.Pattern[s
     dataset = f"({'|'.join(datasets)})"
     faces = "|".join(re.escape(safe_id(f"{name}_{face:02d}")) for face in range(100))
     patterns = {
-        "key": re.escape(name),
+        "key": re.escape(name) if by == "key" else f"{re.escape(re.sub(_MARKS + '$', '', name))}{_MARKS}",
         "id": f"{dataset}_{re.escape(safe_id(name))}{_MARKS}",
         # Flickr's users stand before their photos.
         "photo": f"{dataset}_([0-9]+-N[0-9]+_{re.escape(name)}_[0-9]{{2}}|{faces}){_MARKS}",

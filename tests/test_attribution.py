@@ -149,7 +149,7 @@ def test_what_licences_ask_for_stands_in_the_summary(sources: dict[str, str], tm
     for short, asked in (
         ("CC-BY-SA-2.0", "author, licence and changes named, **share-alike**"),
         ("CC-BY-NC-2.0", "author, licence and changes named, **non-commercial use only**"),
-        ("Pexels", "nothing"),
+        ("Pexels", "not sold unaltered, not redistributed as stock photos"),
         ("unknown", "not known: find out before showing or sharing it"),
     ):
         (row,) = [line for line in summary.splitlines() if short in line and line.startswith("|")]

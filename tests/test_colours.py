@@ -88,7 +88,7 @@ def test_verdicts_are_green_or_red_on_a_terminal(
     copy = tmp_path / "damaged"
     shutil.copytree(shards, copy)
     (copy / "demo-train-000001.tar").unlink()
-    assert f"{RED}{BOLD}1 faults{END}" in on_terminal("verify", copy).text
+    assert f"{RED}{BOLD}1 fault{END}" in on_terminal("verify", copy).text
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b" not in call(capsys, monkeypatch, "verify", copy).out
 

@@ -210,7 +210,7 @@ def test_index_refuses_a_damaged_shard(out: Path) -> None:
 
 def test_the_command_tells_what_it_wrote(out: Path) -> None:
     next(path for path in out.rglob("*.idx")).unlink()
-    assert run("index", out).stdout == f"{out}: 1 index files written\n"
+    assert run("index", out).stdout == f"{out}: 1 file written\n"
     assert json.loads(run("index", out, "--json").stdout) == {"written": []}
 
 

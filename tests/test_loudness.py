@@ -20,7 +20,7 @@ from lpff_shards.versions import versions
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
 DEMO = ("export", "--format", "wds", "--demo", 4, "--resolution", 16, "--shards", 2, "--workers", 1)
-SHARD = r"  demo-train-00000{}.tar: 4 samples, [0-9.]+ KB in [0-9.]+ s, [0-9,]+ pictures/s, [0-9,]+ MB/s\n"
+SHARD = r"  demo-train-00000{}.tar: 4 samples, [0-9.]+ KB in [0-9.]+ s, [0-9,]+ pictures/s, [0-9.,]+ MB/s\n"
 LIBRARIES = re.compile(r"^lpff-shards [0-9.]+, Python [0-9.]+, numpy [0-9.]+, pillow [0-9.]+, .*msgpack [0-9.]+", re.M)
 
 
@@ -171,7 +171,7 @@ def test_a_verbose_index_tells_what_it_read_and_wrote(shards: Path, tmp_path: Pa
     done = command("index", shards, "-v")
     assert all(re.search(SHARD.format(number), done.err) for number in range(2))
     assert done.err.endswith("  wrote demo-train-000001.idx\n")
-    assert done.out == f"{shards}: 1 index files written\n"
+    assert done.out == f"{shards}: 1 file written\n"
 
 
 def test_a_verbose_bench_tells_what_it_counted(shards: Path, command: Command) -> None:

@@ -15,6 +15,7 @@ from lpff_shards.report import sheet as sheets
 from lpff_shards.report.evenness import divergence, pose_bins
 from lpff_shards.report.facts import Labels, ShardFact
 from lpff_shards.report.measures import after, before, effective_size
+from lpff_shards.report.tables import uneven_shards
 from lpff_shards.schemas.camera import yaw_pitch
 
 SOME = st.integers(0, 2**31)
@@ -101,6 +102,15 @@ def test_a_shard_of_one_pose_stands_out() -> None:
     assert found.divergence[5] > 5 * found.chance[5]
     assert found.large[5] == 1.0
     assert found.whole[5] < 0.6
+
+
+def test_only_shards_that_chance_does_not_explain_are_named() -> None:
+    made = facts(4000, shards=8)
+    assert uneven_shards(made) is None
+    yaw = np.where(made.shard == 5, np.float32(np.radians(70)), made.yaw)
+    table = uneven_shards(replace(made, yaw=yaw.astype(np.float32)))
+    assert table is not None
+    assert table.rows[0][0].text == made.shards[5].file
 
 
 def test_shards_are_compared_with_their_own_split() -> None:

@@ -63,7 +63,7 @@ def _words(asked: Demands) -> Iterator[str]:
         (asked.non_commercial, "**non-commercial use only**"),
         (asked.no_derivatives, "**no changed copies shared**"),
     )
-    yield from [words for flag, words in flags if flag] or ["nothing"]
+    yield from [words for flag, words in flags if flag] or [asked.also or "nothing"]
 
 
 def _unknown(ledger: Ledger, pictures: int) -> str:

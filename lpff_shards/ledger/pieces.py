@@ -6,7 +6,8 @@ Pieces of several shards one behind the other are a piece again.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Iterator
 from types import GenericAlias
 
 import blake3
@@ -29,8 +30,12 @@ def digest(piece: bytes) -> str:
     return blake3.blake3(piece).hexdigest(length=16)
 
 
-def decode(piece: bytes) -> list[Row]:
-    """The rows of a piece, which is whole: receipts hold a digest of it."""
+def decode(piece: bytes) -> Iterator[Row]:
+    """The rows of a piece, which is whole: receipts hold a digest of it. Memory holds those of one shard or part."""
     typed = GenericAlias(tuple, tuple(PYTHON_TYPES[field.kind] for field in FIELDS))
-    rows: list[Row] = msgspec.json.Decoder(typed).decode_lines(gzip.decompress(piece))
-    return rows
+    decoder = msgspec.json.Decoder(typed)
+    while piece:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        rows: list[Row] = decoder.decode_lines(member.decompress(piece))
+        yield from rows
+        piece = member.unused_data

@@ -18,6 +18,8 @@ from lpff_shards.schemas.terms import TERMS
 
 LISTED = 50
 WORST = 5
+FAR = 1.5
+"""Times what chance gives; of shards whose samples were dealt out at random none is as far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +178,14 @@ def _rule(one: Balance, chosen: bool) -> tuple[Cell, ...]:
 
 
 def uneven_shards(facts: Facts) -> Table | None:
-    """The shards whose poses are farthest from their split's."""
+    """The shards whose poses are farther from their split's than chance brings them; None where there are none."""
     found = facts.evenness
-    if not len(found.shards):
+    worst = np.argsort(-(found.divergence - found.chance), kind="stable")[:WORST]
+    worst = worst[found.divergence[worst] > FAR * found.chance[worst]]
+    if not len(worst):
         return None
-    worst = np.argsort(-(found.divergence - found.chance), kind="stable")[:WORST].tolist()
     rows = []
-    for i in worst:
+    for i in worst.tolist():
         shard = facts.shards[int(found.shards[i])]
         numbers = (
             f"{found.divergence[i]:.3f}",

@@ -21,6 +21,7 @@ class Demands:
         share_alike: derivatives come under the same licence.
         non_commercial: no commercial use.
         no_derivatives: no changed copies may be shared.
+        also: what else it asks for or forbids, in words.
     """
 
     name: str = ""
@@ -30,15 +31,17 @@ class Demands:
     share_alike: bool = False
     non_commercial: bool = False
     no_derivatives: bool = False
+    also: str = ""
 
 
 UNKNOWN = Demands(known=False)
+_STOCK = "not sold unaltered, not redistributed as stock photos"
 _OTHERS: Mapping[str, Demands] = {
     "CC0-1.0": Demands("CC0 1.0 Universal", "https://creativecommons.org/publicdomain/zero/1.0/"),
     "PDM-1.0": Demands("Public Domain Mark 1.0", "https://creativecommons.org/publicdomain/mark/1.0/"),
     "US-Gov-Works": Demands("U.S. Government Works", "https://www.usa.gov/government-works"),
-    "Unsplash": Demands("Unsplash License", "https://unsplash.com/license"),
-    "Pexels": Demands("Pexels License", "https://www.pexels.com/license/"),
+    "Unsplash": Demands("Unsplash License", "https://unsplash.com/license", also=_STOCK),
+    "Pexels": Demands("Pexels License", "https://www.pexels.com/license/", also=_STOCK),
 }
 _WORDS = {"BY": "Attribution", "NC": "NonCommercial", "SA": "ShareAlike", "ND": "NoDerivs"}
 

@@ -56,7 +56,8 @@ def poses(manifest: Manifest) -> str:
 
 def field_table() -> str:
     """The field table as Markdown, as the documentation shows it."""
-    return table(("field", "type", "meaning"), ((f"`{f.name}`", f.kind, f.doc) for f in FIELDS))
+    rows = ((f"`{f.name}`", f.kind, f"{f.unit}, {f.doc}" if f.unit else f.doc) for f in FIELDS)
+    return table(("field", "type", "meaning"), rows)
 
 
 def _arrays(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, ...]]:

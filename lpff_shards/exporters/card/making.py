@@ -19,8 +19,8 @@ def making(manifest: Manifest) -> str:
     )
     return (
         f"## How it was made\n\n{fenced(line, 'sh')}\n"
-        "What is not named had its default; of paths only the last part is recorded. The same sources, options and "
-        f"version give the same bytes.\n{_update(manifest)}\n{table(('', ''), rows)}"
+        "What is not named had its default. Of paths only the last part is recorded, and of `--out` nothing. The same "
+        f"sources, options and version give the same bytes.\n{_update(manifest)}\n{table(('', ''), rows)}"
     )
 
 
