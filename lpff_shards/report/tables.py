@@ -195,7 +195,7 @@ def uneven_shards(facts: Facts) -> Table | None:
         )
         rows.append((Cell(shard.file), count(shard.samples), *(Cell(number, number=True) for number in numbers)))
     heads = ("shard", "samples", "divergence, bits", "by chance", f"yaw beyond {LARGE_YAW:.0f}°", "in its split")
-    return Table("The shards whose poses are farthest from their split's", heads, tuple(rows))
+    return Table("Shards farther than by chance", heads, tuple(rows))
 
 
 def shard_sizes(facts: Facts) -> Table:
