@@ -22,8 +22,7 @@ HEAD = """# A session
 
 What the main commands say. `tests/test_session.py` runs them and compares; only rates, plan digests and the size of
 the report, which differ from run to run or from machine to machine, are replaced by dots. The pictures are the built-in
-demo's, and under LPFF's
-and FFHQ's names a few stand-ins. On a terminal there is a progress bar too.
+demo's, and under LPFF's and FFHQ's names a few stand-ins. On a terminal there is a progress bar too.
 """
 
 

@@ -50,7 +50,8 @@ def test_demands_follow_the_short_name() -> None:
     plain = demands("CC-BY-2.0")
     assert (plain.attribution, plain.share_alike, plain.non_commercial) == (True, False, False)
     assert demands("CC-BY-ND-2.0").no_derivatives
-    assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license")
+    also = "not sold unaltered, not redistributed as stock photos"
+    assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license", also=also)
     for short in ("", "unknown", "CC-BY", "CC-BY-2.0-DE", "Attribution License"):
         assert demands(short) == UNKNOWN
 
