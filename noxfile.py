@@ -29,7 +29,8 @@ def readers(session: nox.Session, environment: str) -> None:
         session.install(*nox.project.dependency_groups(PROJECT, f"{PREFIX}{environment}"))
     except CommandFailed:
         session.skip(f"the environment {environment} cannot be installed; pip tells why above")
-    session.install(".")
+    # The pages make reports too.
+    session.install(".[report]")
     session.run("pytest", "tests/readers", f"--junit-xml={results}", *session.posargs)
 
 
