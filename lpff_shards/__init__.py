@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lpff_shards.api import compare_rules, export, plan_export
+    from lpff_shards.api import compare_rules, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
     from lpff_shards.indexing import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.mix_options import MixOptions
     from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+    from lpff_shards.share import Share
     from lpff_shards.tracing import trace_export
     from lpff_shards.verify import verify_export
 
@@ -27,10 +28,12 @@ __all__ = [
     "RunOptions",
     "ShardOptions",
     "ShardsError",
+    "Share",
     "SourceOptions",
     "__version__",
     "compare_rules",
     "export",
+    "export_share",
     "index_export",
     "plan_export",
     "read_manifest",
@@ -42,9 +45,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     import importlib
 
-    homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "compare_rules": "api",
-             "export": "api", "index_export": "indexing", "plan_export": "api", "read_manifest": "manifest",
-             "trace_export": "tracing", "verify_export": "verify"}  # fmt: skip
+    homes = {"Manifest": "manifest", "MixOptions": "mix_options", "ShardsError": "errors", "Share": "share",
+             "compare_rules": "api", "export": "api", "export_share": "api", "index_export": "indexing",
+             "plan_export": "api", "read_manifest": "manifest", "trace_export": "tracing",
+             "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options')}"), name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,9 @@ from lpff_shards.sources.num_replicas import read_num_replicas
 
 if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
+
+LONGER = 600.0
+"""Seconds that the last share waits for others that are at their end too."""
 
 
 def plan_export(options: ExportOptions) -> Plan:
@@ -145,30 +148,138 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     Raises:
         ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
     """
+    if options.run.task is not None:
+        raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
     observer = observer or Silent()
     fork = may_fork()
     observer.entered("planning")
     planned = plan_export(options)
-    workers = options.run.workers or available_cores()
     folder = OutputFolder(Path(options.out))
     observer.entered("checking")
     with folder.claimed(planned, options.run.overwrite):
-        archives = finished_archives(folder, planned, workers)
-        due = [task for number, output in enumerate(planned.outputs) if number not in archives for task in output.tasks]
-        receipts = finished_tasks(folder, planned, due, workers)
-        for receipt in receipts.values():
-            for name, data in indexes.of_shard(receipt).items():
-                folder.mend(name, data)
-        missing = [task for task in due if task not in receipts]
-        observer.planned(planned, len(planned) - len(missing))
-        observer.kept([*archives.values(), *receipts.values()])
-        if missing:
-            observer.entered("writing")
-            folder.unfinish()
-            _write(folder, planned.tasks(missing), receipts, min(workers, len(missing)), fork, observer)
+        archives = finished_archives(folder, planned, _workers(options))
+        receipts = _written(folder, planned, _due(planned, archives), options, fork, observer, archives.values())
         observer.entered("finishing")
-        refuse_nothing(planned, [*archives.values(), *receipts.values()])
-        return finish(folder, planned, _outputs(folder, planned, archives, receipts, observer))
+        return _finished(folder, planned, archives, receipts, observer)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareDone:
+    """What became of a share.
+
+    Attributes:
+        manifest: of the whole export, where this share was the last; None where others are missing.
+        written: shards, or parts of zips, of this share; shards: of all.
+    """
+
+    manifest: Manifest | None
+    written: int
+    shards: int
+
+
+def export_share(options: ExportOptions, observer: Observer | None = None) -> ShareDone:
+    """Writes the share of the shards that `options.run.task` names; the last share to be done finishes the export.
+
+    Shares may run at the same time, on several machines that see the same folder, and each goes on where an earlier
+    run of it stopped.
+
+    Raises:
+        ShardsError: what `export` raises, or no share is named.
+    """
+    share = options.run.task
+    if share is None:
+        raise ShardsError("no share is named", "Give --task I/N, or call export")
+    observer = observer or Silent()
+    fork = may_fork()
+    observer.entered("planning")
+    planned = plan_export(options)
+    folder = OutputFolder(Path(options.out))
+    observer.entered("checking")
+    own = list(share.tasks(len(planned)))
+    with folder.shared(planned, options.run.overwrite):
+        archives = finished_archives(folder, planned, _workers(options), closely=False)
+        due = set(_due(planned, archives))
+        receipts = _written(folder, planned, [task for task in own if task in due], options, fork, observer)
+        # The share that finishes the export may run elsewhere, and could not bring these to the disk.
+        folder.sync([receipt.file for receipt in receipts.values()])
+    observer.entered("finishing")
+    return ShareDone(_finished_by_the_last(folder, planned, options, observer), len(own), len(planned))
+
+
+def _finished_by_the_last(
+    folder: OutputFolder, plan: Plan, options: ExportOptions, observer: Observer
+) -> Manifest | None:
+    """The manifest, once the shards of all shares are there; None before."""
+    if not _all_there(folder, plan):
+        return None
+    with folder.claimed(plan, overwrite=False, seconds=LONGER):
+        done = folder.finished()
+        archives = finished_archives(folder, plan, _workers(options), closely=False)
+        due = _due(plan, archives)
+        receipts = finished_tasks(folder, plan, due, _workers(options), closely=False)
+        if done is not None or len(receipts) < len(due):
+            # Another share was a moment faster, or is writing a shard anew.
+            return done
+        return _finished(folder, plan, archives, receipts, observer)
+
+
+def _all_there(folder: OutputFolder, plan: Plan) -> bool:
+    """Whether there is a receipt of each task, or of what was put together of them."""
+    return all(
+        folder.receipt(output.file).is_file()
+        or all(folder.receipt(plan.filenames[task]).is_file() for task in output.tasks)
+        for output in plan.outputs
+    )
+
+
+def _workers(options: ExportOptions) -> int:
+    return options.run.workers or available_cores()
+
+
+def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:
+    """The tasks whose shards or parts must be there."""
+    return [task for number, output in enumerate(plan.outputs) if number not in archives for task in output.tasks]
+
+
+def _written(
+    folder: OutputFolder,
+    plan: Plan,
+    tasks: Sequence[int],
+    options: ExportOptions,
+    fork: bool,
+    observer: Observer,
+    before: Iterable[ShardReceipt] = (),
+) -> dict[int, ShardReceipt]:
+    """The receipts of tasks; what an earlier run left missing is written.
+
+    Args:
+        before: receipts of what is whole already.
+    """
+    receipts = finished_tasks(folder, plan, tasks, _workers(options))
+    for receipt in receipts.values():
+        for name, data in indexes.of_shard(receipt).items():
+            folder.mend(name, data)
+    missing = [task for task in tasks if task not in receipts]
+    others = len(plan) - len(tasks) if options.run.task else 0
+    observer.planned(plan, len(plan) - others - len(missing), others)
+    observer.kept([*before, *receipts.values()])
+    if missing:
+        observer.entered("writing")
+        folder.unfinish()
+        _write(folder, plan.tasks(missing), receipts, min(_workers(options), len(missing)), fork, observer)
+    return receipts
+
+
+def _finished(
+    folder: OutputFolder,
+    plan: Plan,
+    archives: dict[int, ShardReceipt],
+    receipts: dict[int, ShardReceipt],
+    observer: Observer,
+) -> Manifest:
+    """Puts zips together and writes what stands beside the files."""
+    refuse_nothing(plan, [*archives.values(), *receipts.values()])
+    return finish(folder, plan, _outputs(folder, plan, archives, receipts, observer))
 
 
 def _write(

@@ -67,12 +67,17 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
         return
     try:
         with progress.observer(sys.stderr, loudness) as observer:
-            manifest = api.export(chosen, observer)
+            share = api.export_share(chosen, observer) if chosen.run.task else None
+            manifest = share.manifest if share else api.export(chosen, observer)
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
-    if as_json:
+    if share is not None and (as_json or not (quiet or manifest)):
+        click.echo(console.share_json(share) if as_json else console.share_text(chosen, share))
+    if manifest is None:
+        return
+    if as_json and share is None:
         click.echo(console.manifest_json(manifest))
-    elif not quiet:
+    elif not (quiet or as_json):
         click.echo(console.manifest_text(manifest, chosen.out))
     if report is not None:
         from lpff_shards.report.write import report_export
@@ -82,6 +87,8 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
 
 def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
     """Makes the plan and prints it; quiet, the exit status alone tells whether there is one."""
+    if chosen.run.task is not None:
+        raise ShardsError("--task and --dry-run exclude one another", "Leave --task out: the plan is of all shares")
     from lpff_shards import api, console, progress
 
     with progress.observer(sys.stderr, loudness) as observer:

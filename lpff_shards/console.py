@@ -10,10 +10,12 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
+from lpff_shards.api import ShareDone
 from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.counted import counted
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
+from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan
 from lpff_shards.progress import plan_notes, rate, size
 from lpff_shards.verify import Verdict
@@ -102,6 +104,18 @@ def manifest_text(manifest: Manifest, out: str) -> str:
 def manifest_json(manifest: Manifest) -> str:
     """The manifest itself."""
     return _json(manifest)
+
+
+def share_text(options: ExportOptions, share: ShareDone) -> str:
+    """What a share says at its end while others are missing."""
+    all = counted(share.shards, "part" if options.format == "zip" else "shard")
+    own = f"share {options.run.task}: {share.written:,} of {all} written, in {options.out}"
+    return f"{own}; the last share to be done writes the manifest"
+
+
+def share_json(share: ShareDone) -> str:
+    """The same for machines: whether the export is finished, and its manifest where it is."""
+    return _json({"finished": share.manifest is not None, **asdict(share)})
 
 
 def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:

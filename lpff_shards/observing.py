@@ -16,8 +16,8 @@ Step = Literal["planning", "checking", "writing", "finishing"]
 class Observer(Protocol):
     """Told how an export goes on."""
 
-    def planned(self, plan: Plan, finished: int) -> None:
-        """The plan is made; `finished` of its shards are there already from an earlier run."""
+    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
+        """The plan is made; `finished` of its shards are there already, `others` are those of other shares."""
 
     def wrote(self, progress: Progress) -> None:
         """Samples were written."""
@@ -35,7 +35,7 @@ class Observer(Protocol):
 class Silent:
     """An observer that says nothing."""
 
-    def planned(self, plan: Plan, finished: int) -> None: ...
+    def planned(self, plan: Plan, finished: int, others: int = 0) -> None: ...
 
     def wrote(self, progress: Progress) -> None: ...
 

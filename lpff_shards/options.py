@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.option_rules import in_range, one_of, recordable_path
+from lpff_shards.share import Share
 
 FormatName = Literal["wds", "tfrecord", "zip"]
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
@@ -171,6 +172,7 @@ class RunOptions:
         on_error: `fail` stops at the first bad picture, `skip` leaves bad ones out, listed and counted.
         overwrite: replace the shards of another plan in the same folder.
         update: take pictures that `exclude` names since out of a finished export, writing their shards alone again.
+        task: write this share of the shards only; whichever share is the last to be done finishes the export.
     """
 
     workers: int | None = None
@@ -178,8 +180,11 @@ class RunOptions:
     on_error: OnError = "fail"
     overwrite: bool = False
     update: bool = False
+    task: Share | None = None
 
     def __post_init__(self) -> None:
+        if self.update and self.task:
+            raise ShardsError("--update and --task exclude one another", "An update writes few shards: run it whole")
         if self.update and self.overwrite:
             raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
         in_range("--workers", self.workers, 1, 512)

@@ -84,9 +84,9 @@ class _Lines(Silent):
         self._start = time.monotonic()
         self._next = self._start + PLAIN_SECONDS
 
-    def planned(self, plan: Plan, finished: int) -> None:
-        _announce(plan, finished, self._stream)
-        self._total = _remaining(plan, finished)
+    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
+        _announce(plan, finished, others, self._stream)
+        self._total = _remaining(plan, finished + others)
         self._start = time.monotonic()
         self._next = self._start + PLAIN_SECONDS
 
@@ -152,10 +152,10 @@ class _Bar(Silent):
         self._start = time.monotonic()
         self._bar: click._termui_impl.ProgressBar[int] | None = None
 
-    def planned(self, plan: Plan, finished: int) -> None:
-        _announce(plan, finished, self._stream)
+    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
+        _announce(plan, finished, others, self._stream)
         self._start = time.monotonic()
-        remaining = _remaining(plan, finished)
+        remaining = _remaining(plan, finished + others)
         if remaining:
             self._bar = _bar(remaining, self._rate, self._stream)
             with contextlib.suppress(OSError):
@@ -193,10 +193,11 @@ def _holds(samples: int, bytes: int) -> str:
     return f"{counted(samples, 'sample')}, {size(bytes)}"
 
 
-def _announce(plan: Plan, finished: int, stream: TextIO) -> None:
+def _announce(plan: Plan, finished: int, others: int, stream: TextIO) -> None:
     for note in plan_notes(plan):
         say(note, stream)
-    where = f", {finished} of them finished before" if finished else ""
+    where = f", {others} of them other shares'" if others else ""
+    where += f", {finished} of them finished before" if finished else ""
     tasks = counted(len(plan), "part" if plan.settings.format == "zip" else "shard")
     say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", stream)
 

@@ -29,6 +29,7 @@ PAGES = sorted(page for page in DOCS.glob("*.md") if page.name not in ELSEWHERE)
 _BLOCK = re.compile(r"^(?:<!-- (not run|needs): ([^>]*?) -->\n)?```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"^\s*```(?:sh|bash|shell|console|python|py)\b", re.MULTILINE)
 _COMMAND = re.compile(r"(?:^|(?<=[\s/]))lpff-shards [^|;&>]+")
+_VARIABLE = re.compile(r"\$\{?[A-Z_]+\}?")
 _SHELL = set("|;&<>$`*?~")
 
 Run = Callable[[Sequence[str]], int]
@@ -101,7 +102,8 @@ def commands(block: Block) -> Iterator[list[str]]:
     """The words of each lpff-shards command in a sh block, behind the name."""
     for line in block.lines if block.kind == "sh" else ():
         for command in _COMMAND.findall(line):
-            yield shlex.split(command, comments=True)[1:]
+            # A variable that the shell would fill in stands for a number.
+            yield [_VARIABLE.sub("1", word) for word in shlex.split(command, comments=True)[1:]]
 
 
 def parse(words: Sequence[str]) -> None:
@@ -130,13 +132,13 @@ def _run_line(line: str, folder: Path, run: Run) -> None:
     if line.startswith("lpff-shards ") and not _SHELL & set(line):
         assert run(shlex.split(line, comments=True)[1:]) == 0, line
         return
-    environment = os.environ | {"PATH": f"{_shims(folder)}:{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{shims(folder)}:{os.environ['PATH']}"}
     shell = ["bash", "-euo", "pipefail", "-c", line]
     done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
-def _shims(folder: Path) -> Path:
+def shims(folder: Path) -> Path:
     """A folder for PATH that holds `lpff-shards` and `python`, as the active environment has them."""
     shims = folder.parent / f"{folder.name}-bin"
     if not shims.is_dir():

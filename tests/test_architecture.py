@@ -19,7 +19,7 @@ ALLOWED = {
     "versions": set(),
     "option_rules": {"errors", "spelling"},
     "mix_options": {"errors", "option_rules", "schemas", "spelling"},
-    "options": {"errors", "mix_options", "option_rules"},
+    "options": {"errors", "mix_options", "option_rules", "share"},
     "checksums": set(),
     "provenance": {"mix_options", "options"},
     "provenance_command": {"mix_options", "options"},
@@ -32,6 +32,7 @@ ALLOWED = {
     "sharding": {"errors", "options"},
     "index_names": set(),
     "counted": set(),
+    "share": {"errors"},
     "faults": set(),
     "ledger": {"errors", "index_names", "manifest", "schemas"},
     "attribution": {"index_names", "ledger", "manifest", "schemas"},
@@ -80,9 +81,10 @@ ALLOWED = {
         *("errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan", "progress"),
         *("readers", "report_names", "schemas", "sources", "wire"),
     },
-    "console": {"counted", "colours", "manifest", "mixing", "plan", "progress", "verify"},
+    "console": {"api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "verify"},
     "console_trace": {"attribution", "counted", "errors", "ledger", "schemas", "tracing"},
     "commandline": {
+        "share",
         *("bench", "colours", "errors", "lookups", "mix_options", "option_rules", "options", "schemas", "spelling"),
     },
     "cli": {
@@ -90,7 +92,7 @@ ALLOWED = {
         *("indexing", "loudness", "processes", "progress", "report", "tracing", "verify", "versions"),
     },
     "__main__": {"cli"},
-    "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "tracing", "verify"},
+    "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "share", "tracing", "verify"},
 }
 
 HEAVY = (

@@ -58,7 +58,7 @@ def _options(out: Path, sources: SourceOptions, format: Any = "zip", **more: Any
 class Seen(Silent):
     """How many parts an export found finished."""
 
-    def planned(self, plan: Plan, finished: int) -> None:
+    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
         self.finished = finished
 
 

@@ -34,6 +34,10 @@ EXPORT = Manual(
             "lpff-shards export --format tfrecord --unsplash-pexels UP.zip --out records",
         ),
         Example(
+            "One share of four, on a machine of its own (the last one finishes)",
+            "lpff-shards export --format wds --lpff LPFF --task 2/4 --out shards",
+        ),
+        Example(
             "Combine data sets",
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --lpff LPFF \\\n"
             "    --unsplash-pexels UnsplashPexels --out shards",

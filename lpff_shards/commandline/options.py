@@ -10,7 +10,7 @@ import click
 
 from lpff_shards import mix_options, options
 from lpff_shards.commandline.help import Option
-from lpff_shards.commandline.types import Choice, PathText, Size, Words
+from lpff_shards.commandline.types import Choice, PathText, ShareText, Size, Words
 from lpff_shards.lookups import BY
 from lpff_shards.schemas.licence import USUAL_NAMES
 
@@ -112,6 +112,8 @@ run = _stack(
     _runs("--checksum", type=Choice(options.CHECKSUMS), default="blake3", show_default=True,
           help="sha256 also writes SHA256SUMS."),
     workers,
+    _runs("--task", type=ShareText(), metavar="I/N",
+          help="Write the I-th of N shares of the shards only; the last to be done finishes the export."),
     _runs("--on-error", type=Choice(options.ON_ERROR), default="fail", show_default=True,
           help="What a bad picture does: stop, or be left out, listed and counted."),
     _runs("--overwrite", is_flag=True, help="Replace another plan's shards in the same folder."),

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from lpff_shards.option_rules import one_of
+from lpff_shards.share import Share
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -27,6 +28,15 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only since cli
         if len(match[1]) > 15:
             self.fail(f"{match[1][:15]}... is more bytes than any disk holds", param, ctx)
         return int(float(match[1]) * _UNITS[match[2]])
+
+
+class ShareText(click.ParamType):  # type: ignore[type-arg]
+    """A share of the tasks, as in 2/4."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Share:  # noqa: ARG002
+        return value if isinstance(value, Share) else Share.parse(str(value))
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2

@@ -8,12 +8,11 @@ their receipts and fields).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import filecmp
 import os
+import platform
 import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ import blake3
 from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.exporters import locks
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.settling import to_disk
 from lpff_shards.index_names import ATTRIBUTION, LEDGER, index_names, wids_name
 from lpff_shards.ledger import pieces
-from lpff_shards.manifest import MANIFEST, ShardReceipt, from_json, to_json
+from lpff_shards.manifest import MANIFEST, Manifest, ShardReceipt, from_json, to_json
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.plan import Plan
 from lpff_shards.report_names import FOLDER as REPORT
@@ -40,7 +40,6 @@ POSES = "poses.png"
 SUMS = "SHA256SUMS"
 ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
 """Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
-LOCK_SECONDS = 3.0
 SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")
 
 
@@ -67,9 +66,10 @@ class OutputFolder:
     def partial(self, name: str) -> Path:
         """Where a file grows before it gets its final name.
 
-        It is the process's own: a worker whose parent was killed may still be at the same shard.
+        It is the process's own: a worker whose parent was killed may still be at the same shard, and shares of the
+        export run on other machines.
         """
-        return self.state / "partial" / f"{name}.{os.getpid()}"
+        return self.state / "partial" / f"{name}.{platform.node()}.{os.getpid()}"
 
     def path(self, name: str) -> Path:
         """Where a finished shard lies, or a finished part of a zip."""
@@ -150,32 +150,44 @@ class OutputFolder:
         return data
 
     @contextmanager
-    def claimed(self, plan: Plan, overwrite: bool) -> Iterator[None]:
+    def claimed(self, plan: Plan, overwrite: bool, seconds: float | None = None) -> Iterator[None]:
         """Holds the folder for a plan: refuses another plan's, and a second export at the same time.
+
+        Args:
+            overwrite: take another plan's folder.
+            seconds: how long to wait for others that write it; None for a moment.
 
         Raises:
             ShardsError: another plan's shards or someone's own files are in it, or it is in use.
             ExportFailed: it cannot be written, at whatever moment.
         """
-        try:
+        with self._telling():
             # Looked at first without a trace, so that a folder that is refused stays as it was.
             self._check(plan, overwrite)
-            with self.locked():
-                self._check(plan, overwrite)
-                (self.state / "receipts").mkdir(exist_ok=True)
-                self._take_over(plan)
+            with self.locked(seconds):
+                self._claim(plan, overwrite)
                 try:
                     yield
                 finally:
                     self.clear_partial()
-        except OSError as error:
-            raise ExportFailed(
-                f"--out {self.root} cannot be written: {error.filename or self.root}: {error.strerror}",
-                "Mend that (path, rights, free space), then run the same command again: finished shards are kept",
-            ) from None
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def shared(self, plan: Plan, overwrite: bool) -> Iterator[None]:
+        """Holds the folder for a share of a plan, together with its other shares; raises what `claimed` does."""
+        with self._telling():
+            try:
+                self._check(plan, overwrite)
+            except ShardsError:
+                # Another share may have begun meanwhile; with the lock it is looked at again.
+                if not self.state.is_dir():
+                    raise
+            self.state.mkdir(parents=True, exist_ok=True)
+            with locks.opened(self.state / "lock") as lock:
+                locks.join(lock, self.root, lambda: self._is_of(plan), lambda: self._claim(plan, overwrite))
+                yield
+
+    @contextmanager
+    def locked(self, seconds: float | None = None) -> Iterator[None]:
         """Keeps others from writing the folder at the same time.
 
         Raises:
@@ -183,12 +195,34 @@ class OutputFolder:
             OSError: the folder cannot be written.
         """
         self.state.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _lock(lock, self.root)
+        with locks.opened(self.state / "lock") as lock:
+            locks.exclude_all(lock, self.root, seconds)
             yield
-        finally:
-            os.close(lock)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ExportFailed(
+                f"--out {self.root} cannot be written: {error.filename or self.root}: {error.strerror}",
+                "Mend that (path, rights, free space), then run the same command again: finished shards are kept",
+            ) from None
+
+    def _claim(self, plan: Plan, overwrite: bool) -> None:
+        """Makes the folder a plan's own, while nobody else writes it."""
+        self._check(plan, overwrite)
+        (self.state / "receipts").mkdir(exist_ok=True)
+        self._take_over(plan)
+
+    def _is_of(self, plan: Plan) -> bool:
+        owner = self.owner()
+        return owner is not None and owner.plan == plan.digest
+
+    def finished(self) -> Manifest | None:
+        """The manifest, where the folder's export is finished."""
+        path = self.root / MANIFEST
+        return from_json(path.read_bytes(), Manifest) if path.is_file() else None
 
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing."""
@@ -216,12 +250,13 @@ class OutputFolder:
 
     def sync(self, names: Sequence[str]) -> None:
         """Waits until shards with all that belongs to each are on disk: once, before the manifest appears."""
-        files = [path for name in names for path in (self.root / name, *self._beside(name))]
+        files = [path for name in names for path in (self.path(name), *self._beside(name))]
         for path in (*files, *dict.fromkeys(path.parent for path in files), self.state, self.root):
             to_disk(path)
 
     def _beside(self, name: str) -> list[Path]:
-        return [*(self.root / index for index in index_names(name)), self._fields(name), self.receipt(name)]
+        indexes = () if name.endswith(PART) else index_names(name)
+        return [*(self.root / index for index in indexes), self._fields(name), self.receipt(name)]
 
     def _check(self, plan: Plan, overwrite: bool) -> None:
         """Refuses where the plan may not write."""
@@ -261,8 +296,7 @@ class OutputFolder:
 
     def _take_over(self, plan: Plan) -> None:
         self.clear_partial()
-        owner = self.owner()
-        if owner is not None and owner.plan == plan.digest:
+        if self._is_of(plan):
             return
         # The manifest goes first: without it the folder counts as unfinished whatever happens next.
         self.unfinish()
@@ -309,25 +343,6 @@ def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:
     ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
     names = (path.name for path in root.iterdir())
     return sorted(name for name in names if ours.fullmatch(name) and name not in known)
-
-
-def _lock(fd: int, root: Path) -> None:
-    """Takes the folder's lock; workers of an export that was killed hold it for a moment longer."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(0.1)
-                continue
-            raise ShardsError(
-                f"{root} is being written by another export", "Wait for it, or choose another folder"
-            ) from None
-        except OSError:
-            # Some network file systems have no locks; the rest of the protocol does not need one.
-            return
 
 
 def _difference(owner: Owner, plan: Plan) -> str:

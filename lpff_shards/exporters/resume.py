@@ -14,28 +14,35 @@ from lpff_shards.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
 
 
-def finished_archives(folder: OutputFolder, plan: Plan, workers: int) -> dict[int, ShardReceipt]:
-    """Receipts of the zips that are whole, by their number among the outputs; none for other formats."""
+def finished_archives(folder: OutputFolder, plan: Plan, workers: int, closely: bool = True) -> dict[int, ShardReceipt]:
+    """Receipts of the zips that are whole, by their number among the outputs; none for other formats.
+
+    Args:
+        closely: read their bytes and look at their sources too.
+    """
     if plan.settings.format != "zip":
         return {}
     tasks = [output.tasks for output in plan.outputs]
-    found = _found(folder, plan, [output.file for output in plan.outputs], tasks, workers)
+    found = _found(folder, plan, [output.file for output in plan.outputs], tasks, workers, closely)
     return {number: receipt for number, receipt in enumerate(found) if receipt is not None}
 
 
-def finished_tasks(folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int) -> dict[int, ShardReceipt]:
+def finished_tasks(
+    folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, closely: bool = True
+) -> dict[int, ShardReceipt]:
     """Receipts of the shards, or of the parts of zips, that are whole, by task.
 
     Args:
         tasks: to look at.
+        closely: read their bytes and look at their sources too.
     """
     names = [plan.filenames[task] for task in tasks]
-    found = _found(folder, plan, names, [range(task, task + 1) for task in tasks], workers)
+    found = _found(folder, plan, names, [range(task, task + 1) for task in tasks], workers, closely)
     return {task: receipt for task, receipt in zip(tasks, found, strict=True) if receipt is not None}
 
 
 def _found(
-    folder: OutputFolder, plan: Plan, names: Sequence[str], tasks: Sequence[range], workers: int
+    folder: OutputFolder, plan: Plan, names: Sequence[str], tasks: Sequence[range], workers: int, closely: bool
 ) -> list[ShardReceipt | None]:
     """The receipt of each file that tasks made, None where it is not whole."""
 
@@ -51,6 +58,8 @@ def _found(
             return None
         if not path.is_file() or path.stat().st_size != receipt.bytes:
             return None
+        if not closely:
+            return receipt
         if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
             return None
         return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
