@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.folder import OutputFolder, marks
+from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.exporters.ownership import marks
 from lpff_shards.exporters.resume import finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
 from lpff_shards.finishing import finish, refuse_nothing
-from lpff_shards.manifest import (
-    Manifest,
-    ShardReceipt,
-)
+from lpff_shards.manifest import Manifest, ShardReceipt
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
@@ -150,17 +148,12 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     """
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
-    observer = observer or Silent()
-    fork = may_fork()
-    observer.entered("planning")
-    planned = plan_export(options)
-    folder = OutputFolder(Path(options.out))
-    observer.entered("checking")
-    with folder.claimed(planned, options.run.overwrite):
-        archives = finished_archives(folder, planned, _workers(options))
-        receipts = _written(folder, planned, _due(planned, archives), options, fork, observer, archives.values())
-        observer.entered("finishing")
-        return _finished(folder, planned, archives, receipts, observer)
+    job = _begun(options, observer)
+    with job.folder.claimed(job.plan, options.run.overwrite):
+        archives = finished_archives(job.folder, job.plan, job.workers)
+        receipts = _written(job, _due(job.plan, archives), before=archives.values())
+        job.observer.entered("finishing")
+        return _finished(job, archives, receipts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,38 +182,56 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
     share = options.run.task
     if share is None:
         raise ShardsError("no share is named", "Give --task I/N, or call export")
-    observer = observer or Silent()
-    fork = may_fork()
-    observer.entered("planning")
-    planned = plan_export(options)
-    folder = OutputFolder(Path(options.out))
-    observer.entered("checking")
-    own = list(share.tasks(len(planned)))
-    with folder.shared(planned, options.run.overwrite):
-        archives = finished_archives(folder, planned, _workers(options), closely=False)
-        due = set(_due(planned, archives))
-        receipts = _written(folder, planned, [task for task in own if task in due], options, fork, observer)
+    job = _begun(options, observer)
+    own = list(share.tasks(len(job.plan)))
+    with job.folder.shared(job.plan, options.run.overwrite):
+        archives = finished_archives(job.folder, job.plan, job.workers, closely=False)
+        due = set(_due(job.plan, archives))
+        tasks = [task for task in own if task in due]
+        receipts = _written(job, tasks, others=len(job.plan) - len(tasks))
         # The share that finishes the export may run elsewhere, and could not bring these to the disk.
-        folder.sync([receipt.file for receipt in receipts.values()])
-    observer.entered("finishing")
-    return ShareDone(_finished_by_the_last(folder, planned, options, observer), len(own), len(planned))
+        job.folder.sync([receipt.file for receipt in receipts.values()])
+    job.observer.entered("finishing")
+    return ShareDone(_finished_by_the_last(job), len(own), len(job.plan))
 
 
-def _finished_by_the_last(
-    folder: OutputFolder, plan: Plan, options: ExportOptions, observer: Observer
-) -> Manifest | None:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A plan on its way into a folder: by how many processes, forked or not, and who is told."""
+
+    plan: Plan
+    folder: OutputFolder
+    workers: int
+    fork: bool
+    observer: Observer
+
+
+def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
+    """Makes the plan; what is there of it is to be checked next."""
+    told = observer or Silent()
+    fork = may_fork()
+    told.entered("planning")
+    plan = plan_export(options)
+    told.entered("checking")
+    return _Job(plan, OutputFolder(Path(options.out)), options.run.workers or available_cores(), fork, told)
+
+
+def _finished_by_the_last(job: _Job) -> Manifest | None:
     """The manifest, once the shards of all shares are there; None before."""
+    folder, plan = job.folder, job.plan
     if not _all_there(folder, plan):
         return None
     with folder.claimed(plan, overwrite=False, seconds=LONGER):
-        done = folder.finished()
-        archives = finished_archives(folder, plan, _workers(options), closely=False)
-        due = _due(plan, archives)
-        receipts = finished_tasks(folder, plan, due, _workers(options), closely=False)
-        if done is not None or len(receipts) < len(due):
-            # Another share was a moment faster, or is writing a shard anew.
+        if (done := folder.finished()) is not None:
+            # Another share was a moment faster.
             return done
-        return _finished(folder, plan, archives, receipts, observer)
+        archives = finished_archives(folder, plan, job.workers, closely=False)
+        due = _due(plan, archives)
+        receipts = finished_tasks(folder, plan, due, job.workers, closely=False)
+        if len(receipts) < len(due):
+            # Another share is writing a shard anew.
+            return None
+        return _finished(job, archives, receipts)
 
 
 def _all_there(folder: OutputFolder, plan: Plan) -> bool:
@@ -232,82 +243,56 @@ def _all_there(folder: OutputFolder, plan: Plan) -> bool:
     )
 
 
-def _workers(options: ExportOptions) -> int:
-    return options.run.workers or available_cores()
-
-
 def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:
     """The tasks whose shards or parts must be there."""
     return [task for number, output in enumerate(plan.outputs) if number not in archives for task in output.tasks]
 
 
 def _written(
-    folder: OutputFolder,
-    plan: Plan,
-    tasks: Sequence[int],
-    options: ExportOptions,
-    fork: bool,
-    observer: Observer,
-    before: Iterable[ShardReceipt] = (),
+    job: _Job, tasks: Sequence[int], before: Iterable[ShardReceipt] = (), others: int = 0
 ) -> dict[int, ShardReceipt]:
     """The receipts of tasks; what an earlier run left missing is written.
 
     Args:
         before: receipts of what is whole already.
+        others: how many tasks are other shares'.
     """
-    receipts = finished_tasks(folder, plan, tasks, _workers(options))
+    folder, plan, observer = job.folder, job.plan, job.observer
+    receipts = finished_tasks(folder, plan, tasks, job.workers)
     for receipt in receipts.values():
         for name, data in indexes.of_shard(receipt).items():
             folder.mend(name, data)
     missing = [task for task in tasks if task not in receipts]
-    others = len(plan) - len(tasks) if options.run.task else 0
     observer.planned(plan, len(plan) - others - len(missing), others)
     observer.kept([*before, *receipts.values()])
     if missing:
         observer.entered("writing")
         folder.unfinish()
-        _write(folder, plan.tasks(missing), receipts, min(_workers(options), len(missing)), fork, observer)
+        _write(job, plan.tasks(missing), receipts)
     return receipts
 
 
-def _finished(
-    folder: OutputFolder,
-    plan: Plan,
-    archives: dict[int, ShardReceipt],
-    receipts: dict[int, ShardReceipt],
-    observer: Observer,
-) -> Manifest:
-    """Puts zips together and writes what stands beside the files."""
-    refuse_nothing(plan, [*archives.values(), *receipts.values()])
-    return finish(folder, plan, _outputs(folder, plan, archives, receipts, observer))
-
-
-def _write(
-    folder: OutputFolder,
-    tasks: Tasks,
-    receipts: dict[int, ShardReceipt],
-    workers: int,
-    fork: bool,
-    observer: Observer,
-) -> None:
+def _write(job: _Job, tasks: Tasks, receipts: dict[int, ShardReceipt]) -> None:
     """Writes the missing shards and adds their receipts."""
-    work = partial(clocked, partial(write_shard, folder.root))
-    with closing(run(work, tasks, workers, fork, observer.wrote)) as done, Settling() as disk:
+    work = partial(clocked, partial(write_shard, job.folder.root))
+    workers = min(job.workers, len(tasks))
+    with closing(run(work, tasks, workers, job.fork, job.observer.wrote)) as done, Settling() as disk:
         for number, written in done:
             receipt = written.result
             receipts[tasks.indices[number]] = receipt
-            disk.settle(folder.path(receipt.file))
-            observer.shard_done(ShardDone(receipt.file, receipt.samples, receipt.bytes, written.seconds))
+            disk.settle(job.folder.path(receipt.file))
+            job.observer.shard_done(ShardDone(receipt.file, receipt.samples, receipt.bytes, written.seconds))
 
 
-def _outputs(
-    folder: OutputFolder,
-    plan: Plan,
-    archives: dict[int, ShardReceipt],
-    receipts: dict[int, ShardReceipt],
-    observer: Observer,
-) -> list[ShardReceipt]:
+def _finished(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]) -> Manifest:
+    """Puts zips together and writes what stands beside the files."""
+    refuse_nothing(job.plan, [*archives.values(), *receipts.values()])
+    return finish(job.folder, job.plan, _outputs(job, archives, receipts))
+
+
+def _outputs(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]) -> list[ShardReceipt]:
     """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
+    folder, plan = job.folder, job.plan
     if plan.settings.format != "zip":
         return [receipts[task] for task in range(len(plan))]
     for number, output in enumerate(plan.outputs):
@@ -318,6 +303,6 @@ def _outputs(
             folder.unfinish()
             started = time.monotonic()
             whole = assemble(folder, plan, output, [receipts[task] for task in output.tasks])
-            observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
+            job.observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
             archives[number] = whole
     return [archives[number] for number in range(len(plan.outputs))]

@@ -12,12 +12,12 @@ from msgspec import structs
 
 from lpff_shards.api import ShareDone
 from lpff_shards.colours import PLAIN, Colours
-from lpff_shards.counted import counted
+from lpff_shards.counted import counted, rate, size
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan
-from lpff_shards.progress import plan_notes, rate, size
+from lpff_shards.progress import plan_notes
 from lpff_shards.verify import Verdict
 
 

@@ -72,13 +72,7 @@ def _block(samples: Sequence[Record], format: str) -> Iterator[str]:
 
 def _asked(licence: str) -> str:
     asked = demands(licence)
-    flags = (
-        (asked.attribution, "attribution"),
-        (asked.share_alike, "share-alike"),
-        (asked.non_commercial, "non-commercial"),
-        (asked.no_derivatives, "no derivatives"),
-    )
-    told = ", ".join(word for flag, word in (*flags, (asked.also != "", asked.also)) if flag)
+    told = ", ".join([*asked.flags, *([asked.also] if asked.also else [])])
     return f" ({told})" if told else ""
 
 

@@ -1,4 +1,4 @@
-"""Numbers of things, and how fast they pass, in words."""
+"""Numbers of things, their sizes, and how fast they pass, in words."""
 
 from __future__ import annotations
 
@@ -6,3 +6,19 @@ from __future__ import annotations
 def counted(count: int, what: str) -> str:
     """A number of things: 1 shard, 1,024 shards."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def size(number: float) -> str:
+    """Bytes in words: 1.7 GB."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            break
+        number /= 1000
+    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+
+
+def rate(samples: int, written: int, seconds: float) -> str:
+    """Samples and bytes a second, in words."""
+    seconds = max(seconds, 1e-6)
+    megabytes = written / seconds / 1e6
+    return f"{samples / seconds:,.0f} pictures/s, {megabytes:,.{0 if megabytes >= 10 else 1}f} MB/s"

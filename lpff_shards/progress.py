@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 import click
 
 from lpff_shards.colours import is_terminal
-from lpff_shards.counted import counted
+from lpff_shards.counted import counted, rate, size
 from lpff_shards.loudness import Loudness
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.observing import Observer, Silent
@@ -206,13 +206,6 @@ def _remaining(plan: Plan, finished: int) -> int:
     return plan.samples - round(plan.samples * finished / len(plan))
 
 
-def rate(samples: int, written: int, seconds: float) -> str:
-    """Samples and bytes a second, in words."""
-    seconds = max(seconds, 1e-6)
-    megabytes = written / seconds / 1e6
-    return f"{samples / seconds:,.0f} pictures/s, {megabytes:,.{0 if megabytes >= 10 else 1}f} MB/s"
-
-
 def plan_notes(plan: Plan) -> Sequence[str]:
     """What the user should know of the sources, a line each."""
     problems = plan.problems
@@ -230,12 +223,3 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     if problems:
         lines.append(f"left out: {len(problems)} pictures, such as {problems[0].id}: {problems[0].reason}")
     return lines
-
-
-def size(number: float) -> str:
-    """Bytes in words: 1.7 GB."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            break
-        number /= 1000
-    return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"

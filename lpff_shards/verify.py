@@ -13,7 +13,7 @@ from pathlib import Path
 from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import file_checksum
-from lpff_shards.exporters.folder import SHARD_NAME
+from lpff_shards.exporters.ownership import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
 from lpff_shards.options import FormatName
@@ -147,8 +147,10 @@ def _check_shard(root: Path, manifest: Manifest, look: Look, shard: Shard, repor
     tally, fault = look(data, report)
     if same:
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
-        faults += index_faults(root, shard)
-        faults += [] if faults else ledger_faults(root, manifest, shard, tally.rows)
+        receipt = read_receipt(root, shard)
+        receipt = receipt if receipt is not None and receipt.checksum == shard.checksum else None
+        faults += index_faults(root, receipt) if receipt is not None else []
+        faults += [] if faults else ledger_faults(root, manifest, shard, receipt, tally.rows)
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
         faults = [_locate(data, shard, read_receipt(root, shard), manifest.checksum, fault)]

@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 from lpff_shards.attribution.lines import lines
 from lpff_shards.attribution.summary import summary
 from lpff_shards.attribution.table import write_table
-from lpff_shards.exporters.folder import SUMS, OutputFolder, strangers
+from lpff_shards.exporters.folder import SUMS, OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.exporters.ownership import strangers
 from lpff_shards.faults import Fault
 from lpff_shards.index_names import ATTRIBUTION, LEDGER
 from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.ledger.write import places
-from lpff_shards.manifest import Manifest, Outlined, Shard, ShardReceipt, checksum_lines
+from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
 from lpff_shards.readers.mapped import mapped
 from lpff_shards.readers.outline import outline
 
@@ -55,15 +56,12 @@ def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
         yield _unusable(root, error)
 
 
-def index_faults(root: Path, shard: Shard) -> Iterator[Fault]:
+def index_faults(root: Path, receipt: ShardReceipt) -> Iterator[Fault]:
     """Index files beside a whole shard that tell something else than its receipt does."""
-    receipt = read_receipt(root, shard)
-    if receipt is None or receipt.checksum != shard.checksum:
-        return
     for name, data in indexes.of_shard(receipt).items():
         path = root / name
         if path.is_file() and path.read_bytes() != data:
-            yield Fault(name, "", f"is not the index of {shard.file}; {_MENDS}")
+            yield Fault(name, "", f"is not the index of {receipt.file}; {_MENDS}")
 
 
 def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
@@ -78,10 +76,13 @@ def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
     return receipt if receipt.fits(shard.file, keys) else None
 
 
-def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[int]) -> Iterator[Fault]:
+def ledger_faults(
+    root: Path, manifest: Manifest, shard: Shard, receipt: ShardReceipt | None, rows: Sequence[int]
+) -> Iterator[Fault]:
     """The first sample of a whole shard that the ledger tells otherwise.
 
     Args:
+        receipt: of the shard; without one its outline is read off itself.
         rows: of the shard's samples, a hash of each one's fields.
     """
     number = manifest.shards.index(shard)
@@ -93,7 +94,7 @@ def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[i
     except LedgerError:
         # Told once, of the whole export.
         return
-    there = places(number, _outlined(root, manifest, shard))
+    there = places(number, receipt or outline(shard.file, mapped(root / shard.file), manifest.layout))
     with ledger:
         try:
             records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
@@ -110,11 +111,3 @@ def ledger_faults(root: Path, manifest: Manifest, shard: Shard, rows: Sequence[i
 
 def _unusable(root: Path, error: LedgerError) -> Fault:
     return Fault(LEDGER, "", f"{error.message.removeprefix(f'{root / LEDGER} ')}; {_MENDS}")
-
-
-def _outlined(root: Path, manifest: Manifest, shard: Shard) -> Outlined:
-    """What is where in a whole shard: by its receipt, without one read off the shard."""
-    receipt = read_receipt(root, shard)
-    if receipt is not None and receipt.checksum == shard.checksum:
-        return receipt
-    return outline(shard.file, mapped(root / shard.file), manifest.layout)

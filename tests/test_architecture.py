@@ -43,6 +43,7 @@ ALLOWED = {
     "manifest": {"errors", "options", "schemas"},
     "exporters": {
         "attribution",
+        "counted",
         "errors",
         "mix_options",
         "options",
@@ -66,7 +67,7 @@ ALLOWED = {
     },
     "verify_beside": {"attribution", "exporters", "faults", "index_names", "ledger", "manifest", "readers"},
     "loaders": {"errors", "index_names", "ledger", "manifest", "processes", "schemas", "spelling", "wire"},
-    "bench": {"colours", "errors", "loaders", "manifest", "option_rules", "progress", "schemas", "spelling"},
+    "bench": {"colours", "counted", "errors", "loaders", "manifest", "option_rules", "schemas", "spelling"},
     "lookups": set(),
     "tracing": {"errors", "ledger", "lookups", "manifest", "option_rules", "schemas"},
     "indexing": {"errors", "exporters", "ledger", "manifest", "processes", "readers"},
@@ -78,7 +79,7 @@ ALLOWED = {
     "observing": {"manifest", "plan", "processes"},
     "progress": {"counted", "observing", "colours", "loudness", "manifest", "plan", "processes", "versions"},
     "report": {
-        *("errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan", "progress"),
+        *("counted", "errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan"),
         *("readers", "report_names", "schemas", "sources", "wire"),
     },
     "console": {"api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "verify"},

@@ -8,7 +8,7 @@ import msgspec
 
 from lpff_shards.bench.options import Report, Run
 from lpff_shards.colours import PLAIN, Colours
-from lpff_shards.progress import size
+from lpff_shards.counted import size
 
 
 def progress(run: Run) -> str:

@@ -11,20 +11,16 @@ import contextlib
 import filecmp
 import os
 import platform
-import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import blake3
-from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters import locks
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.exporters.ownership import SHARD_NAME, Owner, difference, marks, strangers
 from lpff_shards.exporters.settling import to_disk
 from lpff_shards.index_names import ATTRIBUTION, LEDGER, index_names, wids_name
 from lpff_shards.ledger import pieces
@@ -40,16 +36,6 @@ POSES = "poses.png"
 SUMS = "SHA256SUMS"
 ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
 """Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
-SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")
-
-
-class Owner(Struct, frozen=True):
-    """plan.json: the plan whose shards a folder holds, and `marks` of what --exclude named then."""
-
-    plan: str
-    options: Mapping[str, Any]
-    shards: tuple[str, ...]
-    exclusions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +253,7 @@ class OutputFolder:
             return
         if owner is not None and not overwrite:
             raise ShardsError(
-                f"--out {self.root} holds another plan's shards: {_difference(owner, plan)}",
+                f"--out {self.root} holds another plan's shards: {difference(owner, plan)}",
                 "Choose another folder, repeat the options of the first export, or give --overwrite "
                 "(--update takes out what --exclude names since)",
             )
@@ -331,25 +317,3 @@ class OutputFolder:
             raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
             to_disk(path.parent)
-
-
-def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
-    """Hashes of excluded ids, by which an export knows them again without publishing whose photos were withdrawn."""
-    return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
-
-
-def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:
-    """Files in a folder that readers would take for shards of a data set, and that are not among the known ones."""
-    ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
-    names = (path.name for path in root.iterdir())
-    return sorted(name for name in names if ours.fullmatch(name) and name not in known)
-
-
-def _difference(owner: Owner, plan: Plan) -> str:
-    """What sets two plans apart, in words."""
-    mine: dict[str, Any] = from_json(to_json(plan.options), dict[str, Any]) or {}
-    names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
-    if not names:
-        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
-        return f"the contents of {' or '.join(['the sources', *files])} differ"
-    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in names)

@@ -146,8 +146,8 @@ class ShardSource:
 
     def _own(self, column: NDArray[Any]) -> NDArray[Any]:
         """Of a column of the whole export the part of the split."""
-        shards = self.manifest.shards
-        own: NDArray[Any] = column[np.repeat([s in self.shards for s in shards], [s.samples for s in shards])]
+        files, shards = {shard.file for shard in self.shards}, self.manifest.shards
+        own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
         return own
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

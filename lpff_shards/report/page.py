@@ -13,7 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 import lpff_shards
-from lpff_shards.progress import size
+from lpff_shards.counted import size
 from lpff_shards.report import tables
 from lpff_shards.report.composed import degrees
 from lpff_shards.report.evenness import LARGE_YAW

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lpff_shards.counted import size
 from lpff_shards.mixing.balance import Balance
-from lpff_shards.progress import size
 from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts, Labels
 from lpff_shards.report.measures import Spread, after, before
@@ -107,15 +107,7 @@ def licences(facts: Facts) -> Table:
 def asked(licence: str) -> tuple[str, ...]:
     """What a licence asks for, in words."""
     found = demands(licence)
-    if not found.known:
-        return ("unknown",)
-    named = {
-        "attribution": found.attribution,
-        "share-alike": found.share_alike,
-        "non-commercial": found.non_commercial,
-        "no derivatives": found.no_derivatives,
-    }
-    return tuple(name for name, holds in named.items() if holds)
+    return found.flags if found.known else ("unknown",)
 
 
 def splits(facts: Facts) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lpff_shards.progress import size
+from lpff_shards.counted import size
 from lpff_shards.report.write import Report
 
 

@@ -33,6 +33,17 @@ class Demands:
     no_derivatives: bool = False
     also: str = ""
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What it asks for and forbids, a word or two each."""
+        named = {
+            "attribution": self.attribution,
+            "share-alike": self.share_alike,
+            "non-commercial": self.non_commercial,
+            "no derivatives": self.no_derivatives,
+        }
+        return tuple(name for name, holds in named.items() if holds)
+
 
 UNKNOWN = Demands(known=False)
 _STOCK = "not sold unaltered, not redistributed as stock photos"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from lpff_shards.counted import size
 from lpff_shards.exporters.card.markdown import listed, plain, table
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
@@ -41,14 +42,14 @@ def _carries(manifest: Manifest) -> str:
 
 
 def _rows(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, str]]:
-    options, size = manifest.options, sum(shard.bytes for shard in manifest.shards)
+    options, total = manifest.options, sum(shard.bytes for shard in manifest.shards)
     yield "samples", f"{manifest.samples:,}"
     yield "sources", listed(manifest.sources.items())
     yield "splits", listed(manifest.splits.items())
     mirrors = ", each picture and its mirror" if options.get("mirror") else ", no mirrors"
     yield "alignment", f"{options.get('alignment')}{mirrors}"
     yield "pictures", _pictures(manifest, suffixes)
-    yield "files", f"{_FILES[manifest.format]}: {len(manifest.shards):,}, {_bytes(size)} in all"
+    yield "files", f"{_FILES[manifest.format]}: {len(manifest.shards):,}, {size(total)} in all"
     yield "a sample", _members(manifest, suffixes)
     if manifest.format != "zip":
         yield "order", f"shuffled, seed {options.get('seed')}" if options.get("shuffle") else "the sources' own"
@@ -65,8 +66,8 @@ def _pictures(manifest: Manifest, suffixes: Set[str]) -> str:
     }.get(str(image), "")
     if quality:
         how = f"quality {quality}"
-    size = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
-    return ", ".join(filter(None, (kinds, how, size)))
+    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
+    return ", ".join(filter(None, (kinds, how, pixels)))
 
 
 def _members(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -106,10 +107,3 @@ _RULES = {
     "eg3d": "large yaws count more, as in EG3D's FFHQ",
     "uniform": "drawn towards a flat distribution of poses",
 }
-
-
-def _bytes(size: int) -> str:
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
