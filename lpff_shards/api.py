@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.archive import assemble
+from lpff_shards.exporters.claims import claimed, refuse_lost, shared
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.ownership import marks
-from lpff_shards.exporters.resume import finished_archives, finished_tasks
+from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
@@ -35,6 +35,7 @@ from lpff_shards.provenance import published_names, recorded
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
+from lpff_shards.stores.place import place
 
 if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
@@ -68,7 +69,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _updated(options: ExportOptions, extras: Extras) -> Plan:
     """The plan of the export in the folder, less what was excluded since."""
-    owner = OutputFolder(Path(options.out)).owner()
+    owner = OutputFolder(place(options.out)).owner()
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
@@ -149,7 +150,7 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
     job = _begun(options, observer)
-    with job.folder.claimed(job.plan, options.run.overwrite):
+    with claimed(job.folder, job.plan, options.run.overwrite):
         archives = finished_archives(job.folder, job.plan, job.workers)
         receipts = _written(job, _due(job.plan, archives), before=archives.values())
         job.observer.entered("finishing")
@@ -184,7 +185,7 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         raise ShardsError("no share is named", "Give --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
-    with job.folder.shared(job.plan, options.run.overwrite):
+    with shared(job.folder, job.plan, options.run.overwrite):
         archives = finished_archives(job.folder, job.plan, job.workers, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
@@ -209,19 +210,20 @@ class _Job:
 def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     """Makes the plan; what is there of it is to be checked next."""
     told = observer or Silent()
-    fork = may_fork()
+    # What talks to stores does so by threads, which a forked process would lack.
+    fork = may_fork() and not options.in_buckets
     told.entered("planning")
     plan = plan_export(options)
     told.entered("checking")
-    return _Job(plan, OutputFolder(Path(options.out)), options.run.workers or available_cores(), fork, told)
+    return _Job(plan, OutputFolder(place(options.out)), options.run.workers or available_cores(), fork, told)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
     """The manifest, once the shards of all shares are there; None before."""
     folder, plan = job.folder, job.plan
-    if not _all_there(folder, plan):
+    if not all_there(folder, plan):
         return None
-    with folder.claimed(plan, overwrite=False, seconds=LONGER):
+    with claimed(folder, plan, overwrite=False, seconds=LONGER):
         if (done := folder.finished()) is not None:
             # Another share was a moment faster.
             return done
@@ -232,15 +234,6 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
             # Another share is writing a shard anew.
             return None
         return _finished(job, archives, receipts)
-
-
-def _all_there(folder: OutputFolder, plan: Plan) -> bool:
-    """Whether there is a receipt of each task, or of what was put together of them."""
-    return all(
-        folder.receipt(output.file).is_file()
-        or all(folder.receipt(plan.filenames[task]).is_file() for task in output.tasks)
-        for output in plan.outputs
-    )
 
 
 def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:
@@ -287,6 +280,7 @@ def _write(job: _Job, tasks: Tasks, receipts: dict[int, ShardReceipt]) -> None:
 def _finished(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]) -> Manifest:
     """Puts zips together and writes what stands beside the files."""
     refuse_nothing(job.plan, [*archives.values(), *receipts.values()])
+    refuse_lost(job.folder, job.plan)
     return finish(job.folder, job.plan, _outputs(job, archives, receipts))
 
 

@@ -24,6 +24,13 @@ def hasher(algorithm: str) -> Hasher:
     return hashlib.sha256() if algorithm == "sha256" else blake3.blake3()
 
 
+def checksum_of(data: bytes | memoryview, algorithm: str) -> str:
+    """The checksum of bytes (hex)."""
+    checksum = hasher(algorithm)
+    checksum.update(data)
+    return checksum.hexdigest()
+
+
 def file_checksum(path: Path, algorithm: str) -> str:
     """The checksum of a file (hex).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import numpy as np
 from msgspec import structs
@@ -31,6 +32,7 @@ from lpff_shards.provenance import published
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.stores.ahead import ahead
 
 
 def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
@@ -67,8 +69,9 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
         folder.write(SUMS, checksum_lines(manifest).encode())
     for name, data in indexes.of_data_set(manifest, receipts).items():
         folder.write(name, data)
-    shards = ((receipt, decode(folder.fields(receipt))) for receipt in receipts)
-    write_accounts(folder, manifest, shards, _pool(plan))
+    with closing(ahead(folder.fields, receipts)) as fields:
+        shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
+        write_accounts(folder, manifest, shards, _pool(plan))
     folder.write(POSES, pose_picture())
     folder.write(CARD, card(manifest, suffixes).encode())
     folder.write(MANIFEST, to_json(manifest))

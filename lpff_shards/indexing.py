@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
+from lpff_shards.exporters.claims import locked
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue
 from lpff_shards.ledger.pieces import Row
@@ -17,11 +17,11 @@ from lpff_shards.manifest import Manifest, Outline, keys_digest, read_manifest
 from lpff_shards.processes import OnShard, ShardDone
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.readers.outline import outline
+from lpff_shards.stores.place import Place, place, whole
 
 
-def index_export(path: str | Path, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
+def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
     """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
 
     Args:
@@ -33,8 +33,8 @@ def index_export(path: str | Path, on_shard: OnShard = lambda _: None) -> tuple[
         OSError: the folder cannot be written.
     """
     read_manifest(path)
-    folder = OutputFolder(Path(path))
-    with folder.locked():
+    folder = OutputFolder(place(path))
+    with locked(folder):
         return _indexed(folder, on_shard)
 
 
@@ -52,11 +52,11 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     return tuple(written)
 
 
-def _outlines(root: Path, manifest: Manifest, on_shard: OnShard) -> Iterator[Outline]:
+def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Outline]:
     for shard in manifest.shards:
         started = time.monotonic()
         try:
-            data = mapped(root / shard.file)
+            data = whole(root / shard.file)
             found = outline(shard.file, data, manifest.layout)
         except OSError as error:
             raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
@@ -68,16 +68,16 @@ def _outlines(root: Path, manifest: Manifest, on_shard: OnShard) -> Iterator[Out
         yield found
 
 
-def _rows(root: Path, manifest: Manifest, shard: Outline) -> Iterator[Row]:
+def _rows(root: Place, manifest: Manifest, shard: Outline) -> Iterator[Row]:
     """The fields of a shard's samples."""
     try:
-        for sample in get_reader(manifest.format)(mapped(root / shard.file), manifest.layout):
+        for sample in get_reader(manifest.format)(whole(root / shard.file), manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
         raise _damaged(root / shard.file, error.reason) from None
 
 
-def _pool(root: Path, manifest: Manifest) -> Pool | None:
+def _pool(root: Place, manifest: Manifest) -> Pool | None:
     """The poses before rebalancing, which only the ledger that the export wrote can tell."""
     try:
         with Ledger.open(root, manifest) as ledger:
@@ -86,5 +86,5 @@ def _pool(root: Path, manifest: Manifest) -> Pool | None:
         return None
 
 
-def _damaged(path: Path, reason: str) -> ShardsError:
+def _damaged(path: Place, reason: str) -> ShardsError:
     return ShardsError(f"{path} is damaged: {reason}", "See lpff-shards verify, and export it again")

@@ -8,12 +8,13 @@ from typing import Any, Protocol, TypeVar
 
 import blake3
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.stores.place import Place, place
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -96,6 +97,21 @@ class ShardReceipt(Struct, frozen=True):
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
         )
+
+
+class StoredReceipt(ShardReceipt, frozen=True):
+    """The receipt of a shard in a bucket.
+
+    Attributes:
+        etag: the store's mark of the shard's contents, by which it is known again without reading it.
+    """
+
+    etag: str = ""
+
+
+def stored(receipt: ShardReceipt, etag: str) -> StoredReceipt:
+    """A receipt with the store's mark of its shard."""
+    return StoredReceipt(**structs.asdict(receipt), etag=etag)
 
 
 def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
@@ -185,17 +201,18 @@ def from_json(data: bytes, type: type[T]) -> T | None:
         return None
 
 
-def read_manifest(folder: str | Path) -> Manifest:
+def read_manifest(folder: str | Place) -> Manifest:
     """The manifest of a finished export.
 
     Raises:
         ShardsError: there is none, or it is not one that this version reads.
     """
-    path = Path(folder) / MANIFEST
-    if not Path(folder).is_dir():
+    root = place(folder)
+    path = root / MANIFEST
+    if isinstance(root, Path) and not root.is_dir():
         raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
     try:
-        if path.exists() and not path.is_file():
+        if isinstance(path, Path) and path.exists() and not path.is_file():
             raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
     except FileNotFoundError:
@@ -204,7 +221,8 @@ def read_manifest(folder: str | Path) -> Manifest:
             "Its export has not finished: run it again to go on; or no export has written there",
         ) from None
     except OSError as error:
-        raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check its rights") from None
+        hint = "Check its rights" if isinstance(root, Path) else "Check the bucket's name and the credentials"
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
     manifest = from_json(data, Manifest)
     if manifest is None or manifest.version != MANIFEST_VERSION:
         raise ShardsError(f"{path} is not a manifest of version {MANIFEST_VERSION}", "Export again with --overwrite")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.spelling import choice_hint
+from lpff_shards.stores.uris import SCHEMES, is_uri, parts, scheme_of
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
@@ -35,7 +36,7 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
-    """A path as text that can be recorded."""
+    """A path or URI as text that can be recorded."""
     path = os.fspath(given)
     if not path.strip():
         raise ShardsError(f"{option} is empty", "Give a path; was a shell variable unset?")
@@ -43,4 +44,8 @@ def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
         path.encode()
     except UnicodeEncodeError:
         raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
+    if scheme_of(path) not in (None, *SCHEMES):
+        raise ShardsError(f"{option} {path} is of no store that is known", "Give a path, s3://... or gs://...")
+    if is_uri(path):
+        parts(path)
     return path

@@ -10,6 +10,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.option_rules import in_range, one_of, recordable_path
 from lpff_shards.share import Share
+from lpff_shards.stores.uris import is_uri
 
 FormatName = Literal["wds", "tfrecord", "zip"]
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
@@ -198,7 +199,7 @@ class ExportOptions:
 
     Attributes:
         format: `wds` (WebDataset tar), `tfrecord`, or `zip` (EG3D's and StyleGAN's archive, one a split).
-        out: the output folder.
+        out: the output folder, or a prefix of a bucket as `s3://bucket/prefix`.
         name: of the data set; None derives it from the sources (`ffhq_lpff`).
         metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
         mix: rebalancing, filters and splits.
@@ -230,8 +231,13 @@ class ExportOptions:
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
-        if "://" in self.out:
-            raise ShardsError(f"--out {self.out} is not a folder", "Export to a local folder and copy it to the bucket")
+
+    @property
+    def in_buckets(self) -> bool:
+        """Whether it writes to a bucket or reads from one."""
+        given = (getattr(self.sources, name) for name in (*SOURCES, *SOURCE_FILES))
+        files = (self.mix.num_replicas, self.mix.exclude)
+        return any(isinstance(path, str) and is_uri(path) for path in (self.out, *given, *files))
 
     @property
     def dataset_name(self) -> str:

@@ -59,13 +59,18 @@ class Settings(Struct, frozen=True):
 
 
 class ShardTask(Struct, frozen=True):
-    """One shard to write, picklable and self-contained: a process or another machine runs it with nothing else."""
+    """One shard to write, picklable and self-contained: a process or another machine runs it with nothing else.
+
+    Attributes:
+        planned: bytes that it will about have.
+    """
 
     index: int
     filename: str
     digest: str
     settings: Settings
     entries: tuple[Entry, ...]
+    planned: int = 0
 
     def stamp(self) -> str:
         """A digest of what tells that the task's source files have changed: their times, or CRC-32s in a zip.
@@ -156,8 +161,10 @@ class Plan:
 
     def task(self, index: int) -> ShardTask:
         """The task of one shard."""
-        entries = tuple(self.entries.entry(row, self.keys[row]) for row in self.rows(range(index, index + 1)))
-        return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries)
+        rows = self.rows(range(index, index + 1))
+        entries = tuple(self.entries.entry(row, self.keys[row]) for row in rows)
+        planned = int(self.sizes[rows.start : rows.stop].sum())
+        return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries, planned)
 
     def shard_digest(self, index: int) -> str:
         """What decides the bytes of a task's file: the plan's digest, and what was taken out of its output since."""

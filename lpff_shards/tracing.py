@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.ledger.read import Ledger, Record
@@ -14,6 +13,7 @@ from lpff_shards.manifest import read_manifest
 from lpff_shards.option_rules import one_of
 from lpff_shards.schemas.keys import safe_id
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.stores.place import Place, place
 
 NEAR = 5
 _MARKS = "(_m)?(_r[0-9]+)?"
@@ -57,7 +57,7 @@ class Trace:
         return bool(self.samples or self.taken_out or self.left_out)
 
 
-def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Trace:
+def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Trace:
     """Finds the samples that a name names.
 
     Args:
@@ -75,7 +75,7 @@ def trace_export(path: str | Path, name: str, by: By | str | None = None) -> Tra
         raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
     if not _is_text(name):
         raise ShardsError(f"the name {name!r} is not UTF-8", "Names in an export are; look for one that is")
-    root = Path(path)
+    root = place(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
         samples = tuple(ledger.records(_condition(name, by), [name]))

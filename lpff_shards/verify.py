@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from isal.isal_zlib import crc32
 
-from lpff_shards.checksums import file_checksum
+from lpff_shards.checksums import checksum_of, file_checksum
 from lpff_shards.exporters.ownership import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
@@ -21,9 +20,10 @@ from lpff_shards.processes import OnProgress, OnSample, OnShard, ShardDone, cloc
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.deep import deep_fault
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import Place, place, whole
 from lpff_shards.verify_beside import beside_faults, index_faults, ledger_faults, read_receipt
 
 
@@ -62,7 +62,7 @@ Look = Callable[[memoryview, OnSample], tuple[_Checked, tuple[str, str] | None]]
 
 
 def verify_export(
-    path: str | Path,
+    path: str | Place,
     workers: int = 1,
     on_progress: OnProgress = lambda _: None,
     deep: bool = False,
@@ -80,8 +80,9 @@ def verify_export(
     Raises:
         ShardsError: there is no manifest.
     """
-    fork = may_fork()
-    root = Path(path)
+    root = place(path)
+    # What talks to stores does so by threads, which a forked process would lack.
+    fork = may_fork() and not isinstance(root, BucketPath)
     manifest = read_manifest(root)
     look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
     check = partial(clocked, partial(_check_shard, root, manifest, look))
@@ -132,7 +133,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
             yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
 
 
-def _check_shard(root: Path, manifest: Manifest, look: Look, shard: Shard, report: OnSample) -> _Checked:
+def _check_shard(root: Place, manifest: Manifest, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
     if not SHARD_NAME.fullmatch(shard.file):
         return _Checked((Fault(shard.file, "", "is no name of a shard"),))
@@ -140,8 +141,8 @@ def _check_shard(root: Path, manifest: Manifest, look: Look, shard: Shard, repor
         reason = "is not a regular file" if path.exists() else "the file is missing"
         return _Checked((Fault(shard.file, "", reason),))
     try:
-        same = file_checksum(path, manifest.checksum) == shard.checksum
-        data = mapped(path)
+        data = whole(path)
+        same = _checksum(path, data, manifest.checksum) == shard.checksum
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
     tally, fault = look(data, report)
@@ -155,6 +156,13 @@ def _check_shard(root: Path, manifest: Manifest, look: Look, shard: Shard, repor
     else:
         faults = [_locate(data, shard, read_receipt(root, shard), manifest.checksum, fault)]
     return replace(tally, faults=tuple(faults), rows=())
+
+
+def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
+    """The checksum of a shard; a file is read for it, so that what cannot be read is told."""
+    if isinstance(path, BucketPath):
+        return checksum_of(data, algorithm)
+    return file_checksum(path, algorithm)
 
 
 def _read(

@@ -20,16 +20,16 @@ from lpff_shards.index_names import ATTRIBUTION, LEDGER
 from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.ledger.write import places
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.readers.outline import outline
+from lpff_shards.stores.place import Place, names_in, whole
 
 _MENDS = "lpff-shards index mends it"
 
 
-def beside_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
+def beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
     """What lies once beside the shards and disagrees with them."""
     known = {shard.file for shard in manifest.shards}
-    for name in strangers(root, manifest.name, known):
+    for name in strangers(names_in(root), manifest.name, known):
         yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
     sums = root / SUMS
     if sums.is_file() and sums.read_text(errors="replace") != checksum_lines(manifest):
@@ -38,7 +38,7 @@ def beside_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
         yield from _account_faults(root, manifest)
 
 
-def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
+def _account_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
     """A ledger that is another export's, and attribution that tells something else than the ledger."""
     try:
         with Ledger.open(root, manifest) as ledger, TemporaryDirectory() as folder:
@@ -56,7 +56,7 @@ def _account_faults(root: Path, manifest: Manifest) -> Iterator[Fault]:
         yield _unusable(root, error)
 
 
-def index_faults(root: Path, receipt: ShardReceipt) -> Iterator[Fault]:
+def index_faults(root: Place, receipt: ShardReceipt) -> Iterator[Fault]:
     """Index files beside a whole shard that tell something else than its receipt does."""
     for name, data in indexes.of_shard(receipt).items():
         path = root / name
@@ -64,7 +64,7 @@ def index_faults(root: Path, receipt: ShardReceipt) -> Iterator[Fault]:
             yield Fault(name, "", f"is not the index of {receipt.file}; {_MENDS}")
 
 
-def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
+def read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
     """A shard's receipt, which only helps to tell where the damage is."""
     try:
         receipt = OutputFolder(root).read_receipt(shard.file)
@@ -77,7 +77,7 @@ def read_receipt(root: Path, shard: Shard) -> ShardReceipt | None:
 
 
 def ledger_faults(
-    root: Path, manifest: Manifest, shard: Shard, receipt: ShardReceipt | None, rows: Sequence[int]
+    root: Place, manifest: Manifest, shard: Shard, receipt: ShardReceipt | None, rows: Sequence[int]
 ) -> Iterator[Fault]:
     """The first sample of a whole shard that the ledger tells otherwise.
 
@@ -94,7 +94,7 @@ def ledger_faults(
     except LedgerError:
         # Told once, of the whole export.
         return
-    there = places(number, receipt or outline(shard.file, mapped(root / shard.file), manifest.layout))
+    there = places(number, receipt or outline(shard.file, whole(root / shard.file), manifest.layout))
     with ledger:
         try:
             records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
@@ -109,5 +109,5 @@ def ledger_faults(
             yield _unusable(root, error)
 
 
-def _unusable(root: Path, error: LedgerError) -> Fault:
+def _unusable(root: Place, error: LedgerError) -> Fault:
     return Fault(LEDGER, "", f"{error.message.removeprefix(f'{root / LEDGER} ')}; {_MENDS}")

@@ -22,8 +22,8 @@ from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, S
 from lpff_shards.attribution.lines import merged
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.schemas.demands import demands
+from lpff_shards.stores.place import whole
 
 HOSTILE = 'A "quoted", comma\nand | `code` <script>alert(1)</script> [x](y) = é'
 
@@ -72,7 +72,7 @@ def _lines(out: Path) -> list[dict[str, str]]:
 def _samples(out: Path) -> list[dict[str, Any]]:
     manifest = read_manifest(out)
     read = get_reader(manifest.format)
-    return [dict(s.scalars) for shard in manifest.shards for s in read(mapped(out / shard.file), manifest.layout)]
+    return [dict(s.scalars) for shard in manifest.shards for s in read(whole(out / shard.file), manifest.layout)]
 
 
 MIXES = st.fixed_dictionaries(

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -23,6 +24,7 @@ from running import Done, call, contents, run, run_after
 
 from lpff_shards import api
 from lpff_shards.exporters.appender import BLOCK, MOST_PIECES, Appender
+from lpff_shards.exporters.growing import GrowingFile
 
 FORMATS = ("wds", "tfrecord")
 ID = LPFF_IDS[1]
@@ -336,7 +338,7 @@ OUTPUTS = [
     (STATE, 0, f"{STATE}/plan.json"),
     (f"{STATE}/partial", 0o555, f"{SHARD} cannot be written"),
     (f"{STATE}/receipts", 0o555, f"{SHARD} cannot be written"),
-    (f"{STATE}/receipts", 0, f"{STATE}/receipts/"),
+    (f"{STATE}/receipts", 0, f"{STATE}/receipts: "),
     (f"{STATE}/plan.json", 0, f"{STATE}/plan.json"),
     (f"{STATE}/lock", 0, f"{STATE}/lock"),
     (f"{STATE}/receipts/lpff-train-000000.tar.json", 0, "receipts/lpff-train-000000.tar.json"),
@@ -595,18 +597,16 @@ class Heard:
 
 
 def _check_appended(samples: Sequence[Sequence[bytes]], end: bytes) -> None:
-    """Appends the samples to a file that has something already, and compares all that is told of it."""
-    fd = os.memfd_create("shard")
+    """Appends the samples to a file, and compares all that is told of it."""
     heard = Heard()
-    try:
-        shard = Appender(fd, heard)
+    with TemporaryDirectory() as folder, GrowingFile(Path(folder, "growing"), Path(folder, "shard")) as growing:
+        shard = Appender(growing, heard)
         joined = [b"".join(pieces) for pieces in samples]
         assert [shard.add(pieces) for pieces in samples] == list(map(len, joined))
         expected = b"".join([*joined, end])
         assert shard.finish(end) == len(expected)
-        assert os.pread(fd, len(expected) + 1, 0) == expected == heard.data
-    finally:
-        os.close(fd)
+        assert growing.finish() == ""
+        assert Path(folder, "shard").read_bytes() == expected == heard.data
     assert shard.crcs == list(map(zlib.crc32, joined))
     assert shard.offsets == [len(b"".join(joined[:n])) for n in range(len(joined) + 1)]
 

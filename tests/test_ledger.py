@@ -29,8 +29,8 @@ from lpff_shards.ledger import pieces, tables
 from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.loaders import ShardSource
 from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.stores.place import whole
 
 
 def _export(out: Path, format: str, **given: object) -> Path:
@@ -57,7 +57,7 @@ def _samples(out: Path) -> list[tuple[str, dict[str, object]]]:
     """Every sample's shard and fields, read off the shards."""
     manifest = read_manifest(out)
     read = get_reader(manifest.format)
-    shards = [(shard.file, read(mapped(out / shard.file), manifest.layout)) for shard in manifest.shards]
+    shards = [(shard.file, read(whole(out / shard.file), manifest.layout)) for shard in manifest.shards]
     return [(file, dict(sample.scalars)) for file, samples in shards for sample in samples]
 
 

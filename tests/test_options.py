@@ -103,8 +103,8 @@ REFUSED = [
     (export, {"name": "f" * 41}, f"--name '{'f' * 41}' cannot be used"),
     (
         export,
-        {"out": "s3://bucket/faces"},
-        "--out s3://bucket/faces is not a folder. Export to a local folder and copy",
+        {"out": "hdfs://name/faces"},
+        "--out hdfs://name/faces is of no store that is known. Give a path, s3://... or gs://...",
     ),
 ]
 

@@ -11,7 +11,7 @@ import pytest
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import appender, settling
+from lpff_shards.exporters import appender, growing, settling
 from lpff_shards.exporters.settling import Settling
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -62,7 +62,7 @@ def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.Monk
     synced: list[str] = []
     monkeypatch.setattr(settling, "to_disk", lambda path: synced.append(path.name))
     monkeypatch.setattr(appender, "BLOCK", 1)
-    monkeypatch.setattr(appender, "STRIDE", 1)
+    monkeypatch.setattr(growing, "STRIDE", 1)
     options = ExportOptions(
         format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)
     )

@@ -27,6 +27,7 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
+from lpff_shards.exporters.claims import locked, shared
 from lpff_shards.exporters.folder import OutputFolder
 
 COMMAND = ("export", "--demo", 20, "--no-mirror", "--resolution", 16, "--splits", "train=0.5,val=0.5")
@@ -131,13 +132,13 @@ def test_one_export_and_shares_do_not_write_at_the_same_time(tmp_path: Path, mon
     out = tmp_path / "out"
     assert export_share(_options(out, Share(1, 2))).manifest is None
     monkeypatch.setattr(locks, "SECONDS", 0.0)
-    with OutputFolder(out).locked(), pytest.raises(ShardsError, match="being written by another export"):
+    with locked(OutputFolder(out)), pytest.raises(ShardsError, match="being written by another export"):
         export_share(_options(out, Share(2, 2)))
     plan = plan_export(_options(out, Share(2, 2)))
-    with OutputFolder(out).shared(plan, overwrite=False):
+    with shared(OutputFolder(out), plan, overwrite=False):
         with pytest.raises(ShardsError, match="being written by another export"):
             export(_options(out, None))
-        with OutputFolder(out).shared(plan, overwrite=False):
+        with shared(OutputFolder(out), plan, overwrite=False):
             pass
 
 

@@ -1,19 +1,16 @@
-"""Appending samples to a shard's file: few system calls, no copies of pictures, checksums as the bytes go by."""
+"""Appending samples to a shard: few writes, no copies of pictures, checksums as the bytes go by."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import Hasher
+from lpff_shards.exporters.growing import Growing
 
 BLOCK = 1 << 20
-"""Bytes gathered for one system call: as many as stay in a core's own cache between the checksum and the write."""
-
-STRIDE = 1 << 25
-"""Bytes after which a growing file is brought to the disk."""
+"""Bytes gathered for one write: as many as stay in a core's own cache between the checksum and the write."""
 
 MOST_PIECES = 512
 """Pieces written by one call; systems take 1,024 at most."""
@@ -23,20 +20,17 @@ class Appender:
     """Writes samples one behind the other.
 
     Args:
-        fd: of the file.
+        shard: what they are written to.
         checksum: told every byte.
-        on_stride: called when another `STRIDE` bytes are written.
 
     Attributes:
         offsets: where each sample starts, and the end of the last one.
         crcs: CRC-32 of each sample's bytes.
     """
 
-    def __init__(self, fd: int, checksum: Hasher, on_stride: Callable[[], None] = lambda: None) -> None:
-        self._fd = fd
+    def __init__(self, shard: Growing, checksum: Hasher) -> None:
+        self._shard = shard
         self._checksum = checksum
-        self._on_stride = on_stride
-        self._since_stride = 0
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self.offsets = [0]
@@ -67,20 +61,7 @@ class Appender:
 
     def _flush(self) -> None:
         for start in range(0, len(self._waiting), MOST_PIECES):
-            _write(self._fd, self._waiting[start : start + MOST_PIECES])
+            self._shard.write(self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:
             self._checksum.update(piece)
-        self._since_stride += self._waiting_bytes
-        if self._since_stride >= STRIDE:
-            self._on_stride()
-            self._since_stride = 0
         self._waiting, self._waiting_bytes = [], 0
-
-
-def _write(fd: int, pieces: Sequence[bytes]) -> None:
-    """Writes pieces in one call where the system takes them whole."""
-    written = os.writev(fd, pieces)
-    if written != sum(map(len, pieces)):
-        rest = memoryview(b"".join(pieces))[written:]
-        while rest:
-            rest = rest[os.write(fd, rest) :]

@@ -19,6 +19,7 @@ from lpff_shards.checksums import hasher
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters.copying import BLOCK
 from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.growing import WholeFile
 from lpff_shards.exporters.members import Archive, Text
 from lpff_shards.exporters.settling import Settling, to_disk
 from lpff_shards.exporters.zip import Note
@@ -26,6 +27,7 @@ from lpff_shards.ledger import pieces
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import NameList, Output, Plan
 from lpff_shards.schemas.archive import LABELS, SAMPLES, picture_name
+from lpff_shards.stores.place import on_disk
 
 
 def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
@@ -38,14 +40,14 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     Raises:
         ExportFailed: the disk is full or the folder cannot be written.
     """
-    growing = folder.partial(output.file)
     try:
-        offsets = _written(folder, plan, output, parts, growing)
-        fields = b"".join(folder.fields(part) for part in parts)
-        receipt = _receipt(plan, output, parts, growing, offsets, pieces.digest(fields))
-        # The parts go then: the zip must not be lost to a power cut.
-        to_disk(growing)
-        folder.publish(output.file, receipt, fields, {})
+        with folder.room(output.file) as growing:
+            offsets = _written(folder, plan, output, parts, growing)
+            fields = b"".join(folder.fields(part) for part in parts)
+            receipt = _receipt(plan, output, parts, growing, offsets, pieces.digest(fields))
+            # The parts go then: the zip must not be lost to a power cut.
+            to_disk(growing)
+            folder.publish(WholeFile(growing, folder.path(output.file)), receipt, fields, {})
         folder.sync([output.file])
         folder.drop_parts([part.file for part in parts])
     except OSError as error:
@@ -53,8 +55,6 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
             f"{folder.root / output.file} cannot be written: {error.strerror}",
             "Mend that (free space, rights), then run the same command again: finished parts are kept",
         ) from None
-    finally:
-        growing.unlink(missing_ok=True)
     return receipt
 
 
@@ -71,15 +71,16 @@ def _written(
         disk = stack.enter_context(Settling())
         archive = Archive(stack.enter_context(growing.open("wb", buffering=0)).fileno())
         members = (LABELS, *(f"{one.name}.json" for one in plan.settings.lists), SAMPLES)
-        texts = [stack.enter_context(Text(folder.partial(f"{output.file}.{name}"), name)) for name in members]
+        texts = [stack.enter_context(Text(growing.with_name(f"{growing.name}.{name}"), name)) for name in members]
         labels, *lists, samples = texts
         labels.write(b'{"labels": [' if plan.settings.layout.camera else b'{"labels": null')
         names: list[str] = []
         offsets = [0]
         for part in parts:
-            for name in _pictures(folder.path(part.file), part, len(names), archive, labels, samples):
-                names.append(name)
-                offsets.append(archive.at)
+            with on_disk(folder.path(part.file)) as path:
+                for name in _pictures(path, part, len(names), archive, labels, samples):
+                    names.append(name)
+                    offsets.append(archive.at)
             disk.keep_up(growing)
         labels.write(b"\n]}\n" if plan.settings.layout.camera else b"}\n")
         for text, listed in zip(lists, plan.settings.lists, strict=True):

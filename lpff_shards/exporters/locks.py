@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def exclude_all(fd: int, root: Path, seconds: float | None = None) -> None:
+def exclude_all(fd: int, root: str, seconds: float | None = None) -> None:
     """Takes the lock of a folder alone.
 
     Raises:
@@ -38,7 +38,7 @@ def exclude_all(fd: int, root: Path, seconds: float | None = None) -> None:
     _until(lambda: _took(fd, fcntl.LOCK_EX), root, SECONDS if seconds is None else seconds)
 
 
-def join(fd: int, root: Path, ours: Callable[[], bool], take_over: Callable[[], None]) -> None:
+def join(fd: int, root: str, ours: Callable[[], bool], take_over: Callable[[], None]) -> None:
     """Takes the lock together with other shares of the same export.
 
     Args:
@@ -71,7 +71,7 @@ def _took(fd: int, kind: int) -> bool:
     return True
 
 
-def _until(attempt: Callable[[], bool], root: Path, seconds: float) -> None:
+def _until(attempt: Callable[[], bool], root: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not attempt():
         if time.monotonic() >= deadline:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import blake3
@@ -30,11 +29,10 @@ def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
 
 
-def strangers(root: Path, name: str, known: Collection[str]) -> list[str]:
-    """Files in a folder that readers would take for shards of a data set, and that are not among the known ones."""
+def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
+    """Of the names in a folder those that readers would take for shards of a data set, and that are not known ones."""
     ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
-    names = (path.name for path in root.iterdir())
-    return sorted(name for name in names if ours.fullmatch(name) and name not in known)
+    return sorted(one for one in there if ours.fullmatch(one) and one not in known)
 
 
 def difference(owner: Owner, plan: Plan) -> str:

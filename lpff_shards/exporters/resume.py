@@ -9,9 +9,12 @@ from lpff_shards.checksums import file_checksum
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.shard import still_left_out
-from lpff_shards.manifest import ShardReceipt
+from lpff_shards.manifest import ShardReceipt, StoredReceipt
 from lpff_shards.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.stores.ahead import ASKED
+from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.stores.place import Place, listed, names_in
 
 
 def finished_archives(folder: OutputFolder, plan: Plan, workers: int, closely: bool = True) -> dict[int, ShardReceipt]:
@@ -41,14 +44,29 @@ def finished_tasks(
     return {task: receipt for task, receipt in zip(tasks, found, strict=True) if receipt is not None}
 
 
+def all_there(folder: OutputFolder, plan: Plan) -> bool:
+    """Whether there is a receipt of each task, or of what was put together of them; they are not looked into."""
+    told = _told(folder)
+    return all(
+        output.file in told or all(plan.filenames[task] in told for task in output.tasks) for output in plan.outputs
+    )
+
+
+def _told(folder: OutputFolder) -> set[str]:
+    """Names of the shards and parts that have a receipt."""
+    names = (*names_in(folder.receipts), *names_in(folder.parts))
+    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
+
+
 def _found(
     folder: OutputFolder, plan: Plan, names: Sequence[str], tasks: Sequence[range], workers: int, closely: bool
 ) -> list[ShardReceipt | None]:
     """The receipt of each file that tasks made, None where it is not whole."""
+    told = _told(folder)
+    files = {**listed(folder.root), **listed(folder.parts)} if told else {}
 
     def check(name: str, tasks: range) -> ShardReceipt | None:
-        receipt = folder.read_receipt(name)
-        path = folder.path(name)
+        receipt = folder.read_receipt(name) if name in told and name in files else None
         digest = plan.shard_digest(tasks.start)
         if receipt is None or receipt.plan != digest or receipt.algorithm != plan.settings.checksum:
             return None
@@ -56,16 +74,26 @@ def _found(
         keys = plan.keys[rows.start : rows.stop]
         if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
             return None
-        if not path.is_file() or path.stat().st_size != receipt.bytes:
+        if files[name].size != receipt.bytes:
             return None
         if not closely:
             return receipt
         if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
             return None
-        return receipt if file_checksum(path, receipt.algorithm) == receipt.checksum else None
+        return receipt if _same_bytes(folder.path(name), files[name], receipt) else None
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers) as pool:
         return list(pool.map(check, names, tasks))
+
+
+def _same_bytes(path: Place, found: Listed, receipt: ShardReceipt) -> bool:
+    """Whether a shard is what was written: a file by its checksum, an object by the store's mark of it."""
+    if isinstance(path, BucketPath):
+        # A listing may write the mark in another way than the object's own headers.
+        return isinstance(receipt, StoredReceipt) and (
+            receipt.etag == found.etag or receipt.etag == (path.stat() or found).etag
+        )
+    return file_checksum(path, receipt.algorithm) == receipt.checksum
 
 
 def _same_sources(plan: Plan, name: str, tasks: range, receipt: ShardReceipt) -> bool:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from types import TracebackType
 
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import Place
 
-def to_disk(path: Path) -> None:
-    """Waits until a file or folder is on disk."""
+
+def to_disk(path: Place) -> None:
+    """Waits until a file or folder is on disk; what is in a bucket is as durable as it gets."""
+    if isinstance(path, BucketPath):
+        return
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -27,14 +31,28 @@ class Settling:
         self._thread = ThreadPoolExecutor(1)
         self._waiting: list[Future[None]] = []
 
-    def settle(self, path: Path) -> None:
+    def settle(self, path: Place) -> None:
         """Begins to bring a file to the disk."""
         self._waiting.append(self._thread.submit(to_disk, path))
 
-    def keep_up(self, path: Path) -> None:
+    def keep_up(self, path: Place) -> None:
         """Begins to bring what a growing file holds so far to the disk, unless an earlier part is still on its way."""
         if all(waiting.done() for waiting in self._waiting):
             self.settle(path)
+
+    def wait(self) -> None:
+        """Waits for all.
+
+        Raises:
+            OSError: a file could not be brought to the disk.
+        """
+        self._thread.shutdown()
+        for waiting in self._waiting:
+            waiting.result()
+
+    def give_up(self) -> None:
+        """Leaves what was not begun."""
+        self._thread.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Settling:
         return self
@@ -42,12 +60,8 @@ class Settling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits, or where the block failed gives up.
-
-        Raises:
-            OSError: a file could not be brought to the disk.
-        """
-        self._thread.shutdown(cancel_futures=kind is not None)
+        """Waits, or where the block failed gives up; raises what `wait` does."""
         if kind is None:
-            for waiting in self._waiting:
-                waiting.result()
+            self.wait()
+        else:
+            self.give_up()

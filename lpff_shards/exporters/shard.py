@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 
 from lpff_shards.checksums import hasher
 from lpff_shards.errors import BadInput, ExportFailed
@@ -13,9 +10,9 @@ from lpff_shards.exporters.appender import Appender
 from lpff_shards.exporters.catalogue import get_format
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.growing import Growing
 from lpff_shards.exporters.indexes.catalogue import of_shard
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.exporters.settling import Settling
 from lpff_shards.ledger import pieces
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import Settings, ShardTask
@@ -23,42 +20,34 @@ from lpff_shards.processes import OnSample
 from lpff_shards.provenance import published
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Entry
+from lpff_shards.stores.place import Place
 
 
-def write_shard(root: Path, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
+def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
     """Writes a task's shard and its receipt.
 
     Raises:
         BadInput: under `fail`, a sample cannot be made.
-        ExportFailed: the disk is full or the folder cannot be written.
+        ExportFailed: the disk is full or the folder or bucket cannot be written.
     """
     folder = OutputFolder(root)
-    growing = folder.partial(task.filename)
     try:
-        fd = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        try:
-            with Settling() as disk:
-                receipt, fields = _write_samples(task, fd, partial(disk.keep_up, growing), on_sample)
-        finally:
-            os.close(fd)
-        folder.publish(task.filename, receipt, fields, of_shard(receipt))
+        with folder.growing(task.filename, task.planned) as growing:
+            receipt, fields = _write_samples(task, growing, on_sample)
+            folder.publish(growing, receipt, fields, of_shard(receipt))
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
             "Mend that (free space, rights), then run the same command again: finished shards are kept",
         ) from None
-    finally:
-        growing.unlink(missing_ok=True)
     return receipt
 
 
-def _write_samples(
-    task: ShardTask, fd: int, on_stride: Callable[[], None], on_sample: OnSample
-) -> tuple[ShardReceipt, bytes]:
+def _write_samples(task: ShardTask, growing: Growing, on_sample: OnSample) -> tuple[ShardReceipt, bytes]:
     """Writes the shard's bytes; returns its receipt and its samples' fields."""
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
-    shard = Appender(fd, checksum, on_stride)
+    shard = Appender(growing, checksum)
     darkroom = Darkroom(task.entries, settings.picture, settings.side)
     keys: list[str] = []
     rows: list[pieces.Row] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +19,7 @@ from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.tables import PICTURE, PLACE, SCHEMA, STORED, schema
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
+from lpff_shards.stores.place import Place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
@@ -59,14 +60,15 @@ class LedgerError(ShardsError):
 class Ledger:
     """The ledger of a finished export, open for reading; leaving the block closes it."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, samples: int) -> None:
+    def __init__(self, path: Place, connection: sqlite3.Connection, samples: int, copy: ExitStack) -> None:
         self.path = path
         self._connection = connection
         self._samples = samples
+        self._copy = copy
 
     @classmethod
-    def open(cls, root: Path, manifest: Manifest) -> Ledger:
-        """The ledger of an export.
+    def open(cls, root: Place, manifest: Manifest) -> Ledger:
+        """The ledger of an export; one in a bucket is fetched whole.
 
         Raises:
             LedgerError: it is missing, damaged, or another export's.
@@ -74,12 +76,15 @@ class Ledger:
         path = root / LEDGER
         if not path.is_file():
             raise _unusable(path, "is missing")
-        # It does not change, so nothing is locked: some network file systems have no locks, some folders no room.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        try:
-            ledger = cls(path, sqlite3.connect(uri, uri=True, check_same_thread=False), manifest.samples)
-        except sqlite3.Error as error:
-            raise _unusable(path, f"cannot be read: {error}") from None
+        with ExitStack() as stack:
+            try:
+                copy = stack.enter_context(on_disk(path))
+                # It does not change, so nothing is locked: some network file systems have no locks, some no room.
+                uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
+                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            except (sqlite3.Error, OSError) as error:
+                raise _unusable(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+            ledger = cls(path, connection, manifest.samples, stack.pop_all())
         try:
             ledger._check(manifest)
         except LedgerError:
@@ -104,6 +109,7 @@ class Ledger:
     def close(self) -> None:
         """Lets go of the file."""
         self._connection.close()
+        self._copy.close()
 
     def numbers(self, name: str) -> NDArray[Any]:
         """A column of all samples, in the order of the shards: int64, bool or float32 [n].
@@ -214,5 +220,5 @@ class Ledger:
             raise _unusable(self.path, f"is damaged: {error}") from None
 
 
-def _unusable(path: Path, how: str) -> LedgerError:
+def _unusable(path: Place, how: str) -> LedgerError:
     return LedgerError(f"{path} {how}", f"Write it anew: lpff-shards index {path.parent}")

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import Place
 
 MOST_OPEN = 256
 """About how many files stay open; those of larger data sets are opened for each reading beyond it."""
@@ -18,21 +20,21 @@ class ShardFiles:
     Reads give their offsets with each call, so that no position is shared.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Place]) -> None:
         self._paths = tuple(paths)
         self._open: dict[int, int] = {}
 
-    def __getstate__(self) -> tuple[Path, ...]:
+    def __getstate__(self) -> tuple[Place, ...]:
         return self._paths
 
-    def __setstate__(self, paths: tuple[Path, ...]) -> None:
+    def __setstate__(self, paths: tuple[Place, ...]) -> None:
         self.__init__(paths)  # type: ignore[misc]
 
     def __del__(self) -> None:
         for fd in self._open.values():
             os.close(fd)
 
-    def path(self, shard: int) -> Path:
+    def path(self, shard: int) -> Place:
         """A shard's file."""
         return self._paths[shard]
 
@@ -42,7 +44,9 @@ class ShardFiles:
         Raises:
             ShardsError: it cannot be read.
         """
-        fd, keep = self._fd(shard)
+        if isinstance(path := self._paths[shard], BucketPath):
+            return self._fetched(path, shard, at, size)
+        fd, keep = self._fd(shard, path)
         try:
             return os.pread(fd, size, at)
         except OSError as error:
@@ -57,24 +61,47 @@ class ShardFiles:
         Raises:
             ShardsError: it cannot be read, or ends before they are full.
         """
-        fd, keep = self._fd(shard)
+        size = sum(map(len, parts))
+        if isinstance(path := self._paths[shard], BucketPath):
+            data = self._fetched(path, shard, at, size)
+            if len(data) < size:
+                raise self._short(shard, size - len(data))
+            self._fill(parts, data)
+            return
+        fd, keep = self._fd(shard, path)
         try:
-            missing = sum(map(len, parts)) - os.preadv(fd, parts, at)
+            missing = size - os.preadv(fd, parts, at)
         except OSError as error:
             raise self._unreadable(shard, error) from None
         finally:
             if not keep:
                 os.close(fd)
         if missing:
-            raise ShardsError(f"{self._paths[shard]} ends {missing} bytes too early", "See lpff-shards verify")
+            raise self._short(shard, missing)
 
-    def _fd(self, shard: int) -> tuple[int, bool]:
+    def _fetched(self, path: BucketPath, shard: int, at: int, size: int) -> bytes:
+        try:
+            return path.read_at(at, size)
+        except OSError as error:
+            raise self._unreadable(shard, error) from None
+
+    @staticmethod
+    def _fill(parts: Sequence[memoryview | bytearray], data: bytes) -> None:
+        at = 0
+        for part in parts:
+            memoryview(part).cast("B")[:] = data[at : at + len(part)]
+            at += len(part)
+
+    def _short(self, shard: int, missing: int) -> ShardsError:
+        return ShardsError(f"{self._paths[shard]} ends {missing} bytes too early", "See lpff-shards verify")
+
+    def _fd(self, shard: int, path: Path) -> tuple[int, bool]:
         """An open file, and whether it stays open."""
         fd = self._open.get(shard)
         if fd is not None:
             return fd, True
         try:
-            fd = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise self._unreadable(shard, error) from None
         # No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.

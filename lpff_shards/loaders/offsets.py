@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import index_names
 from lpff_shards.manifest import Shard
+from lpff_shards.stores.place import Place, read_at, size_of
 from lpff_shards.wire import tar, tfrecord
 from lpff_shards.wire.errors import WireError
 
@@ -19,7 +18,7 @@ Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
 
 
-def sample_offsets(root: Path, shard: Shard) -> Offsets:
+def sample_offsets(root: Place, shard: Shard) -> Offsets:
     """The offsets of a shard's samples.
 
     Raises:
@@ -28,7 +27,7 @@ def sample_offsets(root: Path, shard: Shard) -> Offsets:
     path = root / shard.file
     is_tar = shard.file.endswith(".tar")
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         index = root / index_names(shard.file)[-1]
         if index.is_file():
             found = _of_tar_index(index) if is_tar else _of_record_index(index)
@@ -45,33 +44,32 @@ def sample_offsets(root: Path, shard: Shard) -> Offsets:
     return found
 
 
-def _disagrees(path: Path) -> ShardsError:
+def _disagrees(path: Place) -> ShardsError:
     return ShardsError(
         f"{path} is not the shard that its manifest and its index file tell of",
         "See lpff-shards verify; lpff-shards index mends index files",
     )
 
 
-def _of_tar_index(index: Path) -> Offsets:
+def _of_tar_index(index: Place) -> Offsets:
     """Energon's index: the offsets as they are."""
     return np.frombuffer(index.read_bytes(), "<u8").astype(np.int64)
 
 
-def _of_record_index(index: Path) -> Offsets:
+def _of_record_index(index: Place) -> Offsets:
     """DALI's index: a line a record, its offset and its length."""
     spans = np.array(index.read_text().split(), np.int64).reshape(-1, 2)
     return np.append(spans[:, 0], spans[-1:].sum())
 
 
-def _headers(path: Path, is_tar: bool) -> Iterator[int]:
+def _headers(path: Place, is_tar: bool) -> Iterator[int]:
     """The offsets that a shard's own headers tell, without reading what lies between them."""
-    with path.open("rb", buffering=0) as file:
-        yield from _tar_headers(file.fileno()) if is_tar else _record_headers(file.fileno())
+    yield from _tar_headers(path) if is_tar else _record_headers(path)
 
 
-def _tar_headers(fd: int) -> Iterator[int]:
+def _tar_headers(path: Place) -> Iterator[int]:
     at, key = 0, ""
-    while any(block := os.pread(fd, tar.BLOCK, at)):
+    while any(block := read_at(path, at, tar.BLOCK)):
         member = tar.read_header(block, at)
         found = member.name.partition(".")[0]
         if found != key:
@@ -81,9 +79,9 @@ def _tar_headers(fd: int) -> Iterator[int]:
     yield at
 
 
-def _record_headers(fd: int) -> Iterator[int]:
+def _record_headers(path: Place) -> Iterator[int]:
     at = 0
-    while head := os.pread(fd, 8, at):
+    while head := read_at(path, at, 8):
         yield at
         at += int.from_bytes(head, "little") + tfrecord.FRAMING
     yield at

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.spelling import choice_hint, did_you_mean
+from lpff_shards.stores.place import Place, place
 from lpff_shards.wire.decoding import PictureError, Pixels
 from lpff_shards.wire.errors import WireError
 
@@ -53,8 +53,8 @@ class ShardSource:
         ShardsError: no finished export is there, it has no such split, or a shard is not as its index file says.
     """
 
-    def __init__(self, path: str | Path, split: str | None = "train", *, channels: Channels = "last") -> None:
-        self._root = root = Path(path)
+    def __init__(self, path: str | Place, split: str | None = "train", *, channels: Channels = "last") -> None:
+        self._root = root = place(path)
         self.manifest: Manifest = read_manifest(root)
         self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
@@ -240,7 +240,7 @@ class _OtherSizeError(Exception):
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
-def _of_split(root: Path, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+def _of_split(root: Place, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
     if manifest.format not in ("wds", "tfrecord"):
         raise ShardsError(f"{root} is of format {manifest.format}", "Loaders read --format wds and tfrecord")
     found = tuple(shard for shard in manifest.shards if split in (None, shard.split))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.manifest import Manifest, Shard
-from lpff_shards.readers.mapped import mapped
 from lpff_shards.report.evenness import Counts
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.stores.place import Place, whole
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import members
 
 
-def export_facts(root: Path, manifest: Manifest, ledger: Ledger) -> Facts:
+def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
     """What a report tells of an export.
 
     Raises:
@@ -79,17 +78,17 @@ def _pool(ledger: Ledger) -> Pictures | None:
     return None if pool is None else Pictures(Labels(pool.dataset, pool.datasets), pool.yaw, pool.pitch, pool.pictures)
 
 
-def _copies(root: Path, manifest: Manifest) -> Counts:
+def _copies(root: Place, manifest: Manifest) -> Counts:
     """How often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
     if manifest.format != "zip" or manifest.options.get("as") != "replicas":
         return np.ones(manifest.samples, np.int64)
     return np.concatenate([np.fromiter(_listed(root, shard), np.int64, shard.samples) for shard in manifest.shards])
 
 
-def _listed(root: Path, shard: Shard) -> Iterator[int]:
+def _listed(root: Place, shard: Shard) -> Iterator[int]:
     """How often each picture of a zip stands in the list that has copies, which is the longest."""
     try:
-        data = mapped(root / shard.file)
+        data = whole(root / shard.file)
         found = list(members(data))
         own = [member for member in found[shard.samples :] if member.name not in ("dataset.json", "samples.jsonl")]
         names: list[str] = max((json.loads(bytes(member.read(data))) for member in own), key=len, default=[])

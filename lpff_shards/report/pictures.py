@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from lpff_shards.loaders.pixels import decoded
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.plan import Plan
-from lpff_shards.readers.mapped import mapped
+from lpff_shards.stores.place import Place, whole
 from lpff_shards.wire.decoding import PictureError, Pixels
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import Member, members
@@ -53,7 +52,7 @@ def of_plan(plan: Plan) -> Pictures:
     return lambda rows: _all(rows, [plan.keys[row] for row in rows], make)
 
 
-def of_export(root: Path, manifest: Manifest, ledger: Ledger) -> Pictures:
+def of_export(root: Place, manifest: Manifest, ledger: Ledger) -> Pictures:
     """The pictures of an export, read from its shards."""
 
     def find(rows: Rows) -> Sequence[Shown]:
@@ -88,7 +87,7 @@ def _told(error: Exception) -> str:
     return error.message if isinstance(error, ShardsError) else str(error)
 
 
-def _of_shards(root: Path) -> Callable[[int], Pixels]:
+def _of_shards(root: Place) -> Callable[[int], Pixels]:
     source = ShardSource(root, split=None)
 
     def read(row: int) -> Pixels:
@@ -98,7 +97,7 @@ def _of_shards(root: Path) -> Callable[[int], Pixels]:
     return read
 
 
-def _of_zips(root: Path, manifest: Manifest) -> Callable[[int], Pixels]:
+def _of_zips(root: Place, manifest: Manifest) -> Callable[[int], Pixels]:
     ends = np.cumsum([shard.samples for shard in manifest.shards])
     opened = [_Zip(root / shard.file) for shard in manifest.shards]
 
@@ -112,13 +111,13 @@ def _of_zips(root: Path, manifest: Manifest) -> Callable[[int], Pixels]:
 class _Zip:
     """The pictures of a zip by their numbers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self._path = path
         self._data: memoryview | None = None
         self._members: Sequence[Member] = ()
         self._problem = ""
         try:
-            self._data = mapped(path)
+            self._data = whole(path)
             self._members = list(members(self._data))
         except (OSError, WireError) as error:
             self._problem = f"{path}: {error}"

@@ -23,6 +23,8 @@ from lpff_shards.report.plots import DPI, draw_all
 from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
 from lpff_shards.report_names import FOLDER, PAGE, SHEET, unfinished
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import Place, place
 
 SUFFIXES = (".html", ".htm")
 
@@ -31,8 +33,8 @@ SUFFIXES = (".html", ".htm")
 class Target:
     """Where a report goes: its page, and the folder of its plots."""
 
-    page: Path
-    plots: Path
+    page: Place
+    plots: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Report:
     unreadable: Mapping[str, str]
 
 
-def target(out: str | Path) -> Target:
+def target(out: str | Place) -> Target:
     """Where the report of a file's name goes: the plots of `set.html` lie in the folder `set-plots` beside it.
 
     A folder named like the page, `set`, may be the export itself, or anything else of the user's.
@@ -62,15 +64,16 @@ def target(out: str | Path) -> Target:
     Raises:
         ShardsError: it is not the name of an HTML file that can be written.
     """
-    path = Path(out)
-    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+    path = place(out)
+    if path.suffix.lower() not in SUFFIXES or (isinstance(path, Path) and path.is_dir()):
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
-    own = (path.name, path.absolute().parent.name) == (PAGE, FOLDER)
-    return Target(path, path.parent if own else path.with_name(f"{path.stem}-plots"))
+    above = path.absolute().parent if isinstance(path, Path) else path.parent
+    own = (path.name, above.name) == (PAGE, FOLDER)
+    return Target(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
 
-def check(out: str | Path | None = None, root: str | Path | None = None) -> None:
+def check(out: str | Place | None = None, root: str | Place | None = None) -> None:
     """Refuses what would keep a report from being written, before long work is done.
 
     Args:
@@ -84,15 +87,21 @@ def check(out: str | Path | None = None, root: str | Path | None = None) -> None
         raise ShardsError(f"a report needs {' and '.join(missing)}", 'Install them: pip install "lpff-shards[report]"')
     if out is None:
         return
-    page = target(out).page.resolve()
+    page = _resolved(target(out).page)
     if root is not None:
-        folder = Path(root).resolve()
-        if page.is_relative_to(folder) and page != folder / FOLDER / PAGE:
-            hint = f"Give a file elsewhere, or {Path(root) / FOLDER / PAGE}: later exports take that one away"
+        folder = _resolved(place(root))
+        own = folder / FOLDER / PAGE
+        if str(page).startswith(f"{folder}/") and page != own:
+            hint = f"Give a file elsewhere, or {place(root) / FOLDER / PAGE}: later exports take that one away"
             raise ShardsError(f"report {out} lies in the export's own folder", hint)
 
 
-def report_export(path: str | Path, out: str | Path | None = None) -> Report:
+def _resolved(path: Place) -> Place:
+    """A path without links, so that two can be compared."""
+    return path.resolve() if isinstance(path, Path) else path
+
+
+def report_export(path: str | Place, out: str | Place | None = None) -> Report:
     """Writes the report of a finished export; shards are read for the contact sheet's pictures alone.
 
     Args:
@@ -104,14 +113,14 @@ def report_export(path: str | Path, out: str | Path | None = None) -> Report:
         ExportFailed: the report cannot be written.
     """
     check(out, path)
-    root = Path(path)
+    root = place(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
         facts = export_facts(root, manifest, ledger)
         return write(facts, of_export(root, manifest, ledger), target(out or root / FOLDER / PAGE))
 
 
-def report_plan(plan: Plan, balances: Balances | None, out: str | Path) -> Report:
+def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Report:
     """Writes the report of a plan; sources are read for the contact sheet's pictures alone.
 
     Args:
@@ -163,7 +172,8 @@ def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> 
 
 def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iterable[str]) -> None:
     """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
-    where.plots.mkdir(parents=True, exist_ok=True)
+    if isinstance(where.plots, Path):
+        where.plots.mkdir(parents=True, exist_ok=True)
     for name in lacking:
         (where.plots / name).unlink(missing_ok=True)
     for name, data in plots.items():
@@ -171,7 +181,10 @@ def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iter
     _appear(where.page, html)
 
 
-def _appear(path: Path, data: bytes) -> None:
+def _appear(path: Place, data: bytes) -> None:
+    if isinstance(path, BucketPath):
+        path.replace(data)
+        return
     temporary = path.with_name(unfinished(path.name))
     try:
         temporary.write_bytes(data)

@@ -1,0 +1,188 @@
+"""Which export may write a folder or prefix: another plan's is refused, and a second export at the same time.
+
+Folders are locked. Buckets have no locks: the plan that owns a prefix is an object that only one can create, and two
+exports of the same plan write the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.exporters import locks
+from lpff_shards.exporters.folder import ONCE, OutputFolder
+from lpff_shards.exporters.ownership import SHARD_NAME, Owner, difference, marks, strangers
+from lpff_shards.index_names import index_names, wids_name
+from lpff_shards.manifest import MANIFEST
+from lpff_shards.plan import Plan
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import Place, names_in
+
+
+@contextmanager
+def claimed(folder: OutputFolder, plan: Plan, overwrite: bool, seconds: float | None = None) -> Iterator[None]:
+    """Holds a folder for a plan: refuses another plan's, and a second export at the same time.
+
+    Args:
+        overwrite: take another plan's folder.
+        seconds: how long to wait for others that write it; None for a moment.
+
+    Raises:
+        ShardsError: another plan's shards or someone's own files are in it, or it is in use.
+        ExportFailed: it cannot be written, at whatever moment.
+    """
+    with _telling(folder):
+        # Looked at first without a trace, so that a folder that is refused stays as it was.
+        _check(folder, plan, overwrite)
+        with locked(folder, seconds):
+            _claim(folder, plan, overwrite)
+            try:
+                yield
+            finally:
+                folder.clear_partial()
+
+
+@contextmanager
+def shared(folder: OutputFolder, plan: Plan, overwrite: bool) -> Iterator[None]:
+    """Holds a folder for a share of a plan, together with its other shares; raises what `claimed` does."""
+    with _telling(folder):
+        try:
+            _check(folder, plan, overwrite)
+        except ShardsError:
+            # Another share may have begun meanwhile; with the lock it is looked at again.
+            if not folder.state.is_dir():
+                raise
+        if isinstance(folder.state, BucketPath):
+            _claim(folder, plan, overwrite)
+            yield
+            return
+        folder.state.mkdir(parents=True, exist_ok=True)
+        with locks.opened(folder.state / "lock") as lock:
+            locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), lambda: _claim(folder, plan, overwrite))
+            yield
+
+
+@contextmanager
+def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[None]:
+    """Keeps others from writing a folder at the same time; a bucket's prefix it does not.
+
+    Raises:
+        ShardsError: another one does.
+        OSError: the folder cannot be written.
+    """
+    if isinstance(folder.state, BucketPath):
+        yield
+        return
+    folder.state.mkdir(parents=True, exist_ok=True)
+    with locks.opened(folder.state / "lock") as lock:
+        locks.exclude_all(lock, str(folder.root), seconds)
+        yield
+
+
+def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
+    """Refuses to finish what another export has taken over meanwhile.
+
+    Raises:
+        ExportFailed: it has.
+    """
+    if not _is_of(folder, plan):
+        raise ExportFailed(f"{folder.root} was taken over by another export", "Run one of them at a time")
+
+
+@contextmanager
+def _telling(folder: OutputFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = "credentials, network" if isinstance(folder.root, BucketPath) else "path, rights, free space"
+        raise ExportFailed(
+            f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
+            f"Mend that ({what}), then run the same command again: finished shards are kept",
+        ) from None
+
+
+def _claim(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+    """Makes a folder a plan's own, while nobody else writes it."""
+    _check(folder, plan, overwrite)
+    if isinstance(folder.receipts, Path):
+        folder.receipts.mkdir(exist_ok=True)
+    folder.clear_partial()
+    if not _is_of(folder, plan):
+        _take_over(folder, plan)
+
+
+def _is_of(folder: OutputFolder, plan: Plan) -> bool:
+    owner = folder.owner()
+    return owner is not None and owner.plan == plan.digest
+
+
+def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+    """Refuses where the plan may not write."""
+    root = folder.root
+    if isinstance(root, Path) and root.exists() and not root.is_dir():
+        raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
+    owner = folder.owner()
+    if owner is not None and owner.plan == plan.digest:
+        return
+    if owner is not None and not overwrite:
+        raise ShardsError(
+            f"--out {root} holds another plan's shards: {difference(owner, plan)}",
+            "Choose another folder, repeat the options of the first export, or give --overwrite "
+            "(--update takes out what --exclude names since)",
+        )
+    there, written = names_in(root), _written(folder)
+    others = strangers(there, plan.name, written)
+    foreign = [*others, *(name for name in (MANIFEST, *ONCE) if not folder.state.is_dir() and name in there)]
+    if foreign:
+        raise ShardsError(
+            f"--out {root} already holds {foreign[0]}, which lpff-shards did not write there",
+            "Choose another folder",
+        )
+    if not overwrite and written:
+        raise ShardsError(f"--out {root} holds shards of a plan that cannot be read", "Give --overwrite")
+
+
+def _written(folder: OutputFolder) -> set[str]:
+    """Names of the shards that exports have written here, as far as plan and receipts tell."""
+    owner = folder.owner()
+    told = {name.removesuffix(".json") for name in names_in(folder.receipts)}
+    return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
+
+
+def _take_over(folder: OutputFolder, plan: Plan) -> None:
+    nobodys = folder.owner() is None
+    # The manifest goes first: without it the folder counts as unfinished whatever happens next.
+    folder.unfinish()
+    shards = _written(folder)
+    beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
+    _remove(folder.root, (*ONCE, *shards, *beside))
+    for ours in (folder.parts, folder.state / "fields", folder.receipts):
+        _remove_tree(ours)
+    if isinstance(folder.receipts, Path):
+        folder.receipts.mkdir()
+    files = tuple(output.file for output in plan.outputs)
+    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions))
+    try:
+        folder.own(owner, new=nobodys)
+    except FileExistsError:
+        # Another export was a moment faster: of the same plan, or one that is to be told.
+        _check(folder, plan, overwrite=False)
+
+
+def _remove(root: Place, names: tuple[str, ...]) -> None:
+    """Removes the files of a folder that are there; a bucket is asked once which are."""
+    there = set(names_in(root)) if isinstance(root, BucketPath) else set(names)
+    for name in names:
+        if name in there:
+            with suppress(FileNotFoundError):
+                (root / name).unlink()
+
+
+def _remove_tree(place: Place) -> None:
+    if isinstance(place, BucketPath):
+        place.remove_all()
+    else:
+        shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Where exports lie and sources come from: folders, and prefixes of buckets, seen alike."""

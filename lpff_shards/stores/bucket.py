@@ -1,0 +1,187 @@
+"""A path of a bucket, used as paths of the file system are; every error is an OSError that names it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from lpff_shards.stores.errors import telling
+from lpff_shards.stores.uris import parts
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+PIECE = 8 << 20
+"""Bytes of a request where an object is fetched whole."""
+
+
+class Listed(NamedTuple):
+    """A file or object as its folder lists it; `etag` is the store's word for its contents, empty for files."""
+
+    name: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPath:
+    """A path of a bucket. Picklable, cheap; connections are made when it is first used, and shared by a process.
+
+    Attributes:
+        scheme: s3 or gs.
+        bucket: its name.
+        key: of the object, or the prefix of several, without slashes around it; empty for the whole bucket.
+    """
+
+    scheme: str
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> BucketPath:
+        """The path that a URI such as `s3://bucket/prefix` names.
+
+        Raises:
+            ShardsError: it is none, see `uris.parts`.
+        """
+        return cls(*parts(uri))
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.key}".rstrip("/")
+
+    def __truediv__(self, name: str) -> BucketPath:
+        return BucketPath(self.scheme, self.bucket, f"{self.key}/{name}".strip("/"))
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.key.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """The end of the name, from its last dot."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> BucketPath:
+        """The prefix above."""
+        return BucketPath(self.scheme, self.bucket, self.key.rpartition("/")[0])
+
+    def exists(self) -> bool:
+        """Whether an object of this key is there, or any below it."""
+        return self.is_file() or self.is_dir()
+
+    def is_file(self) -> bool:
+        """Whether an object of this key is there."""
+        return self.stat() is not None
+
+    def is_dir(self) -> bool:
+        """Whether an object lies below this key."""
+        return self._ask(lambda stores, store: any(stores.list(store, self._below, chunk_size=1)))
+
+    def stat(self) -> Listed | None:
+        """The object's size and mark; None where it is not there."""
+        try:
+            return self._ask(lambda stores, store: _listed(stores.head(store, self.key))) if self.key else None
+        except FileNotFoundError:
+            return None
+
+    def size(self) -> int:
+        """Bytes of the object."""
+        return self._ask(lambda stores, store: int(stores.head(store, self.key)["size"]))
+
+    def listed(self) -> list[Listed]:
+        """The objects directly below this key, sorted; a request a thousand."""
+        found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
+        return sorted(one for one in map(_listed, found["objects"]) if one.name)
+
+    def folders(self) -> list[str]:
+        """Names of the prefixes directly below this key, sorted."""
+        found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
+        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+
+    def read_bytes(self) -> bytes:
+        """The whole object."""
+        return self._ask(lambda stores, store: bytes(stores.get(store, self.key).bytes()))
+
+    def read_text(self, errors: str = "strict") -> str:
+        """The whole object as UTF-8."""
+        return self.read_bytes().decode(errors=errors)
+
+    def read_at(self, at: int, size: int) -> bytes:
+        """Bytes of the object, fewer where it ends before."""
+        if size <= 0:
+            return b""
+        try:
+            return self._ask(lambda stores, store: bytes(stores.get_range(store, self.key, start=at, length=size)))
+        except OSError as error:
+            # Stores refuse a range that starts behind the end, where files give nothing.
+            if error.errno == errno.EIO and self.size() <= at:
+                return b""
+            raise
+
+    def fetch(self, path: Path) -> None:
+        """Writes the object to a file, piece by piece."""
+
+        def pieces(stores: Any, store: ObjectStore) -> None:
+            with path.open("wb") as file:
+                for piece in stores.get(store, self.key).stream(min_chunk_size=PIECE):
+                    file.write(piece)
+
+        self._ask(pieces)
+
+    def replace(self, data: bytes, *, new: bool = False) -> None:
+        """Writes a small object, which appears whole or not at all.
+
+        Args:
+            new: only where no object of this key is there.
+
+        Raises:
+            FileExistsError: there is one, and it was to be new.
+        """
+        mode = "create" if new else "overwrite"
+        self._ask(lambda stores, store: stores.put(store, self.key, data, mode=mode, use_multipart=False))
+
+    def writer(self, part: int, concurrency: int) -> Any:
+        """A file that is sent in parts as it is written, and appears when it is closed: obstore's `WritableFile`."""
+        return self._ask(
+            lambda stores, store: stores.open_writer(store, self.key, buffer_size=part, max_concurrency=concurrency)
+        )
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Removes the object."""
+        try:
+            self._ask(lambda stores, store: stores.delete(store, self.key))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def remove_all(self) -> None:
+        """Removes whatever lies below this key."""
+
+        def remove(stores: Any, store: ObjectStore) -> None:
+            for found in stores.list(store, self._below):
+                stores.delete(store, [one["path"] for one in found])
+
+        self._ask(remove)
+
+    @property
+    def _below(self) -> str | None:
+        return f"{self.key}/" if self.key else None
+
+    def _ask(self, request: Callable[[Any, ObjectStore], T]) -> T:
+        """What a request gives, its errors told as OSErrors."""
+        from lpff_shards.stores.connect import connect, library
+
+        stores = library(self.scheme, self.bucket)
+        with telling(self):
+            return request(stores, connect(self.scheme, self.bucket))
+
+
+def _listed(meta: Any) -> Listed:
+    return Listed(meta["path"].rpartition("/")[2], int(meta["size"]), (meta["e_tag"] or "").strip('"'))

@@ -1,0 +1,174 @@
+"""Connections to stores: credentials, endpoints and regions by the providers' usual ways, retries with back-off."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from lpff_shards.errors import ShardsError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, GCSStore, ObjectStore, RetryConfig, S3Store
+
+_S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_TRUE = ("1", "true", "yes", "on")
+
+
+def connect(scheme: str, bucket: str) -> ObjectStore:
+    """The store of a bucket; one a process, which keeps its connections.
+
+    Raises:
+        ShardsError: there are no credentials, or the process was forked from one that
+            uses stores, whose threads are not in the fork.
+    """
+    if _first_user() != os.getpid():
+        raise ShardsError(
+            f"{scheme}://{bucket} cannot be read in a process that was forked from one that reads it",
+            'Start worker processes afresh: multiprocessing_context="spawn"',
+        )
+    return _connected(scheme, bucket)
+
+
+def library(scheme: str, bucket: str) -> Any:
+    """The module obstore.
+
+    Raises:
+        ShardsError: it is not installed.
+    """
+    try:
+        import obstore
+    except ModuleNotFoundError:
+        raise ShardsError(
+            f"{scheme}://{bucket} needs obstore, which is not installed",
+            f"pip install 'lpff-shards[{'s3' if scheme == 's3' else 'gcs'}]'",
+        ) from None
+    return obstore
+
+
+@lru_cache(maxsize=1)
+def _first_user() -> int:
+    """The process that made the first connection: a forked one inherits the number, and none of the threads."""
+    return os.getpid()
+
+
+@lru_cache(maxsize=64)
+def _connected(scheme: str, bucket: str) -> ObjectStore:
+    return _s3(bucket) if scheme == "s3" else _gcs(bucket)
+
+
+def _retries() -> RetryConfig:
+    """A store that is down for a minute ends no export; credentials must outlive a retry."""
+    backoff: Any = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15), "base": 2}
+    return {"max_retries": 10, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
+
+
+def _client(plain: bool) -> ClientConfig:
+    """Plain: whether the endpoint speaks http, without encryption."""
+    from lpff_shards import __version__
+
+    # A part of 8 MiB gets through within two minutes at 70 KB/s.
+    return {
+        "allow_http": plain,
+        "user_agent": f"lpff-shards/{__version__}",
+        "timeout": "120s",
+        "connect_timeout": "10s",
+    }
+
+
+def _s3(bucket: str) -> S3Store:
+    from obstore.store import S3Store
+
+    endpoint = next((os.environ[name] for name in _S3_ENDPOINTS if os.environ.get(name)), None)
+    provider = None
+    config: Any = {}
+    if not _is_set("AWS_SKIP_SIGNATURE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
+        provider, profile = _boto(bucket)
+        config |= {name: profile[name] for name in ("region",) if profile.get(name)}
+        endpoint = endpoint or profile.get("endpoint_url")
+    if endpoint:
+        config["endpoint"] = endpoint
+    plain = endpoint is not None and endpoint.startswith("http://")
+    return S3Store(
+        bucket, config=config, client_options=_client(plain), retry_config=_retries(), credential_provider=provider
+    )
+
+
+def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
+    """What the AWS tools' own files, profiles and roles give, where boto3 is installed; and the profile's settings.
+
+    Raises:
+        ShardsError: they give nothing.
+    """
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ModuleNotFoundError:
+        return None, {}
+    try:
+        session = boto3.Session()
+        profile = dict(session._session.get_scoped_config())
+        if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+            profile.pop("region", None)
+        return Boto3CredentialProvider(session), profile
+    except ValueError:
+        raise ShardsError(
+            f"there are no credentials for s3://{bucket}",
+            "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+            "for public buckets AWS_SKIP_SIGNATURE=true",
+        ) from None
+    except BotoCoreError as error:
+        raise ShardsError(f"there are no credentials for s3://{bucket}: {error}", "Mend the AWS profile") from None
+
+
+def _gcs(bucket: str) -> GCSStore:
+    from obstore.store import GCSStore
+
+    retries = _retries()
+    if host := os.environ.get("STORAGE_EMULATOR_HOST"):
+        base = host if "://" in host else f"http://{host}"
+        # What the library takes for an emulator is a service account without a key.
+        account = {"gcs_base_url": base, "disable_oauth": True}
+        empty = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+        return GCSStore(
+            bucket,
+            service_account_key=json.dumps({**account, **empty}),
+            client_options=_client(base.startswith("http://")),
+            retry_config=retries,
+        )
+    provider = None if _is_set("GOOGLE_SKIP_SIGNATURE") or _has_account() else _google(bucket)
+    return GCSStore(bucket, client_options=_client(False), retry_config=retries, credential_provider=provider)
+
+
+def _has_account() -> bool:
+    """Whether the environment names a service account in a way that Google's own library does not know."""
+    account = "GOOGLE_SERVICE_ACCOUNT"
+    return any(map(os.environ.get, (account, f"{account}_PATH", f"{account}_KEY", "GOOGLE_BEARER_TOKEN")))
+
+
+def _google(bucket: str) -> Any:
+    """Application default credentials, where google-auth is installed.
+
+    Raises:
+        ShardsError: there are none.
+    """
+    try:
+        from google.auth.exceptions import GoogleAuthError
+        from obstore.auth.google import GoogleCredentialProvider
+    except ModuleNotFoundError:
+        return None
+    try:
+        return GoogleCredentialProvider()
+    except GoogleAuthError:
+        raise ShardsError(
+            f"there are no credentials for gs://{bucket}",
+            "Run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; "
+            "GOOGLE_SKIP_SIGNATURE=true for public buckets",
+        ) from None
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").lower() in _TRUE

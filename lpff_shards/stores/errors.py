@@ -1,0 +1,59 @@
+"""What goes wrong with a store, told as an OSError: what the store said, in one line."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lpff_shards.stores.bucket import BucketPath
+
+_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+_STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
+_RETRIES = re.compile(r"after (\d+) retries")
+_MOST = 300
+
+
+@contextmanager
+def telling(place: BucketPath) -> Iterator[None]:
+    """Turns a store's errors within the block into OSErrors that name a place.
+
+    Raises:
+        FileNotFoundError, FileExistsError, PermissionError, OSError: as of a file; `strerror` is what the store said.
+    """
+    from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        # Only the system's own have a number; the store's tell of an object or a bucket that is not there.
+        if error.errno is not None:
+            raise
+        raise FileNotFoundError(errno.ENOENT, _not_found(str(error)), str(place)) from None
+    except AlreadyExistsError:
+        raise FileExistsError(errno.EEXIST, "is there already", str(place)) from None
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise PermissionError(errno.EACCES, reason(str(error)), str(place)) from None
+    except (BaseError, ValueError) as error:
+        raise OSError(errno.EIO, reason(str(error)), str(place)) from None
+
+
+def _not_found(said: str) -> str:
+    return "there is no such bucket" if "NoSuchBucket" in said else "there is no such object"
+
+
+def reason(said: str) -> str:
+    """The line that helps in what a store's library says: the store's own words, else the library's innermost."""
+    code, message, status = (pattern.search(said) for pattern in (_CODE, _MESSAGE, _STATUS))
+    retries = _RETRIES.search(said)
+    tried = f" (tried {int(retries[1]) + 1} times)" if retries and retries[1] != "0" else ""
+    if code is not None:
+        return f"{code[1]}: {message[1]}{tried}" if message else f"{code[1]}{tried}"
+    if status is not None:
+        return f"the store answered {status[1]}{tried}"
+    told = " ".join(said.partition("\n\nDebug source:")[0].split())
+    return f"{told.rpartition(' - ')[2][:_MOST]}{tried}"

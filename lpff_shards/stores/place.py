@@ -1,0 +1,124 @@
+"""A place: a path of the file system or of a bucket, and what can be asked of both."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.stores.uris import is_uri
+
+Place = Path | BucketPath
+
+IN_MEMORY = 1 << 30
+"""Bytes of the largest object that is fetched into memory whole."""
+
+
+def place(given: str | os.PathLike[str] | BucketPath) -> Place:
+    """The place that a text names.
+
+    Raises:
+        ShardsError: it is a URI without a bucket.
+    """
+    if isinstance(given, BucketPath):
+        return given
+    text = os.fspath(given)
+    return BucketPath.parse(text) if is_uri(text) else Path(given)
+
+
+def size_of(place: Place) -> int:
+    """Bytes of a file or object.
+
+    Raises:
+        OSError: it is not there or cannot be asked.
+    """
+    return place.size() if isinstance(place, BucketPath) else place.stat().st_size
+
+
+def read_at(place: Place, at: int, size: int) -> bytes:
+    """Bytes of a file or object, fewer where it ends before.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(place, BucketPath):
+        return place.read_at(at, size)
+    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, size, at)
+    finally:
+        os.close(fd)
+
+
+def whole(place: Place) -> memoryview:
+    """All bytes of a file or object: mapped, or fetched, large ones to a file that nobody sees.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(place, BucketPath) and place.size() <= IN_MEMORY:
+        return memoryview(place.read_bytes())
+    with on_disk(place) as path, path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return memoryview(b"")
+        # The mapping outlives the file's name, and goes when the last view of it does.
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def read_if_there(place: Place) -> bytes | None:
+    """All bytes of a file or object; None where it is not there.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(place, BucketPath):
+        try:
+            return place.read_bytes()
+        except FileNotFoundError:
+            return None
+    return place.read_bytes() if place.is_file() else None
+
+
+def names_in(place: Place) -> tuple[str, ...]:
+    """Names of what is directly in a folder, or of the objects directly below a prefix; none where it is not there.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    if isinstance(place, BucketPath):
+        return tuple(one.name for one in place.listed())
+    return tuple(os.listdir(place)) if place.is_dir() else ()  # noqa: PTH208
+
+
+def listed(place: Place) -> Mapping[str, Listed]:
+    """The files directly in a folder or below a prefix by their names; none where it is not there.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    if isinstance(place, BucketPath):
+        return {one.name: one for one in place.listed()}
+    if not place.is_dir():
+        return {}
+    with os.scandir(place) as entries:
+        return {entry.name: Listed(entry.name, entry.stat().st_size, "") for entry in entries if entry.is_file()}
+
+
+@contextmanager
+def on_disk(place: Place) -> Iterator[Path]:
+    """A path at which libraries that read paths alone find a file: its own, or of a copy that goes with the block.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not isinstance(place, BucketPath):
+        yield place
+        return
+    with TemporaryDirectory(prefix="lpff-shards-") as folder:
+        path = Path(folder) / place.name
+        place.fetch(path)
+        yield path

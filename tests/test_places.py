@@ -1,0 +1,149 @@
+"""Paths of buckets and of the file system seen alike, as far as that needs no store."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.stores import connect
+from lpff_shards.stores.ahead import ahead
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.errors import reason
+from lpff_shards.stores.place import listed, names_in, on_disk, place, read_at, read_if_there, size_of, whole
+from lpff_shards.stores.uploads import MOST_PARTS, PART, part_size
+from lpff_shards.stores.uris import is_uri, scheme_of
+
+NAMES = st.from_regex(r"[a-zA-Z0-9_=-][a-zA-Z0-9._=-]{0,20}", fullmatch=True)
+
+
+@given(st.sampled_from(["s3", "gs"]), NAMES, st.lists(NAMES, max_size=4))
+def test_a_uri_is_a_path_and_back(scheme: str, bucket: str, parts: list[str]) -> None:
+    uri = "/".join([f"{scheme}://{bucket}", *parts])
+    found = place(uri)
+    assert isinstance(found, BucketPath)
+    assert str(found) == str(place(f"{uri}/")) == uri
+    assert pickle.loads(pickle.dumps(found)) == found
+    below = found / "a.tar"
+    assert (below.name, below.suffix, str(below.parent), str(below)) == ("a.tar", ".tar", uri, f"{uri}/a.tar")
+    assert below.key == "/".join([*parts, "a.tar"])
+
+
+@pytest.mark.parametrize("uri", ["s3://", "gs:///x", "s3://b/x//y", "gs://b/../x", "s3://b/./x", "s3://b/x\ny"])
+def test_a_uri_without_a_place_is_refused(uri: str) -> None:
+    with pytest.raises(ShardsError, match=r"names no bucket|has an empty part or a dotted one|is not printable"):
+        place(uri)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "ours"),
+    [("s3://b", "s3", True), ("gs://b/x", "gs", True), ("hdfs://n/x", "hdfs", False), ("a/b", None, False)],
+)
+def test_what_is_a_uri(text: str, scheme: str | None, ours: bool) -> None:
+    assert scheme_of(text) == scheme
+    assert is_uri(text) is ours
+    assert scheme_of(Path("a/b")) is None
+
+
+def test_files_are_asked_the_same(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"0123456789")
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    there = tmp_path / "a"
+    assert (size_of(there), read_at(there, 3, 4), read_at(there, 8, 9), read_at(there, 20, 1)) == (
+        10,
+        b"3456",
+        b"89",
+        b"",
+    )
+    assert (bytes(whole(there)), bytes(whole(tmp_path / "empty"))) == (b"0123456789", b"")
+    assert (read_if_there(there), read_if_there(tmp_path / "none")) == (b"0123456789", None)
+    assert set(names_in(tmp_path)) == {"a", "empty", "folder"}
+    assert {name: one.size for name, one in listed(tmp_path).items()} == {"a": 10, "empty": 0}
+    assert (names_in(tmp_path / "none"), dict(listed(tmp_path / "none"))) == ((), {})
+    with on_disk(there) as path:
+        assert path == there
+
+
+@given(st.integers(0, 5 * 10**12))
+def test_parts_are_neither_too_many_nor_too_small(size: int) -> None:
+    part = part_size(size)
+    assert part >= PART
+    assert -(-size // part) <= MOST_PARTS
+
+
+def test_answers_come_in_order_and_few_wait() -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in count():
+            asked.append(number)
+            yield number
+
+    answers = ahead(lambda number: number * 2, items(), at_once=3)
+    assert [next(answers) for _ in range(5)] == [0, 2, 4, 6, 8]
+    assert len(asked) <= 5 + 3 + 1
+    answers.close()
+    assert list(ahead(str, range(3))) == ["0", "1", "2"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
+def test_an_error_comes_in_its_turn() -> None:
+    def ask(number: int) -> int:
+        if number == 2:
+            raise OSError(5, "broken")
+        return number
+
+    answers = ahead(ask, range(5))
+    assert [next(answers), next(answers)] == [0, 1]
+    with pytest.raises(OSError, match="broken"):
+        next(answers)
+
+
+STATUS = "Server returned non-2xx status code: "
+SAID = [
+    (
+        f"Generic S3 error: Error performing GET http://h/b/x in 4ms - {STATUS}416 Range Not Satisfiable: <?xml?>\n"
+        "<Error><Code>InvalidRange</Code><Message>Not satisfiable</Message></Error>\n\nDebug source:\nX",
+        "InvalidRange: Not satisfiable",
+    ),
+    (
+        "Generic S3 error: Error performing PUT http://h/b/x in 2s, after 10 retries, max_retries: 10, "
+        f"retry_timeout: 180s  - {STATUS}503 Service Unavailable: \n\nDebug source:\nGeneric {{",
+        "the store answered 503 Service Unavailable (tried 11 times)",
+    ),
+    (
+        "Generic S3 error: Error performing HEAD http://h/b/x in 100ms, after 1 retries, max_retries: 1, "
+        "retry_timeout: 180s  - HTTP error: error sending request\n\nDebug source:\nGeneric {",
+        "HTTP error: error sending request (tried 2 times)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), SAID)
+def test_what_a_store_says_is_one_line(said: str, told: str) -> None:
+    assert reason(said) == told
+
+
+def test_a_forked_process_is_told_what_to_do() -> None:
+    connect._first_user.cache_clear()
+    try:
+        connect._first_user()
+        pid = os.fork()
+        if not pid:
+            try:
+                connect.connect("s3", "bucket")
+            except ShardsError as error:
+                os._exit(7 if 'multiprocessing_context="spawn"' in str(error) else 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    finally:
+        connect._first_user.cache_clear()
