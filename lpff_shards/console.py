@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import msgspec
 from msgspec import structs
@@ -18,6 +17,7 @@ from lpff_shards.mixing.balance import Balances
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan
 from lpff_shards.progress import plan_notes
+from lpff_shards.stores.place import place
 from lpff_shards.verify import Verdict
 
 
@@ -95,7 +95,7 @@ def manifest_text(manifest: Manifest, out: str) -> str:
     lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
-        lines.append(f"  left out: {left} (listed with reasons in {Path(out) / 'manifest.json'})")
+        lines.append(f"  left out: {left} (listed with reasons in {place(out) / 'manifest.json'})")
         lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
         lines += [f"    and {left - 10} more"] if left > 10 else []
     return "\n".join(lines)

@@ -84,7 +84,9 @@ ALLOWED = {
         *("counted", "errors", "exporters", "ledger", "loaders", "manifest", "mix_options", "mixing", "plan"),
         *("readers", "report_names", "schemas", "sources", "stores", "wire"),
     },
-    "console": {"api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "verify"},
+    "console": {
+        *("api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "stores", "verify"),
+    },
     "console_trace": {"attribution", "counted", "errors", "ledger", "schemas", "tracing"},
     "commandline": {
         "share",

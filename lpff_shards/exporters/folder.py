@@ -31,7 +31,7 @@ from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, on_disk, read_if_there
-from lpff_shards.stores.uploads import Upload
+from lpff_shards.stores.uploads import Upload, check_size
 
 CARD = "README.md"
 POSES = "poses.png"
@@ -121,8 +121,15 @@ class OutputFolder:
         self._replace(self.receipt(receipt.file), to_json(stored(receipt, mark) if mark else receipt))
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes a file so that it appears whole or not at all, and is on disk when it does."""
-        self._replace(self.root / name, data, sync=True)
+        """Writes a file so that it appears whole or not at all, and is on disk when it does.
+
+        Raises:
+            OSError: it cannot be written, or a store has another number of bytes than were sent.
+        """
+        path = self.root / name
+        self._replace(path, data, sync=True)
+        if isinstance(path, BucketPath):
+            check_size(path, len(data))
 
     def grow(self, name: str, write: Callable[[Path], None]) -> bool:
         """As `write`, for a file that `write` makes at a path of its own; tells whether it is another than before."""

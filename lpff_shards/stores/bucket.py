@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.stores.errors import telling
+from lpff_shards.stores.patience import heard
 from lpff_shards.stores.uris import parts
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ class BucketPath:
 
         stores = library(self.scheme, self.bucket)
         with telling(self):
-            return request(stores, connect(self.scheme, self.bucket))
+            store = connect(self.scheme, self.bucket)
+            return heard(lambda: request(stores, store))
 
 
 def _listed(meta: Any) -> Listed:
