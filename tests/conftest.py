@@ -10,6 +10,9 @@ from types import ModuleType
 
 import portraits
 import pytest
+from stores import bucket, gcs, gcs_servers, s3, s3_servers
+
+__all__ = ["bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))

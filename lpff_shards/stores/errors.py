@@ -52,7 +52,7 @@ def reason(said: str) -> str:
     retries = _RETRIES.search(said)
     tried = f" (tried {int(retries[1]) + 1} times)" if retries and retries[1] != "0" else ""
     if code is not None:
-        return f"{code[1]}: {message[1]}{tried}" if message else f"{code[1]}{tried}"
+        return f"{code[1]}: {message[1].rstrip('.')}{tried}" if message else f"{code[1]}{tried}"
     if status is not None:
         return f"the store answered {status[1]}{tried}"
     told = " ".join(said.partition("\n\nDebug source:")[0].split())

@@ -1,0 +1,283 @@
+"""Exports into buckets: the bytes of a folder's, whole or not at all, whatever the store or the process suffers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import running
+from running import contents, run, wait_for
+from servers.fault import Fault, expired_gcs, expired_s3
+from stores import Bucket
+
+STATE = ".lpff-shards"
+DEMO = ("export", "--demo", 12, "--resolution", 16, "--splits", "train=0.8,test=0.2", "--shards", 3, "--seed", 4)
+FORMATS = ("wds", "tfrecord", "zip")
+
+
+def _command(format: str, out: object, *more: object) -> tuple[object, ...]:
+    sizes = () if format == "zip" else DEMO[7:]
+    return (*DEMO[:7], *sizes, "--format", format, "--out", out, "--workers", 1, *more)
+
+
+@pytest.fixture(scope="module")
+def wholes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, bytes]]:
+    """What an export to a folder writes, by format."""
+    found = {}
+    for format in FORMATS:
+        out = tmp_path_factory.mktemp(format) / "out"
+        done = run(*_command(format, out))
+        assert done.returncode == 0, done.stderr
+        found[format] = contents(out)
+    return found
+
+
+def _same(found: Mapping[str, bytes], whole: Mapping[str, bytes]) -> None:
+    """All files are a folder's; receipts tell the store's mark of the shard too."""
+    assert set(found) == set(whole)
+    for name, data in whole.items():
+        if name.startswith(f"{STATE}/receipts/"):
+            told = json.loads(found[name])
+            assert told.pop("etag")
+            assert told == json.loads(data)
+        else:
+            assert found[name] == data, name
+
+
+def _below(bucket: Bucket, prefix: str) -> dict[str, bytes]:
+    found = bucket.contents()
+    assert all(name.startswith(f"{prefix}/") for name in found)
+    return {name.removeprefix(f"{prefix}/"): data for name, data in found.items()}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_bucket_holds_what_a_folder_does(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], format: str) -> None:
+    out = f"{bucket.uri}/a/b c"
+    done = run(*_command(format, out))
+    assert done.returncode == 0, done.stderr
+    assert f", in {out}\n" in done.stdout
+    _same(_below(bucket, "a/b c"), wholes[format])
+    assert not bucket.unfinished()
+    again = run(*_command(format, out))
+    assert "of them finished before" in again.stderr or format == "zip"
+    assert again.returncode == 0, again.stderr
+    _same(_below(bucket, "a/b c"), wholes[format])
+    verified = run("verify", out)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "all whole" in verified.stdout
+
+
+@pytest.mark.parametrize("format", ["wds", "zip"])
+def test_shares_fill_a_bucket(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], format: str) -> None:
+    for share in (3, 1, 4, 2):
+        assert f"{STATE}/manifest.json" not in bucket.names()
+        done = run(*_command(format, bucket.uri, "--task", f"{share}/4"))
+        assert done.returncode == 0, done.stderr
+    _same(bucket.contents(), wholes[format])
+
+
+def test_workers_are_started_afresh(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    done = run(*_command("wds", s3.uri, "--workers", 2))
+    assert done.returncode == 0, done.stderr
+    _same(s3.contents(), wholes["wds"])
+    verified = run("verify", s3.uri, "--workers", 2, "--deep")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+RESETS = tuple(Fault(kind, share=0.025) for kind in ("error", "reset", "reset-upload", "lost-answer"))  # type: ignore[arg-type]
+
+
+def test_one_request_in_ten_fails(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    bucket.break_with(*RESETS, seed=1)
+    done = run(*_command("wds", bucket.uri))
+    hit = bucket.counts()
+    assert done.returncode == 0, done.stderr
+    assert sum(hit.hit) >= 0.05 * sum(hit.methods.values())
+    bucket.break_with()
+    _same(bucket.contents(), wholes["wds"])
+
+
+def test_slow_answers_are_waited_for(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    s3.break_with(Fault("slow", method="PUT", every=10, seconds=0.3))
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    _same(s3.contents(), wholes["wds"])
+
+
+@pytest.mark.parametrize("name", ["demo-train-000001.tar", "manifest.json"])
+def test_an_object_cut_short_is_told_and_written_again(
+    s3: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str
+) -> None:
+    s3.break_with(Fault("short-upload", method="PUT", path=f"/{name}$", times=1))
+    done = run(*_command("wds", s3.uri))
+    assert done.returncode == 1
+    assert re.search(rf"{name}[^\n]*has \d+ bytes, after \d+ were sent", done.stderr), done.stderr
+    assert done.stderr.count("lpff-shards:") == 1
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    _same(s3.contents(), wholes["wds"])
+
+
+def test_credentials_that_expire_are_one_error_and_then_it_goes_on(
+    bucket: Bucket, wholes: Mapping[str, dict[str, bytes]]
+) -> None:
+    expired = expired_s3 if bucket.scheme == "s3" else expired_gcs
+    bucket.break_with(expired(method="PUT|POST", skip=8))
+    done = run(*_command("wds", bucket.uri))
+    assert done.returncode == 1
+    assert ("ExpiredToken" if bucket.scheme == "s3" else "AuthenticationRequired") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "run the same command again: finished shards are kept" in done.stderr
+    assert "manifest.json" not in bucket.names()
+    bucket.break_with()
+    done = run(*_command("wds", bucket.uri))
+    assert done.returncode == 0, done.stderr
+    assert "of them finished before" in done.stderr
+    _same(bucket.contents(), wholes["wds"])
+
+
+def test_a_store_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch, s3: Bucket) -> None:
+    s3.break_with(Fault("error", status=403, code="AccessDenied"))
+    for command in (_command("wds", s3.uri), ("verify", s3.uri), ("trace", "x", s3.uri)):
+        done = run(*command)
+        assert done.returncode in (1, 2)
+        assert s3.uri in done.stderr
+        assert "AccessDenied" in done.stderr
+        assert len(done.stderr.strip().splitlines()) <= 2
+        assert "Traceback" not in done.stderr
+
+
+def test_no_bucket_is_one_error(bucket: Bucket) -> None:
+    missing = f"{bucket.scheme}://no-such-bucket/x"
+    for command in (_command("wds", missing), ("verify", missing)):
+        done = run(*command)
+        assert done.returncode in (1, 2)
+        assert missing in done.stderr
+        assert "such bucket" in done.stderr.lower().replace("nosuchbucket", "such bucket") or "manifest" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def _held(bucket: Bucket, path: str) -> int:
+    """Starts an export whose shard of a name hangs in the middle of its upload; returns its process id."""
+    bucket.break_with(Fault("hold", method="PUT", path=path))
+    pid = running.forks().start(*_command("wds", bucket.uri))
+    wait_for(lambda: bucket.counts().held)
+    return pid
+
+
+@pytest.mark.parametrize("name", ["demo-train-000000.tar", "demo-train-000001.tar", "samples.sqlite", "manifest.json"])
+def test_killed_in_the_middle_of_an_upload(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str) -> None:
+    pid = _held(bucket, f"/{name}")
+    os.kill(pid, signal.SIGKILL)
+    assert running.forks().end().returncode == -signal.SIGKILL
+    bucket.break_with()
+    before = bucket.contents()
+    assert name not in before
+    assert "manifest.json" not in before
+    whole = wholes["wds"]
+    _same(before, {**{n: d for n, d in whole.items() if n in before}})
+    done = run(*_command("wds", bucket.uri))
+    assert done.returncode == 0, done.stderr
+    _same(bucket.contents(), whole)
+
+
+def test_ctrl_c_is_heard_while_the_store_does_not_answer(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    pid = _held(s3, "/demo-train-000001.tar")
+    started = time.monotonic()
+    os.kill(pid, signal.SIGINT)
+    done = running.forks().end()
+    assert done.returncode == 130, done.stderr
+    assert time.monotonic() - started < 20
+    s3.break_with()
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    _same(s3.contents(), wholes["wds"])
+
+
+def test_another_plan_is_refused_and_may_take_over(s3: Bucket) -> None:
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    before = s3.contents()
+    other = run(*_command("tfrecord", s3.uri))
+    assert other.returncode == 2
+    assert "holds another plan's shards: format was wds, now tfrecord" in other.stderr
+    assert s3.contents() == before
+    assert run(*_command("tfrecord", s3.uri, "--overwrite")).returncode == 0
+    assert not [name for name in s3.names() if ".tar" in name]
+    assert run("verify", s3.uri).returncode == 0
+
+
+def test_someone_s_own_object_is_not_overwritten(s3: Bucket) -> None:
+    s3.put("x/README.md", b"mine")
+    done = run(*_command("wds", f"{s3.uri}/x"))
+    assert done.returncode == 2
+    assert "already holds README.md, which lpff-shards did not write there" in done.stderr
+    assert s3.contents() == {"x/README.md": b"mine"}
+
+
+def test_an_object_that_was_changed_is_written_again(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    assert run(*_command("wds", bucket.uri)).returncode == 0
+    name = "demo-train-000000.tar"
+    data = bytearray(bucket.read(name))
+    data[len(data) // 2] ^= 1
+    bucket.put(name, bytes(data))
+    found = run("verify", bucket.uri)
+    assert found.returncode == 1
+    assert name in found.stdout
+    bucket.remove("demo-test-000000.tar")
+    done = run(*_command("wds", bucket.uri))
+    assert done.returncode == 0, done.stderr
+    assert "1 of them finished before" in done.stderr
+    _same(bucket.contents(), wholes["wds"])
+
+
+def test_withdrawn_photos_are_taken_out(s3: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").write_text("demo_00003\n")
+    options = ("--exclude", tmp_path / "gone.txt", "--update")
+    for out in (tmp_path / "out", s3.uri):
+        assert run(*_command("wds", out)).returncode == 0
+        done = run(*_command("wds", out, *options))
+        assert done.returncode == 0, done.stderr
+    _same(s3.contents(), contents(tmp_path / "out"))
+
+
+def test_what_else_reads_an_export_takes_uris(bucket: Bucket, tmp_path: Path) -> None:
+    assert run(*_command("wds", bucket.uri)).returncode == 0
+    key = json.loads(bucket.read(f"{STATE}/receipts/demo-train-000000.tar.json"))["keys"][0]
+    traced = run("trace", key, bucket.uri)
+    assert traced.returncode == 0, traced.stderr
+    assert "demo-train-000000.tar" in traced.stdout
+    bucket.remove("samples.sqlite")
+    bucket.remove("demo-train-000000.tar.idx")
+    assert run("trace", key, bucket.uri).returncode == 2
+    indexed = run("index", bucket.uri)
+    assert indexed.returncode == 0, indexed.stderr
+    assert f"{bucket.uri}: 2 files written" in indexed.stdout
+    assert run("verify", bucket.uri).returncode == 0
+
+
+def test_reports_go_into_the_bucket_or_out_of_it(s3: Bucket, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    done = run("report", s3.uri)
+    assert done.returncode == 0, done.stderr
+    assert f"in {s3.uri}/report/index.html" in done.stdout
+    page = s3.read("report/index.html")
+    assert run("report", s3.uri, "--out", tmp_path / "a.html").returncode == 0
+    assert (tmp_path / "a.html").read_bytes() == page
+    refused = run("report", s3.uri, "--out", f"{s3.uri}/mine.html")
+    assert refused.returncode == 2
+    assert "lies in the export's own folder" in refused.stderr
+    # An export that changes what is there takes it away.
+    s3.remove("demo-train-000000.tar")
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    assert not [name for name in s3.names() if name.startswith("report/")]
+
+
+def test_without_the_library_it_is_one_error(tmp_path: Path) -> None:
+    hide = "import sys; sys.modules['obstore'] = None; sys.modules['obstore.exceptions'] = None"
+    done = running.run_after(hide, *_command("wds", "gs://bucket/x"))
+    assert done.returncode == 2
+    assert "gs://bucket needs obstore, which is not installed. pip install 'lpff-shards[gcs]'" in done.stderr
