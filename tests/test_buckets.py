@@ -17,13 +17,13 @@ from servers.fault import Fault, expired_gcs, expired_s3
 from stores import Bucket
 
 STATE = ".lpff-shards"
-DEMO = ("export", "--demo", 12, "--resolution", 16, "--splits", "train=0.8,test=0.2", "--shards", 3, "--seed", 4)
+DEMO = ("export", "--demo", 12, "--resolution", 16, "--shards", 3, "--seed", 4)
 FORMATS = ("wds", "tfrecord", "zip")
 
 
 def _command(format: str, out: object, *more: object) -> tuple[object, ...]:
-    sizes = () if format == "zip" else DEMO[7:]
-    return (*DEMO[:7], *sizes, "--format", format, "--out", out, "--workers", 1, *more)
+    sizes = () if format == "zip" else DEMO[5:]
+    return (*DEMO[:5], *sizes, "--format", format, "--out", out, "--workers", 1, *more)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,22 @@ def test_one_request_in_ten_fails(bucket: Bucket, wholes: Mapping[str, dict[str,
     _same(bucket.contents(), wholes["wds"])
 
 
+def test_parts_of_a_shard_fail_too(bucket: Bucket, tmp_path: Path) -> None:
+    large = ("export", "--format", "wds", "--demo", 9, "--no-mirror", "--resolution", 1024, "--image", "raw")
+    assert run(*large, "--workers", 1, "--out", tmp_path / "out").returncode == 0
+    bucket.break_with(
+        *(Fault(kind, path="uploads", method="POST", times=1) for kind in ("reset",)),
+        *(Fault(kind, path="uploadId", method="POST", times=1) for kind in ("reset", "lost-answer")),
+        *(Fault(kind, path="partNumber", times=1) for kind in ("error", "reset", "reset-upload", "lost-answer")),
+        Fault("short-answer", path="list-type", times=1),
+        Fault("reset-answer", path="list-type", times=1),
+    )
+    done = run(*large, "--workers", 1, "--out", bucket.uri)
+    assert done.returncode == 0, done.stderr
+    assert bucket.counts().hit == [1] * 9
+    _same(bucket.contents(), contents(tmp_path / "out"))
+
+
 def test_slow_answers_are_waited_for(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
     s3.break_with(Fault("slow", method="PUT", every=10, seconds=0.3))
     assert run(*_command("wds", s3.uri)).returncode == 0
@@ -126,7 +142,7 @@ def test_credentials_that_expire_are_one_error_and_then_it_goes_on(
     bucket: Bucket, wholes: Mapping[str, dict[str, bytes]]
 ) -> None:
     expired = expired_s3 if bucket.scheme == "s3" else expired_gcs
-    bucket.break_with(expired(method="PUT|POST", skip=8))
+    bucket.break_with(expired(method="PUT|POST", skip=10))
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 1
     assert ("ExpiredToken" if bucket.scheme == "s3" else "AuthenticationRequired") in done.stderr
@@ -169,20 +185,43 @@ def _held(bucket: Bucket, path: str) -> int:
     return pid
 
 
-@pytest.mark.parametrize("name", ["demo-train-000000.tar", "demo-train-000001.tar", "samples.sqlite", "manifest.json"])
-def test_killed_in_the_middle_of_an_upload(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str) -> None:
-    pid = _held(bucket, f"/{name}")
+def _killed(bucket: Bucket, name: str, pid: int) -> dict[str, bytes]:
+    """Kills an export that hangs; what the bucket holds then, before what was sent gets any further."""
     os.kill(pid, signal.SIGKILL)
     assert running.forks().end().returncode == -signal.SIGKILL
-    bucket.break_with()
     before = bucket.contents()
     assert name not in before
     assert "manifest.json" not in before
-    whole = wholes["wds"]
-    _same(before, {**{n: d for n, d in whole.items() if n in before}})
+    bucket.break_with()
+    return before
+
+
+KILLS = ("demo-train-000001.tar", "demo-train-000001.tar.json", "samples.sqlite", "manifest.json")
+
+
+@pytest.mark.parametrize("name", KILLS)
+def test_killed_before_an_object_is_through(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str) -> None:
+    pid = _held(bucket, f"/{name}$")
+    before = _killed(bucket, name, pid)
+    _same(before, {n: data for n, data in wholes["wds"].items() if n in before})
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 0, done.stderr
-    _same(bucket.contents(), whole)
+    _same(bucket.contents(), wholes["wds"])
+
+
+def test_killed_between_the_parts_of_a_shard(bucket: Bucket, tmp_path: Path) -> None:
+    large = ("export", "--format", "tfrecord", "--demo", 12, "--no-mirror", "--resolution", 1024, "--image", "raw")
+    assert run(*large, "--workers", 1, "--out", tmp_path / "out").returncode == 0
+    bucket.break_with(Fault("hold", method="PUT", path="partNumber=3"))
+    pid = running.forks().start(*large, "--workers", 1, "--out", bucket.uri)
+    wait_for(lambda: bucket.counts().held)
+    name = "demo-train.tfrecord-00000-of-00001"
+    assert set(_killed(bucket, name, pid)) == {f"{STATE}/plan.json"}
+    # What is left of it nobody sees; the bucket's rules take it away.
+    assert bucket.unfinished() == [name]
+    done = run(*large, "--workers", 1, "--out", bucket.uri)
+    assert done.returncode == 0, done.stderr
+    _same(bucket.contents(), contents(tmp_path / "out"))
 
 
 def test_ctrl_c_is_heard_while_the_store_does_not_answer(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
@@ -226,7 +265,7 @@ def test_an_object_that_was_changed_is_written_again(bucket: Bucket, wholes: Map
     found = run("verify", bucket.uri)
     assert found.returncode == 1
     assert name in found.stdout
-    bucket.remove("demo-test-000000.tar")
+    bucket.remove("demo-train-000001.tar")
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 0, done.stderr
     assert "1 of them finished before" in done.stderr

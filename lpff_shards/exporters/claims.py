@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lpff_shards.errors import ExportFailed, ShardsError
@@ -19,7 +19,7 @@ from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.plan import Plan
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, names_in
+from lpff_shards.stores.place import Place, names_in, remove
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _take_over(folder: OutputFolder, plan: Plan) -> None:
     folder.unfinish()
     shards = _written(folder)
     beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
-    _remove(folder.root, (*ONCE, *shards, *beside))
+    remove(folder.root, [*ONCE, *shards, *beside])
     for ours in (folder.parts, folder.state / "fields", folder.receipts):
         _remove_tree(ours)
     if isinstance(folder.receipts, Path):
@@ -170,15 +170,6 @@ def _take_over(folder: OutputFolder, plan: Plan) -> None:
     except FileExistsError:
         # Another export was a moment faster: of the same plan, or one that is to be told.
         _check(folder, plan, overwrite=False)
-
-
-def _remove(root: Place, names: tuple[str, ...]) -> None:
-    """Removes the files of a folder that are there; a bucket is asked once which are."""
-    there = set(names_in(root)) if isinstance(root, BucketPath) else set(names)
-    for name in names:
-        if name in there:
-            with suppress(FileNotFoundError):
-                (root / name).unlink()
 
 
 def _remove_tree(place: Place) -> None:

@@ -30,7 +30,7 @@ from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, on_disk, read_if_there
+from lpff_shards.stores.place import Place, on_disk, read_if_there, remove
 from lpff_shards.stores.uploads import Upload, check_size
 
 CARD = "README.md"
@@ -205,11 +205,9 @@ class OutputFolder:
 
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing."""
-        (self.root / MANIFEST).unlink(missing_ok=True)
+        remove(self.root, [MANIFEST])
         # A report shows pictures, some of which may have been withdrawn.
-        for name in report_files():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                (self.root / name).unlink()
+        remove(self.root / REPORT, [name.removeprefix(f"{REPORT}/") for name in report_files()])
         if isinstance(self.root, Path):
             with contextlib.suppress(OSError):
                 (self.root / REPORT).rmdir()
@@ -223,9 +221,9 @@ class OutputFolder:
 
     def drop_parts(self, names: Iterable[str]) -> None:
         """Removes parts of a zip that is whole, receipts first, and the folder of parts with the last of them."""
-        for name in names:
-            for path in (self.receipt(name), self._fields(name), self.path(name)):
-                path.unlink(missing_ok=True)
+        gone = list(names)
+        remove(self.parts, [f"{name}.json" for name in gone])
+        remove(self.parts, [file for name in gone for file in (f"{name}.gz", name)])
         if isinstance(self.parts, Path):
             with contextlib.suppress(OSError):
                 self.parts.rmdir()

@@ -20,7 +20,11 @@ from lpff_shards.processes import OnSample
 from lpff_shards.provenance import published
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Entry
+from lpff_shards.stores.patience import persistent
 from lpff_shards.stores.place import Place
+
+TRIES = 3
+"""Times that a shard is written where the connection to its store breaks."""
 
 
 def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
@@ -31,16 +35,41 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
         ExportFailed: the disk is full or the folder or bucket cannot be written.
     """
     folder = OutputFolder(root)
-    try:
+    told = _Once(on_sample)
+
+    def write() -> ShardReceipt:
+        told.begin()
         with folder.growing(task.filename, task.planned) as growing:
-            receipt, fields = _write_samples(task, growing, on_sample)
+            receipt, fields = _write_samples(task, growing, told)
             folder.publish(growing, receipt, fields, of_shard(receipt))
+        return receipt
+
+    try:
+        # What a broken connection has lost of an upload is in no memory any more.
+        return persistent(write, TRIES)
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
             "Mend that (free space, rights), then run the same command again: finished shards are kept",
         ) from None
-    return receipt
+
+
+class _Once:
+    """Passes on what is told of each sample, but not again where its shard is written again."""
+
+    def __init__(self, on_sample: OnSample) -> None:
+        self._on_sample = on_sample
+        self._told = self._now = 0
+
+    def begin(self) -> None:
+        """The first sample comes next."""
+        self._now = 0
+
+    def __call__(self, size: int) -> None:
+        self._now += 1
+        if self._now > self._told:
+            self._told = self._now
+            self._on_sample(size)
 
 
 def _write_samples(task: ShardTask, growing: Growing, on_sample: OnSample) -> tuple[ShardReceipt, bytes]:

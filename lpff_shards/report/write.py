@@ -24,7 +24,7 @@ from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
 from lpff_shards.report_names import FOLDER, PAGE, SHEET, unfinished
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, place
+from lpff_shards.stores.place import Place, place, remove
 
 SUFFIXES = (".html", ".htm")
 
@@ -174,8 +174,7 @@ def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iter
     """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
     if isinstance(where.plots, Path):
         where.plots.mkdir(parents=True, exist_ok=True)
-    for name in lacking:
-        (where.plots / name).unlink(missing_ok=True)
+    remove(where.plots, list(lacking))
     for name, data in plots.items():
         _appear(where.plots / name, data)
     _appear(where.page, html)

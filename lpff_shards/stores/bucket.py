@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.stores.errors import telling
-from lpff_shards.stores.patience import heard
+from lpff_shards.stores.patience import heard, persistent
 from lpff_shards.stores.uris import parts
 
 if TYPE_CHECKING:
@@ -154,13 +154,11 @@ class BucketPath:
             lambda stores, store: stores.open_writer(store, self.key, buffer_size=part, max_concurrency=concurrency)
         )
 
-    def unlink(self, missing_ok: bool = False) -> None:
-        """Removes the object."""
-        try:
-            self._ask(lambda stores, store: stores.delete(store, self.key))
-        except FileNotFoundError:
-            if not missing_ok:
-                raise
+    def remove(self, names: Sequence[str]) -> None:
+        """Removes objects directly below this key, a thousand a request where the store can; gone ones are none."""
+        paths = [(self / name).key for name in names]
+        if paths:
+            self._ask(lambda stores, store: stores.delete(store, paths))
 
     def remove_all(self) -> None:
         """Removes whatever lies below this key."""
@@ -176,13 +174,20 @@ class BucketPath:
         return f"{self.key}/" if self.key else None
 
     def _ask(self, request: Callable[[Any, ObjectStore], T]) -> T:
-        """What a request gives, its errors told as OSErrors."""
+        """What a request gives, its errors told as OSErrors; what a broken connection ended is asked again.
+
+        Every request may come twice: what is written is the same each time.
+        """
         from lpff_shards.stores.connect import connect, library
 
         stores = library(self.scheme, self.bucket)
-        with telling(self):
-            store = connect(self.scheme, self.bucket)
-            return heard(lambda: request(stores, store))
+
+        def once() -> T:
+            with telling(self):
+                store = connect(self.scheme, self.bucket)
+                return heard(lambda: request(stores, store))
+
+        return persistent(once)
 
 
 def _listed(meta: Any) -> Listed:

@@ -16,6 +16,13 @@ _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
 _RETRIES = re.compile(r"after (\d+) retries")
 _MOST = 300
+_BROKEN = (
+    "HTTP error",
+    "error sending request",
+    "error decoding response body",
+    "error reading a body",
+    "list response",
+)
 
 
 @contextmanager
@@ -24,6 +31,7 @@ def telling(place: BucketPath) -> Iterator[None]:
 
     Raises:
         FileNotFoundError, FileExistsError, PermissionError, OSError: as of a file; `strerror` is what the store said.
+        ConnectionError: the connection broke before there was a whole answer.
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
@@ -38,8 +46,18 @@ def telling(place: BucketPath) -> Iterator[None]:
         raise FileExistsError(errno.EEXIST, "is there already", str(place)) from None
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise PermissionError(errno.EACCES, reason(str(error)), str(place)) from None
-    except (BaseError, ValueError) as error:
-        raise OSError(errno.EIO, reason(str(error)), str(place)) from None
+    except (BaseError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = str(error)
+        # As number ECONNRESET it is a ConnectionError, which is tried again.
+        raise OSError(errno.ECONNRESET if broken(said) else errno.EIO, reason(said), str(place)) from None
+
+
+def broken(said: str) -> bool:
+    """Whether a connection broke, by what a store's library says; a store that answered has refused."""
+    told = said.partition("\n\nDebug source:")[0]
+    return "non-2xx status code" not in told and any(word in told for word in _BROKEN)
 
 
 def _not_found(said: str) -> str:

@@ -1,19 +1,47 @@
-"""Waiting for a store without being deaf to Ctrl-C: its library hears of signals only when a request has ended."""
+"""Patience with stores: requests that a broken connection ended come again, and Ctrl-C is heard while one waits."""
 
 from __future__ import annotations
 
+import errno
+import random
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
+TRIES = 6
+FIRST_WAIT = 0.2
+"""Seconds before the second try; each wait is twice the one before, more or less."""
 
-def heard(call: Callable[[], T]) -> T:
+
+def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
+    """What a call gives, tried again where its connection broke.
+
+    The library itself tries again what it takes for safe, and whatever the store refuses for being busy or down; a
+    listing, a removal or an upload's begin whose connection breaks it does not. Here all may come twice.
+
+    Raises:
+        OSError: what the call raises at last.
+    """
+    for number in range(tries - 1):
+        try:
+            return call()
+        except ConnectionError:
+            time.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))
+    return call()
+
+
+def heard(call: Callable[[], T], seconds: float | None = None) -> T:
     """What a call gives; where it comes from the main thread, another one waits for it, and signals are heard.
+
+    Args:
+        seconds: how long to wait, where that is bounded; the main thread alone heeds it.
 
     Raises:
         KeyboardInterrupt: as of any code; the call goes on without anyone, and ends with the process.
+        TimeoutError: it takes longer.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
@@ -28,7 +56,9 @@ def heard(call: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(errno.ETIMEDOUT, "does not answer")
     if errors:
         raise errors[0]
     return results[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -106,6 +106,21 @@ def listed(place: Place) -> Mapping[str, Listed]:
         return {}
     with os.scandir(place) as entries:
         return {entry.name: Listed(entry.name, entry.stat().st_size, "") for entry in entries if entry.is_file()}
+
+
+def remove(folder: Place, names: Sequence[str]) -> None:
+    """Removes files of a folder, or objects below a prefix, that are there.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    if isinstance(folder, BucketPath):
+        there = set(names_in(folder))
+        folder.remove([name for name in names if name in there])
+        return
+    for name in names:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            (folder / name).unlink()
 
 
 @contextmanager

@@ -18,6 +18,9 @@ PART = 8 << 20
 AT_ONCE = 4
 """Parts on their way at once; as many bytes wait in memory, and one part more."""
 
+GIVING_UP = 5.0
+"""Seconds for telling the store that an upload has ended; it may be the store that does not answer."""
+
 GATHERED = 4 << 20
 """Bytes that are handed to the store's library at once."""
 
@@ -37,6 +40,8 @@ class Upload:
 
     def __init__(self, place: BucketPath, planned: int) -> None:
         self._place = place
+        before = place.stat()
+        self._before = before.etag if before else None
         self._writer = place.writer(part_size(planned), AT_ONCE)
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -54,7 +59,7 @@ class Upload:
             # Whatever else is wrong with the store is told already, and what remains is never seen.
             with suppress(OSError), telling(self._place):
                 given_up = error or InterruptedError()
-                heard(lambda: self._writer.__exit__(type(given_up), given_up, None))
+                heard(lambda: self._writer.__exit__(type(given_up), given_up, None), GIVING_UP)
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Appends bytes.
@@ -78,8 +83,14 @@ class Upload:
             OSError: the last parts could not be sent, or the object is shorter or longer than what was sent.
         """
         self._flush()
-        with telling(self._place):
-            heard(self._writer.close)
+        try:
+            with telling(self._place):
+                heard(self._writer.close)
+        except OSError:
+            # Where the answer was lost, the object may have appeared nevertheless.
+            found = self._place.stat()
+            if found is None or found.etag == self._before or found.size != self._size:
+                raise
         self._open = False
         return check_size(self._place, self._size)
 
