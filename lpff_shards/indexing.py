@@ -25,7 +25,7 @@ def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple
     """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
 
     Args:
-        path: the folder that an export wrote; its receipts are not needed.
+        path: the folder that an export wrote, or the URI of a bucket's prefix; its receipts are not needed.
         on_shard: told of each shard that was read.
 
     Raises:

@@ -61,7 +61,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     """Finds the samples that a name names.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or the URI of a bucket's prefix.
         name: a sample's key, a source id (of a face, or without its number of a photo), a photo id, an author's name
             or id, or the URL of a photo. All samples of the pictures are found, mirrors and copies too.
         by: look only among these; None looks among all. By `key` finds one sample alone.

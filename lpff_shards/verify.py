@@ -71,7 +71,7 @@ def verify_export(
     """Reads every shard of an export.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or the URI of a bucket's prefix.
         workers: processes; 1 reads in this one.
         on_progress: told of the samples that were read.
         deep: decode every picture and check every camera too, see `readers.deep`.

@@ -38,6 +38,10 @@ EXPORT = Manual(
             "lpff-shards export --format wds --lpff LPFF --task 2/4 --out shards",
         ),
         Example(
+            "Into a bucket (credentials and endpoints: docs/cluster.md)",
+            "lpff-shards export --format wds --lpff LPFF --out s3://bucket/faces",
+        ),
+        Example(
             "Combine data sets",
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --lpff LPFF \\\n"
             "    --unsplash-pexels UnsplashPexels --out shards",

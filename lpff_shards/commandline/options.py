@@ -88,7 +88,8 @@ mix = _stack(
 output = _stack(
     _written("--format", type=Choice(options.FORMATS), required=True,
              help="WebDataset tar, TFRecord, or the zip that EG3D and StyleGAN train on."),
-    _written("--out", type=_folder, metavar="DIR", required=True, help="The output folder."),
+    _written("--out", type=_folder, metavar="DIR", required=True,
+             help="The output folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."),
     _written("--name", help="Name of the data set.  [default: from the sources]"),
     _written("--metadata", type=Choice(options.METADATA), default="json", show_default=True,
              help="wds: NPY and JSON members, or one msgpack member for all but the picture."),

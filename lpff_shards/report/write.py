@@ -105,7 +105,7 @@ def report_export(path: str | Place, out: str | Place | None = None) -> Report:
     """Writes the report of a finished export; shards are read for the contact sheet's pictures alone.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or the URI of a bucket's prefix.
         out: the HTML file, `PATH/report/index.html` by default.
 
     Raises:
