@@ -67,7 +67,9 @@ ALLOWED = {
         *("checksums", "exporters", "faults", "manifest", "options", "processes", "readers", "schemas"),
         *("stores", "verify_beside"),
     },
-    "verify_beside": {"attribution", "exporters", "faults", "index_names", "ledger", "manifest", "readers", "stores"},
+    "verify_beside": {
+        *("attribution", "exporters", "faults", "index_names", "ledger", "manifest", "readers", "schemas", "stores"),
+    },
     "loaders": {"errors", "index_names", "ledger", "manifest", "processes", "schemas", "spelling", "stores", "wire"},
     "bench": {"colours", "counted", "errors", "loaders", "manifest", "option_rules", "schemas", "spelling", "stores"},
     "lookups": set(),
