@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from layouts import write_lpff, zip_folder
 
 from lpff_shards import (
     ExportOptions,
@@ -14,6 +17,7 @@ from lpff_shards import (
     ShardOptions,
     SourceOptions,
     export,
+    plan_export,
     verify_export,
 )
 from lpff_shards.ledger import facts as facts_module
@@ -63,3 +67,22 @@ def test_verify_hashes_the_list_of_shards_as_often_however_many_there_are(
     assert verify_export(tmp_path / "out").ok
     # Once for all shards, once for what lies beside them; a ledger is opened for each shard, and once for the whole.
     assert calls == {"shard lists hashed": 2, "ledgers opened": len(manifest.shards) + 1}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_plan_holds_no_object_a_picture(tmp_path: Path, zipped: bool) -> None:
+    def planned(pictures: int) -> int:
+        """How many objects a plan of so many pictures leaves in memory."""
+        root = write_lpff(tmp_path / f"{pictures}", [f"{n}@N00_{n * 7919}_01" for n in range(pictures)], ["eg3d"])
+        place = zip_folder(root, tmp_path / f"{pictures}.zip") if zipped else root
+        sources = SourceOptions(lpff=str(place))
+        gc.collect()
+        before = sys.getallocatedblocks()
+        plan = plan_export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+        gc.collect()
+        assert plan.samples == 2 * pictures
+        return sys.getallocatedblocks() - before
+
+    planned(10)
+    few, many = planned(60), planned(180)
+    assert many - few < 120
