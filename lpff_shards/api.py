@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ShardsError
@@ -16,6 +17,7 @@ from lpff_shards.exporters.claims import claimed, refuse_lost, shared
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.ownership import marks
+from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
@@ -243,7 +245,7 @@ def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:
 
 def _written(
     job: _Job, tasks: Sequence[int], before: Iterable[ShardReceipt] = (), others: int = 0
-) -> dict[int, ShardReceipt]:
+) -> Packed[ShardReceipt]:
     """The receipts of tasks; what an earlier run left missing is written.
 
     Args:
@@ -257,7 +259,7 @@ def _written(
             folder.mend(name, data)
     missing = [task for task in tasks if task not in receipts]
     observer.planned(plan, len(plan) - others - len(missing), others)
-    observer.kept([*before, *receipts.values()])
+    observer.kept(chain(before, receipts.values()))
     if missing:
         observer.entered("writing")
         folder.unfinish()
@@ -265,7 +267,7 @@ def _written(
     return receipts
 
 
-def _write(job: _Job, tasks: Tasks, receipts: dict[int, ShardReceipt]) -> None:
+def _write(job: _Job, tasks: Tasks, receipts: Packed[ShardReceipt]) -> None:
     """Writes the missing shards and adds their receipts."""
     work = partial(clocked, partial(write_shard, job.folder.root))
     workers = min(job.workers, len(tasks))
@@ -277,18 +279,18 @@ def _write(job: _Job, tasks: Tasks, receipts: dict[int, ShardReceipt]) -> None:
             job.observer.shard_done(ShardDone(receipt.file, receipt.samples, receipt.bytes, written.seconds))
 
 
-def _finished(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]) -> Manifest:
+def _finished(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Manifest:
     """Puts zips together and writes what stands beside the files."""
-    refuse_nothing(job.plan, [*archives.values(), *receipts.values()])
+    refuse_nothing(job.plan, chain(archives.values(), receipts.values()))
     refuse_lost(job.folder, job.plan)
     return finish(job.folder, job.plan, _outputs(job, archives, receipts))
 
 
-def _outputs(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, ShardReceipt]) -> list[ShardReceipt]:
+def _outputs(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Sequence[ShardReceipt]:
     """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
     folder, plan = job.folder, job.plan
     if plan.settings.format != "zip":
-        return [receipts[task] for task in range(len(plan))]
+        return receipts.ordered(range(len(plan)))
     for number, output in enumerate(plan.outputs):
         if number in archives:
             # A run that was stopped between the two has left them.
@@ -296,7 +298,7 @@ def _outputs(job: _Job, archives: dict[int, ShardReceipt], receipts: dict[int, S
         else:
             folder.unfinish()
             started = time.monotonic()
-            whole = assemble(folder, plan, output, [receipts[task] for task in output.tasks])
+            whole = assemble(folder, plan, output, receipts.ordered(output.tasks))
             job.observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
             archives[number] = whole
-    return [archives[number] for number in range(len(plan.outputs))]
+    return archives.ordered(range(len(plan.outputs)))

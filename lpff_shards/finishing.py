@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 from msgspec import structs
@@ -62,18 +63,18 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     Raises:
         OSError: the folder cannot be written.
     """
-    manifest = _manifest(plan, receipts)
-    suffixes = {members[0] for receipt in receipts for members in receipt.suffixes}
-    folder.sync([receipt.file for receipt in receipts])
+    told = _told(plan, receipts)
+    manifest = _manifest(plan, told)
+    folder.sync([shard.file for shard in told.shards])
     if manifest.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
-    for name, data in indexes.of_data_set(manifest, receipts).items():
+    for name, data in indexes.of_data_set(manifest, told.kinds).items():
         folder.write(name, data)
     with closing(ahead(folder.fields, receipts)) as fields:
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
         write_accounts(folder, manifest, shards, _pool(plan))
     folder.write(POSES, pose_picture())
-    folder.write(CARD, card(manifest, suffixes).encode())
+    folder.write(CARD, card(manifest, told.kinds).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
@@ -87,12 +88,31 @@ def _pool(plan: Plan) -> Pool:
     return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
 
 
-def _manifest(plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the manifest takes from receipts: the shards, samples that were left out, and suffixes of the pictures."""
+
+    shards: tuple[Shard, ...]
+    skipped: tuple[LeftOut, ...]
+    kinds: frozenset[str]
+
+
+def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
+    shards: list[Shard] = []
+    skipped: list[LeftOut] = []
+    kinds: set[str] = set()
+    for r, output in zip(receipts, plan.outputs, strict=True):
+        shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
+        skipped += r.skipped
+        kinds.update(members[0] for members in r.suffixes)
+    return _Told(tuple(shards), tuple(skipped), frozenset(kinds))
+
+
+def _manifest(plan: Plan, told: _Told) -> Manifest:
     names = plan.settings.published
     left_out = plan.problems
-    skipped = [skip for receipt in receipts for skip in receipt.skipped]
-    written = sum(receipt.samples for receipt in receipts)
-    lost = {skip.key for skip in skipped}
+    written = sum(shard.samples for shard in told.shards)
+    lost = {skip.key for skip in told.skipped}
     kept = plan if not lost else plan.without(lost)
     return Manifest(
         version=MANIFEST_VERSION,
@@ -106,15 +126,12 @@ def _manifest(plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
         checksum=plan.settings.checksum,
         options=plan.options,
         layout=plan.settings.layout,
-        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
+        counts=Counts(plan.samples, written, len(told.skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_licence(),
         filtered=plan.mix.filtered,
-        shards=tuple(
-            Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys))
-            for r, output in zip(receipts, plan.outputs, strict=True)
-        ),
-        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *skipped),
+        shards=told.shards,
+        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
         notes=tuple(published(note, names) for note in kept.notes),
         tombstones=plan.tombstones,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.claims import locked
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue
+from lpff_shards.exporters.packed import Packed
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.read import Ledger, LedgerError
@@ -41,12 +43,12 @@ def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple
 def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     root = folder.root
     manifest = read_manifest(root)
-    outlines = list(_outlines(root, manifest, on_shard))
-    files = dict(catalogue.of_data_set(manifest, outlines))
-    for shard in outlines:
-        files |= catalogue.of_shard(shard)
-    written = [name for name, data in files.items() if folder.mend(name, data)]
-    shards = ((shard, _rows(root, manifest, shard)) for shard in outlines)
+    outlines = Packed(enumerate(_outlines(root, manifest, on_shard)))
+    kinds = {suffixes[0] for shard in outlines.values() for suffixes in shard.suffixes}
+    of_shards = chain.from_iterable(catalogue.of_shard(shard).items() for shard in outlines.values())
+    files = chain(catalogue.of_data_set(manifest, kinds).items(), of_shards)
+    written = [name for name, data in files if folder.mend(name, data)]
+    shards = ((shard, _rows(root, manifest, shard)) for shard in outlines.values())
     written += write_accounts(folder, manifest, shards, _pool(root, manifest))
     folder.clear_partial()
     return tuple(written)

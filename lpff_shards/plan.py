@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
@@ -22,6 +23,7 @@ from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sharding import archive_name, filename
+from lpff_shards.sources.blobs import file_names
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -117,7 +119,7 @@ class Plan:
     options: Mapping[str, object]
     mix: Mix
     entries: Entries
-    keys: Sequence[str]
+    keys: Texts
     parts: tuple[Part, ...]
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
@@ -209,7 +211,7 @@ class Plan:
             return
         kinds: Counter[str] = Counter()
         for inventory in self.inventories:
-            kinds.update(_suffix(blob.where) or ".png" for blob in inventory.blobs)
+            kinds.update(_suffix(name) or ".png" for name in file_names(inventory.blobs))
         if len(kinds) > 1:
             told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
             yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
@@ -228,7 +230,7 @@ class Plan:
     def without(self, lost: set[str]) -> Plan:
         """The same plan less some samples, for counting what was written."""
         kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
-        return replace(self, entries=self.entries.take(kept), keys=[self.keys[i] for i in kept])
+        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept))
 
     def taken_out(self, gone: NDArray[np.bool_], unused: tuple[str, ...]) -> Plan:
         """The same shards less some samples, which become tombstones.
@@ -256,7 +258,7 @@ class Plan:
             self,
             mix=replace(self.mix, unused=unused),
             entries=self.entries.take(kept),
-            keys=[self.keys[i] for i in kept.tolist()],
+            keys=self.keys.take(kept),
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
             sizes=self.sizes[kept],
             tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])]) for i in rows),
@@ -275,8 +277,12 @@ class Plan:
     def by_licence(self) -> dict[str, int]:
         """Planned samples by licence, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
-        for source, row in zip(self.entries.source.tolist(), self.entries.row.tolist(), strict=True):
-            counts[self.inventories[source].credits[row].licence.short or UNKNOWN_LICENCE] += 1
+        for number, inventory in enumerate(self.inventories):
+            rows = self.entries.row[self.entries.source == number]
+            licences = inventory.licences()
+            found = np.bincount(licences.codes[rows], minlength=len(licences.values)).tolist()
+            for licence, count in zip(licences.values, found, strict=True):
+                counts.update({licence.short or UNKNOWN_LICENCE: count} if count else {})
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
 
 import blake3
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.columns.structs import column
 from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
@@ -21,8 +24,10 @@ from lpff_shards.sharding import cut, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
 
-_CREDITS = 1024
-"""Credits that are encoded at once for the digest."""
+T = TypeVar("T")
+
+_AT_ONCE = 1024
+"""Ids, or credits, that are encoded at once for the digest."""
 
 
 def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, options: Mapping[str, object]) -> Plan:
@@ -37,7 +42,7 @@ def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, opt
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
-        entries, keys = entries.take(order), [keys[i] for i in order.tolist()]
+        entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
     parts, bounds = _cut(entries, sizes, shards)
     digest = _digest(entries, bounds, options, settings)
@@ -72,7 +77,9 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
 
 
 def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
-    if len(set(keys)) == len(keys):
+    marks = np.sort(np.fromiter(map(hash, keys), np.int64, len(keys)))
+    # Two keys may have one hash by chance, so all are looked at then.
+    if not (marks[1:] == marks[:-1]).any() or len(set(keys)) == len(keys):
         return
     twin, times = Counter(keys).most_common(1)[0]
     rows = [i for i, key in enumerate(keys) if key == twin]
@@ -85,11 +92,22 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
     sizes = np.zeros(len(entries), np.int64)
     for number, inventory in enumerate(entries.inventories):
         here = entries.source == number
-        files = np.array([blob.size for blob in inventory.blobs], np.int64)
+        files = _file_sizes(inventory)
         sizes[here] = sample_bytes(
             files[entries.row[here]], inventory.typical_size, settings.format, settings.layout, settings.picture
         )
     return sizes
+
+
+def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
+    """Bytes of each picture's file, int64 [n]."""
+    return np.fromiter(column(inventory.blobs, "size"), np.int64, len(inventory))
+
+
+def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, _AT_ONCE)):
+        yield chunk
 
 
 def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, object], settings: Settings) -> str:
@@ -101,13 +119,17 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
     decisive = {name: value for name, value in options.items() if name != "exclude"}
     seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
     for inventory in entries.inventories:
-        seal.update(encode([inventory.source, inventory.alignment, inventory.ids]))
-        for start in range(0, len(inventory), _CREDITS):
-            seal.update(encode(inventory.credits[start : start + _CREDITS]))
-        sizes = np.array([blob.size for blob in inventory.blobs], "<i8")
+        # As one list, of which not all ids are text at once.
+        seal.update(encode([inventory.source, inventory.alignment])[:-1] + b",[")
+        for number, ids in enumerate(_chunks(inventory.ids)):
+            seal.update(b","[: number > 0] + encode(ids)[1:-1])
+        seal.update(b"]]")
+        for credits in _chunks(inventory.credits):
+            seal.update(encode(credits))
+        sizes = _file_sizes(inventory).astype("<i8")
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
-        for column in (*columns, inventory.landmarks, inventory.landmark_rows):
-            seal.update(np.ascontiguousarray(column).tobytes())
+        for numbers in (*columns, inventory.landmarks, inventory.landmark_rows):
+            seal.update(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data)
     drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
     listed = (entries.copies, np.array([settings.side])) if settings.format == "zip" else ()
     for part in (*drawn, *listed, bounds):

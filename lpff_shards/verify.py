@@ -15,7 +15,7 @@ from lpff_shards.checksums import checksum_of, file_checksum
 from lpff_shards.exporters.ownership import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
-from lpff_shards.options import FormatName
+from lpff_shards.options import Checksum, FormatName
 from lpff_shards.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
@@ -24,7 +24,16 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, place, whole
-from lpff_shards.verify_beside import beside_faults, index_faults, ledger_faults, read_receipt
+from lpff_shards.verify_beside import (
+    Beside,
+    Placed,
+    beside_faults,
+    index_faults,
+    ledger_faults,
+    looked_at,
+    placed,
+    read_receipt,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +94,17 @@ def verify_export(
     fork = may_fork() and not isinstance(root, BucketPath)
     manifest = read_manifest(root)
     look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
-    check = partial(clocked, partial(_check_shard, root, manifest, look))
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
-    with closing(run(check, manifest.shards, max(1, min(workers, len(manifest.shards))), fork, on_progress)) as done:
-        for number, read in done:
-            shard, own = manifest.shards[number], read.result
-            checked[shard.file] = own
-            on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
+    shards = placed(manifest.shards)
+    workers = max(1, min(workers, len(shards)))
+    with looked_at(root, manifest) as beside:
+        check = partial(clocked, partial(_check_shard, beside, manifest.checksum, look))
+        with closing(run(check, shards, workers, fork, on_progress)) as done:
+            for number, read in done:
+                shard, own = manifest.shards[number], read.result
+                checked[shard.file] = own
+                on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
     faults = [
         *(fault for shard in ordered for fault in shard.faults),
@@ -133,7 +145,8 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
             yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
 
 
-def _check_shard(root: Place, manifest: Manifest, look: Look, shard: Shard, report: OnSample) -> _Checked:
+def _check_shard(beside: Beside, algorithm: Checksum, look: Look, place: Placed, report: OnSample) -> _Checked:
+    root, shard = beside.root, place.shard
     path = root / shard.file
     if not SHARD_NAME.fullmatch(shard.file):
         return _Checked((Fault(shard.file, "", "is no name of a shard"),))
@@ -142,7 +155,7 @@ def _check_shard(root: Place, manifest: Manifest, look: Look, shard: Shard, repo
         return _Checked((Fault(shard.file, "", reason),))
     try:
         data = whole(path)
-        same = _checksum(path, data, manifest.checksum) == shard.checksum
+        same = _checksum(path, data, algorithm) == shard.checksum
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
     tally, fault = look(data, report)
@@ -151,10 +164,10 @@ def _check_shard(root: Place, manifest: Manifest, look: Look, shard: Shard, repo
         receipt = read_receipt(root, shard)
         receipt = receipt if receipt is not None and receipt.checksum == shard.checksum else None
         faults += index_faults(root, receipt) if receipt is not None else []
-        faults += [] if faults else ledger_faults(root, manifest, shard, receipt, tally.rows)
+        faults += [] if faults else ledger_faults(beside, place, receipt, tally.rows)
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
-        faults = [_locate(data, shard, read_receipt(root, shard), manifest.checksum, fault)]
+        faults = [_locate(data, shard, read_receipt(root, shard), algorithm, fault)]
     return replace(tally, faults=tuple(faults), rows=())
 
 

@@ -5,9 +5,14 @@ What is missing is no fault: shards with their manifest are whole. What is there
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from msgspec import Struct
 
 from lpff_shards.attribution.lines import lines
 from lpff_shards.attribution.summary import summary
@@ -17,11 +22,13 @@ from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.ownership import strangers
 from lpff_shards.faults import Fault
 from lpff_shards.index_names import ATTRIBUTION, LEDGER
+from lpff_shards.ledger.facts import facts
 from lpff_shards.ledger.read import Ledger, LedgerError
 from lpff_shards.ledger.write import places
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
 from lpff_shards.readers.outline import outline
-from lpff_shards.stores.place import Place, names_in, whole
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.stores.place import Place, names_in, on_disk, whole
 
 _MENDS = "lpff-shards index mends it"
 
@@ -76,31 +83,70 @@ def read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
     return receipt if receipt.fits(shard.file, keys) else None
 
 
-def ledger_faults(
-    root: Place, manifest: Manifest, shard: Shard, receipt: ShardReceipt | None, rows: Sequence[int]
-) -> Iterator[Fault]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is told of all shards at once, worked out once and not again for each of them.
+
+    Attributes:
+        samples: of the data set; facts: by which its ledger is known.
+        ledger: where it is on this machine, None where there is none.
+    """
+
+    root: Place
+    layout: Layout
+    samples: int
+    facts: Mapping[str, str]
+    ledger: Path | None
+
+
+@contextmanager
+def looked_at(root: Place, manifest: Manifest) -> Iterator[Beside]:
+    """What is beside an export's shards; of a ledger in a bucket there is a copy as long as the block lasts."""
+    with ExitStack() as stack:
+        ledger = None
+        with suppress(OSError):
+            # What cannot be read is told once, of the whole export.
+            ledger = stack.enter_context(on_disk(root / LEDGER)) if (root / LEDGER).is_file() else None
+        yield Beside(root, manifest.layout, manifest.samples, facts(manifest), ledger)
+
+
+class Placed(Struct, frozen=True):
+    """A shard, its number in the data set, and the number of its first sample."""
+
+    shard: Shard
+    number: int
+    first: int
+
+
+def placed(shards: Sequence[Shard]) -> list[Placed]:
+    """The shards of a data set, each with its place in it."""
+    firsts = accumulate((shard.samples for shard in shards), initial=0)
+    return [Placed(shard, number, first) for number, (shard, first) in enumerate(zip(shards, firsts, strict=False))]
+
+
+def ledger_faults(beside: Beside, place: Placed, receipt: ShardReceipt | None, rows: Sequence[int]) -> Iterator[Fault]:
     """The first sample of a whole shard that the ledger tells otherwise.
 
     Args:
         receipt: of the shard; without one its outline is read off itself.
         rows: of the shard's samples, a hash of each one's fields.
     """
-    number = manifest.shards.index(shard)
-    first = 0
-    for other in manifest.shards[:number]:
-        first += other.samples
+    root, shard = beside.root, place.shard
+    if beside.ledger is None:
+        return
     try:
-        ledger = Ledger.open(root, manifest)
+        # Opened by whoever reads the shard, since a connection to SQLite does not outlive a fork.
+        ledger = Ledger.open_known(root, beside.facts, beside.samples, beside.ledger)
     except LedgerError:
         # Told once, of the whole export.
         return
-    there = places(number, receipt or outline(shard.file, whole(root / shard.file), manifest.layout))
+    there = places(place.number, receipt or outline(shard.file, whole(root / shard.file), beside.layout))
     with ledger:
         try:
-            records = ledger.records("sample >= ? AND sample < ?", [first, first + shard.samples])
-            for record, row, (suffix, _, *place) in zip(records, rows, there, strict=True):
+            records = ledger.records("sample >= ? AND sample < ?", [place.first, place.first + shard.samples])
+            for record, row, (suffix, _, *where) in zip(records, rows, there, strict=True):
                 told = [record.suffix, record.number, record.offset, record.bytes, record.picture_bytes]
-                if (record.file, hash(tuple(record.fields.values()))) != (shard.file, row) or told != [suffix, *place]:
+                if (record.file, hash(tuple(record.fields.values()))) != (shard.file, row) or told != [suffix, *where]:
                     yield Fault(LEDGER, str(record.fields["key"]), f"is not as {record.file} has it; {_MENDS}")
                     return
         except ValueError:

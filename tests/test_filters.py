@@ -21,10 +21,11 @@ from lpff_shards.mixing.filters import BY_ID, BY_PHOTO, BY_USER, select
 from lpff_shards.schemas.licence import Licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.blobs import FileBlob
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import build
+from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.exclusions import read_exclusions
+from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import Cameras
 
 BY, SA = "licence CC-BY-2.0", "licence CC-BY-SA-2.0"
 

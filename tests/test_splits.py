@@ -20,7 +20,8 @@ from lpff_shards.mixing.splits import OFFICIAL_SPLITS, Splits, by_fractions, not
 from lpff_shards.plan import Plan
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.blobs import FileBlob
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import build
+from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
 
 HOSTS = {"ffhq": "flickr", "lpff": "flickr", "unsplash_pexels": "unsplash_pexels", "demo": "demo"}

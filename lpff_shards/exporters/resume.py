@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lpff_shards.checksums import file_checksum
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.manifest import ShardReceipt, StoredReceipt
 from lpff_shards.plan import Plan
@@ -17,22 +18,22 @@ from lpff_shards.stores.bucket import BucketPath, Listed
 from lpff_shards.stores.place import Place, listed, names_in
 
 
-def finished_archives(folder: OutputFolder, plan: Plan, workers: int, closely: bool = True) -> dict[int, ShardReceipt]:
+def finished_archives(folder: OutputFolder, plan: Plan, workers: int, closely: bool = True) -> Packed[ShardReceipt]:
     """Receipts of the zips that are whole, by their number among the outputs; none for other formats.
 
     Args:
         closely: read their bytes and look at their sources too.
     """
     if plan.settings.format != "zip":
-        return {}
+        return Packed()
     tasks = [output.tasks for output in plan.outputs]
-    found = _found(folder, plan, [output.file for output in plan.outputs], tasks, workers, closely)
-    return {number: receipt for number, receipt in enumerate(found) if receipt is not None}
+    names = [output.file for output in plan.outputs]
+    return _found(folder, plan, range(len(names)), names, tasks, workers, closely)
 
 
 def finished_tasks(
     folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, closely: bool = True
-) -> dict[int, ShardReceipt]:
+) -> Packed[ShardReceipt]:
     """Receipts of the shards, or of the parts of zips, that are whole, by task.
 
     Args:
@@ -40,8 +41,7 @@ def finished_tasks(
         closely: read their bytes and look at their sources too.
     """
     names = [plan.filenames[task] for task in tasks]
-    found = _found(folder, plan, names, [range(task, task + 1) for task in tasks], workers, closely)
-    return {task: receipt for task, receipt in zip(tasks, found, strict=True) if receipt is not None}
+    return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely)
 
 
 def all_there(folder: OutputFolder, plan: Plan) -> bool:
@@ -59,9 +59,15 @@ def _told(folder: OutputFolder) -> set[str]:
 
 
 def _found(
-    folder: OutputFolder, plan: Plan, names: Sequence[str], tasks: Sequence[range], workers: int, closely: bool
-) -> list[ShardReceipt | None]:
-    """The receipt of each file that tasks made, None where it is not whole."""
+    folder: OutputFolder,
+    plan: Plan,
+    numbers: Sequence[int],
+    names: Sequence[str],
+    tasks: Sequence[range],
+    workers: int,
+    closely: bool,
+) -> Packed[ShardReceipt]:
+    """The receipts of the files that tasks made and that are whole, by number."""
     told = _told(folder)
     files = {**listed(folder.root), **listed(folder.parts)} if told else {}
 
@@ -83,7 +89,8 @@ def _found(
         return receipt if _same_bytes(folder.path(name), files[name], receipt) else None
 
     with ThreadPoolExecutor(max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers) as pool:
-        return list(pool.map(check, names, tasks))
+        found = zip(numbers, pool.map(check, names, tasks), strict=True)
+        return Packed((number, receipt) for number, receipt in found if receipt is not None)
 
 
 def _same_bytes(path: Place, found: Listed, receipt: ShardReceipt) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -73,29 +74,39 @@ class Ledger:
         Raises:
             LedgerError: it is missing, damaged, or another export's.
         """
+        return cls.open_known(root, facts(manifest), manifest.samples)
+
+    @classmethod
+    def open_known(cls, root: Place, known: Mapping[str, str], samples: int, copy: Path | None = None) -> Ledger:
+        """As `open`, for those who open it often: `facts` goes through all shards, and a bucket's ledger is fetched.
+
+        Args:
+            known: the export's facts; samples: how many it holds.
+            copy: where its ledger is on this machine, where that is known.
+        """
         path = root / LEDGER
-        if not path.is_file():
+        if copy is None and not path.is_file():
             raise _unusable(path, "is missing")
         with ExitStack() as stack:
             try:
-                copy = stack.enter_context(on_disk(path))
+                copy = copy or stack.enter_context(on_disk(path))
                 # It does not change, so nothing is locked: some network file systems have no locks, some no room.
                 uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             except (sqlite3.Error, OSError) as error:
                 raise _unusable(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-            ledger = cls(path, connection, manifest.samples, stack.pop_all())
+            ledger = cls(path, connection, samples, stack.pop_all())
         try:
-            ledger._check(manifest)
+            ledger._check(known)
         except LedgerError:
             ledger.close()
             raise
         return ledger
 
-    def _check(self, manifest: Manifest) -> None:
+    def _check(self, known: Mapping[str, str]) -> None:
         if self._ask(SCHEMA) != list(schema()):
             raise _unusable(self.path, "is damaged: its tables are not a ledger's")
-        if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(facts(manifest).items()):
+        if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(known.items()):
             raise _unusable(self.path, "is of another export")
 
     def __enter__(self) -> Ledger:

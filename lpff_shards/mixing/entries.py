@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.columns.structs import take
+from lpff_shards.columns.texts import Texts
 from lpff_shards.mix_options import TRAIN
 from lpff_shards.schemas.camera import centres
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
 
+_AT_ONCE = 1 << 14
 COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight", "copies")
 
 
@@ -63,15 +67,22 @@ class Entries:
     def _with(self, columns: dict[str, Any]) -> Entries:
         return replace(self, **columns)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Texts:
         """The key of each entry."""
-        columns = (self.source.tolist(), self.row.tolist(), self.flip.tolist(), self.replica.tolist())
+        mirrored = self.mirrored()
+        return Texts.of(chain.from_iterable(self._keys(start, mirrored) for start in range(0, len(self), _AT_ONCE)))
+
+    def _keys(self, start: int, mirrored: NDArray[np.bool_]) -> Iterator[str]:
+        """The keys of some entries."""
+        some = slice(start, start + _AT_ONCE)
+        source, rows = self.source[some], self.row[some]
+        ids = np.empty(len(rows), object)
+        for number in np.unique(source).tolist():
+            here = source == number
+            ids[here] = list(take(self.inventories[number].ids, rows[here]))
         names = [inventory.source for inventory in self.inventories]
-        mirrored = [inventory.is_mirror.tolist() for inventory in self.inventories]
-        return [
-            sample_key(names[s], self.inventories[s].ids[row], mirrored[s][row] != flip, replica)
-            for s, row, flip, replica in zip(*columns, strict=True)
-        ]
+        columns = (source.tolist(), ids.tolist(), mirrored[some].tolist(), self.replica[some].tolist())
+        return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
 
     def mirrored(self) -> NDArray[np.bool_]:
         """Whether each entry's picture is a mirrored one, by the source or by us: bool [n]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,13 +46,23 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
     used: set[str] = set()
     kept = []
     for inventory in inventories:
-        pictures = zip(inventory.ids, inventory.credits, strict=True)
-        verdicts = [_verdict(id, credit, kept_licences, excluded, used) for id, credit in pictures]
-        reasons.update(reason for reason in verdicts if reason)
-        rows = np.array([row for row, reason in enumerate(verdicts) if not reason], np.int64)
-        left = inventory if len(rows) == len(inventory) else inventory.take(rows)
+        left_out = dict(_verdicts(inventory, kept_licences, excluded, used))
+        reasons.update(left_out.values())
+        rows = np.delete(np.arange(len(inventory)), list(left_out))
+        left = inventory.take(rows) if left_out else inventory
         kept.append(_less_problems(left, kept_licences, excluded, used, reasons))
     return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
+
+
+def _verdicts(
+    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str]
+) -> Iterator[tuple[int, str]]:
+    """The rows of the pictures that are left out, each with the reason."""
+    if not licences and not excluded:
+        return
+    for row, (id, credit) in enumerate(zip(inventory.ids, inventory.credits, strict=True)):
+        if reason := _verdict(id, credit, licences, excluded, used):
+            yield row, reason
 
 
 def excluded_rows(inventory: Inventory, exclusions: Sequence[str], used: set[str]) -> NDArray[np.bool_]:

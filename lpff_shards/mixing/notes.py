@@ -21,7 +21,7 @@ def on_filters(
         named_any: whether the file of --exclude names anything.
         unused: exclusions that name no picture.
     """
-    met = {credit.licence.short or UNKNOWN_LICENCE for inventory in everything for credit in inventory.credits}
+    met = {licence.short or UNKNOWN_LICENCE for inventory in everything for licence in inventory.licences().met()}
     for name in options.license:
         if name not in met:
             yield f"--license {name} is no picture's here"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -45,6 +45,8 @@ class Credit(Struct, frozen=True, gc=False):
         licence: of the photo.
         category: FFHQ's `training` or `validation`.
     """
+
+    FEW: ClassVar[tuple[str, ...]] = ("category",)
 
     photo_id: str = ""
     author: str = ""

@@ -6,10 +6,15 @@ import os
 import stat
 import struct
 import zlib
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Literal
 
 from isal.isal_zlib import crc32
 from msgspec import Struct
+
+from lpff_shards.columns.structs import Structs
+from lpff_shards.schemas.record import Blob
 
 # A pipe that has taken a picture's place must not be waited for; of files it changes nothing.
 _READ = os.O_RDONLY | os.O_NONBLOCK
@@ -18,6 +23,15 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 class BlobError(Exception):
     """The bytes of a picture could not be had; the text says why."""
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, _READ)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class FileBlob(Struct, frozen=True, gc=False):
@@ -41,6 +55,23 @@ class FileBlob(Struct, frozen=True, gc=False):
         if len(data) != self.size:
             raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
         return data
+
+    def parts(self, most: int) -> Iterator[bytes]:
+        """The bytes piece by piece, each of `most` at most.
+
+        Raises:
+            BlobError: as `read`, at the end where the file has changed.
+        """
+        found = 0
+        try:
+            with _opened(self.path) as fd:
+                while data := os.read(fd, most):
+                    found += len(data)
+                    yield data
+        except OSError as error:
+            raise BlobError(f"cannot be read: {error.strerror}") from error
+        if found != self.size:
+            raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
 
 
 def _read_file(path: str, most: int) -> bytes:
@@ -83,6 +114,8 @@ def path_blob(path: str) -> FileBlob | BrokenBlob:
 class ZipBlob(Struct, frozen=True, gc=False):
     """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
 
+    FEW: ClassVar[tuple[str, ...]] = ("archive",)
+
     archive: str
     member: str
     size: int
@@ -101,11 +134,8 @@ class ZipBlob(Struct, frozen=True, gc=False):
 
     def read(self) -> bytes:
         try:
-            fd = os.open(self.archive, _READ)
-            try:
+            with _opened(self.archive) as fd:
                 data = self._read_packed(fd)
-            finally:
-                os.close(fd)
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         if self.method == "deflated":
@@ -114,16 +144,49 @@ class ZipBlob(Struct, frozen=True, gc=False):
             raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
         return data
 
+    def parts(self, most: int) -> Iterator[bytes]:
+        """The bytes piece by piece, each of `most` packed bytes at most; raises what `read` does, at the end."""
+        found = check = 0
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS) if self.method == "deflated" else None
+        for packed in self._packed_parts(most):
+            try:
+                data = inflater.decompress(packed) if inflater else packed
+            except zlib.error as error:
+                raise BlobError(f"does not inflate: {error}") from error
+            found += len(data)
+            check = crc32(data, check)
+            yield data
+        if found != self.size or (inflater and not inflater.eof):
+            raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
+        if check != self.crc:
+            raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
+
+    def _packed_parts(self, most: int) -> Iterator[bytes]:
+        try:
+            with _opened(self.archive) as fd:
+                start, done = self._start(fd), 0
+                while data := os.pread(fd, min(most, self.packed - done), start + done):
+                    done += len(data)
+                    yield data
+        except OSError as error:
+            raise BlobError(f"cannot be read: {error.strerror}") from error
+        if done < self.packed:
+            raise BlobError(f"is cut short in the zip: {done} of {self.packed} bytes")
+
     def _read_packed(self, fd: int) -> bytes:
+        data = os.pread(fd, self.packed, self._start(fd))
+        if len(data) != self.packed:
+            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
+        return data
+
+    def _start(self, fd: int) -> int:
+        """Where the packed bytes start."""
         # The local header's extra field may be longer than the directory's, so its lengths are read from the file.
         head = os.pread(fd, _LOCAL_HEADER.size, self.header)
         if len(head) < _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
             raise BlobError("has no local header where the zip's directory says: the zip has changed or is damaged")
         _, name, extra = _LOCAL_HEADER.unpack(head)
-        data = os.pread(fd, self.packed, self.header + _LOCAL_HEADER.size + name + extra)
-        if len(data) != self.packed:
-            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
-        return data
+        return int(self.header + _LOCAL_HEADER.size + name + extra)
 
     def _inflate(self, data: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -134,3 +197,11 @@ class ZipBlob(Struct, frozen=True, gc=False):
         if len(out) != self.size or not inflater.eof:
             raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
         return out
+
+
+def file_names(blobs: Sequence[Blob]) -> Iterable[str]:
+    """What each picture's file is called, its folders before it or not; in columns no blob is made for that."""
+    for kind, name in ((FileBlob, "path"), (ZipBlob, "member")):
+        if isinstance(blobs, Structs) and blobs.kinds == (kind,):
+            return blobs.column(name)
+    return (blob.where for blob in blobs)

@@ -3,56 +3,41 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from msgspec import Struct
-from msgspec.structs import replace
 
+from lpff_shards.columns.structs import Structs, take
+from lpff_shards.columns.texts import Rows
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas import landmarks
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob
+from lpff_shards.sources.cameras import NO_CAMERAS, Cameras, PictureCameras, of_pictures
+from lpff_shards.sources.found import Found, Pictures, gathered
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
-from lpff_shards.wire import pictures
+from lpff_shards.wire import pictures as wire
 from lpff_shards.wire.errors import WireError
 
 OF_MIRROR = " (its mirror)"
 """What the id of a picture that was left out ends in, where it is the mirror of that id."""
 
 
-class Found(Struct, frozen=True, eq=False):
-    """A picture found by a source, before cameras are joined to it.
-
-    Attributes:
-        id: of the record; camera_id: the name under which its camera stands.
-        points: its landmarks or None.
-        place: index in EG3D's FFHQ, -1 where unknown.
-        fault: a rule that its metadata breaks, with the file that holds it, or None.
-    """
-
-    id: str
-    camera_id: str
-    blob: Blob
-    face: int = 0
-    is_mirror: bool = False
-    points: Points | None = None
-    credit: Credit = Credit()
-    fault: tuple[str, str] | None = None
-    place: int = -1
-
-
 def build(
     source: str,
     alignment: str,
-    found: Sequence[Found],
+    found: Iterable[Found],
     cameras: Cameras = NO_CAMERAS,
     notes: Sequence[str] = (),
     places_of: int = 0,
+) -> Inventory:
+    """As `join`, of pictures that were found one by one."""
+    pictures = gathered(found)
+    return join(source, alignment, pictures, of_pictures(cameras, pictures.camera_ids), notes, places_of)
+
+
+def join(
+    source: str, alignment: str, found: Pictures, cameras: PictureCameras, notes: Sequence[str] = (), places_of: int = 0
 ) -> Inventory:
     """Joins pictures with their cameras and sets aside those that cannot be used.
 
@@ -61,66 +46,91 @@ def build(
     Raises:
         ShardsError: cameras were given and none is any picture's.
     """
-    if alignment == "eg3d" and found and not any(picture.camera_id in cameras.rows for picture in found):
-        named = f"such as {next(iter(cameras.rows))}" if cameras.rows else "which is empty"
+    needed = alignment == "eg3d"
+    if needed and len(found) and not cameras.known.any():
+        named = f"such as {cameras.such_as}" if cameras.count else "which is empty"
         raise ShardsError(
-            f"{cameras.where}: none of its cameras, {named}, is a picture's here, such as {found[0].camera_id}",
+            f"{cameras.where}: none of its cameras, {named}, is a picture's here, such as {found.camera_ids[0]}",
             "Check that cameras and pictures are of one data set and named alike",
         )
-    reasons = [_reason(picture, alignment, cameras) for picture in _noting_twins(found)]
-    used = [picture for picture, reason in zip(found, reasons, strict=True) if reason is None]
-    rows = [cameras.rows.get(picture.camera_id, -1) for picture in used]
-    has_camera = np.array(rows, np.int64) >= 0
-    numbers = np.zeros((len(used), CAMERA_NUMBERS))
-    numbers[has_camera] = cameras.numbers[[row for row in rows if row >= 0]]
-    points = [p.points for p in used if p.points is not None]
-    with_points = np.array([p.points is not None for p in used], bool)
-    return Inventory(
+    reasons = dict(_reasons(found, cameras, needed))
+    lost = np.fromiter(reasons, np.int64, len(reasons))
+    used = np.delete(np.arange(len(found)), lost)
+    every = Inventory(
         source=source,
         alignment=alignment,
-        ids=[p.id for p in used],
-        blobs=[p.blob for p in used],
-        credits=[p.credit for p in used],
-        faces=np.array([p.face for p in used], np.int32),
-        is_mirror=np.array([p.is_mirror for p in used], bool),
-        cameras=numbers,
-        has_camera=has_camera,
-        landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
-        landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
-        places=np.array([p.place for p in used], np.int64),
+        ids=found.ids,
+        blobs=found.blobs,
+        credits=found.credits,
+        faces=found.faces,
+        is_mirror=found.is_mirror,
+        cameras=cameras.numbers,
+        has_camera=cameras.known,
+        landmarks=found.landmarks,
+        landmark_rows=found.landmark_rows,
+        places=found.places,
         places_of=places_of,
-        lost_mirrors=frozenset(p.id for p, reason in zip(found, reasons, strict=True) if reason and p.is_mirror),
-        problems=tuple(reason for reason in reasons if reason is not None),
-        problem_credits=tuple(p.credit for p, reason in zip(found, reasons, strict=True) if reason is not None),
-        notes=tuple(map(readable, (*notes, *_unused_cameras(found, cameras)))),
-        typical_size=_first_size(used),
+        lost_mirrors=frozenset(found.ids[row] for row in reasons if found.is_mirror[row]),
+        problems=tuple(reasons.values()),
+        problem_credits=tuple(take(found.credits, lost)),
+        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras)))),
+        typical_size=_first_size(found.blobs, used),
     )
+    return every if len(used) == len(every) else every.take(used)
 
 
-def _noting_twins(found: Sequence[Found]) -> Iterator[Found]:
-    """The pictures, those marked faulty whose id another picture has too."""
-    counts = Counter((p.id, p.is_mirror) for p in found)
-    for p in found:
-        if counts[p.id, p.is_mirror] > 1 and p.fault is None:
-            reason = (p.blob.where, f"{counts[p.id, p.is_mirror]} pictures have this id")
-            yield replace(p, fault=reason)
-        else:
-            yield p
+def _reasons(found: Pictures, cameras: PictureCameras, needed: bool) -> Iterator[tuple[int, LeftOut]]:
+    """The rows of the pictures that cannot be used, ascending, each with its reason."""
+    twins = _twins(found)
+    suspects = {*_unreadable(found.ids), *_broken(found.blobs), *found.faults, *twins, *cameras.faults}
+    if needed:
+        suspects.update(np.flatnonzero(~cameras.known).tolist())
+    for row in sorted(suspects):
+        yield row, _reason(found, row, twins.get(row, 0), cameras)
 
 
-def _reason(picture: Found, alignment: str, cameras: Cameras) -> LeftOut | None:
-    id = f"{picture.id}{OF_MIRROR}" if picture.is_mirror else picture.id
+def _reason(found: Pictures, row: int, times: int, cameras: PictureCameras) -> LeftOut:
+    """Why a picture cannot be used.
+
+    Args:
+        times: how many have its id, 0 for one.
+    """
+    blob, id = found.blobs[row], found.ids[row]
+    if found.is_mirror[row]:
+        id += OF_MIRROR
+    where = readable(blob.where)
     if readable(id) != id:
-        return LeftOut(readable(picture.blob.where), readable(id), "the file's name is not UTF-8")
-    if isinstance(picture.blob, BrokenBlob):
-        return LeftOut(readable(picture.blob.where), id, picture.blob.reason)
-    if picture.fault:
-        return LeftOut(readable(picture.fault[0]), id, picture.fault[1])
-    if picture.camera_id in cameras.faults:
-        return LeftOut(readable(cameras.where), id, cameras.faults[picture.camera_id])
-    if alignment == "eg3d" and picture.camera_id not in cameras.rows:
-        return LeftOut(readable(cameras.where), id, "the picture has no camera there")
-    return None
+        return LeftOut(where, readable(id), "the file's name is not UTF-8")
+    if isinstance(blob, BrokenBlob):
+        return LeftOut(where, id, blob.reason)
+    if row in found.faults:
+        file, reason = found.faults[row]
+        return LeftOut(readable(file), id, reason)
+    if times:
+        return LeftOut(where, id, f"{times} pictures have this id")
+    return LeftOut(readable(cameras.where), id, cameras.faults.get(row, "the picture has no camera there"))
+
+
+def _unreadable(ids: Sequence[str]) -> Iterator[int]:
+    return (row for row, id in enumerate(ids) if not id.isascii() and readable(id) != id)
+
+
+def _broken(blobs: Sequence[Blob]) -> list[int]:
+    if isinstance(blobs, Structs):
+        return list(map(int, blobs.of_kind(BrokenBlob)))
+    return [row for row, blob in enumerate(blobs) if isinstance(blob, BrokenBlob)]
+
+
+def _twins(found: Pictures) -> dict[int, int]:
+    """The rows of pictures whose id others have too, and how many."""
+    marks = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
+    ordered = np.sort(marks)
+    met = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    rows: Rows = np.flatnonzero(np.isin(marks, met)) if len(met) else np.zeros(0, np.int64)
+    # Two ids may have one mark by chance.
+    names = [(found.ids[row], bool(found.is_mirror[row])) for row in rows.tolist()]
+    times = Counter(names)
+    return {row: times[name] for row, name in zip(rows.tolist(), names, strict=True) if times[name] > 1}
 
 
 def readable(name: str) -> str:
@@ -128,16 +138,15 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _unused_cameras(found: Sequence[Found], cameras: Cameras) -> Iterator[str]:
-    unused = len(cameras.rows.keys() - {picture.camera_id for picture in found})
-    if unused:
-        yield f"{cameras.where}: {unused} of its {len(cameras.rows)} cameras have no picture here"
+def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:
+    if cameras.unused:
+        yield f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras have no picture here"
 
 
-def _first_size(used: Sequence[Found]) -> tuple[int, int]:
+def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:
     # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
     try:
-        header = pictures.inspect(used[0].blob.read()) if used else None
+        header = wire.inspect(blobs[int(used[0])].read()) if len(used) else None
     except (BlobError, WireError):
         return 0, 0
     return (header.width, header.height) if header else (0, 0)

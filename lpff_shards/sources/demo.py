@@ -15,9 +15,10 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.licence import licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import build
+from lpff_shards.sources.cameras import Cameras
+from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import Cameras
 from lpff_shards.sources.portraits import photo_and_face
 
 RADIUS = 2.7

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import build
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
+from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.tree import Tree, only_folder, open_tree
 

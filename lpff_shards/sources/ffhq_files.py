@@ -17,8 +17,9 @@ from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import BrokenBlob, path_blob
-from lpff_shards.sources.jsonfiles import Cameras, Table, decode_file, parse_cameras, read_points, read_table
-from lpff_shards.sources.tree import Tree, pictures
+from lpff_shards.sources.cameras import Cameras, parse_cameras
+from lpff_shards.sources.jsonfiles import TWICE, Table, decode_file, read_points, read_tables
+from lpff_shards.sources.tree import Tree
 
 T = TypeVar("T")
 
@@ -81,11 +82,11 @@ def note_strangers(tree: Tree, names: list[str]) -> list[str]:
 
 
 def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
-    yield from pictures(tree).items()
+    yield from tree.files().pictures().items()
     for folder in tree.folders():
         inside = tree.sub(folder)
         if inside is not None and folder.isdigit():
-            for name, blob in pictures(inside).items():
+            for name, blob in inside.files().pictures().items():
                 yield f"{folder}/{name}", blob
 
 
@@ -206,22 +207,28 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
     Raises:
         ShardsError: it is not that file.
     """
-    table = read_table(file_blob("--ffhq-metadata", given), "FFHQ's records by index")
+    blob = file_blob("--ffhq-metadata", given)
     credits: dict[str, Credit] = {}
     faults: dict[str, str] = {}
     rows: dict[str, int] = {}
-    points = np.zeros((len(table.rows) if with_points else 0, LANDMARKS, 2), np.float32)
+    points: list[Points] = []
     licences: dict[tuple[str, str], Licence] = {}
-    for index in table.rows:
-        id = index.zfill(5)
-        try:
-            credits[id] = _credit(table, index, licences)
-            if with_points:
-                points[len(rows)] = _read_points(table, index)
-                rows[id] = len(rows)
-        except ValueError as error:
-            faults[id] = str(error)
-    return Metadata(table.where, credits, points, rows, faults)
+    met: set[str] = set()
+    for table in read_tables(blob, "FFHQ's records by index"):
+        faults |= dict.fromkeys((index.zfill(5) for index in met & table.rows.keys()), TWICE)
+        for index in (index for index in table.rows if index not in met):
+            id = index.zfill(5)
+            try:
+                credits[id] = _credit(table, index, licences)
+                if with_points:
+                    found = _read_points(table, index)
+                    rows[id] = len(points)
+                    points.append(found)
+            except ValueError as error:
+                faults[id] = str(error)
+        met |= table.rows.keys()
+    every = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
+    return Metadata(blob.where, credits, every, rows, faults)
 
 
 def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) -> Credit:

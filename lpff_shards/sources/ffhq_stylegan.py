@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import build
+from lpff_shards.sources.cameras import NO_CAMERAS, Cameras
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number, Places
+from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras
 from lpff_shards.sources.tree import only_folder, open_tree
 
 FOLDER = "images1024x1024"

@@ -9,8 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.columns.structs import column, repeated, take
+from lpff_shards.columns.values import Repeated
 from lpff_shards.schemas.camera import Camera
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.licence import Licence
 from lpff_shards.schemas.record import Blob, Credit, Record
 
 
@@ -58,12 +61,11 @@ class Inventory:
         """The inventory of some of its pictures, in the order of `rows` (int64)."""
         points = self.landmark_rows[rows]
         with_points = points >= 0
-        listed = rows.tolist()
         return replace(
             self,
-            ids=[self.ids[row] for row in listed],
-            blobs=[self.blobs[row] for row in listed],
-            credits=[self.credits[row] for row in listed],
+            ids=take(self.ids, rows),
+            blobs=take(self.blobs, rows),
+            credits=take(self.credits, rows),
             faces=self.faces[rows],
             is_mirror=self.is_mirror[rows],
             cameras=self.cameras[rows],
@@ -72,6 +74,10 @@ class Inventory:
             landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
             places=self.places[rows],
         )
+
+    def licences(self) -> Repeated[Licence]:
+        """The licence of each picture."""
+        return repeated(column(self.credits, "licence"))
 
     def record(self, row: int) -> Record:
         """The record of a row, self-contained."""

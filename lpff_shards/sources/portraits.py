@@ -6,17 +6,25 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.columns.structs import take
+from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import path_blob
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import join
+from lpff_shards.sources.files import Files, is_picture
+from lpff_shards.sources.found import Pictures
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import NO_CAMERAS, Cameras, Table, parse_cameras, read_points, read_table
-from lpff_shards.sources.tree import Tree, is_picture, only_folder, open_tree, pictures
+from lpff_shards.sources.joined import ReadCredit, join_cameras, join_credits, join_points
+from lpff_shards.sources.jsonfiles import Table, read_tables
+from lpff_shards.sources.tree import Tree, only_folder, open_tree
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -24,17 +32,16 @@ LANDMARKS = {"raw": "raw_lm.json", "realign2400": "realign2400_lm.json"}
 METADATA = (CAMERAS, INFO, *LANDMARKS.values())
 FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "realign2400", "raw": "raw"}
 
+_PREVIEWS = ("_eg3d", "_stylegan")
 _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
 _FACE = re.compile(r"(.+)_(\d\d)")
-
-ReadCredit = Callable[[Table, str], Credit]
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a data set's parts were found: its pictures and metadata files by name, and files that are neither."""
 
-    pictures: Mapping[str, Blob]
+    pictures: Files
     where: str
     metadata: Mapping[str, Blob]
     strangers: Sequence[str]
@@ -61,18 +68,36 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
     """
     place = locate(option, given, alignment)
     notes = list(_missing(place, alignment))
-    cameras = _cameras(place, alignment)
-    info = _table(place, INFO, "credits by id")
-    points = _table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id")
-    files = _faces(place, cameras, info, points) if alignment == "raw" else _crops(place, alignment)
-    if not files:
+    ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
+    if not ids:
         raise ShardsError(f"{option} {given} holds no {alignment} pictures", "Name another --alignment or another path")
-    found = [_picture(id, blob, info, points, read_credit) for id, blob in sorted(files, key=lambda item: item[0])]
-    if INFO in place.metadata:
-        without = sum(id not in info.rows for id, _ in files)
-        if without:
-            notes.append(f"{info.where}: {without} of {len(files)} pictures have no credit: licence and author unknown")
-    return build(source, alignment, found, cameras, notes)
+    blobs = take(place.pictures.blobs, files)
+    rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
+    cameras = join_cameras(_tables(place, CAMERAS, "25 numbers by id"), rows)
+    points = join_points(_tables(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
+    credits = join_credits(_tables(place, INFO, "credits by id"), rows, read_credit, points.faults)
+    if len(rows) < len(ids):
+        # Pictures of one id are set aside, each with what is told of it.
+        at = np.array([rows[id] for id in ids])
+        cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
+    del rows
+    texts = Texts.of(ids)
+    if INFO in place.metadata and credits.without:
+        told = f"{credits.without} of {len(ids)} pictures have no credit"
+        notes.append(f"{place.metadata[INFO].where}: {told}: licence and author unknown")
+    found = Pictures(
+        ids=texts,
+        camera_ids=texts,
+        blobs=blobs,
+        credits=credits.credits,
+        faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
+        is_mirror=np.zeros(len(ids), bool),
+        landmarks=points.numbers,
+        landmark_rows=points.rows,
+        places=np.full(len(ids), -1),
+        faults={**credits.faults, **points.faults},
+    )
+    return join(source, alignment, found, cameras, notes)
 
 
 def locate(option: str, given: str, alignment: str) -> Place:
@@ -82,7 +107,7 @@ def locate(option: str, given: str, alignment: str) -> Place:
         for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
             folder = root.sub(name) if name != "." else root
             for place in (folder, only_folder(folder)) if folder else ():
-                if inside := pictures(place):
+                if inside := place.files().pictures():
                     _refuse_other_alignment(option, given, name, alignment)
                     return Place(inside, place.where, _metadata(root, tree, given), _strangers(place))
     raise ShardsError(
@@ -127,6 +152,16 @@ def _strangers(folder: Tree) -> list[str]:
 
 
 def _missing(place: Place, alignment: str) -> Iterator[str]:
+    """Notes of what is not there.
+
+    Raises:
+        ShardsError: it cannot be done without.
+    """
+    if CAMERAS not in place.metadata and alignment == "eg3d":
+        raise ShardsError(
+            f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
+            f"Put {CAMERAS} into the data set's folder",
+        )
     lost = {INFO: "licences and authors are unknown"}
     if alignment in LANDMARKS:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
@@ -140,54 +175,50 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
             yield f"{place.where}: {name} was not found, so {consequence}"
 
 
-def _cameras(place: Place, alignment: str) -> Cameras:
-    if CAMERAS not in place.metadata:
-        if alignment == "eg3d":
-            raise ShardsError(
-                f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
-                f"Put {CAMERAS} into the data set's folder",
-            )
-        return NO_CAMERAS
-    table = _table(place, CAMERAS, "25 numbers by id")
-    return parse_cameras(table.where, list(table.rows.items()), table.twice)
+def _tables(place: Place, name: str, expected: str) -> Iterator[Table]:
+    """A metadata file, a part of it at a time; nothing where it is missing."""
+    if name in place.metadata:
+        yield from read_tables(place.metadata[name], expected)
 
 
-def _table(place: Place, name: str, expected: str) -> Table:
-    return read_table(place.metadata[name], expected) if name in place.metadata else Table("", {})
+def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids of the crops, sorted, and which of the pictures each is.
 
-
-def _crops(place: Place, alignment: str) -> list[tuple[str, Blob]]:
-    """Id and blob of each crop; a preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment."""
-    found = []
-    for name, blob in place.pictures.items():
+    A preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment.
+    """
+    ids: list[str] = []
+    rows: list[int] = []
+    for row, name in enumerate(pictures.names):
         stem = name[: name.rfind(".")]
-        preview = _PREVIEW.fullmatch(stem)
-        if preview is None:
-            found.append((stem, blob))
-        elif preview[2] == alignment:
-            found.append((preview[1], blob))
-    return found
+        preview = _PREVIEW.fullmatch(stem) if stem.endswith(_PREVIEWS) else None
+        if preview is None or preview[2] == alignment:
+            ids.append(preview[1] if preview else stem)
+            rows.append(row)
+    return _in_order(ids, rows)
 
 
-def _faces(place: Place, *tables: Cameras | Table) -> list[tuple[str, Blob]]:
-    """Id and blob of each face of each photo: the ids that the tables know, told from the photos' names."""
+def _faces(place: Place) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids of the faces of photos, sorted, and which of the pictures each is in.
+
+    The metadata tell which faces there are; a face's photo is told from its id.
+    """
     faces: dict[str, set[str]] = defaultdict(set)
-    for table in tables:
-        for id in table.rows:
-            faces[photo_and_face(id)[0]].add(id)
-    photos = ((posixpath.splitext(name)[0], blob) for name, blob in place.pictures.items())
-    # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
-    return [(id, blob) for photo, blob in photos for id in faces.get(photo, {photo})]
+    for name in (CAMERAS, INFO, LANDMARKS["raw"]):
+        for table in _tables(place, name, "records by id"):
+            for id in table.rows:
+                faces[photo_and_face(id)[0]].add(id)
+    ids: list[str] = []
+    rows: list[int] = []
+    for row, name in enumerate(place.pictures.names):
+        photo = posixpath.splitext(name)[0]
+        # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
+        own = faces.get(photo, {photo})
+        ids += own
+        rows += [row] * len(own)
+    return _in_order(ids, rows)
 
 
-def _picture(id: str, blob: Blob, info: Table, points: Table, read_credit: ReadCredit) -> Found:
-    fault = None
-    landmarks, credit = None, Credit()
-    try:
-        where = points.where
-        landmarks = read_points(points, id)
-        where = info.where
-        credit = read_credit(info, id)
-    except ValueError as error:
-        fault = (where, str(error))
-    return Found(id, id, blob, photo_and_face(id)[1], False, landmarks, credit, fault)
+def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids sorted, and the rows that go with them."""
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return [ids[at] for at in order], np.array(rows, np.int64)[order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 
 from lpff_shards.exporters.indexes import dali, energon, tfds, wids
 from lpff_shards.index_names import ZIP, index_names, wids_name
@@ -24,11 +24,14 @@ def of_shard(shard: Outlined) -> Mapping[str, bytes]:
     return {name: make(shard) for name, make in zip(index_names(shard.file), makers, strict=True)}
 
 
-def of_data_set(manifest: Manifest, shards: Sequence[Outlined]) -> Mapping[str, bytes]:
-    """The index files of a whole data set by name."""
+def of_data_set(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
+    """The index files of a whole data set by name.
+
+    Args:
+        kinds: suffixes of its pictures.
+    """
     if manifest.format == "zip":
         return {}
-    kinds = {suffixes[0] for shard in shards for suffixes in shard.suffixes}
     if manifest.format == "wds":
         tars = {shard.split: shard.file for shard in manifest.shards}
         indexes = {wids_name(tar): wids.index(manifest, split) for split, tar in tars.items()}

@@ -1,0 +1,133 @@
+"""Strings in one block of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
+from operator import eq
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+_AT_ONCE = 4096
+_GATHERED = 1 << 13
+"""Pieces whose bytes are gathered at once."""
+
+
+class Texts(Sequence[str]):
+    """Strings in one block of UTF-8; names of files that are none keep their surrogates.
+
+    Args:
+        block: their bytes; ends: int64 [n + 1], where each starts, and where the last one ends.
+    """
+
+    __slots__ = ("_block", "_ends")
+
+    def __init__(self, block: bytes, ends: Rows) -> None:
+        self._block, self._ends = block, ends
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Texts:
+        """The texts of any iterable, which need not exist all at once."""
+        builder = TextsBuilder()
+        rest = iter(texts)
+        while chunk := list(islice(rest, _AT_ONCE)):
+            builder.add(chunk)
+        return builder.done()
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Texts | list | tuple):
+            return NotImplemented
+        return len(self) == len(other) and all(map(eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Texts: ...
+
+    def __getitem__(self, row: int | slice) -> str | Texts:
+        if isinstance(row, slice):
+            rows = range(len(self))[row]
+            if rows.step == 1:
+                return Texts(self._block, self._ends[rows.start : max(rows.start, rows.stop) + 1])
+            return self.take(np.array(rows, np.int64))
+        if row < 0:
+            row += len(self)
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return _decoded(self._block[self._ends[row] : self._ends[row + 1]])
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            ends = self._ends[start : start + _AT_ONCE + 1]
+            first = int(ends[0])
+            block, places = self._block[first : ends[-1]], (ends - first).tolist()
+            if block.isascii():
+                text = block.decode("ascii")
+                yield from [text[a:b] for a, b in pairwise(places)]
+            else:
+                yield from [_decoded(block[a:b]) for a, b in pairwise(places)]
+
+    def take(self, rows: Rows) -> Texts:
+        """Some of the texts, in the order of `rows` (int64)."""
+        starts = self._ends[rows]
+        lengths = self._ends[rows + 1] - starts
+        return Texts(ragged(np.frombuffer(self._block, np.uint8), starts, lengths), _ends(lengths))
+
+
+class TextsBuilder:
+    """Texts as they come."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._lengths: list[Rows] = []
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Adds some, thousands at a time."""
+        joined = "".join(texts)
+        block = _encoded(joined)
+        lengths = map(len, texts) if len(block) == len(joined) else (len(_encoded(text)) for text in texts)
+        self._blocks.append(block)
+        self._lengths.append(np.fromiter(lengths, np.int64, len(texts)))
+
+    def done(self) -> Texts:
+        """All of them."""
+        lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths])
+        return Texts(b"".join(self._blocks), _ends(lengths))
+
+
+def ragged(data: NDArray[np.uint8], starts: Rows, lengths: Rows) -> bytes:
+    """Pieces of an array, one behind the other.
+
+    Args:
+        data: uint8; starts, lengths: int64 [n], of the pieces.
+    """
+    parts = []
+    for at in range(0, len(starts), _GATHERED):
+        sizes = lengths[at : at + _GATHERED]
+        shifts = starts[at : at + _GATHERED] - (np.cumsum(sizes) - sizes)
+        parts.append(data[np.repeat(shifts, sizes) + np.arange(int(sizes.sum()))].tobytes())
+    return b"".join(parts)
+
+
+def _ends(lengths: Rows) -> Rows:
+    ends = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    return ends
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")

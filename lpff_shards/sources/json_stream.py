@@ -1,0 +1,122 @@
+"""The members of a large JSON object, some at a time: LPFF's info.json of a million records has 600 MB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+# Python's json writes NaN and Infinity, though JSON has no such numbers; inside strings they are just words.
+_STRING_OR_NAN = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
+# An escape in a string: a pair of surrogates, a lone one (captured), or any other.
+_ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+# Where members may end: a comma, then the next one's name.
+_BOUNDARY = re.compile(rb',\s*"')
+# What stands around such a comma, but for names and values, is alike from record to record.
+_AROUND = re.compile(rb'[\]}\s]*,\s*"\Z')
+_TRIES = 64
+# What may be beyond JSON, see `as_json`.
+_BEYOND = re.compile(rb"NaN|Infinity|\\\\u[dD][89a-fA-F]")
+
+Members = tuple[dict[str, msgspec.Raw], frozenset[str]]
+"""Raw JSON by name, and the names that stand there twice."""
+
+
+class _Name(str):
+    """A name that msgspec hands to us, so that one given twice is noticed."""
+
+    __slots__ = ()
+
+
+class NoMembersError(ValueError):
+    """Bytes that are no JSON object, or a part of one."""
+
+
+def members(parts: Iterable[bytes]) -> Iterator[Members]:
+    """The members of an object, as many at a time as a part holds.
+
+    A cut is exact: what stands before a comma, a brace added, is an object only where the comma ends one of its own
+    members, since JSON tells at every byte how deep one is.
+
+    Args:
+        parts: of the file's bytes.
+
+    Raises:
+        NoMembersError: they are no object; after all of them were looked at.
+    """
+    waiting, size, due, hint = [b""], 0, 1, b""
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size < due:
+            continue
+        data = b"".join(waiting).removeprefix(BYTE_ORDER_MARK)
+        cut = _cut(data, hint) if data.lstrip().startswith(b"{") else None
+        if cut is None:
+            # A part held no whole member; the next try is at twice the size, so that trying takes no square of time.
+            waiting, size, due = [data], len(data), 2 * len(data)
+            continue
+        found, end, hint = cut
+        waiting, size, due = [b"{", data[end:]], len(data) - end + 1, 1
+        del data
+        yield found
+    rest = b"".join(waiting).removeprefix(BYTE_ORDER_MARK)
+    last = _attempt(rest) or _attempt(as_json(rest))
+    if last is None:
+        raise NoMembersError
+    yield last
+
+
+def as_json(data: bytes) -> bytes:
+    """What Python's json writes beyond JSON, put into JSON: NaN and infinities as null, lone surrogates as U+FFFD."""
+
+    def mend(match: re.Match[bytes]) -> bytes:
+        if not match[1]:
+            return b"null"
+        return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], match[1])
+
+    return _STRING_OR_NAN.sub(mend, data)
+
+
+def _cut(data: bytes, hint: bytes) -> tuple[Members, int, bytes] | None:
+    """The members that are whole, where the next one's name starts, and what the cut looked like."""
+    for mended in (False, True)[: 1 + bool(_BEYOND.search(data))]:
+        for comma, name in _cuts(data, hint):
+            whole = data[:comma] + b"}"
+            found = _attempt(as_json(whole) if mended else whole)
+            if found is not None:
+                around = _AROUND.search(data, max(0, comma - 64), name + 1)
+                return found, name, around[0] if around else b""
+    return None
+
+
+def _cuts(data: bytes, hint: bytes) -> Iterator[tuple[int, int]]:
+    """Where to try, the likeliest first: each a comma, and the quotation mark of the name behind it."""
+    at = data.rfind(hint) if hint else -1
+    if at >= 0:
+        yield at + hint.index(b","), at + len(hint) - 1
+    boundaries = [(match.start(), match.end() - 1) for match in _BOUNDARY.finditer(data, max(0, len(data) - (1 << 16)))]
+    yield from islice(reversed(boundaries), _TRIES)
+
+
+def _attempt(data: bytes) -> Members | None:
+    seen: set[str] = set()
+    twice: set[str] = set()
+
+    def note(_: type, name: Any) -> _Name:
+        if name in seen:
+            twice.add(name)
+        seen.add(name)
+        return _Name(name)
+
+    try:
+        found = msgspec.json.decode(data, type=dict[_Name, msgspec.Raw], dec_hook=note)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return {str(name): raw for name, raw in found.items()}, frozenset(twice)

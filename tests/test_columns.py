@@ -1,0 +1,103 @@
+"""Columns are the sequences that they were made of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from lpff_shards.columns.structs import Structs, column, repeated, take
+from lpff_shards.columns.texts import Texts, ragged
+
+TEXTS = st.lists(
+    st.text(st.characters(max_codepoint=0x1F600), max_size=9) | st.sampled_from(["", "odd\udcff", "ü", "a"])
+)
+
+
+class File(Struct, frozen=True):
+    """A struct of all kinds of fields."""
+
+    FEW: ClassVar[tuple[str, ...]] = ("archive",)
+
+    archive: str
+    name: str
+    size: int
+    pose: tuple[float, ...] = ()
+
+    @property
+    def where(self) -> str:
+        return f"{self.archive}:{self.name}"
+
+
+class Broken(Struct, frozen=True):
+    """Another."""
+
+    where: str
+    size: int = 0
+
+
+FILES = st.builds(
+    File, st.sampled_from(["a", "b"]), st.text(max_size=4), st.integers(-(2**63), 2**63 - 1), st.just((1.0,))
+)
+MIXED = st.lists(FILES | st.builds(Broken, st.text(max_size=3)))
+
+
+@given(TEXTS, st.data())
+def test_texts_are_a_list_of_strings(texts: list[str], data: st.DataObject) -> None:
+    column_ = Texts.of(iter(texts))
+    assert list(column_) == texts == [column_[row] for row in range(len(texts))]
+    assert column_ == texts and column_ == tuple(texts) and column_ != [*texts, "x"]
+    rows = data.draw(st.lists(st.integers(0, len(texts) - 1))) if texts else []
+    assert list(column_.take(np.array(rows, np.int64))) == [texts[row] for row in rows]
+    cut = data.draw(st.slices(len(texts)))
+    assert list(column_[cut]) == texts[cut]
+    if texts:
+        assert column_[-1] == texts[-1] and column_.index(texts[-1]) == texts.index(texts[-1])
+    for outside in (len(texts), -len(texts) - 1):
+        with pytest.raises(IndexError):
+            column_[outside]
+
+
+@given(MIXED, st.data())
+def test_structs_are_a_list_of_structs(items: list[File | Broken], data: st.DataObject) -> None:
+    structs = Structs.of(iter(items))
+    assert list(structs) == items == [structs[row] for row in range(len(items))]
+    rows = np.array(data.draw(st.lists(st.integers(0, len(items) - 1))) if items else [], np.int64)
+    some = [items[row] for row in rows.tolist()]
+    for taken in (take(structs, rows), take(items, rows)):
+        assert list(taken) == some
+        assert list(column(taken, "size")) == [item.size for item in some]
+        assert list(column(taken, "where")) == [item.where for item in some]
+    broken = structs.take(rows).of_kind(Broken).tolist()
+    assert broken == [row for row, item in enumerate(some) if isinstance(item, Broken)]
+    cut = data.draw(st.slices(len(items)))
+    assert list(structs[cut]) == items[cut]
+    with pytest.raises(IndexError):
+        structs[len(items)]
+
+
+def test_many_are_one_behind_the_other() -> None:
+    items = [File("a" if n % 3 else "b", f"ü{n}" if n > 6000 else str(n), n) for n in range(9001)]
+    structs = Structs.of(items)
+    assert list(structs) == items and structs[8192] == items[8192]
+    assert list(column(structs, "name")) == [item.name for item in items]
+    assert Structs.of([*items, Broken("x")])[9001] == Broken("x")
+
+
+def test_repeated_values_are_known_by_codes() -> None:
+    values = repeated(["b", "a", "b"])
+    assert list(values) == ["b", "a", "b"] and values[0] == "b" and repeated(values) is values
+    taken = values.take(np.array([0, 2]))
+    assert taken.met() == ["b"] and list(taken[1:]) == ["b"]
+    assert list(column(Structs.of([File("a", "", 0), File("a", "", 1)]), "archive")) == ["a", "a"]
+
+
+def test_pieces_of_an_array() -> None:
+    data = np.arange(200, dtype=np.uint8)
+    starts, lengths = np.array([5, 0, 190]), np.array([3, 0, 10])
+    assert ragged(data, starts, lengths) == bytes([5, 6, 7, *range(190, 200)])
+    assert ragged(data, starts[:0], lengths[:0]) == b""

@@ -1,0 +1,84 @@
+"""A JSON object read in parts has the members that it has as a whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lpff_shards.sources.json_stream import NoMembersError, as_json, members
+
+TRICKY = st.sampled_from(['", "', '}, "a": {"', "NaN", "\\", '"', "[1, 2]}", "é", "\ud800", "\n"])
+VALUES = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text(max_size=5) | TRICKY,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3) | TRICKY, inner, max_size=4),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(max_size=4) | TRICKY, VALUES, max_size=12)
+
+
+def _parts(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _read(parts: list[bytes]) -> tuple[dict[str, Any], set[str]]:
+    found: dict[str, Any] = {}
+    twice: set[str] = set()
+    for rows, own in members(parts):
+        twice |= own | (rows.keys() & found.keys())
+        found |= {name: msgspec.json.decode(as_json(bytes(raw))) for name, raw in rows.items()}
+    return found, twice
+
+
+@given(OBJECTS, st.integers(1, 60), st.sampled_from([None, 1]), st.booleans(), st.booleans())
+def test_any_object_in_any_parts(
+    table: dict[str, Any], size: int, indent: int | None, ascii: bool, marked: bool
+) -> None:
+    text = json.dumps(table, indent=indent, ensure_ascii=ascii)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate is in JSON by its number only
+        data = json.dumps(table, indent=indent).encode()
+    found, twice = _read(_parts(b"\xef\xbb\xbf" * marked + data, size))
+    assert found == msgspec.json.decode(as_json(data))
+    assert not twice
+
+
+def test_a_large_object_is_read_in_parts() -> None:
+    table = {f"id{n}": {"image": {"n": [n, 1.5], "t": '}, "x'}, "of": {"a": n}} for n in range(3000)}
+    parts = list(members(_parts(json.dumps(table).encode(), 4096)))
+    assert len(parts) > 20
+    assert max(len(rows) for rows, _ in parts) < 200
+    assert [name for rows, _ in parts for name in rows] == list(table)
+
+
+def test_a_record_longer_than_a_part() -> None:
+    table = {"a": "x" * 1000, "b": [1], "c": "y" * 500}
+    assert _read(_parts(json.dumps(table).encode(), 64)) == (table, set())
+
+
+def test_numbers_beyond_json_are_null_and_words_stay() -> None:
+    table = {f"{n}": {"score": math.nan, "low": -math.inf, "t": "NaN, -Infinity"} for n in range(200)}
+    found, _ = _read(_parts(json.dumps(table).encode(), 700))
+    assert found == {name: {"score": None, "low": None, "t": "NaN, -Infinity"} for name in table}
+
+
+def test_names_that_stand_twice_are_told_in_one_part_and_in_two() -> None:
+    text = ", ".join(f'"{n % 150}": {n}' for n in range(200))
+    for size in (10**6, 100):
+        found, twice = _read(_parts(f"{{{text}}}".encode(), size))
+        assert (len(found), twice) == (150, {str(n) for n in range(50)})
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"null", b"[1, 2]", b'{"a": 1', b'{"a": 1} x', b'{"a": 1, "b"}', b'{"a": 1,, "b": 2}', b"[" * 9999]
+)
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_is_no_object(data: bytes, size: int) -> None:
+    with pytest.raises(NoMembersError):
+        _read(_parts(data, size))
