@@ -15,10 +15,9 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.claims import claimed, refuse_lost, shared
 from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.ownership import marks
 from lpff_shards.exporters.packed import Packed
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks
+from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
@@ -254,9 +253,7 @@ def _written(
     """
     folder, plan, observer = job.folder, job.plan, job.observer
     receipts = finished_tasks(folder, plan, tasks, job.workers)
-    for receipt in receipts.values():
-        for name, data in indexes.of_shard(receipt).items():
-            folder.mend(name, data)
+    mend_indexes(folder, receipts.values())
     missing = [task for task in tasks if task not in receipts]
     observer.planned(plan, len(plan) - others - len(missing), others)
     observer.kept(chain(before, receipts.values()))

@@ -272,6 +272,17 @@ def test_an_object_that_was_changed_is_written_again(bucket: Bucket, wholes: Map
     _same(bucket.contents(), wholes["wds"])
 
 
+def test_index_files_that_are_gone_or_cut_are_written_again(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    s3.remove("demo-train-000000.idx")
+    s3.put("demo-train-000001.tar.idx", b"short")
+    s3.break_with()
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    # The shards themselves are neither read nor sent again.
+    assert s3.counts().methods["PUT"] < 25
+    _same(s3.contents(), wholes["wds"])
+
+
 def test_withdrawn_photos_are_taken_out(s3: Bucket, tmp_path: Path) -> None:
     (tmp_path / "gone.txt").write_text("demo_00003\n")
     options = ("--exclude", tmp_path / "gone.txt", "--update")

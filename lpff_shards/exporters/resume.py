@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lpff_shards.checksums import file_checksum
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.manifest import ShardReceipt, StoredReceipt
@@ -42,6 +43,19 @@ def finished_tasks(
     """
     names = [plan.filenames[task] for task in tasks]
     return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely)
+
+
+def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None:
+    """Writes the index files of finished shards that are missing or wrong; in a bucket the listing tells which are.
+
+    Raises:
+        OSError: one cannot be read or written.
+    """
+    there = listed(folder.root) if isinstance(folder.root, BucketPath) else {}
+    for receipt in receipts:
+        for name, data in indexes.of_shard(receipt).items():
+            if name not in there or there[name].size != len(data):
+                folder.mend(name, data)
 
 
 def all_there(folder: OutputFolder, plan: Plan) -> bool:
