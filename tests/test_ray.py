@@ -1,4 +1,4 @@
-"""--engine ray: a cluster of two nodes makes what this machine's processes make, though workers and nodes are killed."""
+"""--engine ray: a cluster of two nodes makes what processes make, though workers and nodes of it are killed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Nodes:
         return str(self.cluster.address)
 
     def add(self) -> Any:
-        node = self.cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+        # Of another address than the first, so that a driver takes that one for its own.
+        node = self.cluster.add_node(num_cpus=1, object_store_memory=80 << 20, node_ip_address="127.0.0.2")
         self.cluster.wait_for_nodes()
         return node
 
@@ -71,7 +72,11 @@ def nodes() -> Iterator[Nodes]:
                 "include_dashboard": False,
                 "object_store_memory": 80 << 20,
                 # A lost node is noticed in a second, not in ten.
-                "_system_config": {"health_check_period_ms": 300, "health_check_failure_threshold": 3},
+                "_system_config": {
+                    "health_check_initial_delay_ms": 0,
+                    "health_check_period_ms": 300,
+                    "health_check_failure_threshold": 3,
+                },
             },
         )
         yield Nodes(cluster)
@@ -164,6 +169,8 @@ def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, fo
     done = export.on(nodes, format, "--json")
     losing.join()
     nodes.cluster.remove_node(node, allow_graceful=False)
+    # Or the next to connect would take it for theirs.
+    nodes.cluster.wait_for_nodes()
     assert done.status == 0, done.err
     assert contents(export.out) == expected
     attempts = export.beside(disturbing.ATTEMPTS).read_text().split()
@@ -248,7 +255,7 @@ def test_a_killed_driver_leaves_shards_that_the_next_run_keeps(nodes: Nodes, exp
     assert contents(export.out) == expected
 
 
-def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(nodes: Nodes, export: Export) -> None:
+def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Export) -> None:
     """Without an address one is started; what its workers import reaches them from here."""
     expected = export.local("wds")
     export.order(disturbing.STALL)
@@ -266,7 +273,9 @@ def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(nodes: Nodes,
     assert not list((export.out / STATE / "partial").iterdir())
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
     export.beside(disturbing.ORDER).unlink()
-    assert "of them finished before" in export.on(nodes, "wds").err
+    again = _start(export, "--workers", 2)
+    assert "of them finished before" in again.communicate(timeout=60)[1]
+    assert again.returncode == 0
     assert contents(export.out) == expected
 
 
@@ -285,7 +294,7 @@ class _Made(Sequence[bytes]):
         return number.to_bytes(4, "big") * 50_000
 
 
-@pytest.mark.parametrize("workers", [1, 3, None])
+@pytest.mark.parametrize("workers", [3, None])
 def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: int | None) -> None:
     tasks, most, seen = _Made(40), workers or 2, set()
     told: list[Progress] = []
@@ -325,7 +334,7 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_address_at_which_nothing_answers_is_told_at_once() -> None:
-    with pytest.raises(ShardsError, match="no Ray cluster answers at 127.0.0.1:1: Connection refused"):
+    with pytest.raises(ShardsError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused"):
         list(OnRay(1, "127.0.0.1:1").run(disturbing.doubled, [b"x"], lambda _: None))
 
 
@@ -333,7 +342,7 @@ def test_ray_address_of_the_environment(nodes: Nodes, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     assert [r for _, r in OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
-    with pytest.raises(ShardsError, match="RAY_ADDRESS ray://127.0.0.1:10001 is for Ray's client"):
+    with pytest.raises(ShardsError, match=r"RAY_ADDRESS ray://127\.0\.0\.1:10001 is for Ray's client"):
         list(OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None))
 
 

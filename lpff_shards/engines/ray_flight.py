@@ -60,26 +60,29 @@ class Flight(Generic[Task, Result]):
         self._fill()
         while self._flying:
             for ref in self._landed():
-                number = self._flying[ref]
-                result = self._result(number, self._fetched(ref))
+                attempted, number = self._fetched(ref), self._flying.pop(ref)
                 # Nothing of it stays in Ray's memory once nobody refers to it.
-                del self._flying[ref], ref
+                del ref
+                result = self._result(number, attempted)
                 self._fill()
                 yield number, result
 
     def stop(self) -> None:
         """Ends what is still in flight, so that nobody writes when the export is over."""
-        flying = list(self._flying)
         # What a second Ctrl-C or a lost cluster leaves is ended by Ray when this process disconnects.
         with contextlib.suppress(self._ray.exceptions.RayError):
-            for ref in flying:
+            # Ray before 2.60 aborts where a task that has just ended is cancelled.
+            for ref in self._late(0):
                 self._ray.cancel(ref)
-            if flying:
-                _, late = self._ray.wait(flying, num_returns=len(flying), timeout=END)
-                for ref in late:
-                    self._ray.cancel(ref, force=True)
+            for ref in self._late(END):
+                self._ray.cancel(ref, force=True)
             self._board.remove()
         self._flying.clear()
+
+    def _late(self, seconds: float) -> list[Any]:
+        """The tasks in flight that do not land within so many seconds."""
+        flying = list(self._flying)
+        return list(self._ray.wait(flying, num_returns=len(flying), timeout=seconds)[1]) if flying else []
 
     def _fill(self) -> None:
         """Sends tasks until enough are in flight."""
@@ -125,8 +128,8 @@ class Flight(Generic[Task, Result]):
             ) from None
         except errors.RayError as error:
             raise ExportFailed(
-                f"a shard's worker was lost {RETRIES + 1} times ({type(error).__name__})",
-                "The nodes may be short of memory: run the same command again, with fewer --workers if need be",
+                f"Ray gave a shard up, which it tries {RETRIES + 1} times ({type(error).__name__})",
+                "Nodes may be short of memory: run the same command again, with fewer --workers if need be",
             ) from None
         return attempted
 
