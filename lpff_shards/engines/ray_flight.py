@@ -71,7 +71,7 @@ class Flight(Generic[Task, Result]):
         """Ends what is still in flight, so that nobody writes when the export is over."""
         # What a second Ctrl-C or a lost cluster leaves is ended by Ray when this process disconnects.
         with contextlib.suppress(self._ray.exceptions.RayError):
-            # Ray before 2.60 aborts where a task that has just ended is cancelled.
+            # Ray 2.40 and 2.52 abort where a task that has just ended is cancelled.
             for ref in self._late(0):
                 self._ray.cancel(ref)
             for ref in self._late(END):
