@@ -1,4 +1,4 @@
-"""`nox` reads exports with other readers, a group readers-* of dependencies each, and opens a report in a browser."""
+"""`nox` reads exports with other readers, a group readers-* of dependencies each, runs Ray, and opens a report."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ def browser(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "browser"))
     session.install(".[report]")
     session.run("pytest", "tests/browser", *session.posargs)
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Export on a local Ray cluster, and kill its nodes."""
+    session.install(*nox.project.dependency_groups(PROJECT, "ray"))
+    session.install(".")
+    session.run("pytest", "tests/test_ray.py", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -11,9 +11,12 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lpff_shards.engines.base import Engine
+from lpff_shards.engines.catalogue import chosen
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.claims import claimed, refuse_lost, shared
+from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.ownership import marks
 from lpff_shards.exporters.packed import Packed
@@ -31,7 +34,7 @@ from lpff_shards.observing import Observer, Silent
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
-from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork, run
+from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork
 from lpff_shards.provenance import published_names, recorded
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
@@ -199,12 +202,18 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan on its way into a folder: by how many processes, forked or not, and who is told."""
+    """A plan on its way into a folder: what runs its tasks, what checks the files there, and who is told.
+
+    Attributes:
+        seen: what a machine that writes shards must see.
+        workers: threads that check.
+    """
 
     plan: Plan
     folder: OutputFolder
+    engine: Engine
+    seen: Seen
     workers: int
-    fork: bool
     observer: Observer
 
 
@@ -212,11 +221,13 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     """Makes the plan; what is there of it is to be checked next."""
     told = observer or Silent()
     # What talks to stores does so by threads, which a forked process would lack.
-    fork = may_fork() and not options.in_buckets
+    engine = chosen(options.run, fork=may_fork() and not options.in_buckets)
     told.entered("planning")
     plan = plan_export(options)
     told.entered("checking")
-    return _Job(plan, OutputFolder(place(options.out)), options.run.workers or available_cores(), fork, told)
+    seen = Seen(plan.digest, options.sources.on_disk)
+    workers = available_cores() if engine.elsewhere else options.run.workers or available_cores()
+    return _Job(plan, OutputFolder(place(options.out)), engine, seen, workers, told)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
@@ -266,9 +277,9 @@ def _written(
 
 def _write(job: _Job, tasks: Tasks, receipts: Packed[ShardReceipt]) -> None:
     """Writes the missing shards and adds their receipts."""
-    work = partial(clocked, partial(write_shard, job.folder.root))
-    workers = min(job.workers, len(tasks))
-    with closing(run(work, tasks, workers, job.fork, job.observer.wrote)) as done, Settling() as disk:
+    root, engine = job.folder.root, job.engine
+    write = partial(write_shard_elsewhere, root, job.seen) if engine.elsewhere else partial(write_shard, root)
+    with closing(engine.run(partial(clocked, write), tasks, job.observer.wrote)) as done, Settling() as disk:
         for number, written in done:
             receipt = written.result
             receipts[tasks.indices[number]] = receipt

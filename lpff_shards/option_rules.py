@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Sequence
 
 from lpff_shards.errors import ShardsError
@@ -49,3 +50,15 @@ def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
     if is_uri(path):
         parts(path)
     return path
+
+
+def cluster_address(option: str, value: str) -> str:
+    """The address of a Ray cluster: HOST:PORT, or auto."""
+    if value.startswith("ray://"):
+        raise ShardsError(
+            f"{option} {value} is for Ray's client, whose process is not part of the cluster",
+            "Run it on a node with HOST:PORT or auto, or by `ray job submit`",
+        )
+    if value != "auto" and not re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", value):
+        raise ShardsError(f"{option} {value!r} is no address", "It is HOST:PORT, such as 10.0.0.1:6379, or auto")
+    return value

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.option_rules import in_range, one_of, recordable_path
+from lpff_shards.option_rules import cluster_address, in_range, one_of, recordable_path
 from lpff_shards.share import Share
 from lpff_shards.stores.uris import is_uri
 
@@ -18,6 +20,7 @@ ImageKind = Literal["keep", "png", "stored-png", "jpeg", "webp", "raw"]
 Metadata = Literal["json", "msgpack"]
 Checksum = Literal["blake3", "sha256"]
 OnError = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 FORMATS: tuple[str, ...] = get_args(FormatName)
 ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
@@ -25,6 +28,7 @@ IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
 METADATA: tuple[str, ...] = get_args(Metadata)
 CHECKSUMS: tuple[str, ...] = get_args(Checksum)
 ON_ERROR: tuple[str, ...] = get_args(OnError)
+ENGINES: tuple[str, ...] = get_args(EngineName)
 
 SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
@@ -36,6 +40,7 @@ DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24
 MAX_RESOLUTION = 8192
+MAX_WORKERS: Mapping[EngineName, int] = MappingProxyType({"local": 512, "ray": 10_000})
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -85,6 +90,12 @@ class SourceOptions:
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
         return tuple(name for name in SOURCES if getattr(self, name) is not None)
+
+    @property
+    def on_disk(self) -> tuple[str, ...]:
+        """Paths of the given data sets that lie in no bucket."""
+        paths = (getattr(self, name) for name in self.given)
+        return tuple(path for path in paths if isinstance(path, str) and not is_uri(path))
 
     @property
     def mirrors(self) -> bool:
@@ -168,12 +179,16 @@ class RunOptions:
     """How the export runs: none of these changes a shard of good input.
 
     Attributes:
-        workers: processes; None means every core this process may use.
+        workers: processes; None means every core this process may use. With `ray` the most shards at once; None means
+            every CPU of the cluster.
         checksum: algorithm of the receipts and the manifest; sha256 also writes SHA256SUMS.
         on_error: `fail` stops at the first bad picture, `skip` leaves bad ones out, listed and counted.
         overwrite: replace the shards of another plan in the same folder.
         update: take pictures that `exclude` names since out of a finished export, writing their shards alone again.
         task: write this share of the shards only; whichever share is the last to be done finishes the export.
+        engine: `local` writes shards by processes of this machine, `ray` by tasks of a Ray cluster.
+        ray_address: HOST:PORT of the cluster, or `auto` for the one that runs on this machine; None means what the
+            environment's RAY_ADDRESS says, else one that is started for the export.
     """
 
     workers: int | None = None
@@ -182,13 +197,20 @@ class RunOptions:
     overwrite: bool = False
     update: bool = False
     task: Share | None = None
+    engine: EngineName = "local"
+    ray_address: str | None = None
 
     def __post_init__(self) -> None:
         if self.update and self.task:
             raise ShardsError("--update and --task exclude one another", "An update writes few shards: run it whole")
         if self.update and self.overwrite:
             raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
-        in_range("--workers", self.workers, 1, 512)
+        one_of("--engine", self.engine, ENGINES)
+        if self.ray_address is not None:
+            if self.engine != "ray":
+                raise ShardsError("--ray-address has no effect without --engine ray", "Give both, or neither")
+            cluster_address("--ray-address", self.ray_address)
+        in_range("--workers", self.workers, 1, MAX_WORKERS[self.engine])
         one_of("--checksum", self.checksum, CHECKSUMS)
         one_of("--on-error", self.on_error, ON_ERROR)
 

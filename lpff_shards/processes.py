@@ -139,10 +139,34 @@ class _Reporter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done(Generic[Result]):
+class Done(Generic[Result]):
     """A task's result on its way to the parent."""
 
     result: Result
+
+
+def outcome(work: Callable[[], Result], say: Callable[[str], object]) -> Done[Result] | ShardsError:
+    """Does a task, and returns its result, or why there is none.
+
+    Args:
+        say: told the traceback of a fault of ours.
+
+    Raises:
+        ConnectionError: the parent is gone.
+    """
+    try:
+        return Done(work())
+    except ShardsError as error:
+        return error
+    except ConnectionError:
+        raise
+    except MemoryError:
+        return ExportFailed("a worker ran out of memory", "Use fewer --workers, or a machine with more memory")
+    except Exception as error:
+        say(traceback.format_exc())
+        return ExportFailed(
+            f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +219,7 @@ class _Pool(Generic[Task, Result]):
                 message = _receive(worker)
                 if isinstance(message, Progress):
                     on_progress(message)
-                elif isinstance(message, _Done):
+                elif isinstance(message, Done):
                     del busy[worker.pipe]
                     self._hand(worker, busy)
                     yield number, message.result
@@ -280,20 +304,12 @@ def _serve(
 
 def _attempt(
     work: Work[Any, Any], task_of: Callable[[Any], Any], told: object, pipe: Connection
-) -> _Done[Any] | ShardsError:
+) -> Done[Any] | ShardsError:
     report = _Reporter(pipe.send)
-    try:
+
+    def do() -> Any:
         result = work(task_of(told), report)
         report.flush()
-    except ShardsError as error:
-        return error
-    except ConnectionError:
-        raise
-    except MemoryError:
-        return ExportFailed("a worker ran out of memory", "Use fewer --workers, or a machine with more memory")
-    except Exception as error:
-        traceback.print_exc()
-        return ExportFailed(
-            f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
-        )
-    return _Done(result)
+        return result
+
+    return outcome(do, sys.stderr.write)

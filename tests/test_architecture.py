@@ -76,8 +76,9 @@ ALLOWED = {
     "lookups": set(),
     "tracing": {"errors", "ledger", "lookups", "manifest", "option_rules", "schemas", "stores"},
     "indexing": {"errors", "exporters", "ledger", "manifest", "processes", "readers", "stores"},
+    "engines": {"errors", "option_rules", "options", "processes"},
     "api": {
-        *("errors", "options", "exporters", "finishing", "manifest", "mixing", "name_lists"),
+        *("engines", "errors", "options", "exporters", "finishing", "manifest", "mixing", "name_lists"),
         *("observing", "plan", "planning", "processes", "provenance", "sources", "stores"),
     },
     "finishing": {"errors", "exporters", "ledger", "manifest", "plan", "provenance", "schemas", "stores"},

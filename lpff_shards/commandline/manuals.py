@@ -42,6 +42,10 @@ EXPORT = Manual(
             "lpff-shards export --format wds --lpff LPFF --out s3://bucket/faces",
         ),
         Example(
+            "On a Ray cluster, or on one of this machine (docs/cluster.md)",
+            "lpff-shards export --format wds --lpff LPFF --engine ray \\\n    --ray-address 10.0.0.1:6379 --out shards",
+        ),
+        Example(
             "Combine data sets",
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --lpff LPFF \\\n"
             "    --unsplash-pexels UnsplashPexels --out shards",

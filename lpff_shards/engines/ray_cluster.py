@@ -1,0 +1,161 @@
+"""Connecting to a Ray cluster, or starting one on this machine, quietly: standard output is the export's."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from secrets import token_hex
+from typing import Any
+
+from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.option_rules import cluster_address
+from lpff_shards.processes import available_cores
+
+ADDRESS = "RAY_ADDRESS"
+LOCAL = "local"
+ANSWERS_WITHIN = 10.0
+"""Seconds."""
+# Spares a warning on graphics cards, of which no shard uses any.
+_QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        ray: the library.
+        paths: where its workers find Python's packages, beside their own; for workers of this machine alone.
+    """
+
+    ray: Any
+    paths: tuple[str, ...]
+
+
+@contextmanager
+def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
+    """A cluster to send tasks to, left at the end, and shut down where it was started here.
+
+    Args:
+        address: HOST:PORT or auto; None means what RAY_ADDRESS says, else a cluster of this machine's own.
+        workers: CPUs of that one; None means every core that this process may use.
+
+    Raises:
+        ShardsError: RAY_ADDRESS is none, or this process is connected to a cluster of its caller's already.
+        ExportFailed: no cluster answers, or it takes no work from here.
+    """
+    import ray
+
+    if ray.is_initialized():
+        if address is not None:
+            raise ShardsError(
+                f"--ray-address {address} has no effect: this process is connected to a Ray cluster", "Leave it out"
+            )
+        yield Cluster(ray, ())
+        return
+    where = address or _from_environment() or LOCAL
+    environment, given = dict(_QUIET), dict[str, object]()
+    if where == LOCAL:
+        given |= {"num_cpus": workers or available_cores(), "include_dashboard": False}
+        # A token of its own: the one that Ray would leave in the home folder changes clusters that are started later.
+        environment["RAY_AUTH_TOKEN"] = _token()
+    else:
+        _check_answers(where)
+    try:
+        with _environment(environment), _own_sigterm():
+            _connect(ray, where, given)
+        with _nothing_printed():
+            yield Cluster(ray, tuple(sys.path) if where == LOCAL else ())
+    finally:
+        ray.shutdown()
+
+
+@cache
+def _token() -> str:
+    """What this machine's own clusters are asked for; Ray reads it once a process."""
+    return token_hex(32)
+
+
+def _from_environment() -> str | None:
+    """The address in RAY_ADDRESS, where it holds one."""
+    given = os.environ.get(ADDRESS)
+    if not given:
+        return None
+    if given != LOCAL:
+        cluster_address(ADDRESS, given)
+    return given
+
+
+def _check_answers(address: str) -> None:
+    """Asks whether anything listens there: Ray itself takes minutes to find that nothing does."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN).close()
+    except OSError as error:
+        raise ExportFailed(
+            f"no Ray cluster answers at {address}: {error.strerror or error}",
+            "Give the address that `ray start --head` printed, or leave it out for a cluster of this machine",
+        ) from None
+
+
+def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **given)
+    except Exception as error:
+        what = "no Ray cluster can be started here" if address == LOCAL else f"the Ray cluster at {address} is no use"
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ExportFailed(
+            f"{what}: {reason.rstrip('.')}",
+            "See that it runs (`ray status`), with the same versions of Ray and Python as here, and that this process "
+            "has its token where it asks for one (RAY_AUTH_MODE=token)",
+        ) from None
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables that the user has not set, for as long as Ray starts."""
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keeps SIGTERM as it was: Ray puts a handler of its own in its place."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _nothing_printed() -> Iterator[None]:
+    """Keeps Ray from printing what befalls nodes to standard output, for which it has no switch of its own."""
+    from ray._private import worker
+
+    name = "_worker_logs_enabled"
+    before = getattr(worker, name, None)
+    if before is None:
+        yield
+        return
+    setattr(worker, name, False)
+    try:
+        yield
+    finally:
+        setattr(worker, name, before)

@@ -1,0 +1,374 @@
+"""--engine ray: a cluster of two nodes makes what processes make, though workers and nodes of it are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import disturbing
+import pytest
+from conftest import PROJECT
+from layouts import undecodable, write, write_lpff
+from running import Done, call, children, contents, wait_for
+
+from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
+from lpff_shards.engines import ray_cluster, ray_flight, ray_worker
+from lpff_shards.engines.ray import OnRay
+from lpff_shards.engines.ray_progress import Counted
+from lpff_shards.observing import Silent
+from lpff_shards.processes import Progress
+
+pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
+
+TESTS = Path(__file__).parent
+SAMPLES = 48
+STATE = ".lpff-shards"
+FORMATS = {"wds": ("--shards", 8), "tfrecord": ("--shards", 8), "zip": ()}
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A cluster of this machine: a node that stays, and others that come and go."""
+
+    cluster: Any
+
+    @property
+    def address(self) -> str:
+        return str(self.cluster.address)
+
+    def add(self) -> Any:
+        # Of another address than the first, so that a driver takes that one for its own.
+        node = self.cluster.add_node(num_cpus=1, object_store_memory=80 << 20, node_ip_address="127.0.0.2")
+        self.cluster.wait_for_nodes()
+        return node
+
+    def lose(self, node: Any) -> None:
+        """Kills all processes of a node at once, as a power cut does."""
+        raylet = node.all_processes["raylet"][0].process.pid
+        for pid in (raylet, *children(raylet)):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Nodes import the package and what disturbs it; nothing else reaches a cluster from here.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PROJECT)]))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1,
+                "include_dashboard": False,
+                "object_store_memory": 80 << 20,
+                # A lost node is noticed in a second, not in ten.
+                "_system_config": {
+                    "health_check_initial_delay_ms": 0,
+                    "health_check_period_ms": 300,
+                    "health_check_failure_threshold": 3,
+                },
+            },
+        )
+        yield Nodes(cluster)
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def lpff(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    ids = [f"{n}@N01_{500 + n}_01" for n in range(SAMPLES // 2)]
+    return write_lpff(tmp_path_factory.mktemp("source") / "lpff", ids, ["eg3d"], size=16)
+
+
+@dataclass
+class Export:
+    """The same export, by the engine of this machine and by a cluster."""
+
+    lpff: Path
+    out: Path
+    capsys: pytest.CaptureFixture[str]
+    patch: pytest.MonkeyPatch
+
+    def words(self, format: str, out: Path, *more: object) -> tuple[object, ...]:
+        return ("export", "--format", format, "--lpff", self.lpff, *FORMATS[format], "--out", out, *more)
+
+    def run(self, format: str, out: Path, *more: object) -> Done:
+        return call(self.capsys, self.patch, *self.words(format, out, *more))
+
+    def local(self, format: str, *more: object) -> dict[str, bytes]:
+        done = self.run(format, self.out.parent / "local", "--workers", 1, *more)
+        assert done.status == 0, done.err
+        return contents(self.out.parent / "local")
+
+    def on(self, nodes: Nodes, format: str, *more: object) -> Done:
+        return self.run(format, self.out, "--engine", "ray", "--ray-address", nodes.address, *more)
+
+    def order(self, *words: str) -> None:
+        """Has the cluster's workers disturbed."""
+        self.patch.setattr(api, "write_shard_elsewhere", disturbing.write_shard_elsewhere)
+        self.beside(disturbing.ORDER).write_text(" ".join(words))
+
+    def beside(self, name: str) -> Path:
+        return self.out.parent / name
+
+
+@pytest.fixture
+def export(lpff: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Export:
+    (tmp_path / "ray").mkdir()
+    return Export(lpff, tmp_path / "ray/out", capsys, monkeypatch)
+
+
+def _quiet(done: Done) -> None:
+    """Standard error has our lines alone: Ray's would begin otherwise."""
+    assert all(re.match(r"lpff|  |lpff-shards: ", line) for line in done.err.splitlines()), done.err
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_cluster_makes_what_this_machine_makes(nodes: Nodes, export: Export, format: str) -> None:
+    expected = export.local(format)
+    # Told from the folder above, as users tell paths; workers have folders of their own.
+    export.patch.chdir(export.out.parent)
+    export.lpff = Path(os.path.relpath(export.lpff))
+    done = export.run(format, Path("out"), "--engine", "ray", "--ray-address", nodes.address)
+    assert done.status == 0, done.err
+    assert contents(export.out) == expected
+    _quiet(done)
+
+
+def test_an_update_and_shares_are_the_same_too(nodes: Nodes, export: Export) -> None:
+    for number in (2, 1):
+        assert export.on(nodes, "wds", "--task", f"{number}/2").status == 0
+    expected = export.local("wds")
+    assert contents(export.out) == expected
+    gone = write(export.beside("gone.txt"), b"3@N01_503_01\n")
+    assert export.on(nodes, "wds", "--exclude", gone, "--update").status == 0
+    assert contents(export.out) == export.local("wds", "--exclude", gone, "--update") != expected
+
+
+@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, format: str) -> None:
+    expected = export.local(format)
+    node = nodes.add()
+    export.order(disturbing.STALL, node.node_id)
+
+    def lose() -> None:
+        wait_for(export.beside(disturbing.STALLED).exists)
+        nodes.lose(node)
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    done = export.on(nodes, format, "--json")
+    losing.join()
+    nodes.cluster.remove_node(node, allow_graceful=False)
+    # Or the next to connect would take it for theirs.
+    nodes.cluster.wait_for_nodes()
+    assert done.status == 0, done.err
+    assert contents(export.out) == expected
+    attempts = export.beside(disturbing.ATTEMPTS).read_text().split()
+    assert len(attempts) > len(set(attempts)) == 8
+    _quiet(done)
+    # Ray would tell of the node on standard output.
+    assert done.out.startswith("{")
+    assert done.out.rstrip().endswith("}")
+
+
+def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Export) -> None:
+    expected = export.local("wds")
+    export.order(disturbing.DIE)
+    told: list[Progress] = []
+
+    class Listener(Silent):
+        def wrote(self, progress: Progress) -> None:
+            told.append(progress)
+
+    options = ExportOptions(
+        format="wds",
+        out=str(export.out),
+        sources=SourceOptions(lpff=str(export.lpff)),
+        shards=ShardOptions(shards=8),
+        run=RunOptions(engine="ray", ray_address=nodes.address),
+    )
+    manifest = api.export(options, Listener())
+    assert export.beside(disturbing.DIED).exists()
+    assert contents(export.out) == expected
+    assert sum(progress.samples for progress in told) == manifest.samples == SAMPLES
+    assert sum(progress.bytes for progress in told) <= sum(shard.bytes for shard in manifest.shards)
+    assert len(export.beside(disturbing.ATTEMPTS).read_text().split()) == 9
+
+
+def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Export, tmp_path: Path) -> None:
+    export.lpff = write_lpff(tmp_path / "bad", [f"{n}@N01_50{n}_01" for n in range(8)], ["eg3d"], size=16)
+    write(export.lpff / "crop/eg3d/2@N01_502_01.png", undecodable())
+    local = export.run("wds", tmp_path / "stopped", "--workers", 1, "--image", "png")
+    export.order("nothing")
+    done = export.on(nodes, "wds", "--image", "png")
+    errors = [[line for line in one.err.splitlines() if line.startswith("lpff-shards: ")] for one in (local, done)]
+    assert (local.status, done.status) == (2, 2)
+    assert errors[0] == errors[1]
+    assert len(errors[1]) == 1
+    assert "2@N01_502_01" in errors[1][0]
+    attempts = export.beside(disturbing.ATTEMPTS).read_text().split()
+    assert len(attempts) == len(set(attempts))
+    assert not list((export.out / STATE / "partial").iterdir())
+    _quiet(done)
+    assert export.on(nodes, "wds", "--image", "png", "--on-error", "skip").status == 0
+    assert contents(export.out) == export.local("wds", "--image", "png", "--on-error", "skip")
+
+
+def _start(export: Export, *more: object) -> subprocess.Popen[str]:
+    """The command in a process of its own, in a session of its own, disturbed as was ordered."""
+    argv = ["lpff-shards", *map(str, export.words("wds", export.out, "--engine", "ray", *more))]
+    patch = "from lpff_shards import api\nimport disturbing"
+    patch += "\napi.write_shard_elsewhere = disturbing.write_shard_elsewhere"
+    script = f"import sys\nsys.path.append({str(TESTS)!r})\n{patch}\nsys.argv = {argv!r}\n"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return subprocess.Popen(
+        [sys.executable, "-c", f"{script}from lpff_shards.cli import main\nmain()"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_killed_driver_leaves_shards_that_the_next_run_keeps(nodes: Nodes, export: Export) -> None:
+    expected = export.local("wds")
+    export.order(disturbing.STALL)
+    driver = _start(export, "--ray-address", nodes.address)
+    wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
+    driver.kill()
+    driver.communicate()
+    assert not (export.out / "manifest.json").exists()
+    done = export.on(nodes, "wds")
+    assert done.status == 0, done.err
+    assert re.search(r"\d of them finished before", done.err)
+    assert contents(export.out) == expected
+
+
+def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Export) -> None:
+    """Without an address one is started; what its workers import reaches them from here."""
+    expected = export.local("wds")
+    export.order(disturbing.STALL)
+    driver = _start(export, "--workers", 2)
+    wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
+    started = children(driver.pid)
+    assert started
+    # As a terminal does, which tells all processes in the foreground.
+    os.killpg(driver.pid, signal.SIGINT)
+    out, err = driver.communicate(timeout=60)
+    assert driver.returncode == 130, err
+    assert out == ""
+    assert err.splitlines()[-1].startswith("lpff-shards: stopped. Finished shards are kept")
+    assert "Traceback" not in err
+    assert not list((export.out / STATE / "partial").iterdir())
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
+    export.beside(disturbing.ORDER).unlink()
+    again = _start(export, "--workers", 2)
+    assert "of them finished before" in again.communicate(timeout=60)[1]
+    assert again.returncode == 0
+    assert contents(export.out) == expected
+
+
+class _Made(Sequence[bytes]):
+    """Tasks that count how many of them were made."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.made = count, 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: Any) -> Any:
+        self.made += 1
+        # Larger than what Ray sends along with a task: it goes by its memory.
+        return number.to_bytes(4, "big") * 50_000
+
+
+@pytest.mark.parametrize("workers", [3, None])
+def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: int | None) -> None:
+    tasks, most, seen = _Made(40), workers or 2, set()
+    told: list[Progress] = []
+    for number, result in OnRay(workers, nodes.address).run(disturbing.doubled, tasks, told.append):
+        assert result == number.to_bytes(4, "big") * 100_000
+        seen.add(number)
+        assert tasks.made - len(seen) <= most
+    assert seen == set(range(40))
+    assert sum(progress.samples for progress in told) == 40
+
+
+def test_a_consumer_that_leaves_ends_what_is_in_flight(nodes: Nodes) -> None:
+    tasks = _Made(40)
+    results = OnRay(2, nodes.address).run(disturbing.doubled, tasks, lambda _: None)
+    next(results)
+    results.close()
+    assert tasks.made <= 3
+
+
+def test_a_fault_of_ours_is_told_with_its_lines(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ShardsError, match="by a fault of lpff-shards: ZeroDivisionError"):
+        list(OnRay(1, nodes.address).run(disturbing.faulty, [b"x"], lambda _: None))
+    assert "in faulty" in capsys.readouterr().err
+
+
+def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_flight, "__version__", "99.0")
+    with pytest.raises(ShardsError, match=r"the node \S+ needs lpff-shards 99.0 as it is here, and has \d"):
+        list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+
+
+def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lpff_shards.engines.ray_worker", None)
+    told = ray_worker.make_attempt(ray_flight.__version__, ())(b"", 0, None)
+    assert isinstance(told, tuple)
+    assert told[1].startswith("cannot import it: ")
+
+
+def test_an_address_at_which_nothing_answers_is_told_at_once() -> None:
+    with pytest.raises(ShardsError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused"):
+        list(OnRay(1, "127.0.0.1:1").run(disturbing.doubled, [b"x"], lambda _: None))
+
+
+def test_ray_address_of_the_environment(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    assert [r for _, r in OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+    with pytest.raises(ShardsError, match=r"RAY_ADDRESS ray://127\.0\.0\.1:10001 is for Ray's client"):
+        list(OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None))
+
+
+def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
+    import ray
+
+    ray.init(nodes.address, log_to_driver=False)
+    try:
+        assert [r for _, r in OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
+        assert ray.is_initialized()
+        with pytest.raises(ShardsError, match="has no effect: this process is connected"):
+            list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+    finally:
+        ray.shutdown()
+
+
+def test_sigterm_stays_as_it_was(nodes: Nodes) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with ray_cluster.connected(nodes.address, None):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_samples_count_once_whatever_attempts_tell() -> None:
+    told: list[Progress] = []
+    counted = Counted(told.append)
+    for samples, size in ((3, 30), (5, 50), (2, 20), (5, 50), (6, 60)):
+        counted.told(0, samples, size)
+    counted.done(0, 8, 80)
+    assert [(one.samples, one.bytes) for one in told] == [(3, 30), (2, 20), (1, 10), (2, 20)]
