@@ -46,8 +46,8 @@ def browser(session: nox.Session) -> None:
 def ray(session: nox.Session) -> None:
     """Export on a local Ray cluster, and kill its nodes."""
     session.install(*nox.project.dependency_groups(PROJECT, "ray"))
-    session.install(".")
-    session.run("pytest", "tests/test_ray.py", *session.posargs)
+    session.install(".[gcs,s3]")
+    session.run("pytest", "tests/test_ray.py", "tests/test_ray_buckets.py", *session.posargs)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -38,7 +38,7 @@ def wholes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, dict[str, b
     return found
 
 
-def _same(found: Mapping[str, bytes], whole: Mapping[str, bytes]) -> None:
+def same(found: Mapping[str, bytes], whole: Mapping[str, bytes]) -> None:
     """All files are a folder's; receipts tell the store's mark of the shard too."""
     assert set(found) == set(whole)
     for name, data in whole.items():
@@ -62,12 +62,12 @@ def test_a_bucket_holds_what_a_folder_does(bucket: Bucket, wholes: Mapping[str, 
     done = run(*_command(format, out))
     assert done.returncode == 0, done.stderr
     assert f", in {out}\n" in done.stdout
-    _same(_below(bucket, "a/b c"), wholes[format])
+    same(_below(bucket, "a/b c"), wholes[format])
     assert not bucket.unfinished()
     again = run(*_command(format, out))
     assert "of them finished before" in again.stderr or format == "zip"
     assert again.returncode == 0, again.stderr
-    _same(_below(bucket, "a/b c"), wholes[format])
+    same(_below(bucket, "a/b c"), wholes[format])
     verified = run("verify", out)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert "all whole" in verified.stdout
@@ -79,13 +79,13 @@ def test_shares_fill_a_bucket(bucket: Bucket, wholes: Mapping[str, dict[str, byt
         assert f"{STATE}/manifest.json" not in bucket.names()
         done = run(*_command(format, bucket.uri, "--task", f"{share}/4"))
         assert done.returncode == 0, done.stderr
-    _same(bucket.contents(), wholes[format])
+    same(bucket.contents(), wholes[format])
 
 
 def test_workers_are_started_afresh(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
     done = run(*_command("wds", s3.uri, "--workers", 2))
     assert done.returncode == 0, done.stderr
-    _same(s3.contents(), wholes["wds"])
+    same(s3.contents(), wholes["wds"])
     verified = run("verify", s3.uri, "--workers", 2, "--deep")
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
@@ -100,7 +100,7 @@ def test_one_request_in_ten_fails(bucket: Bucket, wholes: Mapping[str, dict[str,
     assert done.returncode == 0, done.stderr
     assert sum(hit.hit) >= 0.05 * sum(hit.methods.values())
     bucket.break_with()
-    _same(bucket.contents(), wholes["wds"])
+    same(bucket.contents(), wholes["wds"])
 
 
 def test_parts_of_a_shard_fail_too(bucket: Bucket, tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_parts_of_a_shard_fail_too(bucket: Bucket, tmp_path: Path) -> None:
     done = run(*large, "--workers", 1, "--out", bucket.uri)
     assert done.returncode == 0, done.stderr
     assert bucket.counts().hit == [1] * 9
-    _same(bucket.contents(), contents(tmp_path / "out"))
+    same(bucket.contents(), contents(tmp_path / "out"))
 
 
 def test_slow_answers_are_waited_for(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
     s3.break_with(Fault("slow", method="PUT", every=10, seconds=0.3))
     assert run(*_command("wds", s3.uri)).returncode == 0
-    _same(s3.contents(), wholes["wds"])
+    same(s3.contents(), wholes["wds"])
 
 
 @pytest.mark.parametrize("name", ["demo-train-000001.tar", "manifest.json"])
@@ -135,7 +135,7 @@ def test_an_object_cut_short_is_told_and_written_again(
     assert re.search(rf"{name}[^\n]*has \d+ bytes, after \d+ were sent", done.stderr), done.stderr
     assert done.stderr.count("lpff-shards:") == 1
     assert run(*_command("wds", s3.uri)).returncode == 0
-    _same(s3.contents(), wholes["wds"])
+    same(s3.contents(), wholes["wds"])
 
 
 def test_credentials_that_expire_are_one_error_and_then_it_goes_on(
@@ -153,7 +153,7 @@ def test_credentials_that_expire_are_one_error_and_then_it_goes_on(
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 0, done.stderr
     assert "of them finished before" in done.stderr
-    _same(bucket.contents(), wholes["wds"])
+    same(bucket.contents(), wholes["wds"])
 
 
 def test_a_store_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch, s3: Bucket) -> None:
@@ -203,10 +203,10 @@ KILLS = ("demo-train-000001.tar", "demo-train-000001.tar.json", "samples.sqlite"
 def test_killed_before_an_object_is_through(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str) -> None:
     pid = _held(bucket, f"/{name}$")
     before = _killed(bucket, name, pid)
-    _same(before, {n: data for n, data in wholes["wds"].items() if n in before})
+    same(before, {n: data for n, data in wholes["wds"].items() if n in before})
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 0, done.stderr
-    _same(bucket.contents(), wholes["wds"])
+    same(bucket.contents(), wholes["wds"])
 
 
 def test_killed_between_the_parts_of_a_shard(bucket: Bucket, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_killed_between_the_parts_of_a_shard(bucket: Bucket, tmp_path: Path) -> 
     assert bucket.unfinished() == [name]
     done = run(*large, "--workers", 1, "--out", bucket.uri)
     assert done.returncode == 0, done.stderr
-    _same(bucket.contents(), contents(tmp_path / "out"))
+    same(bucket.contents(), contents(tmp_path / "out"))
 
 
 def test_ctrl_c_is_heard_while_the_store_does_not_answer(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
@@ -233,7 +233,7 @@ def test_ctrl_c_is_heard_while_the_store_does_not_answer(s3: Bucket, wholes: Map
     assert time.monotonic() - started < 20
     s3.break_with()
     assert run(*_command("wds", s3.uri)).returncode == 0
-    _same(s3.contents(), wholes["wds"])
+    same(s3.contents(), wholes["wds"])
 
 
 def test_another_plan_is_refused_and_may_take_over(s3: Bucket) -> None:
@@ -269,7 +269,7 @@ def test_an_object_that_was_changed_is_written_again(bucket: Bucket, wholes: Map
     done = run(*_command("wds", bucket.uri))
     assert done.returncode == 0, done.stderr
     assert "1 of them finished before" in done.stderr
-    _same(bucket.contents(), wholes["wds"])
+    same(bucket.contents(), wholes["wds"])
 
 
 def test_index_files_that_are_gone_or_cut_are_written_again(s3: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:
@@ -280,7 +280,7 @@ def test_index_files_that_are_gone_or_cut_are_written_again(s3: Bucket, wholes: 
     assert run(*_command("wds", s3.uri)).returncode == 0
     # The shards themselves are neither read nor sent again.
     assert s3.counts().methods["PUT"] < 25
-    _same(s3.contents(), wholes["wds"])
+    same(s3.contents(), wholes["wds"])
 
 
 def test_withdrawn_photos_are_taken_out(s3: Bucket, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_withdrawn_photos_are_taken_out(s3: Bucket, tmp_path: Path) -> None:
         assert run(*_command("wds", out)).returncode == 0
         done = run(*_command("wds", out, *options))
         assert done.returncode == 0, done.stderr
-    _same(s3.contents(), contents(tmp_path / "out"))
+    same(s3.contents(), contents(tmp_path / "out"))
 
 
 def test_what_else_reads_an_export_takes_uris(bucket: Bucket, tmp_path: Path) -> None:
