@@ -97,10 +97,9 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = "credentials, network" if isinstance(folder.root, BucketPath) else "path, rights, free space"
         raise ExportFailed(
             f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
-            f"Mend that ({what}), then run the same command again: finished shards are kept",
+            f"Mend that ({folder.troubles}), then run the same command again: finished shards are kept",
         ) from None
 
 

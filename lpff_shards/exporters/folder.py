@@ -80,7 +80,13 @@ class OutputFolder:
         It is the process's own: a worker whose parent was killed may still be at the same shard, and shares of the
         export run on other machines.
         """
-        return Path(str(self.state)) / "partial" / f"{name}.{platform.node()}.{os.getpid()}"
+        assert isinstance(self.state, Path), "nothing of a bucket is partial"
+        return self.state / "partial" / f"{name}.{platform.node()}.{os.getpid()}"
+
+    @property
+    def troubles(self) -> str:
+        """What usually keeps one from writing here, for errors."""
+        return "network, credentials" if isinstance(self.root, BucketPath) else "path, rights, free space"
 
     def growing(self, name: str, planned: int) -> AbstractContextManager[Growing]:
         """A shard or part that is about to be written: it goes with the block, unless it was published.
