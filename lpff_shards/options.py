@@ -46,7 +46,7 @@ NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """Where the pictures come from; what is given is combined.
+    """Where the pictures come from; what is given is combined. Paths may be URIs: `s3://bucket/prefix`, `gs://...`.
 
     Attributes:
         lpff: folder or zip of LPFF in its published layout, or a flat folder of its crops.

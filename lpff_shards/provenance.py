@@ -14,6 +14,9 @@ from lpff_shards.options import (
     SOURCES,
     ExportOptions,
 )
+from lpff_shards.stores.place import above as folders_above
+from lpff_shards.stores.place import place
+from lpff_shards.stores.uris import is_uri
 
 
 def recorded(options: ExportOptions) -> dict[str, object]:
@@ -50,7 +53,10 @@ def recorded(options: ExportOptions) -> dict[str, object]:
 
 
 def last_component(path: str) -> str:
-    """What is recorded of a path, since a data set should not publish a user's folders."""
+    """What is recorded of a path or URI, since a data set should not publish a user's folders and buckets."""
+    if is_uri(path):
+        # A bucket's own name is no part of what lies in it.
+        return place(path).name or "."
     return Path(path).name or path
 
 
@@ -62,11 +68,15 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
     given: dict[str, str] = {}
     above: dict[str, str] = {}
     for path in _paths(options).values():
-        absolute = Path(path).absolute()
-        given |= dict.fromkeys((path.rstrip("/"), str(Path(path)), str(absolute)), last_component(path))
-        above |= {str(folder): folder.name for folder in list(absolute.parents)[:2]}
+        given |= dict.fromkeys((path.rstrip("/"), *_spellings(path)), last_component(path))
+        above |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
     ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, above)]
     return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
+
+
+def _spellings(path: str) -> tuple[str, ...]:
+    """How else a path is written."""
+    return (str(place(path)),) if is_uri(path) else (str(Path(path)), str(Path(path).absolute()))
 
 
 def published(text: str, names: tuple[tuple[str, str], ...]) -> str:

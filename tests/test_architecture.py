@@ -23,7 +23,7 @@ ALLOWED = {
     "options": {"errors", "mix_options", "option_rules", "share", "stores"},
     "checksums": set(),
     "columns": set(),
-    "provenance": {"mix_options", "options"},
+    "provenance": {"mix_options", "options", "stores"},
     "provenance_command": {"mix_options", "options"},
     "wire": set(),
     "schemas": {"errors"},

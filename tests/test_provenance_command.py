@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, api, cli
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import ALIGNMENTS, FORMATS, IMAGE_KINDS
-from lpff_shards.provenance import recorded
+from lpff_shards.provenance import published, published_names, recorded
 from lpff_shards.provenance_command import WIDTH, command
 
 
@@ -44,10 +44,11 @@ def _parsed(line: str) -> ExportOptions:
     return caught.value.options
 
 
+URIS = ("s3://b/data/LPFF", "gs://b/FFHQ.zip", "s3://b", "gs://b/-x/")
 ODD = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 PATHS = st.one_of(
     st.sampled_from(
-        ["LPFF", "/data/LPFF", "a b/c d.zip", "-x", "--out", "$HOME", "it's", '"', "```", "a\nb", " ", ".."]
+        ["LPFF", "/data/LPFF", "a b/c d.zip", "-x", "--out", "$HOME", "it's", '"', "```", "a\nb", " ", "..", *URIS]
     ),
     ODD.filter(lambda text: bool(text.strip())),
     ODD.map(lambda text: f"/tmp/{text}"),
@@ -120,6 +121,24 @@ def test_the_command_makes_the_same_data_set(options: ExportOptions, out: str) -
     assert command(json.loads(json.dumps(expected)), out) == command(expected, out)
     assert parsed.run.on_error == "fail"
     assert Path(parsed.out) == Path(out)
+
+
+def test_of_uris_the_last_part_is_told() -> None:
+    given = {"lpff": "s3://my-bucket/mine/LPFF/", "ffhq": "gs://my-bucket", "ffhq_cameras": "s3://my-bucket/d.json"}
+    options = ExportOptions(format="wds", out="s3://my-bucket/x", sources=SourceOptions(**given))
+    line = command(recorded(options), "x")
+    assert line == "lpff-shards export --format wds --ffhq . --lpff LPFF --ffhq-cameras d.json --out x"
+    names = published_names(options)
+    for text, expected in (
+        ("s3://my-bucket/mine/LPFF: info.json was not found", "LPFF: info.json was not found"),
+        ("s3://my-bucket/mine/LPFF/crop/x.png", "LPFF/crop/x.png"),
+        ("--lpff s3://my-bucket/mine/LPFF/: 2 cameras", "--lpff LPFF/: 2 cameras"),
+        ("s3://my-bucket/mine/camera_parameters.json: 2 cameras", "mine/camera_parameters.json: 2 cameras"),
+        ("s3://my-bucket/info.json: none", "./info.json: none"),
+        ("gs://my-bucket/00000/x.png", "./00000/x.png"),
+        ("s3://my-bucket/d.json has no labels", "d.json has no labels"),
+    ):
+        assert published(text, names) == expected
 
 
 def test_only_what_differs_from_the_defaults_is_told() -> None:

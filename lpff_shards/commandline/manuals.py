@@ -46,6 +46,11 @@ EXPORT = Manual(
             "lpff-shards export --format wds --lpff LPFF --engine ray \\\n    --ray-address 10.0.0.1:6379 --out shards",
         ),
         Example(
+            "Read from buckets (needs the extra s3, or gcs for gs://)",
+            "lpff-shards export --format wds --lpff s3://bucket/LPFF \\\n"
+            "    --ffhq s3://bucket/FFHQ_512.zip --out shards",
+        ),
+        Example(
             "Combine data sets",
             "lpff-shards export --format wds --ffhq FFHQ_512.zip --lpff LPFF \\\n"
             "    --unsplash-pexels UnsplashPexels --out shards",

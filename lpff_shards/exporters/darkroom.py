@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters import squares
+from lpff_shards.exporters.fetching import Fetching
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.record import Entry
@@ -28,12 +29,13 @@ class Darkroom:
         side: that every picture must have, where the format demands one, see `squares`.
 
     An original, its mirror and their replicas need one reading and one decoding: what a later entry needs is made
-    along with what the first one needs, and kept until the last one has had it.
+    along with what the first one needs, and kept until the last one has had it. What lies in buckets is fetched ahead.
     """
 
     def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
         self._options = options
         self._side = side
+        self._fetching = Fetching([entry.record.blob for entry in entries])
         self._due = Counter(map(_shown, entries))
         self._kept: dict[_Shown, Stored] = {}
         self._kept_bytes = 0
@@ -54,12 +56,16 @@ class Darkroom:
             raise BadInput(entry.record.blob.where, entry.record.id, reason)
         return found
 
+    def close(self) -> None:
+        """Lets go of what was asked for and is not needed."""
+        self._fetching.close()
+
     def _made(self, entry: Entry, shown: _Shown) -> Stored:
         where, flip = shown
         other = (where, not flip)
         wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
         try:
-            made = self._store(entry.record.blob.read(), [flipped for _, flipped in wanted])
+            made = self._store(self._fetching.read(entry.record.blob), [flipped for _, flipped in wanted])
         except (BlobError, PictureError) as error:
             raise BadInput(where, entry.record.id, str(error)) from None
         for name, stored in zip(wanted, made, strict=False):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from lpff_shards.checksums import hasher
 from lpff_shards.errors import BadInput, ExportFailed
@@ -39,8 +40,8 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
 
     def write() -> ShardReceipt:
         told.begin()
-        with folder.growing(task.filename, task.planned) as growing:
-            receipt, fields = _write_samples(task, growing, told)
+        with folder.growing(task.filename, task.planned) as growing, closing(_darkroom(task, task.entries)) as darkroom:
+            receipt, fields = _write_samples(task, darkroom, growing, told)
             folder.publish(growing, receipt, fields, of_shard(receipt))
         return receipt
 
@@ -72,12 +73,18 @@ class _Once:
             self._on_sample(size)
 
 
-def _write_samples(task: ShardTask, growing: Growing, on_sample: OnSample) -> tuple[ShardReceipt, bytes]:
+def _darkroom(task: ShardTask, entries: Sequence[Entry]) -> Darkroom:
+    """The darkroom of some of a task's entries."""
+    return Darkroom(entries, task.settings.picture, task.settings.side)
+
+
+def _write_samples(
+    task: ShardTask, darkroom: Darkroom, growing: Growing, on_sample: OnSample
+) -> tuple[ShardReceipt, bytes]:
     """Writes the shard's bytes; returns its receipt and its samples' fields."""
     format, settings = get_format(task.settings.format), task.settings
     checksum = hasher(settings.checksum)
     shard = Appender(growing, checksum)
-    darkroom = Darkroom(task.entries, settings.picture, settings.side)
     keys: list[str] = []
     rows: list[pieces.Row] = []
     lists: dict[tuple[str, ...], int] = {}
@@ -125,13 +132,13 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     """
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
-    darkroom = Darkroom(entries, task.settings.picture, task.settings.side)
     found = []
-    for entry in entries:
-        try:
-            darkroom.stored(entry)
-        except BadInput as error:
-            found.append(_left_out(entry, error, task.settings))
+    with closing(_darkroom(task, entries)) as darkroom:
+        for entry in entries:
+            try:
+                darkroom.stored(entry)
+            except BadInput as error:
+                found.append(_left_out(entry, error, task.settings))
     return found == list(skipped)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
+from lpff_shards.exporters.fetching import Fetching
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.sample import Picture
 from lpff_shards.sources.blobs import BlobError
@@ -45,9 +47,15 @@ def fault(picture: Picture, side: int) -> str | None:
 def _sides(blobs: Sequence[Blob]) -> Iterator[int]:
     """The sides of readable, fitting pictures among some that are spread evenly."""
     count = min(PROBES, len(blobs))
-    for number in range(count):
+    probes = [blobs[number * (len(blobs) - 1) // max(1, count - 1)] for number in range(count)]
+    with closing(Fetching(probes)) as fetching:
+        yield from _read_sides(probes, fetching)
+
+
+def _read_sides(blobs: Sequence[Blob], fetching: Fetching) -> Iterator[int]:
+    for blob in blobs:
         try:
-            header = inspect(blobs[number * (len(blobs) - 1) // max(1, count - 1)].read())
+            header = inspect(fetching.read(blob))
         except (BlobError, WireError):
             continue
         if header.width == header.height and _is_power(header.width):

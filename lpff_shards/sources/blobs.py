@@ -19,6 +19,8 @@ from lpff_shards.schemas.record import Blob
 # A pipe that has taken a picture's place must not be waited for; of files it changes nothing.
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+LOCAL_HEADER = _LOCAL_HEADER.size
+"""Bytes of a zip member's local header without its name and extra field."""
 
 
 class BlobError(Exception):
@@ -36,6 +38,8 @@ def _opened(path: str) -> Iterator[int]:
 
 class FileBlob(Struct, frozen=True, gc=False):
     """A regular file; `stamp` is the time of its last change in nanoseconds."""
+
+    NAMED: ClassVar[str] = "path"
 
     path: str
     size: int
@@ -115,6 +119,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
     """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
 
     FEW: ClassVar[tuple[str, ...]] = ("archive",)
+    NAMED: ClassVar[str] = "member"
 
     archive: str
     member: str
@@ -135,9 +140,19 @@ class ZipBlob(Struct, frozen=True, gc=False):
     def read(self) -> bytes:
         try:
             with _opened(self.archive) as fd:
-                data = self._read_packed(fd)
+                data = os.pread(fd, self.packed, self._start(fd))
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
+        return self.unpacked(data)
+
+    def unpacked(self, data: bytes) -> bytes:
+        """The member's bytes, of those that stand in the zip.
+
+        Raises:
+            BlobError: they are cut short or damaged.
+        """
+        if len(data) != self.packed:
+            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
         if self.method == "deflated":
             data = self._inflate(data)
         if crc32(data) != self.crc:
@@ -173,20 +188,10 @@ class ZipBlob(Struct, frozen=True, gc=False):
         if done < self.packed:
             raise BlobError(f"is cut short in the zip: {done} of {self.packed} bytes")
 
-    def _read_packed(self, fd: int) -> bytes:
-        data = os.pread(fd, self.packed, self._start(fd))
-        if len(data) != self.packed:
-            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
-        return data
-
     def _start(self, fd: int) -> int:
         """Where the packed bytes start."""
         # The local header's extra field may be longer than the directory's, so its lengths are read from the file.
-        head = os.pread(fd, _LOCAL_HEADER.size, self.header)
-        if len(head) < _LOCAL_HEADER.size or not head.startswith(b"PK\x03\x04"):
-            raise BlobError("has no local header where the zip's directory says: the zip has changed or is damaged")
-        _, name, extra = _LOCAL_HEADER.unpack(head)
-        return int(self.header + _LOCAL_HEADER.size + name + extra)
+        return self.header + header_size(os.pread(fd, LOCAL_HEADER, self.header))
 
     def _inflate(self, data: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -199,9 +204,20 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return out
 
 
+def header_size(head: bytes) -> int:
+    """Bytes of a zip member's local header with its name and extra field.
+
+    Raises:
+        BlobError: it is none.
+    """
+    if len(head) < LOCAL_HEADER or not head.startswith(b"PK\x03\x04"):
+        raise BlobError("has no local header where the zip's directory says: the zip has changed or is damaged")
+    _, name, extra = _LOCAL_HEADER.unpack_from(head)
+    return int(LOCAL_HEADER + name + extra)
+
+
 def file_names(blobs: Sequence[Blob]) -> Iterable[str]:
     """What each picture's file is called, its folders before it or not; in columns no blob is made for that."""
-    for kind, name in ((FileBlob, "path"), (ZipBlob, "member")):
-        if isinstance(blobs, Structs) and blobs.kinds == (kind,):
-            return blobs.column(name)
+    if isinstance(blobs, Structs) and len(blobs.kinds) == 1 and hasattr(blobs.kinds[0], "NAMED"):
+        return blobs.column(blobs.kinds[0].NAMED)
     return (blob.where for blob in blobs)

@@ -17,9 +17,11 @@ from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import BrokenBlob, path_blob
+from lpff_shards.sources.bucket_tree import named_object
 from lpff_shards.sources.cameras import Cameras, parse_cameras
 from lpff_shards.sources.jsonfiles import TWICE, Table, decode_file, read_points, read_tables
-from lpff_shards.sources.tree import Tree
+from lpff_shards.sources.tree import Tree, subs
+from lpff_shards.stores.uris import is_uri
 
 T = TypeVar("T")
 
@@ -83,11 +85,9 @@ def note_strangers(tree: Tree, names: list[str]) -> list[str]:
 
 def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
     yield from tree.files().pictures().items()
-    for folder in tree.folders():
-        inside = tree.sub(folder)
-        if inside is not None and folder.isdigit():
-            for name, blob in inside.files().pictures().items():
-                yield f"{folder}/{name}", blob
+    for folder, inside in subs(tree, [folder for folder in tree.folders() if folder.isdigit()]):
+        for name, blob in inside.files().pictures().items():
+            yield f"{folder}/{name}", blob
 
 
 class _Labels(Struct):
@@ -140,6 +140,8 @@ def file_blob(option: str, given: str) -> Blob:
     Raises:
         ShardsError: there is no such file.
     """
+    if is_uri(given):
+        return named_object(option, given)
     blob = path_blob(given)
     if isinstance(blob, BrokenBlob):
         raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")

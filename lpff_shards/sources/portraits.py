@@ -18,6 +18,7 @@ from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import path_blob
+from lpff_shards.sources.bucket_tree import object_blob
 from lpff_shards.sources.build import join
 from lpff_shards.sources.files import Files, is_picture
 from lpff_shards.sources.found import Pictures
@@ -25,6 +26,8 @@ from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.joined import ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.jsonfiles import Table, read_tables
 from lpff_shards.sources.tree import Tree, only_folder, open_tree
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import above
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -122,19 +125,34 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
     Looked for in the data set's folder, then in the two folders above the path that was given: crop/eg3d lies two below
     its metadata, a zip beside it.
     """
-    for files in (root.files(), tree.files(), *map(_metadata_above, list(Path(given).absolute().parents)[:2])):
+    for files in (root.files(), tree.files(), *map(_metadata_above, above(given, 2))):
         found = {name: files[name] for name in METADATA if name in files}
         if found:
             return found
     return {}
 
 
-def _metadata_above(folder: Path) -> dict[str, Blob]:
+def _metadata_above(folder: Path | BucketPath) -> dict[str, Blob]:
     # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
+    if isinstance(folder, BucketPath):
+        return _objects_above(folder)
     if not (folder / CAMERAS).is_file():
         return {}
     paths = [path for name in METADATA if os.path.lexists(path := folder / name)]
     return {path.name: path_blob(str(path)) for path in paths}
+
+
+def _objects_above(prefix: BucketPath) -> dict[str, Blob]:
+    try:
+        if not (prefix / CAMERAS).is_file():
+            return {}
+        found = {name: object_blob(prefix / name) for name in METADATA}
+    except PermissionError:
+        # One may have been let into the data set's own prefix alone.
+        return {}
+    except OSError as error:
+        raise ShardsError(f"{prefix} cannot be read: {error.strerror}", "Check the network") from None
+    return {name: blob for name, blob in found.items() if blob is not None}
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:

@@ -1,9 +1,10 @@
-"""A folder or a zip seen alike: names of files below it, each with the blob that reads it."""
+"""A folder, a zip or a prefix of a bucket seen alike: names of files below it, each with the blob that reads it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,12 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
+from lpff_shards.sources.bucket_tree import BucketTree, open_bucket
 from lpff_shards.sources.files import Files, is_picture
+from lpff_shards.sources.objects import ObjectBlob
 from lpff_shards.sources.zip_tree import zip_tree
+from lpff_shards.stores.ahead import ahead
+from lpff_shards.stores.uris import is_uri
 
 MAX_WRAPPERS = 4
 PART = 1 << 20
@@ -24,7 +29,7 @@ PART = 1 << 20
 
 
 class Tree(Protocol):
-    """A folder, on disk or in a zip."""
+    """A folder, on disk, in a zip or in a bucket."""
 
     @property
     def where(self) -> str:
@@ -92,15 +97,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def open_tree(option: str, given: str) -> Tree:
-    """The tree of a path that the user gave.
+    """The tree of a path or URI that the user gave.
 
     Args:
-        option: for the error: which option the path was given to.
-        given: a folder or a zip.
+        option: for the error: which option it was given to.
+        given: a folder or a zip, or a prefix or a zip of a bucket.
 
     Raises:
         ShardsError: there is no such path, or it is neither.
     """
+    if is_uri(given):
+        return open_bucket(option, given)
     path = Path(given)
     blob = path_blob(given)
     if path.is_dir():
@@ -138,6 +145,18 @@ def only_folder(tree: Tree) -> Tree:
     return tree
 
 
+def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
+    """The folders of these names directly in a tree, in order; those of a bucket are listed several at once."""
+    if isinstance(tree, BucketTree):
+        with closing(ahead(tree.sub, names)) as found:
+            folders: list[Tree | None] = list(found)
+    else:
+        folders = list(map(tree.sub, names))
+    for name, folder in zip(names, folders, strict=True):
+        if folder is not None:
+            yield name, folder
+
+
 def read_whole(blob: Blob) -> bytes:
     """The bytes of a metadata file.
 
@@ -156,6 +175,8 @@ def read_parts(blob: Blob) -> Iterator[bytes]:
     try:
         if isinstance(blob, FileBlob | ZipBlob):
             yield from blob.parts(PART)
+        elif isinstance(blob, ObjectBlob):
+            yield from blob.pieces()
         else:
             yield blob.read()
     except BlobError as error:

@@ -1,11 +1,11 @@
-"""A zip seen as folders, listed once, in columns."""
+"""A zip, on disk or in a bucket, seen as folders, listed once, in columns."""
 
 from __future__ import annotations
 
 import os
 from array import array
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from operator import eq
 from pathlib import Path
 
@@ -18,7 +18,10 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import ZipBlob
 from lpff_shards.sources.files import NO_FILES, Files
+from lpff_shards.sources.objects import ObjectMember, read_range
 from lpff_shards.sources.zip_directory import DEFLATED, ENCRYPTED, STORED, Directory, ZipError, read_directory
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.uris import is_uri
 
 _MOST = 1 << 30
 """Bytes that the system is asked for at once."""
@@ -70,7 +73,7 @@ class ZipTree:
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
         method = Repeated((found.method[rows] == DEFLATED).astype(np.int32), ["stored", "deflated"])
         columns: list[Column] = [archive, found.names.take(rows), *numbers, method]
-        blobs: Structs[Blob] = Structs.from_columns(ZipBlob, columns)
+        blobs: Structs[Blob] = Structs.from_columns(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
         return blobs
 
     def sub(self, name: str) -> ZipTree | None:
@@ -85,11 +88,10 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
         ShardsError: it is damaged, or holds what cannot be read in place.
     """
     try:
-        with Path(given).open("rb", buffering=0) as file:
-            fd = file.fileno()
-            directory = read_directory(lambda at, size: _read_at(fd, at, size), os.fstat(fd).st_size)
+        directory = _directory(given)
     except (ZipError, OSError) as error:
-        raise ShardsError(f"{option} {given} is not a readable zip: {error}", "Download or pack it again") from None
+        reason = error.strerror if is_uri(given) and isinstance(error, OSError) else error
+        raise ShardsError(f"{option} {given} is not a readable zip: {reason}", "Download or pack it again") from None
     if directory is None:
         return None
     listing = {"": _Folder()}
@@ -102,6 +104,15 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
             _add_member(given, row, name, listing)
     _refuse_packed(given, directory, listing)
     return ZipTree(given, "", directory, listing)
+
+
+def _directory(given: str) -> Directory | None:
+    if is_uri(given):
+        path = BucketPath.parse(given)
+        return read_directory(partial(read_range, path), path.size())
+    with Path(given).open("rb", buffering=0) as file:
+        fd = file.fileno()
+        return read_directory(lambda at, size: _read_at(fd, at, size), os.fstat(fd).st_size)
 
 
 def _read_at(fd: int, at: int, size: int) -> bytes:

@@ -98,13 +98,19 @@ class BucketPath:
 
     def listed(self) -> list[Listed]:
         """The objects directly below this key, sorted; a request a thousand."""
-        found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
-        return sorted(one for one in map(_listed, found["objects"]) if one.name)
+        return self.listing()[0]
 
     def folders(self) -> list[str]:
         """Names of the prefixes directly below this key, sorted."""
+        return self.listing()[1]
+
+    def listing(self) -> tuple[list[Listed], list[str]]:
+        """What `listed` and `folders` give, asked for once."""
         found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
-        return sorted(prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+        # An empty object of the prefix's own name is a folder to some tools.
+        objects = (_listed(one) for one in found["objects"] if one["path"] != self.key)
+        folders = (prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
+        return sorted(one for one in objects if one.name), sorted(folders)
 
     def read_bytes(self) -> bytes:
         """The whole object."""
@@ -125,6 +131,16 @@ class BucketPath:
             if error.errno == errno.EIO and self.size() <= at:
                 return b""
             raise
+
+    def get(self, wanted: Callable[[Listed], bool], at: int = 0, size: int | None = None) -> tuple[Listed, bytes]:
+        """What the store says of the object, and its bytes or those of a range; none where it is not as wanted."""
+
+        def request(stores: Any, store: ObjectStore) -> tuple[Listed, bytes]:
+            answer = stores.get(store, self.key, options={} if size is None else {"range": (at, at + size)})
+            found = _listed(answer.meta)
+            return found, bytes(answer.bytes()) if wanted(found) else b""
+
+        return self._ask(request)
 
     def fetch(self, path: Path) -> None:
         """Writes the object to a file, piece by piece."""

@@ -49,9 +49,18 @@ def telling(place: BucketPath) -> Iterator[None]:
     except (BaseError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        said = str(error)
-        # As number ECONNRESET it is a ConnectionError, which is tried again.
-        raise OSError(errno.ECONNRESET if broken(said) else errno.EIO, reason(said), str(place)) from None
+        raise _told(str(error), place) from None
+
+
+def _told(said: str, place: BucketPath) -> OSError:
+    """What is wrong, by the store's own words: its library knows them of objects, not of listings."""
+    code = _CODE.search(said)
+    if code is not None and code[1] == "NoSuchBucket":
+        return FileNotFoundError(errno.ENOENT, _not_found(said), str(place))
+    if code is not None and code[1] == "AccessDenied":
+        return PermissionError(errno.EACCES, reason(said), str(place))
+    # As number ECONNRESET it is a ConnectionError, which is tried again.
+    return OSError(errno.ECONNRESET if broken(said) else errno.EIO, reason(said), str(place))
 
 
 def broken(said: str) -> bool:

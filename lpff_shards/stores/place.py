@@ -30,6 +30,18 @@ def place(given: str | os.PathLike[str] | BucketPath) -> Place:
     return BucketPath.parse(text) if is_uri(text) else Path(given)
 
 
+def above(given: str, most: int) -> list[Place]:
+    """The folders or prefixes above a path or URI, nearest first."""
+    if not is_uri(given):
+        return list(Path(given).absolute().parents[:most])
+    found: list[Place] = []
+    path = BucketPath.parse(given)
+    while path.key and len(found) < most:
+        path = path.parent
+        found.append(path)
+    return found
+
+
 def size_of(place: Place) -> int:
     """Bytes of a file or object.
 

@@ -49,13 +49,12 @@ def download(request: Request, blob: Blob, headers: Mapping[str, str]) -> Answer
     _check_etags(request.headers, blob)
     described = {**headers, "Accept-Ranges": "bytes", "Content-Type": blob.content_type}
     size = len(blob.body)
-    start, end = _range(request.headers.get("range"), size)
-    if (start, end) == (0, size):
-        status = 200
-    else:
-        status = 206
-        described["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    return Answer(status, described, memoryview(blob.body)[start:end], end - start)
+    asked = _range(request.headers.get("range"), size)
+    if asked is None:
+        return Answer(200, described, memoryview(blob.body), size)
+    start, end = asked
+    described["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return Answer(206, described, memoryview(blob.body)[start:end], end - start)
 
 
 def facts(blob: Blob) -> dict[str, str]:
@@ -91,11 +90,11 @@ def _check_etags(headers: Mapping[str, str], blob: Blob) -> None:
         raise Refused(304, "NotModified", "")
 
 
-def _range(asked: str | None, size: int) -> tuple[int, int]:
-    """Start and end of `bytes=a-b`, `bytes=a-` or `bytes=-n`; the whole where nothing, or something else, is asked."""
+def _range(asked: str | None, size: int) -> tuple[int, int] | None:
+    """Start and end of `bytes=a-b`, `bytes=a-` or `bytes=-n`; None where nothing, or something else, is asked."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", asked or "")
     if not match or match[0] == "bytes=-":
-        return 0, size
+        return None
     first, last = match.groups()
     if not first:
         start, end = max(0, size - int(last)), size
