@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,13 @@ def test_google_s_client_resumes_long_uploads(google: Any, gcs: Bucket) -> None:
     with blob.open("wb") as stream:
         stream.write(bytes(2 * MIB + 5))
     assert gcs.read("long") == bytes(2 * MIB + 5)
+
+
+def test_names_may_be_percent_encoded_throughout(gcs: Bucket) -> None:
+    gcs.put("a-b", b"1")
+    url = f"{gcs.servers.server.url}/{gcs.name.replace('-', '%2D')}/a%2Db"
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"1"
 
 
 def _ask(bucket: Bucket, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
