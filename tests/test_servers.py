@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from running import wait_for
 from servers.child import Child
-from stores import Bucket
+from stores import OWNER, Bucket
 
 MIB = 1 << 20
 
@@ -199,3 +200,13 @@ def test_a_server_that_cannot_start_says_so() -> None:
 def test_a_wrong_message_is_refused(gcs: Bucket) -> None:
     with pytest.raises(RuntimeError, match="KeyError"):
         gcs.servers.server.tell(nothing=1)
+
+
+def test_a_client_that_waits_to_be_told_to_go_on(bucket: Bucket) -> None:
+    with socket.create_connection(("127.0.0.1", bucket.servers.server.port), timeout=20) as connection:
+        head = f"PUT /{bucket.name}/one HTTP/1.1\r\nHost: x\r\nAuthorization: {OWNER}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".encode())
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"hello")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert bucket.contents() == {"one": b"hello"}
