@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from running import wait_for
 from servers.child import Child
-from stores import Bucket
+from stores import OWNER, Bucket
 
 MIB = 1 << 20
 
@@ -104,6 +106,13 @@ def test_google_s_client_resumes_long_uploads(google: Any, gcs: Bucket) -> None:
     assert gcs.read("long") == bytes(2 * MIB + 5)
 
 
+def test_names_may_be_percent_encoded_throughout(gcs: Bucket) -> None:
+    gcs.put("a-b", b"1")
+    url = f"{gcs.servers.server.url}/{gcs.name.replace('-', '%2D')}/a%2Db"
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"1"
+
+
 def _ask(bucket: Bucket, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", bucket.servers.server.port)
     named = {name.replace("_", "-"): text for name, text in headers.items()}
@@ -191,3 +200,13 @@ def test_a_server_that_cannot_start_says_so() -> None:
 def test_a_wrong_message_is_refused(gcs: Bucket) -> None:
     with pytest.raises(RuntimeError, match="KeyError"):
         gcs.servers.server.tell(nothing=1)
+
+
+def test_a_client_that_waits_to_be_told_to_go_on(bucket: Bucket) -> None:
+    with socket.create_connection(("127.0.0.1", bucket.servers.server.port), timeout=20) as connection:
+        head = f"PUT /{bucket.name}/one HTTP/1.1\r\nHost: x\r\nAuthorization: {OWNER}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n".encode())
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"hello")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert bucket.contents() == {"one": b"hello"}

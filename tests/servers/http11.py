@@ -46,6 +46,12 @@ class Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815
 
+    def handle_expect_100(self) -> bool:
+        """Tells a client that waits before it sends a body to go on, at once."""
+        told = super().handle_expect_100()
+        self.wfile.flush()
+        return told
+
     def log_message(self, format: str, *args: Any) -> None:
         """Tests do not want a line a request."""
 

@@ -83,6 +83,18 @@ class Stream:
                 to.send(self._buffer[:received])
             count -= received
 
+    def take(self, count: int) -> bytes:
+        """The next bytes, so many."""
+        pieces = [self._left[:count]]
+        self._left = self._left[count:]
+        count -= len(pieces[0])
+        while count:
+            pieces.append(self.socket.recv(min(count, BUFFER)))
+            if not pieces[-1]:
+                raise Ended
+            count -= len(pieces[-1])
+        return b"".join(pieces)
+
     def hung_up(self) -> bool:
         """Whether the other side has closed the connection; not known where the system cannot tell."""
         poll = select.poll()
