@@ -164,7 +164,7 @@ class Plan:
     def task(self, index: int) -> ShardTask:
         """The task of one shard."""
         rows = self.rows(range(index, index + 1))
-        entries = tuple(self.entries.entry(row, self.keys[row]) for row in rows)
+        entries = tuple(self.entries.some(rows, self.keys[rows.start : rows.stop]))
         planned = int(self.sizes[rows.start : rows.stop].sum())
         return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries, planned)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -102,15 +102,31 @@ class Entries:
 
     def entry(self, index: int, key: str) -> Entry:
         """One entry, self-contained."""
-        return Entry(
-            key=key,
-            record=self.inventories[self.source[index]].record(int(self.row[index])),
-            flip=bool(self.flip[index]),
-            replica=int(self.replica[index]),
-            split=self.splits[self.split[index]],
-            density=float(self.density[index]),
-            weight=float(self.weight[index]),
-        )
+        return next(self.some(range(index, index + 1), [key]))
+
+    def some(self, rows: range, keys: Iterable[str]) -> Iterator[Entry]:
+        """Entries that follow one another, self-contained.
+
+        Args:
+            keys: of these.
+        """
+        here = slice(rows.start, rows.stop)
+        source, row = self.source[here], self.row[here]
+        records = {
+            number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
+        }
+        columns = (source, self.flip[here], self.replica[here], self.split[here], self.density[here], self.weight[here])
+        listed = zip(keys, *(column.tolist() for column in columns), strict=True)
+        for key, number, flip, replica, split, density, weight in listed:
+            yield Entry(
+                key=key,
+                record=next(records[number]),
+                flip=flip,
+                replica=replica,
+                split=self.splits[split],
+                density=density,
+                weight=weight,
+            )
 
     def gather(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """A column of each inventory's pictures as one column of the entries."""

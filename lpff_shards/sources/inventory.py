@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -81,18 +81,27 @@ class Inventory:
 
     def record(self, row: int) -> Record:
         """The record of a row, self-contained."""
-        points = self.landmark_rows[row]
-        return Record(
-            source=self.source,
-            id=self.ids[row],
-            face=int(self.faces[row]),
-            alignment=self.alignment,
-            is_mirror=bool(self.is_mirror[row]),
-            blob=self.blobs[row],
-            camera=Camera(self.cameras[row].copy()) if self.has_camera[row] else None,
-            landmarks=self.landmarks[points].copy() if points >= 0 else None,
-            credit=self.credits[row],
-        )
+        return next(self.records(np.array([row])))
+
+    def records(self, rows: NDArray[np.int64]) -> Iterator[Record]:
+        """The records of some rows (int64), in their order, each self-contained."""
+        some = self.take(rows)
+        columns = (some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist())
+        cameras = zip(some.cameras, some.has_camera.tolist(), some.landmark_rows.tolist(), strict=True)
+        for (id, blob, credit, face, is_mirror), (camera, known, points) in zip(
+            zip(*columns, strict=True), cameras, strict=True
+        ):
+            yield Record(
+                source=self.source,
+                id=id,
+                face=face,
+                alignment=self.alignment,
+                is_mirror=is_mirror,
+                blob=blob,
+                camera=Camera(camera.copy()) if known else None,
+                landmarks=some.landmarks[points].copy() if points >= 0 else None,
+                credit=credit,
+            )
 
 
 class Source(Protocol):
