@@ -140,7 +140,9 @@ def _gcs(bucket: str) -> GCSStore:
             retry_config=retries,
         )
     provider = None if _is_set("GOOGLE_SKIP_SIGNATURE") or _has_account() else _google(bucket)
-    return GCSStore(bucket, client_options=_client(False), retry_config=retries, credential_provider=provider)
+    # A service account's file may lead to another server, as emulators have it.
+    options = _client(plain=_has_account())
+    return GCSStore(bucket, client_options=options, retry_config=retries, credential_provider=provider)
 
 
 def _has_account() -> bool:
