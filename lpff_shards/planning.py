@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.columns.structs import column
+from lpff_shards.columns.texts import duplicates
 from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
@@ -77,11 +78,10 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
 
 
 def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
-    marks = np.sort(np.fromiter(map(hash, keys), np.int64, len(keys)))
-    # Two keys may have one hash by chance, so all are looked at then.
-    if not (marks[1:] == marks[:-1]).any() or len(set(keys)) == len(keys):
+    twins = duplicates([keys])
+    if not twins:
         return
-    twin, times = Counter(keys).most_common(1)[0]
+    twin, times = Counter(key for key in keys if key in twins).most_common(1)[0]
     rows = [i for i, key in enumerate(keys) if key == twin]
     records = [entries.entry(i, twin).record for i in rows]
     told = ", ".join(f"{record.blob.where} ({record.id})" for record in records)

@@ -12,6 +12,7 @@ from functools import partial
 from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import checksum_of, file_checksum
+from lpff_shards.columns.texts import Texts, duplicates
 from lpff_shards.exporters.ownership import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
@@ -59,7 +60,7 @@ class _Checked:
     """A shard's faults, and of the readable samples the keys, a hash of each one's fields, and counts."""
 
     faults: tuple[Fault, ...]
-    keys: tuple[str, ...] = ()
+    keys: Texts = field(default_factory=lambda: Texts.of(()))
     rows: tuple[int, ...] = ()
     sources: Mapping[str, int] = field(default_factory=dict)
     licenses: Mapping[str, int] = field(default_factory=dict)
@@ -124,10 +125,12 @@ def verify_export(
 
 def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
     """What no shard shows alone: a key in two shards, counts that do not add up."""
+    twins = duplicates([own.keys for own in checked])
     seen: dict[str, str] = {}
-    for shard, own in zip(manifest.shards, checked, strict=True):
-        yield from (Fault(shard.file, key, f"its key is also in {seen[key]}") for key in own.keys if key in seen)
-        seen.update(dict.fromkeys(own.keys, shard.file))
+    for shard, own in zip(manifest.shards, checked, strict=True) if twins else ():
+        keys = [key for key in own.keys if key in twins]
+        yield from (Fault(shard.file, key, f"its key is also in {seen[key]}") for key in keys if key in seen)
+        seen.update(dict.fromkeys(keys, shard.file))
     counts = manifest.counts
     listed = sum(shard.samples for shard in manifest.shards)
     if not listed == manifest.samples == counts.written == counts.planned - counts.skipped:
@@ -204,7 +207,7 @@ def _read(
             report(len(sample.picture.data))
     except SampleError as error:
         fault = error.key or f"sample {error.number}", error.reason
-    return _Checked(tuple(inside), tuple(keys), tuple(rows), sources, licenses, splits), fault
+    return _Checked(tuple(inside), Texts.of(keys), tuple(rows), sources, licenses, splits), fault
 
 
 def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:

@@ -65,7 +65,7 @@ ALLOWED = {
     },
     "readers": {"manifest", "options", "schemas", "wire"},
     "verify": {
-        *("checksums", "exporters", "faults", "manifest", "options", "processes", "readers", "schemas"),
+        *("checksums", "columns", "exporters", "faults", "manifest", "options", "processes", "readers", "schemas"),
         *("stores", "verify_beside"),
     },
     "verify_beside": {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from lpff_shards.columns.structs import Structs, column, repeated, take
-from lpff_shards.columns.texts import Texts, ragged
+from lpff_shards.columns.texts import Texts, duplicates, ragged
 
 TEXTS = st.lists(
     st.text(st.characters(max_codepoint=0x1F600), max_size=9) | st.sampled_from(["", "odd\udcff", "ü", "a"])
@@ -101,3 +101,8 @@ def test_pieces_of_an_array() -> None:
     starts, lengths = np.array([5, 0, 190]), np.array([3, 0, 10])
     assert ragged(data, starts, lengths) == bytes([5, 6, 7, *range(190, 200)])
     assert ragged(data, starts[:0], lengths[:0]) == b""
+
+
+def test_texts_that_stand_twice() -> None:
+    assert duplicates([["a", "b"], Texts.of(["b", "c", "d", "d"])]) == {"b", "d"}
+    assert duplicates([["a", "b"], ["c"]]) == duplicates([[]]) == duplicates([]) == set()

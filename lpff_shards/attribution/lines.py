@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import groupby
 
 from msgspec import Struct
@@ -60,10 +61,12 @@ class Line(Struct, frozen=True):
 
 def lines(ledger: Ledger) -> Iterator[Line]:
     """The lines of an export, by data set and source id: every sample's picture has exactly one."""
+    # A data set has few licences and few ways of changing pictures: each is looked at once.
+    asks, merge = cache(demands), cache(merged)
     for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, licence, url, source_url, *_ = rows[0]
-        asked = demands(licence)
+        asked = asks(licence)
 
         def told(flag: bool, known: bool = asked.known) -> str:
             return ("yes" if flag else "no") if known else UNKNOWN
@@ -84,7 +87,7 @@ def lines(ledger: Ledger) -> Iterator[Line]:
             non_commercial=told(asked.non_commercial),
             no_derivatives=told(asked.no_derivatives),
             source_url=source_url,
-            changes=merged([row[-2] for row in rows]),
+            changes=merge(tuple(row[-2] for row in rows)),
             samples=sum(row[-1] for row in rows),
         )
 

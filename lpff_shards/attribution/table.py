@@ -24,4 +24,4 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for line in lines:
             row = structs.astuple(line)
-            (quoted if any("\r" in str(value) for value in row) else table).writerow(row)
+            (quoted if "\r" in "".join(map(str, row)) else table).writerow(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from operator import eq
@@ -82,6 +83,18 @@ class Texts(Sequence[str]):
         starts = self._ends[rows]
         lengths = self._ends[rows + 1] - starts
         return Texts(ragged(np.frombuffer(self._block, np.uint8), starts, lengths), _ends(lengths))
+
+
+def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
+    """The texts that stand in all parts together more than once; of the others no set is made, only hashes."""
+    hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in parts]
+    ordered = np.sort(np.concatenate([np.zeros(0, np.int64), *hashes]))
+    # Two texts may have one hash by chance.
+    suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+    if not suspects:
+        return set()
+    times = Counter(text for part in parts for text in part if hash(text) in suspects)
+    return {text for text, count in times.items() if count > 1}
 
 
 class TextsBuilder:

