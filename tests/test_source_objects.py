@@ -7,6 +7,7 @@ import io
 import pickle
 import struct
 import threading
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -248,7 +249,9 @@ def test_what_is_not_waited_for_holds_nobody_up(memory: Memory, monkeypatch: pyt
     monkeypatch.setattr(fetching, "_read", lambda blob: blob.read() if blob is blobs[0] else never.wait(30))
     shard = Fetching(blobs)
     assert shard.read(blobs[0]) == bytes(4)
+    started = time.monotonic()
     shard.close()
+    assert time.monotonic() - started < 10
     never.set()
 
 
