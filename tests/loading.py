@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 import layouts
 import numpy as np
 from PIL import Image
+from running import wait_for
+from servers.fault import Fault
+from stores import Bucket
 
 from lpff_shards import (
     ExportOptions,
@@ -57,6 +62,27 @@ def write(
         )
     )
     return out
+
+
+def sent(folder: Path, bucket: Bucket, prefix: str = "sets/out") -> str:
+    """Puts an export into a bucket, past the proxy; returns its URI."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            bucket.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+    return f"{bucket.uri}/{prefix}"
+
+
+def held_while(bucket: Bucket, work: Callable[[], Any], held: int) -> Any:
+    """What some work gives, whose requests are held until so many of them are on their way at once."""
+    bucket.break_with(Fault("hold", method="GET"))
+    done: list[Any] = []
+    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    thread.start()
+    wait_for(lambda: bucket.counts().held >= held)
+    bucket.break_with()
+    # What came in at that very moment may be held still.
+    wait_for(lambda: bucket.release() or not thread.is_alive())
+    return done[0]
 
 
 @dataclass

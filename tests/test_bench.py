@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from loading import sent
 from running import run, wait_for
+from stores import Bucket
 
-from lpff_shards import ShardsError
+from lpff_shards import ShardsError, read_manifest
 from lpff_shards.bench import run as benching
 from lpff_shards.bench.contestants import get_contestant, missing
 from lpff_shards.bench.one import last_line, measure
@@ -164,3 +166,18 @@ def test_a_split_without_samples_is_refused(folders: dict[str, Path], tmp_path: 
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ShardsError, match="has no samples in split 'train'"):
         bench_export(_options(tmp_path))
+
+
+def test_a_bucket_is_read_as_its_loaders_read_it(folders: dict[str, Path], s3: Bucket) -> None:
+    uri = sent(folders["wds"], s3)
+    s3.break_with()
+    report = bench_export(BenchOptions(path=uri, batch_size=4, loaders=("source",), seconds=0.05))
+    assert report.ok and report.reading.bytes == report.bytes
+    # Those of the source's process are among them.
+    assert s3.counts().methods["GET"] > 2 + report.runs[0].pictures // 4
+    assert "reads no buckets" in missing("webdataset", "wds", in_bucket=True)
+    with pytest.raises(ShardsError, match=rf"webdataset cannot read {uri} here: reads no buckets"):
+        bench_export(BenchOptions(path=uri, loaders=("webdataset",)))
+    s3.remove(f"sets/out/{read_manifest(uri).shards[0].file}")
+    with pytest.raises(ShardsError, match=r"cannot be read: there is no such object\. Check the bucket"):
+        bench_export(BenchOptions(path=uri, loaders=("source",)))

@@ -27,10 +27,13 @@ _NEEDS = {
     "jax": ("jax", "grain"),
 }
 _FORMATS = {"webdataset": ("wds",), "tensorflow": ("tfrecord",)}
+_FOLDERS_ALONE = ("webdataset",)
 
 
-def missing(loader: str, format: str) -> str:
+def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     """Why a loader cannot read an export of a format here, or nothing."""
+    if in_bucket and loader in _FOLDERS_ALONE:
+        return "reads no buckets but by a command's pipe"
     readable = _FORMATS.get(loader, ("wds", "tfrecord"))
     if format not in readable:
         return f"reads --format {' and '.join(readable)}"

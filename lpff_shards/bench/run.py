@@ -7,19 +7,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
 from lpff_shards.bench.contestants import missing
-from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.bench.options import LOADERS, BenchOptions, Report, Run
+from lpff_shards.bench.reading import read_twice
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import read_manifest
 from lpff_shards.spelling import did_you_mean
+from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.place import place
 
-PIECE = 1 << 20
 PATIENCE = 120.0
 """Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
 
@@ -43,15 +43,17 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
         raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
     if not any(shard.samples for shard in shards):
         raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
-    reading = _reading([Path(options.path) / shard.file for shard in shards], options.seconds)
+    root = place(options.path)
+    in_bucket = isinstance(root, BucketPath)
+    reading = read_twice([root / shard.file for shard in shards], options.seconds)
     for loader in options.loaders:
-        if problem := missing(loader, manifest.format):
+        if problem := missing(loader, manifest.format, in_bucket):
             raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problem}", "Leave it out")
     runs = []
     for loader in LOADERS:
         if options.loaders and loader not in options.loaders:
             continue
-        problem = missing(loader, manifest.format)
+        problem = missing(loader, manifest.format, in_bucket)
         for workers in (None,) if problem else options.workers or (None,):
             run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
             on_run(run)
@@ -66,30 +68,6 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
         reading=reading,
         runs=tuple(runs),
     )
-
-
-def _reading(paths: Sequence[Path], seconds: float) -> Reading:
-    """Reads the files twice, each time for so many seconds at most."""
-    first = _read(paths, seconds)
-    again = _read(paths, seconds)
-    bytes = min(first[0], again[0])
-    return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
-
-
-def _read(paths: Sequence[Path], seconds: float) -> tuple[int, float]:
-    """Bytes read and the seconds that it took."""
-    buffer = bytearray(PIECE)
-    total, started = 0, time.perf_counter()
-    for path in paths:
-        try:
-            with path.open("rb", buffering=0) as file:
-                while got := file.readinto(buffer):
-                    total += got
-                    if time.perf_counter() - started >= seconds:
-                        return total, time.perf_counter() - started
-        except OSError as error:
-            raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
-    return total, time.perf_counter() - started
 
 
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:

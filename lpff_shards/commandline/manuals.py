@@ -194,6 +194,7 @@ BENCH = Manual(
     summary="Measure how fast each installed loader reads an export.",
     examples=(
         Example("All loaders that are installed", "lpff-shards bench shards"),
+        Example("From a bucket", "lpff-shards bench s3://bucket/shards --seconds 30"),
         Example(
             "One loader, with several numbers of processes",
             "lpff-shards bench shards --loader torch.loader --workers 2 --workers 8",

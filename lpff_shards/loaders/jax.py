@@ -13,7 +13,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.batches import Batches
 from lpff_shards.loaders.draws import Equal, Sampling
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.processes import available_cores
+from lpff_shards.loaders.working import working
 
 if TYPE_CHECKING:
     from jax.sharding import Sharding
@@ -41,8 +41,8 @@ def loader(
     weights: bool = False,
     fields: Sequence[str] = (),
     workers: int | None = None,
-    threads: int = 2,
-    prefetch: int = 2,
+    threads: int | None = None,
+    prefetch: int | None = None,
     sharding: Sharding | None = None,
 ) -> Epochs:
     """Batches of an export in a fully shuffled order, read at their recorded offsets: a `grain.IterDataset`.
@@ -56,7 +56,7 @@ def loader(
     `threads` and `prefetch` are there; Grain's checkpoint handler and Orbax take the iterator as it is.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or its URI.
         batch_size: of one rank.
         split: whose samples; None for all.
         shuffle: a new order for each epoch; False keeps the shards' order.
@@ -74,9 +74,11 @@ def loader(
         workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
             `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has
             its main part under `if __name__ == "__main__":`. JPEGs decode as fast in threads where simplejpeg is
-            installed.
-        threads: of this process that load, where there are no workers.
-        prefetch: batches that are loaded ahead, by each worker or by all threads together.
+            installed; those of a bucket, and WebPs, are left to threads.
+        threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
+            bucket one a core and one more.
+        prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer
+            than threads.
         sharding: give global `jax.Array`s [world_size * batch_size, ...] of this sharding of the first axis, for which
             each process loads its rows; needs `equal`. Whole numbers have 32 bits unless jax_enable_x64 is set; lists
             of strings stay this process's own.
@@ -107,15 +109,9 @@ def loader(
         labels,
         epoch=epoch,
         epochs=epochs,
-        ahead=Ahead(workers=_workers(workers, source), threads=threads, prefetch=prefetch),
+        ahead=Ahead(**working(source, workers, threads, prefetch, MOST_WORKERS)._asdict()),
         finish=_as_it_is if sharding is None else GlobalArrays(sharding, batch_size, world_size, equal),
     )
-
-
-def _workers(asked: int | None, source: ShardSource) -> int:
-    if asked is not None:
-        return asked
-    return min(available_cores(), MOST_WORKERS) if source.decodes else 0
 
 
 def _refuse_odd_epochs(epoch: int, epochs: int | None) -> None:

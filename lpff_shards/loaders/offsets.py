@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import index_names
 from lpff_shards.manifest import Shard
-from lpff_shards.stores.place import Place, read_at, size_of
+from lpff_shards.stores.place import Place, read_at
 from lpff_shards.wire import tar, tfrecord
 from lpff_shards.wire.errors import WireError
 
@@ -18,26 +19,46 @@ Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
 
 
-def sample_offsets(root: Place, shard: Shard) -> Offsets:
+def file_offsets(root: Path, shard: Shard) -> Offsets:
     """The offsets of a shard's samples.
 
     Raises:
         ShardsError: the shard is gone, or is not as long as the manifest and its index file say.
     """
     path = root / shard.file
-    is_tar = shard.file.endswith(".tar")
     try:
-        size = size_of(path)
-        index = root / index_names(shard.file)[-1]
+        size = path.stat().st_size
+        index = root / index_name(shard.file)
         if index.is_file():
-            found = _of_tar_index(index) if is_tar else _of_record_index(index)
-        else:
-            found = np.fromiter(_headers(path, is_tar), np.int64)
+            return checked(path, shard, size, index.read_bytes())
+        found = np.fromiter(_headers(path, shard.file.endswith(".tar")), np.int64)
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
     except (ValueError, OverflowError, WireError):
         raise _disagrees(path) from None
-    end = size - (len(tar.END) if is_tar else 0)
+    return _agreeing(path, shard, size, found)
+
+
+def index_name(file: str) -> str:
+    """The name of a shard's index file that tells its samples' offsets."""
+    return index_names(file)[-1]
+
+
+def checked(path: Place, shard: Shard, size: int, index: bytes) -> Offsets:
+    """The offsets that an index file tells, for a shard of so many bytes.
+
+    Raises:
+        ShardsError: the shard is not as long as the manifest and the index say.
+    """
+    try:
+        found = _of_tar_index(index) if shard.file.endswith(".tar") else _of_record_index(index)
+    except (ValueError, OverflowError):
+        raise _disagrees(path) from None
+    return _agreeing(path, shard, size, found)
+
+
+def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
+    end = size - (len(tar.END) if shard.file.endswith(".tar") else 0)
     whole = len(found) == shard.samples + 1 and found[0] == 0 and found[-1] == end and (np.diff(found) > 0).all()
     if size != shard.bytes or not whole:
         raise _disagrees(path)
@@ -51,23 +72,23 @@ def _disagrees(path: Place) -> ShardsError:
     )
 
 
-def _of_tar_index(index: Place) -> Offsets:
+def _of_tar_index(index: bytes) -> Offsets:
     """Energon's index: the offsets as they are."""
-    return np.frombuffer(index.read_bytes(), "<u8").astype(np.int64)
+    return np.frombuffer(index, "<u8").astype(np.int64)
 
 
-def _of_record_index(index: Place) -> Offsets:
+def _of_record_index(index: bytes) -> Offsets:
     """DALI's index: a line a record, its offset and its length."""
-    spans = np.array(index.read_text().split(), np.int64).reshape(-1, 2)
+    spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
     return np.append(spans[:, 0], spans[-1:].sum())
 
 
-def _headers(path: Place, is_tar: bool) -> Iterator[int]:
+def _headers(path: Path, is_tar: bool) -> Iterator[int]:
     """The offsets that a shard's own headers tell, without reading what lies between them."""
     yield from _tar_headers(path) if is_tar else _record_headers(path)
 
 
-def _tar_headers(path: Place) -> Iterator[int]:
+def _tar_headers(path: Path) -> Iterator[int]:
     at, key = 0, ""
     while any(block := read_at(path, at, tar.BLOCK)):
         member = tar.read_header(block, at)
@@ -79,7 +100,7 @@ def _tar_headers(path: Place) -> Iterator[int]:
     yield at
 
 
-def _record_headers(path: Place) -> Iterator[int]:
+def _record_headers(path: Path) -> Iterator[int]:
     at = 0
     while head := read_at(path, at, 8):
         yield at

@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.ledger.read import Ledger, LedgerError
-from lpff_shards.loaders.files import ShardFiles
 from lpff_shards.loaders.memory import Recycler
-from lpff_shards.loaders.offsets import sample_offsets
-from lpff_shards.loaders.pixels import decoded
-from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
+from lpff_shards.loaders.opening import opened
+from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
+from lpff_shards.loaders.shards import Reads, Span
+from lpff_shards.loaders.spans import Beside
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.spelling import choice_hint, did_you_mean
+from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, place
-from lpff_shards.wire.decoding import PictureError, Pixels
+from lpff_shards.wire.decoding import PictureError
 from lpff_shards.wire.errors import WireError
 
 Channels = Literal["last", "first"]
-
-
-class Loaded(NamedTuple):
-    """A sample as read: pixels uint8 [height, width, 3], and what stands beside them."""
-
-    pixels: Pixels
-    beside: Beside
 
 
 class ShardSource:
     """The samples of an export, in the order of its shards, by number.
 
     A map-style `torch.utils.data.Dataset` and a Grain data source as it is. Samples are read at their recorded offsets;
-    structure is checked, checksums are `verify`'s. Picklable; safe in threads and forked processes.
+    structure is checked, checksums are `verify`'s. Picklable; safe in threads and, of a folder, in forked processes.
+    What lies in a bucket is read by ranges, a batch's samples all at once; processes that read it are to be spawned.
 
     Args:
-        path: the folder that an export wrote, of format wds or tfrecord.
+        path: the folder that an export wrote, or its URI, of format wds or tfrecord.
         split: whose samples; None for all splits, one behind the other.
         channels: `last` gives images [height, width, 3], `first` [3, height, width] (a view of the same memory).
 
@@ -60,13 +55,12 @@ class ShardSource:
         if channels not in ("last", "first"):
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.channels: Channels = channels
-        offsets = [sample_offsets(root, shard) for shard in self.shards]
+        self._shards, offsets = opened(root, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
-        self._files = ShardFiles([root / shard.file for shard in self.shards])
         self._memory = Recycler()
-        self._spans = get_spans(self.manifest.format)
+        self._samples = Samples(self.manifest)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -81,18 +75,25 @@ class ShardSource:
             ShardsError: its bytes are damaged.
         """
         number = self._number(index)
-        loaded = self._load(number, None, scalars=True)
-        # Some decoders hand out memory that is not to be written.
-        pixels = np.require(loaded.pixels, requirements="W")
-        return {"image": self._turned(pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
+        return self._sample(number, next(iter(self._shards.together(map(self._span, (number,))))))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Several samples as `source[index]` gives them; torch's DataLoader asks for its batches so."""
+        reading = self._reading([self._number(index) for index in indices])
+        return [self._sample(number, reads) for number, reads in reading]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self._sample(number, reads) for number, reads in self._reading_all())
 
     @property
     def decodes(self) -> bool:
         """Whether its pictures take a core long to decode: all but raw ones and PNGs without compression."""
         return not self.manifest.layout.raw and self.manifest.options.get("image") != "stored-png"
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[index] for index in range(len(self)))
+    @property
+    def remote(self) -> bool:
+        """Whether it lies in a bucket."""
+        return isinstance(self._root, BucketPath)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
         """Several samples at once, their pictures read straight into one array.
@@ -113,8 +114,8 @@ class ShardSource:
         images: NDArray[np.uint8] | None = None
         beside: list[Beside] = []
         numbers = [self._number(index) for index in indices]
-        for row, number in enumerate(numbers):
-            loaded = self._load(number, None if images is None else images[row], bool(fields))
+        for row, (number, reads) in enumerate(self._reading(numbers)):
+            loaded = self._load(number, reads, None if images is None else images[row], bool(fields))
             if images is None:
                 images = self._memory.take((len(numbers), *loaded.pixels.shape))
                 images[row] = loaded.pixels
@@ -141,7 +142,7 @@ class ShardSource:
             with Ledger.open(self._root, self.manifest) as ledger:
                 return self._own(ledger.strings(name) if kind == "str" else ledger.numbers(name))
         except LedgerError:
-            values = [self._metadata(index)[name] for index in range(len(self))]
+            values = [self._metadata(number, reads)[name] for number, reads in self._reading_all()]
             return np.array(values, object if kind == "str" else _DTYPES[kind])
 
     def _own(self, column: NDArray[Any]) -> NDArray[Any]:
@@ -150,9 +151,25 @@ class ShardSource:
         own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
         return own
 
+    @property
+    def files(self) -> list[Place]:
+        """Where its shards lie, in order."""
+        return list(map(self._shards.path, range(len(self.shards))))
+
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""
         return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
+
+    def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> Iterator[bytes]:
+        """Samples as their shards have them: the members of a tar, or a record with its frame.
+
+        Raises:
+            IndexError: there is no such sample.
+            ShardsError: a shard cannot be read.
+        """
+        for number, reads in self._reading([self._number(index) for index in indices]):
+            shard, start, end = self._span(number)
+            yield reads.read(shard, start, end - start)
 
     def _number(self, index: int | np.integer) -> int:
         """A sample's number, counted from the end where it is negative."""
@@ -164,77 +181,52 @@ class ShardSource:
     def _turned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
 
-    def _place(self, index: int) -> tuple[int, int, int]:
+    def _span(self, index: int) -> Span:
         """A sample's shard, and where it starts and ends in it."""
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
-        return shard, int(self._starts[index]), int(self._ends[index])
+        return Span(shard, int(self._starts[index]), int(self._ends[index]))
 
-    def _load(self, index: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+    def _reading(self, numbers: Sequence[int]) -> Iterator[tuple[int, Reads]]:
+        """Samples and what reads each."""
+        return zip(numbers, self._shards.together(map(self._span, numbers)), strict=False)
+
+    def _reading_all(self) -> Iterator[tuple[int, Reads]]:
+        numbers = range(len(self))
+        return zip(numbers, self._shards.in_turn(map(self._span, numbers)), strict=False)
+
+    def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
+        """A sample as `source[number]` gives it."""
+        loaded = self._load(number, reads, None, scalars=True)
+        # Some decoders hand out memory that is not to be written.
+        pixels = np.require(loaded.pixels, requirements="W")
+        return {"image": self._turned(pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
+
+    def _load(self, index: int, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """Reads a sample, its pixels into an array [height, width, 3] where one is given."""
-        shard, start, end = self._place(index)
         try:
-            if self.manifest.layout.raw:
-                return self._raw(shard, start, end, into, scalars)
-            return self._file(shard, start, end, into, scalars)
+            return self._samples.load(self._span(index), reads, into, scalars)
         except (WireError, PictureError) as error:
-            raise ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify") from None
-        except _OtherSizeError as error:
+            raise self.damaged(index, error) from None
+        except OtherSizeError as error:
             raise ShardsError(
                 f"{self._named(index)} has a picture of {error}",
                 "Pictures of several sizes make no batch: export with --resolution, or take them one by one",
             ) from None
 
-    def _raw(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """A sample of raw pixels, which are read straight to where they belong."""
-        head, found = self._found(shard, start, end)
-        assert found.shape is not None
-        pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
-        tail = bytearray(end - start - found.start - found.size)
-        self._files.read_into(shard, start + found.start, [pixels.reshape(-1).data, tail])
-        return Loaded(pixels, self._beside(head[: found.start], bytes(tail), scalars))
-
-    def _file(self, shard: int, start: int, end: int, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """A sample with a picture's file, which is decoded."""
-        head, found = self._found(shard, start, end)
-        stop = found.start + found.size
-        # Read by itself, for decoders want bytes of their own, and a piece of larger ones would be copied.
-        pixels = decoded(self._files.read(shard, start + found.start, found.size))
-        if into is not None:
-            _fitting(into, pixels.shape)[:] = pixels
-        tail = self._files.read(shard, start + stop, end - start - stop)
-        return Loaded(pixels, self._beside(head[: found.start], tail, scalars))
-
-    def _found(self, shard: int, start: int, end: int) -> tuple[bytes, Found]:
-        """A sample's first bytes, and where its picture is."""
-        size = end - start
-        head = self._files.read(shard, start, min(HEAD, size))
-        found = self._spans.picture(head, self.manifest.layout.raw)
-        if found is None:
-            head = self._files.read(shard, start, size)
-            found = self._spans.picture(head, self.manifest.layout.raw)
-        return head, _whole(found, size)
-
-    def _metadata(self, index: int) -> Mapping[str, Any]:
-        """A sample's fields, without its picture."""
-        shard, start, end = self._place(index)
+    def _metadata(self, index: int, reads: Reads) -> Mapping[str, Any]:
+        """A sample's fields."""
         try:
-            head, found = self._found(shard, start, end)
-            stop = found.start + found.size
-            tail = self._files.read(shard, start + stop, end - start - stop)
-            return self._beside(head[: found.start], tail, scalars=True).scalars
+            return self._samples.fields(self._span(index), reads)
         except WireError as error:
-            raise ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify") from None
+            raise self.damaged(index, error) from None
 
-    def _beside(self, head: bytes, tail: bytes, scalars: bool) -> Beside:
-        return self._spans.beside(head, tail, self.manifest.layout, scalars)
+    def damaged(self, index: int, error: Exception) -> ShardsError:
+        """What is told of a sample whose bytes are not as they should be."""
+        return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify")
 
     def _named(self, index: int) -> str:
-        shard, _, _ = self._place(index)
-        return f"{self._files.path(shard)}: sample {index - int(self._firsts[shard])}"
-
-
-class _OtherSizeError(Exception):
-    """A picture that does not fit its batch; the text tells both sizes."""
+        shard = self._span(index).shard
+        return f"{self._shards.path(shard)}: sample {index - int(self._firsts[shard])}"
 
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
@@ -263,21 +255,6 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", choice_hint(str(name), known))
     return {name: known[name] for name in fields}
-
-
-def _whole(found: Found | None, size: int) -> Found:
-    """A picture that lies in its sample of so many bytes."""
-    if found is None:
-        raise WireError("it has no picture")
-    if found.start + found.size > size:
-        raise WireError("its picture is cut short")
-    return found
-
-
-def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    if into.shape != shape:
-        raise _OtherSizeError(f"{shape[1]}x{shape[0]}, others of its batch of {into.shape[1]}x{into.shape[0]}")
-    return into
 
 
 def _arrays(beside: Beside) -> dict[str, NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from lpff_shards.loaders.draws import Equal, refuse_below
 from lpff_shards.loaders.ranks import placed
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource, kinds_of
+from lpff_shards.processes import available_cores
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -52,7 +53,7 @@ def dataset(
     world_size=jax.process_count(), on TPU hosts too.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or its URI.
         batch_size: of one rank.
         split: whose samples; None for all.
         shuffle: shards come in a new order each epoch, and samples less than so many places from where shards have
@@ -75,10 +76,12 @@ def dataset(
         ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or this TensorFlow
             cannot decode its pictures.
         tf.errors.DataLossError: on iterating, a record is damaged.
+        tf.errors.UnknownError: on iterating over a bucket, a record is damaged or cannot be read; its text tells which.
         tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size.
     """
     import tensorflow as tf
 
+    from lpff_shards.loaders.tensorflow_reading import samples
     from lpff_shards.loaders.tensorflow_records import Records
     from lpff_shards.loaders.tensorflow_steps import Steps
 
@@ -99,23 +102,19 @@ def dataset(
     refuse_below("start", start, 0)
     row = rows.row(epoch, start)
     records = Records(
-        files=tuple(str(Path(path) / shard.file) for shard in source.shards),
         layout=source.manifest.layout,
         image=source.manifest.options["image"],
         size=source[0]["image"].shape[:2],
         kinds=kinds_of(fields),
     )
     make = Steps(records, mirror=mirror, labels=labels)
-    places = (row.indices, row.flips, *source.places(row.indices))
-    calls = parallel or tf.data.AUTOTUNE
     found = (
-        tf.data.Dataset.from_tensor_slices(places)
-        .map(make.sample, calls, deterministic=True)
+        samples(source, row, batch_size, make.sample, parallel or tf.data.AUTOTUNE)
         .batch(batch_size, drop_remainder=equal is not None)
         .map(make.batch)
         .prefetch(prefetch or tf.data.AUTOTUNE)
     )
-    return found.with_options(_options())
+    return found.with_options(_options(source.remote))
 
 
 def _source(path: str | Path, split: str | None) -> ShardSource:
@@ -128,8 +127,10 @@ def _source(path: str | Path, split: str | None) -> ShardSource:
     return source
 
 
-def _options() -> Any:
+def _options(remote: bool) -> Any:
     import tensorflow as tf
+
+    from lpff_shards.loaders.tensorflow_reading import BATCHES_AHEAD
 
     options = tf.data.Options()
     # Its share is this rank's already.
@@ -138,4 +139,7 @@ def _options() -> Any:
     options.experimental_symbolic_checkpoint = True
     # TensorFlow takes a record that is read inside a map for state; there is none.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
+    if remote:
+        # Threads that wait for the network are none that decode.
+        options.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
     return options

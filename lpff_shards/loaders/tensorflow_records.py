@@ -1,4 +1,4 @@
-"""From a record's place to a sample's tensors, in TensorFlow's own operations."""
+"""From a record to a sample's tensors, in TensorFlow's own operations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class Records:
     """How the samples of an export are read.
 
     Attributes:
-        files: its shards.
         layout: what every sample holds.
         image: how pictures are stored, as `export --image` names it.
         size: height and width of all pictures, in pixels.
@@ -34,7 +33,6 @@ class Records:
         ShardsError: this TensorFlow cannot decode such pictures.
     """
 
-    files: tuple[str, ...]
     layout: Layout
     image: str
     size: tuple[int, int]
@@ -46,19 +44,6 @@ class Records:
                 f"TensorFlow {tf.__version__} does not decode WebP",
                 "Take one that has tf.io.decode_webp, or export with --image png, jpeg or raw",
             )
-
-    def read(self, shard: Any, offset: Any) -> Any:
-        """The bytes of one record, its checksums compared.
-
-        Args:
-            shard: int64, number of its file.
-            offset: int64, the byte of the file at which it starts.
-        """
-        # Without a buffer a record is read to where it stays, and nothing behind it.
-        variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=tf.gather(tf.constant(self.files), shard), compression_type="", buffer_size=0, byte_offsets=offset
-        )
-        return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
 
     def parse(self, record: Any) -> Tensors:
         """A record's `image` (uint8 [height, width, 3]), and what else is wanted of it, in `ShardSource.batch`'s order.

@@ -1,4 +1,4 @@
-"""The two steps of `tensorflow.dataset`: a sample of its place, and batches of samples as they are handed out."""
+"""The two steps of `tensorflow.dataset`: a sample of its record, and batches of samples as they are handed out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Steps:
     """Makes batches of records.
 
     Attributes:
-        records: how they are read.
+        records: how they are parsed.
         mirror: mirror samples where their row says so.
         labels: give pairs of images and conditioning vectors, not dicts.
     """
@@ -25,9 +25,9 @@ class Steps:
     mirror: bool
     labels: bool
 
-    def sample(self, index: Any, flip: Any, shard: Any, offset: Any) -> tuple[Tensors, Any]:
-        """A sample by number and place, its picture mirrored already, and whether it is."""
-        found = self.records.parse(self.records.read(shard, offset))
+    def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
+        """A sample of its number and its record, its picture mirrored already where it is to be, and whether it is."""
+        found = self.records.parse(record)
         if self.mirror:
             found["image"] = mirror_picture(found["image"], flip)
         return {"index": index, **found}, flip

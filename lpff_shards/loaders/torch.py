@@ -14,7 +14,7 @@ from lpff_shards.loaders.batches import Batches, signature
 from lpff_shards.loaders.draws import Equal, Sampling, refuse_below
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.processes import available_cores
+from lpff_shards.loaders.working import Working, processes, working
 
 if TYPE_CHECKING:
     from torchdata.stateful_dataloader import StatefulDataLoader
@@ -36,8 +36,8 @@ def loader(
     weights: bool = False,
     fields: Sequence[str] = (),
     workers: int | None = None,
-    threads: int = 2,
-    prefetch: int = 2,
+    threads: int | None = None,
+    prefetch: int | None = None,
     pin_memory: bool = False,
 ) -> StatefulDataLoader[Any]:
     """Batches of an export in a fully shuffled order, read at their recorded offsets.
@@ -46,7 +46,7 @@ def loader(
     [n, 25], `landmarks` float32 [n, 68, 2], and the asked-for fields as tensors or lists of strings.
 
     Args:
-        path: the folder that an export wrote.
+        path: the folder that an export wrote, or its URI.
         batch_size: of one rank.
         split: whose samples; None for all.
         shuffle: a new order for each epoch; False keeps the shards' order.
@@ -60,9 +60,12 @@ def loader(
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
-            read faster, and one a core for those that take long to decode.
-        threads: of this process that load, where there are no workers.
-        prefetch: batches that are loaded ahead, by each worker or by all threads together.
+            read faster, and one a core for those that take long to decode. For a bucket they are spawned, so that a
+            script has its main part under `if __name__ == "__main__":`; JPEGs and WebPs of one are left to threads.
+        threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
+            bucket one a core and one more.
+        prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer
+            than threads.
         pin_memory: see torch's DataLoader.
 
     Raises:
@@ -86,16 +89,17 @@ def loader(
         weights=source.column("weight") if weights else None,
     )
     load = Tensors(Batches(source, fields, flip_picture), labels)
-    processes = _workers(workers, source)
-    _refuse_odd_loading(epoch, processes, prefetch)
-    refuse_below("threads", threads, 1)
+    by = working(source, workers, threads, prefetch)
+    _refuse_odd_loading(epoch, by)
     return Pipeline(
-        signature(source, sampling, processes),
+        signature(source, sampling, by.workers),
         dataset=Drawn(load),
-        sampler=Epochs(sampling, epoch, load, 0 if processes else prefetch, threads),
-        num_workers=processes,
-        prefetch_factor=prefetch if processes else None,
+        sampler=Epochs(sampling, epoch, load, 0 if by.workers else by.prefetch, by.threads),
+        prefetch_factor=by.prefetch if by.workers else None,
+        # Fresh processes take seconds to start, and their dataset has no state.
+        persistent_workers=by.workers > 0 and source.remote,
         pin_memory=pin_memory,
+        **processes(source, by.workers),
     )
 
 
@@ -115,7 +119,7 @@ def stream(
     weights: bool = False,
     fields: Sequence[str] = (),
     workers: int | None = None,
-    prefetch: int = 2,
+    prefetch: int | None = None,
     pin_memory: bool = False,
 ) -> StatefulDataLoader[Any]:
     """Batches of an export, shard after shard, for disks and file systems that dislike jumping about.
@@ -125,7 +129,7 @@ def stream(
 
     Args:
         shuffle: samples among which the next one is drawn, as in webdataset; 0 keeps the shards' order.
-        workers: processes that load; the order depends on their number.
+        workers: processes that load; the order depends on their number. Of a bucket's, each epoch spawns its own.
         path, batch_size, split, seed, epoch, rank, world_size, equal, mirror, labels, weights, fields, prefetch,
             pin_memory: see `loader`.
 
@@ -148,24 +152,21 @@ def stream(
         mirror=mirror,
         weights=source.column("weight") if weights else None,
     )
-    processes = _workers(workers, source)
-    _refuse_odd_loading(epoch, processes, prefetch)
+    by = working(source, workers, None, prefetch)
+    _refuse_odd_loading(epoch, by)
+    # A folder's shards are read ahead by the system.
+    ahead = by.prefetch if source.remote and not by.workers else 0
     return StreamLoader(
-        signature(source, rows, processes),
-        dataset=Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch),
-        num_workers=processes,
-        prefetch_factor=prefetch if processes else None,
+        signature(source, rows, by.workers),
+        dataset=Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch, ahead),
+        prefetch_factor=by.prefetch if by.workers else None,
         pin_memory=pin_memory,
+        **processes(source, by.workers),
     )
 
 
-def _workers(asked: int | None, source: ShardSource) -> int:
-    if asked is not None:
-        return asked
-    return available_cores() if source.decodes else 0
-
-
-def _refuse_odd_loading(epoch: int, workers: int, prefetch: int) -> None:
+def _refuse_odd_loading(epoch: int, by: Working) -> None:
     refuse_below("epoch", epoch, 0)
-    refuse_below("workers", workers, 0)
-    refuse_below("prefetch", prefetch, 1 if workers else 0)
+    refuse_below("workers", by.workers, 0)
+    refuse_below("threads", by.threads, 1)
+    refuse_below("prefetch", by.prefetch, 1 if by.workers else 0)

@@ -17,6 +17,7 @@ from lpff_shards.loaders.pieces import Reader, batches
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.torch_epochs import Load
 from lpff_shards.loaders.torch_pipeline import Pipeline
+from lpff_shards.stores.ahead import ahead
 
 
 class Stream(IterableDataset[Any]):
@@ -25,14 +26,16 @@ class Stream(IterableDataset[Any]):
     Args:
         rows: what the rank reads.
         load: loads a draw.
+        ahead: batches that threads of this process load ahead; 0 for none.
 
     Attributes:
         epoch: of the next pass.
     """
 
-    def __init__(self, rows: Rows, load: Load, epoch: int) -> None:
+    def __init__(self, rows: Rows, load: Load, epoch: int, ahead: int = 0) -> None:
         self._rows = rows
         self._load = load
+        self._ahead = ahead
         self.epoch = epoch
         len(self)  # refuses options that leave nothing, here and not in a worker
 
@@ -46,9 +49,12 @@ class Stream(IterableDataset[Any]):
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
         """The batches of an epoch from one of them on; those before it are drawn, not read."""
-        for number, ids in enumerate(self._drawn(epoch)):
-            if number >= first:
-                yield self._load(Draw(epoch, number, *self._rows.of(ids, epoch)))
+        draws = (
+            Draw(epoch, number, *self._rows.of(ids, epoch))
+            for number, ids in enumerate(self._drawn(epoch))
+            if number >= first
+        )
+        yield from ahead(self._load, draws, self._ahead) if self._ahead else map(self._load, draws)
 
     def _drawn(self, epoch: int) -> Iterable[NDArray[np.int64]]:
         """The numbers of each batch's samples."""

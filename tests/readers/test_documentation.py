@@ -13,8 +13,8 @@ from conftest import PROJECT
 from running import run
 
 PAGE = (PROJECT / "docs" / "loading.md").read_text()
-EXAMPLE = re.compile(r"(?:<!-- needs: (?P<needs>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
-EXAMPLES = [(match["needs"] or "", match["code"]) for match in EXAMPLE.finditer(PAGE)]
+EXAMPLE = re.compile(r"(?:<!-- (?P<word>needs|not run): (?P<what>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
+EXAMPLES = [(match["what"] or "", match["code"]) for match in EXAMPLE.finditer(PAGE) if match["word"] != "not run"]
 COMMANDS = re.findall(r"^lpff-shards (.*)$", PAGE, re.MULTILINE)
 
 

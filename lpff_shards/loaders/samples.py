@@ -1,0 +1,109 @@
+"""From a sample's bytes to its pixels and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.loaders.pixels import decoded
+from lpff_shards.loaders.shards import Reads, Span
+from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
+from lpff_shards.manifest import Manifest
+from lpff_shards.wire.decoding import Pixels
+from lpff_shards.wire.errors import WireError
+
+
+class Loaded(NamedTuple):
+    """A sample as read: pixels uint8 [height, width, 3], and what stands beside them."""
+
+    pixels: Pixels
+    beside: Beside
+
+
+class OtherSizeError(Exception):
+    """A picture that does not fit its batch; the text tells both sizes."""
+
+
+class Samples:
+    """Reads the samples of an export. Picklable, without state."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._layout = manifest.layout
+        self._spans = get_spans(manifest.format)
+
+    def load(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """A whole sample.
+
+        Args:
+            span: where it lies.
+            into: array [height, width, 3] for its pixels; None makes a new one.
+            scalars: whether its fields are wanted.
+
+        Raises:
+            WireError, PictureError: it is damaged.
+            OtherSizeError: its picture does not fit.
+            ShardsError: it cannot be read.
+        """
+        return self._raw(span, reads, into, scalars) if self._layout.raw else self._file(span, reads, into, scalars)
+
+    def fields(self, span: Span, reads: Reads) -> Mapping[str, Any]:
+        """A sample's fields, without its picture; raises what `load` does."""
+        shard, start, end = span
+        head, found = self._found(span, reads)
+        stop = found.start + found.size
+        tail = reads.read(shard, start + stop, end - start - stop)
+        return self._beside(head[: found.start], tail, scalars=True).scalars
+
+    def _raw(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """A sample of raw pixels, which are read straight to where they belong."""
+        shard, start, end = span
+        head, found = self._found(span, reads)
+        assert found.shape is not None
+        pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
+        tail = bytearray(end - start - found.start - found.size)
+        reads.read_into(shard, start + found.start, [pixels.reshape(-1).data, tail])
+        return Loaded(pixels, self._beside(head[: found.start], bytes(tail), scalars))
+
+    def _file(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
+        """A sample with a picture's file, which is decoded."""
+        shard, start, end = span
+        head, found = self._found(span, reads)
+        stop = found.start + found.size
+        # Read by itself, for decoders want bytes of their own, and a piece of larger ones would be copied.
+        pixels = decoded(reads.read(shard, start + found.start, found.size))
+        if into is not None:
+            _fitting(into, pixels.shape)[:] = pixels
+        tail = reads.read(shard, start + stop, end - start - stop)
+        return Loaded(pixels, self._beside(head[: found.start], tail, scalars))
+
+    def _found(self, span: Span, reads: Reads) -> tuple[bytes, Found]:
+        """A sample's first bytes, and where its picture is."""
+        shard, start, end = span
+        size = end - start
+        head = reads.read(shard, start, min(HEAD, size))
+        found = self._spans.picture(head, self._layout.raw)
+        if found is None:
+            head = reads.read(shard, start, size)
+            found = self._spans.picture(head, self._layout.raw)
+        return head, _whole(found, size)
+
+    def _beside(self, head: bytes, tail: bytes, scalars: bool) -> Beside:
+        return self._spans.beside(head, tail, self._layout, scalars)
+
+
+def _whole(found: Found | None, size: int) -> Found:
+    """A picture that lies in its sample of so many bytes."""
+    if found is None:
+        raise WireError("it has no picture")
+    if found.start + found.size > size:
+        raise WireError("its picture is cut short")
+    return found
+
+
+def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    if into.shape != shape:
+        raise OtherSizeError(f"{shape[1]}x{shape[0]}, others of its batch of {into.shape[1]}x{into.shape[0]}")
+    return into

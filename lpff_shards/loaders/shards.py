@@ -1,0 +1,57 @@
+"""What reads shards, be they files or objects of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.stores.place import Place
+
+
+class Span(NamedTuple):
+    """A stretch of a shard: its number, the byte at which it starts and the one behind its last."""
+
+    shard: int
+    start: int
+    end: int
+
+
+class Reads(Protocol):
+    """Bytes of shards, or of the stretch of one that was fetched. Safe in threads."""
+
+    def read(self, shard: int, at: int, size: int) -> bytes:
+        """Bytes of a shard, fewer where it ends before.
+
+        Raises:
+            ShardsError: it cannot be read.
+        """
+
+    def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
+        """Fills buffers with a shard's bytes, one behind the other.
+
+        Raises:
+            ShardsError: it cannot be read, or ends before they are full.
+        """
+
+
+class Shards(Protocol):
+    """The shards of a data set. Picklable; safe in threads."""
+
+    def path(self, shard: int) -> Place:
+        """A shard's place."""
+
+    def together(self, spans: Iterable[Span]) -> Iterable[Reads]:
+        """For each of a batch's samples what reads it, in their order.
+
+        Raises:
+            ShardsError: when it is a sample's turn that cannot be read.
+        """
+
+    def in_turn(self, spans: Iterable[Span]) -> Iterable[Reads]:
+        """The same for any number of samples, of which few are held at once."""
+
+
+def too_short(place: Place, missing: int) -> ShardsError:
+    """What is told of a shard that ends before what was asked of it."""
+    return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")

@@ -1,0 +1,85 @@
+"""Where `tensorflow.dataset` has its records from: files that TensorFlow reads, or ranges of objects that we ask for.
+
+TensorFlow itself reads no S3: that went to tensorflow-io, which new releases do not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from lpff_shards.loaders.rows import Row
+from lpff_shards.loaders.source import ShardSource
+from lpff_shards.wire import tfrecord
+from lpff_shards.wire.errors import WireError
+
+BATCHES_AHEAD = 2
+"""Batches whose records are asked for at once, each record by a request of its own."""
+
+Make = Callable[[Any, Any, Any], Any]
+"""Makes a sample of its number, whether it is mirrored, and its record."""
+
+
+def samples(source: ShardSource, row: Row, batch_size: int, make: Make, calls: int) -> tf.data.Dataset:
+    """The samples of a row, in order.
+
+    Args:
+        batch_size: how many are read together, where they come from a bucket.
+        calls: how many are made at once.
+    """
+    return _of_bucket(source, row, batch_size, make, calls) if source.remote else _of_files(source, row, make, calls)
+
+
+def _of_files(source: ShardSource, row: Row, make: Make, calls: int) -> tf.data.Dataset:
+    files = tuple(map(str, source.files))
+
+    def sample(index: Any, flip: Any, shard: Any, offset: Any) -> Any:
+        return make(index, flip, _read(files, shard, offset))
+
+    places = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
+    return places.map(sample, calls, deterministic=True)
+
+
+def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
+    """The bytes of one record, its checksums compared.
+
+    Args:
+        shard: int64, number of its file.
+        offset: int64, the byte of the file at which it starts.
+    """
+    # Without a buffer a record is read to where it stays, and nothing behind it.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+
+
+def _of_bucket(source: ShardSource, row: Row, batch_size: int, make: Make, calls: int) -> tf.data.Dataset:
+    def fetched(indices: Any, flips: Any) -> Any:
+        records = tf.numpy_function(lambda numbers: _records(source, numbers), [indices], tf.string, stateful=False)
+        return indices, flips, tf.ensure_shape(records, [None])
+
+    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(batch_size)
+    together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
+    found = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
+    return found.map(make, calls, deterministic=True)
+
+
+def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The bytes of some records, as objects [n], their checksums compared.
+
+    Raises:
+        ShardsError: one cannot be read, or is damaged.
+    """
+    found = np.empty(len(numbers), object)
+    for row, stored in enumerate(source.stored(numbers)):
+        try:
+            ((_, data),) = tfrecord.records(memoryview(stored))
+        except (WireError, ValueError) as error:
+            raise source.damaged(numbers[row], error) from None
+        found[row] = bytes(data)
+    return found
