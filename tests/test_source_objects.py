@@ -139,7 +139,7 @@ def test_a_member_is_one_request(memory: Memory, members: int, extra: int, metho
     tree = zip_tree("--ffhq", "s3://b/F.zip")
     folder = tree and tree.sub("F")
     assert folder is not None
-    for number, blob in enumerate(folder.files().values()):
+    for number, blob in enumerate(folder.files().blobs):
         assert isinstance(blob, ObjectMember)
         assert blob.where == f"s3://b/F.zip:F/{number:07d}é.png"
         memory.asked.clear()
@@ -165,7 +165,7 @@ def test_a_zip_that_was_replaced_is_noticed(memory: Memory) -> None:
     tree = zip_tree("--ffhq", "s3://b/F.zip")
     folder = tree and tree.sub("F")
     assert folder is not None
-    blob = list(folder.files().values())[2]
+    blob = list(folder.files().blobs)[2]
     for data, words in (
         (b"", "has no local header where the zip's directory says"),
         (memory.objects["F.zip"][: blob.header + 60], "is cut short in the zip: "),  # type: ignore[attr-defined]

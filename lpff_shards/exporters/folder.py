@@ -241,11 +241,11 @@ class OutputFolder:
         if isinstance(self.root, BucketPath):
             return
         files = [path for name in names for path in (self.path(name), *self._beside(name))]
-        # What several threads wait for, a file system brings to the disk in one go: a tenth of the time of one by one.
+        # What several threads wait for, a file system brings to the disk in one go: a third of the time of one by one.
         with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:
-            for paths in (files, (*dict.fromkeys(path.parent for path in files), self.state, self.root)):
-                for _ in threads.map(to_disk, paths):
-                    pass
+            for _ in threads.map(_to_disk, (files[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE))):
+                pass
+        _to_disk((*dict.fromkeys(path.parent for path in files), self.state, self.root))
 
     def _beside(self, name: str) -> list[Place]:
         indexes = () if name.endswith(PART) else index_names(name)
@@ -270,3 +270,8 @@ class OutputFolder:
             raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
             to_disk(path.parent)
+
+
+def _to_disk(paths: Iterable[Place]) -> None:
+    for path in paths:
+        to_disk(path)

@@ -84,9 +84,9 @@ def note_strangers(tree: Tree, names: list[str]) -> list[str]:
 
 
 def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
-    yield from tree.files().pictures().items()
+    yield from tree.files().pictures().pairs()
     for folder, inside in subs(tree, [folder for folder in tree.folders() if folder.isdigit()]):
-        for name, blob in inside.files().pictures().items():
+        for name, blob in inside.files().pictures().pairs():
             yield f"{folder}/{name}", blob
 
 

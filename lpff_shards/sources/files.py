@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lpff_shards.schemas.record import Blob
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-class Files(Mapping[str, Blob]):
+class Files:
     """Files directly in a folder.
 
     Attributes:
@@ -39,11 +39,18 @@ class Files(Mapping[str, Blob]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __getitem__(self, name: str) -> Blob:
+    def __contains__(self, name: str) -> bool:
         at = bisect_left(self.names, name)
-        if at == len(self) or self.names[at] != name:
+        return at < len(self) and self.names[at] == name
+
+    def __getitem__(self, name: str) -> Blob:
+        if name not in self:
             raise KeyError(name)
-        return self.blobs[at]
+        return self.blobs[bisect_left(self.names, name)]
+
+    def pairs(self) -> Iterator[tuple[str, Blob]]:
+        """Each name with its blob; to ask for each would take a search each."""
+        return zip(self.names, self.blobs, strict=True)
 
     def pictures(self) -> Files:
         """Those that are pictures by name."""

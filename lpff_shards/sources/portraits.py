@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,7 +125,8 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
     Looked for in the data set's folder, then in the two folders above the path that was given: crop/eg3d lies two below
     its metadata, a zip beside it.
     """
-    for files in (root.files(), tree.files(), *map(_metadata_above, above(given, 2))):
+    places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, above(given, 2)))
+    for files in places:
         found = {name: files[name] for name in METADATA if name in files}
         if found:
             return found
