@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import warnings
@@ -13,6 +14,14 @@ import pytest
 from stores import bucket, gcs, gcs_servers, s3, s3_servers
 
 __all__ = ["bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
+
+# The environments of other readers do without.
+with contextlib.suppress(ModuleNotFoundError):
+    from hypothesis import settings
+
+    # How long an example takes tells of the machine and of what else runs on it.
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))

@@ -241,7 +241,7 @@ OPTIONS = [
     (["--alignment", "round"], "round"),
     (["--ffhq-cameras", "x.json"], "without --ffhq"),
     (["--demo", "2", "--alignment", "raw"], "--demo has no raw pictures"),
-    (["--out", "s3://bucket/x"], "not a folder"),
+    (["--out", "hdfs://name/x"], "of no store that is known"),
     (["--nonsense"], "--nonsense"),
 ]
 
