@@ -65,13 +65,13 @@ class ObjectBlob(Struct, frozen=True, gc=False):
     def _is(self, found: Listed) -> bool:
         return found.size == self.size and found.etag == self.etag
 
-    def _same(self, answer: tuple[Listed, bytes]) -> bytes:
+    def _same(self, answer: tuple[Listed, memoryview]) -> bytes:
         found, data = answer
         if found.size != self.size:
             raise BlobError(f"has {found.size} bytes, not the {self.size} it had when the export was planned")
         if found.etag != self.etag:
             raise BlobError("is not the object any more that it was when the export was planned")
-        return data
+        return bytes(data)
 
 
 class ObjectMember(ZipBlob, frozen=True, gc=False):

@@ -122,42 +122,33 @@ class BucketPath:
 
     def read_at(self, at: int, size: int) -> bytes:
         """Bytes of the object, fewer where it ends before."""
-        if size <= 0:
-            return b""
-        try:
-            return self._ask(lambda stores, store: bytes(stores.get_range(store, self.key, start=at, length=size)))
-        except OSError as error:
-            # Stores refuse a range that starts behind the end, where files give nothing.
-            if error.errno == errno.EIO and self.size() <= at:
-                return b""
-            raise
-
-    def get(self, wanted: Callable[[Listed], bool], at: int = 0, size: int | None = None) -> tuple[Listed, bytes]:
-        """What the store says of the object, and its bytes or those of a range; none where it is not as wanted."""
-
-        def request(stores: Any, store: ObjectStore) -> tuple[Listed, bytes]:
-            answer = stores.get(store, self.key, options={} if size is None else {"range": (at, at + size)})
-            found = _listed(answer.meta)
-            return found, bytes(answer.bytes()) if wanted(found) else b""
-
-        return self._ask(request)
+        return bytes(self.read_marked(at, size)[0]) if size > 0 else b""
 
     def read_marked(self, at: int, size: int) -> tuple[memoryview, str]:
         """Bytes of the object, fewer where it ends before, and the store's mark of it; at least one byte is asked for.
 
         Nothing is copied, and no mark is told where not a byte of the range is there.
         """
-
-        def ranged(stores: Any, store: ObjectStore) -> tuple[memoryview, str]:
-            found = stores.get(store, self.key, options={"range": (at, at + size)})
-            return memoryview(found.bytes()), _mark(found.meta)
-
         try:
-            return self._ask(ranged)
+            found, data = self.get(at=at, size=size)
         except OSError as error:
+            # Stores refuse a range that starts behind the end, where files give nothing.
             if error.errno == errno.EIO and "Range" in str(error.strerror):
                 return memoryview(b""), ""
             raise
+        return data, found.etag
+
+    def get(
+        self, wanted: Callable[[Listed], bool] = lambda _: True, at: int = 0, size: int | None = None
+    ) -> tuple[Listed, memoryview]:
+        """What the store says of the object, and its bytes or those of a range; none where it is not as wanted."""
+
+        def request(stores: Any, store: ObjectStore) -> tuple[Listed, memoryview]:
+            answer = stores.get(store, self.key, options={} if size is None else {"range": (at, at + size)})
+            found = _listed(answer.meta)
+            return found, memoryview(answer.bytes()) if wanted(found) else memoryview(b"")
+
+        return self._ask(request)
 
     def fetch(self, path: Path) -> None:
         """Writes the object to a file, piece by piece."""
