@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lpff_shards.sources import json_stream
 from lpff_shards.sources.json_stream import NoMembersError, as_json, members
 
 TRICKY = st.sampled_from(['", "', '}, "a": {"', "NaN", "\\", '"', "[1, 2]}", "é", "\ud800", "\n"])
@@ -76,9 +77,46 @@ def test_names_that_stand_twice_are_told_in_one_part_and_in_two() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"null", b"[1, 2]", b'{"a": 1', b'{"a": 1} x', b'{"a": 1, "b"}', b'{"a": 1,, "b": 2}', b"[" * 9999]
+    "data",
+    [
+        b'{,"a":1}',
+        b'{ , "a": 1}',
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b'{"a": 1,\x0b"b": 2}',
+        b"",
+        b"null",
+        b"[1, 2]",
+        b'{"a": 1',
+        b'{"a": 1} x',
+        b'{"a": 1, "b"}',
+        b'{"a": 1,, "b": 2}',
+        b"[" * 9999,
+    ],
 )
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_what_is_no_object(data: bytes, size: int) -> None:
     with pytest.raises(NoMembersError):
         _read(_parts(data, size))
+
+
+def test_a_lone_surrogate_does_not_keep_the_file_from_being_read_in_parts() -> None:
+    table = {f"{n}": {"title": "\ud800", "smile": "\U0001f600"} for n in range(500)}
+    parts = list(members(_parts(json.dumps(table).encode(), 2048)))
+    assert len(parts) > 5
+    assert [name for rows, _ in parts for name in rows] == list(table)
+
+
+def test_a_damaged_file_is_mended_once_for_all_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each mending goes through all bytes: one for each of the tries took minutes for 50 MB.
+    mended: list[int] = []
+    real = json_stream._mended
+
+    def count(data: bytes) -> tuple[bytes, list[int], list[int]]:
+        mended.append(len(data))
+        return real(data)
+
+    monkeypatch.setattr(json_stream, "_mended", count)
+    text = '{"0": oops, ' + ", ".join(f'"{n}": {{"title": "Infinity pool"}}' for n in range(1, 2000)) + "}"
+    with pytest.raises(NoMembersError):
+        _read(_parts(text.encode(), 1000))
+    assert sum(mended) < 4 * len(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -17,12 +18,12 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 # Where members may end: a comma, then the next one's name.
-_BOUNDARY = re.compile(rb',\s*"')
+_BOUNDARY = re.compile(rb',[ \t\r\n]*"')
 # What stands around such a comma, but for names and values, is alike from record to record.
-_AROUND = re.compile(rb'[\]}\s]*,\s*"\Z')
+_AROUND = re.compile(rb'[\]} \t\r\n]*,[ \t\r\n]*"\Z')
 _TRIES = 64
 # What may be beyond JSON, see `as_json`.
-_BEYOND = re.compile(rb"NaN|Infinity|\\\\u[dD][89a-fA-F]")
+_BEYOND = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 
 Members = tuple[dict[str, msgspec.Raw], frozenset[str]]
 """Raw JSON by name, and the names that stand there twice."""
@@ -50,13 +51,15 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
     Raises:
         NoMembersError: they are no object; after all of them were looked at.
     """
-    waiting, size, due, hint = [b""], 0, 1, b""
+    waiting, size, due, hint = [b""], 0, len(BYTE_ORDER_MARK), b""
+    mark = BYTE_ORDER_MARK
     for part in parts:
         waiting.append(part)
         size += len(part)
         if size < due:
             continue
-        data = b"".join(waiting).removeprefix(BYTE_ORDER_MARK)
+        # Only the file's first bytes may be the mark.
+        data, mark = b"".join(waiting).removeprefix(mark), b""
         cut = _cut(data, hint) if data.lstrip().startswith(b"{") else None
         if cut is None:
             # A part held no whole member; the next try is at twice the size, so that trying takes no square of time.
@@ -66,7 +69,7 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
         waiting, size, due = [b"{", data[end:]], len(data) - end + 1, 1
         del data
         yield found
-    rest = b"".join(waiting).removeprefix(BYTE_ORDER_MARK)
+    rest = b"".join(waiting).removeprefix(mark)
     last = _attempt(rest) or _attempt(as_json(rest))
     if last is None:
         raise NoMembersError
@@ -75,24 +78,50 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
 
 def as_json(data: bytes) -> bytes:
     """What Python's json writes beyond JSON, put into JSON: NaN and infinities as null, lone surrogates as U+FFFD."""
+    return _mended(data)[0]
+
+
+def _mended(data: bytes) -> tuple[bytes, list[int], list[int]]:
+    """`as_json`, the ends of what became null, and by how much what stands behind each, the first behind none, moved.
+
+    Strings keep their length.
+    """
+    ends: list[int] = []
+    moved = [0]
 
     def mend(match: re.Match[bytes]) -> bytes:
         if not match[1]:
+            ends.append(match.end())
+            moved.append(moved[-1] + len(b"null") - len(match[0]))
             return b"null"
         return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], match[1])
 
-    return _STRING_OR_NAN.sub(mend, data)
+    return _STRING_OR_NAN.sub(mend, data), ends, moved
 
 
 def _cut(data: bytes, hint: bytes) -> tuple[Members, int, bytes] | None:
     """The members that are whole, where the next one's name starts, and what the cut looked like."""
-    for mended in (False, True)[: 1 + bool(_BEYOND.search(data))]:
-        for comma, name in _cuts(data, hint):
-            whole = data[:comma] + b"}"
-            found = _attempt(as_json(whole) if mended else whole)
-            if found is not None:
-                around = _AROUND.search(data, max(0, comma - 64), name + 1)
-                return found, name, around[0] if around else b""
+    cuts = list(_cuts(data, hint))
+    found = _first(data, [comma for comma, _ in cuts])
+    if found is None and _BEYOND.search(data):
+        # Mended once for all tries: a damaged file of hundreds of MB would take minutes otherwise.
+        mended, ends, moved = _mended(data)
+        found = _first(mended, [comma + moved[bisect_right(ends, comma)] for comma, _ in cuts])
+    if found is None:
+        return None
+    whole, at = found
+    comma, name = cuts[at]
+    around = _AROUND.search(data, max(0, comma - 64), name + 1)
+    return whole, name, around[0] if around else b""
+
+
+def _first(data: bytes, commas: list[int]) -> tuple[Members, int] | None:
+    """The members before the first comma that ends one of the object's own, and which comma it is."""
+    for at, comma in enumerate(commas):
+        found = _attempt(data[:comma] + b"}")
+        # A comma that no member stands before is a fault, which the rest would not show.
+        if found is not None and found[0]:
+            return found, at
     return None
 
 

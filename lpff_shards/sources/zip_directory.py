@@ -24,14 +24,14 @@ ENCRYPTED = 1
 _UTF8 = 0x800
 _FULL = 0xFFFFFFFF
 _NEWEST = 63
-_LONGEST_COMMENT = 0xFFFF
+_LONGEST_COMMENT = 0x10000
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _LENGTHS = struct.Struct("<3H")
 _ENTRY = np.dtype(
     [
-        *(("magic", "S4"), ("made", "<u2"), ("version", "<u2"), ("flags", "<u2"), ("method", "<u2")),
+        *(("magic", "S4"), ("made", "<u2"), ("version", "u1"), ("system", "u1"), ("flags", "<u2"), ("method", "<u2")),
         *(("time", "<u4"), ("crc", "<u4"), ("packed", "<u4"), ("size", "<u4")),
         *(("name", "<u2"), ("extra", "<u2"), ("comment", "<u2"), ("disk", "<u2")),
         *(("internal", "<u2"), ("external", "<u4"), ("header", "<u4")),
