@@ -14,6 +14,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.stores.errors import NO_BUCKET
 from lpff_shards.stores.place import Place, place
 
 MANIFEST = "manifest.json"
@@ -215,13 +216,15 @@ def read_manifest(folder: str | Place) -> Manifest:
         if isinstance(path, Path) and path.exists() and not path.is_file():
             raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if error.strerror == NO_BUCKET:
+            raise ShardsError(f"{folder} cannot be read: {NO_BUCKET}", "Check its name and the endpoint") from None
         raise ShardsError(
             f"{folder} has no {MANIFEST}",
             "Its export has not finished: run it again to go on; or no export has written there",
         ) from None
     except OSError as error:
-        hint = "Check its rights" if isinstance(root, Path) else "Check the bucket's name and the credentials"
+        hint = "Check its rights" if isinstance(root, Path) else "Check the credentials, the endpoint and the network"
         raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
     manifest = from_json(data, Manifest)
     if manifest is None or manifest.version != MANIFEST_VERSION:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.spelling import choice_hint
-from lpff_shards.stores.uris import SCHEMES, is_uri, parts, scheme_of
+from lpff_shards.stores.uris import is_uri, of_no_store, parts
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
         path.encode()
     except UnicodeEncodeError:
         raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
-    if scheme_of(path) not in (None, *SCHEMES):
+    if of_no_store(path):
         raise ShardsError(f"{option} {path} is of no store that is known", "Give a path, s3://... or gs://...")
     if is_uri(path):
         parts(path)

@@ -242,6 +242,8 @@ OPTIONS = [
     (["--ffhq-cameras", "x.json"], "without --ffhq"),
     (["--demo", "2", "--alignment", "raw"], "--demo has no raw pictures"),
     (["--out", "hdfs://name/x"], "of no store that is known"),
+    (["--out", "S3://name/x"], "--out S3://name/x is of no store that is known"),
+    (["--out", "s3:/name/x"], "--out s3:/name/x is of no store that is known"),
     (["--nonsense"], "--nonsense"),
 ]
 

@@ -37,6 +37,13 @@ def test_a_uri_is_a_path_and_back(scheme: str, bucket: str, parts: list[str]) ->
     assert below.key == "/".join([*parts, "a.tar"])
 
 
+@pytest.mark.parametrize("text", ["S3://b/x", "s3:/b/x", "GS:b", "gcs://b/x", "https://b.example/x"])
+def test_what_only_looks_like_a_uri_is_no_folder(text: str) -> None:
+    with pytest.raises(ShardsError, match="is of no store that is known"):
+        place(text)
+    assert isinstance(place(f"./{text}"), Path)
+
+
 @pytest.mark.parametrize("uri", ["s3://", "gs:///x", "s3://b/x//y", "gs://b/../x", "s3://b/./x", "s3://b/x\ny"])
 def test_a_uri_without_a_place_is_refused(uri: str) -> None:
     with pytest.raises(ShardsError, match=r"names no bucket|has an empty part or a dotted one|is not printable"):

@@ -51,6 +51,19 @@ def test_keys_and_an_endpoint_of_the_environment(s3: Bucket, monkeypatch: pytest
     assert run(*DEMO, "--out", s3.uri).returncode == 0
 
 
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "minio:9000", "http://", "http://a:port", "ftp://a", "http://a b"])
+def test_an_endpoint_that_is_no_url_is_one_error(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    done = run("verify", "s3://bucket/x")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"lpff-shards: the endpoint of s3, {endpoint!r}, is not the URL of a server. "
+        "Write http://HOST:PORT or https://HOST\n"
+    )
+
+
 def test_no_credentials_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("boto3")
     pytest.importorskip("google.auth")

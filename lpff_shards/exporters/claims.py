@@ -110,7 +110,7 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
         folder.receipts.mkdir(exist_ok=True)
     folder.clear_partial()
     if not _is_of(folder, plan):
-        _take_over(folder, plan)
+        _take_over(folder, plan, overwrite)
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
@@ -151,8 +151,12 @@ def _written(folder: OutputFolder) -> set[str]:
     return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
 
 
-def _take_over(folder: OutputFolder, plan: Plan) -> None:
-    nobodys = folder.owner() is None
+def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+    files = tuple(output.file for output in plan.outputs)
+    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions))
+    if isinstance(folder.state, BucketPath) and not (overwrite and folder.state.is_dir()):
+        _own_first(folder, plan, owner)
+        return
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
     shards = _written(folder)
@@ -162,13 +166,18 @@ def _take_over(folder: OutputFolder, plan: Plan) -> None:
         _remove_tree(ours)
     if isinstance(folder.receipts, Path):
         folder.receipts.mkdir()
-    files = tuple(output.file for output in plan.outputs)
-    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions))
+    folder.own(owner)
+
+
+def _own_first(folder: OutputFolder, plan: Plan, owner: Owner) -> None:
+    """Claims what nobody owned a moment ago; whatever lies there now may be a faster export's, and stays."""
     try:
-        folder.own(owner, new=nobodys)
+        folder.own(owner, new=True)
     except FileExistsError:
         # Another export was a moment faster: of the same plan, or one that is to be told.
         _check(folder, plan, overwrite=False)
+        if not _is_of(folder, plan):
+            raise ShardsError(f"--out {folder.root} is of a plan that cannot be read", "Give --overwrite") from None
 
 
 def _remove_tree(place: Place) -> None:

@@ -88,7 +88,7 @@ class OutputFolder:
     @property
     def troubles(self) -> str:
         """What usually keeps one from writing here, for errors."""
-        return "network, credentials" if isinstance(self.root, BucketPath) else "path, rights, free space"
+        return "bucket, endpoint, credentials" if isinstance(self.root, BucketPath) else "path, rights, free space"
 
     def growing(self, name: str, planned: int) -> AbstractContextManager[Growing]:
         """A shard or part that is about to be written: it goes with the block, unless it was published.

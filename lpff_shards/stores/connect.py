@@ -7,6 +7,7 @@ import os
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from lpff_shards.errors import ShardsError
 
@@ -89,11 +90,27 @@ def _s3(bucket: str) -> S3Store:
         config |= {name: profile[name] for name in ("region",) if profile.get(name)}
         endpoint = endpoint or profile.get("endpoint_url")
     if endpoint:
-        config["endpoint"] = endpoint
+        config["endpoint"] = _address("the endpoint of s3", endpoint)
     plain = endpoint is not None and endpoint.startswith("http://")
     return S3Store(
         bucket, config=config, client_options=_client(plain), retry_config=_retries(), credential_provider=provider
     )
+
+
+def _address(name: str, url: str) -> str:
+    """A server's URL, without which the store's library panics.
+
+    Raises:
+        ShardsError: it is none.
+    """
+    try:
+        found = urlsplit(url)
+        whole = found.scheme in ("http", "https") and found.hostname and found.port != 0 and url.isprintable()
+    except ValueError:
+        whole = False
+    if not whole or " " in url:
+        raise ShardsError(f"{name}, {url!r}, is not the URL of a server", "Write http://HOST:PORT or https://HOST")
+    return url
 
 
 def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
@@ -129,7 +146,7 @@ def _gcs(bucket: str) -> GCSStore:
 
     retries = _retries()
     if host := os.environ.get("STORAGE_EMULATOR_HOST"):
-        base = host if "://" in host else f"http://{host}"
+        base = _address("STORAGE_EMULATOR_HOST", host if "://" in host else f"http://{host}")
         # What the library takes for an emulator is a service account without a key.
         account = {"gcs_base_url": base, "disable_oauth": True}
         empty = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")

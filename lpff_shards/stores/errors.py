@@ -16,6 +16,7 @@ _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
 _RETRIES = re.compile(r"after (\d+) retries")
 _MOST = 300
+NO_BUCKET = "there is no such bucket"
 _BROKEN = (
     "HTTP error",
     "error sending request",
@@ -70,7 +71,7 @@ def broken(said: str) -> bool:
 
 
 def _not_found(said: str) -> str:
-    return "there is no such bucket" if "NoSuchBucket" in said else "there is no such object"
+    return NO_BUCKET if "NoSuchBucket" in said else "there is no such object"
 
 
 def reason(said: str) -> str:

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lpff_shards.errors import ShardsError
 from lpff_shards.stores.bucket import BucketPath, Listed
-from lpff_shards.stores.uris import is_uri
+from lpff_shards.stores.uris import is_uri, of_no_store
 
 Place = Path | BucketPath
 
@@ -22,11 +23,13 @@ def place(given: str | os.PathLike[str] | BucketPath) -> Place:
     """The place that a text names.
 
     Raises:
-        ShardsError: it is a URI without a bucket.
+        ShardsError: it is a URI without a bucket, or of no store that is known.
     """
     if isinstance(given, BucketPath):
         return given
     text = os.fspath(given)
+    if isinstance(given, str) and of_no_store(text):
+        raise ShardsError(f"{text} is of no store that is known", "Give a path, s3://... or gs://...")
     return BucketPath.parse(text) if is_uri(text) else Path(given)
 
 
@@ -121,14 +124,16 @@ def listed(place: Place) -> Mapping[str, Listed]:
 
 
 def remove(folder: Place, names: Sequence[str]) -> None:
-    """Removes files of a folder, or objects below a prefix, that are there.
+    """Removes files of a folder, or objects below a prefix, that are there; names may lead into folders of it.
 
     Raises:
         OSError: one cannot be removed.
     """
     if isinstance(folder, BucketPath):
-        there = set(names_in(folder))
-        folder.remove([name for name in names if name in there])
+        wanted = {(folder / name).key for name in names}
+        for below in {name.rpartition("/")[0] for name in names}:
+            inner = folder / below
+            inner.remove([name for name in names_in(inner) if (inner / name).key in wanted])
         return
     for name in names:
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -9,13 +9,19 @@ from lpff_shards.errors import ShardsError
 
 SCHEMES = ("s3", "gs")
 
-_URI = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ALMOST = re.compile(r"(?:s3|gs):(?!//)", re.IGNORECASE)
 
 
 def scheme_of(text: str | os.PathLike[str]) -> str | None:
     """The scheme of a URI, `s3` of `s3://bucket/prefix`; None of a path."""
     found = _URI.match(os.fspath(text))
     return found[1] if found else None
+
+
+def of_no_store(text: str | os.PathLike[str]) -> bool:
+    """Whether a text is meant as a URI, by its looks, and is none: `hdfs://name`, `S3://bucket`, `s3:/bucket`."""
+    return scheme_of(text) not in (None, *SCHEMES) or _ALMOST.match(os.fspath(text)) is not None
 
 
 def is_uri(text: str | os.PathLike[str]) -> bool:
