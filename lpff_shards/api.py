@@ -20,7 +20,7 @@ from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.ownership import marks
 from lpff_shards.exporters.packed import Packed
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes
+from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.squares import common_side
@@ -197,6 +197,7 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         # The share that finishes the export may run elsewhere, and could not bring these to the disk.
         job.folder.sync([receipt.file for receipt in receipts.values()])
     job.observer.entered("finishing")
+    refuse_gone(job.folder, job.plan, own)
     return ShareDone(_finished_by_the_last(job), len(own), len(job.plan))
 
 

@@ -131,7 +131,7 @@ SAID = [
     (
         "Generic S3 error: Error performing HEAD http://h/b/x in 100ms, after 1 retries, max_retries: 1, "
         "retry_timeout: 180s  - HTTP error: error sending request\n\nDebug source:\nGeneric {",
-        "HTTP error: error sending request (tried 2 times)",
+        "http://h: HTTP error: error sending request (tried 2 times)",
     ),
 ]
 

@@ -204,3 +204,16 @@ def test_partial_files_of_two_machines_do_not_meet(monkeypatch: pytest.MonkeyPat
         names.add(folder.partial("a.tar"))
     assert len(names) == 2
     assert all(str(os.getpid()) in str(name) for name in names)
+
+
+def test_a_share_whose_shards_are_taken_away_meanwhile_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+
+    def wiped(folder: OutputFolder, names: list[str]) -> None:
+        """Runs when the share's shards are written: another one takes the folder over."""
+        for name in names:
+            (out / ".lpff-shards/receipts" / f"{name}.json").unlink()
+
+    monkeypatch.setattr(OutputFolder, "sync", wiped)
+    with pytest.raises(ShardsError, match="another one has taken it over meanwhile"):
+        export_share(_options(out, Share(1, 2)))

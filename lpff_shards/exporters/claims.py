@@ -7,8 +7,9 @@ exports of the same plan write the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from lpff_shards.errors import ExportFailed, ShardsError
@@ -161,9 +162,13 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     folder.unfinish()
     shards = _written(folder)
     beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
-    remove(folder.root, [*ONCE, *shards, *beside])
-    for ours in (folder.parts, folder.state / "fields", folder.receipts):
-        _remove_tree(ours)
+    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*ONCE, *shards, *beside])]
+    removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
+    for removal in removals:
+        # In a bucket another share of this plan may be faster, and at its shards already.
+        if isinstance(folder.state, BucketPath) and _is_of(folder, plan):
+            return
+        removal()
     if isinstance(folder.receipts, Path):
         folder.receipts.mkdir()
     folder.own(owner)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lpff_shards.checksums import file_checksum
+from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
@@ -64,6 +65,21 @@ def all_there(folder: OutputFolder, plan: Plan) -> bool:
     return all(
         output.file in told or all(plan.filenames[task] in told for task in output.tasks) for output in plan.outputs
     )
+
+
+def refuse_gone(folder: OutputFolder, plan: Plan, tasks: Iterable[int]) -> None:
+    """Refuses to call tasks done whose receipts are gone: in a bucket another share may have taken it over meanwhile.
+
+    Raises:
+        ExportFailed: some are.
+    """
+    told = _told(folder)
+    whole = {task for output in plan.outputs if output.file in told for task in output.tasks}
+    if any(plan.filenames[task] not in told for task in tasks if task not in whole):
+        raise ExportFailed(
+            f"shards of this share are gone from {folder.root}: another one has taken it over meanwhile",
+            "Run this share again; start shares with --overwrite one after the other",
+        )
 
 
 def _told(folder: OutputFolder) -> set[str]:

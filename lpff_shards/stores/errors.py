@@ -15,6 +15,7 @@ _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
 _RETRIES = re.compile(r"after (\d+) retries")
+_SERVER = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]+)")
 _MOST = 300
 NO_BUCKET = "there is no such bucket"
 _BROKEN = (
@@ -84,4 +85,6 @@ def reason(said: str) -> str:
     if status is not None:
         return f"the store answered {status[1]}{tried}"
     told = " ".join(said.partition("\n\nDebug source:")[0].split())
-    return f"{told.rpartition(' - ')[2][:_MOST]}{tried}"
+    server = _SERVER.search(told)
+    where = f"{server[1]}: " if server else ""
+    return f"{where}{told.rpartition(' - ')[2][:_MOST]}{tried}"
