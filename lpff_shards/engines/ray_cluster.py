@@ -23,6 +23,9 @@ ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
 ANSWERS_WITHIN = 10.0
 """Seconds."""
+_FRAME_HEAD, _SETTINGS = 9, 4
+# A client's preface, and its own settings, of which there are none.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 # Spares a warning on graphics cards, of which no shard uses any.
 _QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
@@ -100,12 +103,27 @@ def _check_answers(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN).close()
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN) as connection:
+            speaks = os.environ.get("RAY_USE_TLS", "0") not in ("0", "") or _speaks_grpc(connection)
     except OSError as error:
         raise ExportFailed(
             f"no Ray cluster answers at {address}: {error.strerror or error}",
             "Give the address that `ray start --head` printed, or leave it out for a cluster of this machine",
         ) from None
+    if not speaks:
+        raise ExportFailed(
+            f"what answers at {address} is no Ray cluster's head",
+            "Give the address that `ray start --head` printed, usually port 6379; 8265 is the dashboard's",
+        )
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether a server greets as HTTP/2 demands, on which gRPC runs: by a frame of settings (RFC 9113, 3.4 and 4.1)."""
+    connection.sendall(_HELLO)
+    head = b""
+    while len(head) < _FRAME_HEAD and (more := connection.recv(_FRAME_HEAD - len(head))):
+        head += more
+    return len(head) == _FRAME_HEAD and head[3] == _SETTINGS
 
 
 def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
