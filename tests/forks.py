@@ -11,12 +11,14 @@ from pathlib import Path
 
 # Both sides speak lines: an order in JSON, the child's process id, a word to wait for it, its exit status.
 SERVER = """
-import json, os, sys
+import gc, json, os, sys
 import portraits
 import lpff_shards.api, lpff_shards.console, lpff_shards.exporters.card, lpff_shards.progress, lpff_shards.verify
 from lpff_shards.cli import main
 
 portraits.keep()
+# What is here stays untouched, by the children too: half of what a short command costs is looking through it.
+gc.freeze()
 while line := sys.stdin.readline():
     pid = os.fork()
     if pid == 0:
@@ -26,6 +28,7 @@ while line := sys.stdin.readline():
         os.chdir(order["folder"])
         for fd, name in enumerate((os.devnull, order["out"], order["err"])):
             os.dup2(os.open(name, os.O_WRONLY if fd else os.O_RDONLY), fd)
+        exec(order["prelude"], {"__name__": "prelude"})
         sys.argv = order["argv"]
         main()
         sys.exit()
@@ -48,14 +51,14 @@ class Forks:
         self._logs = tempfile.TemporaryDirectory()
         self._argv: list[str] = []
 
-    def start(self, *args: object) -> int:
-        """Starts the command and returns its process id, which stays its own until `end`."""
+    def start(self, *args: object, prelude: str = "") -> int:
+        """Starts the command, after some code, and returns its process id, which stays its own until `end`."""
         out, err = self._log("out"), self._log("err")
         out.write_text("")
         err.write_text("")
         self._argv = ["lpff-shards", *map(str, args)]
         place = {"folder": str(Path.cwd()), "environment": dict(os.environ), "out": str(out), "err": str(err)}
-        return int(self._ask(json.dumps({"argv": self._argv, **place})))
+        return int(self._ask(json.dumps({"argv": self._argv, "prelude": prelude, **place})))
 
     def end(self) -> subprocess.CompletedProcess[str]:
         """Waits for what was started."""
@@ -64,9 +67,9 @@ class Forks:
             self._argv, status, self._log("out").read_text(), self._log("err").read_text()
         )
 
-    def run(self, *args: object) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: object, prelude: str = "") -> subprocess.CompletedProcess[str]:
         """The command from beginning to end."""
-        self.start(*args)
+        self.start(*args, prelude=prelude)
         return self.end()
 
     def close(self) -> None:

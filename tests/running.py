@@ -41,9 +41,7 @@ def run(*args: object) -> subprocess.CompletedProcess[str]:
 
 def run_after(prelude: str, *args: object) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own that has run some code first."""
-    argv = ["lpff-shards", *map(str, args)]
-    script = f"import sys\n{prelude}\nsys.argv = {argv!r}\nfrom lpff_shards.cli import main\nmain()"
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    return forks().run(*args, prelude=prelude)
 
 
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *args: object) -> Done:

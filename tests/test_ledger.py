@@ -223,9 +223,10 @@ def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
         with pytest.raises(LedgerError, match="lpff-shards index"), Ledger.open(out, read_manifest(out)) as opened:
             for field in FIELDS:
                 opened.categories(field.name) if field.kind == "str" else opened.numbers(field.name)
-        done = call(capsys, monkeypatch, "report", out, "--out", tmp_path / "report.html")
-        # It has no use for some of the columns.
-        assert done.status == 0 or (done.err.count("\n") == 1 and "samples.sqlite is damaged" in done.err)
+        if source is None:  # the ledger is read the same way whatever it lies beside, and plots take seconds
+            done = call(capsys, monkeypatch, "report", out, "--out", tmp_path / "report.html")
+            # It has no use for some of the columns.
+            assert done.status == 0 or (done.err.count("\n") == 1 and "samples.sqlite is damaged" in done.err)
     finally:
         path.write_bytes(whole)
 

@@ -74,10 +74,11 @@ def _lpff_ids() -> list[str]:
 
 
 def _poses(count: int, yaw: float, pitch: float, seed: int) -> Iterator[list[float]]:
-    """Cameras whose yaw and pitch spread by that much."""
+    """Cameras whose yaw and pitch spread by that much; a few thousand of them, in any order."""
     draw = np.random.default_rng(seed)
-    for y, p in zip(draw.normal(0, yaw, count), draw.normal(0, pitch, count), strict=True):
-        yield look_at(float(np.clip(y, -1.5, 1.5)), float(np.clip(p, -0.8, 0.8))).tolist()
+    drawn = zip(draw.normal(0, yaw, 3000), draw.normal(0, pitch, 3000), strict=True)
+    some = [look_at(float(np.clip(y, -1.5, 1.5)), float(np.clip(p, -0.8, 0.8))).tolist() for y, p in drawn]
+    yield from (some[n] for n in draw.integers(len(some), size=count))
 
 
 @pytest.fixture(scope="module")
