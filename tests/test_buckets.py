@@ -281,12 +281,13 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     assert run("verify", s3.uri).returncode == 0
 
 
-def test_someone_s_own_object_is_not_overwritten(s3: Bucket) -> None:
-    s3.put("x/README.md", b"mine")
+@pytest.mark.parametrize("name", ["README.md", "report/index.html"])
+def test_someone_s_own_object_is_not_overwritten(s3: Bucket, name: str) -> None:
+    s3.put(f"x/{name}", b"mine")
     done = run(*_command("wds", f"{s3.uri}/x"))
     assert done.returncode == 2
-    assert "already holds README.md, which lpff-shards did not write there" in done.stderr
-    assert s3.contents() == {"x/README.md": b"mine"}
+    assert f"already holds {name}, which lpff-shards did not write there" in done.stderr
+    assert s3.contents() == {f"x/{name}": b"mine"}
 
 
 def test_an_object_that_was_changed_is_written_again(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]]) -> None:

@@ -180,7 +180,9 @@ def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path: Path) -> Non
     assert run(*DEMO, "--out", tmp_path / "out").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["demo-train-000007.tar", "demo-train.tfrecord-00000-of-00009", "SHA256SUMS"])
+@pytest.mark.parametrize(
+    "name", ["demo-train-000007.tar", "demo-train.tfrecord-00000-of-00009", "SHA256SUMS", "report/index.html"]
+)
 @pytest.mark.parametrize("owned", [False, True])
 def test_shards_that_are_not_ours_are_never_removed(finished: Path, tmp_path: Path, name: str, owned: bool) -> None:
     out = tmp_path / "out"
@@ -188,9 +190,10 @@ def test_shards_that_are_not_ours_are_never_removed(finished: Path, tmp_path: Pa
         shutil.copytree(finished, out)
     else:
         out.mkdir()
+    (out / name).parent.mkdir(exist_ok=True)
     (out / name).write_text("mine")
     done = run(*DEMO, "--shards", 2, "--out", out, "--overwrite")
-    if owned and name == "SHA256SUMS":
+    if owned and name in ("SHA256SUMS", "report/index.html"):
         assert done.returncode == 0, "in a folder of ours it is ours"
     else:
         assert done.returncode == 2

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
-from running import run
+from running import run, run_after
 from stores import Bucket, service_account
+
+from lpff_shards.stores.regions import region_of
 
 DEMO = ("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--workers", 1)
 
@@ -16,7 +21,8 @@ DEMO = ("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--workers
 def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No credentials of whoever runs the tests, and no asking of a cloud's machines for theirs."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
+    aws = ("PROFILE", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION", "DEFAULT_REGION")
+    for name in (*(f"AWS_{it}" for it in aws), "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
@@ -49,6 +55,76 @@ def test_keys_and_an_endpoint_of_the_environment(s3: Bucket, monkeypatch: pytest
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.endpoint)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert run(*DEMO, "--out", s3.uri).returncode == 0
+
+
+@pytest.mark.parametrize("lone", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_one_key_without_the_other_is_one_error(monkeypatch: pytest.MonkeyPatch, lone: str) -> None:
+    monkeypatch.setenv(lone, "a-key")
+    done = run("verify", "s3://bucket/x")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lpff-shards: {lone} is set and AWS_")
+    assert done.stderr.endswith(" is not. Set both, or neither and AWS_PROFILE\n")
+
+
+class _Regions(BaseHTTPRequestHandler):
+    """Answers as S3 does to who may not look into a bucket."""
+
+    def do_HEAD(self) -> None:
+        self.send_response({"/here": 200, "/there": 301, "/secret": 403}.get(self.path, 404))
+        if self.path in ("/here", "/there", "/secret"):
+            self.send_header("x-amz-bucket-region", f"{self.path[1:]}-east-1")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def regions() -> Iterator[str]:
+    """The address of a server that tells where buckets are."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Regions) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_region_of_a_bucket(regions: str) -> None:
+    assert {name: region_of(name, regions) for name in ("here", "there", "secret", "nowhere")} == {
+        "here": "here-east-1",
+        "there": "there-east-1",
+        "secret": "secret-east-1",
+        "nowhere": None,
+    }
+    assert region_of("here", "http://127.0.0.1:9") is None
+
+
+SEEN = """
+import sys
+import obstore.store
+from lpff_shards.stores import connect, regions
+connect.region_of = lambda bucket: regions.region_of(bucket, {server!r})
+obstore.store.S3Store = lambda bucket, config, **_: sys.exit("region: " + config.get("region", "the environment's"))
+"""
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_a_region_that_nothing_names_is_asked_for(
+    regions: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keys: bool
+) -> None:
+    if keys:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    else:
+        pytest.importorskip("boto3")
+        (tmp_path / ".aws").mkdir()
+        (tmp_path / ".aws/credentials").write_text("[default]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    prelude = SEEN.format(server=regions)
+    assert run_after(prelude, "verify", "s3://there/x").stderr == "region: there-east-1\n"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert run_after(prelude, "verify", "s3://there/x").stderr == "region: the environment's\n"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", regions)
+    assert run_after(prelude, "verify", "s3://there/x").stderr == "region: the environment's\n"
 
 
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "minio:9000", "http://", "http://a:port", "ftp://a", "http://a b"])

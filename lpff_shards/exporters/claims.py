@@ -7,7 +7,7 @@ exports of the same plan write the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from lpff_shards.exporters.ownership import SHARD_NAME, Owner, difference, marks
 from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.plan import Plan
+from lpff_shards.report_names import FOLDER as REPORT
+from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, names_in, remove
 
@@ -135,7 +137,7 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
         )
     there, written = names_in(root), _written(folder)
     others = strangers(there, plan.name, written)
-    foreign = [*others, *(name for name in (MANIFEST, *ONCE) if not folder.state.is_dir() and name in there)]
+    foreign = [*others, *(() if folder.state.is_dir() else _namesakes(root, there))]
     if foreign:
         raise ShardsError(
             f"--out {root} already holds {foreign[0]}, which lpff-shards did not write there",
@@ -143,6 +145,13 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
         )
     if not overwrite and written:
         raise ShardsError(f"--out {root} holds shards of a plan that cannot be read", "Give --overwrite")
+
+
+def _namesakes(root: Place, there: Collection[str]) -> list[str]:
+    """Files with names of an export's own, in a folder that no export has written."""
+    reports = names_in(root / REPORT) if isinstance(root, BucketPath) or REPORT in there else ()
+    pages = {f"{REPORT}/{name}" for name in reports}
+    return [*(name for name in (MANIFEST, *ONCE) if name in there), *(name for name in report_files() if name in pages)]
 
 
 def _written(folder: OutputFolder) -> set[str]:

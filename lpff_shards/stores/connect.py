@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.stores.regions import region_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSStore, ObjectStore, RetryConfig, S3Store
 
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_S3_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _TRUE = ("1", "true", "yes", "on")
 
 
@@ -82,19 +85,35 @@ def _client(plain: bool) -> ClientConfig:
 def _s3(bucket: str) -> S3Store:
     from obstore.store import S3Store
 
-    endpoint = next((os.environ[name] for name in _S3_ENDPOINTS if os.environ.get(name)), None)
+    endpoint = _first_set(_S3_ENDPOINTS)
     provider = None
     config: Any = {}
-    if not _is_set("AWS_SKIP_SIGNATURE") and not os.environ.get("AWS_ACCESS_KEY_ID"):
+    if not _is_set("AWS_SKIP_SIGNATURE") and not _has_keys():
         provider, profile = _boto(bucket)
         config |= {name: profile[name] for name in ("region",) if profile.get(name)}
         endpoint = endpoint or profile.get("endpoint_url")
     if endpoint:
         config["endpoint"] = _address("the endpoint of s3", endpoint)
+    elif "region" not in config and not _first_set(_S3_REGIONS) and (region := region_of(bucket)):
+        config["region"] = region
     plain = endpoint is not None and endpoint.startswith("http://")
     return S3Store(
         bucket, config=config, client_options=_client(plain), retry_config=_retries(), credential_provider=provider
     )
+
+
+def _has_keys() -> bool:
+    """Whether the environment holds the two keys of AWS.
+
+    Raises:
+        ShardsError: it holds one of them.
+    """
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    missing = [name for name in names if not os.environ.get(name)]
+    if len(missing) == 1:
+        (there,) = set(names) - set(missing)
+        raise ShardsError(f"{there} is set and {missing[0]} is not", "Set both, or neither and AWS_PROFILE")
+    return not missing
 
 
 def _address(name: str, url: str) -> str:
@@ -128,7 +147,7 @@ def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
     try:
         session = boto3.Session()
         profile = dict(session._session.get_scoped_config())
-        if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        if _first_set(_S3_REGIONS):
             profile.pop("region", None)
         return Boto3CredentialProvider(session), profile
     except ValueError:
@@ -187,6 +206,11 @@ def _google(bucket: str) -> Any:
             "Run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; "
             "GOOGLE_SKIP_SIGNATURE=true for public buckets",
         ) from None
+
+
+def _first_set(names: Iterable[str]) -> str | None:
+    """The first of some variables of the environment that is set."""
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _is_set(name: str) -> bool:
