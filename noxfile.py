@@ -31,7 +31,9 @@ def readers(session: nox.Session, environment: str) -> None:
         session.skip(f"the environment {environment} cannot be installed; pip tells why above")
     # The pages make reports too.
     session.install(".[report]")
-    session.run("pytest", "tests/readers", f"--junit-xml={results}", *session.posargs)
+    session.run(
+        "pytest", "-n", "auto", "--dist", "loadfile", "tests/readers", f"--junit-xml={results}", *session.posargs
+    )
 
 
 @nox.session
