@@ -78,10 +78,10 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
     before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
-    if lost := len(owner.exclusions) - len(before):
+    if lost := len(owner.exclusions) - len(before) + owner.forgotten(extras.exclusions):
         raise ShardsError(
-            f"--update only takes out, and {lost} ids of the export's --exclude are not in this one",
-            "Put them back, or export anew with --overwrite",
+            f"--update only takes out, and {lost} ids that --exclude named before are not in this one",
+            "Put them back into the file, or export anew with --overwrite",
         )
     named = frozenset(before)
     later = tuple(name for name in extras.exclusions if name not in named)
@@ -89,7 +89,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     used = set(before)
     gone = plan.entries.gather([excluded_rows(inventory, extras.exclusions, used) for inventory in plan.inventories])
     unused = tuple(name for name in extras.exclusions if name not in used)
-    return plan.taken_out(gone, unused)
+    return plan.taken_out(gone, later, unused)
 
 
 def _plan(options: ExportOptions, extras: Extras) -> Plan:
@@ -237,16 +237,17 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
     if not all_there(folder, plan):
         return None
     with claimed(folder, plan, overwrite=False, seconds=LONGER):
-        if (done := folder.finished()) is not None:
-            # Another share was a moment faster.
-            return done
+        # Another share may have been a moment faster, or all were here before.
+        done = folder.finished()
         archives = finished_archives(folder, plan, job.workers, closely=False)
         due = _due(plan, archives)
         receipts = finished_tasks(folder, plan, due, job.workers, closely=False)
         if len(receipts) < len(due):
-            # Another share is writing a shard anew.
+            # Another share is writing a shard anew, or has to be run again for one that was lost since.
+            if done is not None:
+                folder.unfinish()
             return None
-        return _finished(job, archives, receipts)
+        return done or _finished(job, archives, receipts)
 
 
 def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:

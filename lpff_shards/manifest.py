@@ -228,5 +228,8 @@ def read_manifest(folder: str | Place) -> Manifest:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
     manifest = from_json(data, Manifest)
     if manifest is None or manifest.version != MANIFEST_VERSION:
-        raise ShardsError(f"{path} is not a manifest of version {MANIFEST_VERSION}", "Export again with --overwrite")
+        raise ShardsError(
+            f"{path} is not a manifest of version {MANIFEST_VERSION}",
+            "Run the export's command again, with --overwrite where it asks for it",
+        )
     return manifest

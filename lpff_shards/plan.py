@@ -232,12 +232,13 @@ class Plan:
         kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
         return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept))
 
-    def taken_out(self, gone: NDArray[np.bool_], unused: tuple[str, ...]) -> Plan:
+    def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
         """The same shards less some samples, which become tombstones.
 
         Args:
             gone: bool [n], which samples.
-            unused: exclusions that name none.
+            withdrawn: what names them, beside the exclusions.
+            unused: names of both that name none.
 
         Raises:
             ShardsError: a shard would be left without samples.
@@ -256,7 +257,7 @@ class Plan:
         rows = np.flatnonzero(gone).tolist()
         return replace(
             self,
-            mix=replace(self.mix, unused=unused),
+            mix=replace(self.mix, withdrawn=withdrawn, unused=unused),
             entries=self.entries.take(kept),
             keys=self.keys.take(kept),
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
@@ -29,6 +28,7 @@ from lpff_shards.manifest import Manifest, Shard, ShardReceipt, checksum_lines
 from lpff_shards.readers.outline import outline
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.stores.place import Place, names_in, on_disk, whole
+from lpff_shards.stores.scratch import scratch
 
 _MENDS = "lpff-shards index mends it"
 
@@ -48,16 +48,16 @@ def beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
 def _account_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
     """A ledger that is another export's, and attribution that tells something else than the ledger."""
     try:
-        with Ledger.open(root, manifest) as ledger, TemporaryDirectory() as folder:
+        with Ledger.open(root, manifest) as ledger, scratch() as folder:
             if damage := ledger.damage():
                 yield Fault(LEDGER, "", f"{damage}; {_MENDS}")
                 return
-            table, text = (Path(folder) / name for name in ATTRIBUTION)
+            table, text = (folder / name for name in ATTRIBUTION)
             write_table(table, lines(ledger))
             text.write_bytes(summary(manifest, ledger).encode())
             for name in ATTRIBUTION:
                 path = root / name
-                if path.is_file() and path.read_bytes() != (Path(folder) / name).read_bytes():
+                if path.is_file() and path.read_bytes() != (folder / name).read_bytes():
                     yield Fault(name, "", f"is not what {LEDGER} tells; {_MENDS}")
     except LedgerError as error:
         yield _unusable(root, error)

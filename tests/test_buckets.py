@@ -275,13 +275,62 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     s3.put(f"{STATE}/plan.json", b"not a plan")
     refused = run(*_command("wds", s3.uri))
     assert refused.returncode == 2
-    assert "is of a plan that cannot be read. Give --overwrite" in refused.stderr
+    assert f"{STATE}/plan.json is damaged. Give --overwrite" in refused.stderr
     assert s3.names() == [f"{STATE}/plan.json"]
     assert run(*_command("wds", s3.uri, "--overwrite")).returncode == 0
     assert run("verify", s3.uri).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["README.md", "report/index.html"])
+@pytest.mark.parametrize("more", [(), ("--task", "2/2")])
+def test_an_export_that_begins_meanwhile_is_seen(
+    s3: Bucket, wholes: Mapping[str, dict[str, bytes]], more: tuple[str, ...]
+) -> None:
+    faster = [sys.executable, "-m", "lpff_shards", *map(str, _command("wds", s3.uri, "--quiet"))]
+    faster += ["--task", "1/2"] if more else []
+    # It begins after the slower one has found the prefix nobody's, and before that looks at what is there.
+    prelude = f"""
+import subprocess
+from lpff_shards.exporters import claims
+look = claims.names_in
+def late(place):
+    claims.names_in = look
+    subprocess.run({faster!r}, check=True)
+    return look(place)
+claims.names_in = late
+"""
+    slower = run_after(prelude, *_command("wds", s3.uri, *more))
+    assert slower.returncode == 0, slower.stderr
+    same(s3.contents(), wholes["wds"])
+
+
+def test_nothing_is_removed_where_nothing_can_be_written(s3: Bucket) -> None:
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    before = s3.contents()
+    s3.break_with(Fault("error", method="PUT", status=403, code="AccessDenied"))
+    done = run(*_command("tfrecord", s3.uri, "--overwrite"))
+    assert done.returncode == 1, done.stderr
+    assert s3.contents() == before
+
+
+@pytest.mark.parametrize("command", ["verify", "trace"])
+def test_a_full_scratch_disk_is_no_fault_of_the_export(s3: Bucket, command: str) -> None:
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    prelude = """
+import errno
+from lpff_shards.stores.bucket import BucketPath
+def full(self, path):
+    raise OSError(errno.ENOSPC, "No space left on device", str(path))
+BucketPath.fetch = full
+"""
+    done = run_after(prelude, command, *(["00000003"] if command == "trace" else []), s3.uri)
+    assert (
+        "is full: No space left on device. Free room there, or name a folder on a larger disk by TMPDIR" in done.stderr
+    )
+    assert "fault" not in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("name", ["README.md", "report/index.html", "demo-train.wids.json", ".nv-meta/split.yaml"])
 def test_someone_s_own_object_is_not_overwritten(s3: Bucket, name: str) -> None:
     s3.put(f"x/{name}", b"mine")
     done = run(*_command("wds", f"{s3.uri}/x"))

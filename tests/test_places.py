@@ -44,7 +44,20 @@ def test_what_only_looks_like_a_uri_is_no_folder(text: str) -> None:
     assert isinstance(place(f"./{text}"), Path)
 
 
-@pytest.mark.parametrize("uri", ["s3://", "gs:///x", "s3://b/x//y", "gs://b/../x", "s3://b/./x", "s3://b/x\ny"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://",
+        "gs:///x",
+        "s3://b/x//y",
+        "s3://b//x",
+        "s3://b/x//",
+        "s3://b//",
+        "gs://b/../x",
+        "s3://b/./x",
+        "s3://b/x\ny",
+    ],
+)
 def test_a_uri_without_a_place_is_refused(uri: str) -> None:
     with pytest.raises(ShardsError, match=r"names no bucket|has an empty part or a dotted one|is not printable"):
         place(uri)

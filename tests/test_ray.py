@@ -17,7 +17,7 @@ import disturbing
 import pytest
 from conftest import PROJECT
 from layouts import undecodable, write, write_lpff
-from running import Done, call, children, contents, wait_for
+from running import Done, call, children, contents, run_after, wait_for
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
 from lpff_shards.engines import ray_cluster, ray_flight, ray_worker
@@ -360,9 +360,34 @@ def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
 
 
 def test_sigterm_stays_as_it_was(nodes: Nodes) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with ray_cluster.connected(nodes.address, None):
-        assert signal.getsignal(signal.SIGTERM) is before
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with ray_cluster.connected(nodes.address, None):
+            assert signal.getsignal(signal.SIGTERM) is stop
+        assert signal.getsignal(signal.SIGTERM) is stop
+        # Ray puts the default in its place behind Python's back.
+        caught = re.search(r"SigCgt:\s*(\w+)", Path("/proc/self/status").read_text())
+        assert caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_while_a_cluster_starts_ends_as_ever(export: Export) -> None:
+    # With Ray's own handler in place, which ends the process with status 15.
+    prelude = """
+import os, signal, ray
+start = ray.init
+def init(*given, **named):
+    start(*given, **named)
+    os.kill(os.getpid(), signal.SIGTERM)
+ray.init = init
+"""
+    done = run_after(prelude, *export.words("wds", export.out, "--engine", "ray", "--workers", 1))
+    assert done.returncode == 130
+    assert "stopped" in done.stderr
 
 
 def test_samples_count_once_whatever_attempts_tell() -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import contents, run
+from running import contents, run, shards
 
 from lpff_shards import (
     ExportOptions,
@@ -104,6 +104,19 @@ def test_a_share_that_is_run_again_mends_what_was_lost(whole: tuple[str, dict[st
     statuses = [run(*_command(format, out, "--task", f"{number}/2")).returncode for number in (1, 2)]
     assert statuses == [0, 0]
     assert contents(out) == expected
+
+
+def test_a_share_that_finds_another_s_shard_lost_takes_the_manifest_away(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number in (1, 2):
+        assert run(*_command("wds", out, "--task", f"{number}/2")).returncode == 0
+    lost = [path.name for path in shards(out)][1]
+    (out / lost).unlink()
+    # Shards go round: the second is the second share's.
+    assert run(*_command("wds", out, "--task", "1/2")).returncode == 0
+    assert not (out / "manifest.json").exists()
+    assert run(*_command("wds", out, "--task", "2/2")).returncode == 0
+    assert verify_export(out).ok
 
 
 def test_an_export_goes_on_where_shares_stopped(whole: tuple[str, dict[str, bytes]], tmp_path: Path) -> None:

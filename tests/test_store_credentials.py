@@ -155,6 +155,24 @@ def test_no_credentials_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(done.stderr.splitlines()) <= 2
 
 
+def test_a_key_file_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("google.auth")
+    (tmp_path / "key.json").write_text("{}")
+    for file in (tmp_path / "key.json", tmp_path / "nowhere.json", tmp_path):
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+        done = run("verify", "gs://bucket/x")
+        assert done.returncode == 2
+        assert f"GOOGLE_APPLICATION_CREDENTIALS is set to {file}, which gives no credentials: " in done.stderr
+
+
+@pytest.mark.parametrize("name", ["AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD"])
+def test_a_switch_is_on_or_off(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "maybe")
+    done = run("verify", "s3://bucket/x")
+    assert done.returncode == 2
+    assert f"{name} is set to 'maybe', which is neither true nor false. Set {name}=true or =false" in done.stderr
+
+
 def test_a_service_account(gcs: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     (tmp_path / "account.json").write_text(json.dumps(service_account(gcs.endpoint)))

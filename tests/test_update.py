@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import call, run
+from running import call, contents, run
 
 from lpff_shards import (
     ExportOptions,
@@ -33,7 +33,7 @@ class Exports:
         self.out, self.file = root / "out", root / "withdrawn.txt"
         self._format, self._mix = format, mix
 
-    def run(self, *ids: str, update: bool = False, exclude: bool = True) -> Manifest:
+    def run(self, *ids: str, update: bool = False, exclude: bool = True, overwrite: bool = False) -> Manifest:
         self.file.write_text("\n".join(["# withdrawn", *ids]))
         mix = MixOptions(exclude=str(self.file) if exclude else None, **self._mix)
         return export(
@@ -43,7 +43,7 @@ class Exports:
                 sources=SourceOptions(demo=40),
                 mix=mix,
                 shards=ShardOptions(shards=12),
-                run=RunOptions(workers=1, update=update),
+                run=RunOptions(workers=1, update=update, overwrite=overwrite),
             )
         )
 
@@ -136,8 +136,31 @@ def test_without_update_a_longer_list_is_refused_with_the_way_out(tmp_path: Path
 def test_what_was_withdrawn_does_not_come_back(tmp_path: Path) -> None:
     exports = Exports(tmp_path)
     exports.run("00000001", "00000002")
-    with pytest.raises(ShardsError, match="only takes out, and 1 ids of the export's --exclude are not in this one"):
+    with pytest.raises(ShardsError, match="only takes out, and 1 ids that --exclude named before are not in this one"):
         exports.run("00000001", PHOTO, update=True)
+
+
+def test_what_an_update_took_out_does_not_come_back(tmp_path: Path) -> None:
+    exports = Exports(tmp_path)
+    exports.run("00000001")
+    updated = exports.run("00000001", PHOTO, update=True)
+    before = contents(exports.out)
+    with pytest.raises(ShardsError, match="only takes out, and 1 ids that --exclude named before are not in this one"):
+        exports.run("00000001", "00000007", update=True)
+    with pytest.raises(ShardsError, match="--update took out 1 ids that this would put back"):
+        exports.run("00000001")
+    assert contents(exports.out) == before
+    assert PHOTO not in (exports.out / ".lpff-shards/plan.json").read_text()
+    (exports.out / "demo-train-000000.tar").unlink()
+    assert exports.run("00000001", PHOTO, update=True) == updated
+
+
+def test_overwrite_puts_back_what_an_update_took_out(tmp_path: Path) -> None:
+    exports = Exports(tmp_path)
+    whole = exports.run(exclude=False)
+    exports.run(PHOTO, update=True)
+    assert exports.run(exclude=False, overwrite=True) == whole
+    assert exports.run(exclude=False) == whole
 
 
 def test_the_output_does_not_tell_who_was_excluded(tmp_path: Path) -> None:

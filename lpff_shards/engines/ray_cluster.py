@@ -78,7 +78,8 @@ def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
         with _nothing_printed():
             yield Cluster(ray, tuple(sys.path) if where == LOCAL else ())
     finally:
-        ray.shutdown()
+        with _own_sigterm():
+            ray.shutdown()
 
 
 @cache
@@ -153,10 +154,14 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keeps SIGTERM as it was: Ray puts a handler of its own in its place."""
+    """Keeps SIGTERM as it was: Ray puts an exit in its place when it starts, and the system's default when it ends."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as stop:
+        if stop.code == signal.SIGTERM and callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)

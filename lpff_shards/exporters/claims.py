@@ -11,6 +11,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters import locks
@@ -19,7 +22,6 @@ from lpff_shards.exporters.ownership import SHARD_NAME, Owner, difference, marks
 from lpff_shards.index_names import index_names, wids_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.plan import Plan
-from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, names_in, remove
@@ -52,12 +54,7 @@ def claimed(folder: OutputFolder, plan: Plan, overwrite: bool, seconds: float | 
 def shared(folder: OutputFolder, plan: Plan, overwrite: bool) -> Iterator[None]:
     """Holds a folder for a share of a plan, together with its other shares; raises what `claimed` does."""
     with _telling(folder):
-        try:
-            _check(folder, plan, overwrite)
-        except ShardsError:
-            # Another share may have begun meanwhile; with the lock it is looked at again.
-            if not folder.state.is_dir():
-                raise
+        _check(folder, plan, overwrite)
         if isinstance(folder.state, BucketPath):
             _claim(folder, plan, overwrite)
             yield
@@ -112,13 +109,19 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     if isinstance(folder.receipts, Path):
         folder.receipts.mkdir(exist_ok=True)
     folder.clear_partial()
-    if not _is_of(folder, plan):
+    owner = folder.owner()
+    if not _owns(owner, plan):
         _take_over(folder, plan, overwrite)
+    elif withdrawn := set(marks(plan.mix.withdrawn)).difference(owner.withdrawn):
+        folder.own(replace(owner, withdrawn=tuple(sorted(withdrawn.union(owner.withdrawn)))))
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
-    owner = folder.owner()
-    return owner is not None and owner.plan == plan.digest
+    return _owns(folder.owner(), plan)
+
+
+def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
+    return owner is not None and owner.plan == plan.digest and not owner.forgotten(plan.mix.withdrawn)
 
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
@@ -127,49 +130,78 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     if isinstance(root, Path) and root.exists() and not root.is_dir():
         raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
     owner = folder.owner()
-    if owner is not None and owner.plan == plan.digest:
-        return
+    while (refusal := _refusal(folder, plan, overwrite, owner)) is not None:
+        before, owner = owner, folder.owner()
+        if owner == before:
+            raise refusal
+        # Another export began meanwhile, and what seemed nobody's may be its.
+
+
+def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | None) -> ShardsError | None:
+    root = folder.root
+    if _owns(owner, plan):
+        return None
     if owner is not None and not overwrite:
-        raise ShardsError(
-            f"--out {root} holds another plan's shards: {difference(owner, plan)}",
-            "Choose another folder, repeat the options of the first export, or give --overwrite "
-            "(--update takes out what --exclude names since)",
-        )
-    there, written = names_in(root), _written(folder)
-    others = strangers(there, plan.name, written)
-    foreign = [*others, *(() if folder.state.is_dir() else _namesakes(root, there))]
+        return _of_another(root, owner, plan)
+    there, written = names_in(root), _written(folder, owner)
+    foreign = strangers(there, plan.name, written)
+    if not written and not folder.plan_file.is_file():
+        foreign += _namesakes(root, there, plan)
     if foreign:
-        raise ShardsError(
+        return ShardsError(
             f"--out {root} already holds {foreign[0]}, which lpff-shards did not write there",
             "Choose another folder",
         )
     if not overwrite and written:
-        raise ShardsError(f"--out {root} holds shards of a plan that cannot be read", "Give --overwrite")
+        return ShardsError(
+            f"--out {root} holds shards, and {folder.plan_file} is missing or damaged",
+            "Choose another folder, or give --overwrite to write them anew",
+        )
+    return None
 
 
-def _namesakes(root: Place, there: Collection[str]) -> list[str]:
+def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
+    if owner.plan == plan.digest:
+        return ShardsError(
+            f"--out {root}: --update took out {owner.forgotten(plan.mix.withdrawn)} ids that this would put back",
+            "Give --update and an --exclude file that names them, or --overwrite",
+        )
+    return ShardsError(
+        f"--out {root} holds another plan's shards: {difference(owner, plan)}",
+        "Choose another folder, repeat the options of the first export, or give --overwrite "
+        "(--update takes out what --exclude names since)",
+    )
+
+
+def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
     """Files with names of an export's own, in a folder that no export has written."""
-    reports = names_in(root / REPORT) if isinstance(root, BucketPath) or REPORT in there else ()
-    pages = {f"{REPORT}/{name}" for name in reports}
-    return [*(name for name in (MANIFEST, *ONCE) if name in there), *(name for name in report_files() if name in pages)]
+    shards = [output.file for output in plan.outputs]
+    beside = sorted({name for shard in shards for name in (*index_names(shard), wids_name(shard))})
+    ours = [MANIFEST, *ONCE, *beside, *report_files()]
+    folders = {name.rpartition("/")[0] for name in ours if "/" in name}
+    if not isinstance(root, BucketPath):
+        folders.intersection_update(there)
+    known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
+    return [name for name in ours if name in known]
 
 
-def _written(folder: OutputFolder) -> set[str]:
+def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
     """Names of the shards that exports have written here, as far as plan and receipts tell."""
-    owner = folder.owner()
     told = {name.removesuffix(".json") for name in names_in(folder.receipts)}
     return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
 
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     files = tuple(output.file for output in plan.outputs)
-    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions))
+    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
     if isinstance(folder.state, BucketPath) and not (overwrite and folder.state.is_dir()):
         _own_first(folder, plan, owner)
         return
+    if isinstance(folder.state, BucketPath):
+        _try_writing(folder.state)
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
-    shards = _written(folder)
+    shards = _written(folder, folder.owner())
     beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
     removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*ONCE, *shards, *beside])]
     removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
@@ -183,6 +215,12 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     folder.own(owner)
 
 
+def _try_writing(state: BucketPath) -> None:
+    """Learns whether anything may be written, before what is there is removed; folders tell by their lock."""
+    (state / "tried").replace(b"")
+    remove(state, ["tried"])
+
+
 def _own_first(folder: OutputFolder, plan: Plan, owner: Owner) -> None:
     """Claims what nobody owned a moment ago; whatever lies there now may be a faster export's, and stays."""
     try:
@@ -191,7 +229,7 @@ def _own_first(folder: OutputFolder, plan: Plan, owner: Owner) -> None:
         # Another export was a moment faster: of the same plan, or one that is to be told.
         _check(folder, plan, overwrite=False)
         if not _is_of(folder, plan):
-            raise ShardsError(f"--out {folder.root} is of a plan that cannot be read", "Give --overwrite") from None
+            raise ShardsError(f"--out {folder.root}: {folder.plan_file} is damaged", "Give --overwrite") from None
 
 
 def _remove_tree(place: Place) -> None:

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters.growing import Growing, GrowingFile, Whole, WholeFile
@@ -32,6 +31,7 @@ from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, on_disk, read_if_there, remove
+from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uploads import Upload, check_size
 
 _SYNCED_AT_ONCE = 8
@@ -53,6 +53,11 @@ class OutputFolder:
     def state(self) -> Place:
         """The folder of our own files in it."""
         return self.root / STATE_FOLDER
+
+    @property
+    def plan_file(self) -> Place:
+        """Where it says whose shards these are."""
+        return self.state / "plan.json"
 
     def path(self, name: str) -> Place:
         """Where a finished shard lies, or a finished part of a zip."""
@@ -106,8 +111,8 @@ class OutputFolder:
     def room(self, name: str) -> Iterator[Path]:
         """A path at which a file can be made before it gets its final name, and which goes with the block."""
         if isinstance(self.root, BucketPath):
-            with TemporaryDirectory(prefix="lpff-shards-") as folder:
-                yield Path(folder) / name
+            with scratch() as folder:
+                yield folder / name
             return
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +197,7 @@ class OutputFolder:
 
     def owner(self) -> Owner | None:
         """Whose shards these are; None where no plan can be read."""
-        data = read_if_there(self.state / "plan.json")
+        data = read_if_there(self.plan_file)
         return None if data is None else from_json(data, Owner)
 
     def own(self, owner: Owner, new: bool = False) -> None:
@@ -204,7 +209,7 @@ class OutputFolder:
         Raises:
             FileExistsError: they have become someone's meanwhile.
         """
-        path = self.state / "plan.json"
+        path = self.plan_file
         if isinstance(path, BucketPath):
             path.replace(to_json(owner), new=new)
         else:

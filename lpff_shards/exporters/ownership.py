@@ -16,12 +16,17 @@ SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[
 
 
 class Owner(Struct, frozen=True):
-    """plan.json: the plan whose shards a folder holds, and `marks` of what --exclude named then."""
+    """plan.json: the plan whose shards a folder holds, `marks` of what --exclude named then, and in updates since."""
 
     plan: str
     options: Mapping[str, Any]
     shards: tuple[str, ...]
     exclusions: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+
+    def forgotten(self, withdrawn: Iterable[str]) -> int:
+        """How many ids were taken out by updates that these do not name."""
+        return len(set(self.withdrawn).difference(marks(withdrawn)))
 
 
 def marks(exclusions: Iterable[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
@@ -50,7 +51,8 @@ def write_ledger(
             ledger.execute("COMMIT")
             ledger.executescript(INDEXES)
     except sqlite3.Error as error:
-        raise OSError(None, f"SQLite: {error}", str(path)) from None
+        code = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else None
+        raise OSError(code, f"SQLite: {error}", str(path)) from None
 
 
 def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[Outlined, Iterable[Row]]]) -> None:

@@ -30,7 +30,8 @@ class Mix:
         weights: float64, how often each written picture of the pool counts; where copies are written, their number.
         seed: of the rounding of weights to copies.
         filtered: pictures left out by the user's wish, by reason.
-        exclusions: what was excluded; `unused`: those that name no picture. Not for publishing, they may name people.
+        exclusions: what was excluded; `withdrawn`: what an update takes out besides; `unused`: those of both that name
+            no picture. Not for publishing, they may name people.
         notes: what the user should know.
     """
 
@@ -42,6 +43,7 @@ class Mix:
     exclusions: tuple[str, ...]
     unused: tuple[str, ...]
     notes: tuple[str, ...]
+    withdrawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _S3_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_TRUE = ("1", "true", "yes", "on")
+_TRUE = ("1", "true", "yes", "on", "y")
+_FALSE = ("0", "false", "no", "off", "n")
+_KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def connect(scheme: str, bucket: str) -> ObjectStore:
@@ -88,6 +90,7 @@ def _s3(bucket: str) -> S3Store:
     endpoint = _first_set(_S3_ENDPOINTS)
     provider = None
     config: Any = {}
+    _is_set("AWS_UNSIGNED_PAYLOAD")
     if not _is_set("AWS_SKIP_SIGNATURE") and not _has_keys():
         provider, profile = _boto(bucket)
         config |= {name: profile[name] for name in ("region",) if profile.get(name)}
@@ -191,7 +194,7 @@ def _google(bucket: str) -> Any:
     """Application default credentials, where google-auth is installed.
 
     Raises:
-        ShardsError: there are none.
+        ShardsError: there are none, or the file that the environment names holds none.
     """
     try:
         from google.auth.exceptions import GoogleAuthError
@@ -200,10 +203,17 @@ def _google(bucket: str) -> Any:
         return None
     try:
         return GoogleCredentialProvider()
-    except GoogleAuthError:
+    except (GoogleAuthError, OSError) as error:
+        if file := os.environ.get(_KEY_FILE):
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            raise ShardsError(
+                f"{_KEY_FILE} is set to {file}, which gives no credentials: {said}",
+                "Name the JSON file of a service account's key, or unset it to use gcloud's",
+            ) from None
         raise ShardsError(
             f"there are no credentials for gs://{bucket}",
-            "Run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS; "
+            "Run gcloud auth application-default login, or set "
+            f"{_KEY_FILE}; "
             "GOOGLE_SKIP_SIGNATURE=true for public buckets",
         ) from None
 
@@ -214,4 +224,12 @@ def _first_set(names: Iterable[str]) -> str | None:
 
 
 def _is_set(name: str) -> bool:
-    return os.environ.get(name, "").lower() in _TRUE
+    """Whether a variable of the environment says yes.
+
+    Raises:
+        ShardsError: it says neither yes nor no.
+    """
+    given = os.environ.get(name, "").lower()
+    if given and given not in _TRUE + _FALSE:
+        raise ShardsError(f"{name} is set to {given!r}, which is neither true nor false", f"Set {name}=true or =false")
+    return given in _TRUE

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uris import is_uri, of_no_store
 
 Place = Path | BucketPath
@@ -146,11 +146,12 @@ def on_disk(place: Place) -> Iterator[Path]:
 
     Raises:
         OSError: it cannot be read.
+        ExportFailed: there is no room for a copy.
     """
     if not isinstance(place, BucketPath):
         yield place
         return
-    with TemporaryDirectory(prefix="lpff-shards-") as folder:
-        path = Path(folder) / place.name
+    with scratch() as folder:
+        path = folder / place.name
         place.fetch(path)
         yield path

@@ -30,19 +30,19 @@ def is_uri(text: str | os.PathLike[str]) -> bool:
 
 
 def parts(uri: str) -> tuple[str, str, str]:
-    """Scheme, bucket and key of a URI such as `s3://bucket/prefix`, the key without slashes around it.
+    """Scheme, bucket and key of a URI such as `s3://bucket/prefix`, the key without the slash that may end it.
 
     Raises:
         ShardsError: it names no bucket, or its key has an empty or dotted part or a character that is not printable.
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
-    key = key.strip("/")
+    names = key.removesuffix("/").split("/") if key else []
     hint = f"Write {scheme}://bucket/prefix"
     if not bucket:
         raise ShardsError(f"{uri} names no bucket", hint)
-    if key and {"", ".", ".."} & set(key.split("/")):
+    if {"", ".", ".."}.intersection(names):
         raise ShardsError(f"{uri} has an empty part or a dotted one", hint)
     if not uri.isprintable():
         raise ShardsError(f"{uri} has a character that is not printable", hint)
-    return scheme, bucket, key
+    return scheme, bucket, "/".join(names)
