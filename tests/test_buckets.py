@@ -281,22 +281,25 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     assert run("verify", s3.uri).returncode == 0
 
 
+@pytest.mark.parametrize("looks", [1, 2, 3])
 @pytest.mark.parametrize("more", [(), ("--task", "2/2")])
 def test_an_export_that_begins_meanwhile_is_seen(
-    s3: Bucket, wholes: Mapping[str, dict[str, bytes]], more: tuple[str, ...]
+    s3: Bucket, wholes: Mapping[str, dict[str, bytes]], more: tuple[str, ...], looks: int
 ) -> None:
     faster = [sys.executable, "-m", "lpff_shards", *map(str, _command("wds", s3.uri, "--quiet"))]
     faster += ["--task", "1/2"] if more else []
-    # It begins after the slower one has found the prefix nobody's, and before that looks at what is there.
+    # It begins when the slower one has found the prefix nobody's, for the first time or again.
     prelude = f"""
 import subprocess
-from lpff_shards.exporters import claims
-look = claims.names_in
-def late(place):
-    claims.names_in = look
-    subprocess.run({faster!r}, check=True)
-    return look(place)
-claims.names_in = late
+from lpff_shards.exporters.folder import OutputFolder
+look, looks = OutputFolder.owner, []
+def late(self):
+    found = look(self)
+    looks.append(found)
+    if len(looks) == {looks}:
+        subprocess.run({faster!r}, check=True)
+    return found
+OutputFolder.owner = late
 """
     slower = run_after(prelude, *_command("wds", s3.uri, *more))
     assert slower.returncode == 0, slower.stderr
