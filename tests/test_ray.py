@@ -359,6 +359,26 @@ def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
         ray.shutdown()
 
 
+def test_ray_prints_nothing_from_first_to_last(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray
+    from ray._private import worker
+
+    def telling(call: Any) -> Any:
+        def told(*given: object, **named: object) -> Any:
+            worker.print_worker_logs({"pid": "raylet", "lines": ["lost"]}, sys.stdout)
+            return call(*given, **named)
+
+        return told
+
+    monkeypatch.setattr(ray, "init", telling(ray.init))
+    monkeypatch.setattr(ray, "shutdown", telling(ray.shutdown))
+    with ray_cluster.connected(nodes.address, None):
+        pass
+    assert capsys.readouterr().out == ""
+
+
 def test_sigterm_stays_as_it_was(nodes: Nodes) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -72,14 +72,15 @@ def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
         environment["RAY_AUTH_TOKEN"] = _token()
     else:
         _check_answers(where)
-    try:
-        with _environment(environment), _own_sigterm():
-            _connect(ray, where, given)
-        with _nothing_printed():
+    # What a lost node is told by may come late, while the cluster is left, or be of one that was lost before.
+    with _nothing_printed():
+        try:
+            with _environment(environment), _own_sigterm():
+                _connect(ray, where, given)
             yield Cluster(ray, tuple(sys.path) if where == LOCAL else ())
-    finally:
-        with _own_sigterm():
-            ray.shutdown()
+        finally:
+            with _own_sigterm():
+                ray.shutdown()
 
 
 @cache
