@@ -78,9 +78,9 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
     before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
-    if lost := len(owner.exclusions) - len(before) + owner.forgotten(extras.exclusions):
+    if lost := {*owner.exclusions, *owner.withdrawn}.difference(marks(extras.exclusions)):
         raise ShardsError(
-            f"--update only takes out, and {lost} ids that --exclude named before are not in this one",
+            f"--update only takes out, and {len(lost)} ids that --exclude named before are not in this one",
             "Put them back into the file, or export anew with --overwrite",
         )
     named = frozenset(before)

@@ -7,7 +7,7 @@ exports of the same plan write the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -112,8 +112,9 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     owner = folder.owner()
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite)
-    elif withdrawn := set(marks(plan.mix.withdrawn)).difference(owner.withdrawn):
-        folder.own(replace(owner, withdrawn=tuple(sorted(withdrawn.union(owner.withdrawn)))))
+    elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
+        # They name all that earlier updates did, or it would not own it.
+        folder.own(replace(owner, withdrawn=withdrawn))
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
@@ -175,14 +176,15 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
 
 def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
     """Files with names of an export's own, in a folder that no export has written."""
-    shards = [output.file for output in plan.outputs]
-    beside = sorted({name for shard in shards for name in (*index_names(shard), wids_name(shard))})
-    ours = [MANIFEST, *ONCE, *beside, *report_files()]
+    ours = [MANIFEST, *ONCE, *sorted(_indexes(output.file for output in plan.outputs)), *report_files()]
     folders = {name.rpartition("/")[0] for name in ours if "/" in name}
-    if not isinstance(root, BucketPath):
-        folders.intersection_update(there)
     known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
     return [name for name in ours if name in known]
+
+
+def _indexes(shards: Iterable[str]) -> set[str]:
+    """Names of the index files that belong to shards."""
+    return {index for shard in shards for index in (*index_names(shard), wids_name(shard))}
 
 
 def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
@@ -194,16 +196,15 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     files = tuple(output.file for output in plan.outputs)
     owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
-    if isinstance(folder.state, BucketPath) and not (overwrite and folder.state.is_dir()):
-        _own_first(folder, plan, owner)
-        return
     if isinstance(folder.state, BucketPath):
+        if not (overwrite and folder.state.is_dir()):
+            _own_first(folder, plan, owner)
+            return
         _try_writing(folder.state)
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
     shards = _written(folder, folder.owner())
-    beside = {index for name in shards for index in (*index_names(name), wids_name(name))}
-    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*ONCE, *shards, *beside])]
+    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*ONCE, *shards, *_indexes(shards)])]
     removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
     for removal in removals:
         # In a bucket another share of this plan may be faster, and at its shards already.

@@ -90,6 +90,7 @@ def _s3(bucket: str) -> S3Store:
     endpoint = _first_set(_S3_ENDPOINTS)
     provider = None
     config: Any = {}
+    # Obstore reads this one by itself, and would not name it where it is neither true nor false.
     _is_set("AWS_UNSIGNED_PAYLOAD")
     if not _is_set("AWS_SKIP_SIGNATURE") and not _has_keys():
         provider, profile = _boto(bucket)
@@ -212,8 +213,7 @@ def _google(bucket: str) -> Any:
             ) from None
         raise ShardsError(
             f"there are no credentials for gs://{bucket}",
-            "Run gcloud auth application-default login, or set "
-            f"{_KEY_FILE}; "
+            f"Run gcloud auth application-default login, or set {_KEY_FILE}; "
             "GOOGLE_SKIP_SIGNATURE=true for public buckets",
         ) from None
 
