@@ -111,9 +111,12 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         on_error=options.run.on_error,
         published=published_names(options),
         side=_side(mixed.entries, options) if options.format == "zip" else None,
-        lists=name_lists(options),
     )
-    return make_plan(options.dataset_name, mixed, settings, options.resolved_shards, recorded(options))
+    listed = options.format == "zip" and options.copies == "list"
+    entries = mixed.entries.once() if listed else mixed.entries
+    lists = name_lists(options, mixed, entries, extras.num_replicas)
+    shards = options.resolved_shards
+    return make_plan(options.dataset_name, mixed, entries, settings, shards, recorded(options), lists)
 
 
 def _side(entries: Entries, options: ExportOptions) -> int:

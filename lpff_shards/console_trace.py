@@ -13,19 +13,21 @@ from lpff_shards.attribution.lines import UNKNOWN, merged
 from lpff_shards.counted import counted
 from lpff_shards.errors import printable
 from lpff_shards.ledger.read import Record
-from lpff_shards.schemas.archive import picture_name
 from lpff_shards.schemas.demands import demands
 from lpff_shards.tracing import Trace
+
+Placed = tuple[Record, str | None]
+"""A sample, and the member that holds its picture."""
 
 
 def trace_text(trace: Trace) -> str:
     """What was found, for people."""
-    samples = sorted(trace.samples, key=_picture)
+    samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
     lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
     lines += [f"{one.key}: taken out of {one.file} by export --update" for one in trace.taken_out]
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
-        pictures, shards = len(set(map(_picture, samples))), len({record.file for record in samples})
+        pictures, shards = len(set(map(_picture, samples))), len({record.file for record, _ in samples})
         lines.append(
             f"{counted(len(samples), 'sample')} of {counted(pictures, 'picture')} in {counted(shards, 'shard')}"
         )
@@ -37,7 +39,7 @@ def trace_json(trace: Trace) -> str:
     found = {
         "name": trace.name,
         "found": trace.found,
-        "samples": [_flat(record, trace.format) for record in trace.samples],
+        "samples": [_flat(record, member) for record, member in zip(trace.samples, trace.members, strict=True)],
         "taken_out": trace.taken_out,
         "left_out": trace.left_out,
         "near": trace.near,
@@ -45,18 +47,19 @@ def trace_json(trace: Trace) -> str:
     return msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
 
 
-def _flat(record: Record, format: str) -> dict[str, Any]:
+def _flat(record: Record, member: str | None) -> dict[str, Any]:
     place = structs.asdict(record)
     fields = place.pop("fields")
-    return {**fields, **place, "member": _member(record, format)}
+    return {**fields, **place, "member": member}
 
 
-def _picture(record: Record) -> tuple[str, str]:
-    return str(record.fields["dataset"]), str(record.fields["source_id"])
+def _picture(sample: Placed) -> tuple[str, str]:
+    fields = sample[0].fields
+    return str(fields["dataset"]), str(fields["source_id"])
 
 
-def _block(samples: Sequence[Record], format: str) -> Iterator[str]:
-    of = samples[0].fields
+def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
+    of = samples[0][0].fields
     face = f", face {of['face']}" if of["face"] else ""
     photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""
     title = f'"{of["title"]}" ' if of["title"] else ""
@@ -64,9 +67,9 @@ def _block(samples: Sequence[Record], format: str) -> Iterator[str]:
     yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
     yield f"  licence {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
     yield f"  from {of['source_url'] or UNKNOWN}"
-    yield f"  {merged([str(record.fields['changes']) for record in samples]) or 'unchanged'}"
-    for record in samples:
-        where = _member(record, format) if format == "zip" else f"sample {record.number}"
+    yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
+    for record, member in samples:
+        where = member if format == "zip" else f"sample {record.number}"
         yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
 
 
@@ -74,10 +77,3 @@ def _asked(licence: str) -> str:
     asked = demands(licence)
     told = ", ".join([*asked.flags, *([asked.also] if asked.also else [])])
     return f" ({told})" if told else ""
-
-
-def _member(record: Record, format: str) -> str | None:
-    """The member that holds a sample's picture; None in a TFRecord."""
-    if format == "zip":
-        return picture_name(record.number, record.suffix)
-    return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from lpff_shards.manifest import (
     ShardReceipt,
     checksum_lines,
     keys_digest,
+    sizes_of,
     to_json,
 )
 from lpff_shards.plan import Plan
@@ -90,22 +92,25 @@ def _pool(plan: Plan) -> Pool:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the manifest takes from receipts: the shards, samples that were left out, and suffixes of the pictures."""
+    """What the manifest takes from receipts: the shards, samples that were left out, suffixes and sizes of pictures."""
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
     kinds: frozenset[str]
+    sizes: Counter[tuple[int, int]]
 
 
 def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     shards: list[Shard] = []
     skipped: list[LeftOut] = []
     kinds: set[str] = set()
+    sizes: Counter[tuple[int, int]] = Counter()
     for r, output in zip(receipts, plan.outputs, strict=True):
         shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
         skipped += r.skipped
         kinds.update(members[0] for members in r.suffixes)
-    return _Told(tuple(shards), tuple(skipped), frozenset(kinds))
+        sizes += sizes_of([r])
+    return _Told(tuple(shards), tuple(skipped), frozenset(kinds), sizes)
 
 
 def _manifest(plan: Plan, told: _Told) -> Manifest:
@@ -131,6 +136,8 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         licenses=kept.by_licence(),
         filtered=plan.mix.filtered,
         shards=told.shards,
+        sizes={f"{width}x{height}": count for (width, height), count in told.sizes.most_common()},
+        lists={one.name: int(one.times.sum()) for one in kept.lists},
         skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
         notes=tuple(published(note, names) for note in kept.notes),
         tombstones=plan.tombstones,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -68,6 +69,8 @@ class ShardReceipt(Struct, frozen=True):
         members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
         fields: digest of the samples' fields, which wait in a file of their own for the ledger, see `ledger.pieces`.
         skipped: samples planned and left out.
+        sizes: of the pictures as stored: width, height, and how many samples have it.
+        turned: samples whose stored file has an EXIF orientation other than 1.
     """
 
     file: str
@@ -84,6 +87,8 @@ class ShardReceipt(Struct, frozen=True):
     members: tuple[tuple[int, ...], ...]
     fields: str
     skipped: tuple[LeftOut, ...] = ()
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    turned: int = 0
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:
         """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
@@ -153,6 +158,8 @@ class Manifest(Struct, frozen=True):
         counts, sources, licenses, splits: samples in all, by source, by licence and by split.
         filtered: pictures left out by the user's wish, by reason.
         shards: the shards in order.
+        sizes: samples by the size of their picture, `512x512`, most first.
+        lists: of a zip: its lists of names, the data set's own first, and how many names each holds in all splits.
         skipped: what was left out, and why.
         notes: what was missing in the sources.
         tombstones: what `export --update` took out of finished shards.
@@ -174,9 +181,20 @@ class Manifest(Struct, frozen=True):
     splits: Mapping[str, int]
     filtered: Mapping[str, int]
     shards: tuple[Shard, ...]
+    sizes: Mapping[str, int] = {}
+    lists: Mapping[str, int] = {}
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+
+
+def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:
+    """Samples by the width and height of their picture."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for receipt in receipts:
+        for width, height, count in receipt.sizes:
+            sizes[width, height] += count
+    return sizes
 
 
 def keys_digest(keys: tuple[str, ...]) -> str:

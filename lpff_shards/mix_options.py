@@ -38,7 +38,8 @@ class MixOptions:
         rebalance: `lpff` replicates by pose density as LPFF's paper does, `eg3d` by yaw as EG3D does, `uniform` draws
             the poses towards a flat distribution.
         as_: `replicas` writes copies as samples of their own, `weights` writes each picture once with its weight.
-        num_replicas: EG3D's replica file, for `eg3d`; without it replicas are computed from the cameras.
+        num_replicas: EG3D's replica file, for `eg3d`; without it replicas are computed from the cameras. A zip of all
+            of FFHQ holds the list FFHQ_rebalanced.json by it, whatever the rule.
         alpha: for `uniform`: weights are proportional to density^-alpha, 0 to 1, 0.5 by default.
         max_replicas: for `uniform`: the most that one picture counts, 8 by default.
         target_size: for `uniform`: samples in all; by default the densest picture counts once.
@@ -64,8 +65,6 @@ class MixOptions:
         one_of("--as", self.as_, AS)
         if self.as_ == "weights" and self.rebalance == "none":
             raise ShardsError("--as weights has no effect with --rebalance none", "Choose a --rebalance too")
-        if self.num_replicas is not None and self.rebalance != "eg3d":
-            raise ShardsError("--num-replicas is for --rebalance eg3d", "Give both, or neither")
         for option in ("alpha", "max_replicas", "target_size"):
             if getattr(self, option) is not None and self.rebalance != "uniform":
                 raise ShardsError(f"--{option.replace('_', '-')} is for --rebalance uniform", "Give both, or neither")

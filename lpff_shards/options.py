@@ -21,6 +21,7 @@ Metadata = Literal["json", "msgpack"]
 Checksum = Literal["blake3", "sha256"]
 OnError = Literal["fail", "skip"]
 EngineName = Literal["local", "ray"]
+ZipCopies = Literal["files", "list"]
 
 FORMATS: tuple[str, ...] = get_args(FormatName)
 ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
@@ -29,6 +30,7 @@ METADATA: tuple[str, ...] = get_args(Metadata)
 CHECKSUMS: tuple[str, ...] = get_args(Checksum)
 ON_ERROR: tuple[str, ...] = get_args(OnError)
 ENGINES: tuple[str, ...] = get_args(EngineName)
+ZIP_COPIES: tuple[str, ...] = get_args(ZipCopies)
 
 SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
@@ -224,6 +226,8 @@ class ExportOptions:
         out: the output folder, or a prefix of a bucket as `s3://bucket/prefix`.
         name: of the data set; None derives it from the sources (`ffhq_lpff`).
         metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
+        zip_copies: `files` stores each copy of a picture as a file of the zip, which every trainer counts; `list`
+            stores a picture once and repeats its name in the lists, which LPFF's forks alone read; None means files.
         mix: rebalancing, filters and splits.
     """
 
@@ -232,6 +236,7 @@ class ExportOptions:
     sources: SourceOptions
     name: str | None = None
     metadata: Metadata = "json"
+    zip_copies: ZipCopies | None = None
     mix: MixOptions = field(default_factory=MixOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     shards: ShardOptions = field(default_factory=ShardOptions)
@@ -247,9 +252,13 @@ class ExportOptions:
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
+        one_of("--zip-copies", self.copies, ZIP_COPIES)
         _refuse_unmixable(self.sources, self.mix)
+        _refuse_replica_file(self)
         if self.format == "zip":
             _refuse_for_zip(self)
+        elif self.zip_copies is not None:
+            raise ShardsError(f"--zip-copies has no effect with --format {self.format}", "It is for --format zip")
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
@@ -260,6 +269,11 @@ class ExportOptions:
         given = (getattr(self.sources, name) for name in (*SOURCES, *SOURCE_FILES))
         files = (self.mix.num_replicas, self.mix.exclude)
         return any(isinstance(path, str) and is_uri(path) for path in (self.out, *given, *files))
+
+    @property
+    def copies(self) -> ZipCopies:
+        """How a zip holds copies of pictures."""
+        return self.zip_copies or "files"
 
     @property
     def dataset_name(self) -> str:
@@ -297,6 +311,11 @@ class ExportOptions:
         return aligned and not self.mix.license and self.mix.splits == TRAIN and not _draws_copies(self.mix)
 
     @property
+    def serves_ffhq_rebalanced(self) -> bool:
+        """Whether a zip can hold the list of EG3D's rebalanced FFHQ: it holds all pictures of that set."""
+        return self.has_whole_sets and self.sources.ffhq is not None and self.sources.alignment == "eg3d"
+
+    @property
     def is_published(self) -> bool:
         """Whether it is one of the five sets that LPFF's trainers name, withdrawn photos aside."""
         if self.mix.rebalance == "none":
@@ -315,18 +334,31 @@ def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
 
 def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
     """Refuses a mix that these sources cannot give."""
-    if mix.num_replicas is not None and sources.given != ("ffhq",):
-        others = ", ".join(name for name in sources.given if name != "ffhq")
-        raise ShardsError(
-            f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
-            "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
-        )
     if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
         raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata, which tells it")
     if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
         raise ShardsError(
             f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
             "Give EG3D's dataset.json by --ffhq-cameras",
+        )
+
+
+def _refuse_replica_file(options: ExportOptions) -> None:
+    """Refuses EG3D's replica file where it decides neither the copies nor a list of the zip."""
+    sources, mix = options.sources, options.mix
+    if mix.num_replicas is None:
+        return
+    if mix.rebalance == "eg3d":
+        others = ", ".join(name for name in sources.given if name != "ffhq")
+        if sources.given != ("ffhq",):
+            raise ShardsError(
+                f"--num-replicas holds the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
+                "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
+            )
+    elif not (options.format == "zip" and options.serves_ffhq_rebalanced):
+        raise ShardsError(
+            "--num-replicas is for --rebalance eg3d",
+            "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json",
         )
 
 

@@ -27,18 +27,21 @@ from lpff_shards.sources.blobs import file_names
 from lpff_shards.sources.inventory import Inventory
 
 
-class NameList(Struct, frozen=True):
+@dataclass(frozen=True, eq=False)
+class NameList:
     """A list of pictures' names in a zip, `<name>.json`.
 
     Attributes:
         name: of a published set as its trainers spell it, or of the data set.
-        sources: whose pictures it names.
-        copies: name a picture as often as it counts, not once.
+        times: int16 [n], how often the list repeats the name of each entry of the plan.
     """
 
     name: str
-    sources: tuple[str, ...]
-    copies: bool
+    times: NDArray[np.int16]
+
+    def take(self, kept: NDArray[np.int64]) -> NameList:
+        """The list of some of the entries."""
+        return NameList(self.name, self.times[kept])
 
 
 class Settings(Struct, frozen=True):
@@ -47,7 +50,6 @@ class Settings(Struct, frozen=True):
     Attributes:
         published: what the user's folders are called in what is written, see `provenance.published`.
         side: of every picture in pixels, where the format takes one size only; 0 where none has one that it takes.
-        lists: that a zip holds.
     """
 
     format: FormatName
@@ -57,7 +59,6 @@ class Settings(Struct, frozen=True):
     on_error: OnError
     published: tuple[tuple[str, str], ...] = ()
     side: int | None = None
-    lists: tuple[NameList, ...] = ()
 
 
 class ShardTask(Struct, frozen=True):
@@ -111,6 +112,7 @@ class Plan:
         bounds: int64 [shards + 1]: shard i holds entries bounds[i] to bounds[i + 1].
         sizes: int64 [n], bytes that each sample will take, an estimate where pictures are re-encoded.
         digest: of all that decides bytes (hex), as first planned.
+        lists: that a zip holds, the data set's own first.
         tombstones: what was taken out since; entries, keys, bounds and sizes are without it.
     """
 
@@ -124,6 +126,7 @@ class Plan:
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: str
+    lists: tuple[NameList, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
@@ -217,20 +220,23 @@ class Plan:
             yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
 
     def _lists(self) -> Iterator[str]:
-        """A zip holds each picture once: where its copies or its weight went."""
+        """What trainers do not read of a zip."""
         if self.settings.format != "zip":
             return
-        copies = int(self.entries.copies.sum())
-        for one in self.settings.lists:
-            if one.copies and copies > self.samples:
-                yield f"each picture is in the zip once; {one.name}.json names them {copies:,} times, copies counted"
+        own = self.lists[0]
+        if (names := int(own.times.sum())) > self.samples:
+            yield (
+                f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own.name}.json, which "
+                f"LPFF's forks alone read, names {names:,}"
+            )
         if self.options.get("as") == "weights":
-            yield "--as weights: the weights are in samples.jsonl of the zip; trainers' lists of names hold none"
+            yield "--as weights: the weights are in samples.jsonl of the zip, which no trainer reads"
 
     def without(self, lost: set[str]) -> Plan:
         """The same plan less some samples, for counting what was written."""
         kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
-        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept))
+        lists = tuple(one.take(kept) for one in self.lists)
+        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept), lists=lists)
 
     def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
         """The same shards less some samples, which become tombstones.
@@ -262,6 +268,7 @@ class Plan:
             keys=self.keys.take(kept),
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
             sizes=self.sizes[kept],
+            lists=tuple(one.take(kept) for one in self.lists),
             tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])]) for i in rows),
         )
 

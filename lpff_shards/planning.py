@@ -19,7 +19,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.mix import Mix
 from lpff_shards.options import PictureOptions, ShardOptions
-from lpff_shards.plan import Part, Plan, Settings
+from lpff_shards.plan import NameList, Part, Plan, Settings
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.sharding import cut, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
@@ -31,13 +31,24 @@ _AT_ONCE = 1024
 """Ids, or credits, that are encoded at once for the digest."""
 
 
-def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, options: Mapping[str, object]) -> Plan:
+def make_plan(
+    name: str,
+    mix: Mix,
+    entries: Entries,
+    settings: Settings,
+    shards: ShardOptions,
+    options: Mapping[str, object],
+    lists: tuple[NameList, ...] = (),
+) -> Plan:
     """Orders the entries, cuts each split into shards and seals the whole with a digest.
+
+    Args:
+        entries: the samples to write, of the mix.
+        lists: that a zip holds; their order is that of the entries.
 
     Raises:
         ShardsError: two samples share a key, or there are fewer samples than shards.
     """
-    entries = mix.entries.once() if settings.format == "zip" else mix.entries
     keys = entries.keys()
     _refuse_twins(entries, keys)
     if shards.shuffles:
@@ -46,8 +57,8 @@ def make_plan(name: str, mix: Mix, settings: Settings, shards: ShardOptions, opt
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
     parts, bounds = _cut(entries, sizes, shards)
-    digest = _digest(entries, bounds, options, settings)
-    return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest)
+    digest = _digest(entries, bounds, options, settings, lists)
+    return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest, lists)
 
 
 def _cut(
@@ -110,8 +121,14 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, object], settings: Settings) -> str:
-    """BLAKE3 over the options, every column of the inventories, and which entry is where."""
+def _digest(
+    entries: Entries,
+    bounds: NDArray[np.int64],
+    options: Mapping[str, object],
+    settings: Settings,
+    lists: Sequence[NameList],
+) -> str:
+    """BLAKE3 over the options, every column of the inventories, which entry is where, and the lists of a zip."""
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
     # What is skipped shows in the entries; `on_error` itself decides nothing.
@@ -131,7 +148,8 @@ def _digest(entries: Entries, bounds: NDArray[np.int64], options: Mapping[str, o
         for numbers in (*columns, inventory.landmarks, inventory.landmark_rows):
             seal.update(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data)
     drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
-    listed = (entries.copies, np.array([settings.side])) if settings.format == "zip" else ()
-    for part in (*drawn, *listed, bounds):
+    side = () if settings.side is None else (np.array([settings.side]),)
+    seal.update(encode([one.name for one in lists]))
+    for part in (*drawn, *side, *(one.times for one in lists), bounds):
         seal.update(part.tobytes())
     return seal.hexdigest()

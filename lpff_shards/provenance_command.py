@@ -46,6 +46,7 @@ def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
     if recorded["name"] != _name_by_default(recorded):
         yield "--name", recorded["name"]
     yield from _unless(recorded, "metadata", "json")
+    yield from _unless(recorded, "zip_copies", "files")
     yield from _picture(recorded)
     yield from _shards(recorded)
     yield from _unless(recorded, "checksum", "blake3")
@@ -112,7 +113,7 @@ def _name_by_default(recorded: Mapping[str, Any]) -> str:
         license=tuple(recorded["license"]),
         splits=recorded["splits"],
     )
-    return ExportOptions(format="wds", out=".", sources=sources, mix=mix).dataset_name
+    return ExportOptions(format=recorded["format"], out=".", sources=sources, mix=mix).dataset_name
 
 
 def _size(size: int) -> str:

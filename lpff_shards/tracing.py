@@ -42,6 +42,7 @@ class Trace:
         taken_out: samples that `export --update` took out of their shards.
         left_out: pictures and samples that never came in, with their reasons.
         near: names of samples that contain it, where it finds nothing.
+        members: of each of the samples the member that holds its picture, None in a TFRecord.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Trace:
     taken_out: tuple[Tombstone, ...]
     left_out: tuple[LeftOut, ...]
     near: tuple[str, ...]
+    members: tuple[str | None, ...]
 
     @property
     def found(self) -> bool:
@@ -83,7 +85,14 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
         gone = tuple(one for one in manifest.tombstones if keys.fullmatch(one.key))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
         near = () if samples or gone or lost else tuple(_near(ledger, name))
-    return Trace(name, manifest.format, samples, gone, lost, near)
+        members = tuple(_member(ledger, record, manifest.format) for record in samples)
+    return Trace(name, manifest.format, samples, gone, lost, near, members)
+
+
+def _member(ledger: Ledger, record: Record, format: str) -> str | None:
+    if format == "zip":
+        return ledger.member(record)
+    return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None
 
 
 def _is_text(name: str) -> bool:

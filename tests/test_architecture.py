@@ -41,7 +41,7 @@ ALLOWED = {
     "report_names": set(),
     "plan": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing"},
     "planning": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
-    "name_lists": {"options", "plan"},
+    "name_lists": {"errors", "mix_options", "mixing", "options", "plan", "schemas"},
     "manifest": {"errors", "options", "schemas", "stores"},
     "exporters": {
         "attribution",
@@ -55,6 +55,7 @@ ALLOWED = {
         "report_names",
         "schemas",
         "wire",
+        "mixing",
         "plan",
         "manifest",
         "processes",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ from lpff_shards import (
 )
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import BadInput
+from lpff_shards.exporters.archive_lists import snapshot
 from lpff_shards.manifest import Manifest
 from lpff_shards.observing import Silent
 from lpff_shards.plan import Plan
@@ -147,15 +150,17 @@ def test_trainers_read_the_published_sets(published: dict[str, str], tmp_path: P
     shards = read_wds(tmp_path / "wds")
 
     seen = trainers.read(tmp_path / "zip" / f"{set.lower()}-train.zip")
-    assert seen.names == [f"00000/img{n:08d}.png" for n in range(len(seen.names))]
-    assert manifest.samples == len(seen.names) == len({key.partition("_r")[0] for key in plan.keys})
-    # The published order, and a picture's name as often as the shards have it.
-    named = [seen.by_key[key.partition("_r")[0]] for key in plan.keys]
-    assert seen.lists[f"{set}.json"] == named
-    assert {*seen.lists} == {f"{name}.json" for name in SETS[set][2]}
+    assert manifest.samples == plan.samples == len(seen.names)
+    assert seen.names == list(_names(plan.keys))
+    # The published order, and every copy a file of its own.
+    assert [line["key"] for line in seen.lines] == list(plan.keys)
+    lists = SETS[set][2] | ({"FFHQ_LPFF_rebalanced"} if _has_density(set, alignment) else {*()})
+    assert {*seen.lists} == {f"{name}.json" for name in lists}
+    assert {*seen.snapshots} == lists
+    assert seen.lists[f"{set}.json"] == seen.names
     for name in SETS[set][2] - {set}:
         given = SETS[name][0]
-        once = [line["name"] for line in seen.lines if line["dataset"] in given]
+        once = [line["name"] for line in seen.lines if line["dataset"] in given and line["replica"] == 0]
         assert seen.lists[f"{name}.json"] == once
     for line in seen.lines:
         shard = shards[str(line["key"])]
@@ -166,6 +171,109 @@ def test_trainers_read_the_published_sets(published: dict[str, str], tmp_path: P
         told = {field: value for field, value in line.items() if field not in ("name", "changes", "landmarks")}
         assert told == {field: value for field, value in shard.fields.items() if field != "changes"}
     assert verify_export(tmp_path / "zip", deep=True).ok
+
+
+def _names(keys: Iterable[str]) -> Iterator[str]:
+    """Pictures numbered from 0, their copies beside them."""
+    number = -1
+    for key in keys:
+        copy = key.partition("_r")[2]
+        number += not copy
+        yield f"00000/img{number:08d}{f'_{copy}' if copy else ''}.png"
+
+
+def _has_density(set: str, alignment: str) -> bool:
+    """Whether FFHQ_LPFF_rebalanced is served besides, by the cameras of both sets."""
+    return set == "FFHQ_LPFF" and alignment == "eg3d"
+
+
+@pytest.mark.parametrize(("alignment", "set"), CASES)
+def test_copies_as_names_in_lists(published: dict[str, str], tmp_path: Path, alignment: str, set: str) -> None:
+    sources, mix = _sources(published, alignment, set)
+    manifest = export(_options(tmp_path / "zip", sources, mix=MixOptions(**mix), zip_copies="list"))
+    plan = plan_export(_options(tmp_path, sources, "wds", mix=MixOptions(**mix), shards=ShardOptions(shuffle=False)))
+    seen = trainers.read(tmp_path / "zip" / f"{set.lower()}-train.zip")
+    assert manifest.samples == len(seen.names) == len({key.partition("_r")[0] for key in plan.keys})
+    assert seen.names == [f"00000/img{n:08d}.png" for n in range(len(seen.names))]
+    assert seen.counts(set) == [seen.by_key[key.partition("_r")[0]] for key in plan.keys]
+    assert manifest.lists[set] == plan.samples
+    assert verify_export(tmp_path / "zip", deep=True).ok
+
+
+RULES = {
+    "none": {},
+    "lpff": {"rebalance": "lpff"},
+    "eg3d": {"rebalance": "eg3d"},
+    "uniform": {"rebalance": "uniform", "target_size": 40},
+    "weights": {"rebalance": "uniform", "as_": "weights"},
+}
+
+# LPFF's rule counts StyleGAN-aligned FFHQ once, and these few pictures of LPFF too.
+COPYING = {("lpff", "eg3d"), ("eg3d", "eg3d"), ("eg3d", "stylegan"), ("uniform", "eg3d"), ("uniform", "stylegan")}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])
+@pytest.mark.parametrize("copies", [None, "list"])
+def test_every_printed_command_trains_on_the_planned_samples(
+    published: dict[str, str], tmp_path: Path, rule: str, alignment: str, copies: Any
+) -> None:
+    sources, _ = _sources(published, alignment, "FFHQ_LPFF_rebalanced")
+    mix = MixOptions(**RULES[rule])
+    manifest = export(_options(tmp_path, sources, mix=mix, zip_copies=copies, picture={"resolution": 128}))
+    planned = plan_export(_options(tmp_path, sources, "wds", mix=mix)).samples
+    assert (manifest.samples < planned) == (copies == "list" and (rule, alignment) in COPYING)
+    commands = re.findall(r"^python train.py .*", (tmp_path / "README.md").read_text(), re.MULTILINE)
+    for command in commands:
+        given = dict(word[2:].split("=") for word in command.split()[2:])
+        seen = trainers.read(tmp_path / given["data"])
+        assert len(seen.counts(given.get("camera_sample_mode"))) == planned
+        assert given["cfg"] != "ffhq" or seen.pixels[seen.names[0]].shape[0] in (128, 256, 512)
+    forks = [command for command in commands if "--camera_sample_mode=" in command]
+    assert len(commands) - len(forks) == (0 if manifest.samples < planned else 3 if alignment == "eg3d" else 2)
+    assert len(forks) == (2 if alignment == "eg3d" else 1)
+
+
+def test_one_archive_serves_all_five_sets(published: dict[str, str], tmp_path: Path) -> None:
+    sources, _ = _sources(published, "eg3d", "FFHQ_LPFF")
+    mix = MixOptions(num_replicas=published["num_replicas"])
+    manifest = export(_options(tmp_path / "zip", sources, mix=mix))
+    seen = trainers.read(tmp_path / "zip/ffhq_lpff-train.zip")
+    assert {*seen.lists} == {f"{name}.json" for name in trainers.FORK_MODES}
+    for set in SETS:
+        own, rule = _sources(published, "eg3d", set)
+        shuffle = ShardOptions(shuffle=False)
+        plan = plan_export(_options(tmp_path, own, "wds", mix=MixOptions(**rule), shards=shuffle))
+        assert seen.counts(set) == [seen.by_key[key.partition("_r")[0]] for key in plan.keys], set
+        assert manifest.lists[set] == plan.samples
+    # Densities are those of the five sets' own cameras, so that a third source takes its list away.
+    more = SourceOptions(ffhq=sources.ffhq, lpff=sources.lpff, demo=3)
+    export(_options(tmp_path / "more", more, mix=mix, picture={"resolution": 8}))
+    others = trainers.read(tmp_path / "more/ffhq_lpff_demo-train.zip")
+    assert {*others.lists} == {"FFHQ.json", "LPFF.json", "FFHQ_LPFF.json", "FFHQ_rebalanced.json",
+                               "FFHQ_LPFF_rebalanced.json", "ffhq_lpff_demo.json"}  # fmt: skip
+    assert others.counts("FFHQ_LPFF_rebalanced") == others.names
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [{"splits": "train=0.5,val=0.5"}, {"license": ("CC-BY-2.0",)}, {"rebalance": "uniform"}, {"rebalance": "lpff"}],
+)
+def test_a_replica_file_without_a_list_or_copies_is_refused(published: dict[str, str], mix: dict[str, Any]) -> None:
+    given = MixOptions(num_replicas=published["num_replicas"], **mix)
+    sources = SourceOptions(ffhq=published["eg3d"])
+    if mix == {"rebalance": "lpff"}:
+        assert _options(Path("out"), sources, mix=given).serves_ffhq_rebalanced
+        sources = SourceOptions(ffhq=published["stylegan"], ffhq_cameras=published["cameras"], alignment="stylegan")
+    for format in ("zip", "wds"):
+        with pytest.raises(ShardsError, match="--num-replicas is for --rebalance eg3d"):
+            _options(Path("out"), sources, format, mix=given)
+
+
+def test_a_snapshot_shows_all_yaws() -> None:
+    yaw = np.linspace(1, -1, 160)
+    assert snapshot(yaw).tolist() == list(range(154, 0, -10))
+    assert snapshot(np.array([0.5, -0.5])).tolist() == [1] * 8 + [0] * 8
 
 
 def test_a_zip_is_a_source_again(published: dict[str, str], tmp_path: Path) -> None:
@@ -192,7 +300,7 @@ def test_landmarks_and_mirrors_are_told(tmp_path: Path) -> None:
     original, mirror = (seen.labels[name].tolist() for name in seen.names[:2])
     assert mirrored(original) == mirror
     assert np.array_equal(seen.pixels[seen.names[0]][:, ::-1], seen.pixels[seen.names[1]])
-    assert seen.lists == {"demo.json": seen.names}
+    assert seen.lists == {"demo.json": seen.names, "FFHQ_LPFF_rebalanced.json": seen.names}
 
 
 def test_pictures_are_stored_without_compression_unless_asked_for(tmp_path: Path) -> None:
@@ -249,7 +357,8 @@ def test_weights_are_in_the_samples_and_lists_hold_none(published: dict[str, str
     sources = SourceOptions(lpff=published["lpff"], ffhq=published["eg3d"])
     manifest = export(_options(tmp_path / "out", sources, mix=mix))
     seen = trainers.read(tmp_path / "out/ffhq_lpff_weighted-train.zip")
-    assert {*seen.lists} == {"FFHQ.json", "LPFF.json", "FFHQ_LPFF.json"}
+    assert {*seen.lists} == {"FFHQ.json", "LPFF.json", "FFHQ_LPFF.json", "FFHQ_LPFF_rebalanced.json"}
+    assert next(iter(manifest.lists)) == "FFHQ_LPFF"
     assert {line["weight"] for line in seen.lines} != {1.0}
     assert any("the weights are in samples.jsonl" in note for note in manifest.notes)
 
@@ -259,13 +368,15 @@ def test_an_unpublished_mix_keeps_its_copies_and_every_split_is_a_zip(lpff: Sour
     manifest = _export(tmp_path / "out", lpff, mix=mix, shards=ShardOptions(seed=3), name="faces")
     assert [shard.file for shard in manifest.shards] == ["faces-train.zip", "faces-val.zip"]
     train, val = (trainers.read(tmp_path / "out" / shard.file) for shard in manifest.shards)
-    assert len(train.lists["faces.json"]) == 40
-    assert val.lists["faces.json"] == val.names
+    assert len(train.names) == 40
     assert train.names[0] == val.names[0] == "00000/img00000000.png"
-    assert manifest.samples == len(train.names) + len(val.names) < 40 + len(val.names)
-    told = f"faces.json names them {40 + len(val.names)} times, copies counted"
-    assert any(told in note for note in manifest.notes)
+    for seen in (train, val):
+        assert seen.lists == {"faces.json": seen.names, "FFHQ_LPFF_rebalanced.json": seen.names}
     assert verify_export(tmp_path / "out", workers=2).ok
+    listed = _export(tmp_path / "list", lpff, mix=mix, shards=ShardOptions(seed=3), name="faces", zip_copies="list")
+    assert listed.samples < manifest.samples == sum(listed.lists.values()) / 2
+    told = f"count {listed.samples} pictures; FFHQ_LPFF_rebalanced.json, which LPFF's forks alone read, names"
+    assert any(told in note for note in listed.notes)
 
 
 # Pictures that trainers refuse.

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 PICTURES = {".png", ".jpg", ".webp"}
+FORK_MODES = ("FFHQ", "LPFF", "FFHQ_LPFF", "FFHQ_rebalanced", "FFHQ_LPFF_rebalanced")
+"""What `--camera_sample_mode` of LPFF's forks takes."""
 
 
 @dataclass
@@ -22,7 +24,17 @@ class Trained:
     pixels: dict[str, np.ndarray]
     labels: dict[str, np.ndarray] | None
     lists: dict[str, list[str]]
+    snapshots: dict[str, list[int]]
     lines: list[dict[str, object]]
+
+    def counts(self, camera_sample_mode: str | None = None) -> list[str]:
+        """The names that a trainer trains on: every picture file, or those of the list that LPFF's forks are given."""
+        if camera_sample_mode is None:
+            return self.names
+        assert camera_sample_mode in FORK_MODES
+        names = sorted(self.lists[f"{camera_sample_mode}.json"])
+        assert set(names) <= set(self.names)
+        return names
 
     @property
     def by_key(self) -> dict[str, str]:
@@ -52,10 +64,17 @@ def read(path: Path) -> Trained:
     found = json.loads(data["dataset.json"])["labels"]
     labels = None if found is None else {name: np.array(numbers).astype(np.float32) for name, numbers in found}
     assert labels is None or ([*labels] == names and all(label.shape == (25,) for label in labels.values()))
-    lists = {name: json.loads(data[name]) for name in others[1:-1]}
+    extra = {name: json.loads(data[name]) for name in others[1:-1]}
+    lists = {name: value for name, value in extra.items() if not name.endswith("_snap_idxs.json")}
+    snapshots = {name.removesuffix("_snap_idxs.json"): extra[name] for name in extra if name not in lists}
+    for name, indices in snapshots.items():
+        assert name in FORK_MODES and len(indices) == 16
+        assert all(0 <= index < len(lists[f"{name}.json"]) for index in indices)
+    # The forks sort names, and snapshots index the sorted ones.
+    assert all(value == sorted(value) for value in lists.values())
     lines = [json.loads(line) for line in data["samples.jsonl"].splitlines()]
     assert [line["name"] for line in lines] == names
-    return Trained(names, pixels, labels, lists, lines)
+    return Trained(names, pixels, labels, lists, snapshots, lines)
 
 
 def _pixels(data: bytes) -> np.ndarray:

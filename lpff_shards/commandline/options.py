@@ -93,6 +93,9 @@ output = _stack(
     _written("--name", help="Name of the data set.  [default: from the sources]"),
     _written("--metadata", type=Choice(options.METADATA), default="json", show_default=True,
              help="wds: NPY and JSON members, or one msgpack member for all but the picture."),
+    _written("--zip-copies", type=Choice(options.ZIP_COPIES), default=None,
+             help="zip: store copies as files, which every trainer counts, or as names in lists, which LPFF's forks "
+                  "alone read.  [default: files]"),
 )  # fmt: skip
 picture = _stack(
     _pictured("--image", type=Choice(options.IMAGE_KINDS), default=None,

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import pairwise, repeat
+from itertools import pairwise
 from pathlib import Path
 
 import blake3
 import msgspec
+import numpy as np
 from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import hasher
 from lpff_shards.errors import ExportFailed
+from lpff_shards.exporters.archive_lists import list_lines, list_members, picture_stems
 from lpff_shards.exporters.copying import BLOCK
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.growing import WholeFile
@@ -24,9 +26,10 @@ from lpff_shards.exporters.members import Archive, Text
 from lpff_shards.exporters.settling import Settling, to_disk
 from lpff_shards.exporters.zip import Note
 from lpff_shards.ledger import pieces
-from lpff_shards.manifest import ShardReceipt
+from lpff_shards.manifest import ShardReceipt, sizes_of
+from lpff_shards.mixing.entries import Entries
 from lpff_shards.plan import NameList, Output, Plan
-from lpff_shards.schemas.archive import LABELS, SAMPLES, picture_name
+from lpff_shards.schemas.archive import LABELS, SAMPLES
 from lpff_shards.stores.place import on_disk
 
 
@@ -70,67 +73,55 @@ def _written(
     with ExitStack() as stack:
         disk = stack.enter_context(Settling())
         archive = Archive(stack.enter_context(growing.open("wb", buffering=0)).fileno())
-        members = (LABELS, *(f"{one.name}.json" for one in plan.settings.lists), SAMPLES)
-        texts = [stack.enter_context(Text(growing.with_name(f"{growing.name}.{name}"), name)) for name in members]
-        labels, *lists, samples = texts
+        entries, lists = _held(plan, output, parts)
+        stems = iter(picture_stems(entries))
+        members = (LABELS, *list_members(lists), SAMPLES)
+        texts = {name: stack.enter_context(Text(growing.with_name(f"{growing.name}.{name}"), name)) for name in members}
+        labels, samples = texts[LABELS], texts[SAMPLES]
         labels.write(b'{"labels": [' if plan.settings.layout.camera else b'{"labels": null')
         names: list[str] = []
         offsets = [0]
         for part in parts:
             with on_disk(folder.path(part.file)) as path:
-                for name in _pictures(path, part, len(names), archive, labels, samples):
+                for name in _pictures(path, part, stems, archive, labels, samples):
                     names.append(name)
                     offsets.append(archive.at)
             disk.keep_up(growing)
         labels.write(b"\n]}\n" if plan.settings.layout.camera else b"}\n")
-        for text, listed in zip(lists, plan.settings.lists, strict=True):
-            _write_list(text, _listed(plan, output, parts, names, listed))
-        for text in texts:
+        for name, lines in list_lines(lists, names, entries):
+            texts[name].write_lines(lines)
+        for text in texts.values():
             text.add_to(archive)
         archive.finish()
         return offsets
 
 
+def _held(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> tuple[Entries, list[NameList]]:
+    """The entries that a zip holds, in its order, and its lists of them."""
+    lost = {skip.key for part in parts for skip in part.skipped}
+    rows = np.array([row for row in plan.rows(output.tasks) if plan.keys[row] not in lost], np.int64)
+    return plan.entries.take(rows), [one.take(rows) for one in plan.lists]
+
+
 def _pictures(
-    path: Path, part: ShardReceipt, first: int, archive: Archive, labels: Text, samples: Text
+    path: Path, part: ShardReceipt, stems: Iterator[str], archive: Archive, labels: Text, samples: Text
 ) -> Iterator[str]:
-    """Adds a part's pictures to a zip, notes what is said of each, and yields their names.
+    """Adds a part's pictures to a zip with their labels and fields, and yields their names.
 
     Args:
-        first: the index of its first picture in the zip.
+        stems: gives each picture's name in turn, less its suffix.
     """
     with path.open("rb", buffering=0) as file:
         source = file.fileno()
         spans = zip(part.offsets, part.offsets[1:], part.members, strict=False)
-        for index, (start, end, (kinds, size, _)) in enumerate(spans, first):
+        for start, end, (kinds, size, _) in spans:
             note = msgspec.json.decode(os.pread(source, end - start - size, start + size), type=Note)
-            name = picture_name(index, part.suffixes[kinds][0])
-            archive.add(name, note.crc, source, start, size)
+            name = f"{next(stems)}.{part.suffixes[kinds][0]}"
             if bytes(note.label) != b"null":
-                labels.write(b'%b\n["%b", %b]' % (b"," if index else b"", name.encode(), note.label))
+                labels.write(b'%b\n["%b", %b]' % (b"," if archive.at else b"", name.encode(), note.label))
             samples.write(b'{"name":"%b",%b\n' % (name.encode(), bytes(note.fields)[1:]))
+            archive.add(name, note.crc, source, start, size)
             yield name
-
-
-def _listed(
-    plan: Plan, output: Output, parts: Sequence[ShardReceipt], names: Sequence[str], wanted: NameList
-) -> Iterator[str]:
-    """The names that a list holds, in the zip's order."""
-    lost = {skip.key for part in parts for skip in part.skipped}
-    rows = [row for row in plan.rows(output.tasks) if plan.keys[row] not in lost]
-    sources = [inventory.source in wanted.sources for inventory in plan.inventories]
-    for row, name in zip(rows, names, strict=True):
-        if sources[plan.entries.source[row]]:
-            yield from repeat(name, int(plan.entries.copies[row]) if wanted.copies else 1)
-
-
-def _write_list(text: Text, names: Iterator[str]) -> None:
-    """A JSON list, a line a name."""
-    between = b"[\n"
-    for name in names:
-        text.write(b'%b"%b"' % (between, name.encode()))
-        between = b",\n"
-    text.write(b"\n]\n" if between != b"[\n" else b"[]\n")
 
 
 def _receipt(
@@ -164,4 +155,5 @@ def _receipt(
         members=tuple(members),
         fields=fields,
         skipped=tuple(skip for part in parts for skip in part.skipped),
+        sizes=tuple((*size, count) for size, count in sizes_of(parts).items()),
     )

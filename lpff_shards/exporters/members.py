@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -79,6 +80,14 @@ class Text:
         self._file.write(data)
         self._crc = crc32(data, self._crc)
         self._size += len(data)
+
+    def write_lines(self, items: Iterable[bytes]) -> None:
+        """Adds a JSON list, a line an item; items are JSON."""
+        between = b"[\n"
+        for item in items:
+            self.write(between + item)
+            between = b",\n"
+        self.write(b"\n]\n" if between != b"[\n" else b"[]\n")
 
     def add_to(self, archive: Archive) -> None:
         """Adds the whole text to an archive."""

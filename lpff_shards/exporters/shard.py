@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -90,6 +91,7 @@ def _write_samples(
     lists: dict[tuple[str, ...], int] = {}
     members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
+    sizes: Counter[tuple[int, int]] = Counter()
     for entry in task.entries:
         try:
             sample = make_sample(entry, settings, darkroom)
@@ -100,6 +102,7 @@ def _write_samples(
             on_sample(0)
             continue
         keys.append(entry.key)
+        sizes[sample.picture.width, sample.picture.height] += 1
         rows.append(tuple(sample.scalars.values()))
         encoded = format.encode(sample, settings.layout)
         members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
@@ -121,6 +124,7 @@ def _write_samples(
         members=tuple(members),
         fields=pieces.digest(fields),
         skipped=tuple(skipped),
+        sizes=tuple((*size, count) for size, count in sizes.items()),
     )
     return receipt, fields
 

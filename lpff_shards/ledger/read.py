@@ -19,6 +19,7 @@ from lpff_shards.ledger.facts import facts
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.tables import PICTURE, PLACE, SCHEMA, STORED, schema
 from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.stores.place import Place, on_disk
 
@@ -190,6 +191,16 @@ class Ledger:
                 f.name: bool(value) if f.kind == "bool" else value for f, value in zip(FIELDS, scalars, strict=True)
             }
             yield Record(fields, file, number, offset, size, picture_bytes, suffix)
+
+    def member(self, record: Record) -> str:
+        """The member of a zip that holds a sample's picture: copies share the number of their picture."""
+        ((pictures,),) = self.rows(
+            "SELECT count(DISTINCT picture * 2 + mirrored) FROM samples JOIN shards USING (shard) "
+            "WHERE file = ? AND number <= ?",
+            (int,),
+            [record.file, record.number],
+        )
+        return f"{picture_stem(pictures - 1, int(record.fields['replica']))}.{record.suffix}"
 
     def rows(self, query: str, types: tuple[type, ...], values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
         """What a query of one's own finds.

@@ -31,7 +31,6 @@ def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
         split=np.zeros(count, np.int8),
         density=np.zeros(count, np.float32),
         weight=np.ones(count, np.float32),
-        copies=np.ones(count, np.int16),
     )
 
 

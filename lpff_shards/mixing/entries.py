@@ -19,7 +19,7 @@ from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
 
 _AT_ONCE = 1 << 14
-COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight", "copies")
+COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,6 @@ class Entries:
         split: int8 [n], which of `splits`.
         density: float32 [n], of the pose, per square radian, 0 where not computed.
         weight: float32 [n], for loaders that resample.
-        copies: int16 [n], how many samples the entry stands for, see `once`.
         splits: names of the splits, in the order in which they are written.
     """
 
@@ -45,7 +44,6 @@ class Entries:
     split: NDArray[np.int8]
     density: NDArray[np.float32]
     weight: NDArray[np.float32]
-    copies: NDArray[np.int16]
     splits: tuple[str, ...] = (TRAIN,)
 
     def __len__(self) -> int:
@@ -60,9 +58,12 @@ class Entries:
         return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
 
     def once(self) -> Entries:
-        """Each picture once, standing for its copies too, which follow it."""
-        firsts = np.flatnonzero(self.replica == 0)
-        return replace(self.take(firsts), copies=np.diff(np.append(firsts, len(self))).astype(np.int16))
+        """Each picture once, without the copies that follow it."""
+        return self.take(self.replica == 0)
+
+    def counts(self) -> NDArray[np.int16]:
+        """How often each entry of `once` is in these entries, int16."""
+        return np.diff(np.append(np.flatnonzero(self.replica == 0), len(self))).astype(np.int16)
 
     def _with(self, columns: dict[str, Any]) -> Entries:
         return replace(self, **columns)

@@ -79,7 +79,8 @@ def mix(
     entries, notes = _split(chosen.inventories, options, inventories)
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | mirror
-    pool = Pool(entries.take(in_training), written[in_training], extras.num_replicas)
+    replicas = extras.num_replicas if options.rebalance == "eg3d" else None
+    pool = Pool(entries.take(in_training), written[in_training], replicas)
     weights = pool.weigh(options.rebalance, options)
     training = _weighted(pool, weights, options)
     reasons = chosen.reasons

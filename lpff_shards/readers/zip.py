@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.check import checked
-from lpff_shards.schemas.archive import LABELS, SAMPLES, picture_stem
+from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -46,14 +46,15 @@ def placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int
         cameras = _cameras(labels.read(shard), names) if layout.camera else _none(labels.read(shard), len(names))
         rows = _rows(fields.read(shard), names)
         size = None
-        for number, (picture, camera, row) in enumerate(zip(pictures, cameras, rows, strict=True)):
+        index = -1
+        for number, (picture, camera, row) in enumerate(zip(pictures, cameras, rows, strict=True)):  # noqa: B007
             key = str(row.get("key", ""))
-            sample = checked(_sample(_kind(picture, number), picture.read(shard), camera, row), layout)
+            kind, index = _kind(picture, index, row.get("replica"))
+            sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
             _check_demands(sample.picture, size := size or sample.picture.width)
             yield sample, picture.header, picture.end
         number, key = len(names), ""
-        for one in lists:
-            _check_list(one.name, one.read(shard), frozenset(names))
+        _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
     except WireError as error:
         raise SampleError(str(error), number, key) from None
 
@@ -67,12 +68,20 @@ def _sorted(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence
     return found[:at], found[at], found[at + 1 : -1], found[-1]
 
 
-def _kind(picture: Member, number: int) -> str:
-    """The kind of a picture, by its name, which also tells its place."""
+def _kind(picture: Member, before: int, replica: object) -> tuple[str, int]:
+    """The kind and the number of a picture, by its name.
+
+    Args:
+        before: number of the picture before it, which a copy shares.
+        replica: number of the copy, as its fields have it.
+    """
     stem, _, suffix = picture.name.rpartition(".")
-    if suffix not in FILE_KINDS or stem != picture_stem(number):
+    copy = replica if isinstance(replica, int) else -1
+    numbers = (before, before + 1) if copy and before >= 0 else (before + 1,)
+    number = next((number for number in numbers if stem == picture_stem(number, copy)), None)
+    if suffix not in FILE_KINDS or number is None:
         raise WireError(f"its picture is called {picture.name}")
-    return FILE_KINDS[suffix]
+    return FILE_KINDS[suffix], number
 
 
 def _lines(data: memoryview) -> Iterator[bytes]:
@@ -146,9 +155,18 @@ def _check_demands(picture: Picture, side: int) -> None:
         raise WireError(f"its picture is {size} {picture.mode}; trainers take RGB of one size, a power of two")
 
 
-def _check_list(name: str, data: memoryview, pictures: frozenset[str]) -> None:
-    """A list of names that the zip holds."""
-    listed: list[str] = _decoded(bytes(data), list[str], name)
-    for one in listed:
-        if one not in pictures:
-            raise WireError(f"{name} names {one}, which the zip does not hold")
+def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> None:
+    """Lists of names that the zip holds, and for snapshots indices into them."""
+    lengths: dict[str, int] = {}
+    for name, data in lists.items():
+        if name.endswith(SNAPSHOTS):
+            indices: list[int] = _decoded(bytes(data), list[int], name)
+            length = lengths.get(name.replace(SNAPSHOTS, ".json"), 0)
+            if len(indices) != SNAPSHOT_PICTURES or not all(0 <= index < length for index in indices):
+                raise WireError(f"{name} does not hold {SNAPSHOT_PICTURES} indices into its list")
+            continue
+        listed: list[str] = _decoded(bytes(data), list[str], name)
+        lengths[name] = len(listed)
+        for one in listed:
+            if one not in pictures:
+                raise WireError(f"{name} names {one}, which the zip does not hold")

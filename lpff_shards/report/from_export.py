@@ -80,19 +80,21 @@ def _pool(ledger: Ledger) -> Pictures | None:
 
 def _copies(root: Place, manifest: Manifest) -> Counts:
     """How often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
-    if manifest.format != "zip" or manifest.options.get("as") != "replicas":
+    if manifest.options.get("zip_copies") != "list":
         return np.ones(manifest.samples, np.int64)
-    return np.concatenate([np.fromiter(_listed(root, shard), np.int64, shard.samples) for shard in manifest.shards])
+    own = next(iter(manifest.lists))
+    return np.concatenate(
+        [np.fromiter(_listed(root, shard, own), np.int64, shard.samples) for shard in manifest.shards]
+    )
 
 
-def _listed(root: Place, shard: Shard) -> Iterator[int]:
-    """How often each picture of a zip stands in the list that has copies, which is the longest."""
+def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
+    """How often each picture of a zip is in the list of the data set itself."""
     try:
         data = whole(root / shard.file)
         found = list(members(data))
-        own = [member for member in found[shard.samples :] if member.name not in ("dataset.json", "samples.jsonl")]
-        names: list[str] = max((json.loads(bytes(member.read(data))) for member in own), key=len, default=[])
-    except (OSError, WireError, ValueError) as error:
+        names: list[str] = next(json.loads(bytes(one.read(data))) for one in found if one.name == f"{name}.json")
+    except (OSError, WireError, ValueError, StopIteration) as error:
         raise ShardsError(f"{root / shard.file} cannot be read: {error}", "See lpff-shards verify") from None
     times = Counter(names)
     return (times[member.name] or 1 for member in found[: shard.samples])

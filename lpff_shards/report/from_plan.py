@@ -43,7 +43,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         has_camera=known,
         mirrored=entries.mirrored(),
         replica=entries.replica.astype(np.int64),
-        copies=entries.copies.astype(np.int64),
+        copies=(plan.lists[0].times if plan.lists else np.ones(len(entries))).astype(np.int64),
         weight=entries.weight,
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],

@@ -96,7 +96,7 @@ def _mix(manifest: Manifest) -> str:
         "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it"
         if manifest.options.get("as") == "weights"
         else "each picture once, and its name in the lists as often as it counts"
-        if manifest.format == "zip"
+        if manifest.options.get("zip_copies") == "list"
         else "copies as samples of their own, numbered in `replica`: reading everything once gives the rebalanced set"
     )
     return f"Poses: {train}rebalanced by the rule `{rule}` ({_RULES[str(rule)]}), {how}.\n"

@@ -13,8 +13,12 @@ from lpff_shards.manifest import Manifest
 def loading(manifest: Manifest, suffixes: Set[str]) -> str:
     """An example for each reader, with the data set's own names; they run in its folder."""
     names = names_of(manifest, suffixes)
-    parts = [f"### {one.title}\n\n{fenced(one.code, one.language)}{one.words}" for one in _examples(names)]
+    parts = [f"### {one.title}\n\n{_code(one)}{one.words}" for one in _examples(names)]
     return "## Loading\n\nThe examples run in this folder.\n\n" + "\n".join(parts)
+
+
+def _code(one: Example) -> str:
+    return fenced(one.code, one.language) if one.code else ""
 
 
 def _examples(names: Names) -> Iterator[Example]:

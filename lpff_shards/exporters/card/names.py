@@ -33,6 +33,10 @@ class Names:
         weighted: whether loaders draw samples by their weight.
         mirrors: whether loaders may flip pictures, since the data set holds no mirrors.
         batch: pictures of a batch; 1 where pictures differ in size.
+        alignment: of the pictures.
+        side: of all pictures in pixels, 0 where they differ.
+        mode: of a zip: the list of names that holds all samples, empty for other formats.
+        listed: of a zip: copies are names in lists, not files.
     """
 
     name: str
@@ -45,6 +49,10 @@ class Names:
     weighted: bool
     mirrors: bool
     batch: int
+    alignment: str
+    side: int
+    mode: str
+    listed: bool
 
     @property
     def raw(self) -> bool:
@@ -75,5 +83,16 @@ def names_of(manifest: Manifest, suffixes: Set[str]) -> Names:
         packed=manifest.layout.packed,
         weighted=options.get("as") == "weights" and split == TRAIN,
         mirrors=not options.get("mirror"),
-        batch=1 if options.get("alignment") == "raw" and not options.get("resolution") else 8,
+        batch=1 if len(manifest.sizes) > 1 else 8,
+        alignment=str(options.get("alignment")),
+        side=_side(manifest),
+        mode=next(iter(manifest.lists), ""),
+        listed=options.get("zip_copies") == "list" and manifest.samples < next(iter(manifest.lists.values()), 0),
     )
+
+
+def _side(manifest: Manifest) -> int:
+    if len(manifest.sizes) != 1:
+        return 0
+    width, _, height = next(iter(manifest.sizes)).partition("x")
+    return int(width) if width == height else 0
