@@ -137,7 +137,7 @@ def _digest(
     seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
     for inventory in entries.inventories:
         # As one list, of which not all ids are text at once.
-        seal.update(encode([inventory.source, inventory.alignment])[:-1] + b",[")
+        seal.update(encode([inventory.source, inventory.alignment, inventory.landmarks_source])[:-1] + b",[")
         for number, ids in enumerate(_chunks(inventory.ids)):
             seal.update(b","[: number > 0] + encode(ids)[1:-1])
         seal.update(b"]]")
@@ -145,7 +145,8 @@ def _digest(
             seal.update(encode(credits))
         sizes = _file_sizes(inventory).astype("<i8")
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
-        for numbers in (*columns, inventory.landmarks, inventory.landmark_rows):
+        points = (inventory.landmarks, inventory.landmark_rows, inventory.landmark_sizes)
+        for numbers in (*columns, inventory.own_camera, *points):
             seal.update(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data)
     drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
     side = () if settings.side is None else (np.array([settings.side]),)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from inventories import clean, contents, publish, read
 from layouts import (
@@ -26,6 +27,8 @@ from layouts import (
     zip_folder,
 )
 
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas import crops
 from lpff_shards.schemas.licence import Licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.blobs import ZipBlob
@@ -50,6 +53,8 @@ def credit(name: str, id: str) -> Credit:
         author=image["username"],
         author_id=image["user_id"],
         source_url=image["photo_url"],
+        low_resolution_download_url=image["low_resolution_download_url"],
+        high_resolution_download_url=image["high_resolution_download_url"],
         licence=Licence(short, url, words),
     )
 
@@ -59,11 +64,33 @@ def expected(name: str, root: Path, alignment: str) -> list[tuple[Any, ...]]:
     found = []
     for id in sorted(IDS[name]):
         file = f"{id[:-3]}.jpg" if alignment == "raw" else f"{id}.png"
-        marks = points(f"{alignment} {id}") if alignment in ("raw", "realign2400") else None
+        numbers, marks = seen_by(id, alignment)
         data = (root / FOLDERS[alignment] / file).read_bytes()
         face = int(id[-2:])
-        found.append(((name, alignment, id, face, False, credit(name, id)), camera(id), marks, data))
+        found.append(((name, alignment, id, face, False, credit(name, id)), numbers, marks, data))
     return found
+
+
+def seen_by(id: str, alignment: str) -> tuple[list[float], list[list[float]]]:
+    """The camera and the landmarks of a picture; `test_crops` holds the arithmetic against pixels."""
+    own, realigned = np.array([points(f"raw {id}")]), np.array([points(f"realign2400 {id}", 2400)])
+    measured = alignment in ("raw", "realign2400")
+    size = np.array([[crops.REALIGNED] * 2])
+    window = crops.eg3d_crop(realigned, size)
+    if alignment == "eg3d":
+        return camera(id), crops.carry(realigned, size, window, 512)[0].tolist()
+    if measured:
+        maps = (
+            np.eye(2, 3)[None]
+            if alignment == "realign2400"
+            else crops.inverse(crops.ffhq_crop(own, np.array([[8, 8]]), "realign2400"))
+        )
+        marks = (own if alignment == "raw" else realigned)[0].tolist()
+    else:
+        maps = crops.ffhq_crop(realigned, size, "stylegan")
+        marks = crops.carry(realigned, size, maps, 1024)[0].tolist()
+    moved = crops.recrop(np.array([camera(id)]), crops.then(crops.inverse(window), maps))
+    return moved[0].tolist(), marks
 
 
 @BOTH
@@ -136,6 +163,25 @@ def the_folder_above_the_crops(root: Path, crops: Path) -> Path:
     return crops.parent
 
 
+def as_downloaded(root: Path, crops: Path) -> Path:
+    """A zip in the place of the folder, as the data sets' mirror has it."""
+    zip_folder(crops, crops.with_suffix(".zip"))
+    shutil.rmtree(crops)
+    return root
+
+
+def as_downloaded_with_a_folder_inside(root: Path, crops: Path) -> Path:
+    zip_folder(crops, crops.with_suffix(".zip"), wrapper=crops.name)
+    shutil.rmtree(crops)
+    return root
+
+
+def as_downloaded_below_a_folder(root: Path, crops: Path) -> Path:
+    zip_folder(crops, crops.with_suffix(".zip"), deflated=True, wrapper=f"crop/{crops.name}")
+    shutil.rmtree(crops)
+    return in_a_folder_of_its_own(root, crops)
+
+
 FORMS = [
     stored,
     deflated,
@@ -150,6 +196,9 @@ FORMS = [
     zip_of_the_crop_folder_beside_jsons,
     crop_folder_unpacked_into_its_namesake,
     the_folder_above_the_crops,
+    as_downloaded,
+    as_downloaded_with_a_folder_inside,
+    as_downloaded_below_a_folder,
 ]
 
 
@@ -164,8 +213,36 @@ def test_every_form_gives_the_same(
     given = form(root, root / FOLDERS[alignment])
     inventory = clean(read(name, given, alignment))
     assert contents(inventory) == wanted
-    assert all(isinstance(blob, ZipBlob) == (given.suffix == ".zip") for blob in inventory.blobs)
+    in_zip = given.suffix == ".zip" or form.__name__.startswith("as_downloaded")
+    assert all(isinstance(blob, ZipBlob) == in_zip for blob in inventory.blobs)
     assert inventory.typical_size == (8, 8)
+
+
+def test_a_zip_beside_its_own_folder_is_told(tmp_path: Path) -> None:
+    root = publish("lpff", tmp_path / "set")
+    zip_folder(root / "crop/eg3d", root / "crop/eg3d.zip")
+    inventory = read("lpff", root, "eg3d")
+    assert inventory.notes == (f"{root}/crop/eg3d is read, and {root}/crop/eg3d.zip is not: both are there",)
+    assert not any(isinstance(blob, ZipBlob) for blob in inventory.blobs)
+
+
+@pytest.mark.parametrize("alignment", ["eg3d", "raw"])
+def test_what_is_still_packed_is_named(tmp_path: Path, alignment: str) -> None:
+    root = publish("lpff", tmp_path / "set")
+    folder = root / FOLDERS[alignment]
+    shutil.rmtree(folder)
+    folder.with_suffix(".rar").write_bytes(b"Rar!")
+    with pytest.raises(ShardsError) as caught:
+        read("lpff", root, alignment)
+    assert f"holds neither {FOLDERS[alignment]}/, {FOLDERS[alignment]}.zip nor pictures" in str(caught.value)
+    assert f"Unpack {FOLDERS[alignment]}.rar there first" in str(caught.value)
+
+
+def test_a_zip_in_a_zip_is_refused(tmp_path: Path) -> None:
+    root = as_downloaded(publish("lpff", tmp_path / "set"), tmp_path / "set/crop/eg3d")
+    packed = zip_folder(root, tmp_path / "LPFF.zip")
+    with pytest.raises(ShardsError, match=r"LPFF.zip:crop/eg3d.zip is a zip in a zip. Unpack the outer one"):
+        read("lpff", packed, "eg3d")
 
 
 @BOTH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lpff_shards.errors import BadInput
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.pictures import FILTER, Stored
 from lpff_shards.plan import Settings
@@ -49,9 +50,15 @@ def _points(entry: Entry, stored: Stored) -> Points | None:
     points = entry.record.landmarks
     if points is None:
         return None
-    size = (stored.picture.width, stored.picture.height)
-    if stored.resized:
-        points = landmarks.rescale(points, stored.original, size)
+    record, size = entry.record, (stored.picture.width, stored.picture.height)
+    of = record.landmarks_size if record.landmarks_size[0] else stored.original
+    if of[0] * size[1] != of[1] * size[0]:
+        reason = f"its landmarks are of a picture of {of[0]}x{of[1]}, it has {stored.original[0]}x{stored.original[1]}"
+        raise BadInput(record.blob.where, record.id, reason)
+    if of != size:
+        points = landmarks.rescale(points, of, size)
+    if landmarks.leaves(points[None], np.array([size]))[0]:
+        raise BadInput(record.blob.where, record.id, landmarks.elsewhere(points, size))
     return landmarks.mirror(points, size[0]) if entry.flip else points
 
 
@@ -73,10 +80,12 @@ def _scalars(entry: Entry, stored: Stored, camera: Camera | None) -> dict[str, S
         "split": entry.split,
         "category": credit.category,
         "alignment": record.alignment,
+        "camera_alignment": record.camera_alignment,
         "has_camera": camera is not None,
         "yaw": _single(camera.yaw) if camera else 0.0,
         "pitch": _single(camera.pitch) if camera else 0.0,
         "has_landmarks": record.landmarks is not None,
+        "landmarks_source": record.landmarks_source,
         "density": _single(entry.density),
         "weight": _single(entry.weight),
         "license": credit.licence.short,
@@ -85,6 +94,8 @@ def _scalars(entry: Entry, stored: Stored, camera: Camera | None) -> dict[str, S
         "author_id": credit.author_id,
         "title": credit.title,
         "source_url": credit.source_url,
+        "low_resolution_download_url": credit.low_resolution_download_url,
+        "high_resolution_download_url": credit.high_resolution_download_url,
         "changes": "; ".join(change for change in changes if change),
         "width": picture.width,
         "height": picture.height,

@@ -14,14 +14,15 @@ from operator import itemgetter
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.schemas.fields import FIELDS
 
-VERSION = 1
+VERSION = 2
 
 PICTURE = (
     *("dataset", "source_id", "photo_id", "face", "category", "alignment"),
     *("license", "license_url", "author", "author_id", "title", "source_url"),
+    *("low_resolution_download_url", "high_resolution_download_url"),
 )
 """Fields that all samples of a picture share."""
-STORED = ("split", "changes", "width", "height", "mode", "resize_filter")
+STORED = (*("split", "camera_alignment", "landmarks_source", "changes", "width", "height", "mode", "resize_filter"),)
 """Fields of which a data set has few combinations."""
 SAMPLE = ("key", "mirrored", "replica", "has_camera", "yaw", "pitch", "has_landmarks", "density", "weight")
 """Fields of a sample itself."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Kind = Literal["str", "int", "bool", "float"]
 Scalar = str | int | bool | float
@@ -73,10 +73,16 @@ FIELDS: tuple[Field, ...] = (
     Field("split", "str", "split that the sample belongs to"),
     Field("category", "str", "FFHQ's own split: training or validation"),
     Field("alignment", "str", "eg3d, stylegan, realign2400 or raw"),
+    Field(
+        "camera_alignment",
+        "str",
+        "crop whose intrinsics and roll the camera has: `alignment` or eg3d; empty without",
+    ),
     Field("has_camera", "bool", "whether the camera is known; its 25 numbers are zeros where it is not"),
     Field("yaw", "float", "0 frontal, positive with the camera towards world +x; 0 without camera", "radians"),
     Field("pitch", "float", "0 level, positive with the camera above; 0 without camera", "radians"),
     Field("has_landmarks", "bool", "whether landmarks are known; zeros where they are not"),
+    Field("landmarks_source", "str", "published with the data set, or computed from another crop's; empty without"),
     Field("density", "float", "pose density of rebalancing; 0 where not computed", "1/radian²"),
     Field("weight", "float", "relative weight for loaders that resample; 1 without rebalancing"),
     Field("license", "str", "short name of the photo's licence: CC-BY-2.0, CC0-1.0, ..."),
@@ -85,6 +91,8 @@ FIELDS: tuple[Field, ...] = (
     Field("author_id", "str", "id of the photographer at the photo's host"),
     Field("title", "str", "title of the photo"),
     Field("source_url", "str", "page or file of the photo at its host"),
+    Field("low_resolution_download_url", "str", "small file of the photo at its host, as LPFF's info.json has it"),
+    Field("high_resolution_download_url", "str", "largest file of the photo at its host, as LPFF's info.json has it"),
     Field("changes", "str", "what was done to the photo, as CC BY asks to say"),
     Field("width", "int", "of the stored picture", "pixels"),
     Field("height", "int", "of the stored picture", "pixels"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,6 +43,27 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
     """Landmarks of a picture resized from `old` to `new` (width, height): pixel areas map onto one another."""
     ratio = np.asarray(new, np.float64) / np.asarray(old, np.float64)
     return ((points.astype(np.float64) + 0.5) * ratio - 0.5).astype(np.float32)
+
+
+def leaves(points: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether some landmark is further outside its picture than the face is wide: they are of another size then.
+
+    Args:
+        points: in pixels, [n, 68, 2]; sizes: width and height of the pictures, [n, 2].
+
+    Returns:
+        bool [n].
+    """
+    low, high = points.min(axis=1), points.max(axis=1)
+    face = high[:, :1] - low[:, :1]
+    far: NDArray[np.bool_] = ((low < -face) | (high > sizes + face)).any(axis=1)
+    return far
+
+
+def elsewhere(points: NDArray[np.floating], size: Sequence[int]) -> str:
+    """What is wrong with landmarks of a picture of another size."""
+    x, y = points.max(axis=0)
+    return f"its landmarks reach {x:.0f}, {y:.0f} in a picture of {size[0]}x{size[1]}: they are of one of another size"
 
 
 def fault(points: NDArray[np.floating]) -> str | None:

@@ -26,6 +26,13 @@ class Blob(Protocol):
     def stamp(self) -> int:
         """A number that changes when the bytes do: a file's time, a zip member's CRC-32."""
 
+    def head(self, most: int) -> bytes:
+        """The first bytes of the picture's file, `most` of them or a few more; all where it is shorter.
+
+        Raises:
+            BlobError: it is gone or unreadable.
+        """
+
     def read(self) -> bytes:
         """The picture's file, whole.
 
@@ -42,6 +49,7 @@ class Credit(Struct, frozen=True, gc=False):
         author, author_id: the photographer's name, and id at the host.
         title: of the photo.
         source_url: the photo's page or file at its host.
+        low_resolution_download_url, high_resolution_download_url: files of the photo at its host.
         licence: of the photo.
         category: FFHQ's `training` or `validation`.
     """
@@ -53,6 +61,8 @@ class Credit(Struct, frozen=True, gc=False):
     author_id: str = ""
     title: str = ""
     source_url: str = ""
+    low_resolution_download_url: str = ""
+    high_resolution_download_url: str = ""
     licence: Licence = UNKNOWN
     category: str = ""
 
@@ -67,7 +77,11 @@ class Record(Struct, frozen=True, eq=False):
         alignment: how the picture was cropped.
         is_mirror: the source's picture is itself a mirrored one.
         blob: where its bytes are.
-        camera, landmarks: of this very picture; None where the source has none.
+        camera: of this picture or, as `camera_alignment` says, of another crop of the same photo; None where unknown.
+        camera_alignment: which crop the camera's intrinsics and roll are of.
+        landmarks: of this picture; None where unknown.
+        landmarks_size: width and height in pixels of the picture that the landmarks are of, 0 for this very file's.
+        landmarks_source: `published` with the data set, or `computed` from those of another crop.
         credit: author, licence and photo.
     """
 
@@ -80,6 +94,9 @@ class Record(Struct, frozen=True, eq=False):
     camera: Camera | None
     landmarks: Points | None
     credit: Credit
+    camera_alignment: str = ""
+    landmarks_size: tuple[int, int] = (0, 0)
+    landmarks_source: str = ""
 
 
 class Entry(Struct, frozen=True, eq=False):

@@ -60,6 +60,12 @@ class FileBlob(Struct, frozen=True, gc=False):
             raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
         return data
 
+    def head(self, most: int) -> bytes:
+        try:
+            return _read_file(self.path, most)
+        except OSError as error:
+            raise BlobError(f"cannot be read: {error.strerror}") from error
+
     def parts(self, most: int) -> Iterator[bytes]:
         """The bytes piece by piece, each of `most` at most.
 
@@ -98,6 +104,9 @@ class BrokenBlob(Struct, frozen=True, gc=False):
     reason: str
     size: int = 0
     stamp: int = 0
+
+    def head(self, most: int) -> bytes:  # noqa: ARG002
+        raise BlobError(self.reason)
 
     def read(self) -> bytes:
         raise BlobError(self.reason)
@@ -144,6 +153,16 @@ class ZipBlob(Struct, frozen=True, gc=False):
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         return self.unpacked(data)
+
+    def head(self, most: int) -> bytes:
+        return self._begun(next(self._packed_parts(most), b""))
+
+    def _begun(self, data: bytes) -> bytes:
+        """The member's first bytes, of the first that are packed."""
+        try:
+            return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
+        except zlib.error as error:
+            raise BlobError(f"does not inflate: {error}") from error
 
     def unpacked(self, data: bytes) -> bytes:
         """The member's bytes, of those that stand in the zip.

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.columns.structs import Structs, take
 from lpff_shards.columns.texts import Rows
@@ -30,18 +31,31 @@ def build(
     cameras: Cameras = NO_CAMERAS,
     notes: Sequence[str] = (),
     places_of: int = 0,
+    own_cameras: bool = True,
 ) -> Inventory:
-    """As `join`, of pictures that were found one by one."""
+    """As `join`, of pictures that were found one by one, whose cameras are all of their own crops or none is."""
     pictures = gathered(found)
-    return join(source, alignment, pictures, of_pictures(cameras, pictures.camera_ids), notes, places_of)
+    joined = of_pictures(cameras, pictures.camera_ids)
+    own = joined.known & own_cameras
+    return join(source, alignment, pictures, joined, own, notes, places_of)
 
 
 def join(
-    source: str, alignment: str, found: Pictures, cameras: PictureCameras, notes: Sequence[str] = (), places_of: int = 0
+    source: str,
+    alignment: str,
+    found: Pictures,
+    cameras: PictureCameras,
+    own: NDArray[np.bool_],
+    notes: Sequence[str] = (),
+    places_of: int = 0,
+    landmarks_source: str = "published",
 ) -> Inventory:
     """Joins pictures with their cameras and sets aside those that cannot be used.
 
     EG3D-aligned pictures need a camera; others go without where they have none.
+
+    Args:
+        own: see `Inventory.own_camera`.
 
     Raises:
         ShardsError: cameras were given and none is any picture's.
@@ -66,14 +80,17 @@ def join(
         is_mirror=found.is_mirror,
         cameras=cameras.numbers,
         has_camera=cameras.known,
+        own_camera=own,
         landmarks=found.landmarks,
         landmark_rows=found.landmark_rows,
+        landmark_sizes=found.landmark_sizes,
+        landmarks_source=landmarks_source,
         places=found.places,
         places_of=places_of,
         lost_mirrors=frozenset(found.ids[row] for row in reasons if found.is_mirror[row]),
         problems=tuple(reasons.values()),
         problem_credits=tuple(take(found.credits, lost)),
-        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras)))),
+        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras), *_other_crops(cameras, own)))),
         typical_size=_first_size(found.blobs, used),
     )
     return every if len(used) == len(every) else every.take(used)
@@ -141,6 +158,15 @@ def readable(name: str) -> str:
 def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:
     if cameras.unused:
         yield f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras have no picture here"
+
+
+def _other_crops(cameras: PictureCameras, own: NDArray[np.bool_]) -> Iterator[str]:
+    others = int((cameras.known & ~own).sum())
+    if others:
+        yield (
+            f"{cameras.where}: {others} pictures have the camera of their EG3D crop: yaw and pitch are theirs, "
+            "intrinsics and roll are not"
+        )
 
 
 def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:

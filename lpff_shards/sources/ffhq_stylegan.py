@@ -42,7 +42,7 @@ class FfhqStylegan:
         cameras, places = self._cameras()
         found = [_picture(n, blob, metadata, places.get(n)) for n, _, blob in named]
         notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
-        inventory = build("ffhq", "stylegan", found, cameras, notes, places.of)
+        inventory = build("ffhq", "stylegan", found, cameras, notes, places.of, own_cameras=False)
         without = int((~inventory.has_camera).sum())
         if self.cameras and without:
             note = f"{self.cameras}: {without} of {len(inventory)} pictures have no camera there"

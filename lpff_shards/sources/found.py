@@ -20,7 +20,7 @@ class Found(Struct, frozen=True, eq=False):
 
     Attributes:
         id: of the record; camera_id: the name under which its camera stands.
-        points: its landmarks or None.
+        points: its landmarks or None; points_size: see `Record.landmarks_size`.
         place: index in EG3D's FFHQ, -1 where unknown.
         fault: a rule that its metadata breaks, with the file that holds it, or None.
     """
@@ -34,6 +34,7 @@ class Found(Struct, frozen=True, eq=False):
     credit: Credit = Credit()
     fault: tuple[str, str] | None = None
     place: int = -1
+    points_size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,8 @@ class Pictures:
     Attributes:
         ids, camera_ids, blobs, credits: of length n.
         faces: int32 [n]; is_mirror: bool [n]; places: int64 [n].
-        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none.
+        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none;
+            `landmark_sizes` (int32 [m, 2]) are the sizes of the pictures that they are of, see `Record`.
         faults: row to the file that holds a fault, and the fault.
     """
 
@@ -55,6 +57,7 @@ class Pictures:
     is_mirror: NDArray[np.bool_]
     landmarks: NDArray[np.float32]
     landmark_rows: NDArray[np.int64]
+    landmark_sizes: NDArray[np.int32]
     places: NDArray[np.int64]
     faults: Mapping[int, tuple[str, str]]
 
@@ -70,6 +73,7 @@ def gathered(found: Iterable[Found]) -> Pictures:
     credits: StructsBuilder[Credit] = StructsBuilder()
     numbers: list[tuple[int, bool, int, bool]] = []
     points: list[Points] = []
+    sizes: list[tuple[int, int]] = []
     faults: dict[int, tuple[str, str]] = {}
     for row, picture in enumerate(found):
         ids.append(picture.id)
@@ -79,6 +83,7 @@ def gathered(found: Iterable[Found]) -> Pictures:
         numbers.append((picture.face, picture.is_mirror, picture.place, picture.points is not None))
         if picture.points is not None:
             points.append(picture.points)
+            sizes.append(picture.points_size)
         if picture.fault is not None:
             faults[row] = picture.fault
     faces, is_mirror, places, with_points = np.array(numbers, np.int64).reshape(-1, 4).T
@@ -91,6 +96,7 @@ def gathered(found: Iterable[Found]) -> Pictures:
         is_mirror=is_mirror.astype(bool),
         landmarks=np.array(points, np.float32).reshape(-1, landmarks.LANDMARKS, 2),
         landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
+        landmark_sizes=np.array(sizes, np.int32).reshape(-1, 2),
         places=places.copy(),
         faults=faults,
     )

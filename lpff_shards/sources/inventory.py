@@ -16,6 +16,9 @@ from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.licence import Licence
 from lpff_shards.schemas.record import Blob, Credit, Record
 
+EG3D = "eg3d"
+"""The alignment of the crops whose cameras are published."""
+
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
@@ -26,7 +29,10 @@ class Inventory:
         ids, blobs, credits: columns of length n.
         faces: int32 [n]; is_mirror: bool [n].
         cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
-        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none.
+        own_camera: bool [n], whether the camera is of this very crop, and not of the EG3D crop of the same photo.
+        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none;
+            `landmark_sizes` (int32 [m, 2]) are the sizes of the pictures that they are of, see `Record`.
+        landmarks_source: `published` or `computed`, the same for all.
         places: int64 [n], index of the picture in EG3D's FFHQ, by which its replica file counts; -1 where unknown.
         places_of: number of pictures of the set that `places` was counted in, 0 where the names tell the index.
         lost_mirrors: ids of pictures whose mirror the source has and that was left out.
@@ -44,10 +50,13 @@ class Inventory:
     is_mirror: NDArray[np.bool_]
     cameras: NDArray[np.float64]
     has_camera: NDArray[np.bool_]
+    own_camera: NDArray[np.bool_]
     landmarks: NDArray[np.float32]
     landmark_rows: NDArray[np.int64]
+    landmark_sizes: NDArray[np.int32]
     places: NDArray[np.int64]
     places_of: int = 0
+    landmarks_source: str = "published"
     lost_mirrors: frozenset[str] = frozenset()
     problems: tuple[LeftOut, ...] = ()
     problem_credits: tuple[Credit, ...] = ()
@@ -70,7 +79,9 @@ class Inventory:
             is_mirror=self.is_mirror[rows],
             cameras=self.cameras[rows],
             has_camera=self.has_camera[rows],
+            own_camera=self.own_camera[rows],
             landmarks=self.landmarks[points[with_points]],
+            landmark_sizes=self.landmark_sizes[points[with_points]],
             landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
             places=self.places[rows],
         )
@@ -87,10 +98,13 @@ class Inventory:
         """The records of some rows (int64), in their order, each self-contained."""
         some = self.take(rows)
         columns = (some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist())
-        cameras = zip(some.cameras, some.has_camera.tolist(), some.landmark_rows.tolist(), strict=True)
-        for (id, blob, credit, face, is_mirror), (camera, known, points) in zip(
+        cameras = zip(
+            some.cameras, some.has_camera.tolist(), some.own_camera.tolist(), some.landmark_rows.tolist(), strict=True
+        )
+        for (id, blob, credit, face, is_mirror), (camera, known, own, points) in zip(
             zip(*columns, strict=True), cameras, strict=True
         ):
+            width, height = some.landmark_sizes[points].tolist() if points >= 0 else (0, 0)
             yield Record(
                 source=self.source,
                 id=id,
@@ -101,6 +115,9 @@ class Inventory:
                 camera=Camera(camera.copy()) if known else None,
                 landmarks=some.landmarks[points].copy() if points >= 0 else None,
                 credit=credit,
+                camera_alignment=(self.alignment if own else EG3D) if known else "",
+                landmarks_size=(width, height),
+                landmarks_source=self.landmarks_source if points >= 0 else "",
             )
 
 

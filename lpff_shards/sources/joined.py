@@ -80,15 +80,17 @@ class PicturePoints:
     Attributes:
         numbers: float32 [m, 68, 2]; `rows` (int64 [n]) says which are a picture's, -1 for none.
         faults: row of a picture to the file and the rule that its landmarks break.
+        where: the file, empty where there is none.
     """
 
     numbers: NDArray[np.float32]
     rows: NDArray[np.int64]
     faults: Mapping[int, tuple[str, str]]
+    where: str = ""
 
     def spread(self, at: NDArray[np.int64]) -> PicturePoints:
         """See `spread`."""
-        return PicturePoints(self.numbers, self.rows[at], spread(self.faults, at))
+        return PicturePoints(self.numbers, self.rows[at], spread(self.faults, at), self.where)
 
 
 def join_points(tables: Iterable[Table], rows: Mapping[str, int]) -> PicturePoints:
@@ -96,7 +98,9 @@ def join_points(tables: Iterable[Table], rows: Mapping[str, int]) -> PicturePoin
     met = _Met(rows)
     every = np.zeros((0, landmarks.LANDMARKS, 2), np.float32)
     faults: dict[int, tuple[str, str]] = {}
+    where = ""
     for table in tables:
+        where = table.where
         every = every if len(every) else np.zeros((len(rows), landmarks.LANDMARKS, 2), np.float32)
         for id, row in zip(table.rows, met.of(table).tolist(), strict=True):
             try:
@@ -110,7 +114,7 @@ def join_points(tables: Iterable[Table], rows: Mapping[str, int]) -> PicturePoin
     sound = met.known.copy()
     sound[list(faults)] = False
     numbers = every if sound.all() else every[sound] if len(every) else every
-    return PicturePoints(numbers, np.where(sound, np.cumsum(sound) - 1, -1).astype(np.int64), faults)
+    return PicturePoints(numbers, np.where(sound, np.cumsum(sound) - 1, -1).astype(np.int64), faults, where)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,8 @@ class _Image(Struct, frozen=True):
     photo_url: str | None = None
     username: str | None = None
     title: str | None = None
+    low_resolution_download_url: str | None = None
+    high_resolution_download_url: str | None = None
     license: _Licence | None = None
 
 
@@ -75,5 +77,7 @@ def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> C
         author_id=image.user_id or user,
         title=image.title or "",
         source_url=image.photo_url or "",
+        low_resolution_download_url=image.low_resolution_download_url or "",
+        high_resolution_download_url=image.high_resolution_download_url or "",
         licence=tell(terms.name or "", terms.url or ""),
     )

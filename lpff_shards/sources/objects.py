@@ -49,6 +49,13 @@ class ObjectBlob(Struct, frozen=True, gc=False):
         """
         return b"".join(self.pieces())
 
+    def head(self, most: int) -> bytes:
+        """The object's first bytes; raises what `read` does."""
+        if not self.size:
+            return b""
+        path = BucketPath.parse(self.uri)
+        return asked(self.uri, lambda: self._same(path.get(self._is, 0, min(most, self.size))))
+
     def pieces(self) -> Iterator[bytes]:
         """The object, a large one piece by piece; raises what `read` does."""
         path = BucketPath.parse(self.uri)
@@ -85,6 +92,12 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
             ExportFailed: the store does not give it.
         """
         return self.unpacked(asked(self.where, self._packed))
+
+    def head(self, most: int) -> bytes:
+        """The member's first bytes; raises what `read` does."""
+        size = LOCAL_HEADER + len(self.member.encode()) + min(self.packed, most) + SLACK
+        found = asked(self.where, lambda: read_range(BucketPath.parse(self.archive), self.header, size))
+        return self._begun(found[header_size(found) :][: self.packed])
 
     def parts(self, most: int) -> Iterator[bytes]:
         """The member, in parts of `most` bytes at most; raises what `read` does, at the beginning."""

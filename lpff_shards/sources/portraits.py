@@ -25,7 +25,8 @@ from lpff_shards.sources.found import Pictures
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.joined import ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.jsonfiles import Table, read_tables
-from lpff_shards.sources.tree import Tree, only_folder, open_tree
+from lpff_shards.sources.portrait_crops import MEASURED, describe
+from lpff_shards.sources.tree import Tree, archive_in, only_folder, open_tree
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import above
 
@@ -42,12 +43,19 @@ _FACE = re.compile(r"(.+)_(\d\d)")
 
 @dataclass(frozen=True)
 class Place:
-    """Where a data set's parts were found: its pictures and metadata files by name, and files that are neither."""
+    """Where a data set's parts were found.
+
+    Attributes:
+        pictures: by name; where: they are.
+        metadata: files by name; strangers: files beside the pictures that are neither.
+        unread: the same pictures' zip, where their folder is read.
+    """
 
     pictures: Files
     where: str
     metadata: Mapping[str, Blob]
     strangers: Sequence[str]
+    unread: Sequence[str] = ()
 
 
 def photo_and_face(id: str) -> tuple[str, int]:
@@ -78,12 +86,18 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
     rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
     cameras = join_cameras(_tables(place, CAMERAS, "25 numbers by id"), rows)
     points = join_points(_tables(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
-    credits = join_credits(_tables(place, INFO, "credits by id"), rows, read_credit, points.faults)
+    realigned = points
+    if alignment != "realign2400":
+        realigned = join_points(_tables(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
+    hidden = (points if alignment in MEASURED else realigned).faults
+    credits = join_credits(_tables(place, INFO, "credits by id"), rows, read_credit, hidden)
     if len(rows) < len(ids):
         # Pictures of one id are set aside, each with what is told of it.
         at = np.array([rows[id] for id in ids])
         cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
+        realigned = realigned.spread(at)
     del rows
+    known = describe(alignment, blobs, cameras, points, realigned)
     texts = Texts.of(ids)
     if INFO in place.metadata and credits.without:
         told = f"{credits.without} of {len(ids)} pictures have no credit"
@@ -95,28 +109,53 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
         credits=credits.credits,
         faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
         is_mirror=np.zeros(len(ids), bool),
-        landmarks=points.numbers,
-        landmark_rows=points.rows,
+        landmarks=known.points.numbers,
+        landmark_rows=known.points.rows,
+        landmark_sizes=known.point_sizes,
         places=np.full(len(ids), -1),
-        faults={**credits.faults, **points.faults},
+        faults={**credits.faults, **known.points.faults},
     )
-    return join(source, alignment, found, cameras, notes)
+    made = "published" if alignment in MEASURED else "computed"
+    return join(source, alignment, found, known.cameras, known.own, notes, landmarks_source=made)
 
 
 def locate(option: str, given: str, alignment: str) -> Place:
-    """Finds the pictures of an alignment: in the published folders, or flat as the archives unpack."""
+    """Finds the pictures of an alignment: in the published folders or zips, or flat as the archives unpack.
+
+    Raises:
+        ShardsError: there are none.
+    """
     tree = open_tree(option, given)
     for root in (tree, only_folder(tree)):
         for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
-            folder = root.sub(name) if name != "." else root
-            for place in (folder, only_folder(folder)) if folder else ():
-                if inside := place.files().pictures():
-                    _refuse_other_alignment(option, given, name, alignment)
-                    return Place(inside, place.where, _metadata(root, tree, given), _strangers(place))
+            folders = _folders(option, root, name)
+            for folder in folders:
+                for place in (folder, only_folder(folder)):
+                    if inside := place.files().pictures():
+                        _refuse_other_alignment(option, given, name, alignment)
+                        unread = tuple(other.where for other in folders if other is not folder)
+                        return Place(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
     raise ShardsError(
-        f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
-        f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
+        f"{option} {given} holds neither {FOLDERS[alignment]}/, {FOLDERS[alignment]}.zip nor pictures of its own",
+        _packed(only_folder(tree), alignment)
+        or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
+
+
+def _folders(option: str, root: Tree, name: str) -> list[Tree]:
+    """The folder of that name and the zip of that name, those of them that are there."""
+    found = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
+    return [tree for tree in found if tree is not None]
+
+
+def _packed(root: Tree, alignment: str) -> str:
+    """What to do with an archive that cannot be read in place."""
+    folder, _, own = FOLDERS[alignment].rpartition("/")
+    parent = root.sub(folder) if folder else root
+    name = next(
+        (f"{own}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{own}{suffix}" in parent.files()), ""
+    )
+    return f"Unpack {posixpath.join(folder, name)} there first" if name else ""
 
 
 def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
@@ -184,11 +223,15 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
     lost = {INFO: "licences and authors are unknown"}
     if alignment in LANDMARKS:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
+    if alignment in ("raw", "stylegan"):
+        lost[LANDMARKS["realign2400"]] = "cameras are those of the EG3D crops"
     if alignment != "eg3d":
         lost[CAMERAS] = "there are no cameras"
     if place.strangers:
         names = f"{len(place.strangers)} files, such as {place.strangers[0]},"
         yield f"{place.where}: {names} are not PNG, JPEG or WebP by name and are passed over"
+    for archive in place.unread:
+        yield f"{place.where} is read, and {archive} is not: both are there"
     for name, consequence in lost.items():
         if name not in place.metadata:
             yield f"{place.where}: {name} was not found, so {consequence}"

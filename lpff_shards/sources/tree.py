@@ -130,6 +130,21 @@ def open_tree(option: str, given: str) -> Tree:
     return found
 
 
+def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
+    """The zip of that relative path in a folder or prefix; None where there is none.
+
+    Raises:
+        ShardsError: it is damaged, or lies in a zip itself.
+    """
+    folder, _, own = name.rpartition("/")
+    parent = tree.sub(folder) if folder else tree
+    if parent is None or own not in parent.files():
+        return None
+    if isinstance(parent, FolderTree | BucketTree):
+        return open_tree(option, str(parent.path / own))
+    raise ShardsError(f"{option} {parent.where}/{own} is a zip in a zip", "Unpack the outer one, and give its folder")
+
+
 def only_folder(tree: Tree) -> Tree:
     """The tree itself, or the one folder that holds all its data: archives often wrap what they pack in a folder.
 

@@ -57,6 +57,28 @@ def inspect(data: bytes) -> PictureHeader:
     return header
 
 
+def glance(data: bytes) -> PictureHeader | None:
+    """What the first bytes of a picture file say of it; None where they do not reach its size.
+
+    Raises:
+        WireError: they are of none of the three kinds, or of no picture.
+    """
+    try:
+        if data.startswith(_PNG):
+            width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+            header = PictureHeader("png", width, height, _PNG_MODES.get((colour, depth), ""))
+        elif data.startswith(b"\xff\xd8\xff"):
+            header = _frame(data)[0]
+        elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            header = _webp_header(data)
+        else:
+            return None
+    except (IndexError, struct.error):
+        return None
+    _check_size(header)
+    return header
+
+
 def _check_size(header: PictureHeader) -> None:
     if not (header.width and header.height):
         raise WireError(f"the picture is {header.width}x{header.height} pixels")
@@ -112,6 +134,15 @@ def _check_chunks(data: bytes) -> set[bytes]:
 
 
 def _jpeg(data: bytes) -> PictureHeader:
+    header, at = _frame(data)
+    # A thumbnail in front of the frame has an end mark of its own; bytes behind the picture's do no harm.
+    if data.find(b"\xff\xda", at) < 0 or data.rfind(b"\xff\xd9") < at:
+        raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
+    return header
+
+
+def _frame(data: bytes) -> tuple[PictureHeader, int]:
+    """What a JPEG's frame header says, and where it starts."""
     at = 2
     while True:
         if data[at] != 0xFF:
@@ -123,12 +154,9 @@ def _jpeg(data: bytes) -> PictureHeader:
             at += 2
         elif marker in _JPEG_FRAMES:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
-            # A thumbnail in front of the frame has an end mark of its own; bytes behind the picture's do no harm.
-            if data.find(b"\xff\xda", at) < 0 or data.rfind(b"\xff\xd9") < at:
-                raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
             if components not in _JPEG_MODES:
                 raise WireError(f"the JPEG has {components} components, which is no picture")
-            return PictureHeader("jpeg", width, height, _JPEG_MODES[components])
+            return PictureHeader("jpeg", width, height, _JPEG_MODES[components]), at
         elif marker in (0xD9, 0xDA):
             raise WireError("the JPEG has no frame header", at)
         else:
@@ -139,6 +167,10 @@ def _webp(data: bytes) -> PictureHeader:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         raise WireError(f"the WebP is cut short: {len(data)} bytes, {length + 8} are needed")
+    return _webp_header(data)
+
+
+def _webp_header(data: bytes) -> PictureHeader:
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)

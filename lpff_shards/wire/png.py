@@ -57,6 +57,11 @@ def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
     return b"".join((SIGNATURE, _chunk(b"IHDR", header), *_pieces(b"IDAT", *packed), _chunk(b"IEND")))
 
 
+def beginning(height: int, width: int) -> bytes:
+    """The first bytes of an RGB PNG of this size: the signature and the header chunk."""
+    return SIGNATURE + _chunk(b"IHDR", struct.pack(">II5B", width, height, *_RGB))
+
+
 def stored_size(height: int, width: int) -> int:
     """Bytes of the file that `encode_stored` makes of an RGB picture of this size."""
     rows = height * (1 + 3 * width)
