@@ -99,9 +99,10 @@ def _launched() -> Place | None:
             halves.append((names, (rank, world_size)))
     if place and place.rank >= place.world_size:
         raise ShardsError(f"rank {place.rank} of {place.world_size} is out of range, by {place.source}", _HINT)
+    # Without a place a size of 1 is enough: one process needs no rank.
+    allowed = ((None, 1),) if place is None else ((place.rank, None), (None, place.world_size))
     for names, half in halves:
-        # One process needs no rank.
-        if half != (None, 1) if place is None else any(a not in (None, b) for a, b in zip(half, place, strict=False)):
+        if half not in allowed:
             raise _half_set(names, half)
     return place
 
@@ -121,8 +122,10 @@ def _rank_by_node() -> int | None:
     node = _number("GROUP_RANK") if node is None else node
     if node is None or local is None or (each is not None and local >= each):
         return None
-    # The first node needs no number of processes a node, which Lightning leaves out.
-    return local if node == 0 else None if each is None else node * each + local
+    if node == 0:
+        # Without LOCAL_WORLD_SIZE too, which Lightning does not set.
+        return local
+    return None if each is None else node * each + local
 
 
 def _number(name: str) -> int | None:
