@@ -17,6 +17,14 @@ def size(number: float) -> str:
     return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
 
 
+def exact_size(number: int) -> str:
+    """A number of bytes as options take it, in the largest unit without a fraction: 256MB, 1GB, 1500."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if number and number % factor == 0:
+            return f"{number // factor}{unit}"
+    return str(number)
+
+
 def rate(samples: int, written: int, seconds: float) -> str:
     """Samples and bytes a second, in words."""
     seconds = max(seconds, 1e-6)

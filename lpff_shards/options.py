@@ -140,7 +140,7 @@ class ShardOptions:
 
     Attributes:
         shard_size: about the most bytes of a shard; the number of shards is then 1, 2, 4 or a multiple of 8, and every
-            shard holds the same number of samples, give or take one.
+            shard holds the same number of samples, give or take one. At least that of the average sample.
         samples_per_shard: samples in every shard but the last.
         shards: number of shards, of equal numbers of samples, give or take one.
         shuffle: order samples by a hash of seed and key; False keeps the sources' order; None means no for zip, yes for

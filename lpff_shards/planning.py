@@ -21,7 +21,7 @@ from lpff_shards.mixing.mix import Mix
 from lpff_shards.options import PictureOptions, ShardOptions
 from lpff_shards.plan import NameList, Part, Plan, Settings
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.sharding import cut, shared_out, shuffled
+from lpff_shards.sharding import cut, refuse_small_size, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
 
@@ -47,7 +47,7 @@ def make_plan(
         lists: that a zip holds; their order is that of the entries.
 
     Raises:
-        ShardsError: two samples share a key, or there are fewer samples than shards.
+        ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
     keys = entries.keys()
     _refuse_twins(entries, keys)
@@ -56,6 +56,8 @@ def make_plan(
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
+    if shards.shard_size is not None:
+        refuse_small_size(shards.shard_size, len(sizes), int(sizes.sum()))
     parts, bounds = _cut(entries, sizes, shards)
     digest = _digest(entries, bounds, options, settings, lists)
     return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest, lists)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lpff_shards.counted import exact_size
 from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions
 from lpff_shards.options import (
     DEFAULT_JPEG_QUALITY,
@@ -18,7 +19,6 @@ from lpff_shards.options import (
 
 WIDTH = 100
 _PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
-_UNITS = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 
 Words = tuple[str, ...]
 
@@ -81,7 +81,7 @@ def _picture(recorded: Mapping[str, Any]) -> Iterator[Words]:
 
 def _shards(recorded: Mapping[str, Any]) -> Iterator[Words]:
     if recorded["shard_size"] not in (None, DEFAULT_SHARD_SIZE):
-        yield "--shard-size", _size(recorded["shard_size"])
+        yield "--shard-size", exact_size(recorded["shard_size"])
     yield from _unless(recorded, "samples_per_shard", None)
     yield from _unless(recorded, "shards", None)
     if not recorded["shuffle"] and recorded["format"] != "zip":
@@ -114,14 +114,6 @@ def _name_by_default(recorded: Mapping[str, Any]) -> str:
         splits=recorded["splits"],
     )
     return ExportOptions(format=recorded["format"], out=".", sources=sources, mix=mix).dataset_name
-
-
-def _size(size: int) -> str:
-    """A number of bytes, in the largest unit that has no fractions."""
-    for unit, factor in _UNITS:
-        if size % factor == 0:
-            return f"{size // factor}{unit}"
-    return str(size)
 
 
 def _wrapped(parts: list[str]) -> str:

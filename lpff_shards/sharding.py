@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.counted import exact_size, size
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import DEFAULT_SHARD_SIZE, PART, FormatName, ShardOptions
 
@@ -61,6 +62,27 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
     count = shards.shards or min(samples, _even(-(-total // (shards.shard_size or DEFAULT_SHARD_SIZE))))
     _refuse_too_many(count, samples)
     return np.arange(count + 1, dtype=np.int64) * samples // count
+
+
+def refuse_small_size(shard_size: int, samples: int, total: int) -> None:
+    """Refuse a size below that of the average sample, which asks for more shards than there are samples.
+
+    Args:
+        shard_size: bytes of a shard, as the user gave them.
+        samples: how many there are.
+        total: their estimated size in bytes.
+
+    Raises:
+        ShardsError: a shard cannot hold a sample.
+    """
+    if shard_size * samples >= total:
+        return
+    told = exact_size(shard_size)
+    meant = f"Did you mean {told}MB? " if told.isdecimal() else ""
+    raise ShardsError(
+        f"--shard-size {told} is less than a sample, which takes about {size(total / samples)}",
+        f"{meant}Give a larger size, or --samples-per-shard 1",
+    )
 
 
 def _even(count: int) -> int:

@@ -6,7 +6,7 @@ import atexit
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,17 @@ def forks() -> Forks:
     started = Forks()
     atexit.register(started.close)
     return started
+
+
+def changed(command: Sequence[object], *more: object) -> tuple[object, ...]:
+    """A command with further options; one that it has already gets the new value."""
+    found = list(command)
+    for number, word in enumerate(more):
+        if number and more[number - 1] in command and str(more[number - 1]).startswith("--"):
+            found[found.index(more[number - 1]) + 1] = word
+        elif word not in command or not str(word).startswith("--"):
+            found.append(word)
+    return tuple(found)
 
 
 def run(*args: object) -> subprocess.CompletedProcess[str]:

@@ -230,6 +230,9 @@ CASES = [
 OPTIONS = [
     (["--shards", "2", "--shard-size", "1MB"], "exclude one another"),
     (["--shard-size", "much"], "is not a size"),
+    (["--shard-size", "0"], "out of range"),
+    (["--shard-size", "256"], "Did you mean 256MB?"),
+    (["--shard-size", "1K"], "is less than a sample, which takes about"),
     (["--shards", "0"], "out of range"),
     (["--shards", "99"], "more than the 6 samples"),
     (["--workers", "0"], "out of range"),
@@ -295,9 +298,8 @@ def test_bad_options(
 ) -> None:
     root = write_unsplash_pexels(tmp_path / "up", UP_IDS, ["eg3d"])
     monkeypatch.chdir(tmp_path)
-    done = call(
-        capsys, monkeypatch, "export", "--format", "wds", "--unsplash-pexels", root, "--out", tmp_path / "out", *options
-    )
+    out = [] if "--out" in options else ["--out", tmp_path / "out"]
+    done = call(capsys, monkeypatch, "export", "--format", "wds", "--unsplash-pexels", root, *out, *options)
     assert done.status == 2
     assert says in done.err
     assert "Traceback" not in done.err

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import running
-from running import contents, run, run_after, wait_for
+from running import changed, contents, run, run_after, wait_for
 from servers.fault import Fault, expired_gcs, expired_s3
 from stores import Bucket
 
@@ -24,7 +24,7 @@ FORMATS = ("wds", "tfrecord", "zip")
 
 def _command(format: str, out: object, *more: object) -> tuple[object, ...]:
     sizes = () if format == "zip" else DEMO[5:]
-    return (*DEMO[:5], *sizes, "--format", format, "--out", out, "--workers", 1, *more)
+    return changed((*DEMO[:5], *sizes, "--format", format, "--out", out, "--workers", 1), *more)
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_commands_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
 
 def test_errors_are_what_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     told = re.findall(r"\$ lpff-shards (.*)\n(.*\n)", _between("wrong"))
-    assert len(told) == 3
+    assert len(told) == 5
     for command, error in told:
         assert call(capsys, monkeypatch, *command.split()).err == error
 

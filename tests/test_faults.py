@@ -20,7 +20,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from layouts import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unsplash_pexels, zip_folder
-from running import Done, call, contents, run, run_after
+from running import Done, call, changed, contents, run, run_after
 
 from lpff_shards import api
 from lpff_shards.exporters.appender import BLOCK, MOST_PIECES, Appender
@@ -34,7 +34,7 @@ STATE = ".lpff-shards"
 def _command(source: Path, out: Path, *more: object) -> tuple[object, ...]:
     """An export with a shard for each sample, so that all but one of them are untouched by a fault."""
     command = ("export", "--format", "wds", "--lpff", source, "--no-mirror", "--samples-per-shard", 1, "--out", out)
-    return (*command, "--workers", 2, *more)
+    return changed((*command, "--workers", 2), *more)
 
 
 def _crop(root: Path) -> Path:
@@ -63,7 +63,7 @@ def expected(finished: Path) -> dict[str, bytes]:
 @pytest.fixture
 def here(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """The command in this process."""
-    return lambda *args: call(capsys, monkeypatch, *args, "--workers", 1)
+    return lambda *args: call(capsys, monkeypatch, *changed(args, "--workers", 1))
 
 
 @pytest.fixture

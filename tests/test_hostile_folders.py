@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from layouts import LPFF_IDS, picture, write_lpff
-from running import contents, run, run_after
+from running import changed, contents, run, run_after
 
 DEMO = ("export", "--format", "wds", "--demo", 3, "--no-mirror", "--resolution", 16)
 
@@ -213,7 +213,8 @@ def test_nothing_written_is_no_data_set(tmp_path: Path) -> None:
 
 def test_too_few_open_files_for_the_workers(tmp_path: Path) -> None:
     prelude = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))"
-    done = run_after(prelude, *DEMO, "--demo", 60, "--shards", 60, "--workers", 60, "--out", tmp_path / "out")
+    many = changed(DEMO, "--demo", 60)
+    done = run_after(prelude, *many, "--shards", 60, "--workers", 60, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "60 worker processes cannot be started: Too many open files. Use fewer --workers" in done.stderr
 

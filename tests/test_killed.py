@@ -18,7 +18,7 @@ import pytest
 import running
 from forks import Forks
 from layouts import picture, write, write_lpff
-from running import children, contents, run_after, shards, wait_for
+from running import changed, children, contents, run_after, shards, wait_for
 
 FORMATS = ("wds", "tfrecord")
 SHARDS = 16
@@ -33,7 +33,7 @@ def _ids(count: int) -> list[str]:
 
 
 def _command(lpff: Path, format: str, out: Path, *more: object) -> tuple[object, ...]:
-    return ("export", "--format", format, "--lpff", lpff, "--workers", 2, "--out", out, *more)
+    return changed(("export", "--format", format, "--lpff", lpff, "--workers", 2, "--out", out), *more)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launchers import LAUNCHED, use
 from layouts import FOLDERS, write, write_ffhq_stylegan, write_lpff
 from PIL import Image
 
@@ -29,6 +30,7 @@ from lpff_shards.schemas.fields import FIELDS
 IDS = [f"1000{n:02}@N06_217951650{n:02}_01" for n in range(23)]
 SIZE = (20, 12)  # width, height
 Folders = Callable[..., Path]
+_ORDER = ("image", "camera", "key", "yaw", "mirrored")
 
 RESUMED = """
 import hashlib, json, sys
@@ -185,6 +187,17 @@ def test_labels_are_pairs(folders: Folders, tf: ModuleType, tmp_path: Path) -> N
     assert [part.shape for part in next(iter(found))] == [(2, 8, 8, 3), (2, 0)]
 
 
+def test_labels_and_fields_are_triples(folders: Folders, tf: ModuleType) -> None:
+    given: dict[str, Any] = {"mirror": True, "seed": 7, "fields": ("key", "yaw", "mirrored")}
+    dicts, triples = dataset(folders(), 4, **given), dataset(folders(), 4, labels=True, **given)
+    assert len(dicts) == len(triples) == 6
+    for batch, (image, label, fields) in zip(dicts, triples, strict=True):
+        assert list(fields) == ["key", "yaw", "mirrored"]
+        _assert_same(_numpy({"image": image, "camera": label, **fields}), {n: batch[n].numpy() for n in _ORDER})
+    spec = dataset(folders(), 4, labels=True, equal="drop", fields=("yaw",)).element_spec
+    assert [tuple(part.shape) for part in (spec[0], spec[1], spec[2]["yaw"])] == [(4, 12, 20, 3), (4, 25), (4,)]
+
+
 def test_weights_draw_samples(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = np.ones(23, np.float32)
     weights[3:7] = [0, 5, 0.5, 2.5]
@@ -212,9 +225,30 @@ def test_it_goes_on_in_another_process(folders: Folders, tf: ModuleType, tmp_pat
     assert json.loads(done.stdout) == [told, told]
 
 
+@pytest.mark.parametrize("launcher", LAUNCHED)
+def test_ranks_of_a_launcher_share_an_epoch(
+    folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    found: list[int] = []
+    for rank in range(4):
+        use(monkeypatch, LAUNCHED[launcher](rank))
+        found += [number for batch in dataset(folders(), 4) for number in batch["index"].numpy().tolist()]
+    assert sorted(found) == list(range(23))
+
+
+def test_half_an_environment_is_refused(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, {"WORLD_SIZE": 4})
+    for given, words in (({}, "RANK is missing"), ({"world_size": 4}, "RANK is missing"), ({"rank": 1}, "RANK is")):
+        with pytest.raises(ShardsError, match=words):
+            dataset(folders(), 4, **given)
+    use(monkeypatch, {})
+    for given in ({"world_size": 4}, {"rank": 0}):
+        with pytest.raises(ShardsError, match="was given alone"):
+            dataset(folders(), 4, **given)
+
+
 def test_the_environment_tells_the_rank(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "2")
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    use(monkeypatch, {"RANK": 2, "WORLD_SIZE": 3})
     assert dataset(folders(), 4, shuffle=0).cardinality() == 2
     assert next(iter(dataset(folders(), 4, shuffle=0)))["index"][0] == 23 * 2 // 3
     assert dataset(folders(), 4, rank=0, world_size=1).cardinality() == 6

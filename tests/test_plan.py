@@ -63,6 +63,29 @@ def test_cut_by_size_is_even_and_whole(samples: int, total: int, size: int) -> N
     assert len(counts) == samples or (len(counts) < needed + 8 and len(counts) in (1, 2, 4, 8 * (len(counts) // 8)))
 
 
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (256, "--shard-size 256 is less than a sample, which takes about .* KB. Did you mean 256MB"),
+        (1024, "--shard-size 1024 is less .* Did you mean 1024MB"),
+        (1000, "--shard-size 1KB is less than a sample, which takes about .* KB. Give a larger size"),
+    ],
+)
+def test_a_shard_holds_a_sample(size: int, words: str) -> None:
+    with pytest.raises(ShardsError, match=words):
+        _plan(shards=ShardOptions(shard_size=size))
+
+
+def test_the_smallest_shard_holds_the_average_sample() -> None:
+    sizes = _plan().sizes
+    least = -(-int(sizes.sum()) // len(sizes))
+    assert len(_plan(shards=ShardOptions(shard_size=least))) == len(sizes)
+    with pytest.raises(ShardsError, match="is less than a sample"):
+        _plan(shards=ShardOptions(shard_size=least - 1))
+    # Without the option large pictures have a shard each.
+    assert len(cut(3, 4 * DEFAULT_SHARD_SIZE, ShardOptions())) == 4
+
+
 def test_more_shards_than_samples() -> None:
     with pytest.raises(ShardsError, match="--shards 11 is more than the 10 samples"):
         cut(10, 100, ShardOptions(shards=11))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import running
 from layouts import dump, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_ffhq_v2, write_lpff, zip_folder
-from running import contents, run, wait_for
+from running import changed, contents, run, wait_for
 from servers.fault import Fault
 from stores import Bucket
 
@@ -47,7 +47,7 @@ def _send(folder: Path, bucket: Bucket, prefix: str = "") -> None:
 def _export(root: object, out: Path, options: Iterable[str], *more: object) -> dict[str, bytes]:
     """What an export writes; a word that starts with @ is a path below the root."""
     words = [f"{root}/{word[1:]}" if word.startswith("@") else word for word in options]
-    done = run("export", "--format", "wds", *words, "--shards", 3, "--workers", 1, *more, "--out", out)
+    done = run(*changed(("export", "--format", "wds", *words, "--shards", 3, "--workers", 1, "--out", out), *more))
     assert done.returncode == 0, done.stderr
     return contents(out)
 

@@ -20,7 +20,7 @@ import trainers
 from layouts import dump, mirrored, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_lpff
 from PIL import Image
 from reading import read_wds
-from running import contents, run, run_after
+from running import changed, contents, run, run_after
 from test_wire_zip import zipped
 
 from lpff_shards import (
@@ -606,8 +606,8 @@ def test_a_full_disk_is_one_clear_error(whole: Path, tmp_path: Path, small_parts
 
 
 def test_the_dry_run_shows_zips(tmp_path: Path) -> None:
-    many = ("--demo", 30, "--splits", "train=0.5,val=0.5")
-    shown = run(*DEMO, *many, "--dry-run", "--out", tmp_path / "out")
+    many = changed(DEMO, "--demo", 30, "--splits", "train=0.5,val=0.5")
+    shown = run(*many, "--dry-run", "--out", tmp_path / "out")
     assert "60 samples in 2 zips" in shown.stdout
     assert "  demo-train.zip\n  demo-val.zip\n" in shown.stdout
     as_json = json.loads(run(*DEMO, "--dry-run", "--json", "--out", tmp_path / "out").stdout)

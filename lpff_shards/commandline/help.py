@@ -73,7 +73,7 @@ class Context(click.Context):
 
 
 class Option(click.Option):
-    """An option that help lists under a title.
+    """An option that help lists under a title, and that is given once unless it is `multiple`.
 
     Args:
         section: the title.
@@ -82,6 +82,39 @@ class Option(click.Option):
     def __init__(self, *args: Any, section: str, **given: Any) -> None:
         super().__init__(*args, **given)
         self.section = section
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Make the parser collect every value: click's own keeps the last one and drops the others."""
+        multiple, self.multiple = self.multiple, True
+        super().add_to_parser(parser, ctx)
+        self.multiple = multiple
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Process the one value that was given.
+
+        Raises:
+            ShardsError: the option was given twice, or with its opposite.
+        """
+        values = opts.get(self.name or "")
+        if not self.multiple and isinstance(values, list):
+            if not ctx.resilient_parsing:
+                self._refuse_more_than_one(values)
+            opts = {**opts, self.name or "": values[-1]}
+        return super().handle_parse_result(ctx, opts, args)
+
+    def _refuse_more_than_one(self, values: list[Any]) -> None:
+        """Refuse a second value. A flag may be repeated."""
+        if self.is_flag:
+            if len(set(values)) > 1:
+                both = " and ".join((self.opts[0], self.secondary_opts[0]))
+                raise ShardsError(f"{both} cannot be used together", "Give one of them")
+        elif len(values) > 1:
+            # A value that was left out is not text.
+            told = _listed([value if isinstance(value, str) else str(self.flag_value) for value in values])
+            times = "twice" if len(values) == 2 else f"{len(values)} times"
+            raise ShardsError(f"{self.opts[0]} was given {times}: {told}", "Give it once")
 
 
 class Command(click.Command):

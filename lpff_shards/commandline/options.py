@@ -105,7 +105,7 @@ picture = _stack(
     _pictured("--quality", type=int, metavar="N", help="1-100, for jpeg (default 95) and webp (default lossless)."),
 )  # fmt: skip
 shards = _stack(
-    _sharded("--shard-size", type=Size(), help="About the most bytes of a shard.  [default: 256MB]"),
+    _sharded("--shard-size", type=Size(), help="About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]"),
     _sharded("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
     _sharded("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
     _sharded("--shuffle/--no-shuffle", default=None,

@@ -13,21 +13,22 @@ from click.types import StringParamType
 from lpff_shards.option_rules import one_of
 from lpff_shards.share import Share
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_POWERS = "KMGT"
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4
-    """Bytes, as in 256MB, 1GiB or 1000000."""
+    """Bytes, as in 256MB, 1GiB or 1000000: K, M, G and T count by 1000, with or without B; KiB to TiB by 1024."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?I?B?)", str(value).strip().upper())
-        if match is None or match[2] not in _UNITS:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(IB|B)?|B)?", str(value).strip().upper(), re.ASCII)
+        if match is None:
             self.fail(f"{value!r} is not a size; write 256MB, 1GiB or a number of bytes", param, ctx)
         if len(match[1]) > 15:
             self.fail(f"{match[1][:15]}... is more bytes than any disk holds", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2]])
+        step = 1024 if match[3] == "IB" else 1000
+        return int(float(match[1]) * step ** (_POWERS.index(match[2]) + 1 if match[2] else 0))
 
 
 class ShareText(click.ParamType):  # type: ignore[type-arg]

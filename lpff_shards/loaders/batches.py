@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import blake3
 import numpy as np
-from numpy.typing import NDArray
 
 from lpff_shards.loaders.draws import Draw, Sampling
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
@@ -25,6 +24,10 @@ class Batches:
         fields: metadata fields that batches hold.
         flip: mirrors a picture in place.
 
+    Attributes:
+        source: of the samples.
+        fields: as they were asked for, each once.
+
     Raises:
         ShardsError: a field is not known.
     """
@@ -33,12 +36,12 @@ class Batches:
         self, source: ShardSource, fields: Sequence[str] = (), flip: Callable[[Pixels], None] = flip_picture
     ) -> None:
         self.source = source
-        self._fields = tuple(kinds_of(fields))
+        self.fields = tuple(kinds_of(fields))
         self._flip = flip
 
     def load(self, draw: Draw) -> dict[str, Any]:
         """A batch, see `ShardSource.batch`, its samples mirrored where the draw says so."""
-        batch = self.source.batch(draw.indices, self._fields)
+        batch = self.source.batch(draw.indices, self.fields)
         mirror_batch(batch, draw.flips, self.source.channels == "last", self._flip)
         return batch
 
@@ -67,7 +70,17 @@ def signature(source: ShardSource, drawing: Sampling | Rows, workers: int = 0) -
     return blake3.blake3("\n".join(told).encode()).hexdigest(length=16)
 
 
-def labels_of(batch: dict[str, Any]) -> NDArray[np.float32]:
-    """The conditioning vectors of EG3D, float32 [n, 25]: the cameras; [n, 0] where the data set has none."""
-    found: NDArray[np.float32] = batch.get("camera", np.zeros((len(batch["index"]), 0), np.float32))
-    return found
+def labelled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
+    """A batch as training loops unpack it, from one that holds the fields.
+
+    Args:
+        batch: see `ShardSource.batch`.
+        fields: asked-for metadata fields.
+
+    Returns:
+        Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] where the data set has none; and
+        a dict of the fields where there are any.
+    """
+    labels = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
+    wanted = {name: batch[name] for name in fields}
+    return (batch["image"], labels, wanted) if wanted else (batch["image"], labels)

@@ -171,15 +171,25 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
     Raises:
         ShardsError: one is.
     """
-    for name, value, least in (("batch_size", batch_size, 1), ("world_size", world_size, 1), ("seed", seed, 0)):
-        refuse_below(name, value, least)
-    if not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
-        raise ShardsError(
-            f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
-        )
+    refuse_below("batch_size", batch_size, 1)
+    refuse_odd_rank(rank, world_size)
+    refuse_below("seed", seed, 0)
     if equal not in (None, *EQUAL):
         guess = did_you_mean(str(equal), EQUAL)
         raise ShardsError(f"equal {equal!r} is not known", f"{guess}It is one of: None, {', '.join(map(repr, EQUAL))}")
+
+
+def refuse_odd_rank(rank: int, world_size: int) -> None:
+    """Refuses a rank that is none of 0 to `world_size` - 1.
+
+    Raises:
+        ShardsError: it is none, or one of both is no whole number.
+    """
+    refuse_below("world_size", world_size, 1)
+    if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
+        raise ShardsError(
+            f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
+        )
 
 
 def refuse_below(name: str, value: int, least: int) -> None:

@@ -64,11 +64,12 @@ def loader(
         epoch: the first one.
         epochs: how many there are, 1 for an evaluation; None for no end.
         rank, world_size: of this process; by default those that `sharding` needs, else those of jax.distributed, else
-            those that torchrun tells.
+            those of torchrun, mpirun or srun, else 0 of 1. Both come from one source, or from you.
         equal: see `draws.Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
             each rank.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25]).
+        labels: give pairs (image, conditioning vector float32 [n, 25]); with `fields` triples, whose third part is a
+            dict of these.
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
@@ -84,12 +85,14 @@ def loader(
             of strings stay this process's own.
 
     Raises:
-        ShardsError: there is no such export, or an option is out of range.
+        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
+            iterating, the process has joined others since and has another rank now.
     """
     from lpff_shards.loaders.jax_arrays import GlobalArrays, placed
     from lpff_shards.loaders.jax_epochs import Ahead, Epochs
 
     source = ShardSource(path, split)
+    given = sharding is not None or (rank is not None and world_size is not None)
     rank, world_size = placed(rank, world_size, sharding)
     sampling = Sampling(
         samples=len(source),
@@ -107,6 +110,7 @@ def loader(
         Batches(source, fields),
         sampling,
         labels,
+        found=None if given else (rank, world_size),
         epoch=epoch,
         epochs=epochs,
         ahead=Ahead(**working(source, workers, threads, prefetch, MOST_WORKERS)._asdict()),

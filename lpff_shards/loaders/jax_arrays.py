@@ -16,22 +16,28 @@ _HINT = "It splits the first axis alone, as NamedSharding(mesh, PartitionSpec('d
 
 
 def placed(rank: int | None, world_size: int | None, sharding: jax.sharding.Sharding | None) -> tuple[int, int]:
-    """Rank and world size: as a sharding has it, else as given, else jax.distributed's, else those that torchrun tells.
+    """Rank and world size: as a sharding has it, else as given, else jax.distributed's, else a launcher's, else 0 of 1.
+
+    See `ranks.placed`. A number given beside a sharding must be the one that it needs.
 
     Raises:
         ShardsError: what was given is not what the sharding needs.
     """
     if sharding is None:
-        together = jax.distributed.is_initialized()
-        return ranks.placed(rank, world_size, (jax.process_index(), jax.process_count()) if together else None)
+        return ranks.placed(rank, world_size, joined())
     found = part(sharding)
-    if (rank, world_size) not in ((None, None), found):
-        raise ShardsError(
-            f"rank {rank} of {world_size} does not fit the sharding, in which this process has part {found[0]} of "
-            f"{found[1]}",
-            "Leave rank and world_size away: the sharding tells them",
-        )
+    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), found, strict=True):
+        if value not in (None, needed):
+            raise ShardsError(
+                f"{name} {value} does not fit the sharding, in which this process has part {found[0]} of {found[1]}",
+                "Leave rank and world_size away: the sharding tells them",
+            )
     return found
+
+
+def joined() -> tuple[int, int] | None:
+    """Rank and world size of the processes that jax.distributed has joined; None where it has joined none."""
+    return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else None
 
 
 def part(sharding: jax.sharding.Sharding) -> tuple[int, int]:

@@ -12,8 +12,10 @@ import grain
 from absl import flags
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.batches import Batches, labels_of, signature
+from lpff_shards.loaders.batches import Batches, labelled, signature
 from lpff_shards.loaders.draws import Sampling
+from lpff_shards.loaders.jax_arrays import joined
+from lpff_shards.loaders.ranks import refuse_joined_since
 
 Finish = Callable[[Any], Any]
 
@@ -49,7 +51,7 @@ class Drawn:
     Args:
         batches: of which source.
         sampling: of the rank.
-        labels: give pairs of images and EG3D's conditioning vectors, not dicts.
+        labels: give what `labelled` makes of batches, not dicts.
         first, stop: the first batch, and the one behind the last, counted from the start of epoch 0.
     """
 
@@ -64,7 +66,7 @@ class Drawn:
 
     def __getitem__(self, index: int) -> Any:
         batch = self._batches.load(self._sampling.draw(*divmod(self._first + index, len(self._sampling))))
-        return (batch["image"], labels_of(batch)) if self._labels else batch
+        return labelled(batch, self._batches.fields) if self._labels else batch
 
 
 class Epochs(grain.IterDataset[Any]):
@@ -72,6 +74,7 @@ class Epochs(grain.IterDataset[Any]):
 
     Args:
         batches, sampling, labels: see `Drawn`.
+        found: rank and world size, where the user has not given both; None where both were given.
         epoch: the first one.
         epochs: how many there are; None for no end.
         ahead: who loads.
@@ -88,6 +91,7 @@ class Epochs(grain.IterDataset[Any]):
         sampling: Sampling,
         labels: bool,
         *,
+        found: tuple[int, int] | None,
         epoch: int,
         epochs: int | None,
         ahead: Ahead,
@@ -101,8 +105,11 @@ class Epochs(grain.IterDataset[Any]):
         self._stop = sys.maxsize if epochs is None else (epoch + epochs) * self.batches_per_epoch
         self._drawn = (batches, sampling, labels)
         self._ahead = ahead
+        self._found = found
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
+        if self._found is not None:
+            refuse_joined_since(self._found, joined())
         return _Pass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:

@@ -1,33 +1,136 @@
-"""Which rank of how many a process is."""
+"""Which rank of how many processes this one is: both numbers from one source, never each from another."""
 
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.draws import refuse_below, refuse_odd_rank
+
+TORCHRUN = ("RANK", "WORLD_SIZE")
+# Not SLURM_NTASKS: it counts the tasks of the job, in a batch script too, which is one process.
+SRUN = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+LAUNCHERS = (
+    TORCHRUN,  # DeepSpeed and Accelerate set them too
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),  # MVAPICH2
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
+    SRUN,
+    ("PMIX_RANK", "PMIX_SIZE"),  # PMIx sets the first alone; Open MPI and srun complete it
+)
+"""Variables for rank and world size, by launcher: one that others start comes before them."""
+
+_HINT = "Give rank and world_size"
+
+Pair = tuple[int, int]
 
 
-def placed(rank: int | None, world_size: int | None, joined: tuple[int, int] | None) -> tuple[int, int]:
-    """Rank and world size of this process.
+class Place(NamedTuple):
+    """The rank of a process, and of how many, from 0; and where both numbers come from."""
+
+    rank: int
+    world_size: int
+    source: str
+
+
+def placed(rank: int | None, world_size: int | None, joined: Pair | None) -> Pair:
+    """Return rank and world size of this process.
 
     Args:
-        rank, world_size: as the user gave them.
+        rank, world_size: as the user gave them; one alone must be that of the source which gives the other.
         joined: those of the processes that a framework has joined, None where it has joined none.
 
     Returns:
-        What was given, else `joined`, else what torchrun tells in the environment, else 0 of 1.
+        Those given, else `joined`, else those of the first of `LAUNCHERS` in the environment, else 0 of 1.
 
     Raises:
-        ShardsError: the environment tells no numbers.
+        ShardsError: a number is out of range or differs from its source's, or the environment holds one of two.
     """
-    if rank is not None or world_size is not None:
-        return rank or 0, world_size or 1
-    return joined or (_told("RANK", "0"), _told("WORLD_SIZE", "1"))
+    if rank is None or world_size is None:
+        found = Place(*joined, "the joined processes") if joined else _launched()
+        rank, world_size = _completed(rank, world_size, found)
+    refuse_odd_rank(rank, world_size)
+    return rank, world_size
 
 
-def _told(name: str, default: str) -> int:
-    """A number of the environment."""
-    text = os.environ.get(name, default)
-    if not text.isdecimal():
-        raise ShardsError(f"{name} is {text!r} in the environment", "It is a whole number; or give rank and world_size")
-    return int(text)
+def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
+    """Refuse a loader that was made before its process joined others, since it reads the share of another rank.
+
+    Args:
+        made: rank and world size of the loader.
+        joined: those of the processes that a framework has joined by now, None where it has joined none.
+
+    Raises:
+        ShardsError: they differ.
+    """
+    if joined is not None and joined != made:
+        raise ShardsError(
+            "the loader was made as rank {} of {}, and the process is now rank {} of {}".format(*made, *joined),
+            f"Make it after the processes have joined. Or: {_HINT.lower()}",
+        )
+
+
+def _completed(rank: int | None, world_size: int | None, found: Place | None) -> Pair:
+    """Both numbers, of which the user gave one or none."""
+    given = [(name, value) for name, value in (("rank", rank), ("world_size", world_size)) if value is not None]
+    for name, value in given:
+        refuse_below(name, value, 1 if name == "world_size" else 0)
+        if found is None and (name, value) != ("world_size", 1):
+            raise ShardsError(f"{name} {value} was given alone, and no launcher has set the other", f"{_HINT}, both")
+        if found is not None and value != getattr(found, name):
+            raise ShardsError(
+                f"{name} {value} was given, but it is {getattr(found, name)} by {found.source}", f"{_HINT}, both"
+            )
+    return (found.rank, found.world_size) if found else (0, 1)
+
+
+def _launched() -> Place | None:
+    """The place of the first launcher that has set both of its variables. One of two must agree with it."""
+    place, halves = None, []
+    for names in LAUNCHERS:
+        rank, world_size = _number(names[0]), _number(names[1])
+        if names == TORCHRUN and rank is None and world_size is not None:
+            rank = _rank_by_node()
+        if rank is not None and world_size is not None:
+            place = Place(rank, world_size, f"{' and '.join(names)} of the environment")
+            break
+        if world_size is not None or (rank is not None and names != SRUN):
+            halves.append((names, (rank, world_size)))
+    if place and place.rank >= place.world_size:
+        raise ShardsError(f"rank {place.rank} of {place.world_size} is out of range, by {place.source}", _HINT)
+    # Without a place a size of 1 is enough: one process needs no rank.
+    allowed = ((None, 1),) if place is None else ((place.rank, None), (None, place.world_size))
+    for names, half in halves:
+        if half not in allowed:
+            raise _half_set(names, half)
+    return place
+
+
+def _half_set(names: tuple[str, str], half: tuple[int | None, int | None]) -> ShardsError:
+    here, gone = (1, 0) if half[0] is None else (0, 1)
+    by_node = " (or NODE_RANK, LOCAL_RANK and LOCAL_WORLD_SIZE)" if names[gone] == "RANK" else ""
+    return ShardsError(
+        f"{names[here]} is {half[here]} in the environment, and {names[gone]} is missing",
+        f"Set {names[gone]}{by_node}. Or: {_HINT.lower()}",
+    )
+
+
+def _rank_by_node() -> int | None:
+    """The rank, of the number of the node and the process's number on it, which Lightning sets; None without them."""
+    node, local, each = _number("NODE_RANK"), _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE")
+    node = _number("GROUP_RANK") if node is None else node
+    if node is None or local is None or (each is not None and local >= each):
+        return None
+    if node == 0:
+        # Without LOCAL_WORLD_SIZE too, which Lightning does not set.
+        return local
+    return None if each is None else node * each + local
+
+
+def _number(name: str) -> int | None:
+    """A number of the environment, None where the variable is missing."""
+    text = os.environ.get(name)
+    if text is not None and not text.isdecimal():
+        raise ShardsError(f"{name} is {text!r} in the environment", f"It is a whole number. Or: {_HINT.lower()}")
+    return None if text is None else int(text)

@@ -60,11 +60,13 @@ def dataset(
             them, which takes no memory; 0 keeps the shards' order.
         seed: of shuffling, mirroring and weighing.
         epoch: which; each has an order, mirrors and draws of its own.
-        rank, world_size: of this process; by default RANK and WORLD_SIZE of the environment, else 0 of 1.
+        rank, world_size: of this process; by default those of torchrun, Lightning, mpirun or srun, else 0 of 1. Both
+            come from one source, or from you.
         equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one sample;
             `pad` repeats samples and `drop` leaves some out, so that all ranks have equally many batches, all full.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras).
+        labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras);
+            with `fields` triples, whose third part is a dict of these.
         weights: samples come in proportion to their `weight`, rounded up or down at random, in epochs as long as
             without. The weights of all samples are read first.
         fields: metadata fields that batches hold.
@@ -73,8 +75,8 @@ def dataset(
         prefetch: batches that are made ahead; by default tf.data tunes it.
 
     Raises:
-        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or this TensorFlow
-            cannot decode its pictures.
+        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, rank and world size
+            are not known both, or this TensorFlow cannot decode its pictures.
         tf.errors.DataLossError: on iterating, a record is damaged.
         tf.errors.UnknownError: on iterating over a bucket, a record is damaged or cannot be read; its text tells which.
         tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size.

@@ -18,7 +18,7 @@ class Steps:
     Attributes:
         records: how they are parsed.
         mirror: mirror samples where their row says so.
-        labels: give pairs of images and conditioning vectors, not dicts.
+        labels: give images and conditioning vectors, and a dict of the asked-for fields if any, not dicts of all.
     """
 
     records: Records
@@ -37,4 +37,6 @@ class Steps:
         found = mirror_labels(samples, flips) if self.mirror else samples
         if not self.labels:
             return found
-        return found["image"], found.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
+        labels = found.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
+        fields = {name: found[name] for name in self.records.kinds}
+        return (found["image"], labels, fields) if fields else (found["image"], labels)

@@ -52,11 +52,13 @@ def loader(
         shuffle: a new order for each epoch; False keeps the shards' order.
         seed: of shuffling, mirroring and weighing.
         epoch: of the first pass.
-        rank, world_size: of this process; by default torch.distributed's, else torchrun's.
+        rank, world_size: of this process; by default torch.distributed's, else those of torchrun, Lightning, mpirun or
+            srun, else 0 of 1. Both come from one source, or from you.
         equal: see `draws.Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
             each rank.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them.
+        labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them;
+            with `fields` triples, whose third part is a dict of these.
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
@@ -69,13 +71,15 @@ def loader(
         pin_memory: see torch's DataLoader.
 
     Raises:
-        ShardsError: there is no such export, or an option is out of range.
+        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
+            iterating, the process has joined others since and has another rank now.
     """
     from lpff_shards.loaders.torch_epochs import Drawn, Epochs
     from lpff_shards.loaders.torch_pipeline import Pipeline
     from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
+    given = rank is not None and world_size is not None
     rank, world_size = placed(rank, world_size)
     sampling = Sampling(
         samples=len(source),
@@ -93,6 +97,7 @@ def loader(
     _refuse_odd_loading(epoch, by)
     return Pipeline(
         signature(source, sampling, by.workers),
+        None if given else (rank, world_size),
         dataset=Drawn(load),
         sampler=Epochs(sampling, epoch, load, 0 if by.workers else by.prefetch, by.threads),
         prefetch_factor=by.prefetch if by.workers else None,
@@ -134,12 +139,14 @@ def stream(
             pin_memory: see `loader`.
 
     Raises:
-        ShardsError: there is no such export, or an option is out of range.
+        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
+            iterating, the process has joined others since and has another rank now.
     """
     from lpff_shards.loaders.torch_stream import Stream, StreamLoader
     from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
+    given = rank is not None and world_size is not None
     rank, world_size = placed(rank, world_size)
     rows = Rows(
         counts=[shard.samples for shard in source.shards],
@@ -158,6 +165,7 @@ def stream(
     ahead = by.prefetch if source.remote and not by.workers else 0
     return StreamLoader(
         signature(source, rows, by.workers),
+        None if given else (rank, world_size),
         dataset=Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch, ahead),
         prefetch_factor=by.prefetch if by.workers else None,
         pin_memory=pin_memory,

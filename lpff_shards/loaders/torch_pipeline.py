@@ -7,6 +7,8 @@ from typing import Any
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.ranks import refuse_joined_since
+from lpff_shards.loaders.torch_tensors import joined
 
 _OF = "of"
 
@@ -16,12 +18,19 @@ class Pipeline(StatefulDataLoader[Any]):
 
     Args:
         signature: tells what decides the batches, and who loads them.
+        found: rank and world size, where the user has not given both; None where both were given.
         given: see torch's DataLoader.
     """
 
-    def __init__(self, signature: str, **given: Any) -> None:
+    def __init__(self, signature: str, found: tuple[int, int] | None, **given: Any) -> None:
         super().__init__(**given, batch_size=None, collate_fn=_as_it_is)
         self._signature = signature
+        self._found = found
+
+    def __iter__(self) -> Any:
+        if self._found is not None:
+            refuse_joined_since(self._found, joined())
+        return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), _OF: self._signature}

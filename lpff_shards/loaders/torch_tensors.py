@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import Batches, labels_of
+from lpff_shards.loaders.batches import Batches, labelled
 from lpff_shards.loaders.draws import Draw
 from lpff_shards.wire.decoding import Pixels
 
@@ -18,7 +18,7 @@ class Tensors:
 
     Args:
         batches: of which source.
-        labels: give pairs of images and EG3D's conditioning vectors, as StyleGAN's trainers unpack them, not dicts.
+        labels: give what `labelled` makes of batches, not dicts.
     """
 
     def __init__(self, batches: Batches, labels: bool) -> None:
@@ -28,11 +28,16 @@ class Tensors:
     def __call__(self, draw: Draw) -> Any:
         """The draw's batch, its images [n, 3, height, width] in channels-last memory."""
         batch = self._batches.load(draw)
-        if self._labels:
-            return torch.from_numpy(batch["image"]), torch.from_numpy(labels_of(batch))
-        return {
-            name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in batch.items()
-        }
+        return _tensors(labelled(batch, self._batches.fields) if self._labels else batch)
+
+
+def _tensors(batch: Any) -> Any:
+    """Arrays as tensors that share their memory; all else stays as it is."""
+    if isinstance(batch, tuple):
+        return tuple(map(_tensors, batch))
+    if isinstance(batch, dict):
+        return {name: _tensors(value) for name, value in batch.items()}
+    return torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
 
 
 def flip_picture(pixels: Pixels) -> None:
@@ -42,7 +47,11 @@ def flip_picture(pixels: Pixels) -> None:
 
 
 def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and world size: as given, else torch.distributed's, else those that torchrun tells, else 0 of 1."""
+    """Rank and world size: as given, else torch.distributed's, else a launcher's, else 0 of 1; see `ranks.placed`."""
+    return ranks.placed(rank, world_size, joined())
+
+
+def joined() -> tuple[int, int] | None:
+    """Rank and world size of the processes that torch.distributed has joined; None where it has joined none."""
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    joined = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None
-    return ranks.placed(rank, world_size, joined)
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from launchers import LAUNCHED, use
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, ShardsError, SourceOptions, export
 from lpff_shards.loaders import ShardSource
@@ -154,6 +155,11 @@ def test_batches_hold_what_was_asked_for(raw: Path) -> None:
     image, label = next(iter(loader(raw, 4, shuffle=False, labels=True)))
     np.testing.assert_array_equal(image, batch["image"])
     np.testing.assert_array_equal(label, batch["camera"])
+    image, label, fields = next(iter(loader(raw, 4, shuffle=False, labels=True, fields=["key", "yaw"])))
+    np.testing.assert_array_equal(image, batch["image"])
+    np.testing.assert_array_equal(label, batch["camera"])
+    assert list(fields) == ["key", "yaw"] and fields["key"] == batch["key"]
+    np.testing.assert_array_equal(fields["yaw"], batch["yaw"])
 
 
 def test_mirroring_turns_picture_and_camera_together(raw: Path) -> None:
@@ -261,7 +267,9 @@ def test_a_batch_that_failed_is_tried_again(exported: Export, tmp_path: Path) ->
         ({"epochs": 0}, "epochs 0 is out of range"),
         ({"rank": 2, "world_size": 2}, "rank 2 is out of range"),
         ({"split": "none"}, "has no split 'none'"),
-        ({"world_size": 12, "equal": "drop"}, "leaves nothing"),
+        ({"rank": 0, "world_size": 12, "equal": "drop"}, "leaves nothing"),
+        ({"world_size": 12}, "world_size 12 was given alone"),
+        ({"rank": 0}, "rank 0 was given alone"),
     ],
 )
 def test_odd_options_are_refused(raw: Path, options: dict[str, Any], says: str) -> None:
@@ -276,6 +284,25 @@ def test_another_loader_s_state_is_refused(raw: Path, changed: dict[str, Any]) -
         with pytest.raises(ShardsError, match="the state is of another loader"):
             batches.set_state(state)
     assert len(next(batches)["index"]) == 11
+
+
+@pytest.mark.parametrize("launcher", LAUNCHED)
+def test_ranks_of_a_launcher_share_an_epoch(raw: Path, monkeypatch: pytest.MonkeyPatch, launcher: str) -> None:
+    found: list[int] = []
+    for rank in range(4):
+        use(monkeypatch, LAUNCHED[launcher](rank))
+        found += [number for batch in loader(raw, 2, epochs=1, workers=0) for number in batch["index"].tolist()]
+    assert sorted(found) == list(range(SAMPLES))
+
+
+def test_a_loader_made_before_its_process_joined_is_refused(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lpff_shards.loaders import jax_epochs
+
+    early, given = loader(raw, 4, epochs=1), loader(raw, 4, epochs=1, rank=0, world_size=1)
+    monkeypatch.setattr(jax_epochs, "joined", lambda: (1, 2))
+    with pytest.raises(ShardsError, match="made as rank 0 of 1, and the process is now rank 1 of 2"):
+        iter(early)
+    assert next(iter(given))["index"].shape == (4,)
 
 
 def test_torchrun_s_environment_tells_the_rank(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:

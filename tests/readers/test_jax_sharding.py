@@ -79,6 +79,9 @@ for workers in (0, 1):
 image, label = next(iter(loader(path, 8, labels=True, equal="drop", sharding=over(4, 2))))
 assert image.shape == (8, 16, 16, 3) and label.shape == (8, 25) and image.sharding == over(4, 2)
 assert image.addressable_shards[0].data.shape == (2, 16, 16, 3)
+image, label, fields = next(iter(loader(path, 8, labels=True, equal="drop", fields=["key", "yaw"], sharding=ones)))
+assert image.sharding == label.sharding == fields["yaw"].sharding == ones and list(fields) == ["key", "yaw"]
+assert fields["yaw"].shape == (8,) and len(fields["key"]) == 8
 everywhere = next(iter(loader(path, 5, equal="drop", sharding=NamedSharding(ones.mesh, P()))))
 assert everywhere["image"].addressable_shards[7].data.shape == (5, 16, 16, 3)
 
@@ -92,7 +95,8 @@ for array, copy in zip(arrays, kept):
 
 refused("equal=None does not fill", batch_size=8, sharding=ones)
 refused("1 x 6 samples do not divide", batch_size=6, equal="pad", sharding=ones)
-refused("rank 1 of 2 does not fit", batch_size=8, equal="pad", sharding=ones, rank=1, world_size=2)
+refused("rank 1 does not fit", batch_size=8, equal="pad", sharding=ones, rank=1, world_size=2)
+refused("world_size 2 does not fit", batch_size=8, equal="pad", sharding=ones, world_size=2)
 refused("cannot split", batch_size=8, equal="pad", sharding=NamedSharding(over(4, 2).mesh, P("data", "model")))
 jax.config.update("jax_enable_x64", True)
 assert next(iter(loader(path, 8, equal="pad", sharding=ones)))["index"].dtype == np.int64

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launchers import LAUNCHED, use
 from loading import lpff, truths, write
 
 torch = pytest.importorskip("torch", reason="torch is not installed here")
@@ -203,6 +204,19 @@ def test_labels_are_pairs_of_images_and_cameras(mixed: Path, pipeline: Callable[
         assert torch.equal(image, batch["image"])
         assert torch.equal(label, batch["camera"])
         assert (label.dtype, label.shape) == (torch.float32, (len(image), 25))
+
+
+def test_labels_and_fields_are_triples(mixed: Path, pipeline: Callable[..., Any]) -> None:
+    given: dict[str, Any] = {"workers": 0, "mirror": True, "fields": ["key", "yaw", "mirrored"]}
+    triples, dicts = list(pipeline(mixed, 7, labels=True, **given)), list(pipeline(mixed, 7, **given))
+    assert len(triples) == len(dicts)
+    for (image, label, fields), batch in zip(triples, dicts, strict=True):
+        assert torch.equal(image, batch["image"])
+        assert torch.equal(label, batch["camera"])
+        assert list(fields) == given["fields"]
+        assert fields["key"] == batch["key"]
+        assert torch.equal(fields["yaw"], batch["yaw"])
+        assert torch.equal(fields["mirrored"], batch["mirrored"])
 
 
 def test_mirrored_samples_are_mirrored_whole(mixed: Path, pipeline: Callable[..., Any]) -> None:
@@ -412,6 +426,58 @@ def test_ranks_are_torch_distributed_s(exports: dict[int, Path], tmp_path: Path)
         _check([found[number] for found in ranks], "pad", 0)
 
 
+LATE = """
+import sys
+import torch
+from lpff_shards import ShardsError
+from lpff_shards.loaders.torch import loader, stream
+path, store = sys.argv[1:]
+early = [make(path, 4, workers=0) for make in (loader, stream)]
+given = [make(path, 4, workers=0, rank=0, world_size=1) for make in (loader, stream)]
+for batches in early:
+    next(iter(batches))
+torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
+for batches in early + given:
+    next(iter(batches))
+torch.distributed.get_world_size = lambda: 2
+for batches in early:
+    try:
+        iter(batches)
+    except ShardsError as error:
+        assert "made as rank 0 of 1, and the process is now rank 0 of 2" in str(error), error
+    else:
+        raise AssertionError("not refused")
+for batches in given:
+    next(iter(batches))
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_a_loader_made_before_its_process_joined_is_refused(exports: dict[int, Path], tmp_path: Path) -> None:
+    done = _run(LATE, exports[3], tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("launcher", LAUNCHED)
+def test_ranks_of_a_launcher_share_an_epoch(
+    exports: dict[int, Path], pipeline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    ranks = []
+    for rank in range(4):
+        use(monkeypatch, LAUNCHED[launcher](rank))
+        ranks.append(_indices(pipeline(exports[3], BATCH, workers=0)))
+    _check(ranks, None, 0)
+
+
+def test_half_an_environment_is_refused(
+    exports: dict[int, Path], pipeline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, {"WORLD_SIZE": 4, "LOCAL_RANK": 1})
+    for given in ({}, {"world_size": 4}, {"rank": 1}):
+        with pytest.raises(ShardsError, match="WORLD_SIZE is 4 in the environment, and RANK is missing"):
+            pipeline(exports[3], BATCH, workers=0, **given)
+
+
 def test_ranks_are_torchrun_s(
     exports: dict[int, Path], pipeline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -562,7 +628,9 @@ def test_ctrl_c_ends_it(exports: dict[int, Path]) -> None:
         ({"prefetch": -1, "workers": 0}, "prefetch -1 is out of range. It is a whole number from 0"),
         ({"prefetch": 0, "workers": 1}, "prefetch 0 is out of range. It is a whole number from 1"),
         ({"rank": 2, "world_size": 2}, "rank 2 is out of range"),
-        ({"rank": 1}, "rank 1 is out of range"),
+        ({"rank": 1}, "rank 1 was given alone, and no launcher has set the other. Give rank and world_size, both"),
+        ({"world_size": 2}, "world_size 2 was given alone"),
+        ({"rank": True, "world_size": 2}, "rank True is out of range"),
         ({"equal": "even"}, "equal 'even' is not known"),
         ({"equal": "drop", "batch_size": 38}, "equal='drop' leaves nothing of 37 samples for 1 x 38"),
         ({"split": "val"}, "has no split 'val'"),
