@@ -1,4 +1,4 @@
-"""What both alignments of FFHQ share: numbered picture names, EG3D's labels, and ffhq-dataset-v2.json."""
+"""What both alignments of FFHQ share: numbered picture names, and ffhq-dataset-v2.json."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.bucket_tree import named_object
-from lpff_shards.sources.cameras import Cameras, parse_cameras
-from lpff_shards.sources.jsonfiles import TWICE, Table, decode_file, read_points, read_tables
+from lpff_shards.sources.jsonfiles import TWICE, Table, read_points, read_tables
 from lpff_shards.sources.tree import Tree, subs
 from lpff_shards.stores.uris import is_uri
 
 T = TypeVar("T")
 
-LABELS = ("dataset.json", "dataset-ffhq.json")
+PHOTOS = 70_000
+"""Photos of the whole FFHQ."""
 
-_NAME = re.compile(r"(?:.*/)?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./]*)?")
+_NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
 
 
 class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compare in C
@@ -44,6 +44,16 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
     is_mirror: bool
     id: str
     has_ffhq_id: bool
+
+    @property
+    def position(self) -> int:
+        """The number of an img%08d name."""
+        return 2 * self.photo + self.is_mirror
+
+    @property
+    def file_name(self) -> str:
+        """The name of a picture of this FFHQ id in EG3D's final_crops."""
+        return f"{self.id}{'_mirror' * self.is_mirror}.png"
 
 
 def number(name: str) -> Number | None:
@@ -87,50 +97,6 @@ def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
     for folder, inside in subs(tree, [folder for folder in tree.folders() if folder.isdigit()]):
         for name, blob in inside.files().pictures().pairs():
             yield f"{folder}/{name}", blob
-
-
-class _Labels(Struct):
-    labels: list[tuple[str, msgspec.Raw]] | None
-
-
-def read_labels(blob: Blob) -> Cameras:
-    """Cameras by picture name out of EG3D's dataset.json.
-
-    Raises:
-        ShardsError: the file is not of that shape, or has no labels.
-    """
-    labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
-    if labels is None:
-        raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras by --ffhq-cameras")
-    return parse_cameras(blob.where, labels)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Each picture's index in EG3D's FFHQ, by which its replica file counts: 2k an original, 2k + 1 its mirror.
-
-    Attributes:
-        rows: (id, is_mirror) to index.
-        of: number of pictures that the indices were counted in, 0 where the names themselves tell them.
-    """
-
-    rows: Mapping[tuple[str, bool], int]
-    of: int = 0
-
-    def get(self, n: Number) -> int:
-        """The picture's index, -1 where it has none."""
-        return self.rows.get((n.id, n.is_mirror), -1)
-
-
-def places(labels: Iterable[str]) -> Places:
-    """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
-
-    EG3D's trainer counts its pictures in the order of their names.
-    """
-    numbers = sorted(n for n in map(number, labels) if n)
-    if not any(n.has_ffhq_id for n in numbers):
-        return Places({(n.id, n.is_mirror): 2 * n.photo + n.is_mirror for n in numbers})
-    return Places({(n.id, n.is_mirror): index for index, n in enumerate(numbers)}, len(numbers))
 
 
 def file_blob(option: str, given: str) -> Blob:
