@@ -102,7 +102,7 @@ def test_mirrors_may_stand_first(tmp_path: Path, crops: Path, root: Path) -> Non
 
 def test_another_sets_file_is_refused_with_the_figure(tmp_path: Path, root: Path) -> None:
     other = write_ffhq_eg3d(tmp_path / "other", [*PHOTOS[:3], 3, 4]) / "dataset.json"
-    with pytest.raises(ShardsError, match=r"holds 60\.0% of the pictures' cameras") as caught:
+    with pytest.raises(ShardsError, match=r"tells 60\.0% of the pictures by their cameras") as caught:
         eg3d(root, other)
     assert str(other) in caught.value.message and "final_crops" in caught.value.hint
 

@@ -41,7 +41,8 @@ class Told:
 
     def figure(self) -> str:
         """How well they fit, for errors and notes."""
-        return f"{self.ids.where} holds {self.share:.1%} of the pictures' cameras, and FFHQ's ids need {ENOUGH:.1%}"
+        share = f"tells {self.share:.1%} of the pictures by their cameras"
+        return f"{self.ids.where} {share}, and FFHQ's ids need {ENOUGH:.1%}"
 
     def demand(self) -> Told:
         """Raises ShardsError where the two files are not of one set."""
