@@ -206,7 +206,17 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the sources."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self.mix.notes, *self._kinds(), *self._lists())
+        return (*notes, *self._cameras(), *self.mix.notes, *self._kinds(), *self._lists())
+
+    def _cameras(self) -> Iterator[str]:
+        """Cameras of another crop than the picture's."""
+        for inventory in self.inventories:
+            others = int((inventory.has_camera & ~inventory.own_camera).sum())
+            if others:
+                yield (
+                    f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
+                    "intrinsics and roll do not"
+                )
 
     def _kinds(self) -> Iterator[str]:
         """Pictures of several kinds give samples of several members, which not every reader takes."""

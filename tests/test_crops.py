@@ -13,7 +13,7 @@ from layouts import FOLDERS, dump, lpff_info
 from numpy.typing import NDArray
 from PIL import Image
 
-from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, verify_export
+from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, plan_export, verify_export
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas import crops
 from lpff_shards.schemas.camera import faults, mirror
@@ -248,8 +248,11 @@ def test_without_landmarks_the_camera_is_told_to_be_the_eg3d_crops(photo: Photo,
             if path.name != f"{lost}_lm.json":
                 (root / path.name).symlink_to(path)
         inventory = _inventory(root, alignment)
-        (told,) = [note for note in inventory.notes if "EG3D crop: yaw and pitch" in note]
-        assert "1 pictures have the camera of their EG3D crop" in told
+        sources = SourceOptions(lpff=str(root), alignment=alignment)
+        notes = plan_export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources)).notes
+        assert any(
+            note.startswith("lpff: 1 pictures have the camera of their EG3D crop: yaw and pitch") for note in notes
+        )
         record = inventory.record(0)
         assert record.camera is not None and record.camera_alignment == "eg3d"
         published = json.loads((root / "camera_parameters.json").read_text())[ID]

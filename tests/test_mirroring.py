@@ -79,6 +79,7 @@ def test_cameras_out_of_the_middle_are_mirrored_about_it() -> None:
 
 def test_what_is_unknown_stays_zeros(tmp_path: Path) -> None:
     lpff_folder = str(layouts.write_lpff(tmp_path / "lpff"))
+    (tmp_path / "lpff/realign2400_lm.json").unlink()
     ffhq = str(layouts.write_ffhq_stylegan(tmp_path / "ffhq"))
     v2 = str(layouts.write_ffhq_v2(tmp_path / "v2.json", range(3)))
     sources = SourceOptions(ffhq=ffhq, ffhq_metadata=v2, lpff=lpff_folder, alignment="stylegan")

@@ -7,7 +7,7 @@ import json
 import random
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -212,3 +212,19 @@ def test_both_rebalanced_aligned_for_stylegan(published: Published, rebalanced: 
     of_originals = {key: n for key, n in _copies(rebalanced, "lpff").items() if not key.endswith("_m")}
     assert _copies(plan, "lpff") == of_originals
     assert any("43 pictures have no camera" in note for note in plan.notes)
+
+
+def test_lpffs_copies_are_the_same_by_cameras_whose_pictures_cannot_be_told(
+    published: Published, rebalanced: Plan, tmp_path: Path
+) -> None:
+    """The cameras as LPFF publishes them: numbered by position in the order of EG3D's names."""
+    labels = sorted(json.loads(published.cameras.read_text())["labels"])
+    by_position = [[f"{n // 1000:05d}/img{n:08d}.png", numbers] for n, (_, numbers) in enumerate(labels)]
+    cameras = tmp_path / "dataset-ffhq.json"
+    cameras.write_text(json.dumps({"labels": by_position}))
+    plan = replace(published, cameras=cameras).plan("stylegan", "ffhq", "lpff", rebalance="lpff")
+    assert plan.keys[:70_000] == [f"ffhq_{n:05d}" for n in range(FFHQ_PHOTOS)]
+    of_originals = {key: n for key, n in _copies(rebalanced, "lpff").items() if not key.endswith("_m")}
+    assert _copies(plan, "lpff") == of_originals
+    assert any("counts all 139914 cameras" in note for note in plan.notes)
+    assert any("70000 pictures have no camera and count once" in note for note in plan.notes)

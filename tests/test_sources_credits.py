@@ -21,6 +21,8 @@ from lpff_shards.schemas.record import Credit
         ("raw", "info.json", "licences"),
         ("realign2400", "realign2400_lm.json", "no landmarks"),
         ("raw", "raw_lm.json", "no landmarks"),
+        ("raw", "realign2400_lm.json", "cameras are those of the EG3D crops"),
+        ("stylegan", "realign2400_lm.json", "no landmarks, and cameras are those of the EG3D crops"),
         ("stylegan", "camera_parameters.json", "no cameras"),
         ("raw", "camera_parameters.json", "no cameras"),
     ],
@@ -33,7 +35,8 @@ def test_what_is_missing_is_told(tmp_path: Path, alignment: str, lost: str, told
     (note,) = inventory.notes
     assert lost in note and told in note
     assert inventory.has_camera.all() == (lost != "camera_parameters.json")
-    assert (len(inventory.landmarks) == 3) == (alignment in ("raw", "realign2400") and not lost.endswith("_lm.json"))
+    assert (len(inventory.landmarks) == 3) == ("no landmarks" not in told)
+    assert inventory.own_camera.all() == (lost == "info.json")
     if lost == "info.json":  # the id itself tells these two
         assert inventory.credits[0] == Credit(photo_id="21795165006", author_id="100004356@N06")
 

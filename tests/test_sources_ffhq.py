@@ -67,8 +67,9 @@ def test_eg3d_in_every_form(tmp_path: Path, naming: str, form: str, labels: str)
 
 def test_a_given_camera_file_goes_before_the_one_inside(tmp_path: Path) -> None:
     root = write_ffhq_eg3d(tmp_path / "set", 1)
-    other = dump(tmp_path / "c.json", {"labels": [["00000.png", camera("other")], ["00000_mirror.png", camera("m")]]})
-    assert eg3d(root, other).cameras.tolist() == [camera("other"), camera("m")]
+    both = [camera("other"), mirrored(camera("other"))]
+    other = dump(tmp_path / "c.json", {"labels": [["00000.png", both[0]], ["00000_mirror.png", both[1]]]})
+    assert eg3d(root, other).cameras.tolist() == both
 
 
 def test_one_folder_of_thousands_is_no_wrapper(tmp_path: Path) -> None:
@@ -131,7 +132,9 @@ def test_index_names_tell_no_licence(tmp_path: Path) -> None:
     inventory = eg3d(root, metadata=write_ffhq_v2(tmp_path / "v2.json", range(3)))
     assert contents(inventory) == expected_eg3d(root, "index")
     (note,) = inventory.notes
-    assert "10 pictures are named by index" in note and "v2.json" in note
+    assert "10 pictures are numbered by position (00000/img00000000.png), so " in note
+    assert "v2.json cannot be matched: their licenses and authors will be unknown" in note
+    assert "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)" in note
 
 
 def test_a_picture_that_the_metadata_lacks(tmp_path: Path) -> None:

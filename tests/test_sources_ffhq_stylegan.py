@@ -99,31 +99,19 @@ def test_cameras_of_more_pictures_are_told(tmp_path: Path) -> None:
     assert "1 of its 5 cameras have no picture" in note
 
 
-def test_index_named_cameras_tell_no_id(tmp_path: Path) -> None:
-    root, _, metadata = parts(tmp_path)
-    cameras = write_ffhq_eg3d(tmp_path / "index", PHOTOS, "index") / "dataset.json"
-    with pytest.raises(ShardsError, match=r"by index \(img%08d\)") as caught:
-        stylegan(root, cameras, metadata)
-    assert "00000_mirror.png" in caught.value.hint
-
-
-def test_mirrors_and_index_names_are_strangers_here(tmp_path: Path) -> None:
+def test_index_names_are_strangers_beside_ids(tmp_path: Path) -> None:
     root, cameras, metadata = parts(tmp_path)
-    for name in ("00000_mirror.png", "img00000003.png", "cat.png"):
+    for name in ("img00000003.png", "cat.png"):
         write(root / "images1024x1024/00000" / name, picture(name))
     inventory = stylegan(root, cameras, metadata)
     assert contents(inventory) == expected(root, "images1024x1024")
     (note,) = inventory.notes
-    assert "3 pictures are not FFHQ's by name" in note
+    assert "2 pictures are not FFHQ's by name" in note
 
 
-@pytest.mark.parametrize("naming", ["id", "index"])
-def test_eg3ds_pictures_given_as_stylegans(tmp_path: Path, naming: str) -> None:
-    root = write_ffhq_eg3d(tmp_path / "set", 2, naming)
-    for path in root.glob("0000?.png"):
-        path.unlink()
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match="no StyleGAN-aligned pictures"):
-        stylegan(root)
+        stylegan(write_ffhq_eg3d(tmp_path / "none", 0))
 
 
 def spoilt_camera(cameras: Path, metadata: Path) -> Path:

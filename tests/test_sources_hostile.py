@@ -65,7 +65,7 @@ def test_links_to_files_and_folders_are_followed(lpff: Path, tmp_path: Path) -> 
     linked = tmp_path / "linked"
     (linked / "crop").mkdir(parents=True)
     (linked / "crop/eg3d").symlink_to(lpff / "crop/eg3d")
-    for name in ("camera_parameters.json", "info.json"):
+    for name in ("camera_parameters.json", "info.json", "realign2400_lm.json"):
         (linked / name).symlink_to(lpff / name)
     assert contents(clean(read("lpff", linked))) == expected
 

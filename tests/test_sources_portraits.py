@@ -234,7 +234,7 @@ def test_what_is_still_packed_is_named(tmp_path: Path, alignment: str) -> None:
     folder.with_suffix(".rar").write_bytes(b"Rar!")
     with pytest.raises(ShardsError) as caught:
         read("lpff", root, alignment)
-    assert f"holds neither {FOLDERS[alignment]}/, {FOLDERS[alignment]}.zip nor pictures" in str(caught.value)
+    assert f"holds neither {FOLDERS[alignment]}/ nor pictures of its own" in str(caught.value)
     assert f"Unpack {FOLDERS[alignment]}.rar there first" in str(caught.value)
 
 
@@ -264,7 +264,7 @@ def test_previews_are_told_by_their_suffix(tmp_path: Path, alignment: str) -> No
     inventory = clean(read("lpff", root, alignment))
     assert list(inventory.ids) == sorted(LPFF_IDS)
     assert [blob.read() for blob in inventory.blobs] == [data[alignment]] * 3
-    assert inventory.cameras.tolist() == [camera(id) for id in sorted(LPFF_IDS)]
+    assert inventory.cameras.tolist() == [seen_by(id, alignment)[0] for id in sorted(LPFF_IDS)]
 
 
 def test_faces_of_a_photo_share_its_bytes_and_nothing_else(tmp_path: Path) -> None:

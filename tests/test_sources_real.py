@@ -22,6 +22,8 @@ LPFF_CREDIT = Credit(
     author="cbcmemberphotos2477",
     author_id="100004356@N06",
     source_url="https://www.flickr.com/photos/100004356@N06/21795165006/",
+    low_resolution_download_url="https://live.staticflickr.com/5727/21795165006_809c964c3a_z_d.jpg",
+    high_resolution_download_url="https://live.staticflickr.com/5727/21795165006_4840597377_o_d.jpg",
     licence=Licence("CC-BY-2.0", "https://creativecommons.org/licenses/by/2.0/", "Attribution License"),
 )
 UP_CREDIT = Credit(
@@ -39,7 +41,7 @@ def only(name: str, place: Path, alignment: str) -> Record:
     inventory = read(name, place, alignment)
     assert len(inventory) == 1 and inventory.problems == ()
     lacks = ["_lm.json was not found" in note for note in inventory.notes]
-    assert lacks == ([True] if alignment in ("realign2400", "raw") else [])
+    assert lacks == [True] * {"eg3d": 0, "stylegan": 1, "realign2400": 1, "raw": 2}[alignment]
     return inventory.record(0)
 
 

@@ -12,7 +12,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
 from lpff_shards.mixing import density, poses, rules
 from lpff_shards.mixing.entries import Entries
-from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.camera import centres, yaw_pitch
 from lpff_shards.sources.inventory import Inventory
 
 Weights = NDArray[np.float64]
@@ -39,14 +39,16 @@ class Pool:
 
     @cached_property
     def density(self) -> NDArray[np.float64]:
-        """Pose densities, float64 [n], 0 where the camera is unknown.
+        """Pose densities, float64 [n], 0 where the camera is unknown; anonymous cameras count in them.
 
         Raises:
             ShardsError: the cameras do not spread.
         """
-        centres, known = self.cameras
+        stand, known = self.cameras
+        others = [centres(inventory.anonymous_cameras) for inventory in self.entries.inventories]
+        every = np.concatenate([stand[known], *others])
         found = np.zeros(len(known))
-        found[known] = density.density(poses.angles(centres[known]), rules.LPFF_THRESHOLDS)
+        found[known] = density.density(poses.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
         return found
 
     @cached_property
@@ -69,6 +71,8 @@ class Pool:
         """
         if rule == "none":
             return np.ones(int(self.written.sum()))
+        if rule != "lpff":
+            self._refuse_anonymous(rule)
         if rule != "eg3d" or self.num_replicas is None:
             self._need_cameras()
         if rule == "uniform":
@@ -85,6 +89,13 @@ class Pool:
             raise ShardsError(
                 f"no picture of the split {TRAIN} has a camera, by which to rebalance",
                 "Use --rebalance none, give the cameras, or a larger share to that split",
+            )
+
+    def _refuse_anonymous(self, rule: Rebalance) -> None:
+        if any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
+            raise ShardsError(
+                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
+                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
             )
 
     def _lpff(self) -> Weights:

@@ -90,7 +90,7 @@ def join(
         lost_mirrors=frozenset(found.ids[row] for row in reasons if found.is_mirror[row]),
         problems=tuple(reasons.values()),
         problem_credits=tuple(take(found.credits, lost)),
-        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras), *_other_crops(cameras, own)))),
+        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras)))),
         typical_size=_first_size(found.blobs, used),
     )
     return every if len(used) == len(every) else every.take(used)
@@ -158,15 +158,6 @@ def readable(name: str) -> str:
 def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:
     if cameras.unused:
         yield f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras have no picture here"
-
-
-def _other_crops(cameras: PictureCameras, own: NDArray[np.bool_]) -> Iterator[str]:
-    others = int((cameras.known & ~own).sum())
-    if others:
-        yield (
-            f"{cameras.where}: {others} pictures have the camera of their EG3D crop: yaw and pitch are theirs, "
-            "intrinsics and roll are not"
-        )
 
 
 def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""What both alignments of FFHQ share: numbered picture names, EG3D's labels, and ffhq-dataset-v2.json."""
+"""What both alignments of FFHQ share: numbered picture names, and ffhq-dataset-v2.json."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -18,16 +18,16 @@ from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.bucket_tree import named_object
-from lpff_shards.sources.cameras import Cameras, parse_cameras
-from lpff_shards.sources.jsonfiles import TWICE, Table, decode_file, read_points, read_tables
+from lpff_shards.sources.jsonfiles import TWICE, Table, read_points, read_tables
 from lpff_shards.sources.tree import Tree, subs
 from lpff_shards.stores.uris import is_uri
 
 T = TypeVar("T")
 
-LABELS = ("dataset.json", "dataset-ffhq.json")
+PHOTOS = 70_000
+"""Photos of the whole FFHQ."""
 
-_NAME = re.compile(r"(?:.*/)?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./]*)?")
+_NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
 
 
 class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compare in C
@@ -44,6 +44,16 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
     is_mirror: bool
     id: str
     has_ffhq_id: bool
+
+    @property
+    def position(self) -> int:
+        """The number of an img%08d name."""
+        return 2 * self.photo + self.is_mirror
+
+    @property
+    def file_name(self) -> str:
+        """The name of a picture of this FFHQ id in EG3D's final_crops."""
+        return f"{self.id}{'_mirror' * self.is_mirror}.png"
 
 
 def number(name: str) -> Number | None:
@@ -89,50 +99,6 @@ def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
             yield f"{folder}/{name}", blob
 
 
-class _Labels(Struct):
-    labels: list[tuple[str, msgspec.Raw]] | None
-
-
-def read_labels(blob: Blob) -> Cameras:
-    """Cameras by picture name out of EG3D's dataset.json.
-
-    Raises:
-        ShardsError: the file is not of that shape, or has no labels.
-    """
-    labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
-    if labels is None:
-        raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras by --ffhq-cameras")
-    return parse_cameras(blob.where, labels)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Each picture's index in EG3D's FFHQ, by which its replica file counts: 2k an original, 2k + 1 its mirror.
-
-    Attributes:
-        rows: (id, is_mirror) to index.
-        of: number of pictures that the indices were counted in, 0 where the names themselves tell them.
-    """
-
-    rows: Mapping[tuple[str, bool], int]
-    of: int = 0
-
-    def get(self, n: Number) -> int:
-        """The picture's index, -1 where it has none."""
-        return self.rows.get((n.id, n.is_mirror), -1)
-
-
-def places(labels: Iterable[str]) -> Places:
-    """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
-
-    EG3D's trainer counts its pictures in the order of their names.
-    """
-    numbers = sorted(n for n in map(number, labels) if n)
-    if not any(n.has_ffhq_id for n in numbers):
-        return Places({(n.id, n.is_mirror): 2 * n.photo + n.is_mirror for n in numbers})
-    return Places({(n.id, n.is_mirror): index for index, n in enumerate(numbers)}, len(numbers))
-
-
 def file_blob(option: str, given: str) -> Blob:
     """The blob of a file that the user named.
 
@@ -157,6 +123,7 @@ class _Meta(Struct, frozen=True):
 
 class _Image(Struct, frozen=True):
     face_landmarks: msgspec.Raw
+    pixel_size: tuple[int, int] = (0, 0)
 
 
 class _Row(Struct, frozen=True):
@@ -179,13 +146,15 @@ class Metadata:
     Attributes:
         where: the file.
         credits: author, licence and photo.
-        points: float32 [n, 68, 2], in pixels of the StyleGAN-aligned picture; `rows` says which row is an id's.
+        points: float32 [n, 68, 2], in pixels of a StyleGAN-aligned picture; `rows` says which row is an id's.
+        sizes: width and height of that picture, 0 where its record does not tell them.
         faults: what is wrong with an id's record.
     """
 
     where: str
     credits: Mapping[str, Credit]
     points: NDArray[np.float32]
+    sizes: Sequence[tuple[int, int]]
     rows: Mapping[str, int]
     faults: Mapping[str, str]
 
@@ -213,6 +182,7 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
     faults: dict[str, str] = {}
     rows: dict[str, int] = {}
     points: list[Points] = []
+    sizes: list[tuple[int, int]] = []
     licences: dict[tuple[str, str], Licence] = {}
     met: set[str] = set()
     for table in read_tables(blob, "FFHQ's records by index"):
@@ -222,14 +192,15 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
             try:
                 credits[id] = _credit(table, index, licences)
                 if with_points:
-                    found = _read_points(table, index)
+                    found, size = _read_points(table, index)
                     rows[id] = len(points)
                     points.append(found)
+                    sizes.append(size)
             except ValueError as error:
                 faults[id] = str(error)
         met |= table.rows.keys()
     every = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
-    return Metadata(blob.where, credits, every, rows, faults)
+    return Metadata(blob.where, credits, every, sizes, rows, faults)
 
 
 def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) -> Credit:
@@ -246,9 +217,12 @@ def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) 
     )
 
 
-def _read_points(table: Table, index: str) -> Points:
-    row = _need(table.get(index, _POINTS))
-    return _need(read_points(Table(table.where, {index: row.image.face_landmarks}), index))
+def _read_points(table: Table, index: str) -> tuple[Points, tuple[int, int]]:
+    """The landmarks of a record, and the size of the picture that they are of."""
+    image = _need(table.get(index, _POINTS)).image
+    if image.pixel_size != (0, 0) and min(image.pixel_size) < 1:
+        raise ValueError(f"its pixel_size is {image.pixel_size[0]}x{image.pixel_size[1]}")
+    return _need(read_points(Table(table.where, {index: image.face_landmarks}), index)), image.pixel_size
 
 
 def _need(value: T | None) -> T:

@@ -1,15 +1,18 @@
-"""FFHQ, StyleGAN-aligned (1024x1024): images1024x1024 in folders of thousands, 70,000 pictures, no mirrors."""
+"""FFHQ, StyleGAN-aligned (1024x1024): images1024x1024, or StyleGAN's zip of it; 70,000 pictures, no mirrors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
-from lpff_shards.sources.cameras import NO_CAMERAS, Cameras
-from lpff_shards.sources.ffhq_files import Metadata, Named, Number, Places
+from lpff_shards.sources.ffhq_checks import TO_EG3D, refuse_oblong
+from lpff_shards.sources.ffhq_files import Metadata, Named, Number
+from lpff_shards.sources.ffhq_labels import by_picture, labels_inside, read_labels
+from lpff_shards.sources.ffhq_lent import lend
 from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.tree import only_folder, open_tree
@@ -28,56 +31,91 @@ class FfhqStylegan:
     def inventory(self) -> Inventory:
         # The largest file first: its bytes are let go before anything else is held.
         metadata = ffhq_files.read_metadata(self.metadata, True) if self.metadata else None
-        tree = open_tree("--ffhq", self.path)
-        tree = tree.sub(FOLDER) or only_folder(tree)
+        outer = open_tree("--ffhq", self.path)
+        tree = outer.sub(FOLDER) or only_folder(outer)
         tree = tree.sub(FOLDER) or tree
         every, strangers = ffhq_files.numbered(tree)
-        named = [item for item in every if item[0].has_ffhq_id and not item[0].is_mirror]
-        strangers += [name for n, name, _ in every if not n.has_ffhq_id or n.is_mirror]
-        if not named:
+        inside = labels_inside(outer, tree)
+        named, others = self._originals(every)
+        self._refuse_eg3d(every, inside)
+        refuse_oblong(self.path, named, "StyleGAN")
+        lent = lend(self.path, self.cameras, inside, any(n.has_ffhq_id for n, _, _ in named))
+        found = [_picture(n, name, blob, metadata, lent.places.get(n)) for n, name, blob in named]
+        notes = [*ffhq_files.note_strangers(tree, strangers + others), *lent.notes, *self._notes(named, metadata)]
+        cameras = by_picture(lent.cameras, named)
+        inventory = build("ffhq", "stylegan", found, cameras, notes, lent.places.of, own_cameras=False)
+        without = int((~inventory.has_camera).sum())
+        if self.cameras and without and not len(lent.anonymous):
+            note = f"{self.cameras}: {without} of {len(inventory)} pictures have no camera there"
+            inventory = replace(inventory, notes=(*inventory.notes, note))
+        return replace(inventory, anonymous_cameras=lent.anonymous)
+
+    def _originals(self, every: Sequence[Named]) -> tuple[list[Named], list[str]]:
+        """The pictures with their FFHQ ids, and names that are passed over.
+
+        StyleGAN's dataset_tool.py numbers in FFHQ's order, so the numbers of a whole set are FFHQ's.
+
+        Raises:
+            ShardsError: there are none, or more than FFHQ has.
+        """
+        by_id = [item for item in every if item[0].has_ffhq_id]
+        by_position = [item for item in every if not item[0].has_ffhq_id]
+        if by_id:
+            return by_id, [name for _, name, _ in by_position]
+        if not every:
             raise ShardsError(
                 f"--ffhq {self.path} holds no StyleGAN-aligned pictures",
-                f"They are named {FOLDER}/00000/00000.png or 00000/00000.png; mirrors and img%08d names are EG3D's",
+                f"They are named {FOLDER}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
             )
-        cameras, places = self._cameras()
-        found = [_picture(n, blob, metadata, places.get(n)) for n, _, blob in named]
-        notes = [*ffhq_files.note_strangers(tree, strangers), *self._notes(named, metadata)]
-        inventory = build("ffhq", "stylegan", found, cameras, notes, places.of, own_cameras=False)
-        without = int((~inventory.has_camera).sum())
-        if self.cameras and without:
-            note = f"{self.cameras}: {without} of {len(inventory)} pictures have no camera there"
-            return replace(inventory, notes=(*inventory.notes, note))
-        return inventory
-
-    def _cameras(self) -> tuple[Cameras, Places]:
-        """EG3D's cameras of the originals, by FFHQ id, and their indices there."""
-        if self.cameras is None:
-            return NO_CAMERAS, Places({})
-        labels = ffhq_files.read_labels(ffhq_files.file_blob("--ffhq-cameras", self.cameras))
-        numbers = {name: ffhq_files.number(name) for name in labels.rows}
-        if not any(n and n.has_ffhq_id for n in numbers.values()):
+        if len(every) > ffhq_files.PHOTOS:
             raise ShardsError(
-                f"{self.cameras} names its pictures by index (img%08d), which tells no FFHQ id",
-                "Give a dataset.json that names them 00000.png and 00000_mirror.png",
+                f"--ffhq {self.path} holds {len(every)} pictures, and StyleGAN's FFHQ {ffhq_files.PHOTOS}", TO_EG3D
             )
-        names = {n.id: name for name, n in numbers.items() if n and n.has_ffhq_id and not n.is_mirror}
-        rows = {id: labels.rows[name] for id, name in names.items()}
-        faults = {id: labels.faults[name] for id, name in names.items() if name in labels.faults}
-        return Cameras(labels.where, rows, labels.numbers, faults), ffhq_files.places(labels.rows)
+        is_whole = [n.position for n, _, _ in every] == list(range(ffhq_files.PHOTOS))
+        return [(_by_position(n, is_whole), name, blob) for n, name, blob in every], []
 
-    def _notes(self, named: list[Named], metadata: Metadata | None) -> list[str]:
-        notes = []
-        if self.cameras is None:
-            notes.append(f"--ffhq {self.path}: without --ffhq-cameras there are no cameras")
-        if metadata is None:
-            notes.append(f"--ffhq {self.path}: without --ffhq-metadata licences, authors and landmarks are unknown")
-            return notes
-        return notes + metadata.note_missing(n.id for n, _, _ in named)
+    def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
+        """Refuses EG3D's pictures: files of mirrors, or cameras of these very files, which only EG3D's set holds.
+
+        Raises:
+            ShardsError: names what tells it.
+        """
+        mirrors = [name for n, name, _ in every if n.has_ffhq_id and n.is_mirror]
+        if mirrors:
+            raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it holds the mirror {mirrors[0]}", TO_EG3D)
+        for blob in inside:
+            try:
+                labels = read_labels(blob)
+            except ShardsError:
+                # StyleGAN's own dataset.json has no labels.
+                continue
+            own = next((name for _, name, _ in every if name in labels.rows), None)
+            if own is not None:
+                raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: {blob.where} has a camera of {own}", TO_EG3D)
+
+    def _notes(self, named: Sequence[Named], metadata: Metadata | None) -> Iterator[str]:
+        unknown = [name for n, name, _ in named if not n.has_ffhq_id]
+        if unknown:
+            yield (
+                f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({unknown[0]}) and are not all "
+                f"{ffhq_files.PHOTOS}, so their ids, licenses, authors and landmarks are unknown. Give {FOLDER}, or a "
+                "zip of it whole"
+            )
+        elif metadata is None:
+            yield f"--ffhq {self.path}: without --ffhq-metadata licences, authors and landmarks are unknown"
+        else:
+            yield from metadata.note_missing(n.id for n, _, _ in named)
 
 
-def _picture(n: Number, blob: Blob, metadata: Metadata | None, place: int) -> Found:
+def _by_position(n: Number, is_whole: bool) -> Number:
+    id = f"{n.position:05d}" if is_whole else f"img{n.position:08d}"
+    return Number(n.position, False, id, is_whole)
+
+
+def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None, place: int) -> Found:
     if metadata is None:
-        return Found(n.id, n.id, blob, 1, place=place)
+        return Found(n.id, name, blob, 1, place=place)
     fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
-    points = metadata.points[metadata.rows[n.id]] if n.id in metadata.rows else None
-    return Found(n.id, n.id, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault, place)
+    row = metadata.rows.get(n.id)
+    points, size = (None, (0, 0)) if row is None else (metadata.points[row], metadata.sizes[row])
+    return Found(n.id, name, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault, place, size)

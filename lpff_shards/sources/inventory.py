@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from lpff_shards.columns.structs import column, repeated, take
 from lpff_shards.columns.values import Repeated
-from lpff_shards.schemas.camera import Camera
+from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.licence import Licence
 from lpff_shards.schemas.record import Blob, Credit, Record
 
 EG3D = "eg3d"
 """The alignment of the crops whose cameras are published."""
+
+
+def no_cameras() -> NDArray[np.float64]:
+    """No cameras, float64 [0, 25]."""
+    return np.zeros((0, CAMERA_NUMBERS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +43,8 @@ class Inventory:
         lost_mirrors: ids of pictures whose mirror the source has and that was left out.
         problems: the pictures left out, with their reasons; `problem_credits` whose photos they are.
         notes: what the user should know: files that are missing, records without a picture.
+        anonymous_cameras: float64 [k, 25], cameras of the set, mirrors too, of which none can be told to be whose;
+            they count in the density of poses.
         typical_size: width and height of the first picture, (0, 0) where there is none or it is unreadable.
     """
 
@@ -61,6 +68,7 @@ class Inventory:
     problems: tuple[LeftOut, ...] = ()
     problem_credits: tuple[Credit, ...] = ()
     notes: tuple[str, ...] = ()
+    anonymous_cameras: NDArray[np.float64] = field(default_factory=no_cameras)
     typical_size: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:

@@ -136,9 +136,9 @@ def locate(option: str, given: str, alignment: str) -> Place:
                         unread = tuple(other.where for other in folders if other is not folder)
                         return Place(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
     raise ShardsError(
-        f"{option} {given} holds neither {FOLDERS[alignment]}/, {FOLDERS[alignment]}.zip nor pictures of its own",
+        f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         _packed(only_folder(tree), alignment)
-        or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
+        or f"Give the data set's folder ({FOLDERS[alignment]}/ or {FOLDERS[alignment]}.zip in it), or either itself",
     )
 
 
@@ -223,8 +223,9 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
     lost = {INFO: "licences and authors are unknown"}
     if alignment in LANDMARKS:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
-    if alignment in ("raw", "stylegan"):
-        lost[LANDMARKS["realign2400"]] = "cameras are those of the EG3D crops"
+    elsewhere = "cameras are those of the EG3D crops"
+    if alignment != "eg3d":
+        lost[LANDMARKS["realign2400"]] = elsewhere if alignment == "raw" else f"there are no landmarks, and {elsewhere}"
     if alignment != "eg3d":
         lost[CAMERAS] = "there are no cameras"
     if place.strangers:

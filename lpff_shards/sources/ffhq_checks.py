@@ -1,0 +1,138 @@
+"""Whether pictures are FFHQ's at all, and of the alignment that was asked for: told by pairs, cameras and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.camera import TOLERANCE, mirror
+from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.cameras import Cameras
+from lpff_shards.sources.ffhq_files import Named, Number, number
+from lpff_shards.sources.heads import sizes_of
+
+STYLEGAN_SIDE = 1024
+"""Pixels of FFHQ's own pictures."""
+SAMPLED = 8
+"""Pairs, or pictures, whose sizes are looked at."""
+_AT_ONCE = 2048
+"""Pairs whose cameras are compared at once: few enough for a processor's cache."""
+
+ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
+TO_STYLEGAN = "Give EG3D's FFHQ (00000.png, 00000_mirror.png, ...), or use --alignment stylegan"
+TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
+
+
+def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
+    """Which numbers, of sorted ones, are originals that their mirror follows: int64 [pairs]."""
+    followed = (a[2] == b[2] and not a[1] and b[1] for a, b in pairwise(numbers))
+    return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
+
+
+def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None:
+    """Refuses EG3D-aligned pictures that are not pairs of a picture and its mirror.
+
+    The cameras of every pair are looked at, and the sizes of some. A picture by position (img%08d) needs its mirror, or
+    at least the label of it, where the copy lost the file; one by FFHQ id may lack it, and so may all of them.
+
+    Args:
+        labels: cameras by the pictures' names.
+
+    Raises:
+        ShardsError: they are no FFHQ.
+    """
+    firsts = pairs([n for n, _, _ in named])
+    if not len(firsts):
+        _refuse_originals(given, named)
+        refuse_oblong(given, named, "EG3D")
+        return
+    names = [name for _, name, _ in named]
+    originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
+    refuse_unmirrored(f"--ffhq {given}", originals, mirrors, labels)
+    refuse_unmirrored(f"--ffhq {given}", *_lone(given, named, firsts, labels), labels)
+    some = firsts[np.unique(np.linspace(0, len(firsts) - 1, SAMPLED).astype(np.int64))]
+    sizes = _sizes([named[i][2] for first in some.tolist() for i in (first, first + 1)])
+    for first, own, mirrored in zip(some.tolist(), sizes[::2], sizes[1::2], strict=True):
+        _refuse_oblong(given, names[first], own, "EG3D")
+        _refuse_oblong(given, names[first + 1], mirrored, "EG3D")
+        if own[0] and mirrored[0] and own != mirrored:
+            told = " and ".join(f"{names[first + i]} ({_shape(size)})" for i, size in enumerate((own, mirrored)))
+            raise ShardsError(f"--ffhq {given}: {told} are no picture and mirror, so this is not FFHQ", ONLY_FFHQ)
+
+
+def _refuse_originals(given: str, named: Sequence[Named]) -> None:
+    """Refuses originals alone by position, or as FFHQ's own download has them: in folders, or of 1024 pixels."""
+    own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
+    if own_download or not all(n.has_ffhq_id for n, _, _ in named):
+        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", TO_STYLEGAN)
+
+
+def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Cameras) -> None:
+    """Refuses pairs of labels whose cameras do not mirror one another; faulty and missing cameras tell nothing.
+
+    Raises:
+        ShardsError: names the first such pair.
+    """
+    faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
+    rows = [
+        np.fromiter((labels.rows.get(n, -1) for n in names), np.int64, len(names)) for names in (originals, mirrors)
+    ]
+    sound = [(found >= 0) & ~np.isin(found, faulty) for found in rows]
+    at = np.flatnonzero(sound[0] & sound[1])
+    off = np.abs(mirror(labels.numbers[rows[0][at]]) - labels.numbers[rows[1][at]]).max(axis=1, initial=0.0)
+    wrong = at[off > TOLERANCE]
+    if len(wrong):
+        told = f"{originals[wrong[0]]} and {mirrors[wrong[0]]}"
+        raise ShardsError(f"{where}: the cameras of {told} do not mirror one another, so this is not FFHQ", ONLY_FFHQ)
+
+
+def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
+    """Refuses pictures, of some that are looked at, that are not square, as aligned ones are.
+
+    Raises:
+        ShardsError: names the first such picture.
+    """
+    some = [named[i] for i in np.unique(np.linspace(0, len(named) - 1, SAMPLED).astype(np.int64)).tolist()]
+    for (_, name, _), size in zip(some, _sizes([blob for _, _, blob in some]), strict=True):
+        _refuse_oblong(given, name, size, trainer)
+
+
+def _refuse_oblong(given: str, name: str, size: tuple[int, int], trainer: str) -> None:
+    if size[0] != size[1]:
+        raise ShardsError(
+            f"--ffhq {given}: {name} is {_shape(size)} pixels, and {trainer}'s FFHQ is square",
+            "Give FFHQ's aligned pictures",
+        )
+
+
+def _lone(
+    given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: Cameras
+) -> tuple[list[str], list[str]]:
+    """Names by position of originals or mirrors without the other, and the labels of the others."""
+    paired = np.zeros(len(named), bool)
+    paired[firsts] = paired[firsts + 1] = True
+    lone = [named[i][:2] for i in np.flatnonzero(~paired).tolist() if not named[i][0].has_ffhq_id]
+    # A picture whose number two files have stands beside its mirror too, and is set aside later.
+    met = {(n.id, n.is_mirror) for n, _, _ in named} if lone else set()
+    lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in met and name in labels.rows]
+    if not lone:
+        return [], []
+    of_number = {(n.id, n.is_mirror): label for label in labels.rows if (n := number(label))}
+    for n, name in lone:
+        if (n.id, not n.is_mirror) not in of_number:
+            raise ShardsError(f"--ffhq {given}: {name} has no mirror, so this is not FFHQ", ONLY_FFHQ)
+    others = [of_number[n.id, not n.is_mirror] for n, _ in lone]
+    return [name for _, name in lone], others
+
+
+def _sizes(blobs: Sequence[Blob]) -> list[tuple[int, int]]:
+    """Width and height of pictures, zeros where one cannot be read: the export complains of that."""
+    return [(int(width), int(height)) for width, height in sizes_of(blobs)]
+
+
+def _shape(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,205 @@
+"""What is given as --ffhq and is not FFHQ, or not of the alignment that was asked for, is refused by name."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inventories import eg3d, stylegan
+from layouts import (
+    camera,
+    dump,
+    edit,
+    eg3d_name,
+    mirrored,
+    picture,
+    write,
+    write_ffhq_eg3d,
+    write_ffhq_stylegan,
+    zip_folder,
+)
+from PIL import Image
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.sources.inventory import Inventory
+
+NAMINGS = pytest.mark.parametrize("naming", ["id", "index"])
+ONLY = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
+
+
+def refused(read: Callable[..., Inventory], *given: Any) -> ShardsError:
+    with pytest.raises(ShardsError) as caught:
+        read(*given)
+    return caught.value
+
+
+def own_set(root: Path, pictures: int) -> Path:
+    """Pictures of one's own in EG3D's format, each with a camera of its own."""
+    found = []
+    for index in range(pictures):
+        name = f"00000/img{index:08d}.png"
+        write(root / name, picture(name))
+        found.append([name, camera(name)])
+    dump(root / "dataset.json", {"labels": found})
+    return root
+
+
+@pytest.mark.parametrize("pictures", [2, 5, 6])
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_pictures_of_ones_own_are_no_ffhq(tmp_path: Path, pictures: int, form: str) -> None:
+    root = own_set(tmp_path / "own", pictures)
+    place = root if form == "folder" else zip_folder(root, tmp_path / "own.zip")
+    error = refused(eg3d, place)
+    assert "the cameras of 00000/img00000000.png and 00000/img00000001.png do not mirror one another" in error.message
+    assert str(place) in error.message and "this is not FFHQ" in error.message and error.hint == ONLY
+
+
+@NAMINGS
+@pytest.mark.parametrize("off", [0.9e-3, 1.1e-3])
+def test_one_pair_whose_cameras_are_no_mirrors(tmp_path: Path, naming: str, off: float) -> None:
+    root = write_ffhq_eg3d(tmp_path, 60, naming)
+
+    def shift(table: dict[str, list[list[Any]]]) -> object:
+        label = next(label for label in table["labels"] if label[0] == eg3d_name(41, True, naming))
+        label[1][11] += off
+        return table
+
+    edit(root / "dataset.json", shift)
+    if off < 1e-3:
+        assert len(eg3d(root)) == 120
+    else:
+        names = f"{eg3d_name(41, False, naming)} and {eg3d_name(41, True, naming)}"
+        assert f"the cameras of {names} do not mirror" in refused(eg3d, root).message
+
+
+@NAMINGS
+def test_a_pair_of_two_sizes(tmp_path: Path, naming: str) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, naming)
+    first, second = eg3d_name(2, False, naming), eg3d_name(2, True, naming)
+    write(root / second, picture("other", 16))
+    error = refused(eg3d, root)
+    assert f"{first} (8x8) and {second} (16x16) are no picture and mirror" in error.message and error.hint == ONLY
+
+
+def test_the_last_picture_without_a_mirror_or_its_label(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, "index")
+    (root / "00000/img00000005.png").unlink()
+    assert len(eg3d(root)) == 5  # the label tells that the copy lost it
+    edit(root / "dataset.json", lambda table: {"labels": table["labels"][:-1]})
+    error = refused(eg3d, root)
+    assert "00000/img00000004.png has no mirror, so this is not FFHQ" in error.message and error.hint == ONLY
+
+
+def test_a_lost_mirror_whose_label_is_another_picture(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, "index")
+    (root / "00000/img00000004.png").unlink()
+    edit(
+        root / "dataset.json",
+        lambda table: {"labels": [*table["labels"][:4], ["img00000004.png", camera("x")], *table["labels"][5:]]},
+    )
+    assert "img00000005.png and img00000004.png do not mirror" in refused(eg3d, root).message
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_no_pairs_at_all(tmp_path: Path, kept: bool) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, "index")
+    for photo in range(3):
+        (root / eg3d_name(photo, kept, "index")).unlink()
+    error = refused(eg3d, root)
+    assert "holds no picture with its mirror" in error.message and "--alignment stylegan" in error.hint
+
+
+def test_originals_by_id_may_all_lack_their_mirrors(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3)
+    for photo in range(3):
+        (root / eg3d_name(photo, True, "id")).unlink()
+    inventory = eg3d(root)
+    assert list(inventory.ids) == ["00000", "00001", "00002"] and not inventory.is_mirror.any()
+
+
+def test_originals_of_1024_pixels_are_ffhqs_own_download(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 1, size=1024)
+    (root / eg3d_name(0, True, "id")).unlink()
+    assert "--alignment stylegan" in refused(eg3d, root).hint
+
+
+def test_stylegans_pictures_given_as_eg3ds(tmp_path: Path) -> None:
+    root = write_ffhq_stylegan(tmp_path / "s", 3)
+    labels = write_ffhq_eg3d(tmp_path / "e", 3) / "dataset.json"
+    assert "--alignment stylegan" in refused(eg3d, root, labels).hint
+
+
+def test_faulty_cameras_are_the_pictures_problem(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, "index")
+    edit(root / "dataset.json", lambda t: {"labels": [["00000/img00000000.png", [1.0] * 25], *t["labels"][1:]]})
+    inventory = eg3d(root)
+    assert [problem.id for problem in inventory.problems] == ["img00000000"] and len(inventory) == 5
+
+
+def test_a_label_that_is_missing_is_the_pictures_problem(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 3, "index")
+    edit(root / "dataset.json", lambda table: {"labels": table["labels"][:-1]})
+    (problem,) = eg3d(root).problems
+    assert problem.reason == "the picture has no camera there"
+
+
+@NAMINGS
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_eg3ds_pictures_given_as_stylegans(tmp_path: Path, naming: str, form: str) -> None:
+    root = write_ffhq_eg3d(tmp_path / "set", 2, naming)
+    error = refused(stylegan, root if form == "folder" else zip_folder(root, tmp_path / "a.zip", wrapper="FFHQ_512"))
+    assert "is EG3D-aligned" in error.message and "--alignment eg3d" in error.hint
+
+
+def test_originals_alone_of_eg3d_given_as_stylegans(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 2)
+    for photo in range(2):
+        (root / eg3d_name(photo, True, "id")).unlink()
+    assert "dataset.json has a camera of 00000.png" in refused(stylegan, root).message
+
+
+def test_cameras_of_other_paths_beside_stylegans_pictures_are_lent(tmp_path: Path) -> None:
+    root = write_ffhq_stylegan(tmp_path / "s", 2, "")
+    (write_ffhq_eg3d(tmp_path / "e", 2) / "dataset.json").rename(root / "dataset.json")
+    assert stylegan(root, root / "dataset.json").has_camera.all()
+
+
+def oblong(path: Path) -> Path:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 10)).save(out, "PNG")
+    return write(path, out.getvalue())
+
+
+@pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])
+def test_pictures_that_are_not_square(tmp_path: Path, alignment: str) -> None:
+    if alignment == "eg3d":
+        root, read = write_ffhq_eg3d(tmp_path, 3), eg3d
+        oblong(root / "00001_mirror.png")
+    else:
+        root, read = write_ffhq_stylegan(tmp_path, 3), stylegan
+        oblong(root / "images1024x1024/00000/00001.png")
+    message = refused(read, root).message
+    assert "00001" in message and "is 8x10 pixels" in message and "is square" in message
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_pictures_that_cannot_be_read_are_for_the_export_to_tell(tmp_path: Path, data: bytes) -> None:
+    root = write_ffhq_eg3d(tmp_path / "e", 2)
+    write(root / "00000.png", data)
+    assert len(eg3d(root)) == 4
+    other = write_ffhq_stylegan(tmp_path / "s", 2)
+    write(other / "images1024x1024/00000/00000.png", data)
+    assert len(stylegan(other)) == 2
+
+
+def test_mirrored_cameras_with_a_principal_point_off_the_middle(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 1)
+    numbers = camera("00000")
+    numbers[18] = 0.4
+    other = mirrored(numbers)
+    other[18] = 0.6
+    dump(root / "dataset.json", {"labels": [["00000.png", numbers], ["00000_mirror.png", other]]})
+    assert len(eg3d(root)) == 2
