@@ -127,12 +127,16 @@ def test_the_same_picture_gives_the_same_bytes(kind: str) -> None:
     assert first == second
 
 
-def test_sixteen_bits_of_grey_have_no_plain_rgb() -> None:
-    out = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(out, "PNG")
-    assert _store(out.getvalue(), False, PictureOptions()).picture.mode == "I;16"
-    with pytest.raises(PictureError, match="no plain conversion to RGB"):
-        _store(out.getvalue(), False, PictureOptions(image="raw"))
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("kind", ["png", "stored-png", "raw"])
+def test_of_sixteen_bits_of_grey_the_high_byte_is_taken(kind: str, flip: bool) -> None:
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    data = _saved(Image.fromarray(grey), "PNG")
+    assert _store(data, False, PictureOptions()).picture.mode == "I;16"
+    expected = np.repeat(grey[..., None] >> 8, 3, 2)
+    stored = _store(data, flip, PictureOptions(image=kind))
+    assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
+    assert "converted from I;16 to RGB" in stored.changes
 
 
 def test_the_first_frame_of_many_is_taken() -> None:
@@ -182,7 +186,7 @@ def test_files_without_pixels_are_noticed() -> None:
     with pytest.raises(PictureError, match="the PNG has no pixels"):
         _store(data[:start] + data[end:], False, PictureOptions())
     jpeg = _file("RGB", "JPEG")
-    with pytest.raises(PictureError, match="no pixels or no end mark"):
+    with pytest.raises(PictureError, match="no frame header or no pixels"):
         _store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())
 
 

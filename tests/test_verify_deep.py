@@ -113,13 +113,26 @@ def test_a_sample_as_it_is_written_has_no_fault(sample: Sample) -> None:
 
 def test_a_picture_of_another_size_is_a_fault(sample: Sample) -> None:
     wrong = replace(sample, picture=replace(sample.picture, width=255))
-    assert deep_fault(wrong) == "its picture decodes to 256x256, not 255x256"
+    assert deep_fault(wrong) == "its picture is png, RGB, 256x256, its fields tell png, RGB, 255x256"
 
 
 def test_a_picture_of_another_kind_is_a_fault(sample: Sample) -> None:
     out = io.BytesIO()
     Image.new("RGB", (256, 256)).save(out, "JPEG")
-    assert "does not decode" in str(deep_fault(replace(sample, picture=replace(sample.picture, data=out.getvalue()))))
+    wrong = replace(sample, picture=replace(sample.picture, data=out.getvalue()))
+    assert deep_fault(wrong) == "its picture is jpeg, RGB, 256x256, its fields tell png, RGB, 256x256"
+
+
+def test_a_color_mode_that_is_not_the_picture_s_is_a_fault(sample: Sample) -> None:
+    wrong = replace(sample, picture=replace(sample.picture, mode="L"))
+    assert deep_fault(wrong) == "its picture is png, RGB, 256x256, its fields tell png, L, 256x256"
+
+
+def test_an_orientation_that_is_not_the_file_s_is_a_fault(sample: Sample) -> None:
+    assert deep_fault(_with(sample, exif_orientation=6)) == "its EXIF orientation is 1, its fields tell 6"
+    raw = replace(sample, picture=replace(sample.picture, kind="raw"))
+    assert deep_fault(raw) is None
+    assert deep_fault(_with(raw, exif_orientation=3)) == "its EXIF orientation is 1, its fields tell 3"
 
 
 @pytest.mark.parametrize(

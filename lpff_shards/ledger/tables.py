@@ -21,7 +21,7 @@ PICTURE = (
     *("license", "license_url", "author", "author_id", "title", "source_url"),
 )
 """Fields that all samples of a picture share."""
-STORED = ("split", "changes", "width", "height", "mode", "resize_filter")
+STORED = ("split", "changes", "width", "height", "mode", "exif_orientation", "resize_filter")
 """Fields of which a data set has few combinations."""
 SAMPLE = ("key", "mirrored", "replica", "has_camera", "yaw", "pitch", "has_landmarks", "density", "weight")
 """Fields of a sample itself."""
