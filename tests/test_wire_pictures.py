@@ -241,7 +241,7 @@ def test_sizes_of_webp():
         (b"\xff\xd8\xff", "the picture is cut short"),
         (b"\xff\xd8\xff\xda\0\2", "the JPEG has no frame header"),
         (b"\xff\xd8\xff\xd9", "the JPEG has no frame header"),
-        (b"\xff\xd8\xff\xe0\0\2abc", "the JPEG has no frame header"),
+        (b"\xff\xd8\xff\xe0\0\2abc", "the JPEG is cut short: no frame header or no pixels in its 9 bytes"),
         (vp8(5, 7)[:-1], "the WebP is cut short: 39 bytes, 40 are needed"),
         (webp(b"EXIF", bytes(20)), "the WebP starts with an unknown chunk b'EXIF'"),
     ],

@@ -7,6 +7,7 @@ about pixels or about metadata; only the former are faults. Source: ITU T.81 (ma
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 
@@ -27,14 +28,13 @@ _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
+_ADOBE_SIZE = 12
+"""Bytes of Adobe's segment, of which the last one tells the transform of colors."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 
-_HARMLESS = (
-    "extraneous bytes before marker 0xd9",  # padding between the last pixels and the end mark
-    "Unknown Adobe color transform",
-    "Inconsistent progression sequence",
-    "Invalid SOS parameters",
-)
+_PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+"""Told of bytes between the last pixels and the end mark, which do no harm, and of pixels that were lost before."""
+_HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
 _UNNAMED = "subsampling"
 """TurboJPEG takes only the samplings that it has names for; libjpeg takes all."""
 
@@ -75,15 +75,18 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
         return _decode(data, mode, strict=True)
     except ValueError:
         # libjpeg tells its first warning alone, and that may be about metadata, so these go first.
-        plain = _stripped(data)
+        plain = _stripped(data, mode)
     try:
         return _decode(plain, mode, strict=True)
     except ValueError as error:
-        if _UNNAMED in str(error):
-            return _by_pillow(data)
-        if not any(warning in str(error) for warning in _HARMLESS):
-            raise
-    return _decode(plain, mode, strict=False)
+        warning = str(error)
+    if padding := _PADDING.search(warning):
+        return _decode(_without_padding(plain, int(padding[1])), mode, strict=True)
+    if _UNNAMED in warning:
+        return _by_pillow(data)
+    if warning.startswith(_HARMLESS):
+        return _decode(plain, mode, strict=False)
+    raise ValueError(warning)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -91,8 +94,10 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     at, marker = 2, 0
     while marker != _SCAN:
         at = data.find(b"\xff", at)
+        if at < 0:
+            raise WireError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
         marker = data[at + 1]
-        if at < 0 or marker == _END[1]:
+        if marker == _END[1]:
             raise WireError("the JPEG has no frame header or no pixels")
         if marker == 0xFF:
             at += 1
@@ -141,16 +146,27 @@ def _is_color(marker: int, body: bytes) -> bool:
     return (marker == _APP0 and body.startswith(_JFIF)) or (marker == _APP14 and body.startswith(_ADOBE))
 
 
-def _stripped(data: bytes) -> bytes:
-    """The JPEG without what its pixels do not need up to its first scan."""
+def _stripped(data: bytes, mode: str) -> bytes:
+    """The JPEG without what its pixels do not need up to its first scan, and with nothing there to warn of."""
+    # Of a transform that it does not know libjpeg thinks the same, after a warning.
+    transform = b"\2" if mode == "CMYK" else b"\1"
     kept, at = [data[:2]], 0
     for marker, start, at in _segments(data):
         body = data[start + 4 : at]
         if marker == _APP0 and body.startswith(_JFIF):
             kept.append(_PLAIN_JFIF)
-        elif marker in _TABLES or _is_color(marker, body):
+        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= _ADOBE_SIZE:
+            kept.append(b"\xff\xee\0\x0e" + body[: _ADOBE_SIZE - 1] + (transform if body[_ADOBE_SIZE - 1] else b"\0"))
+        elif marker in _TABLES:
             kept.append(data[start:at])
     return b"".join((*kept, data[at:]))
+
+
+def _without_padding(data: bytes, size: int) -> bytes:
+    """The JPEG without so many bytes in front of its end mark, for libjpeg to tell its next warning."""
+    *_, (_, _, scan) = _segments(data)
+    end = data.find(_END, scan)
+    return data[: end - size] + data[end:]
 
 
 def _decode(data: bytes, mode: str, *, strict: bool) -> NDArray[np.uint8]:

@@ -90,7 +90,7 @@ def check_stream(data: bytes) -> None:
         while rest and not stream.eof:
             stream.decompress(rest, _AT_ONCE)
             rest = stream.unconsumed_tail
-    except isal_zlib.IsalError as error:
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
         raise WireError(f"the PNG's pixels are damaged: {error}") from None
     if not stream.eof:
         raise WireError("the PNG's pixels are damaged: their zlib stream has no end")
