@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
+from picture_files import chunk
 from PIL import Image
 
 from lpff_shards.exporters.pictures import Stored, store
@@ -75,6 +77,52 @@ def test_an_rgb_png_that_is_asked_for_is_not_made_again() -> None:
     data = _file("RGB")
     assert _store(data, False, PictureOptions(image="png")).picture.data is data
     assert _store(_file("RGB", "WEBP"), False, PictureOptions(image="png")).picture.kind == "png"
+
+
+CARRIED = {
+    "EXIF": (b"eXIf", b"MM\0*\0\0\0\x08\0\1\x88\x25\0\4\0\0\0\1\0\0\0\x1a\0\0\0\0", "metadata dropped"),
+    "a turned EXIF": (
+        b"eXIf",
+        b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0",
+        "EXIF orientation dropped, not applied",
+    ),
+    "a profile": (b"iCCP", b"sRGB\0\0" + zlib.compress(b"profile"), "colour profile dropped"),
+    "transparency": (b"tRNS", bytes(6), "transparency dropped"),
+    "text": (b"tEXt", b"Author\0somebody", "metadata dropped"),
+    "XMP": (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>", "metadata dropped"),
+    "a time": (b"tIME", bytes(7), "metadata dropped"),
+    "a chunk of somebody's": (b"quIz", b"anything", "metadata dropped"),
+}
+
+
+@pytest.mark.parametrize("name", list(CARRIED))
+def test_an_rgb_png_that_is_asked_for_keeps_its_pixels_and_nothing_else(name: str) -> None:
+    clean = _file("RGB")
+    kind, body, says = CARRIED[name]
+    data = clean[:33] + chunk(kind, body) + clean[33:]
+    stored = _store(data, False, PictureOptions(image="png"))
+    assert stored.picture.data == clean
+    assert stored.changes == (says,)
+    assert _store(data, False, PictureOptions()).picture.data is data
+
+
+def test_what_stands_behind_an_rgb_png_is_dropped() -> None:
+    clean = _file("RGB")
+    late = clean[:-12] + chunk(b"tEXt", b"Author\0somebody") + clean[-12:] + b"a second file"
+    stored = _store(late, False, PictureOptions(image="png"))
+    assert (stored.picture.data, stored.changes) == (clean, ("metadata dropped",))
+
+
+@pytest.mark.parametrize("image", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_re_encoded_pictures_carry_no_metadata(kind: str, image: str) -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    how = {} if kind == "PNG" else {"xmp": b"<x:xmpmeta>secret</x:xmpmeta>"}
+    data = _saved(_image("RGB"), kind, exif=exif, icc_profile=b"a profile", **how)
+    for stored in store(data, [False, True], PictureOptions(image=image)):
+        assert stored.changes[:2] == ("colour profile dropped", "metadata dropped")
+        assert not {"exif", "icc_profile", "xmp"} & _opened(stored.picture.data).info.keys()
 
 
 @pytest.mark.parametrize("quality", [None, 30, 100])
