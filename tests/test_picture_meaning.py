@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 from layouts import FOLDERS, write, write_lpff
-from picture_files import BROKEN, HEIGHT, REFUSED, SOUND, WIDTH, png_of, shown, suffix, with_pixels
+from picture_files import (
+    BROKEN,
+    HEIGHT,
+    REFUSED,
+    SIGNATURE,
+    SOUND,
+    WIDTH,
+    chunk,
+    png_of,
+    shown,
+    suffix,
+    with_pixels,
+)
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
 from lpff_shards.errors import ShardsError
@@ -19,6 +34,20 @@ from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.manifest import Manifest
 from lpff_shards.wire.decoding import PictureError, decoded
+
+HOSTILE = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+from lpff_shards.loaders.tensorflow_records import decode_picture
+decode = tf.function(decode_picture, input_signature=[tf.TensorSpec([], tf.string)] * 2)
+for file in sorted(Path(sys.argv[1]).iterdir()):
+    print(file.name, flush=True)
+    try:
+        decode(file.read_bytes(), "a key")
+    except tf.errors.OpError as error:
+        print("refused", flush=True)
+"""
 
 SOUND_NAMES, REFUSED_NAMES, BROKEN_NAMES = list(SOUND), list(REFUSED), list(BROKEN)
 
@@ -153,3 +182,17 @@ def test_a_png_of_another_checksum_is_found_by_verify_deep(tmp_path: Path, tf: M
     assert np.array_equal(decoded(data), plain.pixels)
     with pytest.raises(tf.errors.InvalidArgumentError):
         tf.io.decode_png(data)
+
+
+def test_no_picture_ends_tensorflow_s_process(tmp_path: Path, tf: ModuleType) -> None:
+    header = SIGNATURE + chunk(b"IHDR", struct.pack(">II5B", 65_000, 65_000, 8, 2, 0, 0, 0))
+    jpeg = SOUND["jpeg"].data
+    frame = jpeg.index(b"\xff\xc0")
+    files = [data for data, _ in REFUSED.values()] + list(BROKEN.values())
+    files += [header + chunk(b"IDAT", b"") + chunk(b"IEND", b""), SIGNATURE, b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBPVP8 "]
+    files += [jpeg[: frame + 5] + b"\xff\xdc\xff\xdc" + jpeg[frame + 9 :], b"", b"GIF89a", b"BM" + bytes(60), b"x" * 99]
+    for number, data in enumerate(files):
+        write(tmp_path / f"{number:02}", data)
+    done = subprocess.run([sys.executable, "-c", HOSTILE, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("refused") >= len(files) - len(REFUSED)

@@ -26,7 +26,8 @@ Tensors = dict[str, Any]
 
 _CHANNELS = 3
 _PNGS = ("png", "stored-png")
-_WEBP = "WEBPVP8[ L]"
+_HEAD = 16
+_WEBPS = (b"WEBPVP8 ", b"WEBPVP8L")
 """Bytes 8 to 15 of a WebP that holds one picture and nothing else."""
 
 
@@ -96,15 +97,12 @@ def decode_picture(data: Any, key: Any) -> Any:
         data: string scalar, a PNG, JPEG or WebP file.
         key: string scalar, the sample's, for errors.
     """
+    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data would hold the data
+    start, kind = tf.strings.substr(head, 0, len(SIGNATURE)), tf.strings.substr(head, 8, 8)
+    own = [(start == SIGNATURE, lambda: _decoded_png(data))]
     webp = getattr(tf.io, "decode_webp", None)  # older releases have none
-    own = [(tf.strings.substr(data, 0, len(SIGNATURE)) == SIGNATURE, lambda: _decoded_png(data))]
     if webp:
-        own.append(
-            (
-                tf.strings.regex_full_match(tf.strings.substr(data, 8, 8), _WEBP),
-                lambda: webp(data)[0, ..., :_CHANNELS],
-            )
-        )
+        own.append((tf.reduce_any([kind == plain for plain in _WEBPS]), lambda: webp(data)[0, ..., :_CHANNELS]))
     return tf.case(own, default=lambda: _decoded_by_us(data, key))
 
 
@@ -126,5 +124,5 @@ def _pixels_of(data: bytes, key: bytes) -> Pixels:
     try:
         return np.ascontiguousarray(decoded(data))
     except (WireError, PictureError) as error:
-        advice = "See `lpff-shards verify --deep`"
-        raise ShardsError(f"sample {key.decode(errors='replace')} is damaged: {error}", advice) from None
+        name = key.decode(errors="replace")
+        raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
