@@ -26,6 +26,7 @@ from lpff_shards import (
 )
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.sample import make_sample
+from lpff_shards.loaders import ShardSource
 from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.sample import Sample
 
@@ -164,3 +165,21 @@ def test_what_is_unknown_is_zeros(sample: Sample) -> None:
     assert "landmarks are said to be unknown" in str(deep_fault(_with(sample, has_landmarks=False)))
     nothing = replace(sample, camera=np.zeros(25, np.float32), landmarks=np.zeros((68, 2), np.float32))
     assert deep_fault(_with(nothing, has_camera=False, has_landmarks=False)) is None
+
+
+@pytest.mark.parametrize(("image", "orientation"), [("keep", 6), ("png", 1)])
+def test_an_export_records_the_orientation_that_its_files_carry(tmp_path: Path, image: Any, orientation: int) -> None:
+    root, exif = write_lpff(tmp_path / "lpff", alignments=["eg3d"]), Image.Exif()
+    exif[0x0112] = 6
+    for file in (root / "crop/eg3d").iterdir():
+        Image.open(file).save(file, exif=exif)
+    options = ExportOptions(
+        format="wds",
+        out=str(tmp_path / "out"),
+        sources=SourceOptions(lpff=str(root)),
+        picture=PictureOptions(image=image),
+    )
+    export(options)
+    assert verify_export(tmp_path / "out", deep=True).ok
+    told = {(row["metadata"]["mirrored"], row["metadata"]["exif_orientation"]) for row in ShardSource(tmp_path / "out")}
+    assert told == {(False, orientation), (True, 1)}
