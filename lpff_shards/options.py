@@ -352,7 +352,7 @@ def _refuse_replica_file(options: ExportOptions) -> None:
         others = ", ".join(name for name in sources.given if name != "ffhq")
         if sources.given != ("ffhq",):
             raise ShardsError(
-                f"--num-replicas holds the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
+                f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
                 "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
             )
     elif not (options.format == "zip" and options.serves_ffhq_rebalanced):

@@ -43,13 +43,13 @@ def recorded(options: ExportOptions) -> dict[str, object]:
         "format": options.format,
         "name": options.dataset_name,
         "metadata": options.metadata,
-        "zip_copies": options.copies if options.format == "zip" else None,
         **sources,
         **mix,
         **{name: last_component(path) for name, path in _paths(options).items()},
         **picture,
         **shards,
         "checksum": options.run.checksum,
+        **({"zip_copies": options.copies} if options.format == "zip" else {}),
     }
 
 

@@ -91,7 +91,7 @@ def _shards(recorded: Mapping[str, Any]) -> Iterator[Words]:
 
 def _unless(recorded: Mapping[str, Any], name: str, default: object) -> Iterator[Words]:
     """The option with its value, where it has one that is not the default."""
-    value = recorded[name]
+    value = recorded.get(name)
     if value is not None and value != default:
         yield f"--{name.replace('_', '-')}", _path(value) if name in _PATHS else str(value)
 

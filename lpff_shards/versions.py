@@ -8,9 +8,20 @@ from importlib.metadata import PackageNotFoundError, version
 
 from lpff_shards import __version__
 
-PACKING = ("numpy", "pillow", "pyspng", "isal", "zlib-ng", "blake3", "google-crc32c", "msgspec", "msgpack")
+PACKING = (
+    "numpy",
+    "pillow",
+    "pyspng",
+    "simplejpeg",
+    "isal",
+    "zlib-ng",
+    "blake3",
+    "google-crc32c",
+    "msgspec",
+    "msgpack",
+)
 """Those that read, make and check samples."""
-LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain", "simplejpeg")
+LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
 """Those that loaders stand on; none of them need be there."""
 
 

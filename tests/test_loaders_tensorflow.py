@@ -22,10 +22,10 @@ from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptio
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
-from lpff_shards.loaders.pixels import decoded
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.wire.decoding import decoded
 
 IDS = [f"1000{n:02}@N06_217951650{n:02}_01" for n in range(23)]
 SIZE = (20, 12)  # width, height
@@ -94,8 +94,6 @@ def _assert_same(got: dict[str, Any], expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("image", ["keep", "png", "jpeg", "webp", "raw"])
 def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) -> None:
-    if image == "webp" and not hasattr(tf.io, "decode_webp"):
-        pytest.skip("this TensorFlow does not decode WebP")
     path, fields = folders(image), [f.name for f in FIELDS if image == "raw" or f.name in ("key", "yaw", "mirrored")]
     found = dataset(path, 4, fields=fields)
     source = ShardSource(path)
@@ -123,9 +121,7 @@ def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode:
     picture = Image.open(io.BytesIO(_noise("colour", "PNG")))
     picture.putalpha(Image.linear_gradient("L").resize(SIZE))
     (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
-    if kind == "WEBP" and not hasattr(tf.io, "decode_webp"):
-        pytest.skip("this TensorFlow does not decode WebP")
-    assert np.array_equal(decode_picture(tf.constant(out.getvalue()), webp=kind == "WEBP"), decoded(out.getvalue()))
+    assert np.array_equal(tf.function(decode_picture)(out.getvalue(), "a key"), decoded(out.getvalue()))
 
 
 @pytest.mark.parametrize(("shards", "world_size"), [(1, 2), (3, 1), (16, 3)])
@@ -271,11 +267,10 @@ def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
         dataset(folders(), 4, fields=("colour",))
 
 
-def test_a_tensorflow_without_webp_is_told(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tensorflow_without_webp_has_ours(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.io, "decode_webp", None, raising=False)
-    with pytest.raises(ShardsError, match=r"does not decode WebP.*png, jpeg or raw"):
-        dataset(folders("webp"), 4)
-    assert len(list(dataset(folders("keep"), 4))) == 6
+    batch = _numpy(next(iter(dataset(folders("webp"), 4))))
+    assert np.array_equal(batch["image"], ShardSource(folders("webp")).batch(batch["index"])["image"])
 
 
 @pytest.mark.parametrize("image", ["keep", "raw"])

@@ -29,9 +29,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rebalance": "LPFF"}, "--rebalance 'LPFF' is not known"),
     ({"rebalance": "lpff", "as_": "copies"}, "--as 'copies' is not known. It is one of: replicas, weights"),
     ({"as_": "weights"}, "--as weights has no effect with --rebalance none. Choose a --rebalance too"),
-    ({"num_replicas": "n.json"}, "--num-replicas is for --rebalance eg3d. Give both, or neither"),
-    ({"num_replicas": "n.json", "rebalance": "lpff"}, "--num-replicas is for --rebalance eg3d"),
-    ({"num_replicas": "n.json", **UNIFORM}, "--num-replicas is for --rebalance eg3d"),
     ({"num_replicas": "", **EG3D}, "--num-replicas is empty. Give a path; was a shell variable unset?"),
     ({"num_replicas": " \t", **EG3D}, "--num-replicas is empty"),
     ({"num_replicas": os.fsdecode(b"\xff.json"), **EG3D}, "--num-replicas \\udcff.json is not UTF-8"),
@@ -132,6 +129,8 @@ UNMIXABLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (FFHQ | LPFF, BY_FILE, "--num-replicas tells the replicas of FFHQ's pictures only, not of lpff. "),
     (FFHQ | LPFF | {"unsplash_pexels": "U", "demo": 1}, BY_FILE,
      "--num-replicas tells the replicas of FFHQ's pictures only, not of lpff, unsplash_pexels, demo. "),
+    *((FFHQ, {"num_replicas": "n.json", **rule}, "--num-replicas is for --rebalance eg3d. Give both")
+      for rule in ({}, {"rebalance": "lpff"}, UNIFORM)),
     (FFHQ, OFFICIAL, "--splits official is FFHQ's own. Give --ffhq and --ffhq-metadata, which tells it"),
     (LPFF, OFFICIAL, "--splits official is FFHQ's own"),
     (FFHQ | LPFF | {"ffhq_cameras": "c"}, OFFICIAL, "--splits official is FFHQ's own"),

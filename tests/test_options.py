@@ -217,7 +217,9 @@ def test_what_is_recorded_by_default():
 def test_what_is_recorded_of_a_zip():
     assert record(format="zip") == record() | {
         **{"format": "zip", "image": "stored-png", "shuffle": False, "seed": None, "shard_size": None},
+        "zip_copies": "files",
     }
+    assert record(format="zip", zip_copies="list")["zip_copies"] == "list"
     drawn = record(format="zip", mix=MixOptions(rebalance="uniform"), shards=ShardOptions(seed=3))
     assert (drawn["shuffle"], drawn["seed"]) == (False, 3)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pytest
+from picture_files import chunk
 from PIL import Image
 
 from lpff_shards.exporters.pictures import Stored, store
@@ -77,6 +79,52 @@ def test_an_rgb_png_that_is_asked_for_is_not_made_again() -> None:
     assert _store(_file("RGB", "WEBP"), False, PictureOptions(image="png")).picture.kind == "png"
 
 
+CARRIED = {
+    "EXIF": (b"eXIf", b"MM\0*\0\0\0\x08\0\1\x88\x25\0\4\0\0\0\1\0\0\0\x1a\0\0\0\0", "metadata dropped"),
+    "a turned EXIF": (
+        b"eXIf",
+        b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0",
+        "EXIF orientation dropped, not applied",
+    ),
+    "a profile": (b"iCCP", b"sRGB\0\0" + zlib.compress(b"profile"), "colour profile dropped"),
+    "transparency": (b"tRNS", bytes(6), "transparency dropped"),
+    "text": (b"tEXt", b"Author\0somebody", "metadata dropped"),
+    "XMP": (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>", "metadata dropped"),
+    "a time": (b"tIME", bytes(7), "metadata dropped"),
+    "a chunk of somebody's": (b"quIz", b"anything", "metadata dropped"),
+}
+
+
+@pytest.mark.parametrize("name", list(CARRIED))
+def test_an_rgb_png_that_is_asked_for_keeps_its_pixels_and_nothing_else(name: str) -> None:
+    clean = _file("RGB")
+    kind, body, says = CARRIED[name]
+    data = clean[:33] + chunk(kind, body) + clean[33:]
+    stored = _store(data, False, PictureOptions(image="png"))
+    assert stored.picture.data == clean
+    assert stored.changes == (says,)
+    assert _store(data, False, PictureOptions()).picture.data is data
+
+
+def test_what_stands_behind_an_rgb_png_is_dropped() -> None:
+    clean = _file("RGB")
+    late = clean[:-12] + chunk(b"tEXt", b"Author\0somebody") + clean[-12:] + b"a second file"
+    stored = _store(late, False, PictureOptions(image="png"))
+    assert (stored.picture.data, stored.changes) == (clean, ("metadata dropped",))
+
+
+@pytest.mark.parametrize("image", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_re_encoded_pictures_carry_no_metadata(kind: str, image: str) -> None:
+    exif = Image.Exif()
+    exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    how = {} if kind == "PNG" else {"xmp": b"<x:xmpmeta>secret</x:xmpmeta>"}
+    data = _saved(_image("RGB"), kind, exif=exif, icc_profile=b"a profile", **how)
+    for stored in store(data, [False, True], PictureOptions(image=image)):
+        assert stored.changes[:2] == ("colour profile dropped", "metadata dropped")
+        assert not {"exif", "icc_profile", "xmp"} & _opened(stored.picture.data).info.keys()
+
+
 @pytest.mark.parametrize("quality", [None, 30, 100])
 def test_jpeg_has_full_colour_resolution_and_the_quality_asked_for(quality: int | None) -> None:
     data = _file("RGB", width=64, height=64)
@@ -127,12 +175,16 @@ def test_the_same_picture_gives_the_same_bytes(kind: str) -> None:
     assert first == second
 
 
-def test_sixteen_bits_of_grey_have_no_plain_rgb() -> None:
-    out = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(out, "PNG")
-    assert _store(out.getvalue(), False, PictureOptions()).picture.mode == "I;16"
-    with pytest.raises(PictureError, match="no plain conversion to RGB"):
-        _store(out.getvalue(), False, PictureOptions(image="raw"))
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("kind", ["png", "stored-png", "raw"])
+def test_of_sixteen_bits_of_grey_the_high_byte_is_taken(kind: str, flip: bool) -> None:
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    data = _saved(Image.fromarray(grey), "PNG")
+    assert _store(data, False, PictureOptions()).picture.mode == "I;16"
+    expected = np.repeat(grey[..., None] >> 8, 3, 2)
+    stored = _store(data, flip, PictureOptions(image=kind))
+    assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
+    assert "converted from I;16 to RGB" in stored.changes
 
 
 def test_the_first_frame_of_many_is_taken() -> None:
@@ -182,7 +234,7 @@ def test_files_without_pixels_are_noticed() -> None:
     with pytest.raises(PictureError, match="the PNG has no pixels"):
         _store(data[:start] + data[end:], False, PictureOptions())
     jpeg = _file("RGB", "JPEG")
-    with pytest.raises(PictureError, match="no pixels or no end mark"):
+    with pytest.raises(PictureError, match="no frame header or no pixels"):
         _store(jpeg[: jpeg.index(b"\xff\xda")] + b"\xff\xd9", False, PictureOptions())
 
 

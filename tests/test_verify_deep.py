@@ -26,6 +26,7 @@ from lpff_shards import (
 )
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.sample import make_sample
+from lpff_shards.loaders import ShardSource
 from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.sample import Sample
 
@@ -113,13 +114,26 @@ def test_a_sample_as_it_is_written_has_no_fault(sample: Sample) -> None:
 
 def test_a_picture_of_another_size_is_a_fault(sample: Sample) -> None:
     wrong = replace(sample, picture=replace(sample.picture, width=255))
-    assert deep_fault(wrong) == "its picture decodes to 256x256, not 255x256"
+    assert deep_fault(wrong) == "its picture is png, RGB, 256x256, its fields tell png, RGB, 255x256"
 
 
 def test_a_picture_of_another_kind_is_a_fault(sample: Sample) -> None:
     out = io.BytesIO()
     Image.new("RGB", (256, 256)).save(out, "JPEG")
-    assert "does not decode" in str(deep_fault(replace(sample, picture=replace(sample.picture, data=out.getvalue()))))
+    wrong = replace(sample, picture=replace(sample.picture, data=out.getvalue()))
+    assert deep_fault(wrong) == "its picture is jpeg, RGB, 256x256, its fields tell png, RGB, 256x256"
+
+
+def test_a_color_mode_that_is_not_the_picture_s_is_a_fault(sample: Sample) -> None:
+    wrong = replace(sample, picture=replace(sample.picture, mode="L"))
+    assert deep_fault(wrong) == "its picture is png, RGB, 256x256, its fields tell png, L, 256x256"
+
+
+def test_an_orientation_that_is_not_the_file_s_is_a_fault(sample: Sample) -> None:
+    assert deep_fault(_with(sample, exif_orientation=6)) == "its EXIF orientation is 1, its fields tell 6"
+    raw = replace(sample, picture=replace(sample.picture, kind="raw"))
+    assert deep_fault(raw) is None
+    assert deep_fault(_with(raw, exif_orientation=3)) == "its EXIF orientation is 1, its fields tell 3"
 
 
 @pytest.mark.parametrize(
@@ -151,3 +165,21 @@ def test_what_is_unknown_is_zeros(sample: Sample) -> None:
     assert "landmarks are said to be unknown" in str(deep_fault(_with(sample, has_landmarks=False)))
     nothing = replace(sample, camera=np.zeros(25, np.float32), landmarks=np.zeros((68, 2), np.float32))
     assert deep_fault(_with(nothing, has_camera=False, has_landmarks=False)) is None
+
+
+@pytest.mark.parametrize(("image", "orientation"), [("keep", 6), ("png", 1)])
+def test_an_export_records_the_orientation_that_its_files_carry(tmp_path: Path, image: Any, orientation: int) -> None:
+    root, exif = write_lpff(tmp_path / "lpff", alignments=["eg3d"]), Image.Exif()
+    exif[0x0112] = 6
+    for file in (root / "crop/eg3d").iterdir():
+        Image.open(file).save(file, exif=exif)
+    options = ExportOptions(
+        format="wds",
+        out=str(tmp_path / "out"),
+        sources=SourceOptions(lpff=str(root)),
+        picture=PictureOptions(image=image),
+    )
+    export(options)
+    assert verify_export(tmp_path / "out", deep=True).ok
+    told = {(row["metadata"]["mirrored"], row["metadata"]["exif_orientation"]) for row in ShardSource(tmp_path / "out")}
+    assert told == {(False, orientation), (True, 1)}

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from PIL import Image
 
 from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.pictures import MAX_PIXELS, PictureHeader, inspect
+from lpff_shards.wire.picture_header import MAX_PIXELS, PictureHeader
+from lpff_shards.wire.pictures import inspect
 
 WIDTH, HEIGHT = 23, 17
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -121,7 +123,9 @@ def test_every_cut_is_found(data):
 
 @pictures
 def test_bytes_behind_the_picture_do_no_harm(data):
-    assert inspect(data + b"\0\0more") == inspect(data)
+    found, alone = inspect(data + b"\0\0more"), inspect(data)
+    assert structs.replace(found, plain=alone.plain, extras=alone.extras) == alone
+    assert not found.plain
 
 
 PNG_MODES = [*product([0], [2, 4, 8, 16]), *product([3], [1, 2, 4, 8]), *product([2, 4, 6], [8, 16])]
@@ -139,7 +143,7 @@ def test_a_png_of_one_bit_is_as_pillow_names_it():
     data = save(RGB.convert("1"), "PNG")
     with Image.open(io.BytesIO(data)) as image:
         assert image.mode == "1"
-    assert inspect(data) == PictureHeader("png", WIDTH, HEIGHT, "1")
+    assert inspect(data) == PictureHeader("png", WIDTH, HEIGHT, "1", plain=True)
 
 
 @pytest.mark.parametrize("data", [png(colour=5), jpeg(5, 7).replace(b"\0\5\1", b"\0\5\2")])
@@ -148,9 +152,35 @@ def test_a_mode_that_there_is_not_is_refused(data):
         inspect(data)
 
 
-@pytest.mark.parametrize("frame", [*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
-def test_every_frame_of_jpeg_is_known(frame):
+@pytest.mark.parametrize("frame", [0xC0, 0xC1, 0xC2])
+def test_huffman_coded_frames_of_jpeg_are_taken(frame):
     assert inspect(jpeg(5, 7).replace(b"\xff\xc0", bytes([0xFF, frame]))) == PictureHeader("jpeg", 5, 7, "L")
+
+
+@pytest.mark.parametrize("frame", [0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
+def test_other_frames_of_jpeg_are_refused(frame):
+    with pytest.raises(WireError, match="lossless, hierarchical or arithmetic-coded"):
+        inspect(jpeg(5, 7).replace(b"\xff\xc0", bytes([0xFF, frame])))
+
+
+def test_a_jpeg_of_12_bits_is_refused():
+    with pytest.raises(WireError, match="12 bits a color"):
+        inspect(jpeg(5, 7).replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc0\0\x0b\x0c"))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (png(colour=3).replace(chunk(b"PLTE", bytes(3)), b""), "no palette before its pixels"),
+        (png().replace(b"\x08\x02\0\0\0", b"\x08\x02\0\0\x02"), "interlace method that there is not"),
+        (png()[:33] + chunk(b"ABCD", b"") + png()[33:], "a chunk ABCD, which is needed and not known"),
+        (png()[:-12] + chunk(b"abcd", b"") + png()[33:], "chunks IDAT in two places"),
+    ],
+)
+def test_a_png_that_decoders_refuse_is_refused(data, message):
+    header = PNG + chunk(b"IHDR", data[16:29])
+    with pytest.raises(WireError, match=message):
+        inspect(header + data[33:])
 
 
 def test_fill_bytes_and_tables_before_the_frame_are_passed_over():
@@ -161,7 +191,7 @@ def test_fill_bytes_and_tables_before_the_frame_are_passed_over():
 def test_the_thumbnail_is_not_the_picture():
     data = PICTURES["jpeg with thumbnail"]
     assert data.count(b"\xff\xd9") == 2
-    assert inspect(data) == PictureHeader("jpeg", WIDTH, HEIGHT, "RGB")
+    assert inspect(data) == PictureHeader("jpeg", WIDTH, HEIGHT, "RGB", extras=("metadata dropped",))
     with pytest.raises(WireError, match="cut short: no pixels or no end mark"):
         inspect(data[:-1])
 
@@ -211,7 +241,7 @@ def test_sizes_of_webp():
         (b"\xff\xd8\xff", "the picture is cut short"),
         (b"\xff\xd8\xff\xda\0\2", "the JPEG has no frame header"),
         (b"\xff\xd8\xff\xd9", "the JPEG has no frame header"),
-        (b"\xff\xd8\xff\xe0\0\2abc", "the JPEG has no frame header"),
+        (b"\xff\xd8\xff\xe0\0\2abc", "the JPEG is cut short: no frame header or no pixels in its 9 bytes"),
         (vp8(5, 7)[:-1], "the WebP is cut short: 39 bytes, 40 are needed"),
         (webp(b"EXIF", bytes(20)), "the WebP starts with an unknown chunk b'EXIF'"),
     ],

@@ -12,7 +12,9 @@ from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.sample import Picture
 from lpff_shards.wire.decoding import PictureError, Pixels, decode
 from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.pictures import PictureHeader, inspect
+from lpff_shards.wire.picture_header import PictureHeader
+from lpff_shards.wire.pictures import inspect
+from lpff_shards.wire.png_chunks import stripped
 
 FILTER = "lanczos"
 _FILE_KINDS = {"stored-png": "png"}
@@ -27,12 +29,14 @@ class Stored(Struct, frozen=True):
         original: size of the source's picture (width, height).
         resized: it was resized.
         changes: what was done to it, in words.
+        orientation: of EXIF, in the stored file; 1 if it has none.
     """
 
     picture: Picture
     original: tuple[int, int]
     resized: bool
     changes: tuple[str, ...]
+    orientation: int = 1
 
 
 def store(data: bytes, flips: Sequence[bool], options: PictureOptions) -> list[Stored]:
@@ -56,16 +60,24 @@ def store(data: bytes, flips: Sequence[bool], options: PictureOptions) -> list[S
     stored = []
     for flip in flips:
         if passes and not flip:
-            picture = Picture(header.kind, data, header.width, header.height, header.mode)
-            stored.append(Stored(picture, (header.width, header.height), False, ()))
+            stored.append(_passed(data, header, options))
         elif decoded is not None:
             stored.append(_developed(*decoded, header, flip, resized, options))
     return stored
 
 
+def _passed(data: bytes, header: PictureHeader, options: PictureOptions) -> Stored:
+    """The file as it is, or, where RGB PNGs are asked for, what its pixels need of it."""
+    kept = options.kind == "keep" or header.plain
+    file = data if kept else stripped(data, header.mode)
+    picture = Picture(header.kind, file, header.width, header.height, header.mode)
+    changes, orientation = ((), header.orientation) if kept else (header.extras, 1)
+    return Stored(picture, (header.width, header.height), False, changes, orientation)
+
+
 def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pixels, list[str]]:
     """The pixels, resized where a side is given, and what was done to them."""
-    pixels, changes = decode(data, header)
+    pixels, changes = decode(data, header), [*header.extras]
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
     if side is not None:
@@ -89,7 +101,7 @@ def _developed(
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:
-    """Whether the file is already what is asked for; making an RGB PNG again would gain nothing."""
+    """Whether its pixels are already as asked for; making an RGB PNG again would gain nothing."""
     return options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB")
 
 

@@ -100,6 +100,7 @@ def _scalars(entry: Entry, stored: Stored, camera: Camera | None) -> dict[str, S
         "width": picture.width,
         "height": picture.height,
         "mode": picture.mode,
+        "exif_orientation": stored.orientation,
         "resize_filter": FILTER if stored.resized else "",
     }
 

@@ -22,7 +22,10 @@ PICTURE = (
     *("low_resolution_download_url", "high_resolution_download_url"),
 )
 """Fields that all samples of a picture share."""
-STORED = (*("split", "camera_alignment", "landmarks_source", "changes", "width", "height", "mode", "resize_filter"),)
+STORED = (
+    *("split", "camera_alignment", "landmarks_source", "changes"),
+    *("width", "height", "mode", "exif_orientation", "resize_filter"),
+)
 """Fields of which a data set has few combinations."""
 SAMPLE = ("key", "mirrored", "replica", "has_camera", "yaw", "pitch", "has_landmarks", "density", "weight")
 """Fields of a sample itself."""

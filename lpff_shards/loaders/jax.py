@@ -74,8 +74,8 @@ def loader(
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
             `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has
-            its main part under `if __name__ == "__main__":`. JPEGs decode as fast in threads where simplejpeg is
-            installed; those of a bucket, and WebPs, are left to threads.
+            its main part under `if __name__ == "__main__":`. JPEGs decode as fast in threads; those of a
+            bucket, and WebPs, are left to threads.
         threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
             bucket one a core and one more.
         prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer

@@ -222,7 +222,7 @@ class ShardSource:
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
         """What is told of a sample whose bytes are not as they should be."""
-        return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify")
+        return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:
         shard = self._span(index).shard

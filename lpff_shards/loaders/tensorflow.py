@@ -75,11 +75,13 @@ def dataset(
         prefetch: batches that are made ahead; by default tf.data tunes it.
 
     Raises:
-        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, rank and world size
-            are not known both, or this TensorFlow cannot decode its pictures.
+        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or rank and world size
+            are not known both.
         tf.errors.DataLossError: on iterating, a record is damaged.
         tf.errors.UnknownError: on iterating over a bucket, a record is damaged or cannot be read; its text tells which.
-        tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size.
+            So is a JPEG that is damaged.
+        tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size, or a PNG or WebP does
+            not decode.
     """
     import tensorflow as tf
 

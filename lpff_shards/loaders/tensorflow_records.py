@@ -1,22 +1,34 @@
-"""From a record to a sample's tensors, in TensorFlow's own operations."""
+"""From a record to a sample's tensors.
+
+TensorFlow's own operations decode PNGs and plain WebPs: libspng holds Python's lock and Pillow's WebP decoder too, so
+that threads would wait for one another. JPEGs are left to `wire.decoding`, which lets go of it and, unlike TensorFlow,
+refuses a JPEG that is cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.wire.decoding import PictureError, Pixels, decoded
+from lpff_shards.wire.errors import WireError
+from lpff_shards.wire.png_chunks import SIGNATURE
 
 Tensors = dict[str, Any]
 
 _CHANNELS = 3
-_WEBP_HEAD = b"RIFF"
+_PNGS = ("png", "stored-png")
+_HEAD = 16
+_WEBPS = (b"WEBPVP8 ", b"WEBPVP8L")
+"""Bytes 8 to 15 of a WebP that holds one picture and nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,22 +40,12 @@ class Records:
         image: how pictures are stored, as `export --image` names it.
         size: height and width of all pictures, in pixels.
         kinds: the wanted metadata fields, and the kind of each.
-
-    Raises:
-        ShardsError: this TensorFlow cannot decode such pictures.
     """
 
     layout: Layout
     image: str
     size: tuple[int, int]
     kinds: Mapping[str, str]
-
-    def __post_init__(self) -> None:
-        if self.image == "webp" and _webp_decoder() is None:
-            raise ShardsError(
-                f"TensorFlow {tf.__version__} does not decode WebP",
-                "Take one that has tf.io.decode_webp, or export with --image png, jpeg or raw",
-            )
 
     def parse(self, record: Any) -> Tensors:
         """A record's `image` (uint8 [height, width, 3]), and what else is wanted of it, in `ShardSource.batch`'s order.
@@ -61,7 +63,7 @@ class Records:
         return sample
 
     def _features(self) -> dict[str, Any]:
-        features = {"image": tf.io.FixedLenFeature([], tf.string)}
+        features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("key", "image")}
         if self.layout.raw:
             features["image/shape"] = tf.io.FixedLenFeature([_CHANNELS], tf.int64)
         if self.layout.camera:
@@ -73,7 +75,7 @@ class Records:
 
     def _pixels(self, found: Tensors) -> Any:
         shape = [*self.size, _CHANNELS]
-        pixels = None if self.layout.raw else decode_picture(found["image"], self.image in ("keep", "webp"))
+        pixels = None if self.layout.raw else self._decoded(found)
         size = found["image/shape"] if pixels is None else tf.shape(pixels, tf.int64)
         told = (
             f"Pictures of several sizes make no batch: export with --resolution. The first one's size is {shape}, not"
@@ -83,27 +85,44 @@ class Records:
                 return tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), shape)
             return tf.ensure_shape(tf.identity(pixels), shape)
 
+    def _decoded(self, found: Tensors) -> Any:
+        image = found["image"]
+        return _decoded_png(image) if self.image in _PNGS else decode_picture(image, found["key"])
 
-def decode_picture(data: Any, webp: bool) -> Any:
-    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `pixels.decoded`.
+
+def decode_picture(data: Any, key: Any) -> Any:
+    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `wire.decoding.decoded`.
 
     Args:
-        data: string scalar, a PNG or JPEG file.
-        webp: whether it may be a WebP file too, for TensorFlow's that can.
+        data: string scalar, a PNG, JPEG or WebP file.
+        key: string scalar, the sample's, for errors.
     """
-    decode = _webp_decoder() if webp else None
-    if decode is None:
-        return _png_or_jpeg(data)
-    return tf.cond(tf.strings.substr(data, 0, 4) == _WEBP_HEAD, lambda: decode(data), lambda: _png_or_jpeg(data))
+    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data would hold the data
+    start, kind = tf.strings.substr(head, 0, len(SIGNATURE)), tf.strings.substr(head, 8, 8)
+    own = [(start == SIGNATURE, lambda: _decoded_png(data))]
+    webp = getattr(tf.io, "decode_webp", None)  # older releases have none
+    if webp:
+        own.append((tf.reduce_any([kind == plain for plain in _WEBPS]), lambda: webp(data)[0, ..., :_CHANNELS]))
+    return tf.case(own, default=lambda: _decoded_by_us(data, key))
 
 
-def _png_or_jpeg(data: Any) -> Any:
-    """Pixels of either: TensorFlow's operation looks at the bytes, and has libjpeg's exact method only by this name."""
-    return tf.io.decode_jpeg(data, channels=_CHANNELS, dct_method="INTEGER_ACCURATE")
+def _decoded_png(data: Any) -> Any:
+    return tf.io.decode_png(data, channels=_CHANNELS)
 
 
-def _webp_decoder() -> Callable[[Any], Any] | None:
-    """Decodes a WebP file to uint8 [height, width, 3]; None where this TensorFlow is too old to."""
-    decode = getattr(tf.io, "decode_webp", None)
-    # It gives frames, of which a picture has one, and cannot leave out transparency itself.
-    return decode and (lambda data: decode(data)[0, ..., :_CHANNELS])
+def _decoded_by_us(data: Any, key: Any) -> Any:
+    pixels = tf.numpy_function(_pixels_of, [data, key], tf.uint8, stateful=False)
+    return tf.ensure_shape(pixels, [None, None, _CHANNELS])
+
+
+def _pixels_of(data: bytes, key: bytes) -> Pixels:
+    """Pixels, as `decoded`.
+
+    Raises:
+        ShardsError: the picture is damaged; it names the sample.
+    """
+    try:
+        return np.ascontiguousarray(decoded(data))
+    except (WireError, PictureError) as error:
+        name = key.decode(errors="replace")
+        raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None

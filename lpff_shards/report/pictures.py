@@ -12,12 +12,11 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.darkroom import Darkroom
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.ledger.read import Ledger
-from lpff_shards.loaders.pixels import decoded
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.plan import Plan
 from lpff_shards.stores.place import Place, whole
-from lpff_shards.wire.decoding import PictureError, Pixels
+from lpff_shards.wire.decoding import PictureError, Pixels, decoded
 from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.zip import Member, members
 

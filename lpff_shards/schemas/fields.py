@@ -97,6 +97,9 @@ FIELDS: tuple[Field, ...] = (
     Field("width", "int", "of the stored picture", "pixels"),
     Field("height", "int", "of the stored picture", "pixels"),
     Field("mode", "str", "colour mode of the stored picture: RGB, RGBA, L, LA, P, ..."),
+    Field(
+        "exif_orientation", "int", "1 to 8, by which readers that apply EXIF turn the stored picture; 1 if it has none"
+    ),
     Field("resize_filter", "str", "lanczos where the picture was resized, else empty"),
 )
 

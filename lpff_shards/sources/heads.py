@@ -13,7 +13,8 @@ from lpff_shards.sources.blobs import BlobError
 from lpff_shards.sources.objects import is_remote
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.pictures import PictureHeader, glance
+from lpff_shards.wire.picture_header import PictureHeader
+from lpff_shards.wire.pictures import glance
 
 HEAD, LONG_HEAD = 1 << 12, 1 << 18
 """Bytes of a file that are read first, and where they do not reach the picture's size: EXIF data may come before it."""

@@ -1,68 +1,71 @@
-"""From a picture file to RGB pixels: plain PNGs by libspng, which is twice as fast, all others by Pillow."""
+"""From a picture file to RGB pixels: PNG by libspng, JPEG by libjpeg-turbo, WebP by Pillow's libwebp.
+
+Export, `verify --deep` and the loaders all decode here, so that a file has the same pixels, or the same fault, in each.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.wire import png
-from lpff_shards.wire.pictures import PictureHeader
-
-if TYPE_CHECKING:
-    from PIL import Image
+from lpff_shards.wire import jpeg, png
+from lpff_shards.wire.picture_header import PictureHeader
+from lpff_shards.wire.pictures import inspect
+from lpff_shards.wire.png_chunks import stripped
 
 Pixels = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
 
-_ORIENTATION = 0x0112
-_CONVERTIBLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
-
 
 class PictureError(Exception):
-    """A picture that cannot be stored as asked; the text says why."""
+    """A picture that cannot be decoded or stored as asked; the text says why."""
 
 
-def decode(data: bytes, header: PictureHeader) -> tuple[Pixels, list[str]]:
-    """The pixels, and what of the file does not come with them, in words.
+def decoded(data: bytes) -> Pixels:
+    """The pixels of a PNG, JPEG or WebP file, uint8 [height, width, 3], RGB.
 
     Raises:
-        PictureError: it does not decode, or has no plain conversion to RGB.
+        WireError: it is not a whole picture file.
+        PictureError: it does not decode.
     """
-    pixels = png.decode(data, header.height, header.width) if header.plain else None
-    return (pixels, []) if pixels is not None else _any(data, header)
+    return decode(data, inspect(data))
 
 
-def _any(data: bytes, header: PictureHeader) -> tuple[Pixels, list[str]]:
+def decode(data: bytes, header: PictureHeader) -> Pixels:
+    """The pixels of a picture file, given what `inspect` tells of it.
+
+    Of 16 bits the high byte is taken, of transparency nothing, of an animation the first frame. Color profiles and
+    orientation are not applied. Metadata that cannot be read is no fault.
+
+    Raises:
+        PictureError: it does not decode, or its decoder calls it cut or corrupt.
+    """
+    try:
+        pixels = _decode(data, header)
+    except Exception as error:  # decoders raise many kinds on hostile bytes
+        raise PictureError(f"the picture does not decode: {error}") from None
+    height, width, _ = pixels.shape
+    if (width, height) != (header.width, header.height):
+        raise PictureError(f"the picture decodes to {width}x{height}, not {header.width}x{header.height}")
+    return pixels
+
+
+def _decode(data: bytes, header: PictureHeader) -> Pixels:
+    if header.kind == "png":
+        return png.decode(data if header.plain else stripped(data, header.mode))
+    if header.kind == "jpeg":
+        return jpeg.decode(data, header.mode)
+    return _webp(data)
+
+
+def _webp(data: bytes) -> Pixels:
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures, whose pixels are counted already, and of odd EXIF data, which is dropped.
-            warnings.simplefilter("ignore")
-            image: Image.Image = Image.open(io.BytesIO(data), formats=(header.kind.upper(),))
-            image.load()
-            lost = _lost(image)
-    except Exception as error:  # Pillow's decoders raise many kinds on hostile bytes
-        raise PictureError(f"the picture does not decode: {error}") from None
-    if image.mode not in _CONVERTIBLE:
-        raise PictureError(f"the picture has colour mode {image.mode}, which has no plain conversion to RGB")
-    if image.mode == "P":
-        # A palette's transparency goes as alpha does, with the colours left alone.
-        image = image.convert("RGBA")
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), lost
-
-
-def _lost(image: Image.Image) -> list[str]:
-    lost = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        lost.append(f"first of {frames} frames taken")
-    if image.info.get("icc_profile"):
-        lost.append("colour profile dropped")
-    if image.getexif().get(_ORIENTATION, 1) != 1:
-        lost.append("EXIF orientation dropped, not applied")
-    return lost
+    with warnings.catch_warnings():
+        # Pillow warns of large pictures, whose pixels are counted already.
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
+            return np.asarray(image.convert("RGB"))

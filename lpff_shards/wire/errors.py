@@ -18,3 +18,7 @@ class WireError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} (at byte {self.offset})" if self.offset >= 0 else self.reason
+
+
+class CutError(WireError):
+    """Bytes that end too early."""
