@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lpff_shards.engines.base import Engine
 from lpff_shards.engines.catalogue import chosen
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.claims import claimed, refuse_lost, shared
 from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
@@ -23,10 +23,8 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
-from lpff_shards.exporters.squares import common_side
 from lpff_shards.finishing import finish, refuse_nothing
 from lpff_shards.manifest import Manifest, ShardReceipt
-from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import excluded_rows
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.name_lists import name_lists
@@ -40,6 +38,7 @@ from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
 from lpff_shards.stores.place import place
+from lpff_shards.survey import survey
 
 if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
@@ -103,6 +102,10 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         strict=options.run.on_error == "fail",
     )
     picture = options.resolved_picture
+    seen = survey(mixed.entries, picture, options.format == "zip")
+    if seen.misfits and options.run.on_error == "fail":
+        first = seen.misfits[0]
+        raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
     settings = Settings(
         format=options.format,
         layout=layout(mixed.entries.inventories, picture, options.metadata == "msgpack"),
@@ -110,19 +113,13 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         checksum=options.run.checksum,
         on_error=options.run.on_error,
         published=published_names(options),
-        side=_side(mixed.entries, options) if options.format == "zip" else None,
+        side=seen.side if options.format == "zip" else None,
     )
     listed = options.format == "zip" and options.copies == "list"
     entries = mixed.entries.once() if listed else mixed.entries
     lists = name_lists(options, mixed, entries, extras.num_replicas)
     shards = options.resolved_shards
-    return make_plan(options.dataset_name, mixed, entries, settings, shards, recorded(options), lists)
-
-
-def _side(entries: Entries, options: ExportOptions) -> int:
-    """The side of all pictures of a zip, in pixels."""
-    columns = zip(entries.source.tolist(), entries.row.tolist(), strict=True)
-    return options.picture.resolution or common_side([entries.inventories[s].blobs[row] for s, row in columns])
+    return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, recorded(options), lists)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:

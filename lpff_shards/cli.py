@@ -78,7 +78,7 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
     if as_json and share is None:
         click.echo(console.manifest_json(manifest))
     elif not (quiet or as_json):
-        click.echo(console.manifest_text(manifest, chosen.out))
+        click.echo(console.manifest_text(manifest, chosen.out, observer.notes))
     if report is not None:
         from lpff_shards.report.write import report_export
 

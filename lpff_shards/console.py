@@ -18,6 +18,7 @@ from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan
 from lpff_shards.progress import plan_notes
 from lpff_shards.stores.place import place
+from lpff_shards.survey import Pictures
 from lpff_shards.verify import Verdict
 
 
@@ -87,18 +88,29 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
     )
 
 
-def manifest_text(manifest: Manifest, out: str) -> str:
-    """What an export says at its end."""
+def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str:
+    """What an export says at its end.
+
+    Args:
+        told: notes that were shown before.
+    """
     total = sum(shard.bytes for shard in manifest.shards)
     files = counted(len(manifest.shards), "zip" if manifest.format == "zip" else "shard")
     what = f"{counted(manifest.samples, 'sample')} in {files}"
     lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
+    lines += [f"  note: {note}" for note in _pictures(manifest).notes() if note not in told]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
         lines.append(f"  left out: {left} (listed with reasons in {place(out) / 'manifest.json'})")
         lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
         lines += [f"    and {left - 10} more"] if left > 10 else []
     return "\n".join(lines)
+
+
+def _pictures(manifest: Manifest) -> Pictures:
+    """What the pictures are like, as the manifest has it."""
+    sizes = {(int(size.partition("x")[0]), int(size.partition("x")[2])): n for size, n in manifest.sizes.items()}
+    return Pictures(manifest.kinds, sizes, manifest.turned)
 
 
 def manifest_json(manifest: Manifest) -> str:

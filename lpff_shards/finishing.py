@@ -36,6 +36,7 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.stores.ahead import ahead
+from lpff_shards.survey import Pictures, most_first
 
 
 def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
@@ -70,13 +71,13 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     folder.sync([shard.file for shard in told.shards])
     if manifest.checksum == "sha256":
         folder.write(SUMS, checksum_lines(manifest).encode())
-    for name, data in indexes.of_data_set(manifest, told.kinds).items():
+    for name, data in indexes.of_data_set(manifest, told.pictures.kinds.keys()).items():
         folder.write(name, data)
     with closing(ahead(folder.fields, receipts)) as fields:
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
         write_accounts(folder, manifest, shards, _pool(plan))
     folder.write(POSES, pose_picture())
-    folder.write(CARD, card(manifest, told.kinds).encode())
+    folder.write(CARD, card(manifest, told.pictures.kinds.keys()).encode())
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
@@ -92,25 +93,27 @@ def _pool(plan: Plan) -> Pool:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the manifest takes from receipts: the shards, samples that were left out, suffixes and sizes of pictures."""
+    """What the manifest takes from receipts: the shards, samples that were left out, and what the pictures are like."""
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
-    kinds: frozenset[str]
-    sizes: Counter[tuple[int, int]]
+    pictures: Pictures
 
 
 def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     shards: list[Shard] = []
     skipped: list[LeftOut] = []
-    kinds: set[str] = set()
+    kinds: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
+    turned = 0
     for r, output in zip(receipts, plan.outputs, strict=True):
         shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
         skipped += r.skipped
-        kinds.update(members[0] for members in r.suffixes)
+        kinds.update(r.suffixes[member[0]][0] for member in r.members)
         sizes += sizes_of([r])
-    return _Told(tuple(shards), tuple(skipped), frozenset(kinds), sizes)
+        turned += r.turned
+    pictures = Pictures(most_first(kinds), most_first(sizes), turned)
+    return _Told(tuple(shards), tuple(skipped), pictures)
 
 
 def _manifest(plan: Plan, told: _Told) -> Manifest:
@@ -136,9 +139,11 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         licenses=kept.by_licence(),
         filtered=plan.mix.filtered,
         shards=told.shards,
-        sizes={f"{width}x{height}": count for (width, height), count in told.sizes.most_common()},
+        kinds=told.pictures.kinds,
+        sizes={f"{width}x{height}": count for (width, height), count in told.pictures.sizes.items()},
+        turned=told.pictures.turned,
         lists={one.name: int(one.times.sum()) for one in kept.lists},
         skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
-        notes=tuple(published(note, names) for note in kept.notes),
+        notes=tuple(published(note, names) for note in (*kept.set_notes, *told.pictures.notes())),
         tombstones=plan.tombstones,
     )

@@ -158,7 +158,8 @@ class Manifest(Struct, frozen=True):
         counts, sources, licenses, splits: samples in all, by source, by licence and by split.
         filtered: pictures left out by the user's wish, by reason.
         shards: the shards in order.
-        sizes: samples by the size of their picture, `512x512`, most first.
+        kinds, sizes: samples by the suffix and by the size of their picture, `512x512`, most first.
+        turned: samples whose stored file has an EXIF orientation other than 1.
         lists: of a zip: its lists of names, the data set's own first, and how many names each holds in all splits.
         skipped: what was left out, and why.
         notes: what was missing in the sources.
@@ -181,7 +182,9 @@ class Manifest(Struct, frozen=True):
     splits: Mapping[str, int]
     filtered: Mapping[str, int]
     shards: tuple[Shard, ...]
+    kinds: Mapping[str, int] = {}
     sizes: Mapping[str, int] = {}
+    turned: int = 0
     lists: Mapping[str, int] = {}
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 from lpff_shards.manifest import ShardReceipt
@@ -15,6 +15,8 @@ Step = Literal["planning", "checking", "writing", "finishing"]
 
 class Observer(Protocol):
     """Told how an export goes on."""
+
+    notes: Sequence[str]
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
         """The plan is made; `finished` of its shards are there already, `others` are those of other shares."""
@@ -33,7 +35,13 @@ class Observer(Protocol):
 
 
 class Silent:
-    """An observer that says nothing."""
+    """An observer that says nothing.
+
+    Attributes:
+        notes: of the plan, as far as they were shown.
+    """
+
+    notes: Sequence[str] = ()
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None: ...
 

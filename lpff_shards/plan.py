@@ -23,8 +23,8 @@ from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sharding import archive_name, filename
-from lpff_shards.sources.blobs import file_names
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,7 @@ class Plan:
     Attributes:
         options: what the user asked for, as the manifest records it.
         mix: what the entries were drawn from, and what was left out of it.
+        seen: what its pictures are like.
         entries: in the order in which they are written, split by split; `keys` their keys.
         parts: the splits that hold samples, in order.
         bounds: int64 [shards + 1]: shard i holds entries bounds[i] to bounds[i + 1].
@@ -120,6 +121,7 @@ class Plan:
     settings: Settings
     options: Mapping[str, object]
     mix: Mix
+    seen: Survey
     entries: Entries
     keys: Texts
     parts: tuple[Part, ...]
@@ -204,30 +206,14 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the sources."""
+        """What the user should know before anything is written."""
+        return (*self.set_notes, *self.seen.notes())
+
+    @property
+    def set_notes(self) -> tuple[str, ...]:
+        """What the user should know of the sources and the mix."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self._cameras(), *self.mix.notes, *self._kinds(), *self._lists())
-
-    def _cameras(self) -> Iterator[str]:
-        """Cameras of another crop than the picture's."""
-        for inventory in self.inventories:
-            others = int((inventory.has_camera & ~inventory.own_camera).sum())
-            if others:
-                yield (
-                    f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
-                    "intrinsics and roll do not"
-                )
-
-    def _kinds(self) -> Iterator[str]:
-        """Pictures of several kinds give samples of several members, which not every reader takes."""
-        if self.settings.picture.kind != "keep":
-            return
-        kinds: Counter[str] = Counter()
-        for inventory in self.inventories:
-            kinds.update(_suffix(name) or ".png" for name in file_names(inventory.blobs))
-        if len(kinds) > 1:
-            told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-            yield f"the pictures are of several kinds ({told}) and kept so; --image png makes them alike"
+        return (*notes, *self.mix.notes, *self._lists())
 
     def _lists(self) -> Iterator[str]:
         """What trainers do not read of a zip."""
@@ -323,9 +309,3 @@ class Tasks(Sequence[ShardTask]):
     def __getitem__(self, number: int | slice) -> ShardTask | Tasks:
         chosen = self.indices[number]
         return self.plan.task(chosen) if isinstance(chosen, int) else Tasks(self.plan, chosen)
-
-
-def _suffix(where: str) -> str:
-    """The end of a file's name, from its last dot, in lower case."""
-    name = where[where.rfind("/") + 1 :]
-    return name[name.rfind(".") :].lower() if "." in name else ""

@@ -24,6 +24,7 @@ from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.sharding import cut, refuse_small_size, shared_out, shuffled
 from lpff_shards.sizes import sample_bytes
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.survey import Survey
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def make_plan(
     name: str,
     mix: Mix,
     entries: Entries,
+    seen: Survey,
     settings: Settings,
     shards: ShardOptions,
     options: Mapping[str, object],
@@ -43,7 +45,7 @@ def make_plan(
     """Orders the entries, cuts each split into shards and seals the whole with a digest.
 
     Args:
-        entries: the samples to write, of the mix.
+        entries: the samples to write, of the mix; seen: what their pictures are like.
         lists: that a zip holds; their order is that of the entries.
 
     Raises:
@@ -60,7 +62,7 @@ def make_plan(
         refuse_small_size(shards.shard_size, len(sizes), int(sizes.sum()))
     parts, bounds = _cut(entries, sizes, shards)
     digest = _digest(entries, bounds, options, settings, lists)
-    return Plan(name, settings, options, mix, entries, keys, parts, bounds, sizes, digest, lists)
+    return Plan(name, settings, options, mix, seen, entries, keys, parts, bounds, sizes, digest, lists)
 
 
 def _cut(

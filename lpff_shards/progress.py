@@ -86,6 +86,7 @@ class _Lines(Silent):
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
         _announce(plan, finished, others, self._stream)
+        self.notes = plan.notes
         self._total = _remaining(plan, finished + others)
         self._start = time.monotonic()
         self._next = self._start + PLAIN_SECONDS
@@ -154,6 +155,7 @@ class _Bar(Silent):
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
         _announce(plan, finished, others, self._stream)
+        self.notes = plan.notes
         self._start = time.monotonic()
         remaining = _remaining(plan, finished + others)
         if remaining:

@@ -41,6 +41,8 @@ def lpff(root: Path, count: int, size: int = 8, mirror: bool = False) -> SourceO
     """A source of `count` pictures of noise with landmarks, or with mirrors and without landmarks."""
     alignment: Any = "eg3d" if mirror else "realign2400"
     folder = layouts.write_lpff(root / f"lpff-{count}-{size}-{alignment}", lpff_ids(count), [alignment], size)
+    if mirror:
+        (folder / "realign2400_lm.json").unlink(missing_ok=True)
     return SourceOptions(lpff=str(folder), alignment=alignment, mirror=mirror)
 
 

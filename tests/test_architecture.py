@@ -39,8 +39,9 @@ ALLOWED = {
     "ledger": {"errors", "index_names", "manifest", "schemas", "stores"},
     "attribution": {"index_names", "ledger", "manifest", "schemas"},
     "report_names": set(),
-    "plan": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing"},
-    "planning": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan"},
+    "survey": {"columns", "errors", "mixing", "options", "schemas", "sources", "wire"},
+    "plan": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "survey"},
+    "planning": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan", "survey"},
     "name_lists": {"errors", "mix_options", "mixing", "options", "plan", "schemas"},
     "manifest": {"errors", "options", "schemas", "stores"},
     "exporters": {
@@ -80,9 +81,9 @@ ALLOWED = {
     "engines": {"errors", "option_rules", "options", "processes"},
     "api": {
         *("engines", "errors", "options", "exporters", "finishing", "manifest", "mixing", "name_lists"),
-        *("observing", "plan", "planning", "processes", "provenance", "sources", "stores"),
+        *("observing", "plan", "planning", "processes", "provenance", "sources", "stores", "survey"),
     },
-    "finishing": {"errors", "exporters", "ledger", "manifest", "plan", "provenance", "schemas", "stores"},
+    "finishing": {"errors", "exporters", "ledger", "manifest", "plan", "provenance", "schemas", "stores", "survey"},
     "observing": {"manifest", "plan", "processes"},
     "progress": {"counted", "observing", "colours", "loudness", "manifest", "plan", "processes", "versions"},
     "report": {
@@ -90,7 +91,8 @@ ALLOWED = {
         *("readers", "report_names", "schemas", "sources", "stores", "wire"),
     },
     "console": {
-        *("api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "stores", "verify"),
+        *("api", "counted", "options", "colours", "manifest", "mixing", "plan", "progress", "stores", "survey"),
+        "verify",
     },
     "console_trace": {"attribution", "counted", "errors", "ledger", "schemas", "tracing"},
     "commandline": {

@@ -60,6 +60,8 @@ def _exported(folder: Path, files: Iterable[tuple[str, bytes]], **run: Any) -> M
     """An export of TFRecords that keeps the files as they are."""
     named = [(_id(number), suffix(name), data) for number, (name, data) in enumerate(files)]
     root = write_lpff(folder / "lpff", [id for id, _, _ in named], alignments=())
+    # These crops are not square, as published ones are, so that theirs have no landmarks.
+    (root / "realign2400_lm.json").unlink()
     for id, ending, data in named:
         write(root / FOLDERS["stylegan"] / f"{id}.{ending}", data)
     return export(

@@ -156,4 +156,5 @@ def _receipt(
         fields=fields,
         skipped=tuple(skip for part in parts for skip in part.skipped),
         sizes=tuple((*size, count) for size, count in sizes_of(parts).items()),
+        turned=sum(part.turned for part in parts),
     )

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters import squares
 from lpff_shards.exporters.fetching import Fetching
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
+from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.blobs import BlobError
 from lpff_shards.wire.decoding import PictureError
@@ -26,7 +26,7 @@ class Darkroom:
     Args:
         entries: of the shard.
         options: what pictures are stored as.
-        side: that every picture must have, where the format demands one, see `squares`.
+        side: that every picture must have, where the format demands one, see `misfit`.
 
     An original, its mirror and their replicas need one reading and one decoding: what a later entry needs is made
     along with what the first one needs, and kept until the last one has had it. What lies in buckets is fetched ahead.
@@ -52,7 +52,8 @@ class Darkroom:
         if not self._due[shown] and shown in self._kept:
             del self._kept[shown]
             self._kept_bytes -= len(found.picture.data)
-        if self._side is not None and (reason := squares.fault(found.picture, self._side)):
+        picture = found.picture
+        if self._side is not None and (reason := misfit(picture.width, picture.height, picture.mode, self._side)):
             raise BadInput(entry.record.blob.where, entry.record.id, reason)
         return found
 

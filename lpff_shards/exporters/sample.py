@@ -34,6 +34,9 @@ def make_sample(entry: Entry, settings: Settings, darkroom: Darkroom) -> Sample:
     """
     record = entry.record
     stored = darkroom.stored(entry)
+    if record.source == "ffhq" and stored.original[0] != stored.original[1]:
+        reason = f"the picture is {stored.original[0]}x{stored.original[1]}, and FFHQ's aligned ones are square"
+        raise BadInput(record.blob.where, record.id, reason)
     camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
     points = _points(entry, stored)
     layout = settings.layout

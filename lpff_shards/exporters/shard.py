@@ -92,6 +92,7 @@ def _write_samples(
     members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
     sizes: Counter[tuple[int, int]] = Counter()
+    turned = 0
     for entry in task.entries:
         try:
             sample = make_sample(entry, settings, darkroom)
@@ -103,6 +104,7 @@ def _write_samples(
             continue
         keys.append(entry.key)
         sizes[sample.picture.width, sample.picture.height] += 1
+        turned += sample.scalars["exif_orientation"] != 1
         rows.append(tuple(sample.scalars.values()))
         encoded = format.encode(sample, settings.layout)
         members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
@@ -125,6 +127,7 @@ def _write_samples(
         fields=pieces.digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
+        turned=turned,
     )
     return receipt, fields
 

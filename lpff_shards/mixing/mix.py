@@ -15,7 +15,7 @@ from lpff_shards.mixing import rules, splits
 from lpff_shards.mixing.combine import combine
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.filters import Filtered, select
-from lpff_shards.mixing.notes import on_filters, on_rebalancing, on_splits
+from lpff_shards.mixing.notes import on_cameras, on_filters, on_rebalancing, on_splits
 from lpff_shards.mixing.rebalance import Pool, Weights, copied
 from lpff_shards.sources.inventory import Inventory
 
@@ -93,6 +93,7 @@ def mix(
         raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
     mixed = _in_order(training, others)
     notes += on_filters(options, bool(extras.exclusions or extras.later), chosen.unused, inventories)
+    notes += on_cameras(chosen.inventories)
     notes += on_rebalancing(pool, options)
     notes += on_splits(mixed)
     return Mix(mixed, pool, weights, seed, dict(reasons), extras.exclusions, chosen.unused, tuple(notes))

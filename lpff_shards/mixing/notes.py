@@ -8,6 +8,7 @@ from lpff_shards.mix_options import MixOptions
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.rebalance import Pool, counts_once
 from lpff_shards.mixing.splits import note_unknown
+from lpff_shards.schemas import camera
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.sources.inventory import Inventory
 
@@ -29,6 +30,24 @@ def on_filters(
         yield f"--exclude: {len(unused)} of its lines name no picture here"
     if options.exclude is not None and not named_any:
         yield f"--exclude {options.exclude} names nothing"
+
+
+def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
+    """Cameras that are not what the pictures show."""
+    for inventory in inventories:
+        others = int((inventory.has_camera & ~inventory.own_camera).sum())
+        if others:
+            yield (
+                f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
+                "intrinsics and roll do not"
+            )
+        known = inventory.cameras[inventory.has_camera]
+        away = camera.looks_away(known)
+        if away.any():
+            yield (
+                f"{inventory.source}: {int(away.sum()):,} of {len(known):,} cameras do not look at the head "
+                f"({camera.likely_convention(known[away])}?), so yaw, pitch and rebalancing by pose are wrong for them"
+            )
 
 
 def on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Names inside the trainers' zip, as EG3D's and StyleGAN's tools give them, and ours."""
+"""The trainers' zip: names inside it, as EG3D's and StyleGAN's tools give them, and ours; pictures that it takes."""
 
 from __future__ import annotations
 
@@ -22,3 +22,24 @@ def picture_stem(index: int, replica: int = 0) -> str:
     """The name of a picture by its number in the zip, less its suffix; a copy's name ends in the copy's number."""
     copy = f"_{replica:02d}" if replica else ""
     return f"{index // 1000:05d}/img{index:08d}{copy}"
+
+
+def misfit(width: int, height: int, mode: str, side: int) -> str | None:
+    """Why the readers of the trainers' zip cannot take a picture, and what to do, or None.
+
+    Args:
+        width, height, mode: of the picture.
+        side: that most pictures of the data set have, 0 where none has one that fits.
+    """
+    size = f"the picture is {width}x{height}"
+    if width != height:
+        return f"{size}, and --format zip takes square ones"
+    if width & (width - 1):
+        advised = side or 1 << width.bit_length() - 1
+        return f"{size}, and --format zip takes powers of two: --resolution {advised} makes it so"
+    if width != side:
+        others = f"{side}x{side} like others here" if side else "and others fit less"
+        return f"{size}, and --format zip takes one size, {others}: --resolution {side or width} makes them alike"
+    if mode != "RGB":
+        return f"the picture has colour mode {mode}, and --format zip takes RGB: --image png makes it so"
+    return None

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 CAMERA_NUMBERS = 25
 TOLERANCE = 1e-3
+AWAY = math.radians(5)
+"""How far off its axis a camera may have the origin, to look at the head."""
 
 _POSE_SIGNS = np.ones(16)
 _POSE_SIGNS[[1, 2, 3, 4, 8]] = -1.0
@@ -79,6 +81,43 @@ def yaw_pitch(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     x, y, z = centres.T
     return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
+
+
+def looks_away(cameras: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether cameras do not look at about the origin, where the head is, float64 [n, 25] to bool [n].
+
+    Published cameras look at it to within 4 degrees: their axes meet in the head, 0.18 in front of the origin.
+    """
+    pose = cameras[:, :16].reshape(-1, 4, 4)
+    return _off_axis(pose[:, :3, 3], pose[:, :3, 2])
+
+
+def likely_convention(cameras: NDArray[np.float64]) -> str:
+    """The convention by which most of some cameras that look away would look at the head.
+
+    Args:
+        cameras: float64 [n, 25], n at least 1.
+    """
+    pose = cameras[:, :16].reshape(-1, 4, 4)
+    # The inverse of a rigid motion: where its axes are rows, and it stands where they see the origin.
+    stand = -(pose[:, :3, :3] * pose[:, :3, 3:]).sum(axis=1)
+    tries = (
+        ("OpenGL axes", pose[:, :3, 3], -pose[:, :3, 2]),
+        ("world-to-camera", stand, pose[:, 2, :3]),
+        ("world-to-camera with OpenGL axes", stand, -pose[:, 2, :3]),
+    )
+    for name, centre, axis in tries:
+        if _off_axis(centre, axis).mean() < 0.5:
+            return name
+    return "OpenGL axes, world-to-camera, or a head elsewhere"
+
+
+def _off_axis(centre: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether the origin lies off the axes of cameras, [n, 3] each."""
+    away = np.sqrt(np.square(centre).sum(axis=1))
+    towards = -(centre * axis).sum(axis=1)
+    off: NDArray[np.bool_] = towards < away * math.cos(AWAY)
+    return off
 
 
 def faults(cameras: NDArray[np.float64]) -> dict[int, str]:

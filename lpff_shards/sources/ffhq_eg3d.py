@@ -38,6 +38,7 @@ class FfhqEg3d:
     def inventory(self) -> Inventory:
         # The largest file first: its bytes are let go before anything else is held.
         metadata = ffhq_files.read_metadata(self.metadata, False) if self.metadata else None
+        given = [ffhq_files.file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
         tree = only_folder(open_tree("--ffhq", self.path))
         named, strangers = ffhq_files.numbered(tree)
         if not named:
@@ -45,7 +46,7 @@ class FfhqEg3d:
                 f"--ffhq {self.path} holds no EG3D-aligned pictures",
                 "They are named 00000.png and 00000_mirror.png, or 00000/img00000000.png",
             )
-        labels, ids = self._labels(tree, named)
+        labels, ids = self._labels([*given, *labels_inside(tree)], tree, named)
         cameras = by_picture(labels, named)
         refuse_unpaired(self.path, named, cameras)
         notes = ffhq_files.note_strangers(tree, strangers)
@@ -60,10 +61,8 @@ class FfhqEg3d:
         found = [_picture(*item, metadata, own.get(item[0])) for item in named]
         return build("ffhq", "eg3d", found, cameras, notes, own.of)
 
-    def _labels(self, tree: Tree, named: Sequence[Named]) -> tuple[Cameras, Cameras | None]:
+    def _labels(self, files: Sequence[Blob], tree: Tree, named: Sequence[Named]) -> tuple[Cameras, Cameras | None]:
         """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""
-        files = [ffhq_files.file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
-        files += labels_inside(tree)
         if not files:
             raise ShardsError(
                 f"{tree.where}: no dataset.json or dataset-ffhq.json was found, and eg3d-aligned pictures need cameras",

@@ -36,7 +36,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield from ("task_categories:", *(f"- {task}" for task in tasks))
     yield from ("size_categories:", f"- {size_category(manifest.samples)}")
     yield from ("tags:", *(f"- {tag}" for tag in _tags(manifest)))
-    if manifest.format != "zip":
+    if manifest.format != "zip" and len(manifest.kinds) <= 1:
         yield from ("configs:", "- config_name: default", "  data_files:")
         for split in manifest.splits:
             yield from (f"  - split: {split}", f"    path: {json.dumps(pattern(manifest, split))}")

@@ -12,7 +12,9 @@ def examples(names: Names) -> Iterator[Example]:
     yield Example("webdataset", _webdataset(names))
     yield Example("torchdata", _torchdata(names))
     yield Example("wids", _wids(names))
-    yield Example("Hugging Face datasets", _datasets(names))
+    if len(names.suffixes) == 1:
+        # It reads the members of the first samples only, so pictures of another kind would come without one.
+        yield Example("Hugging Face datasets", _datasets(names))
     yield Example("NVIDIA DALI", _dali(names))
     yield Example("Megatron Energon", _energon(names))
 
