@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DATA
-from layouts import FOLDERS, dump, lpff_info
+from layouts import FOLDERS, dump, lpff_info, points, v2_record, write_ffhq_stylegan, write_lpff
+from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, plan_export, verify_export
+from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.loaders import ShardSource
+from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas import crops
 from lpff_shards.schemas.camera import faults, mirror
 from lpff_shards.sources.demo import look_at
@@ -264,6 +268,83 @@ def _yaw(root: Path, alignment: str) -> float:
     camera = _inventory(root, alignment).record(0).camera
     assert camera is not None
     return camera.yaw
+
+
+# Landmarks of another size.
+
+
+def _ffhq(root: Path, side: int, pixel_size: object = 1024) -> SourceOptions:
+    """StyleGAN-aligned FFHQ of a size, with records of pictures of `pixel_size`."""
+    write_ffhq_stylegan(root / "images", 2, size=side)
+    records = {str(n): v2_record(n, 1024) for n in range(2)}
+    for record in records.values():
+        record["image"]["pixel_size"] = [pixel_size, pixel_size]
+    metadata = dump(root / "v2.json", records)
+    return SourceOptions(ffhq=str(root / "images"), ffhq_metadata=str(metadata), alignment="stylegan")
+
+
+@pytest.mark.parametrize("side", [1024, 256, 128])
+def test_ffhq_landmarks_are_scaled_to_the_picture(tmp_path: Path, side: int) -> None:
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=_ffhq(tmp_path, side)))
+    for sample in ShardSource(str(tmp_path / "out")):
+        published = np.array(v2_record(int(sample["metadata"]["source_id"]), 1024)["image"]["face_landmarks"])
+        assert sample["image"].shape == (side, side, 3)
+        assert np.allclose(sample["landmarks"], (published + 0.5) * side / 1024 - 0.5, atol=1e-4)
+    assert verify_export(str(tmp_path / "out"), deep=True).ok
+
+
+def test_ffhq_landmarks_without_a_size_that_leave_the_picture_are_refused(tmp_path: Path) -> None:
+    sources = _ffhq(tmp_path, 128, 0)
+    with pytest.raises(BadInput, match=r"landmarks reach \d+, \d+ in a picture of 128x128: they are of one of another"):
+        export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+
+
+def test_a_pixel_size_that_is_none_is_the_records_fault(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"v2.json: 00000: its pixel_size is -3x-3"):
+        plan_export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=_ffhq(tmp_path, 128, -3)))
+
+
+def test_ffhq_pictures_that_are_not_square_are_refused_when_they_are_written(tmp_path: Path) -> None:
+    sources = _ffhq(tmp_path, 64)
+    for path in (tmp_path / "images").rglob("00001.png"):
+        Image.new("RGB", (64, 48)).save(path)
+    with pytest.raises(ShardsError, match="64x48"):
+        export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+
+
+@pytest.mark.parametrize("alignment", ["raw", "realign2400"])
+def test_landmarks_of_a_larger_picture_are_refused_before_anything_is_written(tmp_path: Path, alignment: str) -> None:
+    root = write_lpff(tmp_path / "L", [ID], [alignment], size=64)
+    far = [[3000 + x, 2000 + y] for x, y in points(ID, 512)]
+    dump(root / f"{alignment}_lm.json", {ID: far})
+    sources = SourceOptions(lpff=str(root), alignment=alignment)
+    given = ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources)
+    with pytest.raises(BadInput, match=f"{alignment}_lm.json: {ID}: its landmarks reach"):
+        plan_export(given)
+
+
+def test_realigned_pictures_that_were_made_smaller_have_their_landmarks_scaled(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "L", [ID], ["realign2400"], size=60)
+    sources = SourceOptions(lpff=str(root), alignment="realign2400")
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+    published = np.array(json.loads((root / "realign2400_lm.json").read_text())[ID])
+    (sample,) = ShardSource(str(tmp_path / "out"))
+    assert np.allclose(sample["landmarks"], (published + 0.5) / 40 - 0.5, atol=1e-4)
+    assert sample["metadata"]["camera_alignment"] == "realign2400"
+
+
+def test_verify_deep_finds_landmarks_outside_their_picture(photo: Photo, tmp_path: Path) -> None:
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(photo.root))))
+    manifest = ShardSource(str(tmp_path / "out")).manifest
+    (shard,) = manifest.shards
+    (sample, *_) = get_reader("wds")(memoryview((tmp_path / "out" / shard.file).read_bytes()), manifest.layout)
+    assert sample.landmarks is not None and deep_fault(sample) is None
+    for shift in (600, -600):
+        moved = structs.replace(sample, landmarks=sample.landmarks + np.float32(shift))
+        assert deep_fault(moved) == "its landmarks are all outside its picture of 512x512"
+    one_inside = sample.landmarks + np.float32(600)
+    one_inside[5] = (3, 4)
+    assert deep_fault(structs.replace(sample, landmarks=one_inside)) is None
 
 
 # The arithmetic.

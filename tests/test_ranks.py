@@ -34,6 +34,13 @@ print(json.dumps([key for batch in batches for key in batch["key"]]))
 BATCH_SCRIPT = {"SLURM_PROCID": 0, "SLURM_LOCALID": 0, "SLURM_NTASKS": 4, "SLURM_NPROCS": 4, "SLURM_JOB_ID": 7}
 
 
+def test_a_task_of_slurm_without_its_step_is_an_error(monkeypatch: Patch) -> None:
+    for rank in (1, 2, 3):
+        use(monkeypatch, {**BATCH_SCRIPT, "SLURM_PROCID": rank})
+        with pytest.raises(ShardsError, match=f"SLURM_PROCID is {rank} in the environment, and SLURM_STEP_NUM"):
+            placed(None, None, None)
+
+
 @pytest.mark.parametrize("launcher", LAUNCHED)
 def test_each_launcher_numbers_its_processes(launcher: str, monkeypatch: Patch) -> None:
     for rank in range(4):

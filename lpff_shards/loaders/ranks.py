@@ -95,7 +95,8 @@ def _launched() -> Place | None:
         if rank is not None and world_size is not None:
             place = Place(rank, world_size, f"{' and '.join(names)} of the environment")
             break
-        if world_size is not None or (rank is not None and names != SRUN):
+        # A batch script is process 0 of no step; any other process is one of several.
+        if world_size is not None or (rank is not None and (names != SRUN or rank > 0)):
             halves.append((names, (rank, world_size)))
     if place and place.rank >= place.world_size:
         raise ShardsError(f"rank {place.rank} of {place.world_size} is out of range, by {place.source}", _HINT)

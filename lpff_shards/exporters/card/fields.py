@@ -36,6 +36,9 @@ person's left. Published cameras stand 2.7 units away.
 - The mirrored picture has yaw -yaw and the same pitch; numbers 1, 2, 3, 4 and 8 of its camera change \
 sign, cx becomes 1 - cx.
 """
+_OTHER_CROPS = """- The published cameras are of the EG3D crops. `camera_alignment` says which crop a camera is of. \
+Where it is `eg3d`, yaw and pitch hold for the picture, and the focal length, the principal point and the roll do not.
+"""
 
 
 def fields(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -51,7 +54,9 @@ def fields(manifest: Manifest, suffixes: Set[str]) -> str:
 
 def poses(manifest: Manifest) -> str:
     """The pose conventions, where there are cameras."""
-    return _POSES if manifest.layout.camera else ""
+    if not manifest.layout.camera:
+        return ""
+    return _POSES + ("" if manifest.options.get("alignment") == "eg3d" else _OTHER_CROPS)
 
 
 def field_table() -> str:
