@@ -11,16 +11,13 @@ from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import LOCAL_HEADER, BlobError, ZipBlob, header_size
+from lpff_shards.sources.blobs import BlobError, ZipBlob, header_size
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import PIECE, BucketPath, Listed
 
 T = TypeVar("T")
 
 PIECES_AT_ONCE = 8
-SLACK = 64
-"""Bytes that are asked for beyond a member's own, since its local header's extra field is not known: less than always
-stands behind it, the directory's entry of it and the directory's end."""
 
 
 class ObjectBlob(Struct, frozen=True, gc=False):
@@ -95,9 +92,8 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
 
     def head(self, most: int) -> bytes:
         """The member's first bytes; raises what `read` does."""
-        size = LOCAL_HEADER + len(self.member.encode()) + min(self.packed, most) + SLACK
-        found = asked(self.where, lambda: read_range(BucketPath.parse(self.archive), self.header, size))
-        return self._begun(found[header_size(found) :][: self.packed])
+        path = BucketPath.parse(self.archive)
+        return self._begun(asked(self.where, lambda: read_range(path, self.header, self._span(most))))
 
     def parts(self, most: int) -> Iterator[bytes]:
         """The member, in parts of `most` bytes at most; raises what `read` does, at the beginning."""
@@ -106,7 +102,7 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
 
     def _packed(self) -> bytes:
         path = BucketPath.parse(self.archive)
-        found = read_range(path, self.header, LOCAL_HEADER + len(self.member.encode()) + self.packed + SLACK)
+        found = read_range(path, self.header, self._span(self.packed))
         start = header_size(found)
         missing = start + self.packed - len(found)
         if missing > 0:
