@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import Checksum, FormatName
-from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.stores.errors import NO_BUCKET
 from lpff_shards.stores.place import Place, place
@@ -252,5 +252,10 @@ def read_manifest(folder: str | Place) -> Manifest:
         raise ShardsError(
             f"{path} is not a manifest of version {MANIFEST_VERSION}",
             "Run the export's command again, with --overwrite where it asks for it",
+        )
+    if manifest.schema != SCHEMA_VERSION:
+        raise ShardsError(
+            f"{path} has version {manifest.schema} of the fields, and this version reads {SCHEMA_VERSION}",
+            f"Read it with {manifest.generator}, or export it again into another folder",
         )
     return manifest

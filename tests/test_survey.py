@@ -18,8 +18,10 @@ from lpff_shards import (
     ExportOptions,
     PictureOptions,
     RunOptions,
+    ShardsError,
     SourceOptions,
     export,
+    index_export,
     plan_export,
     verify_export,
 )
@@ -274,3 +276,13 @@ def test_an_export_from_before_has_none_of_it(tmp_path: Path) -> None:
     dump(path, {name: value for name, value in table.items() if name not in ("kinds", "sizes", "turned", "lists")})
     found: Manifest = ShardSource(str(tmp_path / "out")).manifest
     assert (dict(found.kinds), dict(found.sizes), found.turned, dict(found.lists)) == ({}, {}, 0, {})
+
+
+def test_an_export_of_another_schema_is_refused_by_name(tmp_path: Path) -> None:
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=2)))
+    edit(tmp_path / "out/manifest.json", lambda table: {**table, "schema": 1, "generator": "lpff-shards 0.0.9"})
+    for attempt in (ShardSource, verify_export, index_export):
+        with pytest.raises(
+            ShardsError, match=r"has version 1 of the fields.*Read it with lpff-shards 0.0.9, or export"
+        ):
+            attempt(str(tmp_path / "out"))
