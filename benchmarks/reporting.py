@@ -81,7 +81,7 @@ def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
     )
     manifest = Manifest(
         version=1,
-        schema=1,
+        schema=SCHEMA_VERSION,
         generator="a benchmark",
         name="ffhq_lpff_rebalanced",
         format="wds",
