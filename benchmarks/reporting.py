@@ -35,7 +35,7 @@ from lpff_shards.report.from_export import export_facts
 from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
-from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Layout, Scalar
+from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 
