@@ -288,7 +288,7 @@ def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
 def test_a_disk_that_turned_read_only_is_one_error_and_can_still_be_verified(
     bulky: Path, small_disk: Path, forks: Forks
 ) -> None:
-    _remount(small_disk, "size=8m")
+    _remount(small_disk, "size=16m")
     assert forks.run(*_command(bulky, "wds", small_disk / "done")).returncode == 0
     shutil.copytree(small_disk / "done", small_disk / "started")
     (small_disk / "started/manifest.json").unlink()
