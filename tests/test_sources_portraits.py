@@ -218,6 +218,16 @@ def test_every_form_gives_the_same(
     assert inventory.typical_size == (8, 8)
 
 
+def test_flat_pictures_of_another_alignments_size_are_told(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "L", LPFF_IDS[:1], ["eg3d"], size=512)
+    flat = shutil.copytree(root / "crop/eg3d", root / "flat")
+    (note,) = read("lpff", flat, "stylegan").notes
+    assert note == f"{flat}: its pictures are 512x512, as eg3d crops are published; --alignment is stylegan"
+    assert read("lpff", flat, "eg3d").notes == ()
+    (root / "crop/eg3d").rename(root / "crop/stylegan")
+    assert read("lpff", root, "stylegan").notes == ()
+
+
 def test_a_zip_beside_its_own_folder_is_told(tmp_path: Path) -> None:
     root = publish("lpff", tmp_path / "set")
     zip_folder(root / "crop/eg3d", root / "crop/eg3d.zip")

@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lpff_shards.columns.structs import take
 from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import path_blob
 from lpff_shards.sources.bucket_tree import object_blob
@@ -49,6 +50,7 @@ class Place:
         pictures: by name; where: they are.
         metadata: files by name; strangers: files beside the pictures that are neither.
         unread: the same pictures' zip, where their folder is read.
+        is_flat: the pictures were given themselves, so that no folder's name tells their alignment.
     """
 
     pictures: Files
@@ -56,6 +58,7 @@ class Place:
     metadata: Mapping[str, Blob]
     strangers: Sequence[str]
     unread: Sequence[str] = ()
+    is_flat: bool = False
 
 
 def photo_and_face(id: str) -> tuple[str, int]:
@@ -116,7 +119,8 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
         faults={**credits.faults, **known.points.faults},
     )
     made = "published" if alignment in MEASURED else "computed"
-    return join(source, alignment, found, known.cameras, known.own, notes, landmarks_source=made)
+    inventory = join(source, alignment, found, known.cameras, known.own, notes, landmarks_source=made)
+    return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
 
 
 def locate(option: str, given: str, alignment: str) -> Place:
@@ -134,7 +138,9 @@ def locate(option: str, given: str, alignment: str) -> Place:
                     if inside := place.files().pictures():
                         _refuse_other_alignment(option, given, name, alignment)
                         unread = tuple(other.where for other in folders if other is not folder)
-                        return Place(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
+                        return Place(
+                            inside, place.where, _metadata(root, tree, given), _strangers(place), unread, name == "."
+                        )
     raise ShardsError(
         f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         _packed(only_folder(tree), alignment)
@@ -236,6 +242,16 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
     for name, consequence in lost.items():
         if name not in place.metadata:
             yield f"{place.where}: {name} was not found, so {consequence}"
+
+
+def _odd_size(place: Place, alignment: str, size: tuple[int, int]) -> Iterator[str]:
+    """The note of pictures given without the folder that tells their alignment, which have another one's size."""
+    others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
+    if place.is_flat and others:
+        yield (
+            f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
+            f"--alignment is {alignment}"
+        )
 
 
 def _tables(place: Place, name: str, expected: str) -> Iterator[Table]:
