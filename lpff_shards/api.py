@@ -33,7 +33,7 @@ from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork
-from lpff_shards.provenance import published_names, recorded
+from lpff_shards.provenance import last_component, published_names, recorded
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
@@ -118,8 +118,12 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
     listed = options.format == "zip" and options.copies == "list"
     entries = mixed.entries.once() if listed else mixed.entries
     lists = name_lists(options, mixed, entries, extras.num_replicas)
+    decisive = recorded(options)
+    for option, path in (item for inventory in inventories for item in inventory.used.items()):
+        # What was found beside a source decides as if it had been given, and the card's command gives it.
+        decisive[option] = decisive[option] or last_component(path)
     shards = options.resolved_shards
-    return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, recorded(options), lists)
+    return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, decisive, lists)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:

@@ -98,7 +98,8 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
     files = counted(len(manifest.shards), "zip" if manifest.format == "zip" else "shard")
     what = f"{counted(manifest.samples, 'sample')} in {files}"
     lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
-    lines += [f"  note: {note}" for note in _pictures(manifest).notes() if note not in told]
+    found = _pictures(manifest).notes() if manifest.format != "zip" else ()
+    lines += [f"  note: {note}" for note in found if note not in told]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
         lines.append(f"  left out: {left} (listed with reasons in {place(out) / 'manifest.json'})")

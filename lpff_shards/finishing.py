@@ -116,6 +116,11 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     return _Told(tuple(shards), tuple(skipped), pictures)
 
 
+def _readers(plan: Plan, told: _Told) -> Iterable[str]:
+    """What readers cannot do with the pictures; those of a zip are alike."""
+    return () if plan.settings.format == "zip" else told.pictures.notes()
+
+
 def _manifest(plan: Plan, told: _Told) -> Manifest:
     names = plan.settings.published
     left_out = plan.problems
@@ -144,6 +149,6 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         turned=told.pictures.turned,
         lists={one.name: int(one.times.sum()) for one in kept.lists},
         skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
-        notes=tuple(published(note, names) for note in (*kept.set_notes, *told.pictures.notes())),
+        notes=tuple(published(note, names) for note in (*kept.set_notes, *_readers(plan, told))),
         tombstones=plan.tombstones,
     )

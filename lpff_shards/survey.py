@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.columns.structs import take
+from lpff_shards.counted import counted
 from lpff_shards.errors import BadInput
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.options import PictureOptions
@@ -60,7 +61,7 @@ class Pictures:
         if len(self.sizes) > 1:
             most = list(most_first(self.sizes).items())
             told = ", ".join(f"{count} of {w}x{h}" for (w, h), count in most[:SHOWN])
-            more = f", and {len(most) - SHOWN} other sizes" if len(most) > SHOWN else ""
+            more = f", and {counted(len(most) - SHOWN, 'other size')}" if len(most) > SHOWN else ""
             square = all(w == h for w, h in self.sizes)
             advice = f"; --resolution {most[0][0][0]} makes them alike" if square else ""
             yield f"the pictures are of several sizes ({part}{told}{more}): loaders make no batch of them{advice}"
@@ -71,12 +72,15 @@ class Pictures:
             )
 
 
+NO_PICTURES = Pictures({}, {}, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """The pictures of a plan.
 
     Attributes:
-        pictures: those whose files were opened.
+        pictures: those whose files were opened; none for a zip.
         opened, files: how many these are, of how many.
         side: of most pictures that fit a zip, in pixels; 0 where none does.
         misfits: pictures that a zip cannot hold; only looked for where it is to hold them.
@@ -93,7 +97,7 @@ class Survey:
         yield from self.pictures.notes("" if self.opened == self.files else f"of {self.opened:,} files, ")
         if self.misfits:
             first = self.misfits[0]
-            yield f"{len(self.misfits)} pictures will be left out, such as {first.id}: {first.reason}"
+            yield f"{counted(len(self.misfits), 'picture')} will be left out, such as {first.id}: {first.reason}"
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
@@ -118,10 +122,12 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
                 if for_zip:
                     found.append((inventory, row, header))
-    kinds = _kinds(entries) if picture.kind == "keep" else {}
     side = picture.resolution or _common_side(sizes)
-    misfits = tuple(_misfits(found, picture, side)) if for_zip else ()
-    return Survey(Pictures(kinds, sizes, turned), opened, files, side, misfits)
+    if for_zip:
+        # Its pictures are of one size, and its readers know all kinds and no EXIF.
+        return Survey(NO_PICTURES, opened, files, side, tuple(_misfits(found, picture, side)))
+    kinds = _kinds(entries) if picture.kind == "keep" else {}
+    return Survey(Pictures(kinds, sizes, turned), opened, files)
 
 
 def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ ALLOWED = {
     "ledger": {"errors", "index_names", "manifest", "schemas", "stores"},
     "attribution": {"index_names", "ledger", "manifest", "schemas"},
     "report_names": set(),
-    "survey": {"columns", "errors", "mixing", "options", "schemas", "sources", "wire"},
+    "survey": {"columns", "counted", "errors", "mixing", "options", "schemas", "sources", "wire"},
     "plan": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "survey"},
     "planning": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan", "survey"},
     "name_lists": {"errors", "mix_options", "mixing", "options", "plan", "schemas"},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DATA
-from layouts import FOLDERS, dump, lpff_info, points, v2_record, write_ffhq_stylegan, write_lpff
+from layouts import FOLDERS, LPFF_IDS, dump, edit, lpff_info, points, v2_record, write_ffhq_stylegan, write_lpff
 from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image
@@ -28,6 +29,7 @@ from lpff_shards.sources.lpff import Lpff
 
 Array = NDArray[np.float64]
 ID = "100004356@N06_21795165006_01"
+LANDMARKS = "realign2400_lm.json"
 PHOTO = (3400, 3000)
 SIGMA = 6.0
 
@@ -331,6 +333,47 @@ def test_realigned_pictures_that_were_made_smaller_have_their_landmarks_scaled(t
     (sample,) = ShardSource(str(tmp_path / "out"))
     assert np.allclose(sample["landmarks"], (published + 0.5) / 40 - 0.5, atol=1e-4)
     assert sample["metadata"]["camera_alignment"] == "realign2400"
+
+
+@pytest.mark.parametrize("side", [2000, 1300, 700])
+def test_the_side_that_fits_better_is_taken(photo: Photo, tmp_path: Path, side: int) -> None:
+    """Landmarks are of 2400 pixels, though the picture's own side is within a factor of two."""
+    root = tmp_path / "L"
+    shutil.copytree(photo.root, root)
+    for path in (root / "realign2400").iterdir():
+        Image.open(path).resize((side, side)).save(path)
+    whole, smaller = (_inventory(place, "realign2400").record(0) for place in (photo.root, root))
+    assert smaller.landmarks_size == (2400, 2400) and smaller.camera_alignment == "realign2400"
+    assert whole.camera is not None and smaller.camera is not None
+    assert np.allclose(whole.camera.numbers, smaller.camera.numbers)
+
+
+@pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])
+@pytest.mark.parametrize("scale", [0.2, 0.66, 1.5, 2.5])
+def test_crops_take_no_landmarks_of_pictures_of_another_size(tmp_path: Path, alignment: str, scale: float) -> None:
+    root = write_lpff(tmp_path / "L", LPFF_IDS[:3], [alignment])
+    edit(root / LANDMARKS, lambda all_: {id: [[x * scale, y * scale] for x, y in at] for id, at in all_.items()})
+    inventory = _inventory(root, alignment)
+    (note,) = (note for note in inventory.notes if "times as large as in pictures of 2400 pixels" in note)
+    assert float(note.partition("the faces are ")[2].split()[0]) == pytest.approx(scale, rel=0.05)
+    for record in map(inventory.record, range(3)):
+        assert record.landmarks is None and record.camera_alignment == "eg3d"
+
+
+def test_crops_without_landmarks_beside_others_are_told(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "L", LPFF_IDS[:3], ["eg3d"])
+    edit(root / LANDMARKS, lambda all_: dict(list(all_.items())[:1]))
+    inventory = _inventory(root, "eg3d")
+    assert inventory.notes == (f"{root / LANDMARKS}: 2 of 3 pictures have no landmarks there that fit them",)
+
+
+def test_with_one_face_of_a_photo_made_smaller_go_all(tmp_path: Path) -> None:
+    ids = [f"100004356@N06_21795165006_{face:02d}" for face in (1, 2)]
+    root = write_lpff(tmp_path / "L", ids, ["raw"], size=64)
+    edit(root / "raw_lm.json", lambda all_: {**all_, ids[1]: [[x + 300, y + 300] for x, y in all_[ids[1]]]})
+    reasons = {one.id: one.reason for one in _inventory(root, "raw").problems}
+    assert reasons[ids[0]] == "the landmarks of another face of this photo are of a larger picture"
+    assert reasons[ids[1]].startswith("its landmarks reach")
 
 
 def test_verify_deep_finds_landmarks_outside_their_picture(photo: Photo, tmp_path: Path) -> None:

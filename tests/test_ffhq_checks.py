@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from inventories import eg3d, stylegan
 from layouts import (
@@ -19,10 +20,12 @@ from layouts import (
     write,
     write_ffhq_eg3d,
     write_ffhq_stylegan,
+    write_lpff,
     zip_folder,
 )
 from PIL import Image
 
+from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources.inventory import Inventory
 
@@ -103,6 +106,26 @@ def test_a_lost_mirror_whose_label_is_another_picture(tmp_path: Path) -> None:
     assert "img00000005.png and img00000004.png do not mirror" in refused(eg3d, root).message
 
 
+@NAMINGS
+@pytest.mark.parametrize("photo", [0, 2])
+def test_pairs_of_two_photos(tmp_path: Path, naming: str, photo: int) -> None:
+    """As StyleGAN's own zip numbers its pictures, each a photo of its own."""
+    root = write_ffhq_eg3d(tmp_path, 3, naming)
+    write(root / eg3d_name(photo, True, naming), picture("another face"))
+    error = refused(eg3d, root)
+    assert "do not show one another's mirror image" in error.message and "--alignment stylegan" in error.hint
+
+
+@NAMINGS
+def test_a_mirror_saved_as_a_poor_jpeg_is_one(tmp_path: Path, naming: str) -> None:
+    root = write_ffhq_eg3d(tmp_path, 1, naming, size=64)
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    face = np.stack([np.tile(ramp, (64, 1))] * 3, axis=2)
+    Image.fromarray(face).save(root / eg3d_name(0, False, naming))
+    Image.fromarray(face[:, ::-1]).save(root / eg3d_name(0, True, naming), "JPEG", quality=20)
+    assert len(eg3d(root)) == 2
+
+
 @pytest.mark.parametrize("kept", [False, True])
 def test_no_pairs_at_all(tmp_path: Path, kept: bool) -> None:
     root = write_ffhq_eg3d(tmp_path, 3, "index")
@@ -116,6 +139,9 @@ def test_originals_by_id_may_all_lack_their_mirrors(tmp_path: Path) -> None:
     root = write_ffhq_eg3d(tmp_path, 3)
     for photo in range(3):
         (root / eg3d_name(photo, True, "id")).unlink()
+    # Flat StyleGAN pictures with EG3D's labels look the same.
+    assert f"take the mirrors' labels out of {root / 'dataset.json'}" in refused(eg3d, root).hint
+    edit(root / "dataset.json", lambda all_: {"labels": [one for one in all_["labels"] if "mirror" not in one[0]]})
     inventory = eg3d(root)
     assert list(inventory.ids) == ["00000", "00001", "00002"] and not inventory.is_mirror.any()
 
@@ -203,3 +229,35 @@ def test_mirrored_cameras_with_a_principal_point_off_the_middle(tmp_path: Path) 
     other[18] = 0.6
     dump(root / "dataset.json", {"labels": [["00000.png", numbers], ["00000_mirror.png", other]]})
     assert len(eg3d(root)) == 2
+
+
+# Exports of our own, given back.
+
+
+def _zip(out: Path, alignment: str = "eg3d", **sources: object) -> Path:
+    given = SourceOptions(alignment=alignment, **sources)  # type: ignore[arg-type]
+    export(ExportOptions(format="zip", out=str(out), sources=given))
+    (found,) = out.glob("*.zip")
+    return found
+
+
+@pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])
+def test_a_zip_of_ours_with_other_data_sets_is_refused(tmp_path: Path, alignment: str) -> None:
+    lpff = str(write_lpff(tmp_path / "L", alignments=[alignment]))
+    own = write_ffhq_eg3d(tmp_path / "F") if alignment == "eg3d" else write_ffhq_stylegan(tmp_path / "F")
+    combined = _zip(tmp_path / "combined", alignment, ffhq=str(own), lpff=lpff)
+    read_ = eg3d if alignment == "eg3d" else stylegan
+    error = refused(read_, combined)
+    assert "is a zip of lpff-shards with pictures of lpff" in error.message
+    assert error.hint == "Give FFHQ's own pictures, and the other data sets apart"
+
+
+def test_a_zip_of_ours_of_the_other_alignment_is_refused_by_its_alignment(tmp_path: Path) -> None:
+    labels = str(write_ffhq_eg3d(tmp_path / "F") / "dataset.json")
+    made = _zip(tmp_path / "s", "stylegan", ffhq=str(write_ffhq_stylegan(tmp_path / "S")), ffhq_cameras=labels)
+    error = refused(eg3d, made)
+    assert (error.message, error.hint) == (
+        f"--ffhq {made} holds stylegan pictures, not eg3d",
+        "Use --alignment stylegan",
+    )
+    assert len(stylegan(made)) == 3

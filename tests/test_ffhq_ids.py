@@ -23,6 +23,7 @@ from layouts import (
     zip_folder,
 )
 
+from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources import ffhq_ids
 from lpff_shards.sources.cameras import Cameras
@@ -75,6 +76,14 @@ def test_where_the_file_is_found(crops: Path, root: Path, v2: Path, tmp_path: Pa
     else:
         cameras = (root / "dataset.json").rename(crops / "by_position.json")
     assert contents(told(eg3d(root, cameras, v2))) == expected
+
+
+def test_a_file_that_nobody_named_is_recorded_as_if_it_were_given(crops: Path, root: Path, tmp_path: Path) -> None:
+    (crops / "dataset.json").rename(root.parent / "dataset.json")
+    options = SourceOptions(ffhq=str(root))
+    manifest = export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=options))
+    assert manifest.options["ffhq_cameras"] == "dataset.json"
+    assert "--ffhq-cameras dataset.json" in (tmp_path / "out/README.md").read_text()
 
 
 def test_labels_in_another_order_and_pictures_that_are_not_there(crops: Path, root: Path, v2: Path) -> None:

@@ -218,14 +218,24 @@ def test_every_form_gives_the_same(
     assert inventory.typical_size == (8, 8)
 
 
-def test_flat_pictures_of_another_alignments_size_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("alignment", "inside"), [("eg3d", "stylegan"), ("stylegan", "eg3d")])
+def test_another_alignments_folder_in_the_zip_is_refused(tmp_path: Path, alignment: str, inside: str) -> None:
+    root = write_lpff(tmp_path / "L", LPFF_IDS[:1])
+    zip_folder(root / f"crop/{inside}", root / f"crop/{alignment}.zip", wrapper=inside)
+    for folder in ("eg3d", "stylegan"):
+        shutil.rmtree(root / "crop" / folder)
+    with pytest.raises(ShardsError, match=f"holds {inside} pictures by its name, not {alignment}"):
+        read("lpff", root, alignment)
+
+
+def test_pictures_of_another_alignments_size_are_told(tmp_path: Path) -> None:
     root = write_lpff(tmp_path / "L", LPFF_IDS[:1], ["eg3d"], size=512)
     flat = shutil.copytree(root / "crop/eg3d", root / "flat")
     (note,) = read("lpff", flat, "stylegan").notes
     assert note == f"{flat}: its pictures are 512x512, as eg3d crops are published; --alignment is stylegan"
     assert read("lpff", flat, "eg3d").notes == ()
     (root / "crop/eg3d").rename(root / "crop/stylegan")
-    assert read("lpff", root, "stylegan").notes == ()
+    assert "as eg3d crops are published" in read("lpff", root, "stylegan").notes[0]
 
 
 def test_a_zip_beside_its_own_folder_is_told(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ mix = _stack(
     _mixed("--as", "as_", type=Choice(mix_options.AS), default="replicas", show_default=True,
            help="Copies as samples of their own, or each picture once with its weight."),
     _mixed("--num-replicas", type=_file, metavar="FILE",
-           help="eg3d: EG3D's replica file.  [default: from the cameras]"),
+           help="EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced."),
     _mixed("--alpha", type=float, metavar="A",
            help=f"uniform: weights go by density^-A, 0 to 1.  [default: {mix_options.DEFAULT_ALPHA}]"),
     _mixed("--max-replicas", type=int, metavar="N",

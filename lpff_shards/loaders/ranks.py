@@ -21,6 +21,9 @@ LAUNCHERS = (
 )
 """Variables for rank and world size, by launcher: one that others start comes before them."""
 
+LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
+"""Variables for a process's number on its node."""
+
 _HINT = "Give rank and world_size"
 
 Pair = tuple[int, int]
@@ -105,7 +108,19 @@ def _launched() -> Place | None:
     for names, half in halves:
         if half not in allowed:
             raise _half_set(names, half)
+    if place is None:
+        _refuse_local_alone()
     return place
+
+
+def _refuse_local_alone() -> None:
+    """Refuses a process that is not the first on its node, where nothing tells which it is of all."""
+    for name in LOCAL_RANKS:
+        if local := _number(name):
+            raise ShardsError(
+                f"{name} is {local} in the environment, and nothing tells the rank among all processes",
+                f"Set {' and '.join(TORCHRUN)}. Or: {_HINT.lower()}",
+            )
 
 
 def _half_set(names: tuple[str, str], half: tuple[int | None, int | None]) -> ShardsError:

@@ -2,29 +2,73 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.heads import sizes_of
+from lpff_shards.sources.tree import Tree, read_parts, read_whole
+from lpff_shards.wire.decoding import PictureError, decoded
+from lpff_shards.wire.errors import WireError
 
 STYLEGAN_SIDE = 1024
 """Pixels of FFHQ's own pictures."""
 SAMPLED = 8
-"""Pairs, or pictures, whose sizes are looked at."""
+"""Pairs, or pictures, whose sizes are looked at; the pixels of the first and the last pair are too."""
+UNLIKE = 8.0
+"""Mean difference of two pictures' grey, of 255, from which they are no mirror images; two faces differ by about 60."""
+_OWN_FIELDS = re.compile(rb'"(dataset|alignment)":"(\w*)"')
+_LONGEST = 64
+"""Bytes of such a field at most."""
 _AT_ONCE = 2048
 """Pairs whose cameras are compared at once: few enough for a processor's cache."""
 
 ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
 TO_STYLEGAN = "Give EG3D's FFHQ (00000.png, 00000_mirror.png, ...), or use --alignment stylegan"
 TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
+
+
+def own_export(tree: Tree) -> tuple[set[str], set[str]] | None:
+    """The data sets and the alignments that a zip of ours holds, as its `samples.jsonl` has them; None for others."""
+    files = tree.files()
+    if SAMPLES not in files:
+        return None
+    found: set[tuple[str, str]] = set()
+    rest = b""
+    for part in read_parts(files[SAMPLES]):
+        # Quotes inside of texts are escaped, so nothing else looks like this.
+        found |= {(name.decode(), value.decode()) for name, value in _OWN_FIELDS.findall(rest + part)}
+        rest = part[-_LONGEST:]
+    sets, alignments = ({value for name, value in found if name == field} for field in ("dataset", "alignment"))
+    return sets, alignments
+
+
+def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
+    """Refuses a zip of ours that holds other data sets' pictures, or another alignment; whether it is one of ours.
+
+    Raises:
+        ShardsError: it does.
+    """
+    own = own_export(tree)
+    if own is None:
+        return False
+    sets, alignments = own
+    if others := sorted(sets - {"ffhq"}):
+        told = f"--ffhq {given} is a zip of lpff-shards with pictures of {', '.join(others)}"
+        raise ShardsError(told, "Give FFHQ's own pictures, and the other data sets apart")
+    if wrong := sorted(alignments - {alignment}):
+        raise ShardsError(f"--ffhq {given} holds {wrong[0]} pictures, not {alignment}", f"Use --alignment {wrong[0]}")
+    return True
 
 
 def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
@@ -36,8 +80,9 @@ def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
 def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None:
     """Refuses EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
-    The cameras of every pair are looked at, and the sizes of some. A picture by position (img%08d) needs its mirror, or
-    at least the label of it, where the copy lost the file; one by FFHQ id may lack it, and so may all of them.
+    The cameras of every pair are looked at, the sizes of some, and the pixels of two. A picture by position (img%08d)
+    needs its mirror, or at least the label of it, where the copy lost the file; one by FFHQ id may lack it, and so may
+    all of them, if the labels have no mirrors either.
 
     Args:
         labels: cameras by the pictures' names.
@@ -47,7 +92,7 @@ def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None
     """
     firsts = pairs([n for n, _, _ in named])
     if not len(firsts):
-        _refuse_originals(given, named)
+        _refuse_originals(given, named, labels)
         refuse_oblong(given, named, "EG3D")
         return
     names = [name for _, name, _ in named]
@@ -62,13 +107,37 @@ def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None
         if own[0] and mirrored[0] and own != mirrored:
             told = " and ".join(f"{names[first + i]} ({_shape(size)})" for i, size in enumerate((own, mirrored)))
             raise ShardsError(f"--ffhq {given}: {told} are no picture and mirror, so this is not FFHQ", ONLY_FFHQ)
+    for first in dict.fromkeys((int(some[0]), int(some[-1]))):
+        if not _mirror_one_another(named[first][2], named[first + 1][2]):
+            told = f"{names[first]} and {names[first + 1]} do not show one another's mirror image"
+            raise ShardsError(f"--ffhq {given}: {told}, so this is not EG3D's FFHQ", TO_STYLEGAN)
 
 
-def _refuse_originals(given: str, named: Sequence[Named]) -> None:
-    """Refuses originals alone by position, or as FFHQ's own download has them: in folders, or of 1024 pixels."""
+def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
+    """Whether two pictures are mirror images as far as can be told: true where one cannot be read."""
+    try:
+        thumbs = [_thumb(read_whole(blob)) for blob in (original, mirrored)]
+    except (ShardsError, WireError, PictureError):
+        return True
+    return float(np.abs(thumbs[0][:, ::-1] - thumbs[1]).mean()) < UNLIKE
+
+
+def _thumb(data: bytes) -> NDArray[np.float64]:
+    """The means of the parts of a picture's grey, float64 [16, 16], 0 to 255."""
+    grey = Image.fromarray(decoded(data)).convert("L").resize((16, 16), Image.Resampling.BOX)
+    return np.asarray(grey, np.float64)
+
+
+def _refuse_originals(given: str, named: Sequence[Named], labels: Cameras) -> None:
+    """Refuses originals alone by position, beside mirrors' labels, or as FFHQ's own download has them.
+
+    That has them in folders, and of 1024 pixels; shared copies are smaller and flat, as EG3D's are.
+    """
     own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
-    if own_download or not all(n.has_ffhq_id for n, _, _ in named):
-        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", TO_STYLEGAN)
+    labeled = any(n.is_mirror for n in map(number, labels.rows) if n)
+    if own_download or labeled or not all(n.has_ffhq_id for n, _, _ in named):
+        hint = f"{TO_STYLEGAN}. Or: take the mirrors' labels out of {labels.where}" if labeled else TO_STYLEGAN
+        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", hint)
 
 
 def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Cameras) -> None:

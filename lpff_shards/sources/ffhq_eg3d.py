@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.ffhq_checks import refuse_unpaired
+from lpff_shards.sources.ffhq_checks import refuse_other_export, refuse_unpaired
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.ffhq_ids import Told, told_by_cameras
 from lpff_shards.sources.ffhq_labels import (
@@ -40,6 +40,7 @@ class FfhqEg3d:
         metadata = ffhq_files.read_metadata(self.metadata, False) if self.metadata else None
         given = [ffhq_files.file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
         tree = only_folder(open_tree("--ffhq", self.path))
+        refuse_other_export(self.path, tree, "eg3d")
         named, strangers = ffhq_files.numbered(tree)
         if not named:
             raise ShardsError(
@@ -59,7 +60,10 @@ class FfhqEg3d:
             own = places(told.ids.rows)
         notes += self._notes(named, metadata)
         found = [_picture(*item, metadata, own.get(item[0])) for item in named]
-        return build("ffhq", "eg3d", found, cameras, notes, own.of)
+        inventory = build("ffhq", "eg3d", found, cameras, notes, own.of)
+        if told is not None and told.is_enough and ids is None:
+            return replace(inventory, used={"ffhq_cameras": told.ids.where})
+        return inventory
 
     def _labels(self, files: Sequence[Blob], tree: Tree, named: Sequence[Named]) -> tuple[Cameras, Cameras | None]:
         """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""

@@ -159,10 +159,18 @@ class Metadata:
     faults: Mapping[str, str]
 
     def note_missing(self, ids: Iterable[str]) -> list[str]:
-        """The note that tells of FFHQ ids without a record, if there are any."""
-        missing = sorted({id for id in ids if id not in self.credits and id not in self.faults})
+        """The note that tells of FFHQ ids without a record, if there are any.
+
+        Raises:
+            ShardsError: none has one, so that it is another file.
+        """
+        every = set(ids)
+        missing = sorted(id for id in every if id not in self.credits and id not in self.faults)
         if not missing:
             return []
+        if len(missing) == len(every):
+            told = f"--ffhq-metadata {self.where} has no record of any picture here, such as {missing[0]}"
+            raise ShardsError(told, "Give FFHQ's ffhq-dataset-v2.json")
         photos = f"{len(missing)} photos, such as {missing[0]},"
         return [f"{self.where}: {photos} have no record: licence and author unknown"]
 

@@ -9,7 +9,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
-from lpff_shards.sources.ffhq_checks import TO_EG3D, refuse_oblong
+from lpff_shards.sources.ffhq_checks import TO_EG3D, refuse_oblong, refuse_other_export
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.ffhq_labels import by_picture, labels_inside, read_labels
 from lpff_shards.sources.ffhq_lent import lend
@@ -37,7 +37,8 @@ class FfhqStylegan:
         every, strangers = ffhq_files.numbered(tree)
         inside = labels_inside(outer, tree)
         named, others = self._originals(every)
-        self._refuse_eg3d(every, inside)
+        if not refuse_other_export(self.path, tree, "stylegan"):
+            self._refuse_eg3d(every, inside)
         refuse_oblong(self.path, named, "StyleGAN")
         lent = lend(self.path, self.cameras, inside, any(n.has_ffhq_id for n, _, _ in named))
         found = [_picture(n, name, blob, metadata, lent.places.get(n)) for n, name, blob in named]

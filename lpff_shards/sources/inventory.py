@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -40,6 +40,7 @@ class Inventory:
         landmarks_source: `published` or `computed`, the same for all.
         places: int64 [n], index of the picture in EG3D's FFHQ, by which its replica file counts; -1 where unknown.
         places_of: number of pictures of the set that `places` was counted in, 0 where the names tell the index.
+        used: options with the files that were found for them, where the user gave none.
         lost_mirrors: ids of pictures whose mirror the source has and that was left out.
         problems: the pictures left out, with their reasons; `problem_credits` whose photos they are.
         notes: what the user should know: files that are missing, records without a picture.
@@ -64,6 +65,7 @@ class Inventory:
     places: NDArray[np.int64]
     places_of: int = 0
     landmarks_source: str = "published"
+    used: Mapping[str, str] = field(default_factory=dict)
     lost_mirrors: frozenset[str] = frozenset()
     problems: tuple[LeftOut, ...] = ()
     problem_credits: tuple[Credit, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +17,9 @@ from lpff_shards.sources.joined import PicturePoints
 MEASURED = ("raw", "realign2400")
 """Alignments whose pictures have landmarks of their own, in pixels of a size that only the picture tells."""
 
-ALIKE = 2.0
-"""How far, as a factor, the side that landmarks tell may be from that of their picture: they are detected anew."""
+ALIKE, TYPICAL = 2.0, 1.25
+"""How far, as a factor, the side that landmarks tell may be from that of their picture, and the median of all may be:
+landmarks are detected anew, so that a picture's own may lie oddly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,14 @@ class Described:
         cameras: of the pictures; own: bool [n], whether of this very crop, and not of the photo's EG3D crop.
         points: landmarks; point_sizes: int32 [m, 2], the size in pixels of the picture that they are of, 0 for the
             picture itself.
+        notes: what is lost, and why.
     """
 
     cameras: PictureCameras
     own: NDArray[np.bool_]
     points: PicturePoints
     point_sizes: NDArray[np.int32]
+    notes: tuple[str, ...] = ()
 
 
 def describe(
@@ -54,13 +57,13 @@ def describe(
     sizes = sizes_of(blobs)
     of = np.zeros((len(points.numbers), 2), np.int32)
     if alignment == "realign2400":
-        frames = _frames(realigned, sizes)
-        scaled = frames != sizes[:, 0]
-        of[points.rows[(points.rows >= 0) & scaled]] = crops.REALIGNED
-        sizes = np.where(scaled[:, None], frames[:, None], sizes)
-    points = replace(points, faults={**_elsewhere(points, sizes), **points.faults})
+        if _off(realigned, sizes[:, 0]) <= _off(realigned, frames):
+            frames = sizes[:, 0]
+        else:
+            of[:], sizes = crops.REALIGNED, np.repeat(frames[:, None], 2, axis=1)
+    points = replace(points, faults={**_elsewhere(points, blobs, sizes), **points.faults})
     numbers, own = _moved(alignment, cameras, points, realigned, frames, sizes)
-    return Described(replace(cameras, numbers=numbers), own, points, of)
+    return Described(replace(cameras, numbers=numbers), own, points, of, tuple(_misfits(realigned, frames)))
 
 
 def _of_crops(
@@ -77,10 +80,14 @@ def _of_crops(
     found[rows[sound]] = np.arange(int(sound.sum()))
     given = PicturePoints(carried[sound], found, realigned.faults)
     of = np.full((int(sound.sum()), 2), side, np.int32)
+    notes = list(_misfits(realigned, frames))
+    lacking = len(frames) - int(sound.sum()) - len(realigned.faults)
+    if realigned.where and lacking and not notes:
+        notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no landmarks there that fit them"]
     if alignment == "eg3d":
-        return Described(cameras, cameras.known, given, of)
+        return Described(cameras, cameras.known, given, of, tuple(notes))
     numbers, own = _moved(alignment, cameras, realigned, realigned, frames, np.stack([frames, frames], axis=1))
-    return Described(replace(cameras, numbers=numbers), own, given, of)
+    return Described(replace(cameras, numbers=numbers), own, given, of, tuple(notes))
 
 
 def _moved(
@@ -118,26 +125,44 @@ def _moved(
 
 
 def _fitting(realigned: PicturePoints, frames: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The rows whose landmarks are of a realigned picture of that side, int64."""
+    """The rows whose landmarks are of a realigned picture of that side, int64; none where those of most are not."""
+    rows, ratios = _ratios(realigned, frames)
+    if _off(realigned, frames) > np.log(TYPICAL):
+        return rows[:0]
+    return rows[(ratios > 1 / ALIKE) & (ratios < ALIKE)]
+
+
+def _ratios(realigned: PicturePoints, frames: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The rows with landmarks, and the sides that these tell, as parts of the pictures' sides."""
     rows = np.flatnonzero(realigned.rows >= 0)
-    ratio = crops.realigned_side(realigned.numbers[realigned.rows[rows]]) / np.maximum(frames[rows], 1)
-    found: NDArray[np.int64] = rows[(ratio > 1 / ALIKE) & (ratio < ALIKE)]
-    return found
+    sides = crops.realigned_side(realigned.numbers[realigned.rows[rows]])
+    return rows, sides / np.maximum(frames[rows], 1)
 
 
-def _frames(realigned: PicturePoints, sizes: NDArray[np.integer]) -> NDArray[np.integer]:
-    """The sides of the pictures that landmarks are of: of the pictures, or as published where that alone fits."""
-    frames = sizes[:, 0].copy()
-    published = _fitting(realigned, np.full(len(frames), crops.REALIGNED))
-    frames[np.setdiff1d(published, _fitting(realigned, frames))] = crops.REALIGNED
-    return frames
+def _off(realigned: PicturePoints, frames: NDArray[np.integer]) -> float:
+    """How far the landmarks of most are from pictures of these sides: the logarithm of a factor, 0 without any."""
+    _, ratios = _ratios(realigned, frames)
+    ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
+    return float(abs(np.log(np.median(ratios)))) if len(ratios) else 0.0
 
 
-def _elsewhere(points: PicturePoints, sizes: NDArray[np.integer]) -> dict[int, tuple[str, str]]:
-    """The pictures that their landmarks leave, and by which file."""
+def _misfits(realigned: PicturePoints, frames: NDArray[np.integer]) -> Iterator[str]:
+    """The note of landmarks that are of realigned pictures of another size."""
+    if _off(realigned, frames) > np.log(TYPICAL):
+        _, ratios = _ratios(realigned, frames)
+        yield (
+            f"{realigned.where}: the faces are {np.nanmedian(ratios):.2f} times as large as in pictures of "
+            f"{int(np.median(frames))} pixels, so nothing is computed from these landmarks"
+        )
+
+
+def _elsewhere(points: PicturePoints, blobs: Sequence[Blob], sizes: NDArray[np.integer]) -> dict[int, tuple[str, str]]:
+    """The pictures that their landmarks leave, and by which file; with one face of a photo go all of them."""
     known = np.flatnonzero((points.rows >= 0) & sizes.all(axis=1))
-    left = landmarks.leaves(points.numbers[points.rows[known]], sizes[known])
-    return {
-        row: (points.where, landmarks.elsewhere(points.numbers[points.rows[row]], sizes[row]))
-        for row in known[left].tolist()
-    }
+    left = known[landmarks.leaves(points.numbers[points.rows[known]], sizes[known])].tolist()
+    found = {row: (points.where, landmarks.elsewhere(points.numbers[points.rows[row]], sizes[row])) for row in left}
+    photos = {blobs[row].where for row in left}
+    for row in known.tolist() if left else ():
+        if row not in found and blobs[row].where in photos:
+            found[row] = (points.where, "the landmarks of another face of this photo are of a larger picture")
+    return found

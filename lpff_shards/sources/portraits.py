@@ -50,7 +50,6 @@ class Place:
         pictures: by name; where: they are.
         metadata: files by name; strangers: files beside the pictures that are neither.
         unread: the same pictures' zip, where their folder is read.
-        is_flat: the pictures were given themselves, so that no folder's name tells their alignment.
     """
 
     pictures: Files
@@ -58,7 +57,6 @@ class Place:
     metadata: Mapping[str, Blob]
     strangers: Sequence[str]
     unread: Sequence[str] = ()
-    is_flat: bool = False
 
 
 def photo_and_face(id: str) -> tuple[str, int]:
@@ -101,6 +99,7 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
         realigned = realigned.spread(at)
     del rows
     known = describe(alignment, blobs, cameras, points, realigned)
+    notes += known.notes
     texts = Texts.of(ids)
     if INFO in place.metadata and credits.without:
         told = f"{credits.without} of {len(ids)} pictures have no credit"
@@ -137,14 +136,14 @@ def locate(option: str, given: str, alignment: str) -> Place:
                 for place in (folder, only_folder(folder)):
                     if inside := place.files().pictures():
                         _refuse_other_alignment(option, given, name, alignment)
+                        if place is not folder:
+                            _refuse_other_alignment(option, place.where, ".", alignment)
                         unread = tuple(other.where for other in folders if other is not folder)
-                        return Place(
-                            inside, place.where, _metadata(root, tree, given), _strangers(place), unread, name == "."
-                        )
+                        return Place(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
     raise ShardsError(
         f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         _packed(only_folder(tree), alignment)
-        or f"Give the data set's folder ({FOLDERS[alignment]}/ or {FOLDERS[alignment]}.zip in it), or either itself",
+        or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
@@ -202,8 +201,9 @@ def _objects_above(prefix: BucketPath) -> dict[str, Blob]:
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
-    """A folder of crops that was given itself may tell by its name that it is another alignment's."""
-    own = Path(given).stem
+    """A folder of crops that was given itself, or lies in a zip, may be another alignment's by its name."""
+    # Behind a colon is a folder in a zip.
+    own = Path(given.rpartition(":")[2]).stem
     if name == "." and own in FOLDERS and own != alignment:
         raise ShardsError(
             f"{option} {given} holds {own} pictures by its name, not {alignment}",
@@ -245,9 +245,9 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
 
 
 def _odd_size(place: Place, alignment: str, size: tuple[int, int]) -> Iterator[str]:
-    """The note of pictures given without the folder that tells their alignment, which have another one's size."""
+    """The note of crops of the size that another alignment's are published in."""
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
-    if place.is_flat and others:
+    if others and alignment not in MEASURED:
         yield (
             f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
             f"--alignment is {alignment}"

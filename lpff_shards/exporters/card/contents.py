@@ -16,7 +16,7 @@ _FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecords", "zip": "zips for EG
 def contents(manifest: Manifest, suffixes: Set[str]) -> str:
     """The title, and a table of what is inside."""
     return (
-        f"# {manifest.name}\n\n{manifest.samples:,} pictures of faces with {_carries(manifest)}.\n\n"
+        f"# {manifest.name}\n\n{manifest.samples:,} samples of faces with {_carries(manifest)}.\n\n"
         f"## What is inside\n\n{table(('', ''), _rows(manifest, suffixes))}\n{_mix(manifest)}"
     )
 

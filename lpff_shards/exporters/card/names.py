@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
 from lpff_shards.options import FormatName
+from lpff_shards.schemas.archive import FORK_LISTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,9 @@ class Names:
         alignment: of the pictures.
         side: of all pictures in pixels, 0 where they differ.
         mode: of a zip: the list of names that holds all samples, empty for other formats.
+        lists: of a zip: those that LPFF's forks take, with the number of their names.
         listed: of a zip: copies are names in lists, not files.
+        copied: of a zip: some pictures have copies that are files.
     """
 
     name: str
@@ -52,7 +55,9 @@ class Names:
     alignment: str
     side: int
     mode: str
+    lists: Mapping[str, int]
     listed: bool
+    copied: bool
 
     @property
     def raw(self) -> bool:
@@ -87,8 +92,14 @@ def names_of(manifest: Manifest, suffixes: Set[str]) -> Names:
         alignment=str(options.get("alignment")),
         side=_side(manifest),
         mode=next(iter(manifest.lists), ""),
+        lists={name: count for name, count in manifest.lists.items() if name in FORK_LISTS},
+        copied=_copies(manifest) and options.get("zip_copies") == "files",
         listed=options.get("zip_copies") == "list" and manifest.samples < next(iter(manifest.lists.values()), 0),
     )
+
+
+def _copies(manifest: Manifest) -> bool:
+    return manifest.options.get("rebalance") != "none" and manifest.options.get("as") == "replicas"
 
 
 def _side(manifest: Manifest) -> int:

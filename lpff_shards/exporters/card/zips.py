@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lpff_shards.exporters.card.markdown import table
 from lpff_shards.exporters.card.names import Example, Names
 from lpff_shards.schemas.archive import EG3D_SIDES
 
-_INSIDE = (
-    "\nA zip holds the pictures by number, copies as `img00000000_01.png` beside `img00000000.png`, `dataset.json` "
-    "with the cameras, `samples.jsonl` with the fields below, one line per picture, and for LPFF's forks lists of "
-    "names such as `FFHQ_LPFF_rebalanced.json`, each with `_snap_idxs.json`, the 16 names that their snapshots show.\n"
-)
 _EG3D = "--gamma=1 --gen_pose_cond=True"
 _STYLEGAN = "--gamma=10"
+_FILES = "\nIt counts every picture file once, and reads no list.\n"
+_ALONE = "Without `--camera_sample_mode` it trains on the list `FFHQ` alone.\n"
+_NO_FLIP = "Leave `--mirror` off: it flips pictures and leaves their cameras.\n"
+_UNWEIGHTED = "It reads no weights: poses stay as the sources have them. The weights are in `samples.jsonl`.\n"
+_INSIDE = (
+    "\nA zip holds the pictures by number, `dataset.json` with the cameras, and `samples.jsonl` with the fields below, "
+    "one line per picture file.\n"
+)
+_COPIES = "Copies are files beside their picture: `img00000000_01.png` beside `img00000000.png`.\n"
+_ONLY_FORKS = (
+    "EG3D, StyleGAN2-ada and StyleGAN3 read no lists and would count every picture once, without its copies. For them, "
+    "export again with `--zip-copies files`.\n"
+)
 
 
 def examples(names: Names) -> Iterator[Example]:
     """The trainers' commands, and reading the members."""
-    fork = f"--camera_sample_mode={names.mode}"
     if names.camera and names.alignment == "eg3d":
-        if names.side in EG3D_SIDES:
-            if not names.listed:
-                yield Example("EG3D", _train(names, "ffhq", _EG3D), "sh", _files("EG3D"))
-            yield Example("LPFF's fork of EG3D", _train(names, "ffhq", f"{_EG3D} {fork}"), "sh", _list(names))
-        else:
-            yield Example("EG3D", "", "sh", _other_side(names))
-    if not names.listed:
-        yield Example("StyleGAN2-ada", _train(names, "auto", _STYLEGAN), "sh", _files("StyleGAN2-ada") + _flip(names))
-    yield Example(
-        "LPFF's fork of StyleGAN2-ada", _train(names, "auto", f"{_STYLEGAN} {fork}"), "sh", _list(names) + _flip(names)
-    )
-    if not names.listed:
-        yield Example("StyleGAN3", _train(names, "stylegan3-t", _STYLEGAN), "sh", _files("StyleGAN3") + _flip(names))
+        yield from _eg3d(names)
+    yield from _stylegan(names)
+    yield Example("Lists for LPFF's forks", "", "", _lists(names))
     yield Example(
         "Python alone",
         f"""import io
@@ -49,36 +47,50 @@ with ZipFile("{names.files[0]}") as archive:
         print(fields["key"], picture.size, labels.get(fields["name"]))
 """,
         "python",
-        _INSIDE + (_UNWEIGHTED if names.weighted else "") + (_ONLY_FORKS if names.listed else ""),
+        _INSIDE + (_COPIES if names.copied else "") + (_ONLY_FORKS if names.listed else ""),
     )
 
 
-_UNWEIGHTED = "\nNo trainer reads the weights: each counts every picture once. The weights are in `samples.jsonl`.\n"
-_ONLY_FORKS = (
-    "\nEG3D, StyleGAN2-ada and StyleGAN3 read no lists and would count every picture once, without its copies. For "
-    "them, export again with `--zip-copies files`.\n"
-)
+def _eg3d(names: Names) -> Iterator[Example]:
+    if names.side not in EG3D_SIDES:
+        sizes = ", ".join(map(str, EG3D_SIDES[:-1]))
+        told = f"EG3D's `--cfg=ffhq` takes pictures of {sizes} or {EG3D_SIDES[-1]} pixels, these have {names.side}."
+        yield Example("EG3D", "", "", f"{told} Export again with `--resolution {EG3D_SIDES[-1]}`.\n")
+        return
+    if not names.listed:
+        yield Example("EG3D", _train(names, "ffhq", _EG3D), "sh", _FILES + _unweighted(names) + _NO_FLIP)
+    fork = f"{_EG3D} {_mode(names)}"
+    yield Example("LPFF's fork of EG3D", _train(names, "ffhq", fork), "sh", _list(names) + _ALONE + _NO_FLIP)
 
 
-def _files(trainer: str) -> str:
-    return f"\n{trainer} counts every picture file once, and reads no list.\n"
+def _stylegan(names: Names) -> Iterator[Example]:
+    flip = "Add `--mirror=1` to flip at random: the zip holds no mirrors.\n" if names.mirrors else ""
+    if not names.listed:
+        more = _FILES + _unweighted(names) + flip
+        yield Example("StyleGAN2-ada", _train(names, "auto", _STYLEGAN), "sh", more)
+        yield Example("StyleGAN3", _train(names, "stylegan3-t", _STYLEGAN), "sh", more)
+    fork = f"{_STYLEGAN} {_mode(names)}"
+    yield Example("LPFF's fork of StyleGAN2-ada", _train(names, "auto", fork), "sh", _list(names) + flip)
+
+
+def _mode(names: Names) -> str:
+    return f"--camera_sample_mode={names.mode}"
 
 
 def _list(names: Names) -> str:
+    return f"\nIt reads the names in `{names.mode}.json`.\n{_unweighted(names)}"
+
+
+def _unweighted(names: Names) -> str:
+    return _UNWEIGHTED if names.weighted else ""
+
+
+def _lists(names: Names) -> str:
+    """The lists with how many names each has."""
+    rows = [(f"`{name}`", f"{count:,}") for name, count in names.lists.items()]
     return (
-        f"\nThe fork reads the names in `{names.mode}.json`; without the option LPFF's EG3D trains on `FFHQ` alone.\n"
-    )
-
-
-def _flip(names: Names) -> str:
-    return "\nAdd `--mirror=1` to flip at random: the zip holds no mirrors.\n" if names.mirrors else ""
-
-
-def _other_side(names: Names) -> str:
-    sizes = ", ".join(map(str, EG3D_SIDES[:-1]))
-    return (
-        f"EG3D's `--cfg=ffhq` takes pictures of {sizes} or {EG3D_SIDES[-1]} pixels, these have {names.side}. Export "
-        f"again with `--resolution {EG3D_SIDES[-1]}`.\n"
+        f"{table(('`--camera_sample_mode`', 'names, in all splits'), rows)}\nA list `NAME.json` repeats a name as "
+        "often as it counts. `NAME_snap_idxs.json` holds the places in it of the 16 pictures that snapshots show.\n"
     )
 
 
