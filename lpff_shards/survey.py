@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TypeVar
 
 import numpy as np
@@ -142,18 +142,17 @@ def _in_bucket(inventory: Inventory) -> bool:
 
 def _kinds(entries: Entries) -> dict[str, int]:
     """Samples by the suffix of their file."""
-    kinds: Counter[str] = Counter()
+    suffixes: Counter[str] = Counter()
     for number, inventory in enumerate(entries.inventories):
         times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
         for name, count in zip(file_names(inventory.blobs), times, strict=True):
-            kinds[_suffix(name)] += count
+            suffixes[posixpath.splitext(name)[1]] += count
+    kinds: Counter[str] = Counter()
+    for suffix, count in suffixes.items():
+        kind = suffix.lower().removeprefix(".")
+        # What has no suffix is rendered as PNG.
+        kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
     return {kind: count for kind, count in kinds.items() if count}
-
-
-def _suffix(name: str) -> str:
-    suffix = PurePosixPath(name).suffix.lower().removeprefix(".")
-    # What has no suffix is rendered as PNG.
-    return {"jpeg": "jpg", "": "png"}.get(suffix, suffix)
 
 
 def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
