@@ -252,6 +252,13 @@ def test_a_zip_of_ours_with_other_data_sets_is_refused(tmp_path: Path, alignment
     assert error.hint == "Give FFHQ's own pictures, and the other data sets apart"
 
 
+def test_a_file_of_that_name_that_is_not_ours_tells_nothing(tmp_path: Path) -> None:
+    root = write_ffhq_eg3d(tmp_path, 2)
+    write(root / "samples.jsonl", b'{"dataset":"lpff"}\n')
+    assert len(eg3d(root)) == 4
+    assert "--alignment eg3d" in refused(stylegan, root).hint
+
+
 def test_a_zip_of_ours_of_the_other_alignment_is_refused_by_its_alignment(tmp_path: Path) -> None:
     labels = str(write_ffhq_eg3d(tmp_path / "F") / "dataset.json")
     made = _zip(tmp_path / "s", "stylegan", ffhq=str(write_ffhq_stylegan(tmp_path / "S")), ffhq_cameras=labels)

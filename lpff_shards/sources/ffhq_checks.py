@@ -50,7 +50,7 @@ def own_export(tree: Tree) -> tuple[set[str], set[str]] | None:
         found |= {(name.decode(), value.decode()) for name, value in _OWN_FIELDS.findall(rest + part)}
         rest = part[-_LONGEST:]
     sets, alignments = ({value for name, value in found if name == field} for field in ("dataset", "alignment"))
-    return sets, alignments
+    return (sets, alignments) if sets and alignments else None
 
 
 def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
