@@ -77,7 +77,7 @@ def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
     return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
 
 
-def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None:
+def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str]:
     """Refuses EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
     The cameras of every pair are looked at, the sizes of some, and the pixels of two. A picture by position (img%08d)
@@ -87,6 +87,9 @@ def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None
     Args:
         labels: cameras by the pictures' names.
 
+    Returns:
+        The note of pairs that do not look like it, if there are any.
+
     Raises:
         ShardsError: they are no FFHQ.
     """
@@ -94,7 +97,7 @@ def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None
     if not len(firsts):
         _refuse_originals(given, named, labels)
         refuse_oblong(given, named, "EG3D")
-        return
+        return []
     names = [name for _, name, _ in named]
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
     refuse_unmirrored(f"--ffhq {given}", originals, mirrors, labels)
@@ -107,10 +110,13 @@ def refuse_unpaired(given: str, named: Sequence[Named], labels: Cameras) -> None
         if own[0] and mirrored[0] and own != mirrored:
             told = " and ".join(f"{names[first + i]} ({_shape(size)})" for i, size in enumerate((own, mirrored)))
             raise ShardsError(f"--ffhq {given}: {told} are no picture and mirror, so this is not FFHQ", ONLY_FFHQ)
-    for first in dict.fromkeys((int(some[0]), int(some[-1]))):
+    for first, size in {int(some[i]): sizes[2 * i] for i in (0, -1)}.items():
         if not _mirror_one_another(named[first][2], named[first + 1][2]):
-            told = f"{names[first]} and {names[first + 1]} do not show one another's mirror image"
-            raise ShardsError(f"--ffhq {given}: {told}, so this is not EG3D's FFHQ", TO_STYLEGAN)
+            told = f"--ffhq {given}: {names[first]} and {names[first + 1]} do not show one another's mirror image"
+            if size == (STYLEGAN_SIDE, STYLEGAN_SIDE):
+                raise ShardsError(f"{told}, so this is StyleGAN's FFHQ", TO_STYLEGAN)
+            return [f"{told}: if this is StyleGAN's FFHQ, all cameras are wrong, and --alignment stylegan is right"]
+    return []
 
 
 def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:

@@ -10,7 +10,7 @@ from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.ffhq_checks import refuse_other_export, refuse_unpaired
+from lpff_shards.sources.ffhq_checks import check_pairs, refuse_other_export
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.ffhq_ids import Told, told_by_cameras
 from lpff_shards.sources.ffhq_labels import (
@@ -49,8 +49,7 @@ class FfhqEg3d:
             )
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, named)
         cameras = by_picture(labels, named)
-        refuse_unpaired(self.path, named, cameras)
-        notes = ffhq_files.note_strangers(tree, strangers)
+        notes = [*check_pairs(self.path, named, cameras), *ffhq_files.note_strangers(tree, strangers)]
         own = places(cameras.rows, named)
         told = self._told(tree, named, cameras, ids)
         if told is not None:
