@@ -35,6 +35,7 @@ _AT_ONCE = 2048
 
 ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
 TO_STYLEGAN = "Give EG3D's FFHQ (00000.png, 00000_mirror.png, ...), or use --alignment stylegan"
+_DOUBT = "if this is StyleGAN's FFHQ, all cameras are wrong, and --alignment stylegan is right"
 TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
 
 
@@ -82,7 +83,7 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
 
     The cameras of every pair are looked at, the sizes of some, and the pixels of two. A picture by position (img%08d)
     needs its mirror, or at least the label of it, where the copy lost the file; one by FFHQ id may lack it, and so may
-    all of them, if the labels have no mirrors either.
+    all of them.
 
     Args:
         labels: cameras by the pictures' names.
@@ -95,9 +96,10 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
     """
     firsts = pairs([n for n, _, _ in named])
     if not len(firsts):
-        _refuse_originals(given, named, labels)
+        _refuse_originals(given, named)
         refuse_oblong(given, named, "EG3D")
-        return []
+        labeled = any(n.is_mirror for n in map(number, labels.rows) if n)
+        return [f"--ffhq {given}: no picture has its mirror, as {labels.where} has: {_DOUBT}"] if labeled else []
     names = [name for _, name, _ in named]
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
     refuse_unmirrored(f"--ffhq {given}", originals, mirrors, labels)
@@ -115,7 +117,7 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
             told = f"--ffhq {given}: {names[first]} and {names[first + 1]} do not show one another's mirror image"
             if size == (STYLEGAN_SIDE, STYLEGAN_SIDE):
                 raise ShardsError(f"{told}, so this is StyleGAN's FFHQ", TO_STYLEGAN)
-            return [f"{told}: if this is StyleGAN's FFHQ, all cameras are wrong, and --alignment stylegan is right"]
+            return [f"{told}: {_DOUBT}"]
     return []
 
 
@@ -134,16 +136,11 @@ def _thumb(data: bytes) -> NDArray[np.float64]:
     return np.asarray(grey, np.float64)
 
 
-def _refuse_originals(given: str, named: Sequence[Named], labels: Cameras) -> None:
-    """Refuses originals alone by position, beside mirrors' labels, or as FFHQ's own download has them.
-
-    That has them in folders, and of 1024 pixels; shared copies are smaller and flat, as EG3D's are.
-    """
+def _refuse_originals(given: str, named: Sequence[Named]) -> None:
+    """Refuses originals alone by position, or as FFHQ's own download has them: in folders, or of 1024 pixels."""
     own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
-    labeled = any(n.is_mirror for n in map(number, labels.rows) if n)
-    if own_download or labeled or not all(n.has_ffhq_id for n, _, _ in named):
-        hint = f"{TO_STYLEGAN}. Or: take the mirrors' labels out of {labels.where}" if labeled else TO_STYLEGAN
-        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", hint)
+    if own_download or not all(n.has_ffhq_id for n, _, _ in named):
+        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", TO_STYLEGAN)
 
 
 def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Cameras) -> None:
