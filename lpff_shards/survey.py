@@ -27,6 +27,7 @@ SAMPLED = 1024
 """Files of a source that are opened, spread evenly, where nothing depends on all of them."""
 SHOWN = 3
 """Sizes that a note names."""
+_LONGEST_SUFFIX = len(".jpeg")
 
 Size = tuple[int, int]
 K = TypeVar("K", str, Size)
@@ -144,9 +145,10 @@ def _kinds(entries: Entries) -> dict[str, int]:
     """Samples by the suffix of their file."""
     suffixes: Counter[str] = Counter()
     for number, inventory in enumerate(entries.inventories):
-        times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
-        for name, count in zip(file_names(inventory.blobs), times, strict=True):
-            suffixes[posixpath.splitext(name)[1]] += count
+        times = np.bincount(entries.row[entries.source == number], minlength=len(inventory))
+        ends, which = np.unique([name[-_LONGEST_SUFFIX:] for name in file_names(inventory.blobs)], return_inverse=True)
+        for end, count in zip(ends.tolist(), np.bincount(which, times).tolist(), strict=True):
+            suffixes[posixpath.splitext(end)[1]] += int(count)
     kinds: Counter[str] = Counter()
     for suffix, count in suffixes.items():
         kind = suffix.lower().removeprefix(".")

@@ -101,9 +101,9 @@ def realigned_side(points: _Points) -> NDArray[np.float64]:
     A realigned picture is cropped by the landmarks of its photo, so that its own lie alike. They are detected anew, so
     the side is an estimate.
     """
-    at = np.asarray(points, np.float64)
-    left, right = at[:, 36:42].mean(axis=1), at[:, 42:48].mean(axis=1)
-    down = (at[:, 48] + at[:, 54]) / 2 - (left + right) / 2
+    at = np.asarray(points[:, 36:55], np.float64)
+    left, right = at[:, :6].mean(axis=1), at[:, 6:12].mean(axis=1)
+    down = (at[:, 12] + at[:, 18]) / 2 - (left + right) / 2
     found: NDArray[np.float64] = np.maximum(_length(right - left) * 2.0, _length(down) * 1.8)[:, 0]
     return found * 2 * QUAD_SCALES["realign2400"]
 

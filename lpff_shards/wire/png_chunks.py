@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 
 from isal import isal_zlib
 from isal.isal_zlib import crc32
@@ -23,6 +24,8 @@ _MODES = {
     **{(4, 8): "LA", (4, 16): "LA;16", (6, 8): "RGBA", (6, 16): "RGBA;16"},
 }
 _CHUNK = struct.Struct(">I4s")
+_SECOND = 33
+"""Where the second chunk starts."""
 _CRC = struct.Struct(">I")
 _HEADER = struct.Struct(">II5B")
 _PIXELS = frozenset({b"IHDR", b"IDAT", b"IEND"})
@@ -57,6 +60,8 @@ def inspect_png(data: bytes) -> PictureHeader:
 
 def glance_png(data: bytes) -> PictureHeader:
     """What the first bytes of a PNG say of it, its orientation too if they reach EXIF data before the pixels."""
+    if data[_SECOND + 4 : _SECOND + 8] == b"IDAT":
+        return _plain(data[:_SECOND])
     width, height, mode = _header(data)
     turned, at = 1, len(SIGNATURE)
     while at + 8 <= len(data):
@@ -65,6 +70,12 @@ def glance_png(data: bytes) -> PictureHeader:
             turned = orientation.from_exif(data[at + 8 : at + 8 + length]) or 1
         at = len(data) if kind == b"IDAT" else at + 12 + length
     return PictureHeader("png", width, height, mode, False, turned)
+
+
+@lru_cache
+def _plain(start: bytes) -> PictureHeader:
+    """What IHDR alone says: the pictures of a set are mostly alike."""
+    return PictureHeader("png", *_header(start))
 
 
 def _header(data: bytes) -> tuple[int, int, str]:
