@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def _export(out: Path, format: FormatName, picture: PictureOptions) -> Path:
         )
     )
     return out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left_in_shared_memory() -> Iterator[None]:
+    """Grain's arrays are freed here: forked workers of another test would free them, and their owner find them gone."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
