@@ -206,7 +206,7 @@ def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Exp
 
 
 def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Export, tmp_path: Path) -> None:
-    export.lpff = write_lpff(tmp_path / "bad", [f"{n}@N01_50{n}_01" for n in range(8)], ["eg3d"], size=16)
+    export.lpff = write_lpff(tmp_path / "bad", [f"{n}@N01_50{n}_01" for n in range(8)], ["eg3d"])
     write(export.lpff / "crop/eg3d/2@N01_502_01.png", undecodable())
     local = export.run("wds", tmp_path / "stopped", "--workers", 1, "--image", "png")
     export.order("nothing")
