@@ -159,7 +159,10 @@ def carry(points: _Points, sizes: NDArray[np.integer], maps: Maps, side: int) ->
         side: of the crops in pixels.
     """
     spread = (np.asarray(points, np.float64) + 0.5) / np.asarray(sizes, np.float64)[:, None]
-    carried = (maps[:, None, :, :2] * spread[:, :, None]).sum(axis=3) + maps[:, None, :, 2]
+    # Written out: a sum over two numbers costs numpy five times as much.
+    (a, b, c), (d, e, f) = maps[:, 0].T[..., None], maps[:, 1].T[..., None]
+    x, y = spread[..., 0], spread[..., 1]
+    carried = np.stack([a * x + b * y + c, d * x + e * y + f], axis=2)
     found: NDArray[np.float32] = (carried * side - 0.5).astype(np.float32)
     return found
 
