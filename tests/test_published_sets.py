@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import random
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import DATA
 from layouts import mirrored
+from msgspec.json import decode, encode
 from PIL import Image
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, SourceOptions, plan_export
@@ -60,7 +60,7 @@ def _archive(path: Path, names: Iterable[str], tables: Mapping[str, object]) -> 
         for name in names:
             archive.writestr(zipfile.ZipInfo(name), picture.getvalue())
         for name, table in tables.items():
-            archive.writestr(name, json.dumps(table))
+            archive.writestr(name, encode(table))
     return path
 
 
@@ -91,7 +91,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     # The labels' order is nothing to rely on.
     random.Random(3).shuffle(labels)
     cameras = root / "dataset.json"
-    cameras.write_text(json.dumps({"labels": labels}))
+    cameras.write_bytes(encode({"labels": labels}))
     ids = _lpff_ids()
     crops = (f"crop/{alignment}/{id}.png" for alignment in ("eg3d", "stylegan") for id in ids)
     tables = {"camera_parameters.json": dict(zip(ids, _poses(len(ids), 0.7, 0.3, 4), strict=True))}
@@ -148,14 +148,14 @@ def replica_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in range(REBALANCED - len(counts)):
         counts[str(step * 7919 % len(counts))] += 1
     made = tmp_path_factory.mktemp("replicas") / "num_replicas.json"
-    made.write_text(json.dumps(counts))
+    made.write_bytes(encode(counts))
     return made
 
 
 def test_ffhq_rebalanced_by_a_file(published: Published, replica_file: Path) -> None:
     plan = published.plan("eg3d", "ffhq", rebalance="eg3d", num_replicas=str(replica_file))
     assert (plan.name, plan.samples) == ("ffhq_rebalanced", REBALANCED)
-    assert plan.keys == list(_replicated(json.loads(replica_file.read_text())))
+    assert plan.keys == list(_replicated(decode(replica_file.read_bytes())))
 
 
 def _copies(plan: Plan, source: str) -> dict[str, int]:
@@ -218,10 +218,10 @@ def test_lpffs_copies_are_the_same_by_cameras_whose_pictures_cannot_be_told(
     published: Published, rebalanced: Plan, tmp_path: Path
 ) -> None:
     """The cameras as LPFF publishes them: numbered by position in the order of EG3D's names."""
-    labels = sorted(json.loads(published.cameras.read_text())["labels"])
+    labels = sorted(decode(published.cameras.read_bytes())["labels"])
     by_position = [[f"{n // 1000:05d}/img{n:08d}.png", numbers] for n, (_, numbers) in enumerate(labels)]
     cameras = tmp_path / "dataset-ffhq.json"
-    cameras.write_text(json.dumps({"labels": by_position}))
+    cameras.write_bytes(encode({"labels": by_position}))
     plan = replace(published, cameras=cameras).plan("stylegan", "ffhq", "lpff", rebalance="lpff")
     assert plan.keys[:70_000] == [f"ffhq_{n:05d}" for n in range(FFHQ_PHOTOS)]
     of_originals = {key: n for key, n in _copies(rebalanced, "lpff").items() if not key.endswith("_m")}
