@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpff_shards.columns.structs import take
 from lpff_shards.counted import counted
@@ -18,7 +17,7 @@ from lpff_shards.mixing.entries import Entries
 from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.sources.blobs import file_names
-from lpff_shards.sources.heads import headers
+from lpff_shards.sources.heads import headers, spread
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.objects import is_remote
 from lpff_shards.wire.picture_header import PictureHeader
@@ -115,7 +114,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         kept = np.bincount(entries.row[mine & ~entries.flip], minlength=len(inventory))
         rows = np.flatnonzero(times)
         files += len(rows)
-        rows = rows if for_zip and not _in_bucket(inventory) else _spread(rows)
+        rows = rows if for_zip and not _in_bucket(inventory) else rows[spread(len(rows), SAMPLED)]
         opened += len(rows)
         for row, header in zip(rows.tolist(), headers(take(inventory.blobs, rows)), strict=True):
             if header is not None:
@@ -129,12 +128,6 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         return Survey(NO_PICTURES, opened, files, side, tuple(_misfits(found, picture, side)))
     kinds = _kinds(entries) if picture.kind == "keep" else {}
     return Survey(Pictures(kinds, sizes, turned), opened, files)
-
-
-def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    if len(rows) <= SAMPLED:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, SAMPLED).astype(np.int64)]
 
 
 def _in_bucket(inventory: Inventory) -> bool:

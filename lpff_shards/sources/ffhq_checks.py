@@ -16,7 +16,7 @@ from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
-from lpff_shards.sources.heads import sizes_of
+from lpff_shards.sources.heads import sizes_of, spread
 from lpff_shards.sources.tree import Tree, read_parts, read_whole
 from lpff_shards.wire.decoding import PictureError, decoded
 from lpff_shards.wire.errors import WireError
@@ -30,8 +30,6 @@ UNLIKE = 8.0
 _OWN_FIELDS = re.compile(rb'"(dataset|alignment)":"(\w*)"')
 _LONGEST = 64
 """Bytes of such a field at most."""
-_AT_ONCE = 2048
-"""Pairs whose cameras are compared at once: few enough for a processor's cache."""
 
 ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
 TO_STYLEGAN = "Give EG3D's FFHQ (00000.png, 00000_mirror.png, ...), or use --alignment stylegan"
@@ -104,7 +102,7 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
     refuse_unmirrored(f"--ffhq {given}", originals, mirrors, labels)
     refuse_unmirrored(f"--ffhq {given}", *_lone(given, named, firsts, labels), labels)
-    some = firsts[np.unique(np.linspace(0, len(firsts) - 1, SAMPLED).astype(np.int64))]
+    some = firsts[spread(len(firsts), SAMPLED)]
     sizes = _sizes([named[i][2] for first in some.tolist() for i in (first, first + 1)])
     for first, own, mirrored in zip(some.tolist(), sizes[::2], sizes[1::2], strict=True):
         _refuse_oblong(given, names[first], own, "EG3D")
@@ -168,7 +166,7 @@ def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
     Raises:
         ShardsError: names the first such picture.
     """
-    some = [named[i] for i in np.unique(np.linspace(0, len(named) - 1, SAMPLED).astype(np.int64)).tolist()]
+    some = [named[i] for i in spread(len(named), SAMPLED).tolist()]
     for (_, name, _), size in zip(some, _sizes([blob for _, _, blob in some]), strict=True):
         _refuse_oblong(given, name, size, trainer)
 

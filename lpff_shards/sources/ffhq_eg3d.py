@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
@@ -47,11 +47,12 @@ class FfhqEg3d:
                 f"--ffhq {self.path} holds no EG3D-aligned pictures",
                 "They are named 00000.png and 00000_mirror.png, or 00000/img00000000.png",
             )
-        labels, ids = self._labels([*given, *labels_inside(tree)], tree, named)
+        by_id = any(n.has_ffhq_id for n, _, _ in named)
+        labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
         notes = [*check_pairs(self.path, named, cameras), *ffhq_files.note_strangers(tree, strangers)]
         own = places(cameras.rows, named)
-        told = self._told(tree, named, cameras, ids)
+        told = None if by_id else self._told(tree, named, cameras, ids)
         if told is not None:
             notes.append(told.note())
         if told is not None and told.is_enough:
@@ -64,7 +65,7 @@ class FfhqEg3d:
             return replace(inventory, used={"ffhq_cameras": told.ids.where})
         return inventory
 
-    def _labels(self, files: Sequence[Blob], tree: Tree, named: Sequence[Named]) -> tuple[Cameras, Cameras | None]:
+    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
         """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""
         if not files:
             raise ShardsError(
@@ -72,7 +73,7 @@ class FfhqEg3d:
                 "Put dataset.json there, or name it with --ffhq-cameras",
             )
         first = read_labels(files[0])
-        if any(n.has_ffhq_id for n, _, _ in named):
+        if by_id:
             return first, None
         if not has_ids(first):
             return first, first_with_ids(files[1:])
@@ -90,8 +91,6 @@ class FfhqEg3d:
         Raises:
             ShardsError: the file is another set's, and was given or lies in the set.
         """
-        if any(n.has_ffhq_id for n, _, _ in named):
-            return None
         names = [name for _, name, _ in named]
         if ids is not None:
             return told_by_cameras(cameras, names, ids).demand()
@@ -116,5 +115,4 @@ class FfhqEg3d:
 def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None, place: int) -> Found:
     if metadata is None or not n.has_ffhq_id:
         return Found(n.id, name, blob, 1, n.is_mirror, place=place)
-    fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
-    return Found(n.id, name, blob, 1, n.is_mirror, None, metadata.credits.get(n.id, Credit()), fault, place)
+    return Found(n.id, name, blob, 1, n.is_mirror, None, *metadata.told(n.id), place)

@@ -158,6 +158,10 @@ class Metadata:
     rows: Mapping[str, int]
     faults: Mapping[str, str]
 
+    def told(self, id: str) -> tuple[Credit, tuple[str, str] | None]:
+        """The credit of an FFHQ id, and what is wrong with its record: the file and the reason, None for nothing."""
+        return self.credits.get(id, Credit()), (self.where, self.faults[id]) if id in self.faults else None
+
     def note_missing(self, ids: Iterable[str]) -> list[str]:
         """The note that tells of FFHQ ids without a record, if there are any.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources import ffhq_files
 from lpff_shards.sources.build import build
 from lpff_shards.sources.ffhq_checks import TO_EG3D, refuse_oblong, refuse_other_export
@@ -116,7 +116,6 @@ def _by_position(n: Number, is_whole: bool) -> Number:
 def _picture(n: Number, name: str, blob: Blob, metadata: Metadata | None, place: int) -> Found:
     if metadata is None:
         return Found(n.id, name, blob, 1, place=place)
-    fault = (metadata.where, metadata.faults[n.id]) if n.id in metadata.faults else None
     row = metadata.rows.get(n.id)
     points, size = (None, (0, 0)) if row is None else (metadata.points[row], metadata.sizes[row])
-    return Found(n.id, name, blob, 1, False, points, metadata.credits.get(n.id, Credit()), fault, place, size)
+    return Found(n.id, name, blob, 1, False, points, *metadata.told(n.id), place, size)

@@ -22,6 +22,11 @@ AT_ONCE = 32
 """Requests for objects that are under way together."""
 
 
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` files are looked at, at most `most`, spread evenly from the first to the last: int64, sorted."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
+
+
 def headers(blobs: Sequence[Blob]) -> Iterator[PictureHeader | None]:
     """The header of each picture, None where its first bytes are none or cannot be read."""
     if any(map(is_remote, blobs[:1])):

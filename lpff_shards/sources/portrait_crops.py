@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -52,25 +53,27 @@ def describe(
         realigned: landmarks of the same faces in their realigned pictures.
     """
     frames = np.full(len(blobs), crops.REALIGNED)
+    fit = _fit(realigned, frames)
     if alignment not in MEASURED:
-        return _of_crops(alignment, cameras, realigned, frames)
+        return _of_crops(alignment, cameras, realigned, frames, fit)
     sizes = sizes_of(blobs)
     of = np.zeros((len(points.numbers), 2), np.int32)
     if alignment == "realign2400":
-        if _off(realigned, sizes[:, 0]) <= _off(realigned, frames):
-            frames = sizes[:, 0]
+        own_fit = _fit(realigned, sizes[:, 0])
+        if own_fit.off <= fit.off:
+            frames, fit = sizes[:, 0], own_fit
         else:
             of[:], sizes = crops.REALIGNED, np.repeat(frames[:, None], 2, axis=1)
     points = replace(points, faults={**_elsewhere(points, blobs, sizes), **points.faults})
-    numbers, own = _moved(alignment, cameras, points, realigned, frames, sizes)
-    return Described(replace(cameras, numbers=numbers), own, points, of, tuple(_misfits(realigned, frames)))
+    numbers, own = _moved(alignment, cameras, points, realigned, fit, frames, sizes)
+    return Described(replace(cameras, numbers=numbers), own, points, of, tuple(_misfits(realigned, frames, fit)))
 
 
 def _of_crops(
-    alignment: str, cameras: PictureCameras, realigned: PicturePoints, frames: NDArray[np.int64]
+    alignment: str, cameras: PictureCameras, realigned: PicturePoints, frames: NDArray[np.int64], fit: _Fit
 ) -> Described:
     """The same of crops, whose landmarks are carried over from the realigned pictures."""
-    rows = _fitting(realigned, frames)
+    rows = fit.alike
     points, size = realigned.numbers[realigned.rows[rows]], np.full((len(rows), 2), crops.REALIGNED)
     maps = crops.eg3d_crop(points, size) if alignment == "eg3d" else crops.ffhq_crop(points, size, alignment)
     side = crops.SIDES[alignment]
@@ -80,13 +83,13 @@ def _of_crops(
     found[rows[sound]] = np.arange(int(sound.sum()))
     given = PicturePoints(carried[sound], found, realigned.faults)
     of = np.full((int(sound.sum()), 2), side, np.int32)
-    notes = list(_misfits(realigned, frames))
+    notes = list(_misfits(realigned, frames, fit))
     lacking = len(frames) - int(sound.sum()) - len(realigned.faults)
     if realigned.where and lacking and not notes:
         notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no landmarks there that fit them"]
     if alignment == "eg3d":
         return Described(cameras, cameras.known, given, of, tuple(notes))
-    numbers, own = _moved(alignment, cameras, realigned, realigned, frames, np.stack([frames, frames], axis=1))
+    numbers, own = _moved(alignment, cameras, realigned, realigned, fit, frames, np.stack([frames, frames], axis=1))
     return Described(replace(cameras, numbers=numbers), own, given, of, tuple(notes))
 
 
@@ -95,6 +98,7 @@ def _moved(
     cameras: PictureCameras,
     points: PicturePoints,
     realigned: PicturePoints,
+    fit: _Fit,
     frames: NDArray[np.integer],
     sizes: NDArray[np.integer],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -105,7 +109,7 @@ def _moved(
         sizes: of the pictures, [n, 2], 0 where unknown.
     """
     usable = np.zeros(len(frames), bool)
-    usable[_fitting(realigned, frames)] = True
+    usable[fit.alike] = True
     rows = np.flatnonzero(usable & cameras.known & (points.rows >= 0) & sizes.all(axis=1))
     of_face, size = realigned.numbers[realigned.rows[rows]], np.repeat(frames[rows, None], 2, axis=1)
     maps = crops.inverse(crops.eg3d_crop(of_face, size))
@@ -124,34 +128,38 @@ def _moved(
     return found, is_own
 
 
-def _fitting(realigned: PicturePoints, frames: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The rows whose landmarks are of a realigned picture of that side, int64; none where those of most are not."""
-    rows, ratios = _ratios(realigned, frames)
-    if _off(realigned, frames) > np.log(TYPICAL):
-        return rows[:0]
-    return rows[(ratios > 1 / ALIKE) & (ratios < ALIKE)]
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """How landmarks fit realigned pictures of some sides.
+
+    Attributes:
+        ratios: float64 [m], the sides that the landmarks tell, as parts of the pictures' sides.
+        off: how far most are from fitting: the logarithm of a factor, 0 without any.
+        alike: int64, the rows whose landmarks fit; none where those of most do not.
+    """
+
+    ratios: NDArray[np.float64]
+    off: float
+    alike: NDArray[np.int64]
+
+    @property
+    def is_typical(self) -> bool:
+        return self.off <= math.log(TYPICAL)
 
 
-def _ratios(realigned: PicturePoints, frames: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The rows with landmarks, and the sides that these tell, as parts of the pictures' sides."""
+def _fit(realigned: PicturePoints, frames: NDArray[np.integer]) -> _Fit:
     rows = np.flatnonzero(realigned.rows >= 0)
-    sides = crops.realigned_side(realigned.numbers[realigned.rows[rows]])
-    return rows, sides / np.maximum(frames[rows], 1)
+    ratios = crops.realigned_side(realigned.numbers[realigned.rows[rows]]) / np.maximum(frames[rows], 1)
+    usable = ratios[np.isfinite(ratios) & (ratios > 0)]
+    fit = _Fit(ratios, float(abs(np.log(np.median(usable)))) if len(usable) else 0.0, rows[:0])
+    return replace(fit, alike=rows[(ratios > 1 / ALIKE) & (ratios < ALIKE)]) if fit.is_typical else fit
 
 
-def _off(realigned: PicturePoints, frames: NDArray[np.integer]) -> float:
-    """How far the landmarks of most are from pictures of these sides: the logarithm of a factor, 0 without any."""
-    _, ratios = _ratios(realigned, frames)
-    ratios = ratios[np.isfinite(ratios) & (ratios > 0)]
-    return float(abs(np.log(np.median(ratios)))) if len(ratios) else 0.0
-
-
-def _misfits(realigned: PicturePoints, frames: NDArray[np.integer]) -> Iterator[str]:
+def _misfits(realigned: PicturePoints, frames: NDArray[np.integer], fit: _Fit) -> Iterator[str]:
     """The note of landmarks that are of realigned pictures of another size."""
-    if _off(realigned, frames) > np.log(TYPICAL):
-        _, ratios = _ratios(realigned, frames)
+    if not fit.is_typical:
         yield (
-            f"{realigned.where}: the faces are {np.nanmedian(ratios):.2f} times as large as in pictures of "
+            f"{realigned.where}: the faces are {np.nanmedian(fit.ratios):.2f} times as large as in pictures of "
             f"{int(np.median(frames))} pixels, so nothing is computed from these landmarks"
         )
 
