@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lpff_shards.engines.base import Engine
 from lpff_shards.engines.catalogue import chosen
-from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.errors import BadInput, Damaged, ShardsError
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.claims import claimed, refuse_lost, shared
 from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
@@ -23,6 +23,7 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
+from lpff_shards.exporters.where import refuse_full, refuse_sources
 from lpff_shards.finishing import finish, refuse_nothing
 from lpff_shards.manifest import Manifest, ShardReceipt
 from lpff_shards.mixing.filters import excluded_rows
@@ -72,7 +73,10 @@ def _no_garbage_collection() -> Iterator[None]:
 
 def _updated(options: ExportOptions, extras: Extras) -> Plan:
     """The plan of the export in the folder, less what was excluded since."""
-    owner = OutputFolder(place(options.out)).owner()
+    folder = OutputFolder(place(options.out))
+    owner = folder.owner()
+    if owner is None and folder.plan_file.is_file():
+        raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
@@ -92,6 +96,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
 
 
 def _plan(options: ExportOptions, extras: Extras) -> Plan:
+    given = {name: getattr(options.sources, name) for name in options.sources.given}
+    refuse_sources(place(options.out), {name: path for name, path in given.items() if isinstance(path, str)})
     inventories = [source.inventory() for source in sources(options.sources)]
     mixed = mix(
         inventories,
@@ -158,8 +164,8 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
     job = _begun(options, observer)
-    with claimed(job.folder, job.plan, options.run.overwrite):
-        archives = finished_archives(job.folder, job.plan, job.workers)
+    with claimed(job.folder, job.plan, options.run.overwrite, job.observer.noted):
+        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted)
         receipts = _written(job, _due(job.plan, archives), before=archives.values())
         job.observer.entered("finishing")
         return _finished(job, archives, receipts)
@@ -193,8 +199,8 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         raise ShardsError("no share is named", "Give --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
-    with shared(job.folder, job.plan, options.run.overwrite):
-        archives = finished_archives(job.folder, job.plan, job.workers, closely=False)
+    with shared(job.folder, job.plan, options.run.overwrite, job.observer.noted):
+        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
         receipts = _written(job, tasks, others=len(job.plan) - len(tasks))
@@ -230,9 +236,11 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     told.entered("planning")
     plan = plan_export(options)
     told.entered("checking")
+    folder = OutputFolder(place(options.out))
+    refuse_full(folder, plan)
     seen = Seen(plan.digest, options.sources.on_disk)
     workers = available_cores() if engine.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, OutputFolder(place(options.out)), engine, seen, workers, told)
+    return _Job(plan, folder, engine, seen, workers, told)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
@@ -240,12 +248,13 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
     folder, plan = job.folder, job.plan
     if not all_there(folder, plan):
         return None
-    with claimed(folder, plan, overwrite=False, seconds=LONGER):
+    note = job.observer.noted
+    with claimed(folder, plan, overwrite=False, on_note=note, seconds=LONGER):
         # Another share may have been a moment faster, or all were here before.
         done = folder.finished()
-        archives = finished_archives(folder, plan, job.workers, closely=False)
+        archives = finished_archives(folder, plan, job.workers, note, closely=False)
         due = _due(plan, archives)
-        receipts = finished_tasks(folder, plan, due, job.workers, closely=False)
+        receipts = finished_tasks(folder, plan, due, job.workers, note, closely=False)
         if len(receipts) < len(due):
             # Another share is writing a shard anew, or has to be run again for one that was lost since.
             if done is not None:
@@ -269,7 +278,7 @@ def _written(
         others: how many tasks are other shares'.
     """
     folder, plan, observer = job.folder, job.plan, job.observer
-    receipts = finished_tasks(folder, plan, tasks, job.workers)
+    receipts = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
     mend_indexes(folder, receipts.values())
     missing = [task for task in tasks if task not in receipts]
     observer.planned(plan, len(plan) - others - len(missing), others)

@@ -75,6 +75,12 @@ class ExportFailed(ShardsError):
     exit_status = EXIT_DAMAGED
 
 
+class Damaged(ShardsError):
+    """A file that an export wrote was changed since."""
+
+    exit_status = EXIT_DAMAGED
+
+
 class NotFound(ShardsError):
     """An export knows nothing by the name that was looked for."""
 

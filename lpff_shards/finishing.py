@@ -14,8 +14,9 @@ import lpff_shards
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.card import card, pose_picture
-from lpff_shards.exporters.folder import CARD, POSES, SUMS, OutputFolder
+from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.index_names import CARD, POSES, SUMS
 from lpff_shards.ledger.pieces import decode
 from lpff_shards.ledger.pool import Pool, count_poses
 from lpff_shards.manifest import (
@@ -26,6 +27,7 @@ from lpff_shards.manifest import (
     Shard,
     ShardReceipt,
     checksum_lines,
+    file_digest,
     keys_digest,
     sizes_of,
     to_json,
@@ -69,15 +71,17 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     told = _told(plan, receipts)
     manifest = _manifest(plan, told)
     folder.sync([shard.file for shard in told.shards])
+    once = dict(indexes.of_data_set(manifest, told.pictures.kinds.keys()))
     if manifest.checksum == "sha256":
-        folder.write(SUMS, checksum_lines(manifest).encode())
-    for name, data in indexes.of_data_set(manifest, told.pictures.kinds.keys()).items():
-        folder.write(name, data)
+        once[SUMS] = checksum_lines(manifest).encode()
+    once |= {POSES: pose_picture(), CARD: card(manifest, told.pictures.kinds.keys()).encode()}
+    files = {name: folder.write(name, data).digest for name, data in once.items()}
     with closing(ahead(folder.fields, receipts)) as fields:
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
-        write_accounts(folder, manifest, shards, _pool(plan))
-    folder.write(POSES, pose_picture())
-    folder.write(CARD, card(manifest, told.pictures.kinds.keys()).encode())
+        accounts = write_accounts(folder, manifest, shards, _pool(plan))
+    files |= {name: written.digest for name, written in accounts.items()}
+    files |= {name: file_digest(data) for r in receipts for name, data in indexes.of_shard(r).items()}
+    manifest = structs.replace(manifest, files=files)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 

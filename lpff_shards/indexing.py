@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from itertools import chain
 
+from msgspec import structs
+
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.claims import locked
@@ -15,7 +17,7 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.read import Ledger, LedgerError
-from lpff_shards.manifest import Manifest, Outline, keys_digest, read_manifest
+from lpff_shards.manifest import MANIFEST, Manifest, Outline, keys_digest, read_manifest, to_json
 from lpff_shards.processes import OnShard, ShardDone
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
@@ -47,11 +49,14 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     kinds = {suffixes[0] for shard in outlines.values() for suffixes in shard.suffixes}
     of_shards = chain.from_iterable(catalogue.of_shard(shard).items() for shard in outlines.values())
     files = chain(catalogue.of_data_set(manifest, kinds).items(), of_shards)
-    written = [name for name, data in files if folder.mend(name, data)]
+    written = {name: folder.write(name, data) for name, data in files}
     shards = ((shard, _rows(root, manifest, shard)) for shard in outlines.values())
-    written += write_accounts(folder, manifest, shards, _pool(root, manifest))
+    written |= write_accounts(folder, manifest, shards, _pool(root, manifest))
+    digests = {name: one.digest for name, one in written.items()}
+    # Another version of SQLite, or of this program, writes other bytes of the same contents.
+    folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
     folder.clear_partial()
-    return tuple(written)
+    return tuple(name for name, one in written.items() if one.changed)
 
 
 def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Outline]:

@@ -1,17 +1,24 @@
-"""The manifest of a data set and the receipts of its shards: frozen, checked on reading, equal for equal plans."""
+"""The manifest of a data set and the receipts of its shards: frozen, sealed, checked on reading, equal for equal plans.
+
+The last line of each file is a seal, a digest of all that stands before it: a file of which one bit was changed is
+not believed. Names of files in them are those that an export gives; others are refused before anything is opened.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import blake3
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import Damaged, ShardsError
+from lpff_shards.index_names import SHARD_NAMES, beside_names
 from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
@@ -19,9 +26,14 @@ from lpff_shards.stores.errors import NO_BUCKET
 from lpff_shards.stores.place import Place, place
 
 MANIFEST = "manifest.json"
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 
 T = TypeVar("T")
+
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A number of bytes or samples."""
+
+_SEALED = re.compile(rb',\n "seal": "([0-9a-f]{32})"\n}\n\Z')
 
 
 class Outlined(Protocol):
@@ -48,9 +60,9 @@ class Outline(Struct, frozen=True):
 
     file: str
     keys: tuple[str, ...]
-    offsets: tuple[int, ...]
+    offsets: tuple[Natural, ...]
     suffixes: tuple[tuple[str, ...], ...]
-    members: tuple[tuple[int, ...], ...]
+    members: tuple[tuple[Natural, ...], ...]
 
 
 class ShardReceipt(Struct, frozen=True):
@@ -76,19 +88,19 @@ class ShardReceipt(Struct, frozen=True):
     file: str
     plan: str
     sources: str
-    samples: int
-    bytes: int
+    samples: Natural
+    bytes: Natural
     algorithm: str
     checksum: str
     keys: tuple[str, ...]
-    offsets: tuple[int, ...]
-    crcs: tuple[int, ...]
+    offsets: tuple[Natural, ...]
+    crcs: tuple[Natural, ...]
     suffixes: tuple[tuple[str, ...], ...]
-    members: tuple[tuple[int, ...], ...]
+    members: tuple[tuple[Natural, ...], ...]
     fields: str
     skipped: tuple[LeftOut, ...] = ()
-    sizes: tuple[tuple[int, int, int], ...] = ()
-    turned: int = 0
+    sizes: tuple[tuple[Natural, Natural, Natural], ...] = ()
+    turned: Natural = 0
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:
         """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
@@ -130,8 +142,8 @@ class Shard(Struct, frozen=True):
 
     file: str
     split: str
-    samples: int
-    bytes: int
+    samples: Natural
+    bytes: Natural
     checksum: str
     keys: str
 
@@ -139,10 +151,10 @@ class Shard(Struct, frozen=True):
 class Counts(Struct, frozen=True):
     """planned = written + skipped, in samples; `left_out` counts pictures refused before planning."""
 
-    planned: int
-    written: int
-    skipped: int
-    left_out: int
+    planned: Natural
+    written: Natural
+    skipped: Natural
+    left_out: Natural
 
 
 class Manifest(Struct, frozen=True):
@@ -158,6 +170,7 @@ class Manifest(Struct, frozen=True):
         counts, sources, licenses, splits: samples in all, by source, by licence and by split.
         filtered: pictures left out by the user's wish, by reason.
         shards: the shards in order.
+        files: digest of each file beside the shards, see `file_digest`, by its name.
         kinds, sizes: samples by the suffix and by the size of their picture, `512x512`, most first.
         turned: samples whose stored file has an EXIF orientation other than 1.
         lists: of a zip: its lists of names, the data set's own first, and how many names each holds in all splits.
@@ -171,21 +184,22 @@ class Manifest(Struct, frozen=True):
     generator: str
     name: str
     format: FormatName
-    samples: int
+    samples: Natural
     plan: str
     checksum: Checksum
     options: Mapping[str, Any]
     layout: Layout
     counts: Counts
-    sources: Mapping[str, int]
-    licenses: Mapping[str, int]
-    splits: Mapping[str, int]
-    filtered: Mapping[str, int]
+    sources: Mapping[str, Natural]
+    licenses: Mapping[str, Natural]
+    splits: Mapping[str, Natural]
+    filtered: Mapping[str, Natural]
     shards: tuple[Shard, ...]
-    kinds: Mapping[str, int] = {}
-    sizes: Mapping[str, int] = {}
-    turned: int = 0
-    lists: Mapping[str, int] = {}
+    files: Mapping[str, str] = {}
+    kinds: Mapping[str, Natural] = {}
+    sizes: Mapping[str, Natural] = {}
+    turned: Natural = 0
+    lists: Mapping[str, Natural] = {}
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
@@ -210,17 +224,38 @@ def checksum_lines(manifest: Manifest) -> str:
     return "".join(f"{shard.checksum}  {shard.file}\n" for shard in manifest.shards)
 
 
-def to_json(value: object) -> bytes:
-    """A manifest or receipt as JSON, the same bytes for equal values."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n"
+def file_digest(data: bytes | memoryview) -> str:
+    """The digest of a file beside the shards: BLAKE3, 32 hex digits."""
+    return blake3.blake3(data).hexdigest(length=16)
+
+
+def to_json(value: Struct | Mapping[str, Any]) -> bytes:
+    """A manifest, receipt or plan.json as sealed JSON, the same bytes for equal values."""
+    body = msgspec.json.format(msgspec.json.encode(value), indent=1).removesuffix(b"\n}")
+    return b'%b,\n "seal": "%b"\n}\n' % (body, _seal(body))
 
 
 def from_json(data: bytes, type: type[T]) -> T | None:
-    """The value, or None where the bytes are torn or of another shape."""
+    """The value, or None where the bytes are not those that `to_json` gave, or of another shape."""
+    sealed = _SEALED.search(data)
+    if sealed is None or sealed[1] != _seal(data[: sealed.start()]):
+        return None
     try:
         return msgspec.json.decode(data, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         return None
+
+
+def _seal(body: bytes) -> bytes:
+    return blake3.blake3(body).hexdigest(length=16).encode()
+
+
+class _Versions(Struct, frozen=True):
+    """What every version of a manifest has."""
+
+    version: int
+    schema: int
+    generator: str
 
 
 def read_manifest(folder: str | Place) -> Manifest:
@@ -247,15 +282,55 @@ def read_manifest(folder: str | Place) -> Manifest:
     except OSError as error:
         hint = "Check its rights" if isinstance(root, Path) else "Check the credentials, the endpoint and the network"
         raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
+    _refuse_other_versions(path, data)
     manifest = from_json(data, Manifest)
-    if manifest is None or manifest.version != MANIFEST_VERSION:
-        raise ShardsError(
-            f"{path} is not a manifest of version {MANIFEST_VERSION}",
-            "Run the export's command again, with --overwrite where it asks for it",
+    if manifest is None:
+        raise Damaged(
+            f"{path} is not what an export wrote: its seal is not that of its text",
+            "Run the export's command again: it writes it anew",
         )
-    if manifest.schema != SCHEMA_VERSION:
-        raise ShardsError(
-            f"{path} has version {manifest.schema} of the fields, and this version reads {SCHEMA_VERSION}",
-            f"Read it with {manifest.generator}, or export it again into another folder",
+    if (name := _odd_name(manifest)) is not None:
+        raise Damaged(
+            f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"
         )
     return manifest
+
+
+def _refuse_other_versions(path: Place, data: bytes) -> None:
+    """Refuse a manifest that another version wrote.
+
+    Raises:
+        ShardsError: its version or that of its fields is not this one's.
+    """
+    try:
+        found = msgspec.json.decode(data, type=_Versions)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+        # It is damaged, or no manifest at all: the seal tells.
+        return
+    if found.version != MANIFEST_VERSION:
+        raise ShardsError(
+            f"{path} is a manifest of version {found.version}, and this version reads {MANIFEST_VERSION}",
+            f"Read it with {found.generator}, or export it again into another folder",
+        )
+    if found.schema != SCHEMA_VERSION:
+        raise ShardsError(
+            f"{path} has version {found.schema} of the fields, and this version reads {SCHEMA_VERSION}",
+            f"Read it with {found.generator}, or export it again into another folder",
+        )
+
+
+def _odd_name(manifest: Manifest) -> str | None:
+    """The first name in a manifest that an export does not give; it may lead out of the folder."""
+    shards = [shard.file for shard in manifest.shards]
+    files = (*shards, *(gone.file for gone in manifest.tombstones))
+    words = (manifest.name, *manifest.splits, *(shard.split for shard in manifest.shards))
+    known = beside_names(shards)
+    return next(
+        chain(
+            (file for file in files if not SHARD_NAMES[manifest.format].fullmatch(file)),
+            (word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)),
+            (shard.split for shard in manifest.shards if shard.split not in manifest.splits),
+            (name for name in manifest.files if name not in known),
+        ),
+        None,
+    )

@@ -33,6 +33,9 @@ class Observer(Protocol):
     def shard_done(self, shard: ShardDone) -> None:
         """A shard was written."""
 
+    def noted(self, note: str) -> None:
+        """The user should know this of the export's folder."""
+
 
 class Silent:
     """An observer that says nothing.
@@ -52,3 +55,5 @@ class Silent:
     def kept(self, receipts: Iterable[ShardReceipt]) -> None: ...
 
     def shard_done(self, shard: ShardDone) -> None: ...
+
+    def noted(self, note: str) -> None: ...

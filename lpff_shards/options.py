@@ -290,9 +290,10 @@ class ExportOptions:
 
     @property
     def resolved_picture(self) -> PictureOptions:
-        """How pictures are stored, the format's default filled in."""
-        default: ImageKind = "stored-png" if self.format == "zip" else "keep"
-        return replace(self.picture, image=self.picture.image or default)
+        """How pictures are stored, defaults filled in."""
+        image: ImageKind = self.picture.image or ("stored-png" if self.format == "zip" else "keep")
+        quality = self.picture.quality or (DEFAULT_JPEG_QUALITY if image == "jpeg" else None)
+        return replace(self.picture, image=image, quality=quality)
 
     @property
     def resolved_shards(self) -> ShardOptions:

@@ -26,6 +26,9 @@ from lpff_shards.sharding import archive_name, filename
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.survey import Survey
 
+DIGEST_RULE = 2
+"""The rule that a plan's digest follows, see `planning._digest`; 1 sealed the recorded options too."""
+
 
 @dataclass(frozen=True, eq=False)
 class NameList:

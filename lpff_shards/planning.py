@@ -61,7 +61,7 @@ def make_plan(
     if shards.shard_size is not None:
         refuse_small_size(shards.shard_size, len(sizes), int(sizes.sum()))
     parts, bounds = _cut(entries, sizes, shards)
-    digest = _digest(entries, bounds, options, settings, lists)
+    digest = _digest(name, entries, bounds, settings, lists)
     return Plan(name, settings, options, mix, seen, entries, keys, parts, bounds, sizes, digest, lists)
 
 
@@ -126,19 +126,28 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _digest(
-    entries: Entries,
-    bounds: NDArray[np.int64],
-    options: Mapping[str, object],
-    settings: Settings,
-    lists: Sequence[NameList],
+    name: str, entries: Entries, bounds: NDArray[np.int64], settings: Settings, lists: Sequence[NameList]
 ) -> str:
-    """BLAKE3 over the options, every column of the inventories, which entry is where, and the lists of a zip."""
+    """Seal what decides bytes and nothing else, by rule `DIGEST_RULE`.
+
+    BLAKE3 over how samples are written, every column of the inventories, which entry is where, and the lists of a zip.
+    Names of sources' folders and options that show in these columns (filters, rebalancing, order, sizes of shards) are
+    not part of it. A setting or column that is added later is sealed only where it differs from what was before it,
+    and then behind all that is sealed now; so an older export keeps its digest. Any other change is another rule.
+    """
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
-    # What is skipped shows in the entries; `on_error` itself decides nothing.
-    # What --exclude names shows in the entries; the file's name decides nothing.
-    decisive = {name: value for name, value in options.items() if name != "exclude"}
-    seal.update(encode([SCHEMA_VERSION, decisive, settings.layout, entries.splits]))
+    picture = settings.picture
+    written = {
+        "name": name,
+        "format": settings.format,
+        "layout": settings.layout,
+        "image": picture.kind,
+        "resolution": picture.resolution,
+        "quality": picture.quality,
+        "checksum": settings.checksum,
+    }
+    seal.update(encode([SCHEMA_VERSION, written, entries.splits]))
     for inventory in entries.inventories:
         # As one list, of which not all ids are text at once.
         seal.update(encode([inventory.source, inventory.alignment, inventory.landmarks_source])[:-1] + b",[")

@@ -64,6 +64,9 @@ class ShardDone:
 
 OnShard = Callable[[ShardDone], None]
 
+OnNote = Callable[[str], None]
+"""Takes a line that the user should read."""
+
 
 def available_cores() -> int:
     """The cores that this process may use."""

@@ -102,6 +102,9 @@ class _Lines(Silent):
     def _rate(self) -> str:
         return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
+    def noted(self, note: str) -> None:
+        say(f"note: {note}", self._stream)
+
     def entered(self, step: str) -> None:
         """A step of an export or of something else begins."""
 
@@ -162,6 +165,9 @@ class _Bar(Silent):
             self._bar = _bar(remaining, self._rate, self._stream)
             with contextlib.suppress(OSError):
                 self._bar.__enter__()
+
+    def noted(self, note: str) -> None:
+        say(f"note: {note}", self._stream)
 
     def wrote(self, progress: Progress) -> None:
         self._samples += progress.samples

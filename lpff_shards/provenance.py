@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lpff_shards.mix_options import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.options import (
-    DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
     SOURCE_FILES,
     SOURCES,
@@ -20,7 +19,7 @@ from lpff_shards.stores.uris import is_uri
 
 
 def recorded(options: ExportOptions) -> dict[str, object]:
-    """The options that decide what is written, as the manifest and the plan's digest hold them.
+    """The options that decide what is written, as the manifest holds them.
 
     Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` decide nothing;
     `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
@@ -32,8 +31,6 @@ def recorded(options: ExportOptions) -> dict[str, object]:
         mix["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
         mix["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
     picture = {f.name: getattr(options.resolved_picture, f.name) for f in fields(options.picture)}
-    if options.picture.image == "jpeg":
-        picture["quality"] = options.picture.quality or DEFAULT_JPEG_QUALITY
     shards: dict[str, object] = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
     shards["shuffle"] = options.resolved_shards.shuffles
     shards["seed"] = (options.shards.seed or 0) if options.seeded else None

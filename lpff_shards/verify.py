@@ -13,7 +13,6 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import checksum_of, file_checksum
 from lpff_shards.columns.texts import Texts, duplicates
-from lpff_shards.exporters.ownership import SHARD_NAME
 from lpff_shards.faults import Fault
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
 from lpff_shards.options import Checksum, FormatName
@@ -25,16 +24,7 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, place, whole
-from lpff_shards.verify_beside import (
-    Beside,
-    Placed,
-    beside_faults,
-    index_faults,
-    ledger_faults,
-    looked_at,
-    placed,
-    read_receipt,
-)
+from lpff_shards.verify_beside import beside_faults, read_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +47,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and of the readable samples the keys, a hash of each one's fields, and counts."""
+    """A shard's faults, and of the readable samples the keys and counts."""
 
     faults: tuple[Fault, ...]
     keys: Texts = field(default_factory=lambda: Texts.of(()))
-    rows: tuple[int, ...] = ()
     sources: Mapping[str, int] = field(default_factory=dict)
     licenses: Mapping[str, int] = field(default_factory=dict)
     splits: Mapping[str, int] = field(default_factory=dict)
@@ -97,15 +86,13 @@ def verify_export(
     look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
-    shards = placed(manifest.shards)
-    workers = max(1, min(workers, len(shards)))
-    with looked_at(root, manifest) as beside:
-        check = partial(clocked, partial(_check_shard, beside, manifest.checksum, look))
-        with closing(run(check, shards, workers, fork, on_progress)) as done:
-            for number, read in done:
-                shard, own = manifest.shards[number], read.result
-                checked[shard.file] = own
-                on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
+    workers = max(1, min(workers, len(manifest.shards)))
+    check = partial(clocked, partial(_check_shard, root, manifest.checksum, look))
+    with closing(run(check, manifest.shards, workers, fork, on_progress)) as done:
+        for number, read in done:
+            shard, own = manifest.shards[number], read.result
+            checked[shard.file] = own
+            on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
     faults = [
         *(fault for shard in ordered for fault in shard.faults),
@@ -148,11 +135,8 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
             yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
 
 
-def _check_shard(beside: Beside, algorithm: Checksum, look: Look, place: Placed, report: OnSample) -> _Checked:
-    root, shard = beside.root, place.shard
+def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
-    if not SHARD_NAME.fullmatch(shard.file):
-        return _Checked((Fault(shard.file, "", "is no name of a shard"),))
     if not path.is_file():
         reason = "is not a regular file" if path.exists() else "the file is missing"
         return _Checked((Fault(shard.file, "", reason),))
@@ -164,14 +148,10 @@ def _check_shard(beside: Beside, algorithm: Checksum, look: Look, place: Placed,
     tally, fault = look(data, report)
     if same:
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
-        receipt = read_receipt(root, shard)
-        receipt = receipt if receipt is not None and receipt.checksum == shard.checksum else None
-        faults += index_faults(root, receipt) if receipt is not None else []
-        faults += [] if faults else ledger_faults(beside, place, receipt, tally.rows)
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
         faults = [_locate(data, shard, read_receipt(root, shard), algorithm, fault)]
-    return replace(tally, faults=tuple(faults), rows=())
+    return replace(tally, faults=tuple(faults))
 
 
 def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
@@ -189,7 +169,6 @@ def _read(
     Under `deep` the faults inside samples are told too, all of them.
     """
     keys: list[str] = []
-    rows: list[int] = []
     sources: Counter[str] = Counter()
     licenses: Counter[str] = Counter()
     splits: Counter[str] = Counter()
@@ -200,14 +179,13 @@ def _read(
             if deep and (reason := deep_fault(sample)):
                 inside.append(Fault("", sample.key, reason))
             keys.append(sample.key)
-            rows.append(hash(tuple(sample.scalars.values())))
             sources[str(sample.scalars["dataset"])] += 1
             licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
             splits[str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:
         fault = error.key or f"sample {error.number}", error.reason
-    return _Checked(tuple(inside), Texts.of(keys), tuple(rows), sources, licenses, splits), fault
+    return _Checked(tuple(inside), Texts.of(keys), sources, licenses, splits), fault
 
 
 def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:

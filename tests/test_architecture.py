@@ -43,7 +43,7 @@ ALLOWED = {
     "plan": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "survey"},
     "planning": {"columns", "errors", "options", "schemas", "sharding", "sources", "mixing", "sizes", "plan", "survey"},
     "name_lists": {"errors", "mix_options", "mixing", "options", "plan", "schemas"},
-    "manifest": {"errors", "options", "schemas", "stores"},
+    "manifest": {"errors", "index_names", "options", "schemas", "stores"},
     "exporters": {
         "attribution",
         "counted",
@@ -67,12 +67,10 @@ ALLOWED = {
     },
     "readers": {"manifest", "options", "schemas", "wire"},
     "verify": {
-        *("checksums", "columns", "exporters", "faults", "manifest", "options", "processes", "readers", "schemas"),
-        *("stores", "verify_beside"),
+        *("checksums", "columns", "faults", "manifest", "options", "processes", "readers", "schemas", "stores"),
+        "verify_beside",
     },
-    "verify_beside": {
-        *("attribution", "exporters", "faults", "index_names", "ledger", "manifest", "readers", "schemas", "stores"),
-    },
+    "verify_beside": {"exporters", "faults", "index_names", "manifest", "options", "stores"},
     "loaders": {"errors", "index_names", "ledger", "manifest", "processes", "schemas", "spelling", "stores", "wire"},
     "bench": {"colours", "counted", "errors", "loaders", "manifest", "option_rules", "schemas", "spelling", "stores"},
     "lookups": set(),
@@ -83,7 +81,10 @@ ALLOWED = {
         *("engines", "errors", "options", "exporters", "finishing", "manifest", "mixing", "name_lists"),
         *("observing", "plan", "planning", "processes", "provenance", "sources", "stores", "survey"),
     },
-    "finishing": {"errors", "exporters", "ledger", "manifest", "plan", "provenance", "schemas", "stores", "survey"},
+    "finishing": {
+        *("errors", "exporters", "index_names", "ledger", "manifest", "plan", "provenance", "schemas", "stores"),
+        "survey",
+    },
     "observing": {"manifest", "plan", "processes"},
     "progress": {"counted", "observing", "colours", "loudness", "manifest", "plan", "processes", "versions"},
     "report": {

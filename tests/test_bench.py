@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from loading import sent
 from running import run, wait_for
+from sealing import edit_sealed
 from stores import Bucket
 
 from lpff_shards import ShardsError, read_manifest
@@ -160,10 +162,8 @@ def test_the_table_is_right() -> None:
 
 
 def test_a_split_without_samples_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
-    manifest = json.loads((folders["wds"] / "manifest.json").read_text())
-    for shard in manifest["shards"]:
-        shard["samples"] = 0
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    shutil.copy(folders["wds"] / "manifest.json", tmp_path)
+    edit_sealed(tmp_path / "manifest.json", lambda manifest: [shard.update(samples=0) for shard in manifest["shards"]])
     with pytest.raises(ShardsError, match="has no samples in split 'train'"):
         bench_export(_options(tmp_path))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from layouts import LPFF_IDS, picture, write_lpff
 from running import changed, contents, run, run_after
+from sealing import edit_sealed
+
+from lpff_shards import ShardsError, index_export, verify_export
+from lpff_shards.loaders import ShardSource
 
 DEMO = ("export", "--format", "wds", "--demo", 3, "--no-mirror", "--resolution", 16)
 
@@ -27,7 +31,7 @@ def out(finished: Path, tmp_path: Path) -> Path:
 
 
 def _edit(path: Path, **values: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    edit_sealed(path, lambda value: value.update(values))
 
 
 def test_an_edited_plan_removes_nothing_outside(out: Path, tmp_path: Path) -> None:
@@ -136,19 +140,62 @@ def test_verify_does_not_believe_an_edited_manifest(out: Path, edit: dict[str, o
     assert done.stdout.startswith("manifest.json: ")
 
 
-@pytest.mark.parametrize("edit", [{"layout": {}}, {"checksum": "md5"}, {"format": "zzz"}, {"shards": 3}])
+@pytest.mark.parametrize(
+    "edit", [{"layout": {}}, {"checksum": "md5"}, {"format": "zzz"}, {"shards": 3}, {"samples": 2**63}, {"samples": -1}]
+)
 def test_a_manifest_of_another_shape_is_refused(out: Path, edit: dict[str, object]) -> None:
     _edit(out / "manifest.json", **edit)
     done = run("verify", out)
+    assert done.returncode == 1
+    assert "is not what an export wrote" in done.stderr
+
+
+@pytest.mark.parametrize("edit", [{"version": 1}, {"version": 3}, {"schema": 1}, {"schema": 3}])
+@pytest.mark.parametrize("command", ["verify", "index", "trace", "report", "bench"])
+def test_a_version_that_is_not_known_is_refused(out: Path, command: str, edit: dict[str, object]) -> None:
+    _edit(out / "manifest.json", **edit, generator="lpff-shards 9.9")
+    before = contents(out)
+    done = run(command, *(["demo_00000"] if command == "trace" else []), out)
     assert done.returncode == 2
-    assert "is not a manifest" in done.stderr
+    assert "this version reads 2" in done.stderr
+    assert "Read it with lpff-shards 9.9" in done.stderr
+    assert contents(out) == before
+    with pytest.raises(ShardsError, match="this version reads 2"):
+        ShardSource(out)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../elsewhere/demo-train-000000.tar", "/dev/zero", "a/../b.tar", "a\0b", ".tar", "demo.zip"],
+)
+@pytest.mark.parametrize("place", ["shard", "tombstone", "beside", "name", "split"])
+def test_a_name_that_leads_elsewhere_is_refused(out: Path, tmp_path: Path, place: str, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for path in out.glob("demo-train-000000.*"):
+        path.rename(tmp_path / "elsewhere" / path.name)
+    edits = {
+        "shard": lambda manifest: manifest["shards"][0].update(file=name),
+        "tombstone": lambda manifest: manifest.update(tombstones=[{"key": "demo_1", "file": name}]),
+        "beside": lambda manifest: manifest["files"].update({name: "0" * 64}),
+        "name": lambda manifest: manifest.update(name=name),
+        "split": lambda manifest: manifest.update(splits={**manifest["splits"], name: 1}),
+    }
+    edit_sealed(out / "manifest.json", edits[place])
+    before = contents(tmp_path)
+    for use in (verify_export, index_export, ShardSource):
+        with pytest.raises(ShardsError, match="which is not the name of a file of an export"):
+            use(out)
+    assert contents(tmp_path) == before
 
 
 def test_edited_sums_are_found(tmp_path: Path) -> None:
     assert run(*DEMO, "--checksum", "sha256", "--out", tmp_path / "out").returncode == 0
     sums = tmp_path / "out/SHA256SUMS"
     sums.write_text(sums.read_text().replace("a", "b"))
-    assert "SHA256SUMS: its checksums are not" in run("verify", tmp_path / "out").stdout
+    assert (
+        "SHA256SUMS: is not what was written; the export's command writes it anew"
+        in run("verify", tmp_path / "out").stdout
+    )
 
 
 @pytest.mark.parametrize("place", ["plan.json", "lock", "receipts"])
@@ -225,3 +272,105 @@ def test_a_worker_left_over_does_not_touch_another_run(tmp_path: Path, monkeypat
     ours = OutputFolder(tmp_path).partial("x.tar")
     monkeypatch.setattr(os, "getpid", lambda: 1)
     assert OutputFolder(tmp_path).partial("x.tar") != ours
+
+
+def test_a_damaged_receipt_is_told_and_made_anew(out: Path) -> None:
+    """One digit of one offset; before, wrong index files and a wrong ledger were written by it."""
+    before = contents(out)
+    path = out / ".lpff-shards/receipts/demo-train-000001.tar.json"
+    text = path.read_text()
+    path.write_text(re.sub(r"(?<=\"offsets\": \[\n  0,\n  )\d", "7", text))
+    assert path.read_text() != text
+    done = run("verify", out)
+    assert done.returncode == 1
+    assert "demo-train-000001.tar: its receipt is damaged; the export's command writes it anew" in done.stdout
+    done = run(*DEMO, "--shards", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "note: the receipt of demo-train-000001.tar is damaged; what it tells of is written again" in done.stderr
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("complete", [True, False])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"torn"])
+def test_a_damaged_plan_is_told_and_made_anew(out: Path, tmp_path: Path, damage: bytes, complete: bool) -> None:
+    (tmp_path / "nobody.txt").write_text("")
+    before = contents(out)
+    if not complete:
+        (out / "manifest.json").unlink()
+        (out / "demo-train-000001.tar").unlink()
+    (out / ".lpff-shards/plan.json").write_bytes(damage)
+    refused = run(*DEMO, "--shards", 2, "--out", out)
+    assert refused.returncode == 2
+    assert "plan.json is missing or damaged" in refused.stderr
+    updated = run(*DEMO, "--shards", 3, "--out", out, "--exclude", tmp_path / "nobody.txt", "--update")
+    assert updated.returncode == 1
+    assert "plan.json is damaged. Run the export's first command again, without --update" in updated.stderr
+    done = run(*DEMO, "--shards", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "plan.json was damaged; it is written anew" in done.stderr
+    assert contents(out) == before
+
+
+def test_a_damaged_plan_brings_back_nobody(out: Path, tmp_path: Path) -> None:
+    withdrawn = tmp_path / "withdrawn.txt"
+    withdrawn.write_text("")
+    command = (*DEMO[:3], "--demo", 6, *DEMO[5:], "--shards", 2, "--exclude", withdrawn, "--out", tmp_path / "of6")
+    assert run(*command).returncode == 0
+    withdrawn.write_text("00000001\n")
+    assert run(*command, "--update").returncode == 0
+    (tmp_path / "of6/.lpff-shards/plan.json").write_bytes(b"")
+    done = run(*command)
+    assert done.returncode == 2
+    assert "plan.json is missing or damaged" in done.stderr
+
+
+def _lpff(tmp_path: Path) -> Path:
+    return write_lpff(tmp_path / "LPFF", LPFF_IDS, ["eg3d"])
+
+
+@pytest.mark.parametrize("inner", [".", "crop/eg3d", "new/shards"])
+@pytest.mark.parametrize("way", ["as it is", "by a link", "relative"])
+def test_a_folder_in_a_source_is_refused(tmp_path: Path, inner: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = _lpff(tmp_path)
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(tmp_path)
+    out = {"as it is": root, "by a link": tmp_path / "link", "relative": Path("LPFF/crop/..")}[way] / inner
+    before = contents(root)
+    for more in ((), ("--dry-run",)):
+        done = run("export", "--format", "wds", "--lpff", root, "--out", out, *more)
+        assert done.returncode == 2
+        assert "is the folder of --lpff or in it. Choose a folder beside it" in done.stderr
+    assert contents(root) == before
+    assert sorted(path.name for path in root.iterdir()) == sorted({path.split("/")[0] for path in before})
+
+
+def test_a_folder_around_or_beside_a_source_is_taken(tmp_path: Path) -> None:
+    root = _lpff(tmp_path)
+    for out in (tmp_path, tmp_path / "LPFF2"):
+        assert run("export", "--format", "wds", "--lpff", root, "--out", out).returncode == 0
+
+
+FULL = (
+    "import shutil, collections\n"
+    "shutil.disk_usage = lambda path: collections.namedtuple('u', 'total free')(10**9, {})\n"
+)
+
+
+@pytest.mark.parametrize("format", ["wds", "zip"])
+def test_what_cannot_fit_is_refused_before_it_starts(out: Path, tmp_path: Path, format: str) -> None:
+    lpff = _lpff(tmp_path)
+    command = ("export", "--format", format, "--lpff", lpff, "--image", "keep", "--out", tmp_path / "full")
+    assert run(*command).returncode == 0
+    needed = sum(path.stat().st_size for path in (tmp_path / "full").glob("lpff-train*") if path.suffix != ".idx")
+    for free in (0, needed // 2):
+        command = changed(command, "--out", tmp_path / "none")
+        done = run_after(FULL.format(free), *command)
+        assert done.returncode == 1
+        assert "has room for" in done.stderr and "Free some space" in done.stderr
+        assert not (tmp_path / "none").exists()
+    assert run_after(FULL.format(3 * needed), *command).returncode == 0
+    # What the export has written already, or takes the place of, needs no more room.
+    again = run_after(
+        FULL.format(needed // 4 if format == "wds" else 2 * needed), *command, "--overwrite", "--name", "x"
+    )
+    assert again.returncode == 0, again.stderr

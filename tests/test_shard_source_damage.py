@@ -18,6 +18,7 @@ import layouts
 import numpy as np
 import pytest
 from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
+from sealing import edit_sealed
 
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.index_names import index_names
@@ -312,7 +313,8 @@ def test_a_manifest_of_another_layout_is_told_of(tmp_path: Path, format: str) ->
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["layout"] == {"raw": False, "camera": True, "landmarks": False, "packed": False}
     for name in ("landmarks", "raw", "packed") if format == "wds" else ("landmarks",):
-        (out / "manifest.json").write_text(json.dumps({**manifest, "layout": {**manifest["layout"], name: True}}))
+        layout = {**manifest["layout"], name: True}
+        edit_sealed(out / "manifest.json", lambda edited, layout=layout: edited.update(layout=layout))
         source = ShardSource(out)
         for read in (lambda source=source: source[0], lambda source=source: source.batch([0])):
             with pytest.raises(ShardsError, match=r"sample 0 is damaged: its (picture|member|feature) "):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from running import run
+from sealing import edit_sealed, flipped
 
 from lpff_shards import (
     ExportOptions,
@@ -116,11 +117,34 @@ def test_without_receipts_the_reader_names_the_sample(out: Path) -> None:
     "wrong",
     [{"offsets": []}, {"suffixes": []}, {"members": [[9, 9, 9]]}, {"members": []}, {"keys": []}, {"samples": 0}],
 )
-def test_a_receipt_that_is_none_is_no_help_and_no_harm(out: Path, wrong: dict[str, object]) -> None:
+def test_an_odd_receipt_is_no_help_and_no_harm(out: Path, wrong: dict[str, object]) -> None:
     for path in (out / ".lpff-shards/receipts").iterdir():
-        receipt = json.loads(path.read_text())
-        members = wrong.get("members") and {"members": wrong["members"] * receipt["samples"]}
-        path.write_text(json.dumps({**receipt, **wrong, **(members or {})}))
+        edit_sealed(path, lambda receipt: receipt.update(wrong))
+    shard = _shards(out)[1]
+    shard.write_bytes(shard.read_bytes() + b"x")
+    (fault,) = verify_export(out).faults
+    assert (fault.shard, fault.sample) == (shard.name, "sample 3")
+
+
+def test_a_flipped_bit_beside_the_shards_is_found(whole: Path, tmp_path: Path) -> None:
+    """Each file that an export writes, with any one bit changed; no other file is blamed."""
+    draw = random.Random(3)
+    out = shutil.copytree(whole, tmp_path / "out")
+    shards = {shard.name for shard in _shards(out)}
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in {*shards, "lock"}]
+    assert len(files) > 14
+    for path in files:
+        clean = path.read_bytes()
+        for at in {0, len(clean) - 1, *(draw.randrange(len(clean)) for _ in range(6))}:
+            path.write_bytes(flipped(clean, at, draw.randrange(8)))
+            name = path.relative_to(out).as_posix()
+            if name == "manifest.json":
+                with pytest.raises(ShardsError, match=r"manifest\.json "):
+                    verify_export(out)
+                continue
+            (fault,) = verify_export(out).faults
+            assert fault.shard in (name, path.name.removesuffix(".json"), path.name.removesuffix(".gz")), name
+        path.write_bytes(clean)
     assert verify_export(out).ok
 
 
@@ -138,22 +162,15 @@ def test_swapped_shards_are_found(out: Path) -> None:
     assert {fault.shard for fault in verify_export(out).faults} == {first.name, second.name}
 
 
-def _edit_manifest(out: Path, change: object) -> None:
-    path = out / "manifest.json"
-    manifest = json.loads(path.read_text())
-    change(manifest)
-    path.write_text(json.dumps(manifest))
-
-
 def test_counts_that_disagree_are_found(out: Path) -> None:
-    _edit_manifest(out, lambda manifest: manifest["shards"][0].update(samples=2))
+    edit_sealed(out / "manifest.json", lambda manifest: manifest["shards"][0].update(samples=2))
     reasons = [str(fault) for fault in verify_export(out).faults]
     assert any("holds 3 samples, the manifest says 2" in reason for reason in reasons)
     assert any("counts of samples disagree" in reason for reason in reasons)
 
 
 def test_other_keys_are_found(out: Path) -> None:
-    _edit_manifest(out, lambda manifest: manifest["shards"][0].update(keys=keys_digest(("a", "b", "c"))))
+    edit_sealed(out / "manifest.json", lambda manifest: manifest["shards"][0].update(keys=keys_digest(("a", "b", "c"))))
     (fault,) = verify_export(out).faults
     assert "its keys are not those of the manifest" in fault.reason
 
@@ -165,7 +182,7 @@ def test_a_key_in_two_shards_is_found(out: Path) -> None:
     def repeat(manifest: dict[str, list[dict[str, object]]]) -> None:
         manifest["shards"][1] = {**manifest["shards"][0], "file": second.name}
 
-    _edit_manifest(out, repeat)
+    edit_sealed(out / "manifest.json", repeat)
     reasons = [str(fault) for fault in verify_export(out).faults]
     assert sum(f"its key is also in {first.name}" in reason for reason in reasons) == 3
 
@@ -202,8 +219,8 @@ def test_the_command_names_what_is_wrong(out: Path) -> None:
     [
         (lambda path: None, "is not a folder"),
         (lambda path: path.mkdir(), "has no manifest.json"),
-        (lambda path: (path.mkdir(), (path / "manifest.json").write_text("{")), "is not a manifest"),
-        (lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"version": 1}')), "is not a manifest"),
+        (lambda path: (path.mkdir(), (path / "manifest.json").write_text("{")), "is not what an export wrote"),
+        (lambda path: (path.mkdir(), (path / "manifest.json").write_text('{"version": 2}')), "is not what an export"),
     ],
 )
 def test_nothing_to_verify(tmp_path: Path, prepare: object, says: str) -> None:

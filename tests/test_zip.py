@@ -21,6 +21,7 @@ from layouts import dump, mirrored, picture, write, write_ffhq_eg3d, write_ffhq_
 from PIL import Image
 from reading import read_wds
 from running import changed, contents, run, run_after
+from sealing import edit_sealed
 from test_wire_zip import zipped
 
 from lpff_shards import (
@@ -668,9 +669,8 @@ def test_verify_finds_what_does_not_agree(whole: Path, tmp_path: Path, what: str
     assert old in members[member]
     members[member] = members[member].replace(old, new, 1)
     path.write_bytes(zipped(list(members.items())))
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest["shards"][0]["checksum"] = file_checksum(path, "blake3")
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    checksum = file_checksum(path, "blake3")
+    edit_sealed(out / "manifest.json", lambda manifest: manifest["shards"][0].update(checksum=checksum))
     shutil.rmtree(out / STATE)
     assert reason in str(verify_export(out, deep=True).faults[0])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lpff_shards.attribution.lines import lines
 from lpff_shards.attribution.summary import summary
 from lpff_shards.attribution.table import write_table
-from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.folder import OutputFolder, Written
 from lpff_shards.index_names import ATTRIBUTION, LEDGER
 from lpff_shards.ledger.facts import facts
 from lpff_shards.ledger.pieces import Row
@@ -21,8 +21,8 @@ from lpff_shards.manifest import Manifest, Outlined
 
 def write_accounts(
     folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None
-) -> tuple[str, ...]:
-    """Writes the ledger, then by it the table and the summary of attribution; returns the names of those that changed.
+) -> dict[str, Written]:
+    """Writes the ledger, then by it the table and the summary of attribution; returns them by name.
 
     Args:
         shards: what is where in each, and its samples' rows.
@@ -32,11 +32,11 @@ def write_accounts(
         OSError: the folder cannot be written.
     """
     table, text = ATTRIBUTION
-    changed = {LEDGER: folder.grow(LEDGER, partial(_write_ledger, manifest, shards, pool))}
+    written = {LEDGER: folder.grow(LEDGER, partial(_write_ledger, manifest, shards, pool))}
     with Ledger.open(folder.root, manifest) as ledger:
-        changed[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
-        changed[text] = folder.mend(text, summary(manifest, ledger).encode())
-    return tuple(name for name, was in changed.items() if was)
+        written[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
+        written[text] = folder.write(text, summary(manifest, ledger).encode())
+    return written
 
 
 def _write_ledger(

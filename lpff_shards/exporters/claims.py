@@ -7,7 +7,7 @@ exports of the same plan write the same bytes.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,22 +17,27 @@ from msgspec.structs import replace
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters import locks
-from lpff_shards.exporters.folder import ONCE, OutputFolder
-from lpff_shards.exporters.ownership import SHARD_NAME, Owner, difference, marks, strangers
-from lpff_shards.index_names import index_names, wids_name
+from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.ownership import Owner, difference, marks, strangers
+from lpff_shards.exporters.settling import make_durable
+from lpff_shards.index_names import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
-from lpff_shards.plan import Plan
+from lpff_shards.plan import DIGEST_RULE, Plan
+from lpff_shards.processes import OnNote
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, names_in, remove
 
 
 @contextmanager
-def claimed(folder: OutputFolder, plan: Plan, overwrite: bool, seconds: float | None = None) -> Iterator[None]:
+def claimed(
+    folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, seconds: float | None = None
+) -> Iterator[None]:
     """Holds a folder for a plan: refuses another plan's, and a second export at the same time.
 
     Args:
         overwrite: take another plan's folder.
+        on_note: called with what the user should know.
         seconds: how long to wait for others that write it; None for a moment.
 
     Raises:
@@ -43,7 +48,7 @@ def claimed(folder: OutputFolder, plan: Plan, overwrite: bool, seconds: float | 
         # Looked at first without a trace, so that a folder that is refused stays as it was.
         _check(folder, plan, overwrite)
         with locked(folder, seconds):
-            _claim(folder, plan, overwrite)
+            _claim(folder, plan, overwrite, on_note)
             try:
                 yield
             finally:
@@ -51,17 +56,18 @@ def claimed(folder: OutputFolder, plan: Plan, overwrite: bool, seconds: float | 
 
 
 @contextmanager
-def shared(folder: OutputFolder, plan: Plan, overwrite: bool) -> Iterator[None]:
+def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
     """Holds a folder for a share of a plan, together with its other shares; raises what `claimed` does."""
+    claim = partial(_claim, folder, plan, overwrite, on_note)
     with _telling(folder):
         _check(folder, plan, overwrite)
         if isinstance(folder.state, BucketPath):
-            _claim(folder, plan, overwrite)
+            claim()
             yield
             return
-        folder.state.mkdir(parents=True, exist_ok=True)
+        make_durable(folder.state)
         with locks.opened(folder.state / "lock") as lock:
-            locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), lambda: _claim(folder, plan, overwrite))
+            locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), claim)
             yield
 
 
@@ -76,7 +82,7 @@ def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[None]
     if isinstance(folder.state, BucketPath):
         yield
         return
-    folder.state.mkdir(parents=True, exist_ok=True)
+    make_durable(folder.state)
     with locks.opened(folder.state / "lock") as lock:
         locks.exclude_all(lock, str(folder.root), seconds)
         yield
@@ -103,18 +109,40 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
         ) from None
 
 
-def _claim(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
     """Makes a folder a plan's own, while nobody else writes it."""
     _check(folder, plan, overwrite)
     if isinstance(folder.receipts, Path):
         folder.receipts.mkdir(exist_ok=True)
     folder.clear_partial()
-    owner = folder.owner()
+    owner = _owner(folder, plan)
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite)
+    elif folder.owner() is None:
+        on_note(f"{folder.plan_file} was damaged; it is written anew by what is beside it")
+        folder.own(owner)
     elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
         # They name all that earlier updates did, or it would not own it.
         folder.own(replace(owner, withdrawn=withdrawn))
+
+
+def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
+    """Whose shards a folder holds.
+
+    A plan.json that is damaged is made anew where the manifest, or all receipts of an export that has none, are this
+    plan's; updates of the export may have taken pictures out only where one of them tells otherwise.
+    """
+    owner = folder.owner()
+    if owner is not None or not folder.plan_file.is_file():
+        return owner
+    done = folder.finished()
+    if done is not None:
+        same = done.plan == plan.digest and not done.tombstones
+    else:
+        receipts = map(folder.read_receipt, folder.with_receipts())
+        digests = {receipt.plan for receipt in receipts if receipt is not None}
+        same = digests == {plan.digest}
+    return Owner.of(plan) if same else None
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
@@ -122,7 +150,9 @@ def _is_of(folder: OutputFolder, plan: Plan) -> bool:
 
 
 def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
-    return owner is not None and owner.plan == plan.digest and not owner.forgotten(plan.mix.withdrawn)
+    if owner is None or (owner.rule, owner.plan) != (DIGEST_RULE, plan.digest):
+        return False
+    return not owner.forgotten(plan.mix.withdrawn)
 
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
@@ -130,9 +160,9 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     root = folder.root
     if isinstance(root, Path) and root.exists() and not root.is_dir():
         raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
-    owner = folder.owner()
+    owner = _owner(folder, plan)
     while (refusal := _refusal(folder, plan, overwrite, owner)) is not None:
-        before, owner = owner, folder.owner()
+        before, owner = owner, _owner(folder, plan)
         if owner == before:
             raise refusal
         # Another export began meanwhile, and what seemed nobody's may be its.
@@ -162,10 +192,15 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
 
 
 def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
-    if owner.plan == plan.digest:
+    if owner.rule == DIGEST_RULE and owner.plan == plan.digest:
         return ShardsError(
             f"--out {root}: --update took out {owner.forgotten(plan.mix.withdrawn)} ids that this would put back",
             "Give --update and an --exclude file that names them, or --overwrite",
+        )
+    if owner.rule != DIGEST_RULE:
+        return ShardsError(
+            f"--out {root} holds an export of another version (rule {owner.rule} of its digest, not {DIGEST_RULE})",
+            "Use the version that wrote it, choose another folder, or give --overwrite",
         )
     return ShardsError(
         f"--out {root} holds another plan's shards: {difference(owner, plan)}",
@@ -176,26 +211,19 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
 
 def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
     """Files with names of an export's own, in a folder that no export has written."""
-    ours = [MANIFEST, *ONCE, *sorted(_indexes(output.file for output in plan.outputs)), *report_files()]
+    ours = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
     folders = {name.rpartition("/")[0] for name in ours if "/" in name}
     known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
     return [name for name in ours if name in known]
 
 
-def _indexes(shards: Iterable[str]) -> set[str]:
-    """Names of the index files that belong to shards."""
-    return {index for shard in shards for index in (*index_names(shard), wids_name(shard))}
-
-
 def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
     """Names of the shards that exports have written here, as far as plan and receipts tell."""
-    told = {name.removesuffix(".json") for name in names_in(folder.receipts)}
-    return {name for name in (*told, *(owner.shards if owner else ())) if SHARD_NAME.fullmatch(name)}
+    return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
 
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
-    files = tuple(output.file for output in plan.outputs)
-    owner = Owner(plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
+    owner = Owner.of(plan)
     if isinstance(folder.state, BucketPath):
         if not (overwrite and folder.state.is_dir()):
             _own_first(folder, plan, owner)
@@ -204,7 +232,7 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
     shards = _written(folder, folder.owner())
-    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*ONCE, *shards, *_indexes(shards)])]
+    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
     removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
     for removal in removals:
         # In a bucket another share of this plan may be faster, and at its shards already.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-from lpff_shards.options import DEFAULT_JPEG_QUALITY
 from lpff_shards.wire import png
 from lpff_shards.wire.decoding import Pixels
 
@@ -14,7 +13,7 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
 
     Args:
         kind: png, stored-png, jpeg, webp or raw.
-        quality: of JPEG and WebP; WebP without one is lossless.
+        quality: of JPEG (then it is given) and WebP, which is lossless without one.
     """
     if kind == "raw":
         return pixels.tobytes(), "decoded to raw pixels"
@@ -23,7 +22,6 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     if kind == "stored-png":
         return png.encode_stored(pixels), "re-encoded as PNG without compression"
     if kind == "jpeg":
-        quality = quality or DEFAULT_JPEG_QUALITY
         how = f"re-encoded as JPEG, quality {quality}, 4:4:4"
         return _by_pillow(pixels, "JPEG", quality=quality, subsampling=0), how
     if quality is None:
@@ -32,7 +30,7 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     return _by_pillow(pixels, "WEBP", quality=quality), f"re-encoded as WebP, quality {quality}"
 
 
-def _by_pillow(pixels: Pixels, format: str, **options: int) -> bytes:
+def _by_pillow(pixels: Pixels, format: str, **options: int | None) -> bytes:
     from PIL import Image
 
     out = io.BytesIO()

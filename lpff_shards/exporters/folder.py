@@ -17,30 +17,45 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters.growing import Growing, GrowingFile, Whole, WholeFile
-from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.ownership import Owner
 from lpff_shards.exporters.settling import to_disk
-from lpff_shards.index_names import ATTRIBUTION, LEDGER, index_names
+from lpff_shards.index_names import index_names
 from lpff_shards.ledger import pieces
-from lpff_shards.manifest import MANIFEST, Manifest, ShardReceipt, StoredReceipt, from_json, stored, to_json
+from lpff_shards.manifest import (
+    MANIFEST,
+    Manifest,
+    ShardReceipt,
+    StoredReceipt,
+    file_digest,
+    from_json,
+    stored,
+    to_json,
+)
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, on_disk, read_if_there, remove
+from lpff_shards.stores.place import Place, names_in, on_disk, read_if_there, remove, whole
 from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uploads import Upload, check_size
 
 _SYNCED_AT_ONCE = 8
-CARD = "README.md"
-POSES = "poses.png"
-"""The picture of the pose conventions, which the card shows."""
-SUMS = "SHA256SUMS"
-ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *indexes.ONCE)
-"""Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
+
+
+class Written(NamedTuple):
+    """A file beside the shards, on disk.
+
+    Attributes:
+        digest: of it, see `manifest.file_digest`.
+        changed: whether it was missing, or another one before.
+    """
+
+    digest: str
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,49 +148,54 @@ class OutputFolder:
             self._replace(self.root / index, data)
         self._replace(self.receipt(receipt.file), to_json(stored(receipt, mark) if mark else receipt))
 
-    def write(self, name: str, data: bytes) -> None:
-        """Writes a file so that it appears whole or not at all, and is on disk when it does.
+    def write(self, name: str, data: bytes) -> Written:
+        """Write a file beside the shards, unless it is there already: whole or not at all, and on disk on return.
 
         Raises:
             OSError: it cannot be written, or a store has another number of bytes than were sent.
         """
         path = self.root / name
-        self._replace(path, data, sync=True)
-        if isinstance(path, BucketPath):
-            check_size(path, len(data))
+        changed = read_if_there(path) != data
+        if changed:
+            self._replace(path, data, sync=True)
+            if isinstance(path, BucketPath):
+                check_size(path, len(data))
+        else:
+            # An earlier run may have been stopped before it was on disk.
+            _to_disk((path, path.parent))
+        return Written(file_digest(data), changed)
 
-    def grow(self, name: str, write: Callable[[Path], None]) -> bool:
-        """As `write`, for a file that `write` makes at a path of its own; tells whether it is another than before."""
+    def grow(self, name: str, write: Callable[[Path], None]) -> Written:
+        """As `write`, for a file that `write` makes at a path of its own."""
         path = self.root / name
         with self.room(name) as growing:
             write(growing)
-            if path.is_file():
-                with on_disk(path) as before:
-                    if filecmp.cmp(before, growing, shallow=False):
-                        return False
-            to_disk(growing)
-            WholeFile(growing, path).finish()
-        to_disk(self.root)
-        return True
-
-    def mend(self, name: str, data: bytes) -> bool:
-        """Writes a file where it is missing or other than it should be; tells whether it was."""
-        path = self.root / name
-        if read_if_there(path) == data:
-            return False
-        self._replace(path, data)
-        return True
+            written = Written(file_digest(whole(growing)), not _same(path, growing))
+            if written.changed:
+                to_disk(growing)
+                WholeFile(growing, path).finish()
+        _to_disk((self.root,) if written.changed else (path, self.root))
+        return written
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
-        """A shard's receipt; None where there is none or it is torn."""
+        """A shard's receipt; None where it is missing or damaged."""
         data = read_if_there(self.receipt(name))
         kind = StoredReceipt if isinstance(self.root, BucketPath) else ShardReceipt
         return None if data is None else from_json(data, kind)
+
+    def with_receipts(self) -> set[str]:
+        """Names of the shards and parts of zips that have a receipt."""
+        names = (*names_in(self.receipts), *names_in(self.parts))
+        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def read_fields(self, receipt: ShardReceipt) -> bytes | None:
         """The fields of a shard's samples; None where they are missing, or not those that its receipt tells of."""
         data = read_if_there(self._fields(receipt.file)) or b""
         return data if pieces.digest(data) == receipt.fields else None
+
+    def fields_changed(self, receipt: ShardReceipt) -> bool:
+        """Whether the fields of a shard's samples are there and not those that its receipt tells of."""
+        return self._fields(receipt.file).is_file() and self.read_fields(receipt) is None
 
     def fields(self, receipt: ShardReceipt) -> bytes:
         """As `read_fields`, where they were there a moment ago.
@@ -196,7 +216,7 @@ class OutputFolder:
         return None if data is None else from_json(data, Manifest)
 
     def owner(self) -> Owner | None:
-        """Whose shards these are; None where no plan can be read."""
+        """Whose shards these are; None where plan.json is missing or damaged."""
         data = read_if_there(self.plan_file)
         return None if data is None else from_json(data, Owner)
 
@@ -217,8 +237,12 @@ class OutputFolder:
             self._replace(path, to_json(owner), sync=True)
 
     def unfinish(self) -> None:
-        """Takes the manifest away, which says that the data set is whole, while shards are missing."""
+        """Takes the manifest away, which says that the data set is whole, while shards are missing.
+
+        It is gone from the disk too before a shard is replaced, so that no power cut brings it back beside others.
+        """
         remove(self.root, [MANIFEST])
+        to_disk(self.root)
         # A report shows pictures, some of which may have been withdrawn.
         remove(self.root / REPORT, [name.removeprefix(f"{REPORT}/") for name in report_files()])
         if isinstance(self.root, Path):
@@ -275,6 +299,14 @@ class OutputFolder:
             raise OSError(error.errno, error.strerror, str(path)) from None
         if sync:
             to_disk(path.parent)
+
+
+def _same(path: Place, other: Path) -> bool:
+    """Whether a file is there and equals another one."""
+    if not path.is_file():
+        return False
+    with on_disk(path) as before:
+        return filecmp.cmp(before, other, shallow=False)
 
 
 def _to_disk(paths: Iterable[Place]) -> None:

@@ -1,4 +1,4 @@
-"""Whose shards a folder holds: the plan that owns it, what sets two plans apart, and files that are nobody's."""
+"""Whose shards a folder holds: the plan that owns it, what sets two plans apart, and files of other programs."""
 
 from __future__ import annotations
 
@@ -7,22 +7,39 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import blake3
+import msgspec
 from msgspec import Struct
 
-from lpff_shards.manifest import from_json, to_json
-from lpff_shards.plan import Plan
+from lpff_shards.options import SOURCE_FILES, SOURCES
+from lpff_shards.plan import DIGEST_RULE, Plan
 
-SHARD_NAME = re.compile(r"[a-z][a-z0-9_]*-[a-z0-9]+(-[0-9]{6,}\.tar|\.tfrecord-[0-9]{5,}-of-[0-9]{5,}|\.zip)")
+_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
+"""Recorded options that name files: what is in them decides, not their names."""
 
 
 class Owner(Struct, frozen=True):
-    """plan.json: the plan whose shards a folder holds, `marks` of what --exclude named then, and in updates since."""
+    """plan.json: the plan whose shards a folder holds.
 
+    Attributes:
+        rule: that its digest follows, see `plan.DIGEST_RULE`.
+        plan: its digest.
+        options: as recorded, by which two plans are told apart.
+        shards: names of its files.
+        exclusions: `marks` of what --exclude named; withdrawn: of what updates took out since.
+    """
+
+    rule: int
     plan: str
     options: Mapping[str, Any]
     shards: tuple[str, ...]
     exclusions: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Owner:
+        """What is written of a plan."""
+        files = tuple(output.file for output in plan.outputs)
+        return cls(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
 
     def forgotten(self, withdrawn: Iterable[str]) -> int:
         """How many ids were taken out by updates that these do not name."""
@@ -42,9 +59,11 @@ def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[s
 
 def difference(owner: Owner, plan: Plan) -> str:
     """What sets two plans apart, in words."""
-    mine: dict[str, Any] = from_json(to_json(plan.options), dict[str, Any]) or {}
+    mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
-    if not names:
+    if set(names) <= _PATHS:
         files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
         return f"the contents of {' or '.join(['the sources', *files])} differ"
-    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in names)
+    # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
+    both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
+    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in both or names)

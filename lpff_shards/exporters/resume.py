@@ -14,36 +14,41 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.manifest import ShardReceipt, StoredReceipt
 from lpff_shards.plan import Plan
+from lpff_shards.processes import OnNote
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.stores.ahead import ASKED
 from lpff_shards.stores.bucket import BucketPath, Listed
-from lpff_shards.stores.place import Place, listed, names_in
+from lpff_shards.stores.place import Place, listed, read_if_there
 
 
-def finished_archives(folder: OutputFolder, plan: Plan, workers: int, closely: bool = True) -> Packed[ShardReceipt]:
+def finished_archives(
+    folder: OutputFolder, plan: Plan, workers: int, on_note: OnNote, closely: bool = True
+) -> Packed[ShardReceipt]:
     """Receipts of the zips that are whole, by their number among the outputs; none for other formats.
 
     Args:
+        on_note: called with what is damaged.
         closely: read their bytes and look at their sources too.
     """
     if plan.settings.format != "zip":
         return Packed()
     tasks = [output.tasks for output in plan.outputs]
     names = [output.file for output in plan.outputs]
-    return _found(folder, plan, range(len(names)), names, tasks, workers, closely)
+    return _found(folder, plan, range(len(names)), names, tasks, workers, closely, on_note)
 
 
 def finished_tasks(
-    folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, closely: bool = True
+    folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, on_note: OnNote, closely: bool = True
 ) -> Packed[ShardReceipt]:
     """Receipts of the shards, or of the parts of zips, that are whole, by task.
 
     Args:
         tasks: to look at.
+        on_note: called with what is damaged.
         closely: read their bytes and look at their sources too.
     """
     names = [plan.filenames[task] for task in tasks]
-    return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely)
+    return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely, on_note)
 
 
 def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None:
@@ -55,13 +60,13 @@ def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None
     there = listed(folder.root) if isinstance(folder.root, BucketPath) else {}
     for receipt in receipts:
         for name, data in indexes.of_shard(receipt).items():
-            if name not in there or there[name].size != len(data):
-                folder.mend(name, data)
+            if (name not in there or there[name].size != len(data)) and read_if_there(folder.root / name) != data:
+                folder.write(name, data)
 
 
 def all_there(folder: OutputFolder, plan: Plan) -> bool:
     """Whether there is a receipt of each task, or of what was put together of them; they are not looked into."""
-    told = _told(folder)
+    told = folder.with_receipts()
     return all(
         output.file in told or all(plan.filenames[task] in told for task in output.tasks) for output in plan.outputs
     )
@@ -73,19 +78,13 @@ def refuse_gone(folder: OutputFolder, plan: Plan, tasks: Iterable[int]) -> None:
     Raises:
         ExportFailed: some are.
     """
-    told = _told(folder)
+    told = folder.with_receipts()
     whole = {task for output in plan.outputs if output.file in told for task in output.tasks}
     if any(plan.filenames[task] not in told for task in tasks if task not in whole):
         raise ExportFailed(
             f"shards of this share are gone from {folder.root}: another one has taken it over meanwhile",
             "Run this share again; start shares with --overwrite one after the other",
         )
-
-
-def _told(folder: OutputFolder) -> set[str]:
-    """Names of the shards and parts that have a receipt."""
-    names = (*names_in(folder.receipts), *names_in(folder.parts))
-    return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
 
 def _found(
@@ -96,15 +95,21 @@ def _found(
     tasks: Sequence[range],
     workers: int,
     closely: bool,
+    on_note: OnNote,
 ) -> Packed[ShardReceipt]:
     """The receipts of the files that tasks made and that are whole, by number."""
-    told = _told(folder)
+    told = folder.with_receipts()
     files = {**listed(folder.root), **listed(folder.parts)} if told else {}
+    damaged: list[str] = []
 
     def check(name: str, tasks: range) -> ShardReceipt | None:
-        receipt = folder.read_receipt(name) if name in told and name in files else None
-        digest = plan.shard_digest(tasks.start)
-        if receipt is None or receipt.plan != digest or receipt.algorithm != plan.settings.checksum:
+        if name not in told or name not in files:
+            return None
+        receipt = folder.read_receipt(name)
+        if receipt is None:
+            damaged.append(name)
+            return None
+        if receipt.plan != plan.shard_digest(tasks.start) or receipt.algorithm != plan.settings.checksum:
             return None
         rows = plan.rows(tasks)
         keys = plan.keys[rows.start : rows.stop]
@@ -119,8 +124,12 @@ def _found(
         return receipt if _same_bytes(folder.path(name), files[name], receipt) else None
 
     with ThreadPoolExecutor(max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers) as pool:
-        found = zip(numbers, pool.map(check, names, tasks), strict=True)
-        return Packed((number, receipt) for number, receipt in found if receipt is not None)
+        checked = zip(numbers, pool.map(check, names, tasks), strict=True)
+        found = Packed((number, receipt) for number, receipt in checked if receipt is not None)
+    if damaged:
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        on_note(f"the receipt of {min(damaged)}{more} is damaged; what it tells of is written again")
+    return found
 
 
 def _same_bytes(path: Place, found: Listed, receipt: ShardReceipt) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 
 from lpff_shards.stores.bucket import BucketPath
@@ -19,6 +21,20 @@ def to_disk(path: Place) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def make_durable(folder: Path) -> None:
+    """Make a folder with those above it, so that no power cut takes it away with what is synced in it later.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        # Into some folders one may write and not look.
+        with suppress(PermissionError):
+            to_disk(one.parent)
 
 
 class Settling:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -31,8 +30,6 @@ _RECORD = (*(int if f.kind == "bool" else PYTHON_TYPES[f.kind] for f in FIELDS),
 
 _HALF_TURN = 180
 _AT_ONCE = 1024
-_CACHE = 1 << 16
-"""Kibibytes, for checks that go through the whole file more than once."""
 
 
 class Record(Struct, frozen=True):
@@ -75,30 +72,20 @@ class Ledger:
         Raises:
             LedgerError: it is missing, damaged, or another export's.
         """
-        return cls.open_known(root, facts(manifest), manifest.samples)
-
-    @classmethod
-    def open_known(cls, root: Place, known: Mapping[str, str], samples: int, copy: Path | None = None) -> Ledger:
-        """As `open`, for those who open it often: `facts` goes through all shards, and a bucket's ledger is fetched.
-
-        Args:
-            known: the export's facts; samples: how many it holds.
-            copy: where its ledger is on this machine, where that is known.
-        """
         path = root / LEDGER
-        if copy is None and not path.is_file():
+        if not path.is_file():
             raise _unusable(path, "is missing")
         with ExitStack() as stack:
             try:
-                copy = copy or stack.enter_context(on_disk(path))
+                copy = stack.enter_context(on_disk(path))
                 # It does not change, so nothing is locked: some network file systems have no locks, some no room.
                 uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             except (sqlite3.Error, OSError) as error:
                 raise _unusable(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-            ledger = cls(path, connection, samples, stack.pop_all())
+            ledger = cls(path, connection, manifest.samples, stack.pop_all())
         try:
-            ledger._check(known)
+            ledger._check(facts(manifest))
         except LedgerError:
             ledger.close()
             raise
@@ -212,18 +199,6 @@ class Ledger:
             if tuple(map(type, row)) != types:
                 raise _unusable(self.path, "is damaged: a value is of another type than its column's")
             yield row
-
-    def damage(self) -> str | None:
-        """What SQLite itself finds wrong with the file, such as an index that does not lead to its rows; None if sound.
-
-        Five seconds a million samples.
-        """
-        self._ask(f"PRAGMA cache_size = {-_CACHE}")
-        ((told,), *_) = self._ask("PRAGMA integrity_check(1)")
-        if told == "ok":
-            ((samples,),) = self._ask("SELECT count(*) FROM samples")
-            told = "ok" if samples == self._samples else f"it has {samples} samples of {self._samples}"
-        return None if told == "ok" else f"is damaged: {told}"
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         return list(self._each(query))

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 
 from lpff_shards.exporters.indexes import dali, energon, tfds, wids
-from lpff_shards.index_names import ZIP, index_names, wids_name
+from lpff_shards.index_names import TFDS, ZIP, index_names, wids_name
 from lpff_shards.manifest import Manifest, Outlined
 from lpff_shards.options import PART
-
-ONCE = (
-    *(f"{energon.FOLDER}/{name}" for name in energon.FILES),
-    *("dataset_info.json", "features.json"),
-)
-"""Names of the files that stand once in a data set, whatever its format, but for those of wids."""
 
 
 def of_shard(shard: Outlined) -> Mapping[str, bytes]:
@@ -36,4 +30,4 @@ def of_data_set(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
         tars = {shard.split: shard.file for shard in manifest.shards}
         indexes = {wids_name(tar): wids.index(manifest, split) for split, tar in tars.items()}
         return {**indexes, **energon.metadata(manifest, kinds)}
-    return {"dataset_info.json": tfds.dataset_info(manifest), "features.json": tfds.features(manifest, kinds)}
+    return dict(zip(TFDS, (tfds.dataset_info(manifest), tfds.features(manifest, kinds)), strict=True))

@@ -6,10 +6,9 @@ import json
 import struct
 from collections.abc import Mapping, Set
 
+from lpff_shards.index_names import ENERGON
 from lpff_shards.manifest import Manifest, Outlined
 
-FOLDER = ".nv-meta"
-FILES = (".info.json", "split.yaml", "dataset.yaml", "crude.yaml")
 VERSION = "7.0.0"
 _EXPECTED = ("train", "val", "test")
 _SAMPLES = "sample_type:\n  __module__: megatron.energon\n  __class__: ImageClassificationSample\n"
@@ -29,7 +28,7 @@ def metadata(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
     """
     info = {"energon_version": VERSION, "shard_counts": {shard.file: shard.samples for shard in manifest.shards}}
     contents = (json.dumps(info, indent=1) + "\n", _splits(manifest), _data_set(manifest, kinds), _CRUDE)
-    return {f"{FOLDER}/{name}": content.encode() for name, content in zip(FILES, contents, strict=True)}
+    return {name: content.encode() for name, content in zip(ENERGON, contents, strict=True)}
 
 
 def _splits(manifest: Manifest) -> str:
