@@ -1,9 +1,13 @@
-"""`nox` reads exports with other readers, a group readers-* of dependencies each, runs Ray, and opens a report."""
+"""`nox` reads exports with other readers, a group readers-* of dependencies each, runs Ray, and opens a report.
+
+`nox -s tests` runs the tests on each Python that is supported and at hand.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -13,10 +17,38 @@ from nox.command import CommandFailed
 nox.needs_version = ">=2025.2.9"
 # uv, nox's first choice, does not read pip's settings, which may name the only index at hand.
 nox.options.default_venv_backend = "venv"
+# A Python that a machine lacks is skipped, and nox says so; by default it fails where CI is set.
+nox.options.error_on_missing_interpreters = False
 
 PREFIX = "readers-"
 PROJECT = nox.project.load_toml("pyproject.toml")
 ENVIRONMENTS = [name.removeprefix(PREFIX) for name in PROJECT["dependency-groups"] if name.startswith(PREFIX)]
+PYTHONS = nox.project.python_versions(PROJECT)
+"""Those that the package's classifiers tell of, the oldest first."""
+SHORT = ("cli", "faults", "ledger", "lifecycle", "manners", "places", "report", "settling", "trace", "wire_png")
+"""Tests of what differs between Pythons: paths, processes, SQLite, warnings."""
+
+if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:
+    # pyenv puts a name for each of its Pythons on the PATH, and by itself lets only the chosen ones run.
+    told = (subprocess.run(["pyenv", *words], capture_output=True, text=True, check=False).stdout
+            for words in (["version-name"], ["versions", "--bare"]))  # fmt: skip
+    os.environ["PYENV_VERSION"] = ":".join("\n".join(told).split())
+
+
+# Debian's Pythons have no ensurepip of their own, which venv needs and virtualenv does not.
+@nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
+def tests(session: nox.Session) -> None:
+    """Run the tests on each supported Python that is here; pytest takes what follows `--`."""
+    session.install(".[test]")
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session(python=PYTHONS, venv_backend="virtualenv", default=False)
+def short(session: nox.Session) -> None:
+    """Run the tests that tell Pythons apart, without TensorFlow and buckets: a minute or two."""
+    session.install(".[report,webdataset]", "hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5")
+    files = (f"tests/test_{name}.py" for name in SHORT)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", *files, *session.posargs)
 
 
 @nox.session

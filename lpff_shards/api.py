@@ -38,7 +38,7 @@ from lpff_shards.provenance import last_component, published_names, recorded
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
-from lpff_shards.stores.place import place
+from lpff_shards.stores.place import is_file, place
 from lpff_shards.survey import survey
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     """The plan of the export in the folder, less what was excluded since."""
     folder = OutputFolder(place(options.out))
     owner = folder.owner()
-    if owner is None and folder.plan_file.is_file():
+    if owner is None and is_file(folder.plan_file):
         raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")

@@ -266,6 +266,8 @@ def main() -> None:
     # A stream that the caller closed is None here; what is printed to it goes nowhere.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if sys.platform == "win32" and not {"-h", "--help", "--version"} & {*sys.argv}:
+        _fail(ShardsError("Windows is not supported", "Use Linux or macOS; the Windows Subsystem for Linux is one"))
     try:
         cli.main(prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()

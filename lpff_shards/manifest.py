@@ -23,7 +23,7 @@ from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.stores.errors import NO_BUCKET
-from lpff_shards.stores.place import Place, place
+from lpff_shards.stores.place import Place, exists, is_file, is_folder, place
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2
@@ -266,10 +266,10 @@ def read_manifest(folder: str | Place) -> Manifest:
     """
     root = place(folder)
     path = root / MANIFEST
-    if isinstance(root, Path) and not root.is_dir():
-        raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
     try:
-        if isinstance(path, Path) and path.exists() and not path.is_file():
+        if isinstance(root, Path) and not is_folder(root):
+            raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
+        if isinstance(path, Path) and exists(path) and not is_file(path):
             raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
     except FileNotFoundError as error:

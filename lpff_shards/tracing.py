@@ -19,15 +19,16 @@ NEAR = 5
 _MARKS = "(_m)?(_r[0-9]+)?"
 
 _CONDITIONS = {
-    "key": "sample IN (SELECT sample FROM samples WHERE key = ?1)",
-    "picture": "picture IN (SELECT picture FROM samples WHERE key = ?1)",
-    "id": "picture IN (SELECT picture FROM pictures WHERE source_id = ?1)",
+    "key": "sample IN (SELECT sample FROM samples WHERE key = :name)",
+    "picture": "picture IN (SELECT picture FROM samples WHERE key = :name)",
+    "id": "picture IN (SELECT picture FROM pictures WHERE source_id = :name)",
     # Faces of a photo are numbered behind its id, as in 100004356@N06_21795165006_01.
-    "photo": "picture IN (SELECT picture FROM pictures WHERE photo_id = ?1 UNION SELECT picture FROM pictures "
-    "WHERE source_id > ?1 || '_' AND source_id < ?1 || '_:' AND substr(source_id, length(?1) + 1) GLOB '_[0-9][0-9]')",
-    "author": "picture IN (SELECT picture FROM pictures WHERE author = ?1 UNION "
-    "SELECT picture FROM pictures WHERE author_id = ?1)",
-    "url": "picture IN (SELECT picture FROM pictures WHERE rtrim(source_url, '/') = rtrim(?1, '/'))",
+    "photo": "picture IN (SELECT picture FROM pictures WHERE photo_id = :name UNION SELECT picture FROM pictures "
+    "WHERE source_id > :name || '_' AND source_id < :name || '_:' "
+    "AND substr(source_id, length(:name) + 1) GLOB '_[0-9][0-9]')",
+    "author": "picture IN (SELECT picture FROM pictures WHERE author = :name UNION "
+    "SELECT picture FROM pictures WHERE author_id = :name)",
+    "url": "picture IN (SELECT picture FROM pictures WHERE rtrim(source_url, '/') = rtrim(:name, '/'))",
 }
 
 
@@ -80,7 +81,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     root = place(path)
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
-        samples = tuple(ledger.records(_condition(name, by), [name]))
+        samples = tuple(ledger.records(_condition(name, by), {"name": name}))
         keys = _keys_of(name, by, manifest.sources)
         gone = tuple(one for one in manifest.tombstones if keys.fullmatch(one.key))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, by))
@@ -133,13 +134,13 @@ def _is_of(skip: LeftOut, name: str, by: str | None) -> bool:
 def _near(ledger: Ledger, name: str) -> Iterator[str]:
     """Keys, ids and authors that contain the name, whatever its case."""
     queries = (
-        "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?1))",
-        "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?1))",
-        "SELECT key FROM samples WHERE instr(lower(key), lower(?1))",
+        "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(:name))",
+        "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(:name))",
+        "SELECT key FROM samples WHERE instr(lower(key), lower(:name))",
     )
     left = NEAR
     for query in queries:
-        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), [name])]
+        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), {"name": name})]
         yield from found
         left -= len(found)
         if not left:

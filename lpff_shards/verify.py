@@ -23,7 +23,7 @@ from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, place, whole
+from lpff_shards.stores.place import Place, exists, is_file, place, whole
 from lpff_shards.verify_beside import beside_faults, read_receipt
 
 
@@ -137,10 +137,10 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
 
 def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
-    if not path.is_file():
-        reason = "is not a regular file" if path.exists() else "the file is missing"
-        return _Checked((Fault(shard.file, "", reason),))
     try:
+        if not is_file(path):
+            reason = "is not a regular file" if exists(path) else "the file is missing"
+            return _Checked((Fault(shard.file, "", reason),))
         data = whole(path)
         same = _checksum(path, data, algorithm) == shard.checksum
     except OSError as error:

@@ -13,7 +13,7 @@ from lpff_shards.faults import Fault
 from lpff_shards.index_names import CARD, POSES, SUMS
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest
 from lpff_shards.options import STATE_FOLDER
-from lpff_shards.stores.place import Place, names_in, whole
+from lpff_shards.stores.place import Place, is_file, names_in, whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -27,15 +27,15 @@ def beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
         yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
     for name, digest in manifest.files.items():
         path = root / name
-        if path.is_file() and (reason := _changed(path, digest)):
+        if reason := _changed(path, digest):
             yield Fault(name, "", f"{reason}; {_EXPORT_MENDS if name in _BY_EXPORT else 'lpff-shards index mends it'}")
     yield from _state_faults(OutputFolder(root), manifest)
 
 
 def _changed(path: Place, digest: str) -> str:
-    """What is wrong with a file; empty where nothing is."""
+    """What is wrong with a file; empty where nothing is, or the file is missing."""
     try:
-        return "" if file_digest(whole(path)) == digest else "is not what was written"
+        return "" if not is_file(path) or file_digest(whole(path)) == digest else "is not what was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
@@ -43,7 +43,7 @@ def _changed(path: Place, digest: str) -> str:
 def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
     """Find what is damaged of that by which an export goes on; a copy of the export may lack it."""
     try:
-        if folder.plan_file.is_file() and folder.owner() is None:
+        if is_file(folder.plan_file) and folder.owner() is None:
             yield Fault(f"{STATE_FOLDER}/{folder.plan_file.name}", "", f"is damaged; {_EXPORT_MENDS}")
         for name in sorted(folder.with_receipts().intersection(shard.file for shard in manifest.shards)):
             receipt = folder.read_receipt(name)

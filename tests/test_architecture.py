@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,8 @@ ALLOWED = {
     "__init__": {"api", "errors", "indexing", "manifest", "mix_options", "options", "share", "tracing", "verify"},
 }
 
+ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
+
 HEAVY = (
     "tensorflow",
     "torch",
@@ -144,6 +147,16 @@ def test_imports_follow_the_data() -> None:
         part = _part(path)
         extra = _imports(path) - ALLOWED[part] - {part}
         assert not extra, f"{path.relative_to(PACKAGE)} imports {extra}"
+
+
+def test_absence_is_asked_for_where_errors_are_told() -> None:
+    # Entries of a listing and objects of buckets tell their errors; /proc is not there on every system.
+    told = {"stores/place.py", "stores/bucket.py", "sources/bucket_tree.py", "processes.py"}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        asked = ASKS.findall(path.read_text()) if name not in told else []
+        asked = [ask for ask in asked if not ask.startswith("entry.")]
+        assert not asked, f"{name} asks {asked}: use exists, is_file or is_folder of stores.place"
 
 
 def test_every_part_is_listed() -> None:

@@ -19,8 +19,10 @@ from lpff_shards.bench import run as benching
 from lpff_shards.bench.contestants import get_contestant, missing
 from lpff_shards.bench.one import last_line, measure
 from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.bench.reading import read_twice
 from lpff_shards.bench.run import bench_export
 from lpff_shards.bench.table import report_text
+from lpff_shards.stores.place import place
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +43,18 @@ def test_the_source_is_read_for_as_long_as_asked(folders: dict[str, Path]) -> No
     report = bench_export(_options(folders["tfrecord"], loaders=("source",), mirror=True))
     (found,) = report.runs
     assert (found.loader, found.workers, found.problem) == ("source", None, "")
-    assert found.pictures > 12
+    assert found.pictures > 0
     assert found.seconds >= 0.05
     assert found.rate == found.pictures / found.seconds
-    assert (report.samples, report.format, report.reading.bytes) == (12, "tfrecord", report.bytes)
+    assert (report.samples, report.format) == (12, "tfrecord")
+    assert 0 < report.reading.bytes <= report.bytes
+
+
+def test_the_plain_reading_goes_through_every_shard_in_the_time_it_needs(folders: dict[str, Path]) -> None:
+    paths = sorted(folders["wds"].glob("*.tar"))
+    assert len(paths) == 3
+    assert read_twice(paths, 60.0).bytes == sum(path.stat().st_size for path in paths)
+    assert read_twice(paths, 0.0).bytes == paths[0].stat().st_size
 
 
 def test_every_loader_is_told_of(folders: dict[str, Path]) -> None:
@@ -172,12 +182,16 @@ def test_a_bucket_is_read_as_its_loaders_read_it(folders: dict[str, Path], s3: B
     uri = sent(folders["wds"], s3)
     s3.break_with()
     report = bench_export(BenchOptions(path=uri, batch_size=4, loaders=("source",), seconds=0.05))
-    assert report.ok and report.reading.bytes == report.bytes
+    assert report.ok
+    # How far the plain reading comes in so short a time is the machine's matter.
+    assert 0 < report.reading.bytes <= report.bytes
     # Those of the source's process are among them.
     assert s3.counts().methods["GET"] > 2 + report.runs[0].pictures // 4
+    shards = [place(uri) / shard.file for shard in read_manifest(uri).shards]
+    assert read_twice(shards, 60.0).bytes == report.bytes
     assert "reads no buckets" in missing("webdataset", "wds", in_bucket=True)
     with pytest.raises(ShardsError, match=rf"webdataset cannot read {uri} here: reads no buckets"):
         bench_export(BenchOptions(path=uri, loaders=("webdataset",)))
-    s3.remove(f"sets/out/{read_manifest(uri).shards[0].file}")
+    s3.remove(f"sets/out/{shards[0].name}")
     with pytest.raises(ShardsError, match=r"cannot be read: there is no such object\. Check the bucket"):
         bench_export(BenchOptions(path=uri, loaders=("source",)))

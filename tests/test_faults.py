@@ -331,6 +331,15 @@ def test_a_source_that_may_not_be_read_is_one_error(
     goes_on(expected, out, *_command(root, out))
 
 
+def test_a_folder_beside_the_pictures_need_not_be_readable(bound: list[str], root: Path, tmp_path: Path) -> None:
+    (root / "lost+found").mkdir()
+    try:
+        done = _run_bound(bound, root / "lost+found", 0, *_command(root, tmp_path / "out"), "--dry-run")
+    finally:
+        (root / "lost+found").rmdir()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 SHARD = "lpff-train-000001.tar"
 # A path in the output folder, the rights it is left, and what is named.
 OUTPUTS = [

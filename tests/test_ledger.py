@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 import tarfile
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -267,6 +269,30 @@ def test_a_piece_of_two_shards_is_a_piece() -> None:
     rows = [tuple({"str": f"ü{n}", "int": n, "bool": n > 1, "float": n / 8}[f.kind] for f in FIELDS) for n in range(3)]
     assert list(pieces.decode(pieces.encode(rows[:2]) + pieces.encode(rows[2:]))) == rows
     assert list(pieces.decode(pieces.encode([]))) == []
+
+
+@pytest.mark.parametrize("system", [3, 19, 255], ids=["Unix", "Darwin", "unknown"])
+def test_a_piece_says_the_same_of_its_system_everywhere(monkeypatch: pytest.MonkeyPatch, system: int) -> None:
+    made = zlib.compressobj
+
+    class Packer:
+        """zlib's, built for another system."""
+
+        def __init__(self, *args: int, **named: int) -> None:
+            self.packer = made(*args, **named)
+
+        def compress(self, data: bytes) -> bytes:
+            begun = self.packer.compress(data)
+            return begun[:9] + bytes([system]) + begun[10:]
+
+        def flush(self) -> bytes:
+            return self.packer.flush()
+
+    monkeypatch.setattr(zlib, "compressobj", Packer)
+    piece = pieces.encode([])
+    # Source: RFC 1952; no time, fastest, Unix.
+    assert piece[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 4, 3])
+    assert gzip.decompress(piece) == b""
 
 
 def test_a_run_that_goes_on_without_fields_writes_the_shard_again(tmp_path: Path) -> None:

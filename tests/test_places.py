@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -14,11 +15,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.manifest import read_manifest
+from lpff_shards.sources.tree import open_tree
 from lpff_shards.stores import connect
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.errors import reason
-from lpff_shards.stores.place import listed, names_in, on_disk, place, read_at, read_if_there, size_of, whole
+from lpff_shards.stores.place import (
+    exists,
+    is_file,
+    is_folder,
+    listed,
+    names_in,
+    on_disk,
+    place,
+    read_at,
+    read_if_there,
+    size_of,
+    whole,
+)
 from lpff_shards.stores.uploads import MOST_PARTS, PART, part_size
 from lpff_shards.stores.uris import is_uri, scheme_of
 
@@ -154,6 +169,8 @@ def test_what_a_store_says_is_one_line(said: str, told: str) -> None:
     assert reason(said) == told
 
 
+# Threads of other tests may still be there, of which Python from 3.12 on warns.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_process_is_told_what_to_do() -> None:
     connect._first_user.cache_clear()
     try:
@@ -168,3 +185,56 @@ def test_a_forked_process_is_told_what_to_do() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     finally:
         connect._first_user.cache_clear()
+
+
+@pytest.fixture
+def unanswered(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Makes the system refuse to tell of any path, as Python from 3.14 on hides it in `Path.exists` and the like."""
+
+    def refuse(path: Path, **_: object) -> os.stat_result:
+        raise OSError(request.param, os.strerror(request.param), str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    for name in ("exists", "is_file", "is_dir"):
+        monkeypatch.setattr(Path, name, lambda _: False)
+
+
+UNKNOWN = [errno.EACCES, errno.EIO, errno.ESTALE, errno.ENAMETOOLONG]
+
+
+@pytest.mark.parametrize("unanswered", UNKNOWN, ids=errno.errorcode.get, indirect=True)
+@pytest.mark.parametrize("ask", [exists, is_file, is_folder, read_if_there, names_in, listed])
+def test_what_cannot_be_known_is_not_taken_for_absent(unanswered: None, ask: Callable[[Path], object]) -> None:
+    with pytest.raises(OSError, match=r"somewhere"):
+        ask(Path("somewhere"))
+
+
+@pytest.mark.parametrize("unanswered", UNKNOWN, ids=errno.errorcode.get, indirect=True)
+@pytest.mark.parametrize("read", [read_manifest, lambda path: open_tree("--lpff", path)], ids=["export", "source"])
+def test_what_cannot_be_known_is_told_with_the_reason(
+    unanswered: None, read: Callable[[str], object], request: pytest.FixtureRequest
+) -> None:
+    reason = os.strerror(request.node.callspec.params["unanswered"])
+    with pytest.raises(ShardsError, match=rf"somewhere.* cannot be .*: {reason}"):
+        read("somewhere")
+
+
+@pytest.mark.parametrize("name", ["missing", "file/below", "loop", "dangling", "n\0l"])
+def test_what_is_absent_is_absent(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    path = tmp_path / name
+    assert (exists(path), is_file(path), is_folder(path), names_in(path), read_if_there(path)) == (
+        False, False, False, (), None
+    )  # fmt: skip
+
+
+def test_files_folders_and_others_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    asked = {name: tmp_path / name for name in ("file", "link", "pipe")}
+    assert {name: (exists(path), is_file(path), is_folder(path)) for name, path in asked.items()} == {
+        "file": (True, True, False), "link": (True, False, True), "pipe": (True, False, False)
+    }  # fmt: skip

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import struct
+import sys
 import zlib
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
-import pyspng
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
-from lpff_shards.wire import png
+from lpff_shards.wire import png, png_chunks
+from lpff_shards.wire.decoding import PictureError, decoded
 from lpff_shards.wire.picture_header import PictureHeader
 from lpff_shards.wire.pictures import inspect
 
@@ -59,7 +62,7 @@ def test_other_readers_read_the_right_pixels(kind: str, height: int, width: int,
     with Image.open(io.BytesIO(data)) as image:
         assert image.mode == "RGB"
         assert np.array_equal(np.asarray(image), pixels)
-    assert np.array_equal(pyspng.load(data), pixels)
+    assert np.array_equal(png.decode(data), pixels)
 
 
 def test_tensorflow_reads_the_right_pixels(tf: ModuleType) -> None:
@@ -123,3 +126,79 @@ def test_a_stored_png_holds_its_rows_as_they_are() -> None:
     assert packed[:7] == b"\x78\x01\x01" + len(rows).to_bytes(2, "little") + (len(rows) ^ 0xFFFF).to_bytes(2, "little")
     assert packed[7:-4] == rows
     assert zlib.decompress(packed) == rows
+
+
+COLORS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Depths of each color type, as the standard has them."""
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+Pack = Callable[[bytes], bytes]
+
+
+def _file(color: int, depth: int, interlaced: bool, width: int, height: int, pack: Pack = zlib.compress) -> bytes:
+    """A PNG of random rows under random filters, with its rows packed by `pack`."""
+    draw = np.random.default_rng([color, depth, interlaced, width])
+    rows = b""
+    for left, top, across, down in PASSES if interlaced else ((0, 0, 1, 1),):
+        size = (len(range(left, width, across)) * depth * CHANNELS[color] + 7) // 8
+        for _ in range(top, height, down) if size else ():
+            rows += bytes([draw.integers(5)]) + draw.bytes(size)
+    header = struct.pack(">II5B", width, height, depth, color, 0, 0, interlaced)
+    palette = png._chunk(b"PLTE", draw.bytes(3 << depth)) if color == 3 else b""
+    chunks = (png._chunk(b"IHDR", header), palette, png._chunk(b"IDAT", pack(rows)), png._chunk(b"IEND"))
+    return png.SIGNATURE + b"".join(chunks)
+
+
+@pytest.fixture
+def no_pyspng(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine for which pyspng has no wheel."""
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "pyspng", None)
+        png._decoder.cache_clear()
+        yield
+    png._decoder.cache_clear()
+
+
+KINDS = [(color, depth, interlaced) for color in COLORS for depth in COLORS[color] for interlaced in (False, True)]
+
+
+def test_without_pyspng_pixels_are_the_same(no_pyspng: None) -> None:
+    files = [_file(*kind, *size) for kind in KINDS for size in ((1, 1), (3, 2), (9, 7))]
+    found = [decoded(data) for data in files]
+    sys.modules.pop("pyspng")
+    load = pytest.importorskip("pyspng").load
+    for data, pixels in zip(files, found, strict=True):
+        assert np.array_equal(pixels, load(data, "RGB"))
+
+
+BROKEN: dict[str, Pack] = {
+    "lacks a byte": lambda rows: zlib.compress(rows[:-1]),
+    "lacks rows": lambda rows: zlib.compress(rows[: len(rows) // 2]),
+    "has no rows": lambda rows: zlib.compress(b""),
+    "is empty": lambda rows: b"",
+    "is cut": lambda rows: zlib.compress(rows)[: len(rows) // 3],
+    "is no zlib stream": lambda rows: rows,
+    "has an unknown filter": lambda rows: zlib.compress(b"\7" + rows[1:]),
+}
+
+
+# What lacks is found whatever a script has asked Pillow to overlook; its own verdict on filters is its own.
+@pytest.mark.parametrize(
+    ("how", "lenient"), [*((how, False) for how in BROKEN), *((how, True) for how in [*BROKEN][:-1])]
+)
+@pytest.mark.parametrize("interlaced", [False, True], ids=["rows", "passes"])
+def test_without_pyspng_the_same_files_are_broken(
+    no_pyspng: None, monkeypatch: pytest.MonkeyPatch, how: str, interlaced: bool, lenient: bool
+) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
+    for color, depth in ((2, 8), (0, 1), (3, 4), (6, 16)):
+        with pytest.raises(PictureError):
+            decoded(_file(color, depth, interlaced, 9, 7, BROKEN[how]))
+        assert decoded(_file(color, depth, interlaced, 9, 7)).shape == (7, 9, 3)
+
+
+@given(st.sampled_from(KINDS), st.integers(1, 40), st.integers(1, 40))
+def test_rows_are_counted_as_decoders_do(kind: tuple[int, int, bool], width: int, height: int) -> None:
+    sizes: list[int] = []
+    data = _file(*kind, width, height, lambda rows: sizes.append(len(rows)) or zlib.compress(rows))
+    assert [png_chunks._unpacked_size(data)] == sizes

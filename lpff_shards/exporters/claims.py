@@ -26,7 +26,7 @@ from lpff_shards.plan import DIGEST_RULE, Plan
 from lpff_shards.processes import OnNote
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, names_in, remove
+from lpff_shards.stores.place import Place, exists, is_file, is_folder, names_in, remove
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
     plan's; updates of the export may have taken pictures out only where one of them tells otherwise.
     """
     owner = folder.owner()
-    if owner is not None or not folder.plan_file.is_file():
+    if owner is not None or not is_file(folder.plan_file):
         return owner
     done = folder.finished()
     if done is not None:
@@ -158,7 +158,7 @@ def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     """Refuses where the plan may not write."""
     root = folder.root
-    if isinstance(root, Path) and root.exists() and not root.is_dir():
+    if isinstance(root, Path) and exists(root) and not is_folder(root):
         raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
     owner = _owner(folder, plan)
     while (refusal := _refusal(folder, plan, overwrite, owner)) is not None:
@@ -176,7 +176,7 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
         return _of_another(root, owner, plan)
     there, written = names_in(root), _written(folder, owner)
     foreign = strangers(there, plan.name, written)
-    if not written and not folder.plan_file.is_file():
+    if not written and not is_file(folder.plan_file):
         foreign += _namesakes(root, there, plan)
     if foreign:
         return ShardsError(
@@ -225,7 +225,7 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     owner = Owner.of(plan)
     if isinstance(folder.state, BucketPath):
-        if not (overwrite and folder.state.is_dir()):
+        if not (overwrite and is_folder(folder.state)):
             _own_first(folder, plan, owner)
             return
         _try_writing(folder.state)

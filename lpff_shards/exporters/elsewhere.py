@@ -13,7 +13,7 @@ from lpff_shards.exporters.shard import write_shard
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.plan import ShardTask
 from lpff_shards.processes import OnSample
-from lpff_shards.stores.place import Place
+from lpff_shards.stores.place import Place, exists, is_folder
 
 PATIENCE = 5.0
 """Seconds that a file of one machine may take to be seen by another."""
@@ -51,7 +51,7 @@ class Seen:
         """What is not seen, if anything: without its pictures every sample could be left out as a bad one."""
         for source in map(Path, self.sources):
             # A folder on which nothing is mounted is there, and empty.
-            if not source.exists() or (source.is_dir() and next(source.iterdir(), None) is None):
+            if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
                 return str(source.absolute())
         owner = folder.owner()
         if owner is None or owner.plan != self.plan:

@@ -39,7 +39,7 @@ from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.stores.place import Place, is_file, names_in, on_disk, read_if_there, remove, whole
 from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uploads import Upload, check_size
 
@@ -195,7 +195,7 @@ class OutputFolder:
 
     def fields_changed(self, receipt: ShardReceipt) -> bool:
         """Whether the fields of a shard's samples are there and not those that its receipt tells of."""
-        return self._fields(receipt.file).is_file() and self.read_fields(receipt) is None
+        return is_file(self._fields(receipt.file)) and self.read_fields(receipt) is None
 
     def fields(self, receipt: ShardReceipt) -> bytes:
         """As `read_fields`, where they were there a moment ago.
@@ -303,7 +303,7 @@ class OutputFolder:
 
 def _same(path: Place, other: Path) -> bool:
     """Whether a file is there and equals another one."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     with on_disk(path) as before:
         return filecmp.cmp(before, other, shallow=False)

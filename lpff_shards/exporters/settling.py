@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place
+from lpff_shards.stores.place import Place, exists
 
 
 def to_disk(path: Place) -> None:
@@ -29,7 +29,7 @@ def make_durable(folder: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [one for one in (folder, *folder.parents) if not exists(one)]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         # Into some folders one may write and not look.

@@ -15,7 +15,7 @@ from lpff_shards.index_names import is_shard_name
 from lpff_shards.options import PART, PictureOptions
 from lpff_shards.plan import Plan
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, listed, place
+from lpff_shards.stores.place import Place, exists, is_folder, listed, place
 
 _SURE = 0.98
 _UNSURE = 0.25
@@ -42,10 +42,10 @@ def refuse_sources(out: Place, sources: Mapping[str, str]) -> None:
 def _within(inner: Place, outer: Place) -> bool:
     if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
         return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
-    if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not outer.is_dir():
+    if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
         return False
     inner = inner.absolute()
-    there = next(folder for folder in (inner, *inner.parents) if folder.exists()).resolve()
+    there = next(folder for folder in (inner, *inner.parents) if exists(folder)).resolve()
     # By the file system's own identity of folders: names may differ in case, or by links.
     return any(folder.samefile(outer) for folder in (there, *there.parents))
 
@@ -85,6 +85,6 @@ def _is_exact(picture: PictureOptions) -> bool:
 def _free(disk: Path) -> int | None:
     """Bytes that are free where a folder is or is to be; None where the file system does not tell."""
     with suppress(OSError):
-        usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if folder.is_dir()))
+        usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
         return usage.free if usage.total else None
     return None

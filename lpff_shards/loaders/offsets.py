@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import index_names
 from lpff_shards.manifest import Shard
-from lpff_shards.stores.place import Place, read_at
+from lpff_shards.stores.place import Place, is_file, read_at
 from lpff_shards.wire import tar, tfrecord
 from lpff_shards.wire.errors import WireError
 
@@ -29,7 +29,7 @@ def file_offsets(root: Path, shard: Shard) -> Offsets:
     try:
         size = path.stat().st_size
         index = root / index_name(shard.file)
-        if index.is_file():
+        if is_file(index):
             return checked(path, shard, size, index.read_bytes())
         found = np.fromiter(_headers(path, shard.file.endswith(".tar")), np.int64)
     except OSError as error:

@@ -24,7 +24,7 @@ from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
 from lpff_shards.report_names import FOLDER, PAGE, SHEET, unfinished
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, place, remove
+from lpff_shards.stores.place import Place, is_folder, place, remove
 
 SUFFIXES = (".html", ".htm")
 
@@ -65,7 +65,7 @@ def target(out: str | Place) -> Target:
         ShardsError: it is not the name of an HTML file that can be written.
     """
     path = place(out)
-    if path.suffix.lower() not in SUFFIXES or (isinstance(path, Path) and path.is_dir()):
+    if path.suffix.lower() not in SUFFIXES or (isinstance(path, Path) and is_folder(path)):
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
     above = path.absolute().parent if isinstance(path, Path) else path.parent

@@ -29,7 +29,7 @@ from lpff_shards.sources.jsonfiles import Table, read_tables
 from lpff_shards.sources.portrait_crops import MEASURED, describe
 from lpff_shards.sources.tree import Tree, archive_in, only_folder, open_tree
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import above
+from lpff_shards.stores.place import above, is_file
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -179,25 +179,21 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
 
 def _metadata_above(folder: Path | BucketPath) -> dict[str, Blob]:
     # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
-    if isinstance(folder, BucketPath):
-        return _objects_above(folder)
-    if not (folder / CAMERAS).is_file():
-        return {}
-    paths = [path for name in METADATA if os.path.lexists(path := folder / name)]
-    return {path.name: path_blob(str(path)) for path in paths}
-
-
-def _objects_above(prefix: BucketPath) -> dict[str, Blob]:
     try:
-        if not (prefix / CAMERAS).is_file():
-            return {}
-        found = {name: object_blob(prefix / name) for name in METADATA}
+        return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
     except PermissionError:
-        # One may have been let into the data set's own prefix alone.
+        # One may have been let into the data set's own folder alone.
         return {}
     except OSError as error:
-        raise ShardsError(f"{prefix} cannot be read: {error.strerror}", "Check the network") from None
-    return {name: blob for name, blob in found.items() if blob is not None}
+        raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
+
+
+def _metadata_in(folder: Path | BucketPath) -> dict[str, Blob]:
+    if isinstance(folder, BucketPath):
+        found = {name: object_blob(folder / name) for name in METADATA}
+        return {name: blob for name, blob in found.items() if blob is not None}
+    paths = [path for name in METADATA if os.path.lexists(path := folder / name)]
+    return {path.name: path_blob(str(path)) for path in paths}
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:

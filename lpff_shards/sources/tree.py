@@ -21,6 +21,7 @@ from lpff_shards.sources.files import Files, is_picture
 from lpff_shards.sources.objects import ObjectBlob
 from lpff_shards.sources.zip_tree import zip_tree
 from lpff_shards.stores.ahead import ahead
+from lpff_shards.stores.place import is_folder
 from lpff_shards.stores.uris import is_uri
 
 MAX_WRAPPERS = 4
@@ -57,7 +58,16 @@ class FolderTree:
 
     def folders(self) -> list[str]:
         # An export's own output may lie beside the pictures, and is none of them.
-        return sorted(name for name in self._listed[0] if not (self.path / name / STATE_FOLDER).is_dir())
+        return sorted(name for name in self._listed[0] if not self._is_export(name))
+
+    def _is_export(self, name: str) -> bool:
+        try:
+            return is_folder(self.path / name / STATE_FOLDER)
+        except PermissionError:
+            # Nobody need look into it, as into lost+found; whoever does is told.
+            return False
+        except OSError as error:
+            raise _unlisted(self.path / name, error) from None
 
     def files(self) -> Files:
         return self._files
@@ -70,7 +80,7 @@ class FolderTree:
 
     def sub(self, name: str) -> Tree | None:
         path = self.path / name
-        return FolderTree(path) if path.is_dir() else None
+        return FolderTree(path) if _is_folder(path) else None
 
     @cached_property
     def _listed(self) -> tuple[list[str], list[str]]:
@@ -81,15 +91,24 @@ class FolderTree:
             with os.scandir(self.path) as entries:
                 for entry in entries:
                     if not entry.name.startswith("."):
-                        (files if is_picture(entry.name) or not _is_folder(entry) else folders).append(entry.name)
+                        (files if is_picture(entry.name) or not _leads_to_folder(entry) else folders).append(entry.name)
         except OSError as error:
-            raise ShardsError(
-                f"{self.path} cannot be listed: {error.strerror}", "Check the path and its rights"
-            ) from None
+            raise _unlisted(self.path, error) from None
         return folders, sorted(files)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _unlisted(path: Path, error: OSError) -> ShardsError:
+    return ShardsError(f"{path} cannot be listed: {error.strerror}", "Check the path and its rights")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return is_folder(path)
+    except OSError as error:
+        raise _unlisted(path, error) from None
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
@@ -110,7 +129,7 @@ def open_tree(option: str, given: str) -> Tree:
         return open_bucket(option, given)
     path = Path(given)
     blob = path_blob(given)
-    if path.is_dir():
+    if _is_folder(path):
         return FolderTree(path)
     if not os.path.lexists(path):
         raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,9 @@ Place = Path | BucketPath
 
 IN_MEMORY = 1 << 30
 """Bytes of the largest object that is fetched into memory whole."""
+
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP})
+"""Errors that say that nothing is at a path. Any other says that it cannot be known."""
 
 
 def place(given: str | os.PathLike[str] | BucketPath) -> Place:
@@ -43,6 +48,40 @@ def above(given: str, most: int) -> list[Place]:
         path = path.parent
         found.append(path)
     return found
+
+
+def exists(place: Place) -> bool:
+    """Whether a file, a folder or anything else is there, or an object or any below it.
+
+    Ask here and in `is_file` and `is_folder` where absence decides something: from Python 3.14 on `Path.exists` and the
+    like answer False where rights or a disk keep them from knowing.
+
+    Raises:
+        OSError: it cannot be known.
+    """
+    return place.exists() if isinstance(place, BucketPath) else _kind(place) != 0
+
+
+def is_file(place: Place) -> bool:
+    """Whether a regular file or an object is there; raises what `exists` does."""
+    return place.is_file() if isinstance(place, BucketPath) else stat.S_ISREG(_kind(place))
+
+
+def is_folder(place: Place) -> bool:
+    """Whether a folder is there, or an object below a prefix; raises what `exists` does."""
+    return place.is_dir() if isinstance(place, BucketPath) else stat.S_ISDIR(_kind(place))
+
+
+def _kind(path: Path) -> int:
+    """The type of what is at a path, links followed; 0 where nothing is."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
+    except ValueError:  # a NUL, which no name has
+        pass
+    return 0
 
 
 def size_of(place: Place) -> int:
@@ -95,7 +134,7 @@ def read_if_there(place: Place) -> bytes | None:
             return place.read_bytes()
         except FileNotFoundError:
             return None
-    return place.read_bytes() if place.is_file() else None
+    return place.read_bytes() if is_file(place) else None
 
 
 def names_in(place: Place) -> tuple[str, ...]:
@@ -106,7 +145,7 @@ def names_in(place: Place) -> tuple[str, ...]:
     """
     if isinstance(place, BucketPath):
         return tuple(one.name for one in place.listed())
-    return tuple(os.listdir(place)) if place.is_dir() else ()  # noqa: PTH208
+    return tuple(os.listdir(place)) if is_folder(place) else ()  # noqa: PTH208
 
 
 def listed(place: Place) -> Mapping[str, Listed]:
@@ -117,7 +156,7 @@ def listed(place: Place) -> Mapping[str, Listed]:
     """
     if isinstance(place, BucketPath):
         return {one.name: one for one in place.listed()}
-    if not place.is_dir():
+    if not is_folder(place):
         return {}
     with os.scandir(place) as entries:
         return {entry.name: Listed(entry.name, entry.stat().st_size, "") for entry in entries if entry.is_file()}
