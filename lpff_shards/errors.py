@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -40,8 +42,17 @@ class ShardsError(Exception):
 
     def __str__(self) -> str:
         """One line, whatever a file name or a record holds: control characters are escaped."""
-        text = f"{self.message}. {self.hint}" if self.hint else self.message
-        return printable(text)
+        # Wherever it was met, this one has one remedy.
+        hint = _more_files() if os.strerror(errno.EMFILE) in self.message else self.hint
+        return printable(f"{self.message}. {hint}" if hint else self.message)
+
+
+def _more_files() -> str:
+    """What to do where a process has as many open files as the system allows."""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"Use fewer --workers, or raise the limit of {limit} open files (ulimit -n)"
 
 
 def printable(text: str) -> str:

@@ -123,6 +123,8 @@ def test_verify_opens_regular_files_only(out: Path, name: str, kind: str) -> Non
     assert done.returncode == (2 if name == "manifest.json" else 1)
     assert f"{name}" in done.stdout + done.stderr
     assert "is not a regular file" in done.stdout + done.stderr
+    with pytest.raises(ShardsError, match=r"is not a regular file|Is a directory"):
+        index_export(out)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_a_bucket_that_may_not_be_listed_is_read(folders: dict[str, Path], uri: 
     assert_batch(source.batch([3, 11], NAMES), truths(folders["wds"]), [3, 11])
 
 
+def test_a_shard_that_changes_is_refused_where_it_may_not_be_listed(uri: str, bucket: Bucket) -> None:
+    bucket.break_with(Fault("error", path=r"[?&](prefix|list-type)=", status=403, code="AccessDenied"))
+    source = ShardSource(uri)
+    name = f"sets/out/{source.shards[0].file}"
+    bucket.put(name, bucket.read(name)[:-1] + b"x")
+    with pytest.raises(ShardsError, match="has changed since it was opened"):
+        source[0]
+
+
 def test_all_of_a_batch_is_asked_for_at_once(uri: str, bucket: Bucket) -> None:
     source = ShardSource(uri)
     apart = list(range(0, SAMPLES, 2))

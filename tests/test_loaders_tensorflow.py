@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,3 +299,19 @@ def test_damage_is_told(folders: Folders, tf: ModuleType, tmp_path: Path) -> Non
     shard.write_bytes(data)
     with pytest.raises(tf.errors.DataLossError):
         list(dataset(tmp_path, 4))
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_shard_that_changes_meanwhile_is_refused(
+    folders: Folders, tf: ModuleType, tmp_path: Path, labels: bool
+) -> None:
+    for file in folders().iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path / file.name)
+    batches = dataset(tmp_path, 4, shuffle=0, labels=labels)
+    assert len(list(batches)) == 6
+    (*_, shard) = sorted(tmp_path.glob("*.tfrecord-*"))
+    shutil.copy(shard, tmp_path / "new")
+    (tmp_path / "new").replace(shard)
+    with pytest.raises(tf.errors.UnknownError, match="has changed since it was opened"):
+        list(batches)

@@ -5,7 +5,6 @@ Pictures are copied inside the kernel, and what is said of them gathers in files
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
@@ -18,8 +17,8 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.checksums import hasher
 from lpff_shards.errors import ExportFailed
+from lpff_shards.exporters import copying
 from lpff_shards.exporters.archive_lists import list_lines, list_members, picture_stems
-from lpff_shards.exporters.copying import BLOCK
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.growing import WholeFile
 from lpff_shards.exporters.members import Archive, Text
@@ -30,6 +29,7 @@ from lpff_shards.manifest import ShardReceipt, sizes_of
 from lpff_shards.mixing.entries import Entries
 from lpff_shards.plan import NameList, Output, Plan
 from lpff_shards.schemas.archive import LABELS, SAMPLES
+from lpff_shards.stores.full_reads import pread_fully
 from lpff_shards.stores.place import on_disk
 
 
@@ -115,7 +115,7 @@ def _pictures(
         source = file.fileno()
         spans = zip(part.offsets, part.offsets[1:], part.members, strict=False)
         for start, end, (kinds, size, _) in spans:
-            note = msgspec.json.decode(os.pread(source, end - start - size, start + size), type=Note)
+            note = msgspec.json.decode(copying.read(source, start + size, end - start - size), type=Note)
             name = f"{next(stems)}.{part.suffixes[kinds][0]}"
             if bytes(note.label) != b"null":
                 labels.write(b'%b\n["%b", %b]' % (b"," if archive.at else b"", name.encode(), note.label))
@@ -131,11 +131,11 @@ def _receipt(
     crcs = []
     with growing.open("rb", buffering=0) as file:
         for start, end in pairwise(offsets):
-            data = os.pread(file.fileno(), end - start, start)
+            data = copying.read(file.fileno(), start, end - start)
             crcs.append(crc32(data))
             checksum.update(data)
         at = offsets[-1]
-        while data := os.pread(file.fileno(), BLOCK, at):
+        while data := pread_fully(file.fileno(), copying.BLOCK, at):
             checksum.update(data)
             at += len(data)
     lists = list(dict.fromkeys(suffixes[:1] for part in parts for suffixes in part.suffixes))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from lpff_shards.stores.full_reads import pread_fully
+
 BLOCK = 1 << 20
 _REFUSALS = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY})
 
@@ -21,11 +23,21 @@ def copy(source: int, target: int, start: int, size: int) -> None:
     """
     done = _by_kernel(source, target, start, size) if hasattr(os, "copy_file_range") else 0
     while done < size:
-        data = os.pread(source, min(BLOCK, size - done), start + done)
-        if not data:
-            raise OSError(errno.EIO, "a part ends early")
+        data = read(source, start + done, min(BLOCK, size - done))
         write(target, data)
         done += len(data)
+
+
+def read(source: int, start: int, size: int) -> bytes:
+    """Return bytes of an open file.
+
+    Raises:
+        OSError: it cannot be read, or ends before them.
+    """
+    data = pread_fully(source, size, start)
+    if len(data) < size:
+        raise OSError(errno.EIO, "a part ends early")
+    return data
 
 
 def write(target: int, data: bytes) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import blake3
 import numpy as np
 
-from lpff_shards.loaders.draws import Draw, Sampling
+from lpff_shards.loaders.draws import Draw
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
-from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource, kinds_of
 from lpff_shards.wire.decoding import Pixels
 
@@ -44,30 +41,6 @@ class Batches:
         batch = self.source.batch(draw.indices, self.fields)
         mirror_batch(batch, draw.flips, self.source.channels == "last", self._flip)
         return batch
-
-
-def signature(source: ShardSource, drawing: Sampling | Rows, workers: int = 0) -> str:
-    """A text that two pipelines share only if they draw the same batches.
-
-    Args:
-        drawing: how they are drawn.
-        workers: processes that load, where the order or the state depends on them.
-    """
-    options = [
-        f"{field.name}={getattr(drawing, field.name)!r}"
-        for field in dataclasses.fields(drawing)
-        if field.name != "weights"
-    ]
-    shards = [shard.keys for shard in source.shards]
-    told = [
-        type(drawing).__name__,
-        source.manifest.plan,
-        *shards,
-        *options,
-        str(drawing.weights is not None),
-        str(workers),
-    ]
-    return blake3.blake3("\n".join(told).encode()).hexdigest(length=16)
 
 
 def labelled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:

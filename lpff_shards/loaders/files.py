@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
+import resource
+import stat
 from collections.abc import Iterable, Sequence
 from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.shards import Reads, Span, too_short
+from lpff_shards.loaders.shards import Reads, Span, changed, too_short
+from lpff_shards.manifest import Manifest, read_manifest
+from lpff_shards.stores.full_reads import pread_fully, preadv_fully
 
-MOST_OPEN = 256
-"""About how many files stay open; those of larger data sets are opened for each reading beyond it."""
+MOST_OPEN = 1024
+"""Files that the sources of a process keep open, where the system allows four times as many."""
+
+_NO_MORE = (errno.EMFILE, errno.ENFILE)
+
+
+class Mark(NamedTuple):
+    """What tells one file from another that has its name later."""
+
+    size: int
+    time: int
+    inode: int
+
+
+class _File:
+    """An open file, closed with its last reference: a thread may still read what another one has given up."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class ShardFiles:
     """The shards of a data set in a folder: `Shards` and `Reads` at once. Pickles without its open files.
 
     Reads give their offsets with each call, so that no position is shared.
+
+    Args:
+        root: the folder.
+        manifest: of the data set.
+        names: of its shards, in order.
+        marks: of each one; a file with another mark is refused when it is read.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
-        self._open: dict[int, int] = {}
+    def __init__(self, root: Path, manifest: Manifest, names: Sequence[str], marks: Sequence[Mark]) -> None:
+        self._root = root
+        self._manifest = manifest
+        self._paths = tuple(root / name for name in names)
+        self._marks = list(marks)
+        self._node = platform.node()
+        self._open: dict[int, _File] = {}
+        _SOURCES[id(self)] = self
 
-    def __getstate__(self) -> tuple[Path, ...]:
-        return self._paths
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_open": {}}
 
-    def __setstate__(self, paths: tuple[Path, ...]) -> None:
-        self.__init__(paths)  # type: ignore[misc]
-
-    def __del__(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        _SOURCES[id(self)] = self
 
     def path(self, shard: int) -> Path:
         """A shard's file."""
@@ -46,40 +82,134 @@ class ShardFiles:
 
     def read(self, shard: int, at: int, size: int) -> bytes:
         """See `Reads`."""
-        fd, keep = self._fd(shard)
+        file = self._file(shard)
         try:
-            return os.pread(fd, size, at)
+            return pread_fully(file.fd, size, at)
         except OSError as error:
-            raise self._unreadable(shard, error) from None
-        finally:
-            if not keep:
-                os.close(fd)
+            raise unreadable_file(self._paths[shard], error) from None
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
         """See `Reads`."""
-        fd, keep = self._fd(shard)
+        file = self._file(shard)
         try:
-            missing = sum(map(len, parts)) - os.preadv(fd, parts, at)
+            missing = sum(map(len, parts)) - os.preadv(file.fd, parts, at)
+            if missing:
+                missing = sum(map(len, parts)) - preadv_fully(file.fd, parts, at)
         except OSError as error:
-            raise self._unreadable(shard, error) from None
-        finally:
-            if not keep:
-                os.close(fd)
+            raise unreadable_file(self._paths[shard], error) from None
         if missing:
             raise too_short(self._paths[shard], missing)
 
-    def _fd(self, shard: int) -> tuple[int, bool]:
-        """An open file, and whether it stays open."""
-        fd = self._open.get(shard)
-        if fd is not None:
-            return fd, True
-        try:
-            fd = os.open(self._paths[shard], os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise self._unreadable(shard, error) from None
-        # No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.
-        keep = len(self._open) < MOST_OPEN
-        return fd, keep and self._open.setdefault(shard, fd) == fd
+    def check(self, shard: int) -> None:
+        """See `Reads`: the file that stays open was not written to."""
+        file = self._open.get(shard)
+        if file is not None:
+            found, known = os.fstat(file.fd), self._marks[shard]
+            if found.st_mtime_ns != known.time or found.st_size != known.size:
+                raise changed(self._paths[shard])
 
-    def _unreadable(self, shard: int, error: OSError) -> ShardsError:
-        return ShardsError(f"{self._paths[shard]} cannot be read: {error.strerror}", "Check the folder")
+    def check_path(self, shard: int) -> None:
+        """Refuse a shard whose path leads to another file now, for readers that open it themselves.
+
+        Raises:
+            ShardsError: it does, or to none.
+        """
+        try:
+            self._compare(shard, self._paths[shard].stat())
+        except OSError as error:
+            raise unreadable_file(self._paths[shard], error) from None
+
+    def _file(self, shard: int) -> _File:
+        """A shard's file; it stays open where there is room, in place of another one of this source where there is not.
+
+        No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.
+        """
+        file = self._open.get(shard)
+        if file is None:
+            file = self._opened(shard)
+            if self._open and sum(len(source._open) for source in _sources()) >= most_open():
+                _drop_one(self._open)
+            file = self._open.setdefault(shard, file)
+        return file
+
+    def _opened(self, shard: int) -> _File:
+        path = self._paths[shard]
+        try:
+            file = _File(_open(path))
+            found = os.fstat(file.fd)
+        except OSError as error:
+            raise unreadable_file(path, error) from None
+        self._compare(shard, found)
+        return file
+
+    def _compare(self, shard: int, found: os.stat_result) -> None:
+        known, mark = self._marks[shard], Mark(found.st_size, found.st_mtime_ns, found.st_ino)
+        if mark != known and not self._is_copy(known, mark):
+            raise changed(self._paths[shard])
+        # A copy is compared with itself from now on.
+        self._marks[shard] = mark
+
+    def _is_copy(self, known: Mark, mark: Mark) -> bool:
+        """Whether a file that looks like another one holds the same bytes, as far as its manifest tells.
+
+        Some network file systems number a file anew each time, and on another machine the data set may be a copy.
+        """
+        alike = mark.time == known.time or platform.node() != self._node
+        return mark.size == known.size and alike and read_manifest(self._root) == self._manifest
+
+
+def marked(path: Path) -> Mark:
+    """The mark of a shard.
+
+    Raises:
+        ShardsError: it is not there, or not a regular file: a device would be read for ever.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise unreadable_file(path, error) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise ShardsError(f"{path} is not a regular file", "See lpff-shards verify, and export it again")
+    return Mark(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def unreadable_file(path: Path, error: OSError) -> ShardsError:
+    """The error for a shard that the system does not open or read."""
+    return ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder")
+
+
+def most_open() -> int:
+    """Files that the sources of this process keep open together: a fourth of what the system allows."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_OPEN if limit == resource.RLIM_INFINITY else min(MOST_OPEN, limit // 4)
+
+
+def _open(path: Path) -> int:
+    """Open a file without waiting for the writer of a pipe; where the limit is reached, without what sources keep."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        return os.open(path, flags)
+    except OSError as error:
+        if error.errno not in _NO_MORE:
+            raise
+    for source in _sources():
+        while _drop_one(source._open):
+            pass
+    return os.open(path, flags)
+
+
+def _drop_one(files: dict[int, _File]) -> bool:
+    """Give up an open file; return whether there was one. Safe where other threads do the same."""
+    try:
+        files.popitem()
+    except KeyError:
+        return False
+    return True
+
+
+_SOURCES: WeakValueDictionary[int, ShardFiles] = WeakValueDictionary()
+
+
+def _sources() -> list[ShardFiles]:
+    """The sources of this process."""
+    return [source for ref in _SOURCES.valuerefs() if (source := ref()) is not None]

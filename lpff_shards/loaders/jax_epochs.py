@@ -12,10 +12,11 @@ import grain
 from absl import flags
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.batches import Batches, labelled, signature
+from lpff_shards.loaders.batches import Batches, labelled
 from lpff_shards.loaders.draws import Sampling
 from lpff_shards.loaders.jax_arrays import joined
 from lpff_shards.loaders.ranks import refuse_joined_since
+from lpff_shards.loaders.states import Drawing
 
 Finish = Callable[[Any], Any]
 
@@ -82,7 +83,7 @@ class Epochs(grain.IterDataset[Any]):
 
     Attributes:
         batches_per_epoch: of this rank.
-        signature: tells what decides the batches.
+        drawing: what decides the batches.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Epochs(grain.IterDataset[Any]):
     ) -> None:
         super().__init__()
         self.batches_per_epoch = len(sampling)
-        self.signature = signature(batches.source, sampling)
+        self.drawing = Drawing(batches.source, sampling)
         self.first = epoch * self.batches_per_epoch
         self.finish = finish
         self._stop = sys.maxsize if epochs is None else (epoch + epochs) * self.batches_per_epoch
@@ -158,14 +159,10 @@ class _Pass(grain.DatasetIterator[Any]):
 
     def get_state(self) -> dict[str, Any]:
         epoch, number = divmod(self._next, self._epochs.batches_per_epoch)
-        return {"epoch": epoch, "number": number, "of": self._epochs.signature}
+        return {"epoch": epoch, "number": number, "of": self._epochs.drawing.settings(None)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        if state.get("of") != self._epochs.signature:
-            raise ShardsError(
-                "the state is of another loader",
-                "Restore it with the same data set and options, world_size among them, rank by rank",
-            )
+        self._epochs.drawing.refuse_other(state.get("of"), None)
         _close_all(self._coming)
         self._next = int(state["epoch"]) * self._epochs.batches_per_epoch + int(state["number"])
 

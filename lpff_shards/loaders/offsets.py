@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.index_names import index_names
+from lpff_shards.loaders.files import unreadable_file
 from lpff_shards.manifest import Shard
-from lpff_shards.stores.place import Place, is_file, read_at
+from lpff_shards.stores.full_reads import pread_fully
+from lpff_shards.stores.place import Place, is_file
 from lpff_shards.wire import tar, tfrecord
 from lpff_shards.wire.errors import WireError
 
@@ -19,21 +21,21 @@ Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
 
 
-def file_offsets(root: Path, shard: Shard) -> Offsets:
-    """The offsets of a shard's samples.
+def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
+    """The offsets of the samples of a shard of so many bytes.
 
     Raises:
-        ShardsError: the shard is gone, or is not as long as the manifest and its index file say.
+        ShardsError: the shard is not as long as the manifest and its index file say.
     """
     path = root / shard.file
     try:
-        size = path.stat().st_size
         index = root / index_name(shard.file)
         if is_file(index):
             return checked(path, shard, size, index.read_bytes())
-        found = np.fromiter(_headers(path, shard.file.endswith(".tar")), np.int64)
+        with path.open("rb", buffering=0) as file:
+            found = np.fromiter(_headers(file.fileno(), shard.file.endswith(".tar")), np.int64)
     except OSError as error:
-        raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
+        raise unreadable_file(path, error) from None
     except (ValueError, OverflowError, WireError):
         raise _disagrees(path) from None
     return _agreeing(path, shard, size, found)
@@ -83,14 +85,14 @@ def _of_record_index(index: bytes) -> Offsets:
     return np.append(spans[:, 0], spans[-1:].sum())
 
 
-def _headers(path: Path, is_tar: bool) -> Iterator[int]:
+def _headers(fd: int, is_tar: bool) -> Iterator[int]:
     """The offsets that a shard's own headers tell, without reading what lies between them."""
-    yield from _tar_headers(path) if is_tar else _record_headers(path)
+    yield from _tar_headers(fd) if is_tar else _record_headers(fd)
 
 
-def _tar_headers(path: Path) -> Iterator[int]:
+def _tar_headers(fd: int) -> Iterator[int]:
     at, key = 0, ""
-    while any(block := read_at(path, at, tar.BLOCK)):
+    while any(block := pread_fully(fd, tar.BLOCK, at)):
         member = tar.read_header(block, at)
         found = member.name.partition(".")[0]
         if found != key:
@@ -100,9 +102,9 @@ def _tar_headers(path: Path) -> Iterator[int]:
     yield at
 
 
-def _record_headers(path: Path) -> Iterator[int]:
+def _record_headers(fd: int) -> Iterator[int]:
     at = 0
-    while head := read_at(path, at, 8):
+    while head := pread_fully(fd, 8, at):
         yield at
         at += int.from_bytes(head, "little") + tfrecord.FRAMING
     yield at

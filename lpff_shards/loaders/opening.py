@@ -6,32 +6,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.files import ShardFiles
+from lpff_shards.loaders.files import ShardFiles, marked
 from lpff_shards.loaders.offsets import Offsets, checked, file_offsets, index_name
 from lpff_shards.loaders.ranges import AT_ONCE, ShardRanges, Stored, unreadable
 from lpff_shards.loaders.shards import Shards
-from lpff_shards.manifest import Shard
+from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath, Listed
 from lpff_shards.stores.place import Place
 
 
-def opened(root: Place, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
+def opened(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
     """What reads an export's shards, and the offsets of each one's samples.
+
+    Args:
+        root: where the export is.
+        manifest: of it.
+        shards: those of its shards that are read.
 
     Raises:
         ShardsError: a shard is gone, or is not as long as the manifest and its index file say.
     """
     if isinstance(root, Path):
-        return ShardFiles([root / shard.file for shard in shards]), [file_offsets(root, shard) for shard in shards]
+        marks = [marked(root / shard.file) for shard in shards]
+        files = ShardFiles(root, manifest, [shard.file for shard in shards], marks)
+        return files, [file_offsets(root, shard, mark.size) for shard, mark in zip(shards, marks, strict=True)]
     there = _listed(root)
 
-    def offsets(shard: Shard) -> Offsets:
-        return _bucket_offsets(root, shard, _size(root, shard, there))
+    def opened_one(shard: Shard) -> tuple[Stored, Offsets]:
+        size, etag = _found(root, shard, there)
+        return Stored(root / shard.file, etag), _bucket_offsets(root, shard, size)
 
-    found = list(ahead(offsets, shards, AT_ONCE))
-    marks = [there[shard.file].etag if there else "" for shard in shards]
-    return ShardRanges([Stored(root / shard.file, mark) for shard, mark in zip(shards, marks, strict=True)]), found
+    found = list(ahead(opened_one, shards, AT_ONCE))
+    return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]
 
 
 def _listed(root: BucketPath) -> Mapping[str, Listed] | None:
@@ -44,12 +51,17 @@ def _listed(root: BucketPath) -> Mapping[str, Listed] | None:
         raise unreadable(root, error) from None
 
 
-def _size(root: BucketPath, shard: Shard, there: Mapping[str, Listed] | None) -> int:
-    if there is None:
-        return shard.bytes
-    if shard.file not in there:
-        raise ShardsError(f"{root / shard.file} is not there", "See lpff-shards verify")
-    return there[shard.file].size
+def _found(root: BucketPath, shard: Shard, there: Mapping[str, Listed] | None) -> tuple[int, str]:
+    """Size and mark of a shard."""
+    path = root / shard.file
+    try:
+        if there is None:
+            return shard.bytes, path.read_marked(0, 1)[1]
+        return there[shard.file].size, there[shard.file].etag
+    except (KeyError, FileNotFoundError):
+        raise ShardsError(f"{path} is not there", "See lpff-shards verify") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _bucket_offsets(root: BucketPath, shard: Shard, size: int) -> Offsets:

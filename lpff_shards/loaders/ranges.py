@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.blocks import in_order, requests
-from lpff_shards.loaders.shards import Reads, Span, too_short
+from lpff_shards.loaders.shards import Reads, Span, changed, too_short
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath
 
@@ -79,6 +79,9 @@ class ShardRanges:
         for read, count in ahead(fetched, in_order(spans), BLOCKS_AHEAD):
             yield from (read for _ in range(count))
 
+    def check_path(self, shard: int) -> None:
+        """See `Shards`: nothing opens objects past this class."""
+
     def _pool(self) -> ThreadPoolExecutor:
         """The threads of this process, which begin with their first request."""
         # No lock, which a process forked meanwhile would wait for in vain; threads are not in the fork either.
@@ -95,7 +98,7 @@ class ShardRanges:
         except OSError as error:
             raise unreadable(place, error) from None
         if etag and found and found != etag:
-            raise ShardsError(f"{place} has changed since it was opened", "Open the data set anew")
+            raise changed(place)
         if len(data) < size:
             raise too_short(place, size - len(data))
         return _Fetched(span, data)
@@ -118,6 +121,9 @@ class _Fetched:
         for part in parts:
             part[:] = self._data[at : at + len(part)]
             at += len(part)
+
+    def check(self, shard: int) -> None:
+        """See `Reads`: the answer had the mark that it should have."""
 
 
 def unreadable(place: BucketPath, error: OSError) -> ShardsError:

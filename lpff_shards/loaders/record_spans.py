@@ -14,6 +14,7 @@ from lpff_shards.schemas.fields import FIELDS, Field, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.wire import example
 from lpff_shards.wire.errors import WireError
+from lpff_shards.wire.tfrecord import FRAMING
 
 _LENGTH, _CRC = 12, 4
 _IMAGE = b"image"
@@ -23,7 +24,9 @@ _CHANNELS = 3
 class RecordSpans:
     """Features by a walk over their names and lengths."""
 
-    def picture(self, head: bytes, raw: bool) -> Found | None:
+    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
+        if int.from_bytes(head[:8], "little") + FRAMING != size:
+            raise WireError("it is not one whole record", 0)
         height = 0
         for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
             if name == _IMAGE:

@@ -83,10 +83,10 @@ class Samples:
         shard, start, end = span
         size = end - start
         head = reads.read(shard, start, min(HEAD, size))
-        found = self._spans.picture(head, self._layout.raw)
+        found = self._spans.picture(head, size, self._layout.raw)
         if found is None:
             head = reads.read(shard, start, size)
-            found = self._spans.picture(head, self._layout.raw)
+            found = self._spans.picture(head, size, self._layout.raw)
         return head, _whole(found, size)
 
     def _beside(self, head: bytes, tail: bytes, scalars: bool) -> Beside:

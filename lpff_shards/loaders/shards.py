@@ -34,6 +34,13 @@ class Reads(Protocol):
             ShardsError: it cannot be read, or ends before they are full.
         """
 
+    def check(self, shard: int) -> None:
+        """Refuse a shard that was written to since it was opened; called behind the reads of a sample.
+
+        Raises:
+            ShardsError: it was.
+        """
+
 
 class Shards(Protocol):
     """The shards of a data set. Picklable; safe in threads."""
@@ -51,7 +58,19 @@ class Shards(Protocol):
     def in_turn(self, spans: Iterable[Span]) -> Iterable[Reads]:
         """The same for any number of samples, of which few are held at once."""
 
+    def check_path(self, shard: int) -> None:
+        """Refuse a shard whose path leads to another file now, for readers that open files themselves.
+
+        Raises:
+            ShardsError: it does, or the file is gone.
+        """
+
 
 def too_short(place: Place, missing: int) -> ShardsError:
     """What is told of a shard that ends before what was asked of it."""
     return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")
+
+
+def changed(place: Place) -> ShardsError:
+    """The error for a shard that is another one than when the data set was opened."""
+    return ShardsError(f"{place} has changed since it was opened", "Open the data set anew")

@@ -41,6 +41,7 @@ class ShardSource:
 
     Attributes:
         manifest: of the export.
+        split: as given.
         shards: those of the split, in order.
         channels: as given.
 
@@ -54,8 +55,9 @@ class ShardSource:
         self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
+        self.split = split
         self.channels: Channels = channels
-        self._shards, offsets = opened(root, self.shards)
+        self._shards, offsets = opened(root, self.manifest, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
@@ -169,7 +171,18 @@ class ShardSource:
         """
         for number, reads in self._reading([self._number(index) for index in indices]):
             shard, start, end = self._span(number)
-            yield reads.read(shard, start, end - start)
+            data = reads.read(shard, start, end - start)
+            reads.check(shard)
+            yield data
+
+    def check_files(self, indices: NDArray[np.int64]) -> None:
+        """Refuse samples whose shards are other files now, for readers that open these themselves.
+
+        Raises:
+            ShardsError: one is.
+        """
+        for shard in np.unique(self.places(indices)[0]).tolist():
+            self._shards.check_path(shard)
 
     def _number(self, index: int | np.integer) -> int:
         """A sample's number, counted from the end where it is negative."""
@@ -203,8 +216,9 @@ class ShardSource:
 
     def _load(self, index: int, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """Reads a sample, its pixels into an array [height, width, 3] where one is given."""
+        span = self._span(index)
         try:
-            return self._samples.load(self._span(index), reads, into, scalars)
+            return self._samples.load(span, reads, into, scalars)
         except (WireError, PictureError) as error:
             raise self.damaged(index, error) from None
         except OtherSizeError as error:
@@ -212,13 +226,18 @@ class ShardSource:
                 f"{self._named(index)} has a picture of {error}",
                 "Pictures of several sizes make no batch: export with --resolution, or take them one by one",
             ) from None
+        finally:
+            reads.check(span.shard)
 
     def _metadata(self, index: int, reads: Reads) -> Mapping[str, Any]:
         """A sample's fields."""
+        span = self._span(index)
         try:
-            return self._samples.fields(self._span(index), reads)
+            return self._samples.fields(span, reads)
         except WireError as error:
             raise self.damaged(index, error) from None
+        finally:
+            reads.check(span.shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
         """What is told of a sample whose bytes are not as they should be."""

@@ -45,11 +45,12 @@ class Beside(Struct, frozen=True):
 class Spans(Protocol):
     """Finds the parts of a sample of one format. Stateless."""
 
-    def picture(self, head: bytes, raw: bool) -> Found | None:
+    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
         """Where the picture is.
 
         Args:
             head: the sample's first bytes.
+            size: of the sample in bytes.
             raw: whether the data set holds pixels, not files.
 
         Returns:

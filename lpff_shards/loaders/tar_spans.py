@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import msgpack
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -16,46 +16,63 @@ from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.sample import SUFFIXES
+from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES
 from lpff_shards.wire import npy, tar
 from lpff_shards.wire.errors import WireError
+
+_RAW = (SUFFIXES["raw"],)
 
 
 class TarSpans:
     """Members by their headers' names and sizes."""
 
-    def picture(self, head: bytes, raw: bool) -> Found | None:
-        suffix, size = _member(head, 0)
-        if (suffix == SUFFIXES["raw"]) != raw:
+    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:  # noqa: ARG002  # `beside` sees the end
+        suffix, length = _member(head, 0)
+        if suffix not in (_RAW if raw else FILE_KINDS):
             raise WireError(f"its picture is a .{suffix}", 0)
         if not raw:
-            return Found(tar.BLOCK, size, None)
+            return Found(tar.BLOCK, length, None)
         shape, start = _shape(head[tar.BLOCK : tar.BLOCK + 128])
-        if math.prod(shape) != size - start:
-            raise WireError(f"its raw picture is {size - start} bytes of shape {shape}")
-        return Found(tar.BLOCK + start, size - start, shape)
+        if math.prod(shape) != length - start:
+            raise WireError(f"its raw picture is {length - start} bytes of shape {shape}")
+        return Found(tar.BLOCK + start, length - start, shape)
 
-    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:  # noqa: ARG002
-        parts = _parts(tail)
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        key = head[: head.find(b".") + 1]
+        parts = _parts(key, tail)
         try:
             found = _packed(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
         except KeyError as error:
             raise WireError(f"its member {error.args[0]} is missing") from None
-        except (ValueError, TypeError, msgspec.DecodeError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
             raise WireError(f"its metadata is damaged: {error}") from None
-        reason = fields.fault(found.scalars) if scalars else None
-        if reason:
-            raise WireError(reason)
+        if scalars:
+            _check(key[:-1].decode(), found.scalars)
         return found
 
 
-def _parts(tail: bytes) -> dict[str, bytes]:
-    """The members behind the picture by suffix."""
+def _check(key: str, scalars: Mapping[str, Any]) -> None:
+    """Refuse fields that break the schema, or are another sample's."""
+    reason = fields.fault(scalars)
+    if reason is None and scalars["key"] != key:
+        reason = f"its members are named {key}, its field key is {scalars['key']}"
+    if reason:
+        raise WireError(reason)
+
+
+def _parts(key: bytes, tail: bytes) -> dict[str, bytes]:
+    """The members behind the picture by suffix; they have its key, or an index file cut the shard wrongly.
+
+    Args:
+        key: the sample's, with the dot behind it.
+    """
     # The picture's padding comes first; from its end on all is whole blocks.
     at = len(tail) % tar.BLOCK
-    parts = {}
+    parts: dict[str, bytes] = {}
     while at < len(tail):
         suffix, size = _member(tail, at)
+        if suffix in parts or not tail.startswith(key, at):
+            raise WireError(f"its members are those of several samples, one of them {key[:-1].decode()}", at)
         at += tar.BLOCK
         parts[suffix] = tail[at : at + size]
         at += tar.padded(size)
@@ -98,7 +115,7 @@ def _plain(parts: dict[str, bytes], layout: Layout, scalars: bool) -> Beside:
 
 
 def _packed(data: bytes, layout: Layout) -> Beside:
-    content = dict(msgpack.unpackb(data))
+    content = msgspec.msgpack.decode(data, type=dict[str, Any])
     camera = np.array(content.pop("camera"), np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None
     points = np.array(content.pop("landmarks"), np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None
     return Beside(camera, points, content)

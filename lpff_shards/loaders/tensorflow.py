@@ -78,14 +78,14 @@ def dataset(
         ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or rank and world size
             are not known both.
         tf.errors.DataLossError: on iterating, a record is damaged.
-        tf.errors.UnknownError: on iterating over a bucket, a record is damaged or cannot be read; its text tells which.
-            So is a JPEG that is damaged.
+        tf.errors.UnknownError: on iterating, a shard has changed since, or a JPEG is damaged; over a bucket, a record
+            is damaged or cannot be read. Its text tells which.
         tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size, or a PNG or WebP does
             not decode.
     """
     import tensorflow as tf
 
-    from lpff_shards.loaders.tensorflow_reading import samples
+    from lpff_shards.loaders.tensorflow_reading import batches
     from lpff_shards.loaders.tensorflow_records import Records
     from lpff_shards.loaders.tensorflow_steps import Steps
 
@@ -113,8 +113,7 @@ def dataset(
     )
     make = Steps(records, mirror=mirror, labels=labels)
     found = (
-        samples(source, row, batch_size, make.sample, parallel or tf.data.AUTOTUNE)
-        .batch(batch_size, drop_remainder=equal is not None)
+        batches(source, row, batch_size, equal is not None, make.sample, parallel or tf.data.AUTOTUNE)
         .map(make.batch)
         .prefetch(prefetch or tf.data.AUTOTUNE)
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.loaders.rows import Row
 from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.tensorflow_records import Tensors
 from lpff_shards.wire import tfrecord
 from lpff_shards.wire.errors import WireError
 
@@ -24,14 +25,29 @@ Make = Callable[[Any, Any, Any], Any]
 """Makes a sample of its number, whether it is mirrored, and its record."""
 
 
-def samples(source: ShardSource, row: Row, batch_size: int, make: Make, calls: int) -> tf.data.Dataset:
-    """The samples of a row, in order.
+def batches(source: ShardSource, row: Row, batch_size: int, full: bool, make: Make, calls: int) -> tf.data.Dataset:
+    """The samples of a row, in order and in batches.
 
     Args:
-        batch_size: how many are read together, where they come from a bucket.
-        calls: how many are made at once.
+        full: leave out a batch that is short.
+        calls: how many samples are made at once.
     """
-    return _of_bucket(source, row, batch_size, make, calls) if source.remote else _of_files(source, row, make, calls)
+    if source.remote:
+        return _of_bucket(source, row, batch_size, make, calls).batch(batch_size, drop_remainder=full)
+    read = _of_files(source, row, make, calls).batch(batch_size, drop_remainder=full)
+    return read.map(lambda samples, flips: (_checked(source, samples), flips))
+
+
+def _checked(source: ShardSource, samples: Tensors) -> Tensors:
+    """A batch whose files are those that the source opened: TensorFlow opens them by name."""
+
+    def check(numbers: NDArray[np.int64]) -> bool:
+        source.check_files(numbers)
+        return True
+
+    with tf.control_dependencies([tf.numpy_function(check, [samples["index"]], tf.bool, stateful=True)]):
+        # Behind what every user of the batch needs, and stateful: TensorFlow leaves out what it thinks has no effect.
+        return {**samples, "image": tf.identity(samples["image"])}
 
 
 def _of_files(source: ShardSource, row: Row, make: Make, calls: int) -> tf.data.Dataset:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpff_shards.loaders.batches import Batches, signature
+from lpff_shards.loaders.batches import Batches
 from lpff_shards.loaders.draws import Equal, Sampling, refuse_below
 from lpff_shards.loaders.rows import Rows
 from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.states import Drawing
 from lpff_shards.loaders.working import Working, processes, working
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def loader(
     by = working(source, workers, threads, prefetch)
     _refuse_odd_loading(epoch, by)
     return Pipeline(
-        signature(source, sampling, by.workers),
+        Drawing(source, sampling),
         None if given else (rank, world_size),
+        adopts=workers is None,
         dataset=Drawn(load),
         sampler=Epochs(sampling, epoch, load, 0 if by.workers else by.prefetch, by.threads),
         prefetch_factor=by.prefetch if by.workers else None,
@@ -134,7 +136,8 @@ def stream(
 
     Args:
         shuffle: samples among which the next one is drawn, as in webdataset; 0 keeps the shards' order.
-        workers: processes that load; the order depends on their number. Of a bucket's, each epoch spawns its own.
+        workers: processes that load; the order depends on their number, which a state keeps where it is left open. Of a
+            bucket's, each epoch spawns its own.
         path, batch_size, split, seed, epoch, rank, world_size, equal, mirror, labels, weights, fields, prefetch,
             pin_memory: see `loader`.
 
@@ -164,8 +167,9 @@ def stream(
     # A folder's shards are read ahead by the system.
     ahead = by.prefetch if source.remote and not by.workers else 0
     return StreamLoader(
-        signature(source, rows, by.workers),
+        Drawing(source, rows),
         None if given else (rank, world_size),
+        adopts=workers is None,
         dataset=Stream(rows, Tensors(Batches(source, fields, flip_picture), labels), epoch, ahead),
         prefetch_factor=by.prefetch if by.workers else None,
         pin_memory=pin_memory,

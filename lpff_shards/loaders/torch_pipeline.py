@@ -6,8 +6,8 @@ from typing import Any
 
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.ranks import refuse_joined_since
+from lpff_shards.loaders.states import Drawing
 from lpff_shards.loaders.torch_tensors import joined
 
 _OF = "of"
@@ -17,15 +17,17 @@ class Pipeline(StatefulDataLoader[Any]):
     """Whole batches of a dataset; a state goes on only in a pipeline that draws the same ones.
 
     Args:
-        signature: tells what decides the batches, and who loads them.
+        drawing: what decides the batches.
         found: rank and world size, where the user has not given both; None where both were given.
+        adopts: the number of workers was left open, so that a state's own number replaces this machine's.
         given: see torch's DataLoader.
     """
 
-    def __init__(self, signature: str, found: tuple[int, int] | None, **given: Any) -> None:
+    def __init__(self, drawing: Drawing, found: tuple[int, int] | None, *, adopts: bool, **given: Any) -> None:
         super().__init__(**given, batch_size=None, collate_fn=_as_it_is)
-        self._signature = signature
+        self._drawing = drawing
         self._found = found
+        self._adopts = adopts
 
     def __iter__(self) -> Any:
         if self._found is not None:
@@ -33,16 +35,21 @@ class Pipeline(StatefulDataLoader[Any]):
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), _OF: self._signature}
+        return {**super().state_dict(), _OF: self._drawing.settings(self.num_workers)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         rest = dict(state_dict)
-        if rest.pop(_OF, None) != self._signature:
-            raise ShardsError(
-                "the state is of another pipeline",
-                "Restore it with the same data set and options, workers and world_size among them, rank by rank",
-            )
+        saved = rest.pop(_OF, None)
+        workers = self._workers(saved)
+        self._drawing.refuse_other(saved, workers)
+        self.num_workers = workers
         super().load_state_dict(rest)
+
+    def _workers(self, saved: object) -> int:
+        """The workers with which to go on from a state: torch's states, and a stream's order, depend on them."""
+        theirs = saved.get("workers") if isinstance(saved, dict) else None
+        mine: int = self.num_workers
+        return theirs if self._adopts and mine > 0 and isinstance(theirs, int) and theirs > 0 else mine
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgpack
 import msgspec
 import numpy as np
 
@@ -65,7 +64,7 @@ def _arrays(layout: Layout) -> list[str]:
 def _plain(parts: dict[str, memoryview]) -> dict[str, Any]:
     try:
         content: dict[str, Any] = msgspec.json.decode(parts["json"], type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"its JSON is damaged: {error}") from None
     for name in ("camera", "landmarks"):
         if f"{name}.npy" in parts:
@@ -75,11 +74,11 @@ def _plain(parts: dict[str, memoryview]) -> dict[str, Any]:
 
 def _packed(data: memoryview) -> dict[str, Any]:
     try:
-        content = dict(msgpack.unpackb(data))
+        content = msgspec.msgpack.decode(data, type=dict[str, Any])
         for name, shape in (("camera", (CAMERA_NUMBERS,)), ("landmarks", (LANDMARKS, 2))):
             if name in content:
                 content[name] = np.array(content[name], np.float32).reshape(shape)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
         raise WireError(f"its msgpack is damaged: {error}") from None
     return content
 

@@ -130,7 +130,7 @@ def _rows(data: memoryview, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _decoded(line: bytes, type: Any, where: str) -> Any:
     try:
         return msgspec.json.decode(line, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"{where} is damaged: {error}") from None
 
 
@@ -138,7 +138,7 @@ def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -
     points = row.pop("landmarks", None)
     try:
         landmarks = None if points is None else np.array(points, np.float32).reshape(LANDMARKS, 2)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise WireError(f"its landmarks are not {LANDMARKS} pairs of numbers") from None
     scalars = {f.name: row[f.name] for f in FIELDS if f.name in row}
     if len(scalars) != len(row):

@@ -116,8 +116,12 @@ def whole(place: Place) -> memoryview:
     """
     if isinstance(place, BucketPath) and place.size() <= IN_MEMORY:
         return memoryview(place.read_bytes())
-    with on_disk(place) as path, path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
+    # A pipe has no writer to wait for.
+    with on_disk(place) as path, os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if found.st_size == 0:
             return memoryview(b"")
         # The mapping outlives the file's name, and goes when the last view of it does.
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

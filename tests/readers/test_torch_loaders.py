@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import blake3
 import numpy as np
 import pytest
 from launchers import LAUNCHED, use
@@ -28,7 +30,7 @@ pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not in
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
-from lpff_shards.loaders import ShardSource, torch_stream  # noqa: E402
+from lpff_shards.loaders import ShardSource, torch_stream, working  # noqa: E402
 from lpff_shards.loaders.torch import loader, stream  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
@@ -284,17 +286,78 @@ OTHERS: list[dict[str, Any]] = [
 def test_a_state_of_other_options_is_refused(exports: dict[int, Path], name: str, changed: dict[str, Any]) -> None:
     given: dict[str, Any] = {"workers": 0}
     state = PIPELINES[name](exports[3], BATCH, **given).state_dict()
-    with pytest.raises(ShardsError, match="the state is of another pipeline"):
+    now = {name: value for name, value in changed.items() if (name, value) != ("rank", 0)}
+    text = ", ".join(f"{name}={value!r}" for name, value in now.items())
+    with pytest.raises(ShardsError, match=rf"This loader state does not match: saved with .*, now {text}\. Recreate"):
         PIPELINES[name](exports[3], BATCH, **{**given, **changed}).load_state_dict(state)
+
+
+def test_a_state_s_error_lists_all_that_differs(mixed: Path, exports: dict[int, Path]) -> None:
+    state = stream(mixed, BATCH, workers=2, seed=3).state_dict()
+    with pytest.raises(ShardsError) as caught:
+        stream(mixed, BATCH, workers=1, mirror=True).load_state_dict(state)
+    assert str(caught.value) == (
+        "This loader state does not match: saved with seed=3, mirror=False, workers=2, now seed=0, mirror=True, "
+        "workers=1. Recreate the loader with the saved options"
+    )
+    with pytest.raises(ShardsError, match=r"the data set is another one, or has changed since; saved with .*workers=2"):
+        stream(exports[3], BATCH, workers=1).load_state_dict(state)
+
+
+def test_a_state_goes_on_with_its_own_workers_on_a_machine_with_other_cores(
+    mixed: Path, pipeline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working, "available_cores", lambda: 2)
+    batches = pipeline(mixed, BATCH, seed=3)
+    assert batches.num_workers == 2
+    running = iter(batches)
+    next(running)
+    state = batches.state_dict()
+    expected = [*_indices(running), *_indices(batches)]
+    monkeypatch.setattr(working, "available_cores", lambda: 1)
+    again = pipeline(mixed, BATCH, seed=3)
+    assert again.num_workers == 1
+    again.load_state_dict(state)
+    assert [*_indices(again), *_indices(again)] == expected
+    with pytest.raises(ShardsError, match="saved with workers=2, now workers=1"):
+        pipeline(mixed, BATCH, seed=3, workers=1).load_state_dict(state)
+
+
+def test_a_state_of_an_older_version_goes_on(exports: dict[int, Path]) -> None:
+    batches = loader(exports[3], BATCH, workers=0, seed=3)
+    running = iter(batches)
+    next(running)
+    manifest = read_manifest(exports[3])
+    options = (37, 4, True, 3, 0, 1, None, False)
+    names = ("samples", "batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
+    told = ["Sampling", manifest.plan, *(shard.keys for shard in manifest.shards)]
+    told += [f"{name}={value!r}" for name, value in zip(names, options, strict=True)]
+    old = blake3.blake3("\n".join([*told, "False", "0"]).encode()).hexdigest(length=16)
+    state = {**batches.state_dict(), "of": old}
+    expected = _indices(running)
+    again = loader(exports[3], BATCH, workers=0, seed=3)
+    again.load_state_dict(state)
+    assert _indices(again) == expected
+    with pytest.raises(ShardsError, match="or one of an older version"):
+        loader(exports[3], BATCH, workers=0, seed=4).load_state_dict(state)
+
+
+def test_short_reads_are_continued(exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = [batch["image"] for batch in loader(exports[3], BATCH, workers=0)]
+    pread, preadv = os.pread, os.preadv
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: pread(fd, min(size, 100), at))
+    monkeypatch.setattr(os, "preadv", lambda fd, parts, at: preadv(fd, [memoryview(parts[0])[:100]], at))
+    found = [batch["image"] for batch in loader(exports[3], BATCH, workers=0)]
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_a_state_of_another_data_set_or_pipeline_is_refused(exports: dict[int, Path]) -> None:
     state = loader(exports[3], BATCH, workers=0).state_dict()
     others = [loader(exports[1], BATCH, workers=0), stream(exports[3], BATCH, workers=0)]
-    for other in others:
-        with pytest.raises(ShardsError, match="the state is of another pipeline"):
+    for other, words in zip(others, ("the data set is another one", "saved with loader='Sampling'"), strict=True):
+        with pytest.raises(ShardsError, match=words):
             other.load_state_dict(state)
-    with pytest.raises(ShardsError, match="the state is of another pipeline"):
+    with pytest.raises(ShardsError, match="This is not a loader state"):
         others[0].load_state_dict({})
 
 
@@ -581,11 +644,22 @@ def test_a_pipeline_left_half_way_leaves_nothing(exports: dict[int, Path]) -> No
 def test_damage_is_told_of(tmp_path: Path, name: str, workers: int) -> None:
     out = write(tmp_path / "out", "wds", lpff(tmp_path, 9), 1, image="raw")
     shard = out / read_manifest(out).shards[0].file
-    batches = PIPELINES[name](out, 3, workers=workers)
     with shard.open("r+b") as file:
         file.seek(257)
         file.write(b"USTAR")
+    batches = PIPELINES[name](out, 3, workers=workers)
     with pytest.raises(ShardsError, match=r"sample 0 is damaged: no member starts where one should"):
+        list(batches)
+
+
+@pytest.mark.parametrize(("name", "workers"), [("loader", 0), ("stream", 0), ("loader", 1)])
+def test_a_shard_that_changes_meanwhile_is_refused(tmp_path: Path, name: str, workers: int) -> None:
+    out = write(tmp_path / "out", "wds", lpff(tmp_path, 9), 3, image="raw")
+    batches = PIPELINES[name](out, 3, workers=workers)
+    shard = out / read_manifest(out).shards[2].file
+    shutil.copy(shard, out / "new")
+    (out / "new").replace(shard)
+    with pytest.raises(ShardsError, match=r"tar has changed since it was opened"):
         list(batches)
 
 

@@ -1,0 +1,104 @@
+"""What a loader's state holds of its loader: it goes on only in a loader that draws the same batches."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import blake3
+import numpy as np
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.draws import Sampling
+from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.source import ShardSource
+
+Setting = str | int | bool | None
+
+_DATA = ("plan", "shards")
+_OF_DATA = ("samples", "counts", "weights")
+"""Fields of the drawing that the data set decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What decides a loader's batches.
+
+    Attributes:
+        source: of the samples.
+        by: how they are drawn.
+    """
+
+    source: ShardSource
+    by: Sampling | Rows
+
+    def settings(self, workers: int | None) -> dict[str, Setting]:
+        """Return what a state holds: JSON's plain values by name.
+
+        Args:
+            workers: processes that load, where the order or the state depends on them.
+        """
+        return {
+            "loader": type(self.by).__name__,
+            "plan": self.source.manifest.plan,
+            "shards": _digest([shard.keys for shard in self.source.shards]),
+            "split": self.source.split,
+            **{name: _plain(value) for name, value in self._options().items()},
+            "weights": self.by.weights is not None,
+            **({} if workers is None else {"workers": workers}),
+        }
+
+    def refuse_other(self, saved: object, workers: int | None) -> None:
+        """Refuse a state that was saved with other settings.
+
+        Args:
+            saved: what the state holds of its loader.
+            workers: see `settings`.
+
+        Raises:
+            ShardsError: it was; the error lists each setting that differs.
+        """
+        now = self.settings(workers)
+        if isinstance(saved, dict):
+            differ = [name for name in now if saved.get(name) != now[name]]
+            if differ:
+                raise _other(saved, now, differ)
+        elif saved is None or saved != self._signature(workers):
+            raise ShardsError(
+                "This is not a loader state, or one of an older version that does not list its settings",
+                "Recreate the loader with the data set and all options that it was saved with, workers among them",
+            )
+
+    def _options(self) -> dict[str, object]:
+        names = [field.name for field in dataclasses.fields(self.by) if field.name not in _OF_DATA]
+        return {name: getattr(self.by, name) for name in names}
+
+    def _signature(self, workers: int | None) -> str:
+        """What states of older versions hold in place of settings."""
+        options = [f"{f.name}={getattr(self.by, f.name)!r}" for f in dataclasses.fields(self.by) if f.name != "weights"]
+        data = [self.source.manifest.plan, *(shard.keys for shard in self.source.shards)]
+        more = [str(self.by.weights is not None), str(workers or 0)]
+        return _digest([type(self.by).__name__, *data, *options, *more])
+
+
+def _other(saved: dict[str, Setting], now: dict[str, Setting], differ: list[str]) -> ShardsError:
+    options = [name for name in differ if name not in _DATA]
+    reasons, hints = [], []
+    # Another split has other shards of the same plan.
+    if "plan" in differ or ("shards" in differ and "split" not in differ):
+        reasons.append("the data set is another one, or has changed since")
+        hints.append("open the data set that it was saved with")
+    if options:
+        told = (", ".join(f"{name}={found.get(name)!r}" for name in options) for found in (saved, now))
+        reasons.append("saved with {}, now {}".format(*told))
+        hints.append("recreate the loader with the saved options")
+    hint = ", and ".join(hints)
+    return ShardsError(f"This loader state does not match: {'; '.join(reasons)}", hint[0].upper() + hint[1:])
+
+
+def _plain(value: object) -> Setting:
+    return value.item() if isinstance(value, np.generic) else value  # type: ignore[return-value]
+
+
+def _digest(texts: list[str]) -> str:
+    return blake3.blake3("\n".join(texts).encode()).hexdigest(length=16)
