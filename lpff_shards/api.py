@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from lpff_shards.counted import counted
 from lpff_shards.engines.base import Engine
 from lpff_shards.engines.catalogue import chosen
 from lpff_shards.errors import BadInput, Damaged, ShardsError
@@ -35,6 +36,7 @@ from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork
 from lpff_shards.provenance import last_component, published_names, recorded
+from lpff_shards.schemas.names import Wanted
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
@@ -44,6 +46,8 @@ from lpff_shards.survey import survey
 if TYPE_CHECKING:
     from lpff_shards.mixing.balance import Balances
 
+SHOWN = 10
+"""Lines of a file that an error names."""
 LONGER = 600.0
 """Seconds that the last share waits for others that are at their end too."""
 
@@ -89,10 +93,18 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     named = frozenset(before)
     later = tuple(name for name in extras.exclusions if name not in named)
     plan = _plan(options, replace(extras, exclusions=before, later=later))
-    used = set(before)
-    gone = plan.entries.gather([excluded_rows(inventory, extras.exclusions, used) for inventory in plan.inventories])
+    used, excluded = set(before), Wanted(extras.exclusions)
+    gone = plan.entries.gather([excluded_rows(inventory, excluded, used) for inventory in plan.inventories])
     unused = tuple(name for name in extras.exclusions if name not in used)
-    return plan.taken_out(gone, later, unused)
+    updated = plan.taken_out(gone, later, unused)
+    if unused and not options.run.allow_missing:
+        raise ShardsError(
+            f"--update: {counted(len(unused), 'line')} of --exclude {options.mix.exclude} "
+            f"{'names' if len(unused) == 1 else 'name'} nothing that is or was in {options.out}: "
+            f"{', '.join(unused[:SHOWN])}{' ...' if len(unused) > SHOWN else ''}",
+            "Correct the file, or pass --allow-missing where it serves several exports",
+        )
+    return updated
 
 
 def _plan(options: ExportOptions, extras: Extras) -> Plan:
@@ -299,7 +311,8 @@ def _write(job: _Job, tasks: Tasks, receipts: Packed[ShardReceipt]) -> None:
             receipt = written.result
             receipts[tasks.indices[number]] = receipt
             disk.settle(job.folder.path(receipt.file))
-            job.observer.shard_done(ShardDone(receipt.file, receipt.samples, receipt.bytes, written.seconds))
+            told = (receipt.file, receipt.samples, receipt.bytes, written.seconds)
+            job.observer.shard_done(ShardDone(*told, skipped=len(receipt.skipped)))
 
 
 def _finished(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Manifest:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -266,6 +267,10 @@ def main() -> None:
     # A stream that the caller closed is None here; what is printed to it goes nowhere.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # Names of the world's authors and files, in a locale that lacks their letters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if sys.platform == "win32" and not {"-h", "--help", "--version"} & {*sys.argv}:
         _fail(ShardsError("Windows is not supported", "Use Linux or macOS; the Windows Subsystem for Linux is one"))
     try:
@@ -277,7 +282,8 @@ def main() -> None:
         _fail(no_such_option(error.option_name, error.ctx, cli) if error.ctx else ShardsError(error.format_message()))
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        _fail(ShardsError(error.format_message().rstrip("."), f"See {usage} --help"))
+        # click lays some of them out in lines.
+        _fail(ShardsError(" ".join(error.format_message().split()).rstrip("."), f"See {usage} --help"))
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted("stopped"))
     except BrokenPipeError:

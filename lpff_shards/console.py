@@ -6,16 +6,17 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
-import msgspec
 from msgspec import structs
 
 from lpff_shards.api import ShareDone
 from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.counted import counted, rate, size
+from lpff_shards.errors import printable
 from lpff_shards.manifest import Manifest
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan
+from lpff_shards.printed import as_json
 from lpff_shards.progress import plan_notes
 from lpff_shards.stores.place import place
 from lpff_shards.survey import Pictures
@@ -34,7 +35,7 @@ def plan_text(plan: Plan, balances: Balances | None, colours: Colours = PLAIN) -
         *_balance_lines(balances, colours),
         f"  plan {plan.digest[:16]}",
     ]
-    return "\n".join([*lines, *plan_notes(plan)])
+    return "\n".join([*lines, *map(printable, plan_notes(plan))])
 
 
 def _file_lines(plan: Plan) -> Iterator[str]:
@@ -60,7 +61,7 @@ def _balance_lines(balances: Balances | None, colours: Colours) -> Iterator[str]
 def plan_json(plan: Plan, balances: Balances | None) -> str:
     """A plan for machines."""
     rows = [plan.rows(output.tasks) for output in plan.outputs]
-    return _json(
+    return as_json(
         {
             "name": plan.name,
             "format": plan.settings.format,
@@ -102,10 +103,12 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
     lines += [f"  note: {note}" for note in found if note not in told]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
-        lines.append(f"  left out: {left} (listed with reasons in {place(out) / 'manifest.json'})")
+        parts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
+        told = " and ".join(counted(count, what) for what, count in parts.items() if count)
+        lines.append(f"  left out: {left} ({told}, listed with reasons in {place(out) / 'manifest.json'})")
         lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
         lines += [f"    and {left - 10} more"] if left > 10 else []
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _pictures(manifest: Manifest) -> Pictures:
@@ -116,25 +119,25 @@ def _pictures(manifest: Manifest) -> Pictures:
 
 def manifest_json(manifest: Manifest) -> str:
     """The manifest itself."""
-    return _json(manifest)
+    return as_json(manifest)
 
 
 def share_text(options: ExportOptions, share: ShareDone) -> str:
     """What a share says at its end while others are missing."""
     all = counted(share.shards, "part" if options.format == "zip" else "shard")
     own = f"share {options.run.task}: {share.written:,} of {all} written, in {options.out}"
-    return f"{own}; the last share to be done writes the manifest"
+    return printable(f"{own}; the last share to be done writes the manifest")
 
 
 def share_json(share: ShareDone) -> str:
     """The same for machines: whether the export is finished, and its manifest where it is."""
-    return _json({"finished": share.manifest is not None, **asdict(share)})
+    return as_json({"finished": share.manifest is not None, **asdict(share)})
 
 
 def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
     files = _files(verdict.shards, verdict.format)
-    what = f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}"
+    what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
     if verdict.ok:
         return f"{what}: {colours.ok('all whole')} ({_speed(verdict)})"
     count = colours.error(counted(len(verdict.faults), "fault"))
@@ -143,7 +146,7 @@ def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
 
 def fault_lines(verdict: Verdict) -> list[str]:
     """What is wrong, a line each."""
-    return [str(fault) for fault in verdict.faults]
+    return [printable(str(fault)) for fault in verdict.faults]
 
 
 def _speed(verdict: Verdict) -> str:
@@ -152,17 +155,17 @@ def _speed(verdict: Verdict) -> str:
 
 def verdict_json(verdict: Verdict) -> str:
     """What `verify` found, for machines."""
-    return _json({"ok": verdict.ok, **asdict(verdict)})
+    return as_json({"ok": verdict.ok, **asdict(verdict)})
 
 
 def indexes_text(path: str, written: Sequence[str]) -> str:
     """Which index files were written."""
-    return f"{path}: {counted(len(written), 'file')} written" if written else f"{path}: no file was missing"
+    return printable(f"{path}: {counted(len(written), 'file')} written" if written else f"{path}: no file was missing")
 
 
 def indexes_json(written: Sequence[str]) -> str:
     """The names of the index files that were written."""
-    return _json({"written": written})
+    return as_json({"written": written})
 
 
 def _files(count: int, format: str) -> str:
@@ -171,8 +174,4 @@ def _files(count: int, format: str) -> str:
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
-    yield f"  {title} " + ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-def _json(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode()
+    yield f"  {title} " + printable(", ".join(f"{name} {count:,}" for name, count in counts.items()))

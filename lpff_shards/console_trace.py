@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-import msgspec
 from msgspec import structs
 
 from lpff_shards.attribution.lines import UNKNOWN, merged
 from lpff_shards.counted import counted
 from lpff_shards.errors import printable
 from lpff_shards.ledger.read import Record
+from lpff_shards.printed import as_json
 from lpff_shards.schemas.demands import demands
 from lpff_shards.tracing import Trace
 
@@ -25,6 +25,7 @@ def trace_text(trace: Trace) -> str:
     samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
     lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
     lines += [f"{one.key}: taken out of {one.file} by export --update" for one in trace.taken_out]
+    lines += [f"{counted(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
         pictures, shards = len(set(map(_picture, samples))), len({record.file for record, _ in samples})
@@ -44,7 +45,7 @@ def trace_json(trace: Trace) -> str:
         "left_out": trace.left_out,
         "near": trace.near,
     }
-    return msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
+    return as_json(found)
 
 
 def _flat(record: Record, member: str | None) -> dict[str, Any]:

@@ -56,8 +56,11 @@ def _more_files() -> str:
 
 
 def printable(text: str) -> str:
-    """A text of others' as one line that does nothing to a terminal: control characters are escaped."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    """Return a text for a terminal, as one line that does nothing to it.
+
+    Control characters are escaped, and so are those that turn the direction of writing.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class BadInput(ShardsError):

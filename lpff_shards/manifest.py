@@ -329,7 +329,6 @@ def _odd_name(manifest: Manifest) -> str | None:
         chain(
             (file for file in files if not SHARD_NAMES[manifest.format].fullmatch(file)),
             (word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)),
-            (shard.split for shard in manifest.shards if shard.split not in manifest.splits),
             (name for name in manifest.files if name not in known),
         ),
         None,

@@ -43,8 +43,8 @@ class MixOptions:
         alpha: for `uniform`: weights are proportional to density^-alpha, 0 to 1, 0.5 by default.
         max_replicas: for `uniform`: the most that one picture counts, 8 by default.
         target_size: for `uniform`: samples in all; by default the densest picture counts once.
-        license: short names of the licences to keep; empty keeps all.
-        exclude: file of ids, photo ids or user ids to leave out, one a line.
+        license: short names of the licences to keep, CC-BY-2.1 with its ports (CC-BY-2.1-JP); empty keeps all.
+        exclude: file of pictures to leave out, one a line, by any of their names (see `schemas.names`).
         splits: `train`, `official`, or fractions such as `train=0.96,val=0.04`.
     """
 

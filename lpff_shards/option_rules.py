@@ -45,6 +45,8 @@ def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
         path.encode()
     except UnicodeEncodeError:
         raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
+    if "\0" in path:
+        raise ShardsError(f"{option} {path} is no path: it holds a null character", "Give it without")
     if of_no_store(path):
         raise ShardsError(f"{option} {path} is of no store that is known", "Give a path, s3://... or gs://...")
     if is_uri(path):

@@ -191,6 +191,7 @@ class RunOptions:
         engine: `local` writes shards by processes of this machine, `ray` by tasks of a Ray cluster.
         ray_address: HOST:PORT of the cluster, or `auto` for the one that runs on this machine; None means what the
             environment's RAY_ADDRESS says, else one that is started for the export.
+        allow_missing: with `update`, go on where `exclude` names something that never was in the export.
     """
 
     workers: int | None = None
@@ -201,12 +202,15 @@ class RunOptions:
     task: Share | None = None
     engine: EngineName = "local"
     ray_address: str | None = None
+    allow_missing: bool = False
 
     def __post_init__(self) -> None:
         if self.update and self.task:
             raise ShardsError("--update and --task exclude one another", "An update writes few shards: run it whole")
         if self.update and self.overwrite:
             raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
+        if self.allow_missing and not self.update:
+            raise ShardsError("--allow-missing has no effect without --update", "Give both, or neither")
         one_of("--engine", self.engine, ENGINES)
         if self.ray_address is not None:
             if self.engine != "ray":

@@ -21,6 +21,7 @@ from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.schemas.names import mark, names
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sharding import archive_name, filename
 from lpff_shards.sources.inventory import Inventory
@@ -246,30 +247,42 @@ class Plan:
             unused: names of both that name none.
 
         Raises:
-            ShardsError: a shard would be left without samples.
+            ShardsError: a split would be left without samples.
         """
         tasks = np.repeat(np.arange(len(self)), np.diff(self.bounds))
         left = np.bincount(tasks[~gone], minlength=len(self))
         outputs = self._output_of[tasks]
         files = [output.file for output in self.outputs]
         whole = np.bincount(outputs[~gone], minlength=len(files))
-        if not whole.all():
+        held = {output.split for output, samples in zip(self.outputs, whole.tolist(), strict=True) if samples}
+        if lost := [output for output in self.outputs if output.split not in held]:
             raise ShardsError(
-                f"--update would leave nothing in {files[int(np.argmin(whole))]}",
+                f"--update would leave nothing in {lost[0].file}, nor anywhere in the split {lost[0].split}",
                 "Export anew, with --overwrite in place of --update",
             )
+        emptied = [
+            f"{file} holds no sample any more; NVIDIA DALI refuses such a shard: name the others to it"
+            for file, samples in zip(files, whole.tolist(), strict=True)
+            if not samples
+        ]
         kept = np.flatnonzero(~gone)
         rows = np.flatnonzero(gone).tolist()
         return replace(
             self,
-            mix=replace(self.mix, withdrawn=withdrawn, unused=unused),
+            mix=replace(self.mix, withdrawn=withdrawn, unused=unused, notes=(*self.mix.notes, *emptied)),
             entries=self.entries.take(kept),
             keys=self.keys.take(kept),
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
             sizes=self.sizes[kept],
             lists=tuple(one.take(kept) for one in self.lists),
-            tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])]) for i in rows),
+            tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])], self._marks(i)) for i in rows),
         )
+
+    def _marks(self, entry: int) -> tuple[str, ...]:
+        """Digests of all that the picture of an entry is called."""
+        inventory, row = self.inventories[self.entries.source[entry]], int(self.entries.row[entry])
+        called = names(inventory.source, inventory.ids[row], inventory.credits[row])
+        return tuple(sorted(set(map(mark, called))))
 
     def by_source(self) -> dict[str, int]:
         """Planned samples by source."""

@@ -53,6 +53,7 @@ class ShardDone:
         samples, bytes: that it holds.
         seconds: it took the worker that had it.
         faults: found in it.
+        skipped: samples that it was planned to hold, and that were left out.
     """
 
     file: str
@@ -60,6 +61,7 @@ class ShardDone:
     bytes: int
     seconds: float
     faults: int = 0
+    skipped: int = 0
 
 
 OnShard = Callable[[ShardDone], None]

@@ -14,6 +14,7 @@ import click
 
 from lpff_shards.colours import is_terminal
 from lpff_shards.counted import counted, rate, size
+from lpff_shards.errors import printable
 from lpff_shards.loudness import Loudness
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.observing import Observer, Silent
@@ -70,9 +71,9 @@ class Reader(Protocol):
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Progress is a courtesy: a stream that takes no more must not stop the work."""
+    """Print a line of progress, which is a courtesy: a stream that takes no more must not stop the work."""
     with contextlib.suppress(OSError):
-        click.echo(text, stream)
+        click.echo(printable(text), stream)
 
 
 class _Lines(Silent):
@@ -80,7 +81,7 @@ class _Lines(Silent):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._total = self._samples = self._bytes = 0
+        self._total = self._samples = self._bytes = self._skipped = 0
         self._start = time.monotonic()
         self._next = self._start + PLAIN_SECONDS
 
@@ -99,6 +100,9 @@ class _Lines(Silent):
             total = f" of {self._total:,}" if self._total else ""
             say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
 
+    def shard_done(self, shard: ShardDone) -> None:
+        self._skipped += shard.skipped
+
     def _rate(self) -> str:
         return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
@@ -113,7 +117,8 @@ class _Lines(Silent):
 
     def close(self) -> None:
         if self._samples:
-            say(f"  {counted(self._samples, 'sample')} written, {self._rate()}", self._stream)
+            lost = f", {self._skipped:,} left out" if self._skipped else ""
+            say(f"  {counted(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream)
 
 
 class _Verbose(_Lines):
@@ -132,6 +137,7 @@ class _Verbose(_Lines):
             say(f"  {receipt.file}: finished before, {_holds(receipt.samples, receipt.bytes)}", self._stream)
 
     def shard_done(self, shard: ShardDone) -> None:
+        super().shard_done(shard)
         told = rate(shard.samples, shard.bytes, shard.seconds)
         faults = f", {shard.faults} fault{'s' * (shard.faults > 1)}" if shard.faults else ""
         held = _holds(shard.samples, shard.bytes)
@@ -229,5 +235,5 @@ def plan_notes(plan: Plan) -> Sequence[str]:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")
     if problems:
-        lines.append(f"left out: {len(problems)} pictures, such as {problems[0].id}: {problems[0].reason}")
+        lines.append(f"left out: {counted(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}")
     return lines

@@ -228,6 +228,8 @@ CASES = [
 ]
 
 OPTIONS = [
+    (["--allow-missing"], "--allow-missing has no effect without --update"),
+    (["--out", "nul\0"], "is no path"),
     (["--shards", "2", "--shard-size", "1MB"], "exclude one another"),
     (["--shard-size", "much"], "is not a size"),
     (["--shard-size", "0"], "out of range"),

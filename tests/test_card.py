@@ -25,8 +25,9 @@ from lpff_shards import (
 )
 from lpff_shards.exporters.card import card
 from lpff_shards.exporters.card.head import size_category
-from lpff_shards.exporters.card.markdown import fenced, plain
+from lpff_shards.exporters.card.markdown import fenced
 from lpff_shards.manifest import Counts, Manifest
+from lpff_shards.printed import markdown
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.left_out import Tombstone
 
@@ -147,7 +148,7 @@ def test_code_cannot_leave_its_fence(code: str) -> None:
 
 @given(st.text())
 def test_text_of_the_user_s_stays_on_its_line(text: str) -> None:
-    shown = plain(text)
+    shown = markdown(text)
     assert len(shown.splitlines()) <= 1
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|~&#$]", shown)
 
@@ -194,7 +195,7 @@ def test_what_was_left_out_is_told(made: Manifest) -> None:
         _with(made, exclude="gone.txt"),
         counts=Counts(planned=10, written=8, skipped=2, left_out=1),
         filtered={"licence CC-BY-SA-2.0": 1234},
-        tombstones=(Tombstone("key", "file"),) * 3,
+        tombstones=(Tombstone("key", "file", ()),) * 3,
         notes=("--exclude: 2 of its lines name no picture here",),
     )
     text = card(gone, {"png"})

@@ -116,13 +116,20 @@ def test_the_named_licences_are_kept(licences: tuple[str, ...], rows: list[int])
         (("u1@N0",), [3], {BY_USER: 3}),
         (("u1@N0", "u2@N0"), [], {BY_USER: 4}),
         (("u1@N0", "11", "u1@N0_11_02"), [3], {BY_USER: 1, BY_PHOTO: 1, BY_ID: 1}),
-        (("U1@N0", "u1", "1", "01", "_01", "u1@N0_11_", "u1@N0_11_1", "author 0", "title 0"), [0, 1, 2, 3], {}),
+        (("author 0",), [1, 2, 3], {BY_USER: 1}),
+        (("U1@N0", "u1", "1", "01", "_01", "u1@N0_11_", "u1@N0_11_1", "Author 0", "title 0"), [0, 1, 2, 3], {}),
     ],
 )
 def test_the_excluded_are_left_out(exclusions: tuple[str, ...], rows: list[int], reasons: dict[str, int]) -> None:
     chosen = select([inventory("lpff", FOUR)], (), exclusions)
     assert list(chosen.inventories[0].ids) == [ALL[row] for row in rows]
     assert chosen.reasons == reasons
+
+
+def test_a_licence_without_a_place_keeps_its_ports() -> None:
+    pictures = [Picture("a", "CC-BY-2.1-JP"), Picture("b", "CC-BY-2.1"), Picture("c", "CC-BY-SA-2.1-JP")]
+    assert kept(pictures, ["CC-BY-2.1"]) == ["a", "b"]
+    assert kept(pictures, ["CC-BY-2.1-JP"]) == ["a"]
 
 
 def test_reasons_are_counted_over_all_sources_the_exclusion_first() -> None:

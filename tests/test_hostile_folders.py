@@ -177,7 +177,7 @@ def test_a_name_that_leads_elsewhere_is_refused(out: Path, tmp_path: Path, place
         path.rename(tmp_path / "elsewhere" / path.name)
     edits = {
         "shard": lambda manifest: manifest["shards"][0].update(file=name),
-        "tombstone": lambda manifest: manifest.update(tombstones=[{"key": "demo_1", "file": name}]),
+        "tombstone": lambda manifest: manifest.update(tombstones=[{"key": "demo_1", "file": name, "names": []}]),
         "beside": lambda manifest: manifest["files"].update({name: "0" * 64}),
         "name": lambda manifest: manifest.update(name=name),
         "split": lambda manifest: manifest.update(splits={**manifest["splits"], name: 1}),

@@ -170,7 +170,7 @@ def test_defaults():
         **{"shard_size": None, "samples_per_shard": None, "shards": None},
         **{"shuffle": None, "seed": None},
     }
-    assert dataclasses.astuple(RunOptions()) == (None, "blake3", "fail", False, False, None, "local", None)
+    assert dataclasses.astuple(RunOptions()) == (None, "blake3", "fail", False, False, None, "local", None, False)
     assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, "eg3d", None)
 
 

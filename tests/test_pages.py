@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -38,6 +39,16 @@ def test_the_page_s_commands_run(
         return done.status
 
     run_blocks(blocks(_text(page.removeprefix("docs/"))), folder, run)
+
+
+def test_no_two_pages_write_to_one_place() -> None:
+    """Whoever follows two pages in one folder meets no export of another plan."""
+    owners: dict[str, set[str]] = {}
+    for page in (PROJECT / "README.md", *DOCS.glob("*.md")):
+        for out in re.findall(r"""(?:--out |out=")([^\s`"]+)""", page.read_text()):
+            owners.setdefault(out, set()).update([page.name] if out != "FILE" else [])
+    assert len(owners) > 30
+    assert {out: pages for out, pages in owners.items() if len(pages) > 1} == {}
 
 
 def test_the_published_sets_are_named_as_published(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from layouts import undecodable, write_lpff
-from running import Done, call
+from running import Done, call, run, run_after
+from sealing import edit_sealed
 
 from lpff_shards import export, read_manifest
 from lpff_shards.api import compare_rules, plan_export
@@ -55,6 +56,42 @@ def test_the_report_of_an_export(tmp_path: Path, command: Call) -> None:
     assert drawn == {*PLOTS, "contact-sheet"} - {"shard-poses"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (out / "report").glob("*.png"))
     assert command("verify", out).status == 0
+
+
+def test_a_user_s_configuration_of_matplotlib_changes_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--out", "out").returncode == 0
+    # One plot shows as much as all.
+    few = (
+        "import dataclasses, lpff_shards.report.plots as plots\n"
+        "other = [dataclasses.replace(plot, lacking=lambda _: 'not drawn here') for plot in plots.PLOTS[1:]]\n"
+        "plots.PLOTS = (plots.PLOTS[0], *other)\n"
+    )
+    assert run_after(few, "report", "out", "--out", "plain.html").returncode == 0
+    settings = tmp_path / "matplotlibrc"
+    settings.write_bytes(b"axes.facecolor: red\nfont.size: 40\nno such: 1\n\xff\n")
+    for name, value in {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(settings)}.items():
+        monkeypatch.setenv(name, value)
+    done = run_after(few, "report", "out", "--out", "set.html")
+    assert done.returncode == 0, done.stderr
+    assert Path("set.html").read_bytes() == Path("plain.html").read_bytes()
+    set_before = "import matplotlib; matplotlib.rcParams.update({'axes.facecolor': 'red', 'font.size': 40.0})"
+    settings.unlink()
+    monkeypatch.delenv("MPLBACKEND")
+    monkeypatch.delenv("MATPLOTLIBRC")
+    assert run_after(f"{set_before}\n{few}", "report", "out", "--out", "set.html").returncode == 0
+    assert Path("set.html").read_bytes() == Path("plain.html").read_bytes()
+
+
+def test_a_manifest_that_names_another_split_is_reported_as_it_is(tmp_path: Path, command: Call, undrawn: None) -> None:
+    out = tmp_path / "out"
+    assert command("export", "--format", "wds", *DEMO, "--out", out).status == 0
+    edit_sealed(out / "manifest.json", lambda all: all["shards"][0].update(split="nosuch"))
+    assert command("report", out).status == 0
+    assert command("index", out).status == 0
+    assert "the manifest says nosuch" in command("verify", out).out
 
 
 def test_json_tells_where_it_is_and_how_even_the_poses_are(tmp_path: Path, command: Call, undrawn: None) -> None:

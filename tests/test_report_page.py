@@ -165,7 +165,7 @@ def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
         filtered={HOSTILE: 1},
         left_out=1,
         listed=(LeftOut(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
-        tombstones=(Tombstone(HOSTILE, HOSTILE),),
+        tombstones=(Tombstone(HOSTILE, HOSTILE, ()),),
     )
     made = facts(
         name=HOSTILE,

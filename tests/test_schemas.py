@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import sample
 
 from lpff_shards.schemas import camera, landmarks
+from lpff_shards.schemas.fields import Layout, fault
 from lpff_shards.sources.demo import look_at
 
 yaws = st.floats(-3, 3)
@@ -236,3 +238,16 @@ def test_rescaling_maps_pixel_areas(point, old, new, expected):
 )
 def test_landmark_faults(points, message):
     assert landmarks.fault(points) == message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        *(("face", 2**63 - 1, True), ("face", 2**63, False), ("face", -(2**63) - 1, False), ("yaw", 1e39, False)),
+        *(("density", float("inf"), False), ("density", float("nan"), False), ("density", 3.4e38, True)),
+    ],
+)
+def test_a_number_that_no_table_holds_is_a_fault(name: str, value: float, fits: bool) -> None:
+    scalars = {**sample(Layout(raw=False, camera=False, landmarks=False)).scalars, name: value}
+    kind = "int64" if name == "face" else "float32"
+    assert fault(scalars) == (None if fits else f"its field {name} is {value}, which no {kind} holds")

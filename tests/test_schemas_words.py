@@ -41,6 +41,18 @@ CC = "https://creativecommons.org"
         ("Public Domain Mark", "", "PDM-1.0"),
         ("  public domain dedication (CC0) ", "", "CC0-1.0"),
         ("United States Government Work", "", "US-Gov-Works"),
+        # Ported to the law of a place
+        ("", f"{CC}/licenses/by/2.1/jp/", "CC-BY-2.1-JP"),
+        ("", "http://creativecommons.org/licenses/by-sa/2.1/jp", "CC-BY-SA-2.1-JP"),
+        ("", f"{CC}/licenses/by-nc-sa/3.0/de/deed.en", "CC-BY-NC-SA-3.0-DE"),
+        ("", f"{CC}/licenses/by/2.5/scotland/legalcode", "CC-BY-2.5-SCOTLAND"),
+        ("", f"{CC}/licenses/by/3.0/igo/", "CC-BY-3.0-IGO"),
+        ("", f"{CC}/licenses/by/4.0/legalcode.ja", "CC-BY-4.0"),
+        ("", f"{CC}/licenses/by/2.0/?ref=openverse", "CC-BY-2.0"),
+        ("", f"{CC}/licenses/by-nd-nc/1.0/", "CC-BY-NC-ND-1.0"),
+        ("", "//creativecommons.org/licenses/by/2.0", "CC-BY-2.0"),
+        ("", f"{CC}/licenses/by/2.0/elsewhere/", ""),
+        ("", f"{CC}/licenses/by/2.01/", ""),
         # Unknown stays unknown
         ("", "", ""),
         ("Attribution License", "", ""),

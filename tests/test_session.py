@@ -35,34 +35,34 @@ class Step:
     status: int = 0
 
 
-EXPORT = "lpff-shards export --format wds --demo 12 --image raw --resolution 64 --shards 4 --out demo-shards"
+EXPORT = "lpff-shards export --format wds --demo 12 --image raw --resolution 64 --shards 4 --out session-shards"
 REAL = "--ffhq FFHQ_512.zip --lpff LPFF --ffhq-metadata ffhq-dataset-v2.json"
 STEPS = (
     Step("An export of the demo: 12 portraits and their mirrors, in four shards.", EXPORT),
     Step("The same command again finds everything done.", EXPORT),
-    Step("A shard is lost, or was not there yet when the run was killed:", "rm demo-shards/demo-train-000002.tar"),
+    Step("A shard is lost, or was not there yet when the run was killed:", "rm session-shards/demo-train-000002.tar"),
     Step("The same command writes what is missing, and nothing else.", EXPORT),
-    Step("Is all of it whole?", "lpff-shards verify demo-shards"),
+    Step("Is all of it whole?", "lpff-shards verify session-shards"),
     Step(
         "A damaged byte is found, and the sample named; the exit status is 1.",
-        "printf X | dd of=demo-shards/demo-train-000001.tar bs=1 seek=20000 conv=notrunc status=none",
+        "printf X | dd of=session-shards/demo-train-000001.tar bs=1 seek=20000 conv=notrunc status=none",
     ),
-    Step("", "lpff-shards verify demo-shards", 1),
+    Step("", "lpff-shards verify session-shards", 1),
     Step("The export's command mends it.", EXPORT),
     Step(
         "What would a rebalanced FFHQ and LPFF be? Nothing is written.",
-        f"lpff-shards export --format wds {REAL} --rebalance lpff --image raw --resolution 256 --out shards --dry-run",
+        f"lpff-shards export --format wds {REAL} --rebalance lpff --image raw --resolution 256 --out none --dry-run",
     ),
-    Step("An author withdraws a photo. Where is it?", "lpff-shards trace 00000005 demo-shards"),
+    Step("An author withdraws a photo. Where is it?", "lpff-shards trace 00000005 session-shards"),
     Step("It is taken out with its mirror; other shards stay as they are.", "echo 00000005 > withdrawn.txt"),
     Step("", f"{EXPORT} --exclude withdrawn.txt --update"),
-    Step("It is not there any more, and that is told.", "lpff-shards trace 00000005 demo-shards"),
-    Step("What is in it, as one page to look at?", "lpff-shards report demo-shards"),
-    Step("Whose pictures are the others?", "grep '^| .CC' demo-shards/ATTRIBUTION.md"),
+    Step("It is not there any more, and that is told.", "lpff-shards trace 00000005 session-shards"),
+    Step("What is in it, as one page to look at?", "lpff-shards report session-shards"),
+    Step("Whose pictures are the others?", "grep '^| .CC' session-shards/ATTRIBUTION.md"),
     Step("A wrong path, a word that is none, options that exclude one another: one line, exit status 2.", ""),
-    Step("", "lpff-shards export --format wds --lpff LPFFF --out shards", 2),
-    Step("", "lpff-shards export --format wds --demo --rebalance unifrom --out shards", 2),
-    Step("", "lpff-shards export --format wds --demo --shards 4 --shard-size 1MB --out shards", 2),
+    Step("", "lpff-shards export --format wds --lpff LPFFF --out none", 2),
+    Step("", "lpff-shards export --format wds --demo --rebalance unifrom --out none", 2),
+    Step("", "lpff-shards export --format wds --demo --shards 4 --shard-size 1MB --out none", 2),
 )
 
 

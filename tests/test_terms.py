@@ -52,13 +52,26 @@ def test_demands_follow_the_short_name() -> None:
     assert demands("CC-BY-ND-2.0").no_derivatives
     also = "not sold unaltered, not redistributed as stock photos"
     assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license", also=also)
-    for short in ("", "unknown", "CC-BY", "CC-BY-2.0-DE", "Attribution License"):
+    for short in ("", "unknown", "CC-BY", "CC-BY-2.0-de", "Attribution License"):
         assert demands(short) == UNKNOWN
+    japanese = demands("CC-BY-SA-2.1-JP")
+    assert (japanese.name, japanese.share_alike) == ("Creative Commons Attribution-ShareAlike 2.1 JP", True)
+    assert japanese.url == "https://creativecommons.org/licenses/by-sa/2.1/jp/"
 
 
 @pytest.mark.parametrize(
     "short",
-    ["CC-BY-2.0", "CC-BY-NC-2.0", "CC-BY-SA-2.0", "CC0-1.0", "PDM-1.0", "US-Gov-Works", "Unsplash", "Pexels"],
+    [
+        "CC-BY-2.0",
+        "CC-BY-NC-2.0",
+        "CC-BY-SA-2.0",
+        "CC0-1.0",
+        "PDM-1.0",
+        "US-Gov-Works",
+        "Unsplash",
+        "Pexels",
+        "CC-BY-2.1-JP",
+    ],
 )
 def test_urls_are_those_by_which_licences_are_told(short: str) -> None:
     assert canonical(short) == short

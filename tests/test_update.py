@@ -200,7 +200,7 @@ def test_the_command_says_what_it_takes_out(
     args = ("export", "--format", "wds", "--demo", 20, "--shards", 6, "--workers", 1, "--out", tmp_path / "out")
     assert run(*args).returncode == 0
     (tmp_path / "gone.txt").write_text(f"{PHOTO}\nnobody@N00\n")
-    more = ("--exclude", tmp_path / "gone.txt", "--update")
+    more = ("--exclude", tmp_path / "gone.txt", "--update", "--allow-missing")
     shown = call(capsys, monkeypatch, *args, *more, "--dry-run").out
     assert "taken out: 2 samples of " in shown
     assert "--exclude names no picture by: nobody@N00" in shown

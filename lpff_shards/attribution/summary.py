@@ -8,6 +8,7 @@ from lpff_shards.attribution.lines import UNKNOWN
 from lpff_shards.index_names import ATTRIBUTION
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.manifest import Manifest
+from lpff_shards.printed import markdown, markdown_url
 from lpff_shards.schemas.demands import Demands, demands
 from lpff_shards.schemas.terms import TERMS
 
@@ -46,7 +47,11 @@ def _licences(ledger: Ledger) -> str:
 
 def _named(short: str) -> str:
     asked = demands(short)
-    return f"[{short}]({asked.url}) {asked.name}" if asked.url else short or UNKNOWN
+    return f"{_linked(short, asked)} {asked.name}" if asked.url else markdown(short) or UNKNOWN
+
+
+def _linked(short: str, asked: Demands) -> str:
+    return f"[{short}]({asked.url})" if asked.url else markdown(short)
 
 
 def _wants(short: str) -> str:
@@ -85,16 +90,12 @@ def _asked(ledger: Ledger) -> str:
     shown = f'"{title}"' if title else "Photo"
     return (
         "## Where you show or share pictures\n\nName the author, the licence and the changes, as in\n\n"
-        f"> {_plain(shown)} by {_plain(author)} ({url}), [{licence}]({asked.url}), aligned and cropped\n\n"
+        f"> {markdown(shown)} by {markdown(author)} ({markdown_url(url)}), {_linked(licence, asked)}, "
+        "aligned and cropped\n\n"
         "Share-alike licences bind changed copies to the same licence; non-commercial ones exclude commercial use. "
         "Photos whose authors withdraw them must be dropped: `lpff-shards trace` finds them, `lpff-shards export "
         "--update` takes them out.\n"
     )
-
-
-def _plain(text: str) -> str:
-    """A text of others' that Markdown shall show as it is, on one line."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+!|" else c for c in " ".join(text.split()))
 
 
 def _terms(manifest: Manifest) -> str:

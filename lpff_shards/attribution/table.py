@@ -9,10 +9,13 @@ from pathlib import Path
 from msgspec import structs
 
 from lpff_shards.attribution.lines import Line
+from lpff_shards.printed import csv_cell
 
 
 def write_table(path: Path, lines: Iterable[Line]) -> None:
     """Writes the lines as CSV (RFC 4180 but for line feeds alone; UTF-8) under a line of their names.
+
+    Cells are as `csv_cell` makes them.
 
     Raises:
         OSError: the file cannot be written.
@@ -23,5 +26,5 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
         # By itself the csv of Python below 3.13 leaves a carriage return bare, which ends the line for readers.
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for line in lines:
-            row = structs.astuple(line)
+            row = [csv_cell(cell) if isinstance(cell, str) else cell for cell in structs.astuple(line)]
             (quoted if "\r" in "".join(map(str, row)) else table).writerow(row)

@@ -45,7 +45,9 @@ def main() -> None:
         run = Run(loader, workers, *measure(batches, options.seconds), start)
     except ShardsError as error:
         run = Run(loader, workers, problem=last_line(error))
-    print(msgspec.json.encode(run).decode(), flush=True)  # noqa: T201
+    # As bytes, which no locale changes.
+    sys.stdout.buffer.write(msgspec.json.encode(run) + b"\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

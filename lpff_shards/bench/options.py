@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.option_rules import in_range, number_in_range, one_of
+from lpff_shards.option_rules import in_range, number_in_range, one_of, recordable_path
 
 LOADERS = ("source", "torch.loader", "torch.stream", "webdataset", "tensorflow", "jax")
 
@@ -35,6 +35,7 @@ class BenchOptions:
     mirror: bool = False
 
     def __post_init__(self) -> None:
+        recordable_path("PATH", self.path)
         in_range("--batch-size", self.batch_size, 1, 1_000_000)
         for number in self.workers:
             in_range("--workers", number, 0, 512)

@@ -88,7 +88,12 @@ def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
 def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
     """Exit status and output of a command; nothing that it started outlives the call."""
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="backslashreplace",
+        start_new_session=True,
     ) as process:
         try:
             out, err = process.communicate(timeout=seconds)

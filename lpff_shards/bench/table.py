@@ -9,6 +9,8 @@ import msgspec
 from lpff_shards.bench.options import Report, Run
 from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.counted import size
+from lpff_shards.errors import printable
+from lpff_shards.printed import as_json
 
 
 def progress(run: Run) -> str:
@@ -24,16 +26,17 @@ def details(run: Run) -> str:
 
 def report_text(report: Report, colours: Colours = PLAIN) -> str:
     """The table: pictures and bytes a second of the files as stored."""
-    return "\n".join(_lines(report, colours))
+    first, head, *rest = map(printable, _lines(report))
+    return "\n".join((first, colours.head(head), *rest))
 
 
-def _lines(report: Report, colours: Colours) -> Iterator[str]:
+def _lines(report: Report) -> Iterator[str]:
     reading = report.reading
     yield (
         f"{report.name} {report.split}: {report.samples:,} samples of {size(int(report.picture_bytes))} "
         f"({report.format}), batches of {report.batch_size}"
     )
-    yield colours.head(f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}")
+    yield f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}"
     for name, seconds in (("files, as found", reading.first), ("files, once more", reading.again)):
         rate = reading.bytes / seconds
         yield f"{name:26}{rate / report.picture_bytes:>12,.0f}{rate / 1e6:>9,.0f}"
@@ -55,4 +58,4 @@ def report_json(report: Report) -> str:
     """The same for machines: rates as numbers beside what they were made from."""
     runs = [{**msgspec.structs.asdict(run), "pictures_per_second": run.rate} for run in report.runs]
     told = {**msgspec.structs.asdict(report), "runs": runs}
-    return msgspec.json.format(msgspec.json.encode(told), indent=1).decode()
+    return as_json(told)

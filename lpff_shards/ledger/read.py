@@ -28,9 +28,6 @@ _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **d
 _HELD: Mapping[type, type] = {np.int64: int, np.bool_: int, np.float32: float, object: str}
 _RECORD = (*(int if f.kind == "bool" else PYTHON_TYPES[f.kind] for f in FIELDS), str, int, int, int, int, str, int)
 
-Values = Sequence[Scalar] | Mapping[str, Scalar]
-"""What stands for `?` in a query in turn, or for `:name` by its name; of `?1` Python 3.12.1 warns."""
-
 _HALF_TURN = 180
 _AT_ONCE = 1024
 
@@ -172,7 +169,7 @@ class Ledger:
         dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
         return Pool(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
 
-    def records(self, condition: str, values: Values = ()) -> Iterator[Record]:
+    def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[Record]:
         """The records of samples that meet a condition in SQL over the table `samples`, in the order of the shards."""
         query = f"SELECT * FROM records WHERE sample IN (SELECT sample FROM samples WHERE {condition}) ORDER BY sample"
         for row in self.rows(query, _RECORD, values):
@@ -192,7 +189,7 @@ class Ledger:
         )
         return f"{picture_stem(pictures - 1, int(record.fields['replica']))}.{record.suffix}"
 
-    def rows(self, query: str, types: tuple[type, ...], values: Values = ()) -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: str, types: tuple[type, ...], values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
         """What a query of one's own finds.
 
         Args:
@@ -206,7 +203,7 @@ class Ledger:
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         return list(self._each(query))
 
-    def _each(self, query: str, values: Values = ()) -> Iterator[tuple[Any, ...]]:
+    def _each(self, query: str, values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
         cursor = self._connection.cursor()
         rows = self._next(lambda: cursor.execute(query, values).fetchmany(_AT_ONCE))
         while rows:

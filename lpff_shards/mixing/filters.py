@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.schemas.left_out import OF_MIRROR
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE, families
+from lpff_shards.schemas.names import Wanted
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import OF_MIRROR
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.portraits import photo_and_face
 
 BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
+_REASONS: Mapping[str, str] = {
+    **{"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID},
+}
+"""By the kind of name; one that is later in this order is told where several name a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +41,11 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
     """Keeps the pictures of these licences (all, if none is named), less the excluded ones.
 
     Args:
-        licences: short names, `unknown` for pictures whose licence is not known.
-        exclusions: source ids (of a face or, without its number, of its photo), photo ids or user ids.
+        licences: short names, without a place for all ports too; `unknown` for pictures whose licence is not known.
+        exclusions: any names of pictures, see `schemas.names`.
     """
     kept_licences = frozenset(licences)
-    excluded = frozenset(exclusions)
+    excluded = Wanted(exclusions)
     reasons: Counter[str] = Counter()
     used: set[str] = set()
     kept = []
@@ -55,49 +59,51 @@ def select(inventories: Sequence[Inventory], licences: Collection[str], exclusio
 
 
 def _verdicts(
-    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str]
+    inventory: Inventory, licences: frozenset[str], excluded: Wanted, used: set[str]
 ) -> Iterator[tuple[int, str]]:
     """The rows of the pictures that are left out, each with the reason."""
     if not licences and not excluded:
         return
     for row, (id, credit) in enumerate(zip(inventory.ids, inventory.credits, strict=True)):
-        if reason := _verdict(id, credit, licences, excluded, used):
+        if reason := _verdict(inventory.source, id, credit, licences, excluded, used):
             yield row, reason
 
 
-def excluded_rows(inventory: Inventory, exclusions: Sequence[str], used: set[str]) -> NDArray[np.bool_]:
-    """Which pictures these ids, photo ids or user ids name, bool [n]; the ones that name any are added to `used`."""
-    excluded = frozenset(exclusions)
+def excluded_rows(inventory: Inventory, excluded: Wanted, used: set[str]) -> NDArray[np.bool_]:
+    """Which pictures are excluded, bool [n]; names of any, or of one that cannot be used, are added to `used`."""
+    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+        _exclusion(inventory.source, problem.id.removesuffix(OF_MIRROR), credit, excluded, used)
     pictures = zip(inventory.ids, inventory.credits, strict=True)
-    found = (_exclusion(id, credit.photo_id, credit.author_id, excluded, used) for id, credit in pictures)
+    found = (_exclusion(inventory.source, id, credit, excluded, used) for id, credit in pictures)
     return np.fromiter((bool(reason) for reason in found), bool, len(inventory))
 
 
-def _verdict(id: str, credit: Credit, licences: frozenset[str], excluded: frozenset[str], used: set[str]) -> str:
+def _verdict(source: str, id: str, credit: Credit, licences: frozenset[str], excluded: Wanted, used: set[str]) -> str:
     """Why a picture is left out, empty where it is kept."""
-    if excluded and (reason := _exclusion(id, credit.photo_id, credit.author_id, excluded, used)):
+    if excluded and (reason := _exclusion(source, id, credit, excluded, used)):
         return reason
     short = credit.licence.short or UNKNOWN_LICENCE
-    return f"licence {short}" if licences and short not in licences else ""
+    return f"licence {short}" if licences and licences.isdisjoint(families(short)) else ""
 
 
-def _exclusion(id: str, photo_id: str, user_id: str, excluded: frozenset[str], used: set[str]) -> str:
-    reason = ""
-    for name, why in ((user_id, BY_USER), (photo_id, BY_PHOTO), (photo_and_face(id)[0], BY_PHOTO), (id, BY_ID)):
-        if name and name in excluded:
-            used.add(name)
-            reason = why
-    return reason
+def _exclusion(source: str, id: str, credit: Credit, excluded: Wanted, used: set[str]) -> str:
+    found = excluded.of(source, id, credit)
+    if not found:
+        return ""
+    used.update(name for _, name in found)
+    kinds = {kind for kind, _ in found}
+    return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
 
 
 def _less_problems(
-    inventory: Inventory, licences: frozenset[str], excluded: frozenset[str], used: set[str], reasons: Counter[str]
+    inventory: Inventory, licences: frozenset[str], excluded: Wanted, used: set[str], reasons: Counter[str]
 ) -> Inventory:
     """A picture that is left out need not be usable; one whose licence its damage hides stays a problem."""
     kept = []
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
         told = licences if credit.licence.short else frozenset()
-        reason = _verdict(problem.id.removesuffix(OF_MIRROR), credit, told, excluded, used)
+        id = problem.id.removesuffix(OF_MIRROR)
+        reason = _verdict(inventory.source, id, credit, told, excluded, used)
         reasons.update([reason] if reason else [])
         kept += [] if reason else [(problem, credit)]
     return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))

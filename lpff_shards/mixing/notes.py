@@ -9,7 +9,7 @@ from lpff_shards.mixing.entries import Entries
 from lpff_shards.mixing.rebalance import Pool, counts_once
 from lpff_shards.mixing.splits import note_unknown
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.schemas.licence import UNKNOWN_LICENCE, families
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -22,7 +22,8 @@ def on_filters(
         named_any: whether the file of --exclude names anything.
         unused: exclusions that name no picture.
     """
-    met = {licence.short or UNKNOWN_LICENCE for inventory in everything for licence in inventory.licences().met()}
+    licences = [licence for inventory in everything for licence in inventory.licences().met()]
+    met = {name for licence in licences for name in families(licence.short or UNKNOWN_LICENCE)}
     for name in options.license:
         if name not in met:
             yield f"--license {name} is no picture's here"

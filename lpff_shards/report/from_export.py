@@ -35,7 +35,7 @@ def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
         planned=False,
         options=manifest.options,
         dataset=_labels(ledger, "dataset"),
-        split=_ordered(_labels(ledger, "split"), tuple(manifest.splits)),
+        split=_in_order(_labels(ledger, "split"), manifest),
         licence=Labels(licence.codes, tuple(name or UNKNOWN_LICENCE for name in licence.names)),
         yaw=ledger.numbers("yaw"),
         pitch=ledger.numbers("pitch"),
@@ -67,10 +67,11 @@ def _labels(ledger: Ledger, field: str) -> Labels:
     return Labels(*ledger.categories(field))
 
 
-def _ordered(labels: Labels, names: tuple[str, ...]) -> Labels:
-    """The labels with their names in another order."""
-    places = np.array([names.index(name) for name in labels.names], np.int32)
-    return Labels(places[labels.codes], names)
+def _in_order(splits: Labels, manifest: Manifest) -> Labels:
+    """The splits in the manifest's order; one of which every sample was left out has shards and no count there."""
+    names = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *splits.names)))
+    places = np.array([names.index(name) for name in splits.names], np.int32)
+    return Labels(places[splits.codes], names)
 
 
 def _pool(ledger: Ledger) -> Pictures | None:

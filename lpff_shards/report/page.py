@@ -14,6 +14,7 @@ import numpy as np
 
 import lpff_shards
 from lpff_shards.counted import size
+from lpff_shards.printed import html
 from lpff_shards.report import tables
 from lpff_shards.report.composed import degrees
 from lpff_shards.report.evenness import LARGE_YAW
@@ -68,7 +69,9 @@ def render(facts: Facts, drawn: Mapping[str, Drawn], view: View) -> str:
     from jinja2 import Environment, StrictUndefined
 
     here = files("lpff_shards.report")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=html
+    )
     environment.filters |= {"size": size, "percent": tables.percent}
     page = environment.from_string(here.joinpath("page.html.j2").read_text("utf-8"))
     css = here.joinpath("page.css").read_text("utf-8")

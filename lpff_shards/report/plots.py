@@ -10,7 +10,7 @@ import numpy as np
 
 from lpff_shards.report.charts import histograms, poses, shards, shares
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.theme import THEMES, Theme, as_png
+from lpff_shards.report.theme import THEMES, Theme, as_png, own_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +90,8 @@ def draw_all(facts: Facts, dpi: float = DPI) -> Iterator[tuple[str, Drawn]]:
     """All plots by name, each as a PNG a theme."""
     for plot in PLOTS:
         lacking = plot.lacking(facts)
-        pictures = {} if lacking else {theme.name: as_png(plot.draw(facts, theme), dpi) for theme in THEMES}
+        with own_settings():
+            pictures = {} if lacking else {theme.name: as_png(plot.draw(facts, theme), dpi) for theme in THEMES}
         yield plot.name, Drawn(plot.caption, pictures, lacking)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -78,6 +83,38 @@ THEMES = (LIGHT, DARK)
 TEXT = 9.5
 LEAST_DEGREES = 30.0
 """What an axis of angles spans at least."""
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Draw with matplotlib's own settings, whatever the user's files and environment ask of it."""
+    if "matplotlib" not in sys.modules:
+        _import_untouched()
+    from matplotlib import rc_context, rcParamsDefault
+
+    own = {name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")}
+    with rc_context(own):
+        yield
+
+
+def _import_untouched() -> None:
+    """Import matplotlib, which reads its settings then, and fails where it cannot."""
+    spec = find_spec("matplotlib")
+    data = [Path(place, "mpl-data") for place in (spec and spec.submodule_search_locations) or ()]
+    given = {name: os.environ.get(name) for name in ("MATPLOTLIBRC", "MPLBACKEND")}
+    with ExitStack() as stack:
+        os.environ["MPLBACKEND"] = "agg"
+        for folder in data:
+            os.environ["MATPLOTLIBRC"] = str(folder)
+            if os.path.lexists("matplotlibrc"):
+                # It would come before all others.
+                stack.enter_context(chdir(folder))
+        try:
+            import matplotlib  # noqa: F401
+        finally:
+            for name, value in given.items():
+                os.environ.pop(name, None)
+                os.environ |= {name: value} if value is not None else {}
 
 
 def figure(theme: Theme, width: float = WIDTH, height: float = HEIGHT) -> Figure:

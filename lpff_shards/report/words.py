@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from lpff_shards.counted import size
+from lpff_shards.errors import printable
+from lpff_shards.printed import as_json
 from lpff_shards.report.write import Report
 
 
@@ -12,9 +12,9 @@ def report_text(report: Report) -> str:
     """For people."""
     lines = [f"{report.name}: report of {report.samples:,} samples, {size(report.bytes)}, in {report.page}"]
     lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def report_json(report: Report) -> str:
     """For machines."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=1).decode()
+    return as_json(report)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_CC = re.compile(r"CC-(BY(?:-NC)?(?:-SA|-ND)?)-([0-9]\.[0-9])")
+_CC = re.compile(r"CC-(BY(?:-NC)?(?:-SA|-ND)?)-([0-9]\.[0-9])(?:-([A-Z]{2,8}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,10 @@ def demands(short: str) -> Demands:
         return _OTHERS.get(short, UNKNOWN)
     parts = match[1].split("-")
     words = "-".join(_WORDS[part] for part in parts)
+    place = match[3] or ""
     return Demands(
-        name=f"Creative Commons {words} {match[2]}",
-        url=f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/",
+        name=f"Creative Commons {words} {match[2]} {place}".rstrip(),
+        url=f"https://creativecommons.org/licenses/{match[1].lower()}/{match[2]}/{place and place.lower() + '/'}",
         attribution=True,
         share_alike="SA" in parts,
         non_commercial="NC" in parts,

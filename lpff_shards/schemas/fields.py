@@ -105,6 +105,9 @@ FIELDS: tuple[Field, ...] = (
 
 DTYPES: Mapping[Kind, str] = {"str": "str", "int": "int64", "bool": "bool", "float": "float32"}
 """What arrays of a scalar are made of; TFRecords hold a bool as an int64, 0 or 1."""
+MOST = 2**63 - 1
+LARGEST = float.fromhex("0x1.fffffep127")
+"""What an int64 and a float32 hold."""
 PYTHON_TYPES: Mapping[Kind, type] = {"str": str, "int": int, "bool": bool, "float": float}
 
 
@@ -115,8 +118,13 @@ def fault(scalars: Mapping[str, Any]) -> str | None:
         odd = sorted(set(scalars) ^ set(names))
         return f"its fields differ from the schema: {', '.join(odd) or 'other order'}"
     for f in FIELDS:
-        if type(scalars[f.name]) is not PYTHON_TYPES[f.kind]:
-            return f"its field {f.name} is {scalars[f.name]!r}, not {f.kind}"
+        value = scalars[f.name]
+        if type(value) is not PYTHON_TYPES[f.kind]:
+            return f"its field {f.name} is {value!r}, not {f.kind}"
+        # Neither arrays nor SQLite hold others.
+        whole = not isinstance(value, int) or -MOST - 1 <= value <= MOST
+        if not whole or (isinstance(value, float) and not abs(value) <= LARGEST):
+            return f"its field {f.name} is {value}, which no {DTYPES[f.kind]} holds"
     return None
 
 

@@ -9,6 +9,7 @@ MAX_ID = 60
 KEY_RULE = re.compile(r"[A-Za-z0-9_-]{1,86}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _FLICKR_ID = re.compile(r"[0-9]+@N[0-9]+_[0-9]+_[0-9]+")
+_FACE = re.compile(r"(.+)_(\d\d)")
 
 
 def safe_id(source_id: str) -> str:
@@ -31,3 +32,9 @@ def sample_key(source: str, source_id: str, mirrored: bool, replica: int) -> str
     if mirrored:
         key += "_m"
     return f"{key}_r{replica:02d}" if replica else key
+
+
+def photo_and_face(id: str) -> tuple[str, int]:
+    """Return the photo's name and the face's number that a source id ends in, 0 where it ends in none."""
+    match = _FACE.fullmatch(id)
+    return (match[1], int(match[2])) if match else (id, 0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+OF_MIRROR = " (its mirror)"
+"""What the id of a picture that was left out ends in, where it is the mirror of that id."""
+
 
 class LeftOut(Struct, frozen=True):
     """A picture or sample that could not be used.
@@ -22,7 +25,13 @@ class LeftOut(Struct, frozen=True):
 
 
 class Tombstone(Struct, frozen=True):
-    """A sample that was taken out after its shard had been written: its key, and the shard that held it."""
+    """A sample that was taken out after its shard had been written.
+
+    Attributes:
+        key: of the sample; file: the shard that held it.
+        names: digests of all that its picture is called, see `schemas.names.mark`.
+    """
 
     key: str
     file: str
+    names: tuple[str, ...]

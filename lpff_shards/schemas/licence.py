@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +12,7 @@ class Licence:
     """A photo's licence.
 
     Attributes:
-        short: short name such as `CC-BY-2.0`; empty where the licence is unknown.
+        short: short name such as `CC-BY-2.0`, or `CC-BY-2.1-JP` of a port to the law of a place; empty where unknown.
         url: of the licence's text, as the source gives it; empty where unknown.
         name: in words, as the source gives it.
     """
@@ -25,7 +26,13 @@ UNKNOWN = Licence()
 UNSPLASH = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
 PEXELS = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
 
-_CC = re.compile(r"https?://(?:www\.)?creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?)/(\d\.\d)", re.IGNORECASE)
+_HOST = r"(?:(?:https?:)?//)?(?:www\.)?"
+_CC = re.compile(
+    rf"{_HOST}creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?|by-nd-nc)/([0-9]\.[0-9])"
+    # A port to the law of a place, then its deed or its text in some language.
+    r"(?:/([a-z]{2}|igo|scotland))?(?:/(?:deed|legalcode|rdf)(?:\.[\w-]+)?)?/?(?:[?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
 _PUBLIC = (
     ("creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
     ("creativecommons.org/publicdomain/mark/1.0", "PDM-1.0"),
@@ -41,7 +48,7 @@ _NAMES = {
 }
 
 
-_SHORT = re.compile(r"CC-BY(-NC)?(-SA|-ND)?-[0-9]\.[0-9]")
+_SHORT = re.compile(r"(CC-BY(?:-NC)?(?:-SA|-ND)?-[0-9]\.[0-9])(?:-[A-Z]{2,8})?")
 UNKNOWN_LICENCE = "unknown"
 """What an unknown licence is counted and asked for as."""
 
@@ -54,6 +61,13 @@ _RIGHTS = ("BY", "BY-SA", "BY-ND", "BY-NC", "BY-NC-SA", "BY-NC-ND")
 _VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS for version in _VERSIONS))
 """The usual ones, and all of Creative Commons."""
+
+
+@cache
+def families(short: str) -> tuple[str, ...]:
+    """Return the names that a licence may be asked for by: a port, CC-BY-2.1-JP, is also one of CC-BY-2.1."""
+    match = _SHORT.fullmatch(short)
+    return (short, match[1]) if match else (short,)
 
 
 def canonical(short: str) -> str | None:
@@ -69,10 +83,12 @@ def licence(name: str, url: str) -> Licence:
     The URL decides. Without one a name settles only the licences that have no versions: a Creative Commons name does
     not tell its version.
     """
-    match = _CC.match(url)
+    match = _CC.fullmatch(url.strip())
     if match:
-        return Licence(f"CC-{match[1].upper()}-{match[2]}", url, name)
+        # Version 1.0 named the two the other way round.
+        rights = match[1].upper().replace("ND-NC", "NC-ND")
+        return Licence("-".join(filter(None, ("CC", rights, match[2], (match[3] or "").upper()))), url, name)
     for part, short in _PUBLIC:
-        if re.match(rf"https?://(?:www\.)?{re.escape(part)}", url, re.IGNORECASE):
+        if re.match(rf"{_HOST}{re.escape(part)}", url.strip(), re.IGNORECASE):
             return Licence(short, url, name)
     return Licence(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)

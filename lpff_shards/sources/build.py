@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lpff_shards.columns.structs import Structs, take
 from lpff_shards.columns.texts import Rows
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import BlobError, BrokenBlob
 from lpff_shards.sources.cameras import NO_CAMERAS, Cameras, PictureCameras, of_pictures
@@ -19,9 +19,6 @@ from lpff_shards.sources.found import Found, Pictures, gathered
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.wire import pictures as wire
 from lpff_shards.wire.errors import WireError
-
-OF_MIRROR = " (its mirror)"
-"""What the id of a picture that was left out ends in, where it is the mirror of that id."""
 
 
 def build(

@@ -12,6 +12,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.licence import licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
@@ -19,7 +20,6 @@ from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.portraits import photo_and_face
 from lpff_shards.wire import png
 
 RADIUS = 2.7

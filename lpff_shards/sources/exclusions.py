@@ -1,4 +1,4 @@
-"""The file of --exclude: ids, photo ids or user ids of withdrawn photos, one a line."""
+"""The file of --exclude: withdrawn photos, one a line, by any of their names."""
 
 from __future__ import annotations
 

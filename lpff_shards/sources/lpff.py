@@ -10,6 +10,7 @@ from functools import cache, partial
 import msgspec
 from msgspec import Struct
 
+from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.licence import Licence, licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import portraits
@@ -65,7 +66,7 @@ def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> C
         ValueError: the record is not of info.json's shape.
     """
     parts = _ID.fullmatch(id)
-    user, photo = (parts[1], parts[2]) if parts else ("", portraits.photo_and_face(id)[0])
+    user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
     record = info.get(id, _INFO)
     if record is None:
         return Credit(photo_id=photo, author_id=user)

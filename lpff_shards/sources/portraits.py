@@ -17,6 +17,7 @@ from lpff_shards.columns.structs import take
 from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.crops import SIDES
+from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import path_blob
 from lpff_shards.sources.bucket_tree import object_blob
@@ -39,7 +40,6 @@ FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "rea
 
 _PREVIEWS = ("_eg3d", "_stylegan")
 _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
-_FACE = re.compile(r"(.+)_(\d\d)")
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,6 @@ class Place:
     metadata: Mapping[str, Blob]
     strangers: Sequence[str]
     unread: Sequence[str] = ()
-
-
-def photo_and_face(id: str) -> tuple[str, int]:
-    """The photo's name and the face's number that an id ends in, 0 where it ends in none."""
-    match = _FACE.fullmatch(id)
-    return (match[1], int(match[2])) if match else (id, 0)
 
 
 def read(option: str, source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.licence import PEXELS, UNKNOWN, UNSPLASH, Licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import portraits
@@ -34,7 +35,7 @@ def read_credit(info: Table, id: str) -> Credit:
         ValueError: the record is not a URL.
     """
     url = info.get(id, _URL) or ""
-    return Credit(photo_id=portraits.photo_and_face(id)[0], source_url=url, licence=_licence(url))
+    return Credit(photo_id=photo_and_face(id)[0], source_url=url, licence=_licence(url))
 
 
 def _licence(url: str) -> Licence:

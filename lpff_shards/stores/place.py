@@ -28,11 +28,13 @@ def place(given: str | os.PathLike[str] | BucketPath) -> Place:
     """The place that a text names.
 
     Raises:
-        ShardsError: it is a URI without a bucket, or of no store that is known.
+        ShardsError: it is a URI without a bucket, or of no store that is known, or no path.
     """
     if isinstance(given, BucketPath):
         return given
     text = os.fspath(given)
+    if "\0" in text:
+        raise ShardsError(f"{text} is no path: it holds a null character", "Give it without")
     if isinstance(given, str) and of_no_store(text):
         raise ShardsError(f"{text} is of no store that is known", "Give a path, s3://... or gs://...")
     return BucketPath.parse(text) if is_uri(text) else Path(given)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpff_shards.counted import size
-from lpff_shards.exporters.card.markdown import listed, plain, table
+from lpff_shards.exporters.card.markdown import listed, table
 from lpff_shards.manifest import Manifest
 from lpff_shards.mix_options import TRAIN
+from lpff_shards.printed import markdown
 
 _KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
 _FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecords", "zip": "zips for EG3D's and StyleGAN's trainers"}
@@ -24,7 +25,7 @@ def contents(manifest: Manifest, suffixes: Set[str]) -> str:
 def left_out(manifest: Manifest) -> str:
     """What is not inside, and what else the user should know."""
     counts = manifest.counts
-    lines = [f"- {plain(reason)}: {count:,}\n" for reason, count in manifest.filtered.items()]
+    lines = [f"- {markdown(reason)}: {count:,}\n" for reason, count in manifest.filtered.items()]
     if counts.skipped or counts.left_out:
         lines.append(
             f"- {counts.left_out:,} unusable pictures before planning and {counts.skipped:,} of {counts.planned:,} "
@@ -32,7 +33,7 @@ def left_out(manifest: Manifest) -> str:
         )
     if manifest.tombstones:
         lines.append(f"- {len(manifest.tombstones):,} samples, withdrawn after the shards had been written\n")
-    notes = "".join(f"- {plain(note)}\n" for note in manifest.notes)
+    notes = "".join(f"- {markdown(note)}\n" for note in manifest.notes)
     return ("## Left out\n\n" + "".join(lines) if lines else "") + (f"\n## Notes\n\n{notes}" if notes else "")
 
 

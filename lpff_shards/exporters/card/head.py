@@ -39,7 +39,18 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     if manifest.format != "zip" and len(manifest.kinds) <= 1:
         yield from ("configs:", "- config_name: default", "  data_files:")
         for split in manifest.splits:
-            yield from (f"  - split: {split}", f"    path: {json.dumps(pattern(manifest, split))}")
+            yield f"  - split: {split}"
+            yield from _paths(manifest, split)
+
+
+def _paths(manifest: Manifest, split: str) -> Iterator[str]:
+    """A split's files; `datasets` cannot begin with one that holds no sample."""
+    own = [shard for shard in manifest.shards if shard.split == split]
+    if all(shard.samples for shard in own):
+        yield f"    path: {json.dumps(pattern(manifest, split))}"
+        return
+    yield "    path:"
+    yield from (f"    - {json.dumps(shard.file)}" for shard in own if shard.samples)
 
 
 def _licence(manifest: Manifest) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lpff_shards.exporters.card.markdown import fenced, plain, table
+from lpff_shards.exporters.card.markdown import fenced, table
 from lpff_shards.manifest import Manifest
+from lpff_shards.printed import markdown
 from lpff_shards.provenance_command import command
 
 
@@ -28,7 +29,7 @@ def _update(manifest: Manifest) -> str:
     """How withdrawn pictures were taken out, where some were."""
     if not manifest.tombstones:
         return ""
-    count, exclude = len(manifest.tombstones), plain(str(manifest.options.get("exclude")))
+    count, exclude = len(manifest.tombstones), markdown(str(manifest.options.get("exclude")))
     return (
         f"\nThen the same command with `--update` took out {count:,} samples that {exclude} names since: their shards "
         "were written again without them, the others stayed as they were. `manifest.json` lists them as `tombstones`.\n"

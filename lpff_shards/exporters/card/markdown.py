@@ -1,11 +1,9 @@
-"""Pieces of Markdown: tables, fenced code, and text of the user's as plain text."""
+"""Pieces of Markdown: tables and fenced code."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~&#$])")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -20,11 +18,6 @@ def fenced(code: str, language: str) -> str:
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}\n"
-
-
-def plain(text: str) -> str:
-    """Text of the user's, such as a file's name, so that it is shown as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join("".join(c if c.isprintable() else " " for c in text).split()))
 
 
 def listed(counts: Iterable[tuple[str, int]]) -> str:

@@ -35,7 +35,8 @@ def _splits(manifest: Manifest) -> str:
     """The shards of each split. Energon expects the splits train, val and test, empty where there are none."""
     parts: dict[str, list[str]] = {split: [] for split in (*_EXPECTED, *manifest.splits)}
     for shard in manifest.shards:
-        parts[shard.split].append(shard.file)
+        # A split of which every sample was left out is none of the manifest's.
+        parts.setdefault(shard.split, []).append(shard.file)
     lines = [f"  {part}: {json.dumps(files)}\n" for part, files in parts.items()]
     return f"split_parts:\n{''.join(lines)}exclude: []\n"
 
