@@ -12,6 +12,7 @@ import io
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -21,16 +22,28 @@ from lpff_shards.colours import colours_of
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
 from lpff_shards.commandline.help import Group, no_such_option
-from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
+from lpff_shards.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DAMAGED,
+    EXIT_INTERRUPTED,
+    ExportFailed,
+    Interrupted,
+    NotFound,
+    ShardsError,
+)
 from lpff_shards.loudness import Loudness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from lpff_shards.report.write import Report
 
 # Also for `python -m lpff_shards`: shells know completion, and people the examples, by this name.
 PROGRAM = "lpff-shards"
+
+CLEANING = 5.0
+"""Seconds after a signal in which further ones do not disturb what it interrupted."""
 
 
 @click.group(
@@ -117,7 +130,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told:
+    with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told, _looking():
         verdict = verify_export(path, workers or available_cores(), told.wrote, deep, told.shard_done)
     if as_json:
         click.echo(console.verdict_json(verdict))
@@ -193,7 +206,8 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     """
     from lpff_shards import console_trace, tracing
 
-    found = tracing.trace_export(path, name, by)
+    with _looking():
+        found = tracing.trace_export(path, name, by)
     if as_json or found.found:
         click.echo(console_trace.trace_json(found) if as_json else console_trace.trace_text(found))
     if not found.found:
@@ -215,6 +229,16 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
 
     made = write.report_export(path, out)
     click.echo(words.report_json(made) if as_json else words.report_text(made))
+
+
+@contextlib.contextmanager
+def _looking() -> Iterator[None]:
+    """Gives status 2 to what keeps a command from looking, as a full disk: its status 1 tells what it has found."""
+    try:
+        yield
+    except (ExportFailed, OSError, MemoryError) as error:
+        known = error if isinstance(error, ShardsError) else _unforeseen(error)
+        raise ShardsError(known.message, known.hint) from None
 
 
 def _check_report(out: str | None, root: str) -> None:
@@ -249,8 +273,24 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
     return options.ExportOptions(**given, **parts)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
+def _hear_signals() -> None:
+    """Makes the first Ctrl-C or SIGTERM a KeyboardInterrupt.
+
+    What it interrupts cleans up undisturbed; a further signal that comes when this takes long ends the process.
+    """
+    stopped: list[float] = []
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if not stopped:
+            stopped.append(time.monotonic())
+            raise KeyboardInterrupt
+        if time.monotonic() - stopped[0] > CLEANING:
+            os._exit(EXIT_INTERRUPTED)
+
+    signal.signal(signal.SIGTERM, stop)
+    # Ignored where a shell started this in the background.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _fail(error: ShardsError) -> NoReturn:
@@ -263,7 +303,7 @@ def main() -> None:
     """The console script: every error leaves as one line and an exit status."""
     # Set before numpy is loaded: its thread pool would only make forking workers unsafe.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    signal.signal(signal.SIGTERM, _terminate)
+    _hear_signals()
     # A stream that the caller closed is None here; what is printed to it goes nowhere.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
@@ -292,6 +332,10 @@ def main() -> None:
         sys.exit(EXIT_DAMAGED)
     except (OSError, MemoryError, RecursionError) as error:
         _fail(_unforeseen(error))
+    finally:
+        # All is said and done; Python would print where in its own end it was interrupted.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _unforeseen(error: BaseException) -> ShardsError:

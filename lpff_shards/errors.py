@@ -17,7 +17,7 @@ EXIT_STATUSES: Mapping[int, str] = MappingProxyType(
         EXIT_DONE: "done",
         EXIT_DAMAGED: "`verify` found damage, `trace` found nothing, a loader failed in `bench`, or the export could "
         "not be finished (disk full, a killed worker)",
-        EXIT_BAD_INPUT: "bad input or options",
+        EXIT_BAD_INPUT: "bad input or options, or `verify` or `trace` could not look (disk full, a killed worker)",
         EXIT_INTERRUPTED: "stopped by Ctrl-C or SIGTERM; finished shards are kept",
     }
 )

@@ -55,7 +55,6 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     digests = {name: one.digest for name, one in written.items()}
     # Another version of SQLite, or of this program, writes other bytes of the same contents.
     folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
-    folder.clear_partial()
     return tuple(name for name, one in written.items() if one.changed)
 
 

@@ -15,9 +15,10 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe, wait
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
 from lpff_shards.errors import ExportFailed, ShardsError
@@ -71,8 +72,56 @@ OnNote = Callable[[str], None]
 
 
 def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use; a container's quota counts, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, cpu_quota()))
+
+
+@cache
+def cpu_quota(process: Path = Path("/proc/self")) -> int:
+    """The cores whose time the control groups of a process give it, the least of all that it is in, rounded up.
+
+    Args:
+        process: its folder in /proc.
+    """
+    try:
+        groups = list(_cpu_groups(process))
+    except (OSError, ValueError):
+        groups = []
+    return min(map(_quota, groups), default=sys.maxsize)
+
+
+def _cpu_groups(process: Path) -> Iterator[Path]:
+    """The folders of the control groups that may limit a process's processors, outer ones first.
+
+    A container may see but its own group, as the root of what is mounted, and be told of the path outside.
+    """
+    paths: dict[str, PurePosixPath] = {}
+    for line in (process / "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), PurePosixPath(path)))
+    for line in (process / "mountinfo").read_text().splitlines():
+        mount, _, system = line.partition(" - ")
+        (*_, root, point), (kind, _, options) = mount.split()[:5], system.split(" ", 2)
+        named = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
+        if named is None or named not in paths or (named and named not in options.split(",")):
+            continue
+        inside = paths[named].relative_to(root).parts if paths[named].is_relative_to(root) else ()
+        for depth in range(len(inside) + 1):
+            yield Path(point, *inside[:depth])
+
+
+def _quota(group: Path) -> int:
+    """The cores of a control group: version 2 has a file of the time and its period, version 1 has one of each."""
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+        except (OSError, ValueError):
+            # There is no such group or file, or it says `max`.
+            continue
+        if quota > 0 and period > 0:
+            return -(-quota // period)
+    return sys.maxsize
 
 
 def may_fork() -> bool:
@@ -260,14 +309,21 @@ def _forked(work: Work[Any, Any], tasks: Sequence[Any], siblings: Sequence[Conne
 def _fresh(work: Work[Any, Any], tasks: Sequence[Any]) -> _Worker:
     """A worker in an interpreter of its own; unlike multiprocessing's, it does not run the user's script again."""
     ours, theirs = Pipe()
-    code = f"from lpff_shards.processes import serve; serve({theirs.fileno()})"
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
-    )
+    command = python("-c", f"from lpff_shards.processes import serve; serve({theirs.fileno()})")
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=python_environment())
     theirs.close()
     ours.send(work)
     return _Worker(ours, lambda number: ours.send(tasks[number]), process.terminate, process.wait)
+
+
+def python(*arguments: str) -> list[str]:
+    """The command of a further interpreter; `-c` and `-m` alone would import what lies in the current folder first."""
+    return [sys.executable, "-P", *arguments]
+
+
+def python_environment() -> dict[str, str]:
+    """The environment in which `python` finds the packages that this process finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 def serve(fd: int) -> None:

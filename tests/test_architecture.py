@@ -83,6 +83,7 @@ ALLOWED = {
         "loaders",
         "manifest",
         "option_rules",
+        "processes",
         "schemas",
         "spelling",
         "stores",

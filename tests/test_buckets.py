@@ -17,6 +17,8 @@ from running import changed, contents, run, run_after, wait_for
 from servers.fault import Fault, expired_gcs, expired_s3
 from stores import Bucket
 
+from lpff_shards.stores.bucket import BucketPath
+
 STATE = ".lpff-shards"
 DEMO = ("export", "--demo", 12, "--resolution", 16, "--shards", 3, "--seed", 4)
 FORMATS = ("wds", "tfrecord", "zip")
@@ -281,6 +283,37 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     assert run("verify", s3.uri).returncode == 0
 
 
+@pytest.mark.parametrize("more", [(), ("--quiet",)])
+def test_a_store_without_conditional_writes_is_written_and_said_to_be_unsure(
+    s3: Bucket, wholes: Mapping[str, dict[str, bytes]], more: tuple[str, ...]
+) -> None:
+    unknown = Fault("error", method="PUT", header="If-None-Match", status=501, code="NotImplemented")
+    s3.break_with(unknown)
+    done = run(*_command("wds", s3.uri), *more)
+    assert done.returncode == 0, done.stderr
+    assert s3.counts().hit == [1]
+    assert done.stderr.count("note: the store of ") == (0 if more else 1)
+    same(s3.contents(), wholes["wds"])
+    # It looks first, so that another plan's export stays as it is.
+    other = run(*_command("tfrecord", s3.uri))
+    assert (other.returncode, "holds another plan's shards" in other.stderr) == (2, True)
+    assert run(*_command("wds", s3.uri)).returncode == 0
+    with pytest.raises(FileExistsError):
+        BucketPath.parse(f"{s3.uri}/{STATE}/plan.json").create(b"another")
+    same(s3.contents(), wholes["wds"])
+
+
+def test_a_store_that_is_busy_is_asked_again_for_a_new_object(bucket: Bucket) -> None:
+    busy = Fault("error", method="PUT", times=2)
+    bucket.break_with(busy)
+    place = BucketPath.parse(f"{bucket.uri}/new")
+    assert place.create(b"first")
+    assert bucket.counts().hit == [2]
+    with pytest.raises(FileExistsError):
+        place.create(b"second")
+    assert bucket.read("new") == b"first"
+
+
 @pytest.mark.parametrize("looks", [1, 3])
 @pytest.mark.parametrize("more", [(), ("--task", "2/2")])
 def test_an_export_that_begins_meanwhile_is_seen(
@@ -330,7 +363,7 @@ BucketPath.fetch = full
         "is full: No space left on device. Free room there, or name a folder on a larger disk by TMPDIR" in done.stderr
     )
     assert "fault" not in done.stdout
-    assert done.returncode == 1
+    assert done.returncode == 2
 
 
 @pytest.mark.parametrize("name", ["README.md", "report/index.html", "demo-train.wids.json", ".nv-meta/split.yaml"])

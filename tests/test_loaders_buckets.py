@@ -49,7 +49,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are asked eight times within a moment, not for minutes."""
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retries = {"max_retries": 7, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
-    monkeypatch.setattr(connect, "_retries", lambda: retries)
+    monkeypatch.setattr(connect, "_retries", lambda patient: retries)
     monkeypatch.setattr(patience, "FIRST_WAIT", 0.001)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from running import wait_for
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import read_manifest
@@ -123,11 +124,12 @@ def test_answers_come_in_order_and_few_wait() -> None:
             asked.append(number)
             yield number
 
+    before = threading.active_count()
     answers = ahead(lambda number: number * 2, items(), at_once=3)
     assert [next(answers) for _ in range(5)] == [0, 2, 4, 6, 8]
     assert len(asked) <= 5 + 3 + 1
     answers.close()
-    before = threading.active_count()
+    wait_for(lambda: threading.active_count() == before)
     assert list(ahead(str, range(3))) == ["0", "1", "2"]
     assert threading.active_count() == before
 

@@ -379,6 +379,22 @@ def test_ray_prints_nothing_from_first_to_last(
     assert capsys.readouterr().out == ""
 
 
+def test_workers_get_no_folder_that_this_process_does_not_import_from(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def paths() -> list[str]:
+        return list(sys.path)
+
+    for ours in (False, True):
+        if ours:
+            monkeypatch.syspath_prepend(str(tmp_path))
+        with ray_cluster.connected(nodes.address, None) as cluster:
+            found = cluster.ray.get(cluster.ray.remote(paths).remote())
+        assert (str(tmp_path) in found) == ours
+
+
 def test_sigterm_stays_as_it_was(nodes: Nodes) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import run
+from running import run, run_after
 from sealing import edit_sealed, flipped
 
 from lpff_shards import (
@@ -239,3 +239,40 @@ def test_all_damaged_samples_of_a_shard_are_counted(out: Path) -> None:
     (fault,) = verify_export(out).faults
     assert (fault.shard, fault.sample) == (shard.name, receipt.keys[1])
     assert fault.reason.endswith("so is 1 more sample")
+
+
+@pytest.mark.parametrize("how", ["folder", "sqlite"])
+@pytest.mark.parametrize("command", ["verify", "verify --deep", "trace 00000001"])
+def test_a_machine_that_takes_no_temporary_file_is_no_damage(tmp_path: Path, command: str, how: str) -> None:
+    out = tmp_path / "out"
+    assert run("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--out", out).returncode == 0
+    prelude = {
+        "folder": """
+import tempfile
+def nowhere(): raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+tempfile._get_default_tempdir = nowhere
+tempfile.tempdir = None
+""",
+        # As for a sort of more than its memory takes.
+        "sqlite": """
+import sqlite3
+from lpff_shards.ledger.read import Ledger
+each = Ledger._next
+def next(self, fetch):
+    def failing():
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
+        raise error
+    return each(self, failing)
+Ledger._next = next
+""",
+    }
+    done = run_after(prelude[how], *command.split(), out)
+    if command != "trace 00000001" or how == "folder":
+        # Nothing of a folder is put together elsewhere, and `verify` asks nothing of SQLite.
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 2
+    assert done.stderr.startswith("lpff-shards: temporary files cannot be written: ")
+    assert done.stderr.endswith(". Set TMPDIR to a folder that can be written\n")
+    assert done.stdout == ""

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -16,6 +15,7 @@ from lpff_shards.bench.options import LOADERS, BenchOptions, Report, Run
 from lpff_shards.bench.reading import read_twice
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import read_manifest
+from lpff_shards.processes import python, python_environment
 from lpff_shards.spelling import did_you_mean
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import place
@@ -73,7 +73,7 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
     """One loader in a process of its own."""
     told = "own" if workers is None else str(workers)
-    command = [sys.executable, "-m", "lpff_shards.bench.one", loader, told, msgspec.json.encode(options).decode()]
+    command = python("-m", "lpff_shards.bench.one", loader, told, msgspec.json.encode(options).decode())
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:
@@ -94,6 +94,7 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
         encoding="utf-8",
         errors="backslashreplace",
         start_new_session=True,
+        env=python_environment(),
     ) as process:
         try:
             out, err = process.communicate(timeout=seconds)

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -130,7 +130,8 @@ def _speaks_grpc(connection: socket.socket) -> bool:
 
 def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **given)
+        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        ray.init(address=address, job_config=_job(ray), **quiet, **given)
     except Exception as error:
         what = "no Ray cluster can be started here" if address == LOCAL else f"the Ray cluster at {address} is no use"
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -139,6 +140,20 @@ def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
             "See that it runs (`ray status`), with the same versions of Ray and Python as here, and that this process "
             "has its token where it asks for one (RAY_AUTH_MODE=token)",
         ) from None
+
+
+class _Paths(list[str]):
+    """Where Ray's workers look for modules first: of what Ray adds, what this process itself has on its sys.path."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        super().extend(path for path in paths if path in sys.path)
+
+
+def _job(ray: Any) -> Any:
+    """What Ray is told of this job; by itself it has workers import from the current folder, a data set's say."""
+    job = ray.job_config.JobConfig()
+    job._py_driver_sys_path = _Paths()
+    return job
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Which export may write a folder or prefix: another plan's is refused, and a second export at the same time.
 
-Folders are locked. Buckets have no locks: the plan that owns a prefix is an object that only one can create, and two
-exports of the same plan write the same bytes.
+Folders are locked. Buckets and some network file systems have no locks: the plan that owns a prefix or folder is an
+object or file that only one can create, and two exports of the same plan write the same bytes.
 """
 
 from __future__ import annotations
@@ -47,12 +47,9 @@ def claimed(
     with _telling(folder):
         # Looked at first without a trace, so that a folder that is refused stays as it was.
         _check(folder, plan, overwrite)
-        with locked(folder, seconds):
-            _claim(folder, plan, overwrite, on_note)
-            try:
-                yield
-            finally:
-                folder.clear_partial()
+        with locked(folder, seconds) as alone:
+            _claim(folder, plan, overwrite, on_note, alone)
+            yield
 
 
 @contextmanager
@@ -62,30 +59,37 @@ def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -
     with _telling(folder):
         _check(folder, plan, overwrite)
         if isinstance(folder.state, BucketPath):
-            claim()
+            claim(alone=False)
             yield
             return
         make_durable(folder.state)
         with locks.opened(folder.state / "lock") as lock:
-            locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), claim)
-            yield
+            try:
+                locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), claim)
+                folder.clear_partial()
+                yield
+            finally:
+                folder.clear_partial()
 
 
 @contextmanager
-def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[None]:
-    """Keeps others from writing a folder at the same time; a bucket's prefix it does not.
+def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]:
+    """Keeps others from writing a folder at the same time; tells whether it can: not in a bucket or without locks.
 
     Raises:
         ShardsError: another one does.
         OSError: the folder cannot be written.
     """
     if isinstance(folder.state, BucketPath):
-        yield
+        yield False
         return
     make_durable(folder.state)
     with locks.opened(folder.state / "lock") as lock:
-        locks.exclude_all(lock, str(folder.root), seconds)
-        yield
+        alone = locks.exclude_all(lock, str(folder.root), seconds)
+        try:
+            yield alone
+        finally:
+            folder.clear_partial(alone)
 
 
 def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
@@ -109,15 +113,19 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
         ) from None
 
 
-def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
-    """Makes a folder a plan's own, while nobody else writes it."""
+def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, alone: bool) -> None:
+    """Makes a folder a plan's own.
+
+    Args:
+        alone: nobody else writes it meanwhile.
+    """
     _check(folder, plan, overwrite)
     if isinstance(folder.receipts, Path):
         folder.receipts.mkdir(exist_ok=True)
-    folder.clear_partial()
+    folder.clear_partial(alone)
     owner = _owner(folder, plan)
     if not _owns(owner, plan):
-        _take_over(folder, plan, overwrite)
+        _take_over(folder, plan, overwrite, on_note)
     elif folder.owner() is None:
         on_note(f"{folder.plan_file} was damaged; it is written anew by what is beside it")
         folder.own(owner)
@@ -222,12 +230,13 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
     return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
 
 
-def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
     owner = Owner.of(plan)
+    damaged = isinstance(folder.state, Path) and is_file(folder.plan_file) and folder.owner() is None
+    if not (overwrite and is_folder(folder.state)) and not damaged:
+        _own_first(folder, plan, owner, on_note)
+        return
     if isinstance(folder.state, BucketPath):
-        if not (overwrite and is_folder(folder.state)):
-            _own_first(folder, plan, owner)
-            return
         _try_writing(folder.state)
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
@@ -235,12 +244,12 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
     removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
     for removal in removals:
-        # In a bucket another share of this plan may be faster, and at its shards already.
-        if isinstance(folder.state, BucketPath) and _is_of(folder, plan):
+        # Where nothing can be locked another share of this plan may be faster, and at its shards already.
+        if _is_of(folder, plan):
             return
         removal()
     if isinstance(folder.receipts, Path):
-        folder.receipts.mkdir()
+        folder.receipts.mkdir(exist_ok=True)
     folder.own(owner)
 
 
@@ -250,10 +259,11 @@ def _try_writing(state: BucketPath) -> None:
     remove(state, ["tried"])
 
 
-def _own_first(folder: OutputFolder, plan: Plan, owner: Owner) -> None:
+def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) -> None:
     """Claims what nobody owned a moment ago; whatever lies there now may be a faster export's, and stays."""
     try:
-        folder.own(owner, new=True)
+        if not folder.own(owner, new=True):
+            on_note(f"the store of {folder.root} cannot refuse a second export that begins at the same time")
     except FileExistsError:
         # Another export was a moment faster: of the same plan, or one that is to be told.
         _check(folder, plan, overwrite=False)

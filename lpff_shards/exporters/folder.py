@@ -8,14 +8,16 @@ their receipts and fields). A bucket has neither a lock nor anything partial.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import os
 import platform
-import shutil
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,12 +40,15 @@ from lpff_shards.manifest import (
 from lpff_shards.options import PART, STATE_FOLDER
 from lpff_shards.report_names import FOLDER as REPORT
 from lpff_shards.report_names import report_files
+from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, is_file, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.stores.place import Place, exists, is_file, names_in, on_disk, read_if_there, remove, whole
 from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uploads import Upload, check_size
 
 _SYNCED_AT_ONCE = 8
+A_DAY = 86_400.0
+"""Seconds after which a partial file of a machine that cannot be asked is taken for left behind."""
 
 
 class Written(NamedTuple):
@@ -103,7 +108,7 @@ class OutputFolder:
         export run on other machines.
         """
         assert isinstance(self.state, Path), "nothing of a bucket is partial"
-        return self.state / "partial" / f"{name}.{platform.node()}.{os.getpid()}"
+        return self.state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
     @property
     def troubles(self) -> str:
@@ -131,8 +136,9 @@ class OutputFolder:
             return
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
         try:
+            # SQLite would give it rights of its own.
+            path.write_bytes(b"")
             yield path
         finally:
             path.unlink(missing_ok=True)
@@ -220,21 +226,17 @@ class OutputFolder:
         data = read_if_there(self.plan_file)
         return None if data is None else from_json(data, Owner)
 
-    def own(self, owner: Owner, new: bool = False) -> None:
-        """Writes whose shards these are to be.
+    def own(self, owner: Owner, new: bool = False) -> bool:
+        """Writes whose shards these are to be; tells whether it is certain that nobody else does so at the moment.
 
         Args:
-            new: nobody's so far; only a bucket makes sure of it.
+            new: nobody's so far.
 
         Raises:
             FileExistsError: they have become someone's meanwhile.
         """
-        path = self.plan_file
-        if isinstance(path, BucketPath):
-            path.replace(to_json(owner), new=new)
-        else:
-            # Without it the folder's shards would belong to nobody after a power cut.
-            self._replace(path, to_json(owner), sync=True)
+        # Without it the folder's shards would belong to nobody after a power cut.
+        return self._replace(self.plan_file, to_json(owner), sync=True, new=new)
 
     def unfinish(self) -> None:
         """Takes the manifest away, which says that the data set is whole, while shards are missing.
@@ -249,12 +251,20 @@ class OutputFolder:
             with contextlib.suppress(OSError):
                 (self.root / REPORT).rmdir()
 
-    def clear_partial(self) -> None:
-        """Removes what unfinished shards left behind."""
-        if isinstance(self.state, Path):
-            shutil.rmtree(self.state / "partial", ignore_errors=True)
-            with contextlib.suppress(OSError):
-                (self.state / "partial").mkdir()
+    def clear_partial(self, alone: bool = False) -> None:
+        """Removes what unfinished shards left behind; the folder that they grow in is there then.
+
+        Args:
+            alone: nobody else is at work here; else other processes' files stay, see `_is_left`.
+        """
+        if not isinstance(self.state, Path) or (partial := self.state / "partial").is_symlink():
+            return
+        with contextlib.suppress(OSError):
+            partial.mkdir(exist_ok=True)
+            for path in partial.iterdir():
+                with contextlib.suppress(OSError):
+                    if alone or _is_left(path):
+                        path.unlink()
 
     def drop_parts(self, names: Iterable[str]) -> None:
         """Removes parts of a zip that is whole, receipts first, and the folder of parts with the last of them."""
@@ -271,19 +281,21 @@ class OutputFolder:
             return
         files = [path for name in names for path in (self.path(name), *self._beside(name))]
         # What several threads wait for, a file system brings to the disk in one go: a third of the time of one by one.
-        with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:
-            for _ in threads.map(_to_disk, (files[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE))):
-                pass
+        for _ in ahead(_to_disk, (files[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE)), _SYNCED_AT_ONCE):
+            pass
         _to_disk((*dict.fromkeys(path.parent for path in files), self.state, self.root))
 
     def _beside(self, name: str) -> list[Place]:
         indexes = () if name.endswith(PART) else index_names(name)
         return [*(self.root / index for index in indexes), self._fields(name), self.receipt(name)]
 
-    def _replace(self, path: Place, data: bytes, sync: bool = False) -> None:
+    def _replace(self, path: Place, data: bytes, sync: bool = False, new: bool = False) -> bool:
+        """Writes a small file; tells whether a `new` one was certainly nobody's before."""
         if isinstance(path, BucketPath):
+            if new:
+                return path.create(data)
             path.replace(data)
-            return
+            return True
         temporary = self.partial(f"{path.name}.new")
         try:
             for folder in (path.parent, temporary.parent):
@@ -293,12 +305,17 @@ class OutputFolder:
                 if sync:
                     file.flush()
                     os.fsync(file.fileno())
+            if new:
+                _link(temporary, path)
             temporary.rename(path)
         except OSError as error:
             # An error of writing does not say of itself which file it was.
             raise OSError(error.errno, error.strerror, str(path)) from None
+        finally:
+            temporary.unlink(missing_ok=True)
         if sync:
             to_disk(path.parent)
+        return True
 
 
 def _same(path: Place, other: Path) -> bool:
@@ -312,3 +329,46 @@ def _same(path: Place, other: Path) -> bool:
 def _to_disk(paths: Iterable[Place]) -> None:
     for path in paths:
         to_disk(path)
+
+
+def _link(path: Path, new: Path) -> None:
+    """Gives a file a name that nobody has taken, which two cannot do at once.
+
+    Raises:
+        FileExistsError: someone has.
+    """
+    try:
+        new.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no further names; there the folder's lock has to do.
+        if exists(new):
+            raise FileExistsError(errno.EEXIST, "is there already", str(new)) from None
+
+
+def _here() -> str:
+    """A word for where process ids are of the same processes: this machine since its start, and this container."""
+    return f"{zlib.crc32(f'{platform.node()} {_boot()}'.encode()):08x}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a partial file is this process's own, one of a process that is gone, or has not changed for a day."""
+    process, _, pid = path.name.rpartition(".")
+    if not process.endswith(f".{_here()}") or not pid.isdecimal():
+        return time.time() - path.stat().st_mtime > A_DAY
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return int(pid) == os.getpid()

@@ -49,7 +49,7 @@ class GrowingFile:
     def __init__(self, path: Path, final: Path) -> None:
         self._path = path
         self._final = final
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         self._disk = Settling()
         self._since_stride = 0
 

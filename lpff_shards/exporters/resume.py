@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ExportFailed
@@ -16,7 +16,7 @@ from lpff_shards.manifest import ShardReceipt, StoredReceipt
 from lpff_shards.plan import Plan
 from lpff_shards.processes import OnNote
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.stores.ahead import ASKED
+from lpff_shards.stores.ahead import ASKED, ahead
 from lpff_shards.stores.bucket import BucketPath, Listed
 from lpff_shards.stores.place import Place, listed, read_if_there
 
@@ -123,8 +123,9 @@ def _found(
             return None
         return receipt if _same_bytes(folder.path(name), files[name], receipt) else None
 
-    with ThreadPoolExecutor(max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers) as pool:
-        checked = zip(numbers, pool.map(check, names, tasks), strict=True)
+    threads = max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers
+    with closing(ahead(lambda shard: check(*shard), zip(names, tasks, strict=True), threads)) as receipts:
+        checked = zip(numbers, receipts, strict=True)
         found = Packed((number, receipt) for number, receipt in checked if receipt is not None)
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from lpff_shards.stores.ahead import Threads
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, exists
 
@@ -44,7 +45,7 @@ class Settling:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1)
+        self._thread = Threads(1)
         self._waiting: list[Future[None]] = []
 
     def settle(self, path: Place) -> None:
@@ -62,13 +63,15 @@ class Settling:
         Raises:
             OSError: a file could not be brought to the disk.
         """
-        self._thread.shutdown()
-        for waiting in self._waiting:
-            waiting.result()
+        try:
+            for waiting in self._waiting:
+                waiting.result()
+        finally:
+            self._thread.end(wait=True)
 
     def give_up(self) -> None:
-        """Leaves what was not begun."""
-        self._thread.shutdown(cancel_futures=True)
+        """Leaves what was not begun, and waits for nothing."""
+        self._thread.end(wait=False)
 
     def __enter__(self) -> Settling:
         return self

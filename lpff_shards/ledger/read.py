@@ -21,6 +21,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.stores.place import Place, is_file, on_disk
+from lpff_shards.stores.scratch import no_place
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
@@ -54,6 +55,13 @@ class Record(Struct, frozen=True):
 
 class LedgerError(ShardsError):
     """A ledger that cannot be used; `lpff-shards index` writes it anew."""
+
+
+_OF_TEMPORARY_FILES = (
+    *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY),
+    *(sqlite3.SQLITE_IOERR_GETTEMPPATH, sqlite3.SQLITE_IOERR_WRITE),
+)
+"""What SQLite says of files that it writes, of which an open ledger has but those for large sorts."""
 
 
 class Ledger:
@@ -214,6 +222,8 @@ class Ledger:
         try:
             return fetch()
         except (sqlite3.Error, UnicodeDecodeError) as error:
+            if getattr(error, "sqlite_errorcode", None) in _OF_TEMPORARY_FILES:
+                raise no_place(f"SQLite: {error}") from None
             raise _unusable(self.path, f"is damaged: {error}") from None
 
 

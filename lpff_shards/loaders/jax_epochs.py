@@ -17,6 +17,7 @@ from lpff_shards.loaders.draws import Sampling
 from lpff_shards.loaders.jax_arrays import joined
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.states import Drawing
+from lpff_shards.loaders.working import guard_spawn
 
 Finish = Callable[[Any], Any]
 
@@ -121,6 +122,8 @@ class Epochs(grain.IterDataset[Any]):
         loaded = grain.MapDataset.source(source).to_iter_dataset(reading)
         if ahead.workers:
             _let_flag_be_read()
+            # Grain's own threads start them, whenever it likes.
+            guard_spawn()
         return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(ahead.workers, max(1, ahead.prefetch))))
 
     def __str__(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.blocks import in_order, requests
 from lpff_shards.loaders.shards import Reads, Span, changed, too_short
-from lpff_shards.stores.ahead import ahead
+from lpff_shards.stores.ahead import Threads, ahead
 from lpff_shards.stores.bucket import BucketPath
 
 AT_ONCE = 32
@@ -41,7 +41,7 @@ class ShardRanges:
 
     def __init__(self, shards: Sequence[Stored]) -> None:
         self._shards = tuple(shards)
-        self._threads: dict[int, ThreadPoolExecutor] = {}
+        self._threads: dict[int, Threads] = {}
 
     def __getstate__(self) -> tuple[Stored, ...]:
         return self._shards
@@ -82,11 +82,11 @@ class ShardRanges:
     def check_path(self, shard: int) -> None:
         """See `Shards`: nothing opens objects past this class."""
 
-    def _pool(self) -> ThreadPoolExecutor:
+    def _pool(self) -> Threads:
         """The threads of this process, which begin with their first request."""
         # No lock, which a process forked meanwhile would wait for in vain; threads are not in the fork either.
         process = os.getpid()
-        return self._threads.get(process) or self._threads.setdefault(process, ThreadPoolExecutor(AT_ONCE))
+        return self._threads.get(process) or self._threads.setdefault(process, Threads(AT_ONCE))
 
     def _fetched(self, span: Span) -> Reads:
         place, etag = self._shards[span.shard]

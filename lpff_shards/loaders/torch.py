@@ -63,8 +63,8 @@ def loader(
         weights: draw samples in proportion to their `weight`.
         fields: metadata fields that batches hold.
         workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
-            read faster, and one a core for those that take long to decode. For a bucket they are spawned, so that a
-            script has its main part under `if __name__ == "__main__":`; JPEGs and WebPs of one are left to threads.
+            read faster, and one a core for those that take long to decode. For a bucket they are spawned; JPEGs and
+            WebPs of one are left to threads. They never run your script again, which needs no main guard.
         threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
             bucket one a core and one more.
         prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer

@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from torch.utils.data import Dataset, Sampler
 
 from lpff_shards.loaders.draws import Draw, Sampling
+from lpff_shards.stores.ahead import Threads
 
 Load = Callable[[Draw], Any]
 
@@ -93,14 +94,14 @@ class _PassAhead(_Pass):
         self._load = load
         self._most = ahead
         self._coming: deque[Future[Any]] = deque()
-        self._pool = ThreadPoolExecutor(threads, "lpff-shards")
+        self._pool = Threads(threads)
         # At the program's end too, while all that stopping needs is still there.
-        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+        weakref.finalize(self, self._pool.end, wait=False)
 
     def _next(self, epoch: int, number: int) -> Future[Any]:
         coming, end = self._coming, len(self._epochs)
         for ahead in range(number + len(coming), min(number + self._most + 1, end)):
             coming.append(self._pool.submit(self._load, self._epochs.sampling.draw(epoch, ahead)))
         if number + len(coming) == end:
-            self._pool.shutdown(wait=False)
+            self._pool.close()
         return coming.popleft()

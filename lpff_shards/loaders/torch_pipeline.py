@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 from torchdata.stateful_dataloader import StatefulDataLoader
@@ -9,6 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.states import Drawing
 from lpff_shards.loaders.torch_tensors import joined
+from lpff_shards.loaders.working import context
 
 _OF = "of"
 
@@ -23,6 +25,8 @@ class Pipeline(StatefulDataLoader[Any]):
         given: see torch's DataLoader.
     """
 
+    multiprocessing_context: Any
+
     def __init__(self, drawing: Drawing, found: tuple[int, int] | None, *, adopts: bool, **given: Any) -> None:
         super().__init__(**given, batch_size=None, collate_fn=_as_it_is)
         self._drawing = drawing
@@ -32,6 +36,10 @@ class Pipeline(StatefulDataLoader[Any]):
     def __iter__(self) -> Any:
         if self._found is not None:
             refuse_joined_since(self._found, joined())
+        if self.num_workers:
+            # The user may choose how processes start until now.
+            method = (self.multiprocessing_context or multiprocessing).get_start_method()
+            self.multiprocessing_context = context(method)
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from lpff_shards.ledger.read import Ledger
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.plan import Plan
+from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.place import Place, whole
 from lpff_shards.wire.decoding import PictureError, Pixels, decoded
 from lpff_shards.wire.errors import WireError
@@ -72,14 +72,14 @@ def _keys(ledger: Ledger, rows: Rows) -> list[str]:
 
 
 def _all(rows: Rows, keys: Sequence[str], make: Callable[[int], Pixels]) -> Sequence[Shown]:
-    def show(row: int, key: str) -> Shown:
+    def show(wanted: tuple[int, str]) -> Shown:
+        row, key = wanted
         try:
             return Shown(key, make(row))
         except (ShardsError, WireError, PictureError, OSError) as error:
             return Shown(key, None, _told(error))
 
-    with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(show, rows, keys))
+    return list(ahead(show, zip(rows, keys, strict=True), THREADS))
 
 
 def _told(error: Exception) -> str:

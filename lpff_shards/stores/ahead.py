@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 ASKED = 16
 """Requests on their way at once."""
@@ -34,57 +37,89 @@ def ahead(
     Raises:
         Exception: what `ask` raises, when it is that item's turn.
     """
-    threads = _Threads(ask, at_once)
-    waiting: deque[tuple[Future[Answer], int]] = deque()
-    held = 0
-    try:
+    with Threads(at_once) as threads:
+        waiting: deque[tuple[Future[Answer], int]] = deque()
+        held = 0
         for item in items:
             more = size(item)
             while waiting and (len(waiting) > (most or at_once) or held + more > most_bytes > 0):
                 answer, done = waiting.popleft()
                 yield answer.result()
                 held -= done
-            waiting.append((threads.submit(item), more))
+            waiting.append((threads.submit(ask, item), more))
             held += more
         while waiting:
             yield waiting.popleft()[0].result()
-    finally:
-        # Nobody waits for what is on its way and no longer wanted: a store may take minutes to answer.
-        on_their_way = [answer for answer, _ in waiting if not answer.cancel() and not answer.done()]
-        threads.end(wait=not on_their_way)
 
 
-class _Threads(Generic[Item, Answer]):
-    """Threads that die with the process, started as they are needed."""
+class Threads:
+    """Threads that make calls, started as they are needed; every thread of this package is one, but those of `heard`.
 
-    def __init__(self, ask: Callable[[Item], Answer], most: int) -> None:
-        self._ask, self._most = ask, most
+    A signal may come at any moment, so nothing here depends on what the main thread has noted by then: the threads
+    pass the end on to one another, and they die with the process. Leaving the block drops what has not begun; where
+    an error leaves it, nobody waits for what has, since a store may take minutes to answer.
+
+    Args:
+        most: threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._threads: list[Thread] = []
-        self._queue: SimpleQueue[tuple[Future[Answer], Item] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        # Also where nobody has them any more.
+        weakref.finalize(self, self._queue.put, None)
 
-    def submit(self, item: Item) -> Future[Answer]:
-        """Asks for an item as soon as a thread is free."""
+    def submit(self, call: Callable[[Item], Answer], item: Item) -> Future[Answer]:
+        """Makes a call as soon as a thread is free."""
         answer: Future[Answer] = Future()
-        self._queue.put((answer, item))
+        self._queue.put((answer, call, item))
         if len(self._threads) < self._most:
-            thread = Thread(target=self._run, daemon=True)
-            thread.start()
+            thread = Thread(target=_run, args=(self._queue,), daemon=True)
             self._threads.append(thread)
+            thread.start()
         return answer
 
-    def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            answer, item = job
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(self._ask(item))
-                except BaseException as error:
-                    answer.set_exception(error)
+    def close(self) -> None:
+        """Lets the threads end behind all that was submitted."""
+        self._queue.put(None)
 
     def end(self, wait: bool) -> None:
-        """Lets each thread end behind what it does."""
-        for _ in self._threads:
-            self._queue.put(None)
-        if wait:
-            for thread in self._threads:
+        """Drops what has not begun, and lets each thread end behind what it does.
+
+        Args:
+            wait: until they have ended.
+        """
+        with suppress(Empty):
+            while job := self._queue.get_nowait():
+                job[0].cancel()
+        self.close()
+        for thread in self._threads:
+            # Unless a signal came before it had started.
+            if wait and thread.ident is not None:
                 thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(wait=kind is None)
+
+
+_Job = tuple[Future[Any], Callable[[Any], Any], Any]
+
+
+def _run(queue: SimpleQueue[_Job | None]) -> None:
+    """A thread's life. It refers to no `Threads`, which may go before it."""
+    while (job := queue.get()) is not None:
+        answer, call, item = job
+        if answer.set_running_or_notify_cancel():
+            try:
+                answer.set_result(call(item))
+            except BaseException as error:
+                answer.set_exception(error)
+        # What was asked and answered goes with whoever has the answer.
+        del job, answer, call, item
+    queue.put(None)

@@ -160,17 +160,37 @@ class BucketPath:
 
         self._ask(pieces)
 
-    def replace(self, data: bytes, *, new: bool = False) -> None:
-        """Writes a small object, which appears whole or not at all.
+    def replace(self, data: bytes) -> None:
+        """Writes a small object, which appears whole or not at all."""
+        self._ask(lambda stores, store: stores.put(store, self.key, data, mode="overwrite", use_multipart=False))
 
-        Args:
-            new: only where no object of this key is there.
+    def create(self, data: bytes) -> bool:
+        """Writes a small object of a key that no object has; tells whether the store made sure of that.
 
         Raises:
-            FileExistsError: there is one, and it was to be new.
+            FileExistsError: one has it.
         """
-        mode = "create" if new else "overwrite"
-        self._ask(lambda stores, store: stores.put(store, self.key, data, mode=mode, use_multipart=False))
+
+        def put(stores: Any, store: ObjectStore) -> None:
+            stores.put(store, self.key, data, mode="create", use_multipart=False)
+
+        try:
+            try:
+                # The library would ask a store that knows no such condition again and again.
+                self._ask(put, patient=False)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                self._ask(put)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+        else:
+            return True
+        if self.is_file():
+            raise FileExistsError(errno.EEXIST, "is there already", str(self))
+        self.replace(data)
+        return False
 
     def writer(self, part: int, concurrency: int) -> Any:
         """A file that is sent in parts as it is written, and appears when it is closed: obstore's `WritableFile`."""
@@ -197,7 +217,7 @@ class BucketPath:
     def _below(self) -> str | None:
         return f"{self.key}/" if self.key else None
 
-    def _ask(self, request: Callable[[Any, ObjectStore], T]) -> T:
+    def _ask(self, request: Callable[[Any, ObjectStore], T], patient: bool = True) -> T:
         """What a request gives, its errors told as OSErrors; what a broken connection ended is asked again.
 
         Every request may come twice: what is written is the same each time.
@@ -208,7 +228,7 @@ class BucketPath:
 
         def once() -> T:
             with telling(self):
-                store = connect(self.scheme, self.bucket)
+                store = connect(self.scheme, self.bucket, patient)
                 return heard(lambda: request(stores, store))
 
         return persistent(once)

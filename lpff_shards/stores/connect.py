@@ -23,8 +23,11 @@ _FALSE = ("0", "false", "no", "off", "n")
 _KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
-def connect(scheme: str, bucket: str) -> ObjectStore:
+def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
     """The store of a bucket; one a process, which keeps its connections.
+
+    Args:
+        patient: ask again for minutes where the store is busy or down.
 
     Raises:
         ShardsError: there are no credentials, or the process was forked from one that
@@ -35,7 +38,7 @@ def connect(scheme: str, bucket: str) -> ObjectStore:
             f"{scheme}://{bucket} cannot be read in a process that was forked from one that reads it",
             'Start worker processes afresh: multiprocessing_context="spawn"',
         )
-    return _connected(scheme, bucket)
+    return _connected(scheme, bucket, patient)
 
 
 def library(scheme: str, bucket: str) -> Any:
@@ -61,14 +64,15 @@ def _first_user() -> int:
 
 
 @lru_cache(maxsize=64)
-def _connected(scheme: str, bucket: str) -> ObjectStore:
-    return _s3(bucket) if scheme == "s3" else _gcs(bucket)
+def _connected(scheme: str, bucket: str, patient: bool) -> ObjectStore:
+    retries = _retries(patient)
+    return _s3(bucket, retries) if scheme == "s3" else _gcs(bucket, retries)
 
 
-def _retries() -> RetryConfig:
+def _retries(patient: bool) -> RetryConfig:
     """A store that is down for a minute ends no export; credentials must outlive a retry."""
     backoff: Any = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15), "base": 2}
-    return {"max_retries": 10, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
+    return {"max_retries": 10 if patient else 0, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
 
 
 def _client(plain: bool) -> ClientConfig:
@@ -84,7 +88,7 @@ def _client(plain: bool) -> ClientConfig:
     }
 
 
-def _s3(bucket: str) -> S3Store:
+def _s3(bucket: str, retries: RetryConfig) -> S3Store:
     from obstore.store import S3Store
 
     endpoint = _first_set(_S3_ENDPOINTS)
@@ -102,7 +106,7 @@ def _s3(bucket: str) -> S3Store:
         config["region"] = region
     plain = endpoint is not None and endpoint.startswith("http://")
     return S3Store(
-        bucket, config=config, client_options=_client(plain), retry_config=_retries(), credential_provider=provider
+        bucket, config=config, client_options=_client(plain), retry_config=retries, credential_provider=provider
     )
 
 
@@ -164,10 +168,9 @@ def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
         raise ShardsError(f"there are no credentials for s3://{bucket}: {error}", "Mend the AWS profile") from None
 
 
-def _gcs(bucket: str) -> GCSStore:
+def _gcs(bucket: str, retries: RetryConfig) -> GCSStore:
     from obstore.store import GCSStore
 
-    retries = _retries()
     if host := os.environ.get("STORAGE_EMULATOR_HOST"):
         base = _address("STORAGE_EMULATOR_HOST", host if "://" in host else f"http://{host}")
         # What the library takes for an emulator is a service account without a key.

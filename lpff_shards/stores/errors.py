@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
+_UNKNOWN = re.compile(r"non-2xx status code: 501|<Code>NotImplemented<|not implemented", re.IGNORECASE)
 _RETRIES = re.compile(r"after (\d+) retries")
 _SERVER = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]+)")
 _MOST = 300
@@ -62,7 +63,8 @@ def _told(said: str, place: BucketPath) -> OSError:
     if code is not None and code[1] == "AccessDenied":
         return PermissionError(errno.EACCES, reason(said), str(place))
     # As number ECONNRESET it is a ConnectionError, which is tried again.
-    return OSError(errno.ECONNRESET if broken(said) else errno.EIO, reason(said), str(place))
+    number = errno.ECONNRESET if broken(said) else errno.ENOTSUP if _UNKNOWN.search(said) else errno.EIO
+    return OSError(number, reason(said), str(place))
 
 
 def broken(said: str) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 from urllib.parse import unquote
@@ -29,10 +30,10 @@ class Fault:
     """One thing that goes wrong, and which requests it is for; without more, for all of them.
 
     `method` and `path` are regular expressions: of the whole method, and of what is anywhere in the path with its query
-    (percent-decoded). Of the requests that they take, the first `skip` are left alone, then every `every`-th is hit,
-    `times` of them at most; `share` instead hits about that share of requests, chosen by the seed, the request and how
-    often it came before, so that neither the order of requests nor their number at once matters. `at` is where in a
-    body it goes wrong, from 0 to 1.
+    (percent-decoded); `header` is the name of one that they have. Of the requests that they take, the first `skip` are
+    left alone, then every `every`-th is hit, `times` of them at most; `share` instead hits about that share of
+    requests, chosen by the seed, the request and how often it came before, so that neither the order of requests nor
+    their number at once matters. `at` is where in a body it goes wrong, from 0 to 1.
     """
 
     kind: Kind
@@ -46,14 +47,16 @@ class Fault:
     status: int = 503
     code: str = "SlowDown"
     seconds: float = 0.0
+    header: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.every < 1 or not 0 <= self.share <= 1 or not 0 <= self.at <= 1:
             raise ValueError(f"no such fault: {self}")
 
-    def takes(self, method: str, target: str) -> bool:
+    def takes(self, method: str, target: str, header: Callable[[str], str | None]) -> bool:
         """Whether a request is one of those that it is for."""
-        return bool(re.fullmatch(self.method, method) and re.search(self.path, unquote(target)))
+        named = not self.header or header(self.header) is not None
+        return bool(named and re.fullmatch(self.method, method) and re.search(self.path, unquote(target)))
 
 
 def expired_s3(**which: str | int) -> Fault:
@@ -77,7 +80,7 @@ class Faults:
         self._seen: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
-    def choose(self, method: str, target: str) -> Fault | None:
+    def choose(self, method: str, target: str, header: Callable[[str], str | None] = lambda _: None) -> Fault | None:
         """The first fault that hits this request."""
         # The id of an upload differs from run to run.
         name = re.sub(r"uploadId=[^&]*", "", target)
@@ -85,7 +88,7 @@ class Faults:
             self._seen[method, name] += 1
             time = self._seen[method, name]
             for index, fault in enumerate(self._faults):
-                if fault.takes(method, target) and self._hits(index, fault, f"{method} {name} {time}"):
+                if fault.takes(method, target, header) and self._hits(index, fault, f"{method} {name} {time}"):
                     self._hit[index] += 1
                     return fault
         return None

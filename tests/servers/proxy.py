@@ -66,7 +66,7 @@ class Proxy:
                 with self._lock:
                     self._methods[method] += 1
                     faults = self._faults
-                if not Exchange(client, head, connect, self._hold).run(faults.choose(method, target)):
+                if not Exchange(client, head, connect, self._hold).run(faults.choose(method, target, head.get)):
                     break
         except (Ended, OSError):
             # Either side is gone; so is the exchange.

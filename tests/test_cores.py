@@ -1,0 +1,109 @@
+"""As many workers as a container may use: the quota of its control groups, in either version and wherever mounted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+
+from lpff_shards import processes
+from lpff_shards.processes import available_cores, cpu_quota
+
+ALL = sys.maxsize
+HALF, TWO_AND_A_HALF, NONE = ("50000", "100000"), ("250000", "100000"), ("-1", "100000")
+
+
+def _process(root: Path, groups: str, mounts: str) -> Path:
+    """A process's folder in /proc that tells of these groups and mounts; `{}` is where control groups are mounted."""
+    folder = root / "proc"
+    folder.mkdir()
+    (folder / "cgroup").write_text(groups)
+    (folder / "mountinfo").write_text(f"22 1 0:21 / /proc rw - proc proc rw\n{mounts.format(root / 'cgroup')}\n")
+    return folder
+
+
+def _group(root: Path, path: str, version: int, quota: tuple[str, str]) -> None:
+    group = root / "cgroup" / path
+    group.mkdir(parents=True, exist_ok=True)
+    if version == 2:
+        (group / "cpu.max").write_text(f"{'max' if quota is NONE else quota[0]} {quota[1]}\n")
+    else:
+        (group / "cpu.cfs_quota_us").write_text(f"{quota[0]}\n")
+        (group / "cpu.cfs_period_us").write_text(f"{quota[1]}\n")
+
+
+V1 = "30 22 0:26 {root} {{}} rw,nosuid - cgroup cgroup rw,cpu,cpuacct"
+V2 = "30 22 0:26 {root} {{}} rw shared:9 master:1 - cgroup2 cgroup rw,nsdelegate"
+
+
+@pytest.mark.parametrize(
+    ("version", "told", "mounted", "quotas", "cores"),
+    [
+        (1, "4:cpu,cpuacct:/job", "/", {"job": HALF}, 1),
+        (1, "4:cpu,cpuacct:/job", "/", {"job": NONE}, ALL),
+        (1, "4:cpu,cpuacct:/pod/job", "/", {"pod": HALF, "pod/job": TWO_AND_A_HALF}, 1),
+        (1, "4:cpu,cpuacct:/pod/job", "/", {"pod": TWO_AND_A_HALF, "pod/job": NONE}, 3),
+        # Docker shows a container the path outside, and mounts its own group.
+        (1, "4:cpu,cpuacct:/docker/1f", "/docker/1f", {"": TWO_AND_A_HALF}, 3),
+        (1, "4:cpu,cpuacct:/docker/1f/inner", "/docker/1f", {"": TWO_AND_A_HALF, "inner": HALF}, 1),
+        (1, "4:cpu,cpuacct:/docker/1f", "/elsewhere", {"": HALF}, 1),
+        (1, "4:memory:/job", "/", {"job": HALF}, ALL),
+        (2, "0::/job", "/", {"job": HALF}, 1),
+        (2, "0::/job", "/", {"job": NONE}, ALL),
+        (2, "0::/pod/job", "/", {"pod": HALF, "pod/job": NONE}, 1),
+        (2, "0::/", "/", {"": TWO_AND_A_HALF}, 3),
+        (2, "0::/../other", "/", {"": HALF}, 1),
+        (2, "1:name=systemd:/job\n0::/job", "/", {"job": ("400000", "100000")}, 4),
+        (2, "nonsense", "/", {"": HALF}, ALL),
+    ],
+)
+def test_the_least_quota_of_its_groups_is_a_process_s(
+    tmp_path: Path, version: int, told: str, mounted: str, quotas: dict[str, tuple[str, str]], cores: int
+) -> None:
+    for path, quota in quotas.items():
+        _group(tmp_path, path, version, quota)
+    mounts = (V1 if version == 1 else V2).format(root=mounted)
+    assert cpu_quota(_process(tmp_path, f"{told}\n", mounts)) == cores
+
+
+def test_cores_are_those_of_the_affinity_and_of_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    affinity = len(os.sched_getaffinity(0))
+    for quota, cores in ((1, 1), (affinity + 1, affinity), (0, 1)):
+        monkeypatch.setattr(processes, "cpu_quota", lambda quota=quota: quota)
+        assert available_cores() == cores
+
+
+def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path / "nothing") == ALL
+
+
+def _limited() -> tuple[Path, dict[str, str]]:
+    """The folder under which a group with half a core can be made here, and what its files must say."""
+    first, unified = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+    if (first / "cpu.cfs_quota_us").exists():
+        return first, {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}
+    return unified, {"cpu.max": "50000 100000"}
+
+
+def test_half_a_core_of_a_real_group_is_one(tmp_path: Path) -> None:
+    folder, limits = _limited()
+    group = folder / f"lpff-shards-{os.getpid()}"
+    try:
+        group.mkdir()
+        for name, text in limits.items():
+            (group / name).write_text(text)
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no control group can be made here: {error}")
+    code = "import lpff_shards.processes as p; print(p.available_cores())"
+    command = f"echo $$ > {group}/cgroup.procs && exec {sys.executable} -c '{code}'"
+    try:
+        done = subprocess.run(["sh", "-c", command], cwd=PROJECT, capture_output=True, text=True, check=False)
+    finally:
+        group.rmdir()
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
