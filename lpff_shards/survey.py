@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lpff_shards.sources.blobs import file_names
 from lpff_shards.sources.heads import headers, spread
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.objects import is_remote
-from lpff_shards.wire.picture_header import PictureHeader
+from lpff_shards.wire.picture_header import PictureHeader, unstorable
 
 SAMPLED = 1024
 """Files of a source that are opened, spread evenly, where nothing depends on all of them."""
@@ -83,7 +83,7 @@ class Survey:
         pictures: those whose files were opened; none for a zip.
         opened, files: how many these are, of how many.
         side: of most pictures that fit a zip, in pixels; 0 where none does.
-        misfits: pictures that a zip cannot hold; only looked for where it is to hold them.
+        misfits: pictures, of those that were opened, that a zip cannot hold or that are too large to be stored.
     """
 
     pictures: Pictures
@@ -94,10 +94,20 @@ class Survey:
 
     def notes(self) -> Iterator[str]:
         """What the user should know before anything is written."""
-        yield from self.pictures.notes("" if self.opened == self.files else f"of {self.opened:,} files, ")
+        part = "" if self.opened == self.files else f"of {self.opened:,} files, "
+        yield from self.pictures.notes(part)
         if self.misfits:
             first = self.misfits[0]
-            yield f"{counted(len(self.misfits), 'picture')} will be left out, such as {first.id}: {first.reason}"
+            yield f"{part}{counted(len(self.misfits), 'picture')} will be left out, such as {first.id}: {first.reason}"
+
+
+class _Opened(NamedTuple):
+    """A picture whose file was opened, and whether its mirror is made."""
+
+    inventory: Inventory
+    row: int
+    header: PictureHeader
+    mirrored: bool
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
@@ -106,7 +116,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     Files in buckets are sampled: each would cost a request. What cannot be read is told when it is written.
     """
     sizes: Counter[Size] = Counter()
-    found: list[tuple[Inventory, int, PictureHeader]] = []
+    found: list[_Opened] = []
     opened = files = turned = 0
     for number, inventory in enumerate(entries.inventories):
         mine = entries.source == number
@@ -120,14 +130,14 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
             if header is not None:
                 sizes[_stored_size(header, picture)] += int(times[row])
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
-                if for_zip:
-                    found.append((inventory, row, header))
+                found.append(_Opened(inventory, row, header, bool(times[row] > kept[row])))
     side = picture.resolution or _common_side(sizes)
+    misfits = tuple(_misfits(found, picture, side if for_zip else None))
     if for_zip:
         # Its pictures are of one size, and its readers know all kinds and no EXIF.
-        return Survey(NO_PICTURES, opened, files, side, tuple(_misfits(found, picture, side)))
+        return Survey(NO_PICTURES, opened, files, side, misfits)
     kinds = _kinds(entries) if picture.kind == "keep" else {}
-    return Survey(Pictures(kinds, sizes, turned), opened, files)
+    return Survey(Pictures(kinds, sizes, turned), opened, files, misfits=misfits)
 
 
 def _in_bucket(inventory: Inventory) -> bool:
@@ -165,12 +175,21 @@ def _common_side(sizes: Counter[Size]) -> int:
     return fitting.most_common(1)[0][0] if fitting else 0
 
 
-def _misfits(
-    found: list[tuple[Inventory, int, PictureHeader]], picture: PictureOptions, side: int
-) -> Iterator[BadInput]:
-    for inventory, row, header in found:
+def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None) -> Iterator[BadInput]:
+    """The pictures that cannot be stored.
+
+    Args:
+        side: that a zip's pictures have, see `misfit`; None for other formats.
+    """
+    keep = picture.kind == "keep"
+    for inventory, row, header, mirrored in found:
         width, height = _stored_size(header, picture)
-        if reason := misfit(width, height, header.mode if picture.kind == "keep" else "RGB", side):
+        kind = header.kind if keep else picture.kind
+        resized = (width, height) != (header.width, header.height)
+        reason = unstorable(header, mirrored or not _keeps(header, picture), "" if resized else kind)
+        if side is not None:
+            reason = misfit(width, height, header.mode if keep else "RGB", side) or reason
+        if reason:
             yield BadInput(inventory.blobs[row].where, inventory.ids[row], reason)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
 import tarfile
 import zipfile
@@ -75,10 +76,16 @@ def _reflected(numbers: list[float]) -> list[float]:
     return [-n if i in (0, 4, 8) else n for i, n in enumerate(numbers)]
 
 
-def _huge_png(_: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
-    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
+def _png_head(side: int) -> Callable[[bytes], bytes]:
+    """A PNG that ends where its pixels begin."""
+
+    def change(_: bytes) -> bytes:
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        parts = b"IHDR" + header, b"IDAT", b"IEND"
+        chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    return change
 
 
 def _twice_in_json(root: Path) -> None:
@@ -109,6 +116,39 @@ def _oblong(_: bytes) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (8, 6)).save(out, "PNG")
     return out.getvalue()
+
+
+def _sparse(size: int) -> Callable[[Path], None]:
+    """A file of zeros that takes no room on the disk."""
+    return lambda root: os.truncate(_crop(root), size)
+
+
+def _deep_json(root: Path) -> None:
+    write(root / CAMERAS, b'{"a": ' + b"[" * 100_000)
+
+
+def _endless_json(root: Path) -> None:
+    write(root / "info.json", b'{"a": "' + b"x" * (20 << 20))
+
+
+def _sized(width: int, height: int) -> Callable[[bytes], bytes]:
+    """A PNG of one color."""
+
+    def change(_: bytes) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (width, height)).save(out, "PNG")
+        return out.getvalue()
+
+    return change
+
+
+def _half_its_rows(data: bytes) -> bytes:
+    at, end = data.index(b"IDAT"), data.index(b"IEND") - 8
+    packed = zlib.compress(zlib.decompress(data[at + 4 : end])[:100])
+    chunk = b"IDAT" + packed
+    return (
+        data[: at - 4] + struct.pack(">I", len(packed)) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[end + 4 :]
+    )
 
 
 def _damaged_pixels(data: bytes) -> bytes:
@@ -185,9 +225,32 @@ CASES = [
     Case("an empty picture", _rewrite(lambda _: b""), (ID, ".png", "empty"), True),
     Case("a text named .png", _rewrite(lambda _: b"hello world"), (ID, ".png", "not a PNG, JPEG or WebP"), True),
     Case("a GIF named .png", _rewrite(_gif), (ID, "not a PNG, JPEG or WebP"), True),
-    Case("a picture of a billion pixels", _rewrite(_huge_png), (ID, ".png", "40000x40000 pixels"), True),
+    Case("a picture of a billion pixels", _rewrite(_png_head(40_000)), (ID, ".png", "40000x40000 pixels"), True),
+    Case(
+        "a picture of 169 million pixels", _rewrite(_png_head(13_000)), (ID, "13000x13000 pixels; at most 134,"), True
+    ),
     Case("pixels that are damaged", _rewrite(_damaged_pixels), (ID, "IDAT does not match its CRC"), True),
     Case("pixels that do not inflate", _rewrite(_bad_deflate), (ID, "does not decode"), True, ("--image", "raw")),
+    Case("pixels of a picture that passes through", _rewrite(_bad_deflate), (ID, "does not decode"), True),
+    Case(
+        "a PNG that lacks rows", _rewrite(_half_its_rows), (ID, "does not decode: its zlib stream is cut short"), True
+    ),
+    Case(
+        "a picture too wide for WebP",
+        _rewrite(_sized(17_000, 2)),
+        (ID, "17000x2, and WEBP takes at most 16,383"),
+        True,
+        ("--image", "webp"),
+    ),
+    Case(
+        "a picture too high for JPEG",
+        _rewrite(_sized(2, 65_510)),
+        (ID, "2x65510, and JPEG takes at most 65,500"),
+        True,
+        ("--image", "jpeg"),
+    ),
+    Case("a picture of 3 GB", _sparse(3 * 10**9), (ID, "has 3,000,000,000 bytes; at most 268,435,456"), True),
+    Case("a sparse terabyte", _sparse(1 << 40), (ID, "has 1,099,511,627,776 bytes; at most"), True),
     Case("an oblong picture", _rewrite(_oblong), (ID, "8x6; --resolution needs square"), True, ("--resolution", 4)),
     Case("a camera of 24 numbers", _camera(lambda c: c[:24]), (ID, CAMERAS, "24 numbers, not 25"), True),
     Case("a camera of no numbers", _camera(lambda _: {}), (ID, CAMERAS, "not a list of numbers"), True),
@@ -208,6 +271,8 @@ CASES = [
     Case("cameras cut short", _cut(CAMERAS), (CAMERAS, "not whole JSON")),
     Case("info cut short", _cut("info.json"), ("info.json", "not whole JSON")),
     Case("cameras that are a list", lambda r: edit(r / CAMERAS, list), (CAMERAS, "does not hold")),
+    Case("cameras that are nested", _deep_json, (CAMERAS, "is not whole JSON: maximum recursion depth")),
+    Case("a record without an end", _endless_json, ("info.json does not hold credits by id: no record ends in",)),
     Case("no cameras", lambda r: (r / CAMERAS).unlink(), (CAMERAS, "was not found")),
     Case("no such path", lambda r: ["--lpff", r / "gone"], ("gone does not exist",)),
     Case("a text for a source", lambda r: ["--lpff", write(r / "x.txt", b"x")], ("x.txt is neither",)),
@@ -279,7 +344,7 @@ def test_bad_input_is_one_clear_error(
     assert skipping.status == (0 if case.skippable else 2)
     if case.skippable:
         _check_report(out, skipping.out, case)
-        assert call(capsys, monkeypatch, "verify", out).status == 0
+        assert call(capsys, monkeypatch, "verify", out, "--deep").status == 0
 
 
 def _check_report(out: Path, printed: str, case: Case) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from layouts import picture
 
 from lpff_shards.sources.blobs import BlobError, FileBlob, ZipBlob
 from lpff_shards.sources.tree import open_tree
+from lpff_shards.stores.place import read_at
 
 DATA = picture("blob", 16)
 
@@ -168,7 +170,7 @@ def test_a_damaged_deflated_member(tmp_path: Path, place: int) -> None:
     assert "does not inflate" in reason(blob)
 
 
-@pytest.mark.parametrize("wrong", [-1, 1, 10**9])
+@pytest.mark.parametrize("wrong", [-1, 1, 10**8])
 def test_a_member_of_another_size_than_the_directory_says(tmp_path: Path, wrong: int) -> None:
     blob = zipped(tmp_path / "a.zip")
     size = blob.size + wrong
@@ -183,9 +185,18 @@ def test_a_bomb_is_not_inflated_further_than_it_says(tmp_path: Path) -> None:
         archive.writestr("x.png", bytes(10**7))
     blob = open_tree("--lpff", str(path)).files()["x.png"]
     assert isinstance(blob, ZipBlob) and blob.packed < 20_000
-    assert "100 bytes" in reason(
-        ZipBlob(blob.archive, blob.member, 100, blob.header, blob.packed, blob.crc, "deflated")
-    )
+    shrunk = ZipBlob(blob.archive, blob.member, 100, blob.header, blob.packed, blob.crc, "deflated")
+    assert "100 bytes" in reason(shrunk)
+    with pytest.raises(BlobError, match="100 bytes"):
+        list(shrunk.parts(1000))
+    assert blob.head(1000) == bytes(1000)
+    assert {len(part) for part in blob.parts(1 << 16)} <= {1 << 16, 10**7 % (1 << 16)}
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    assert "at most 268,435,456 are read" in reason(FileBlob(str(tmp_path / "none"), 3 * 10**9))
+    for size, packed in ((1 << 40, 9), (9, 1 << 40)):
+        assert "at most 268,435,456 are read" in reason(ZipBlob("none", "x.png", size, 0, packed, 0, "deflated"))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -197,3 +208,19 @@ def test_a_flipped_bit_in_a_zip_is_noticed(tmp_path: Path, method: int) -> None:
     data[blob.header + 30 + len("c.png") + blob.packed // 2] ^= 1
     path.write_bytes(data)
     assert reason(blob)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_short_reads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: int) -> None:
+    """Each call of the system returns five bytes at most: of the zip's directory, members and files."""
+    pread, read = os.pread, os.read
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: pread(fd, min(size, 5), at))
+    monkeypatch.setattr(os, "read", lambda fd, size: read(fd, min(size, 5)))
+    path = tmp_path / "a.zip"
+    blob = zipped(path, method)
+    assert blob.read() == DATA == b"".join(blob.parts(1000))
+    assert blob.head(100)[:100] == DATA[:100]
+    (tmp_path / "x.png").write_bytes(DATA)
+    file = FileBlob(str(tmp_path / "x.png"), len(DATA))
+    assert file.read() == DATA == b"".join(file.parts(1000))
+    assert file.head(100) == DATA[:100] == read_at(tmp_path / "x.png", 0, 100)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import picture, undecodable
+from msgspec.structs import replace
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters import darkroom, pictures
@@ -100,11 +101,19 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(reads.values()) > 20
 
 
-def test_a_mirror_that_cannot_be_made_does_not_cost_the_original() -> None:
+def test_a_picture_that_does_not_decode_is_left_out_with_its_mirror() -> None:
     # Whole by its chunks, so that it passes through; its pixels are none, so that nothing can be made of it.
-    entries = _entries([(1, False), (1, True), (1, False)], Counter(), undecodable())
+    shown = [(1, False), (1, True), (1, False)]
+    entries = [replace(entry, must_decode=True) for entry in _entries(shown, Counter(), undecodable())]
     room = Darkroom(entries, PictureOptions())
-    assert room.stored(entries[0]).picture.data == undecodable()
+    for entry in entries:
+        with pytest.raises(BadInput, match="does not decode"):
+            room.stored(entry)
+
+
+def test_a_picture_whose_mirror_is_in_another_shard_must_decode() -> None:
+    (entry,) = _entries([(1, False)], Counter(), undecodable())
+    assert Darkroom((entry,), PictureOptions()).stored(entry).picture.data == undecodable()
+    mirrored_elsewhere = replace(entry, must_decode=True)
     with pytest.raises(BadInput, match="does not decode"):
-        room.stored(entries[1])
-    assert room.stored(entries[2]).picture.data == undecodable()
+        Darkroom((mirrored_elsewhere,), PictureOptions()).stored(mirrored_elsewhere)

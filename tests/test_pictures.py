@@ -10,6 +10,8 @@ import pytest
 from picture_files import chunk
 from PIL import Image
 
+from lpff_shards.exporters import pictures
+from lpff_shards.exporters.encoding import encode
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.options import PictureOptions
 from lpff_shards.wire import png
@@ -185,6 +187,32 @@ def test_of_sixteen_bits_of_grey_the_high_byte_is_taken(kind: str, flip: bool) -
     stored = _store(data, flip, PictureOptions(image=kind))
     assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
     assert "converted from I;16 to RGB" in stored.changes
+
+
+@pytest.mark.parametrize("copied", [0, 1 << 26])
+@pytest.mark.parametrize("kind", ["png", "raw", "webp"])
+def test_large_pictures_are_mirrored_as_small_ones(kind: str, copied: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "_COPIED", copied)
+    data = _file("RGB", width=9)
+    stored = _store(data, True, PictureOptions(image=kind))
+    assert np.array_equal(_pixels(stored), np.asarray(_opened(data))[:, ::-1])
+
+
+def test_of_a_webp_that_is_decoded_fewer_pixels_are_taken() -> None:
+    data = _saved(Image.new("RGB", (8000, 6000)), "WEBP", lossless=True, quality=0, method=0)
+    assert _store(data, False, PictureOptions()).picture.data is data
+    with pytest.raises(PictureError, match="8000x6000 pixels; at most 33,554,432 of a WebP are decoded"):
+        _store(data, True, PictureOptions())
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+def test_an_encoder_s_error_is_the_picture_s(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError("encoder error -2 when writing image file")
+
+    monkeypatch.setattr(Image.Image, "save", broken)
+    with pytest.raises(PictureError, match=r"cannot be encoded as .*: encoder error -2"):
+        encode(np.zeros((2, 2, 3), np.uint8), kind, None)
 
 
 def test_the_first_frame_of_many_is_taken() -> None:

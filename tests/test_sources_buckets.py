@@ -16,7 +16,9 @@ from servers.fault import Fault
 from stores import Bucket
 
 from lpff_shards import survey as surveys
+from lpff_shards.errors import ShardsError
 from lpff_shards.sources.ffhq_checks import SAMPLED
+from lpff_shards.sources.lpff import Lpff
 
 Wholes = Callable[[str], dict[str, bytes]]
 
@@ -60,7 +62,7 @@ def _export(root: object, out: Path, options: Iterable[str], *more: object) -> d
 def _told(found: Mapping[str, bytes]) -> dict[str, bytes]:
     """All but what differs by the times and marks of the sources: receipts hold a digest of them."""
     receipts = {name for name in found if name.startswith(".lpff-shards/receipts/")}
-    told = {name: json.dumps({**json.loads(found[name]), "sources": ""}).encode() for name in receipts}
+    told = {name: json.dumps({**json.loads(found[name]), "sources": "", "seal": ""}).encode() for name in receipts}
     return {**found, **told}
 
 
@@ -262,3 +264,16 @@ def test_folders_that_tools_make_are_no_files(bucket: Bucket, data: Path, tmp_pa
     assert [(s["file"], s["reason"]) for s in manifest["skipped"]] == [
         ("LPFF/crop/eg3d/folder.png", "is not a regular file")
     ]
+
+
+@pytest.mark.parametrize("odd", ["..", "/x.png", "a\x7f.png"])
+def test_an_object_whose_name_is_no_path_is_no_matter_of_rights(gcs: Bucket, odd: str) -> None:
+    gcs.put("LPFF/crop/eg3d/a.png", b"")
+    gcs.put(f"LPFF/crop/eg3d/{odd}", b"")
+    with pytest.raises(ShardsError, match="an object below it has a name that is no path") as caught:
+        Lpff(f"{gcs.uri}/LPFF", "eg3d").inventory()
+    assert caught.value.hint.startswith("Rename or remove that object")
+    gcs.remove(f"LPFF/crop/eg3d/{odd}")
+    gcs.put(f"LPFF/old/{odd}", b"")
+    with pytest.raises(ShardsError, match=r"camera_parameters\.json was not found"):
+        Lpff(f"{gcs.uri}/LPFF", "eg3d").inventory()

@@ -109,7 +109,9 @@ def test_two_pictures_of_one_id_are_both_set_aside(tmp_path: Path) -> None:
     inventory = read("lpff", root)
     files = [str(root / CROPS / f"{BAD}{end}.png") for end in ("", "_eg3d")]
     assert sorted(problem.file for problem in inventory.problems) == files
-    assert {(problem.id, problem.reason) for problem in inventory.problems} == {(BAD, "2 pictures have this id")}
+    names = [f"{BAD}{end}.png" for end in ("", "_eg3d")]
+    reasons = {(problem.id, problem.reason) for problem in inventory.problems}
+    assert reasons == {(BAD, f"2 pictures have this id, such as {name}") for name in names}
     assert list(inventory.ids) == sorted({*LPFF_IDS} - {BAD})
 
 

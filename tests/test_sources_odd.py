@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from inventories import clean, contents, publish, read
 from layouts import (
+    FOLDERS,
     LPFF_IDS,
+    UP_IDS,
     dump,
     edit,
     picture,
@@ -17,12 +22,17 @@ from layouts import (
     write_ffhq_eg3d,
     write_ffhq_stylegan,
     write_ffhq_v2,
+    write_unsplash_pexels,
     zip_folder,
 )
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.sources.exclusions import read_exclusions
 from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
+from lpff_shards.sources.ffhq_files import file_blob
 from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
+from lpff_shards.sources.tree import open_tree
+from lpff_shards.sources.zip_tree import ZipTree
 
 
 @pytest.fixture
@@ -130,6 +140,53 @@ def test_stylegan_zips_with_a_wrapper(tmp_path: Path, folder: str) -> None:
     root = write_ffhq_stylegan(tmp_path / "ffhq", 3, folder)
     path = zip_folder(root, tmp_path / "x.zip", wrapper="ffhq-dataset")
     assert FfhqStylegan(str(path)).inventory().ids == ["00000", "00001", "00002"]
+
+
+@pytest.mark.parametrize("alignment", ["stylegan", "raw"])
+def test_names_in_another_unicode_form_are_the_same_names(tmp_path: Path, alignment: str) -> None:
+    """Files as macOS names them, tables as Python wrote them, and the other way round."""
+    name = "señora-woman_01"
+    written = write_unsplash_pexels(tmp_path / "nfc", [name, UP_IDS[0]], [alignment])
+    expected = contents(clean(read("unsplash_pexels", written, alignment)))
+    moved = write_unsplash_pexels(tmp_path / "nfd", [name, UP_IDS[0]], [alignment])
+    for file in (moved / FOLDERS[alignment]).iterdir():
+        file.rename(file.with_name(unicodedata.normalize("NFD", file.name)))
+    decomposed = write_unsplash_pexels(tmp_path / "nfd-tables", [name, UP_IDS[0]], [alignment])
+    for table in decomposed.glob("*.json"):
+        edit(table, lambda rows: {unicodedata.normalize("NFD", id): row for id, row in rows.items()})
+    for root in (moved, decomposed, zip_folder(moved, tmp_path / "moved.zip")):
+        inventory = read("unsplash_pexels", root, alignment)
+        assert name in inventory.ids
+        assert contents(clean(inventory)) == expected
+
+
+def test_two_files_of_one_name_in_two_unicode_forms_are_both_named(tmp_path: Path) -> None:
+    root = write_unsplash_pexels(tmp_path / "up", ["señora_01", UP_IDS[0]], ["stylegan"])
+    folder = root / FOLDERS["stylegan"]
+    write(folder / "sen\u0303ora_01.png", picture("twin"))
+    for problem in read("unsplash_pexels", root, "stylegan").problems:
+        other = r"se\xf1ora_01.png" if "\u0303" in problem.file else r"sen\u0303ora_01.png"
+        assert problem.reason == f"2 pictures have this id, such as {other}"
+    assert len(read("unsplash_pexels", root, "stylegan").problems) == 2
+
+
+def test_exclusions_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.txt", "sen\u0303ora_01\n".encode())
+    assert read_exclusions(str(path)) == ("señora_01",)
+
+
+@pytest.mark.parametrize("option", [open_tree, file_blob])
+def test_a_zero_byte_in_a_path_is_one_error(option: Callable[[str, str], object]) -> None:
+    with pytest.raises(ShardsError, match=r"does not exist|null byte"):
+        option("--lpff", "a\0b")
+
+
+def test_a_member_in_endless_folders_is_passed_over(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/" * 10_000 + "x.png", b"")
+    tree = open_tree("--lpff", str(tmp_path / "a.zip"))
+    assert isinstance(tree, ZipTree)
+    assert list(tree.listing) == [""]
 
 
 def test_a_rar_that_is_not_there(tmp_path: Path) -> None:

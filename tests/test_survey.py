@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import camera, dump, edit, mirrored, write, write_ffhq_eg3d, write_lpff, zip_folder
+from layouts import camera, edit, mirrored, write, write_ffhq_eg3d, write_lpff, zip_folder
 from PIL import Image
 from running import call
 
@@ -28,7 +28,6 @@ from lpff_shards import (
 from lpff_shards import survey as surveys
 from lpff_shards.errors import BadInput
 from lpff_shards.loaders import ShardSource
-from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.camera import likely_convention, looks_away
 from lpff_shards.sources.demo import look_at
 
@@ -41,6 +40,20 @@ def encoded(size: tuple[int, int], kind: str = "PNG", mode: str = "RGB", turn: i
     out = io.BytesIO()
     Image.new(mode, size, 90).save(out, kind, **({"exif": exif} if turn != 1 else {}))
     return out.getvalue()
+
+
+@pytest.mark.parametrize("format", ["wds", "zip"])
+def test_what_the_encoder_does_not_take_is_known_before_anything_is_written(tmp_path: Path, format: Any) -> None:
+    path = lpff(tmp_path / "lpff", {3: ("png", encoded((16_400, 16)))}, "stylegan")
+    wanted = options(tmp_path / "out", path, format, alignment="stylegan", picture={"image": "webp"})
+    with pytest.raises(BadInput, match=f"{IDS[3]}: the picture is 16400x16, and "):
+        export(wanted)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_what_is_encoded_is_held_against_the_encoder(tmp_path: Path) -> None:
+    path = lpff(tmp_path / "lpff", {3: ("webp", encoded((16_383, 1), "WEBP"))}, "stylegan")
+    assert not plan_export(options(tmp_path / "out", path, alignment="stylegan", mirror=True)).seen.misfits
 
 
 def lpff(root: Path, odd: dict[int, tuple[str, bytes]], alignment: str = "eg3d", size: int = 64) -> str:
@@ -266,16 +279,6 @@ def test_axes_may_meet_in_the_face_and_not_in_the_origin() -> None:
         numbers[11] += 0.18
         assert not looks_away(numbers[None]).any()
     assert likely_convention(np.array([opengl(camera("a"))])) == "OpenGL axes"
-
-
-def test_an_export_from_before_has_none_of_it(tmp_path: Path) -> None:
-    """Manifests without counts of kinds and sizes are read all the same."""
-    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=2)))
-    path = tmp_path / "out/manifest.json"
-    table = json.loads(path.read_text())
-    dump(path, {name: value for name, value in table.items() if name not in ("kinds", "sizes", "turned", "lists")})
-    found: Manifest = ShardSource(str(tmp_path / "out")).manifest
-    assert (dict(found.kinds), dict(found.sizes), found.turned, dict(found.lists)) == ({}, {}, 0, {})
 
 
 def test_an_export_of_another_schema_is_refused_by_name(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_sizes_of_webp():
         (PNG, "the picture is cut short"),
         (png()[:-1], r"the PNG is cut short: \d+ bytes, \d+ are needed"),
         (png().replace(b"IHDR", b"CgBI"), "the PNG does not start with IHDR"),
-        (b"\xff\xd8\xff", "the picture is cut short"),
+        (b"\xff\xd8\xff", "the JPEG is cut short: no frame header"),
         (b"\xff\xd8\xff\xda\0\2", "the JPEG has no frame header"),
         (b"\xff\xd8\xff\xd9", "the JPEG has no frame header"),
         (b"\xff\xd8\xff\xe0\0\2abc", "the JPEG is cut short: no frame header or no pixels in its 9 bytes"),
@@ -272,3 +272,21 @@ def test_damaged_pictures_raise_nothing_but_wire_errors(data, draw):
     damaged[place] ^= draw.draw(st.integers(1, 255))
     with suppress(WireError):
         inspect(bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xd8\xff" + b"\xff\x00" * 10**6, "no frame header or no pixels"),
+        (b"\xff\xd8" + b"\xff\xe0\0\2" * 10**5, "more than 65,536 segments"),
+        (save(RGB, "JPEG", progressive=True).replace(b"\xff\xda", b"\xff\xda\0\2" * 99, 1), "more than 64 scans"),
+        (PNG + png()[8:33] + struct.pack(">I4sI", 0, b"tEXt", zlib.crc32(b"tEXt")) * 50_000, "far more chunks"),
+        (
+            b"RIFF" + struct.pack("<I", 560_022) + b"WEBPVP8X\n\0\0\0" + bytes(10) + b"JUNK\0\0\0\0" * 70_000,
+            "more than 65,536 chunks",
+        ),
+    ],
+)
+def test_files_of_endless_parts_are_refused(data, message):
+    with pytest.raises(WireError, match=message):
+        inspect(data)

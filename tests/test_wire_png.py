@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from lpff_shards.wire import png, png_chunks
+from lpff_shards.wire import png
 from lpff_shards.wire.decoding import PictureError, decoded
+from lpff_shards.wire.errors import WireError
 from lpff_shards.wire.picture_header import PictureHeader
 from lpff_shards.wire.pictures import inspect
+from lpff_shards.wire.png_chunks import rows_size
 
 Pixels = np.ndarray
 
@@ -119,6 +121,29 @@ def test_stored_pngs_have_the_right_pixels_and_a_size_of_their_own(height: int, 
     assert np.array_equal(png.decode(data), pixels)
 
 
+def _with_stream(pixels: Pixels, packed: bytes) -> bytes:
+    """The PNG of pixels with another zlib stream, in two chunks."""
+    half = len(packed) // 2
+    chunks = png._chunk(b"IDAT", packed[:half]), png._chunk(b"IDAT", packed[half:])
+    return b"".join((png.beginning(*pixels.shape[:2]), *chunks, png._chunk(b"IEND")))
+
+
+@pytest.mark.parametrize("at_once", [0, png._AT_ONCE])
+def test_a_stream_that_is_damaged_is_refused_however_large(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures are inflated at once, large ones piece by piece: with the same verdict."""
+    monkeypatch.setattr(png, "_AT_ONCE", at_once)
+    pixels = _drawn("noise", 40, 30, 1)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    packed = zlib.compress(rows)
+    assert np.array_equal(png.decode(_with_stream(pixels, packed)), pixels)
+    assert np.array_equal(png.decode(_with_stream(pixels, zlib.compress(rows + bytes(999)))), pixels)
+    for wrong in (packed[:-4], packed[:-1] + b"?", packed[:-40], zlib.compress(rows[:-1]), b"no stream", b""):
+        with pytest.raises((WireError, RuntimeError)):
+            png.decode(_with_stream(pixels, wrong))
+    with pytest.raises(WireError, match="far too many bytes"):
+        png.decode(_with_stream(pixels, zlib.compress(rows + bytes(1 << 22))))
+
+
 def test_a_stored_png_holds_its_rows_as_they_are() -> None:
     pixels = _drawn("ramp", 2, 3, 1)
     packed = png.encode_stored(pixels)[8 + 25 + 8 : -16]
@@ -201,4 +226,4 @@ def test_without_pyspng_the_same_files_are_broken(
 def test_rows_are_counted_as_decoders_do(kind: tuple[int, int, bool], width: int, height: int) -> None:
     sizes: list[int] = []
     data = _file(*kind, width, height, lambda rows: sizes.append(len(rows)) or zlib.compress(rows))
-    assert [png_chunks._unpacked_size(data)] == sizes
+    assert [rows_size(data)] == sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -57,6 +58,39 @@ def test_names_without_the_flag_are_of_code_page_437() -> None:
     _as_zipfile_does(data.replace(b"ue.png", b"\x81e.png"))
     _as_zipfile_does(data.replace(b"ue.png", b"u\0.png"))
     assert list(_read(data.replace(b"ue.png", b"\x81e.png")).names) == ["üe.png", "b.png"]  # type: ignore[union-attr]
+
+
+def test_names_without_the_flag_that_are_utf_8_are_that() -> None:
+    names = ["señora.png", "sen\u0303ora.png", "b.png"]
+    data = bytearray(_zip(names))
+    for mark, flags in ((b"PK\3\4", 7), (b"PK\1\2", 9)):
+        for at in (match.start() for match in re.finditer(re.escape(mark), bytes(data))):
+            data[at + flags] &= ~8
+    found = _read(bytes(data))
+    assert found is not None
+    assert not found.flags.any()
+    assert list(found.names) == names
+
+
+@pytest.mark.parametrize("number", [1 << 63, (1 << 64) - 1, (1 << 62) + 1])
+def test_zip64_numbers_beyond_archives_are_refused(number: int) -> None:
+    data = _zip(["a.png"])
+    at = data.index(b"PK\1\2")
+    extra = struct.pack("<2HQ", 1, 8, number)
+    entry = bytearray(data[at:-22] + extra)
+    entry[24:28], entry[30:32] = b"\xff" * 4, struct.pack("<H", len(extra))
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), at, 0)
+    with pytest.raises(ZipError, match="beyond what archives have"):
+        _read(data[:at] + bytes(entry) + end)
+
+
+@pytest.mark.parametrize(("size", "at"), [(0, 1 << 63), (1 << 63, 0), (47, (1 << 64) - 1), ((1 << 64) - 1, 0)])
+def test_a_zip64_directory_at_no_place_is_refused(size: int, at: int) -> None:
+    data = _zip(["a"])
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, len(data) - 22, 1)
+    far = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, at)
+    with pytest.raises(ZipError, match="Bad offset"):
+        _read(data[:-22] + far + locator + data[-22:])
 
 
 def test_the_byte_beside_the_version_needed_is_no_part_of_it() -> None:

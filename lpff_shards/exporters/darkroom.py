@@ -66,25 +66,16 @@ class Darkroom:
         other = (where, not flip)
         wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
         try:
-            made = self._store(self._fetching.read(entry.record.blob), [flipped for _, flipped in wanted])
+            data = self._fetching.read(entry.record.blob)
+            made = store(data, [flipped for _, flipped in wanted], self._options, must_decode=entry.must_decode)
         except (BlobError, PictureError) as error:
             raise BadInput(where, entry.record.id, str(error)) from None
-        for name, stored in zip(wanted, made, strict=False):
+        for name, stored in zip(wanted, made, strict=True):
             size = len(stored.picture.data)
             if self._due[name] and self._kept_bytes + size <= KEPT_BYTES:
                 self._kept[name] = stored
                 self._kept_bytes += size
         return made[0]
-
-    def _store(self, data: bytes, flips: Sequence[bool]) -> list[Stored]:
-        """What is asked for first, and the other one with it where it can be had."""
-        try:
-            return store(data, flips, self._options)
-        except PictureError:
-            # A picture that passes through may be one that does not decode, and its mirror alone is lost then.
-            if len(flips) == 1:
-                raise
-            return store(data, flips[:1], self._options)
 
 
 def _shown(entry: Entry) -> _Shown:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 
+from lpff_shards.options import DEFAULT_JPEG_QUALITY
 from lpff_shards.wire import png
-from lpff_shards.wire.decoding import Pixels
+from lpff_shards.wire.decoding import PictureError, Pixels
 
 
 def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
@@ -13,7 +14,10 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
 
     Args:
         kind: png, stored-png, jpeg, webp or raw.
-        quality: of JPEG (then it is given) and WebP, which is lossless without one.
+        quality: of JPEG, 95 without one, and WebP, which is lossless without one.
+
+    Raises:
+        PictureError: the encoder does not take it.
     """
     if kind == "raw":
         return pixels.tobytes(), "decoded to raw pixels"
@@ -22,6 +26,7 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     if kind == "stored-png":
         return png.encode_stored(pixels), "re-encoded as PNG without compression"
     if kind == "jpeg":
+        quality = quality or DEFAULT_JPEG_QUALITY
         how = f"re-encoded as JPEG, quality {quality}, 4:4:4"
         return _by_pillow(pixels, "JPEG", quality=quality, subsampling=0), how
     if quality is None:
@@ -30,9 +35,13 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     return _by_pillow(pixels, "WEBP", quality=quality), f"re-encoded as WebP, quality {quality}"
 
 
-def _by_pillow(pixels: Pixels, format: str, **options: int | None) -> bytes:
+def _by_pillow(pixels: Pixels, format: str, **options: int) -> bytes:
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, format, **options)
+    try:
+        Image.fromarray(pixels).save(out, format, **options)
+    except (OSError, ValueError) as error:
+        # Not a fault of the disk, which these bytes do not reach.
+        raise PictureError(f"the picture cannot be encoded as {format}: {error}") from None
     return out.getvalue()

@@ -12,11 +12,13 @@ from lpff_shards.options import PictureOptions
 from lpff_shards.schemas.sample import Picture
 from lpff_shards.wire.decoding import PictureError, Pixels, decode
 from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.picture_header import PictureHeader
+from lpff_shards.wire.picture_header import PictureHeader, unstorable
 from lpff_shards.wire.pictures import inspect
 from lpff_shards.wire.png_chunks import stripped
 
 FILTER = "lanczos"
+_COPIED = 1 << 26
+"""Most bytes of pixels that are copied to be mirrored."""
 _FILE_KINDS = {"stored-png": "png"}
 """What a file is, where what was asked for says more than that."""
 
@@ -39,16 +41,17 @@ class Stored(Struct, frozen=True):
     orientation: int = 1
 
 
-def store(data: bytes, flips: Sequence[bool], options: PictureOptions) -> list[Stored]:
-    """Makes stored pictures of one file, which is decoded once at most.
+def store(data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False) -> list[Stored]:
+    """Make stored pictures of one file, which is decoded once at most.
 
     Args:
         data: a whole PNG, JPEG or WebP file.
         flips: for each that is wanted, whether to mirror it left to right.
         options: what it is stored as.
+        must_decode: decode it even where the file itself is stored, and refuse what cannot be mirrored.
 
     Raises:
-        PictureError: it is cut short, does not decode, or cannot be resized as asked.
+        PictureError: it is cut short, does not decode, is too large, or cannot be resized as asked.
     """
     try:
         header = inspect(data)
@@ -56,13 +59,19 @@ def store(data: bytes, flips: Sequence[bool], options: PictureOptions) -> list[S
         raise PictureError(str(error)) from None
     resized = _resizes(header, options)
     passes = not resized and _passes(header, options)
-    decoded = None if passes and not any(flips) else _prepared(data, header, options.resolution if resized else None)
+    decodes = must_decode or any(flips) or not passes
+    side = options.resolution if resized else None
+    kind = header.kind if options.kind == "keep" else options.kind
+    # A side that is asked for fits every encoder.
+    if reason := unstorable(header, decodes, "" if resized else kind):
+        raise PictureError(reason)
+    decoded = _prepared(data, header, side) if decodes else None
     stored = []
     for flip in flips:
         if passes and not flip:
             stored.append(_passed(data, header, options))
         elif decoded is not None:
-            stored.append(_developed(*decoded, header, flip, resized, options))
+            stored.append(_developed(*decoded, header, flip, resized, kind, options.quality))
     return stored
 
 
@@ -87,17 +96,32 @@ def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pix
 
 
 def _developed(
-    pixels: Pixels, changes: list[str], header: PictureHeader, flip: bool, resized: bool, options: PictureOptions
+    pixels: Pixels,
+    changes: list[str],
+    header: PictureHeader,
+    flip: bool,
+    resized: bool,
+    kind: str,
+    quality: int | None,
 ) -> Stored:
     """Prepared pixels, mirrored where asked, as they are stored."""
-    kind = header.kind if options.kind == "keep" else options.kind
-    shown = np.ascontiguousarray(pixels[:, ::-1]) if flip else pixels
-    encoded, how = encode(shown, kind, options.quality)
+    encoded, how = encode(_mirrored(pixels) if flip else pixels, kind, quality)
     done = [*changes, *(["mirrored"] if flip else [])]
     done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
     height, width, _ = pixels.shape
     picture = Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB")
     return Stored(picture, (header.width, header.height), resized, tuple(done))
+
+
+def _mirrored(pixels: Pixels) -> Pixels:
+    """The pixels from right to left; large ones as a view, so that they are in memory once."""
+    if pixels.nbytes > _COPIED:
+        return pixels[:, ::-1]
+    out = np.empty_like(pixels)
+    # Channel by channel: numpy copies pixels of three bytes in four times as much time.
+    for channel in range(pixels.shape[2]):
+        out[:, :, channel] = pixels[:, ::-1, channel]
+    return out
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -116,9 +117,12 @@ class Entries:
         records = {
             number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
         }
-        columns = (source, self.flip[here], self.replica[here], self.split[here], self.density[here], self.weight[here])
+        columns = (
+            *(source, self.flip[here], self.replica[here], self.split[here], self.density[here], self.weight[here]),
+            self._both[here],
+        )
         listed = zip(keys, *(column.tolist() for column in columns), strict=True)
-        for key, number, flip, replica, split, density, weight in listed:
+        for key, number, flip, replica, split, density, weight, both in listed:
             yield Entry(
                 key=key,
                 record=next(records[number]),
@@ -127,7 +131,16 @@ class Entries:
                 split=self.splits[split],
                 density=density,
                 weight=weight,
+                must_decode=both,
             )
+
+    @cached_property
+    def _both(self) -> NDArray[np.bool_]:
+        """Whether some entry shows the same picture mirrored on writing, bool [n]."""
+        flipped = [np.zeros(len(inventory), bool) for inventory in self.inventories]
+        for number, found in enumerate(flipped):
+            found[self.row[self.flip & (self.source == number)]] = True
+        return self.gather(flipped) if flipped else np.zeros(0, bool)
 
     def gather(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """A column of each inventory's pictures as one column of the entries."""

@@ -1,9 +1,10 @@
-"""Sample keys: stable names that every reader takes, `[A-Za-z0-9_-]`."""
+"""Sample keys, stable names that every reader takes, `[A-Za-z0-9_-]`; and the one Unicode form of source ids."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
 MAX_ID = 60
 KEY_RULE = re.compile(r"[A-Za-z0-9_-]{1,86}")
@@ -24,6 +25,14 @@ def safe_id(source_id: str) -> str:
         return safe
     digest = hashlib.blake2b(source_id.encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
     return f"{safe[: MAX_ID - 11]}-{digest}"
+
+
+def nfc(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), in which ids are compared and recorded.
+
+    File systems and archives of macOS decompose names; JSON files mostly do not.
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def sample_key(source: str, source_id: str, mirrored: bool, replica: int) -> str:

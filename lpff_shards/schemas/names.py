@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from unicodedata import normalize
 from urllib.parse import unquote
 
 import blake3
 
-from lpff_shards.schemas.keys import photo_and_face, sample_key
+from lpff_shards.schemas.keys import nfc, photo_and_face, sample_key
 from lpff_shards.schemas.record import Credit
 
 Name = tuple[str, str]
@@ -34,7 +33,7 @@ _ODD = re.compile(r"img([0-9]{7}[13579])")
 
 def normal(text: str) -> str:
     """A text in the form in which names are compared."""
-    return (text if text.isascii() else normalize("NFC", text)).strip()
+    return nfc(text).strip()
 
 
 def names(source: str, id: str, credit: Credit) -> Iterator[Name]:

@@ -110,6 +110,7 @@ class Entry(Struct, frozen=True, eq=False):
         split: that it belongs to.
         density: of its pose, per square radian, 0 where not computed.
         weight: for loaders that resample.
+        must_decode: another entry of the plan is the same file mirrored: one that does not decode is left out with it.
     """
 
     key: str
@@ -119,6 +120,7 @@ class Entry(Struct, frozen=True, eq=False):
     split: str = "train"
     density: float = 0.0
     weight: float = 1.0
+    must_decode: bool = False
 
     @property
     def mirrored(self) -> bool:

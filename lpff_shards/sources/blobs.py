@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from lpff_shards.columns.structs import Structs
 from lpff_shards.schemas.record import Blob
+from lpff_shards.stores.full_reads import pread_fully
 
 # A pipe that has taken a picture's place must not be waited for; of files it changes nothing.
 _READ = os.O_RDONLY | os.O_NONBLOCK
@@ -24,6 +25,9 @@ LOCAL_HEADER = _LOCAL_HEADER.size
 SLACK = 64
 """Bytes that are asked for beyond a member's own, since its local header's extra field is not known: less than always
 stands behind it, the directory's entry of it and the directory's end."""
+
+MAX_BYTES = 1 << 28
+"""Most bytes of a picture's file, and of a metadata file that is decoded whole: Flickr takes photos of 200 MB."""
 
 
 class BlobError(Exception):
@@ -53,6 +57,7 @@ class FileBlob(Struct, frozen=True, gc=False):
         return self.path
 
     def read(self) -> bytes:
+        refuse_large(self.size)
         try:
             data = _read_file(self.path, self.size + 1)
             # Only the size itself was asked for, and a byte more: a file that has grown tells its new one.
@@ -88,14 +93,10 @@ class FileBlob(Struct, frozen=True, gc=False):
 
 
 def _read_file(path: str, most: int) -> bytes:
-    """The first `most` bytes of a file: three system calls, where `Path.read_bytes` needs seven."""
+    """The first `most` bytes of a file: few system calls, where `Path.read_bytes` needs seven."""
     fd = os.open(path, _READ)
     try:
-        data = os.read(fd, most)
-        # The system hands out 2 GiB at most in one piece, and less where a signal came.
-        while len(data) < most and (more := os.read(fd, most - len(data))):
-            data += more
-        return data
+        return pread_fully(fd, most, 0)
     finally:
         os.close(fd)
 
@@ -122,6 +123,8 @@ def path_blob(path: str) -> FileBlob | BrokenBlob:
         status = os.stat(path)  # noqa: PTH116
     except OSError as error:
         return BrokenBlob(path, f"cannot be read: {error.strerror}")
+    except ValueError as error:  # a zero byte in the name
+        return BrokenBlob(path, f"cannot be read: {error}")
     if not stat.S_ISREG(status.st_mode):
         return BrokenBlob(path, "is not a regular file")
     return FileBlob(path, status.st_size, status.st_mtime_ns)
@@ -150,9 +153,10 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return self.crc
 
     def read(self) -> bytes:
+        refuse_large(max(self.size, self.packed))
         try:
             with _opened(self.archive) as fd:
-                data = os.pread(fd, self.packed, self._start(fd))
+                data = pread_fully(fd, self.packed, self._start(fd))
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         return self.unpacked(data)
@@ -162,7 +166,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
         try:
             # Two fewer system calls than `read` takes: the local header comes along.
             fd = os.open(self.archive, _READ)
-            return self._begun(os.pread(fd, self._span(most), self.header))
+            return self._begun(pread_fully(fd, self._span(most), self.header), most)
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
         finally:
@@ -173,12 +177,12 @@ class ZipBlob(Struct, frozen=True, gc=False):
         """Bytes from the local header on that hold the member's first ones."""
         return LOCAL_HEADER + len(self.member.encode()) + SLACK + min(self.packed, most)
 
-    def _begun(self, found: bytes) -> bytes:
+    def _begun(self, found: bytes, most: int) -> bytes:
         """The member's first bytes, of those from its local header on."""
         start = header_size(found)
         data = found[start : start + self.packed]
         try:
-            return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
+            return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
         except zlib.error as error:
             raise BlobError(f"does not inflate: {error}") from error
 
@@ -197,18 +201,16 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return data
 
     def parts(self, most: int) -> Iterator[bytes]:
-        """The bytes piece by piece, each of `most` packed bytes at most; raises what `read` does, at the end."""
+        """The bytes piece by piece, each of `most` bytes at most; raises what `read` does, at the end."""
         found = check = 0
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS) if self.method == "deflated" else None
-        for packed in self._packed_parts(most):
-            try:
-                data = inflater.decompress(packed) if inflater else packed
-            except zlib.error as error:
-                raise BlobError(f"does not inflate: {error}") from error
+        packed = self._packed_parts(most)
+        for data in packed if self.method == "stored" else _inflated(packed, most):
             found += len(data)
             check = crc32(data, check)
+            if found > self.size:
+                break
             yield data
-        if found != self.size or (inflater and not inflater.eof):
+        if found != self.size:
             raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
         if check != self.crc:
             raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
@@ -228,7 +230,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
     def _start(self, fd: int) -> int:
         """Where the packed bytes start."""
         # The local header's extra field may be longer than the directory's, so its lengths are read from the file.
-        return self.header + header_size(os.pread(fd, LOCAL_HEADER, self.header))
+        return self.header + header_size(pread_fully(fd, LOCAL_HEADER, self.header))
 
     def _inflate(self, data: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -239,6 +241,37 @@ class ZipBlob(Struct, frozen=True, gc=False):
         if len(out) != self.size or not inflater.eof:
             raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
         return out
+
+
+def _inflated(parts: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """What packed parts inflate to, in pieces of `most` bytes at most, up to the end of their stream.
+
+    Raises:
+        BlobError: they do not inflate, or their stream has no end.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    for part in parts:
+        rest, data = part, b""
+        while rest or len(data) == most:
+            try:
+                data = inflater.decompress(rest, most)
+            except zlib.error as error:
+                raise BlobError(f"does not inflate: {error}") from error
+            yield data
+            rest = inflater.unconsumed_tail
+    if not inflater.eof:
+        raise BlobError("does not inflate: its stream has no end")
+
+
+def oversize(size: int) -> str | None:
+    """Return why a file of so many bytes is not read, or None."""
+    return f"has {size:,} bytes; at most {MAX_BYTES:,} are read" if size > MAX_BYTES else None
+
+
+def refuse_large(size: int) -> None:
+    """Raise BlobError if a picture's file has too many bytes."""
+    if reason := oversize(size):
+        raise BlobError(reason)
 
 
 def header_size(head: bytes) -> int:

@@ -18,6 +18,8 @@ from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath, Listed
 
 _RIGHTS = "Check the URI, your rights and the network"
+_NO_PATH = "Encountered object with invalid path: "
+"""What the stores' library says where an object's name has `..`, `//` or control characters: it lists nothing then."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def reading(option: str, given: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ShardsError(f"{option} {given} cannot be read: {error.strerror}", _RIGHTS) from None
+        raise _unreadable(f"{option} {given} cannot be read", error) from None
     except ShardsError as error:
         told = error.message if error.message.startswith(given.rstrip("/")) else f"{given}: {error.message}"
         raise ShardsError(f"{option} {told}", error.hint) from None
@@ -152,4 +154,12 @@ def _listing(path: BucketPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ShardsError(f"{path} cannot be listed: {error.strerror}", _RIGHTS) from None
+        raise _unreadable(f"{path} cannot be listed", error) from None
+
+
+def _unreadable(what: str, error: OSError) -> ShardsError:
+    reason = str(error.strerror)
+    if reason.startswith(_NO_PATH):
+        told = f"{what}: an object below it has a name that is no path ({reason.removeprefix(_NO_PATH)})"
+        return ShardsError(told, "Rename or remove that object, or copy the data set to a prefix without it")
+    return ShardsError(f"{what}: {reason}", _RIGHTS)

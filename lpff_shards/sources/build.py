@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.columns.structs import Structs, take
+from lpff_shards.columns.structs import Structs, column, take
 from lpff_shards.columns.texts import Rows
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BlobError, BrokenBlob
+from lpff_shards.sources.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
 from lpff_shards.sources.cameras import NO_CAMERAS, Cameras, PictureCameras, of_pictures
 from lpff_shards.sources.found import Found, Pictures, gathered
 from lpff_shards.sources.inventory import Inventory
@@ -96,18 +96,19 @@ def join(
 def _reasons(found: Pictures, cameras: PictureCameras, needed: bool) -> Iterator[tuple[int, LeftOut]]:
     """The rows of the pictures that cannot be used, ascending, each with its reason."""
     twins = _twins(found)
-    suspects = {*_unreadable(found.ids), *_broken(found.blobs), *found.faults, *twins, *cameras.faults}
+    large = np.flatnonzero(np.fromiter(column(found.blobs, "size"), np.int64, len(found)) > MAX_BYTES).tolist()
+    suspects = {*_unreadable(found.ids), *_broken(found.blobs), *large, *found.faults, *twins, *cameras.faults}
     if needed:
         suspects.update(np.flatnonzero(~cameras.known).tolist())
     for row in sorted(suspects):
-        yield row, _reason(found, row, twins.get(row, 0), cameras)
+        yield row, _reason(found, row, twins.get(row), cameras)
 
 
-def _reason(found: Pictures, row: int, times: int, cameras: PictureCameras) -> LeftOut:
+def _reason(found: Pictures, row: int, twins: tuple[int, int] | None, cameras: PictureCameras) -> LeftOut:
     """Why a picture cannot be used.
 
     Args:
-        times: how many have its id, 0 for one.
+        twins: how many have its id, and the row of another one.
     """
     blob, id = found.blobs[row], found.ids[row]
     if found.is_mirror[row]:
@@ -117,11 +118,13 @@ def _reason(found: Pictures, row: int, times: int, cameras: PictureCameras) -> L
         return LeftOut(where, readable(id), "the file's name is not UTF-8")
     if isinstance(blob, BrokenBlob):
         return LeftOut(where, id, blob.reason)
+    if reason := oversize(blob.size):
+        return LeftOut(where, id, reason)
     if row in found.faults:
-        file, reason = found.faults[row]
-        return LeftOut(readable(file), id, reason)
-    if times:
-        return LeftOut(where, id, f"{times} pictures have this id")
+        file, fault = found.faults[row]
+        return LeftOut(readable(file), id, fault)
+    if twins:
+        return LeftOut(where, id, f"{twins[0]} pictures have this id, such as {_spelled(found.blobs[twins[1]].where)}")
     return LeftOut(readable(cameras.where), id, cameras.faults.get(row, "the picture has no camera there"))
 
 
@@ -135,21 +138,30 @@ def _broken(blobs: Sequence[Blob]) -> list[int]:
     return [row for row, blob in enumerate(blobs) if isinstance(blob, BrokenBlob)]
 
 
-def _twins(found: Pictures) -> dict[int, int]:
-    """The rows of pictures whose id others have too, and how many."""
+def _twins(found: Pictures) -> dict[int, tuple[int, int]]:
+    """The rows of pictures whose id others have too, how many have it, and the row of another one."""
     marks = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
     ordered = np.sort(marks)
     met = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     rows: Rows = np.flatnonzero(np.isin(marks, met)) if len(met) else np.zeros(0, np.int64)
     # Two ids may have one mark by chance.
     names = [(found.ids[row], bool(found.is_mirror[row])) for row in rows.tolist()]
-    times = Counter(names)
-    return {row: times[name] for row, name in zip(rows.tolist(), names, strict=True) if times[name] > 1}
+    alike: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for row, name in zip(rows.tolist(), names, strict=True):
+        alike[name].append(row)
+    return {
+        row: (len(twins), twins[at - 1]) for twins in alike.values() if len(twins) > 1 for at, row in enumerate(twins)
+    }
 
 
 def readable(name: str) -> str:
     """A file name as text that can be written: bytes that are not UTF-8, which come as surrogates, as \\xff."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _spelled(where: str) -> str:
+    """A file's own name by its characters: two that look alike may differ in their Unicode form."""
+    return ascii(where.rpartition("/")[2])[1:-1]
 
 
 def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:

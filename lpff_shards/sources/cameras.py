@@ -100,7 +100,7 @@ def parse_block(raws: Iterable[msgspec.Raw]) -> tuple[NDArray[np.float64], dict[
         numbers: Sequence[float | None] = _NONE
         try:
             numbers = _NUMBERS.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             faults[row] = f"camera is not a list of numbers: {error}"
         if len(numbers) != camera.CAMERA_NUMBERS:
             faults[row] = f"camera has {len(numbers)} numbers, not {camera.CAMERA_NUMBERS}"

@@ -18,8 +18,10 @@ from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.heads import sizes_of, spread
 from lpff_shards.sources.tree import Tree, read_parts, read_whole
-from lpff_shards.wire.decoding import PictureError, decoded
+from lpff_shards.wire.decoding import PictureError, decode
 from lpff_shards.wire.errors import WireError
+from lpff_shards.wire.picture_header import unstorable
+from lpff_shards.wire.pictures import inspect
 
 STYLEGAN_SIDE = 1024
 """Pixels of FFHQ's own pictures."""
@@ -130,7 +132,10 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
 
 def _thumb(data: bytes) -> NDArray[np.float64]:
     """The means of the parts of a picture's grey, float64 [16, 16], 0 to 255."""
-    grey = Image.fromarray(decoded(data)).convert("L").resize((16, 16), Image.Resampling.BOX)
+    header = inspect(data)
+    if reason := unstorable(header, decoded=True):
+        raise PictureError(reason)
+    grey = Image.fromarray(decode(data, header)).convert("L").resize((16, 16), Image.Resampling.BOX)
     return np.asarray(grey, np.float64)
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import msgspec
 
+from lpff_shards.schemas.keys import nfc
+
 # Python's json writes NaN and Infinity, though JSON has no such numbers; inside strings they are just words.
-_STRING_OR_NAN = re.compile(rb'("(?:[^"\\]|\\.)*")|-?(?:NaN|Infinity)')
+# A string without an end goes to the end of the bytes, so that each byte is looked at once.
+_STRING_OR_NAN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|-?(?:NaN|Infinity)', re.DOTALL)
 # An escape in a string: a pair of surrogates, a lone one (captured), or any other.
 _ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -21,12 +24,15 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BOUNDARY = re.compile(rb',[ \t\r\n]*"')
 # What stands around such a comma, but for names and values, is alike from record to record.
 _AROUND = re.compile(rb'[\]} \t\r\n]*,[ \t\r\n]*"\Z')
-_TRIES = 64
+_TRIES, _TRIED_BYTES = 64, 1 << 26
+"""Most tries of a cut, and about the most bytes that are decoded for them."""
+MAX_MEMBER = 1 << 23
+"""Most bytes in which no member ends; records have a few thousand."""
 # What may be beyond JSON, see `as_json`.
 _BEYOND = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 
 Members = tuple[dict[str, msgspec.Raw], frozenset[str]]
-"""Raw JSON by name, and the names that stand there twice."""
+"""Raw JSON by name, as NFC, and the names that stand there twice."""
 
 
 class _Name(str):
@@ -49,7 +55,7 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
         parts: of the file's bytes.
 
     Raises:
-        NoMembersError: they are no object; after all of them were looked at.
+        NoMembersError: they are no object, or one with a member of too many bytes.
     """
     waiting, size, due, hint = [b""], 0, len(BYTE_ORDER_MARK), b""
     mark = BYTE_ORDER_MARK
@@ -60,8 +66,11 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
             continue
         # Only the file's first bytes may be the mark.
         data, mark = b"".join(waiting).removeprefix(mark), b""
-        cut = _cut(data, hint) if data.lstrip().startswith(b"{") else None
+        is_object = data.lstrip().startswith(b"{")
+        cut = _cut(data, hint) if is_object else None
         if cut is None:
+            if len(data) >= MAX_MEMBER:
+                raise NoMembersError(f"no record ends in {len(data):,} bytes" if is_object else "")
             # A part held no whole member; the next try is at twice the size, so that trying takes no square of time.
             waiting, size, due = [data], len(data), 2 * len(data)
             continue
@@ -78,7 +87,7 @@ def members(parts: Iterable[bytes]) -> Iterator[Members]:
 
 def as_json(data: bytes) -> bytes:
     """What Python's json writes beyond JSON, put into JSON: NaN and infinities as null, lone surrogates as U+FFFD."""
-    return _mended(data)[0]
+    return _mended(data)[0] if _BEYOND.search(data) else data
 
 
 def _mended(data: bytes) -> tuple[bytes, list[int], list[int]]:
@@ -131,14 +140,15 @@ def _cuts(data: bytes, hint: bytes) -> Iterator[tuple[int, int]]:
     if at >= 0:
         yield at + hint.index(b","), at + len(hint) - 1
     boundaries = [(match.start(), match.end() - 1) for match in _BOUNDARY.finditer(data, max(0, len(data) - (1 << 16)))]
-    yield from islice(reversed(boundaries), _TRIES)
+    yield from islice(reversed(boundaries), min(_TRIES, 1 + _TRIED_BYTES // len(data)))
 
 
 def _attempt(data: bytes) -> Members | None:
     seen: set[str] = set()
     twice: set[str] = set()
 
-    def note(_: type, name: Any) -> _Name:
+    def note(_: type, given: Any) -> _Name:
+        name = nfc(given)
         if name in seen:
             twice.add(name)
         seen.add(name)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.blobs import oversize
 from lpff_shards.sources.json_stream import BYTE_ORDER_MARK, NoMembersError, as_json, members
 from lpff_shards.sources.tree import read_parts, read_whole
 
@@ -51,7 +52,7 @@ class Table:
             raise ValueError(TWICE)
         try:
             return decoder.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"its record cannot be read: {error}") from None
 
 
@@ -111,7 +112,10 @@ def read_tables(blob: Blob, expected: str) -> Iterator[Table]:
     try:
         for rows, twice in members(read_parts(blob)):
             yield Table(blob.where, rows, twice)
-    except NoMembersError:
+    except NoMembersError as error:
+        if reason := str(error) or oversize(blob.size):
+            told = f"{blob.where} does not hold {expected}: {reason}"
+            raise ShardsError(told, "Check that it is the published file, and whole") from None
         # As a whole it tells where its fault is.
         decode_file(blob, dict[str, msgspec.Raw], expected)
         raise ShardsError(f"{blob.where} changed while it was read", "Run the same command again") from None

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BlobError, ZipBlob, header_size
+from lpff_shards.sources.blobs import BlobError, ZipBlob, header_size, refuse_large
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import PIECE, BucketPath, Listed
 
@@ -44,6 +44,7 @@ class ObjectBlob(Struct, frozen=True, gc=False):
             BlobError: it is gone or another one.
             ExportFailed: the store does not give it, which says nothing of the picture.
         """
+        refuse_large(self.size)
         return b"".join(self.pieces())
 
     def head(self, most: int) -> bytes:
@@ -88,16 +89,18 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
             BlobError: the zip is gone, is another one or is damaged.
             ExportFailed: the store does not give it.
         """
+        refuse_large(max(self.size, self.packed))
         return self.unpacked(asked(self.where, self._packed))
 
     def head(self, most: int) -> bytes:
         """The member's first bytes; raises what `read` does."""
         path = BucketPath.parse(self.archive)
-        return self._begun(asked(self.where, lambda: read_range(path, self.header, self._span(most))))
+        return self._begun(asked(self.where, lambda: read_range(path, self.header, self._span(most))), most)
 
-    def parts(self, most: int) -> Iterator[bytes]:
-        """The member, in parts of `most` bytes at most; raises what `read` does, at the beginning."""
-        data = self.read()
+    def _packed_parts(self, most: int) -> Iterator[bytes]:
+        data = asked(self.where, self._packed)
+        if len(data) < self.packed:
+            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
         yield from (data[at : at + most] for at in range(0, len(data), most))
 
     def _packed(self) -> bytes:

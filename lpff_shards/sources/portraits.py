@@ -17,7 +17,7 @@ from lpff_shards.columns.structs import take
 from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.crops import SIDES
-from lpff_shards.schemas.keys import photo_and_face
+from lpff_shards.schemas.keys import nfc, photo_and_face
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.blobs import path_blob
 from lpff_shards.sources.bucket_tree import object_blob
@@ -261,7 +261,7 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
         stem = name[: name.rfind(".")]
         preview = _PREVIEW.fullmatch(stem) if stem.endswith(_PREVIEWS) else None
         if preview is None or preview[2] == alignment:
-            ids.append(preview[1] if preview else stem)
+            ids.append(nfc(preview[1] if preview else stem))
             rows.append(row)
     return _in_order(ids, rows)
 
@@ -279,7 +279,7 @@ def _faces(place: Place) -> tuple[list[str], NDArray[np.int64]]:
     ids: list[str] = []
     rows: list[int] = []
     for row, name in enumerate(place.pictures.names):
-        photo = posixpath.splitext(name)[0]
+        photo = nfc(posixpath.splitext(name)[0])
         # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
         own = faces.get(photo, {photo})
         ids += own

@@ -15,7 +15,7 @@ from lpff_shards.columns.texts import Texts
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
+from lpff_shards.sources.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob
 from lpff_shards.sources.bucket_tree import BucketTree, open_bucket
 from lpff_shards.sources.files import Files, is_picture
 from lpff_shards.sources.objects import ObjectBlob
@@ -195,8 +195,10 @@ def read_whole(blob: Blob) -> bytes:
     """The bytes of a metadata file.
 
     Raises:
-        ShardsError: it cannot be read.
+        ShardsError: it cannot be read, or has too many bytes.
     """
+    if reason := oversize(blob.size):
+        raise ShardsError(f"{blob.where} {reason}", "Check that it is the published file")
     return b"".join(read_parts(blob))
 
 

@@ -21,10 +21,11 @@ from lpff_shards.sources.files import NO_FILES, Files
 from lpff_shards.sources.objects import ObjectMember, read_range
 from lpff_shards.sources.zip_directory import DEFLATED, ENCRYPTED, STORED, Directory, ZipError, read_directory
 from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.stores.full_reads import pread_fully
 from lpff_shards.stores.uris import is_uri
 
-_MOST = 1 << 30
-"""Bytes that the system is asked for at once."""
+_DEEPEST = 64
+"""Parts of a name, each folder of which is listed; no layout reaches a tenth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,7 @@ def _directory(given: str) -> Directory | None:
         return read_directory(partial(read_range, path), path.size())
     with Path(given).open("rb", buffering=0) as file:
         fd = file.fileno()
-        return read_directory(lambda at, size: _read_at(fd, at, size), os.fstat(fd).st_size)
-
-
-def _read_at(fd: int, at: int, size: int) -> bytes:
-    parts = []
-    while size and (data := os.pread(fd, min(size, _MOST), at)):
-        parts.append(data)
-        at, size = at + len(data), size - len(data)
-    return b"".join(parts)
+        return read_directory(lambda at, size: pread_fully(fd, size, at), os.fstat(fd).st_size)
 
 
 def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folder]) -> None:
@@ -131,7 +124,7 @@ def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folde
             f"{archive}:{filename} points outside its archive or is no plain path",
             "Pack the zip again without such names",
         )
-    if parts[-1].startswith(".") or parts[0] == "__MACOSX":
+    if parts[-1].startswith(".") or parts[0] == "__MACOSX" or len(parts) > _DEEPEST:
         return
     is_folder = filename.endswith("/")
     folder = "/".join(parts) if is_folder else "/".join(parts[:-1])

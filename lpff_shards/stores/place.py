@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.stores.full_reads import pread_fully
 from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uris import is_uri, of_no_store
 
@@ -105,7 +106,7 @@ def read_at(place: Place, at: int, size: int) -> bytes:
         return place.read_at(at, size)
     fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.pread(fd, size, at)
+        return pread_fully(fd, size, at)
     finally:
         os.close(fd)
 

@@ -45,6 +45,9 @@ def decode(data: bytes, header: PictureHeader) -> Pixels:
     """
     try:
         pixels = _decode(data, header)
+    except MemoryError:
+        # The machine's fault, not the picture's.
+        raise
     except Exception as error:  # decoders raise many kinds on hostile bytes
         raise PictureError(f"the picture does not decode: {error}") from None
     height, width, _ = pixels.shape

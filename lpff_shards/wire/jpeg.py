@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from lpff_shards.wire import orientation
 from lpff_shards.wire.errors import CutError, WireError
-from lpff_shards.wire.picture_header import PictureHeader, check_size, extras
+from lpff_shards.wire.picture_header import MAX_SIDES, PictureHeader, check_size, extras
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 """Frames that decoders know: baseline, extended and progressive. Lossless, hierarchical and arithmetic ones few do."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BARE = frozenset(range(0xD0, 0xD9)) | {0x00, 0x01}
-_SCAN, _END = 0xDA, b"\xff\xd9"
+_MARKER = re.compile(rb"\xff(?=[^\xff\x00\x01\xd0-\xd8])", re.DOTALL)
+"""The start of a segment, or the end mark: neither a byte that fills nor a marker without a body."""
+_MAX_SEGMENTS, _MAX_SCANS = 1 << 16, 64
+_SCAN, _NEXT_SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
 _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
@@ -60,6 +62,8 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
     # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
     if data.rfind(_END) < scan:
         raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
+    if data.count(_NEXT_SCAN, scan, data.find(_END, scan)) > _MAX_SCANS:
+        raise WireError(f"the JPEG has more than {_MAX_SCANS} scans, each of which decoders go through all pixels for")
     width, height, mode = header
     turned, found = _extras(marked) if marked else (1, ())
     return PictureHeader("jpeg", width, height, mode, False, turned, found)
@@ -108,21 +112,19 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """The marker, start and end of each segment up to the first scan's header; other bytes between them are skipped."""
     at, marker = 2, 0
-    while marker != _SCAN:
-        at = data.find(b"\xff", at)
-        if at < 0:
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
             raise CutError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
-        marker = data[at + 1]
+        at, marker = found.start(), data[found.start() + 1]
         if marker == _END[1]:
             raise WireError("the JPEG has no frame header or no pixels")
-        if marker == 0xFF:
-            at += 1
-        elif marker in _BARE:
-            at += 2
-        else:
-            end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
-            yield marker, at, end
-            at = end
+        end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        yield marker, at, end
+        if marker == _SCAN:
+            return
+        at = end
+    raise WireError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its pixels")
 
 
 def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
@@ -135,6 +137,8 @@ def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
     if marker not in _HUFFMAN:
         raise WireError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders know")
     check_size(width, height)
+    if max(width, height) > MAX_SIDES["jpeg"]:
+        raise WireError(f"the JPEG is {width}x{height} pixels; decoders take at most {MAX_SIDES['jpeg']:,} a side")
     return width, height, _MODES[components]
 
 

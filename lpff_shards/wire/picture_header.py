@@ -8,6 +8,12 @@ from lpff_shards.wire.errors import WireError
 
 MAX_PIXELS = 178_956_970
 """Above this Pillow refuses a picture as a decompression bomb."""
+MAX_STORED_PIXELS = 1 << 27
+"""Most pixels of a picture that is exported: 134 million, beyond cameras of 100 million; as RGB they take 403 MB."""
+MAX_WEBP_PIXELS = 1 << 25
+"""Most pixels of a source's WebP that is decoded: Pillow takes 20 bytes for each, and 36 bytes may hold them all."""
+MAX_SIDES = {"jpeg": 65_500, "webp": 16_383}
+"""Most pixels a side of the kinds of file that have such a limit; libjpeg encodes and decodes no larger ones."""
 
 
 class PictureHeader(Struct, frozen=True):
@@ -37,6 +43,25 @@ def check_size(width: int, height: int) -> None:
         raise WireError(f"the picture is {width}x{height} pixels")
     if width * height > MAX_PIXELS:
         raise WireError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS} are taken")
+
+
+def unstorable(header: PictureHeader, decoded: bool, encoder: str = "") -> str | None:
+    """Return why a picture of this size cannot be exported, and what to do, or None.
+
+    Args:
+        decoded: it is decoded, and not only copied.
+        encoder: the kind of file that it is then encoded as at its own size, empty for another size.
+    """
+    width, height = header.width, header.height
+    size = f"the picture is {width}x{height}"
+    if width * height > MAX_STORED_PIXELS:
+        return f"{size} pixels; at most {MAX_STORED_PIXELS:,} are taken"
+    if decoded and header.kind == "webp" and width * height > MAX_WEBP_PIXELS:
+        return f"{size} pixels; at most {MAX_WEBP_PIXELS:,} of a WebP are decoded: convert it to PNG or JPEG"
+    most = MAX_SIDES.get(encoder)
+    if decoded and most is not None and max(width, height) > most:
+        return f"{size}, and {encoder.upper()} takes at most {most:,} pixels a side: --image png takes more"
+    return None
 
 
 def extras(

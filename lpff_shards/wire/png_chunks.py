@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from functools import lru_cache
 
-from isal import isal_zlib
 from isal.isal_zlib import crc32
 
 from lpff_shards.wire import orientation
@@ -39,8 +38,8 @@ _XMP = b"XML:com.adobe.xmp\0\0\0"
 _ANCILLARY = 0x20
 """The bit of a chunk's first letter that says that decoders may ignore it."""
 
-_AT_ONCE = 1 << 20
-"""Bytes that are unpacked at once."""
+_CHUNKS, _CHUNK_BYTES = 1 << 14, 1 << 9
+"""Most chunks of a file, and bytes for one more: writers put thousands of bytes into each."""
 
 _Places = dict[bytes, int]
 """Where the first chunk of each kind starts."""
@@ -105,40 +104,10 @@ def stripped(data: bytes, mode: str) -> bytes:
         mode: as `inspect_png` tells it.
     """
     needed = _NEEDED.get(mode, _PIXELS)
-    return SIGNATURE + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in needed)
+    return SIGNATURE + b"".join(data[start:end] for kind, start, end in chunks(data) if kind in needed)
 
 
-def check_stream(data: bytes) -> None:
-    """Check the end and the checksum of the zlib stream that holds a PNG's pixels, which libspng does not look at.
-
-    Args:
-        data: a PNG that `inspect_png` takes.
-
-    Raises:
-        WireError: libpng and Pillow refuse the stream.
-    """
-    for _ in _inflated(data):
-        pass
-
-
-def check_rows(data: bytes) -> None:
-    """Check that the zlib stream holds all of a PNG's rows, for a decoder that fills up what is missing.
-
-    Args:
-        data: a PNG that `inspect_png` takes.
-
-    Raises:
-        WireError: rows are missing, or the stream is damaged.
-    """
-    missing = _unpacked_size(data)
-    for piece in _inflated(data):
-        missing -= len(piece)
-        if missing <= 0:
-            return
-    raise WireError(f"the PNG's pixels are cut short: {missing} bytes are missing")
-
-
-def _unpacked_size(data: bytes) -> int:
+def rows_size(data: bytes) -> int:
     """Bytes of a PNG's rows, each with its filter's number in front."""
     width, height, depth, color, _, _, interlaced = _HEADER.unpack_from(data, 16)
     bits, size = depth * _CHANNELS[color], 0
@@ -148,21 +117,12 @@ def _unpacked_size(data: bytes) -> int:
     return size
 
 
-def _inflated(data: bytes) -> Iterator[bytes]:
-    """The zlib stream that holds a PNG's pixels, unpacked piece by piece; raises as `check_stream`."""
-    rest = b"".join(data[start + 8 : end - 4] for kind, start, end in _chunks(data) if kind == b"IDAT")
-    stream = isal_zlib.decompressobj()
-    try:
-        while rest and not stream.eof:
-            yield stream.decompress(rest, _AT_ONCE)
-            rest = stream.unconsumed_tail
-    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
-        raise WireError(f"the PNG's pixels are damaged: {error}") from None
-    if not stream.eof:
-        raise WireError("the PNG's pixels are damaged: their zlib stream has no end")
+def is_interlaced(data: bytes) -> bool:
+    """Whether a PNG's rows come in passes."""
+    return bool(_HEADER.unpack_from(data, 16)[-1])
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """The kind, start and end of each chunk of a whole PNG."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
@@ -175,7 +135,7 @@ def _check_chunks(data: bytes) -> tuple[_Places, int]:
     """Where its chunks are, and where the last one ends."""
     view = memoryview(data)
     at, places, last = len(SIGNATURE), _Places(), b""
-    while True:
+    for _ in range(_CHUNKS + len(data) // _CHUNK_BYTES):
         length, kind = _CHUNK.unpack_from(data, at)
         end = at + 12 + length
         if end > len(data):
@@ -188,6 +148,8 @@ def _check_chunks(data: bytes) -> tuple[_Places, int]:
         if kind == b"IEND":
             break
         at, last = end, kind
+    else:
+        raise WireError("the PNG has far more chunks than pixels need")
     if b"IDAT" not in places:
         raise WireError("the PNG has no pixels")
     return places, end

@@ -11,6 +11,7 @@ from lpff_shards.wire.picture_header import PictureHeader, check_size, extras
 
 _CHUNKS = 12
 """Where the first chunk starts."""
+_MAX_CHUNKS = 1 << 16
 _PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 
 
@@ -67,7 +68,10 @@ def _first(data: bytes) -> tuple[int, int, str]:
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
     """The kind and the body of each chunk; of pixels the first bytes alone."""
     at = _CHUNKS
-    while at + 8 <= end:
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > end:
+            return
         kind, length = struct.unpack_from("<4sI", data, at)
         yield kind, b"" if kind in _PIXELS else data[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
+    raise WireError(f"the WebP has more than {_MAX_CHUNKS:,} chunks")
