@@ -1,6 +1,7 @@
 """`nox` reads exports with other readers, a group readers-* of dependencies each, runs Ray, and opens a report.
 
 `nox -s tests` runs the tests on each Python that is supported and at hand.
+`nox -s endurance` and `nox -s fuzz` take longer and run when they are named.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ def short(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--dist", "loadfile", *files, *session.posargs)
 
 
+LONG = (
+    *("draws", "filters", "formats", "killed", "mix_options"),
+    *("num_replicas", "pieces", "splits", "verify", "wire_zip"),
+)
+"""Test files that try more kills, flips and examples in `nox -s endurance`."""
+
+
 @nox.session
 @nox.parametrize("environment", ENVIRONMENTS, ids=ENVIRONMENTS)
 def readers(session: nox.Session, environment: str) -> None:
@@ -82,6 +90,22 @@ def ray(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(PROJECT, "ray"))
     session.install(".[gcs,s3]")
     session.run("pytest", "tests/test_ray.py", "tests/test_ray_buckets.py", *session.posargs)
+
+
+@nox.session(default=False)
+def endurance(session: nox.Session) -> None:
+    """Disturb every system call of small exports and cut the power 3,000 times; the long forms of other tests."""
+    session.install(*nox.project.dependency_groups(PROJECT, "endurance"), ".")
+    tests = session.posargs or ["tests/endurance", *(f"tests/test_{name}.py" for name in LONG)]
+    session.run("pytest", "-n", "auto", *tests, env={"LPFF_SHARDS_ENDURANCE": "1"})
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Feed changed inputs and exports for ten minutes, or LPFF_SHARDS_FUZZ_SECONDS."""
+    session.install(*nox.project.dependency_groups(PROJECT, "fuzz"), ".[report]")
+    seconds = os.environ.get("LPFF_SHARDS_FUZZ_SECONDS", "600")
+    session.run("pytest", "-n", "auto", "tests/fuzz", *session.posargs, env={"LPFF_SHARDS_FUZZ_SECONDS": seconds})
 
 
 @nox.session(venv_backend="none", default=False)

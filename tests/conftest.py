@@ -12,9 +12,10 @@ from types import ModuleType
 
 import portraits
 import pytest
+from running import DATA
 from stores import bucket, gcs, gcs_servers, s3, s3_servers
 
-__all__ = ["bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
+__all__ = ["DATA", "bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
 
 # The environments of other readers do without.
 with contextlib.suppress(ModuleNotFoundError):
@@ -25,7 +26,6 @@ with contextlib.suppress(ModuleNotFoundError):
     settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("LPFF_SHARDS_DATA", PROJECT.parent / "shared" / "data"))
 
 
 def pytest_collection_finish() -> None:

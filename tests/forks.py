@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Both sides speak lines: an order in JSON, the child's process id, a word to wait for it, its exit status.
+# Both sides speak lines: an order in JSON, the child's process id, a word to wait for it, its exit status with the
+# seconds and kilobytes that it took.
 SERVER = """
 import gc, json, os, sys
 import portraits
@@ -34,19 +35,33 @@ while line := sys.stdin.readline():
         sys.exit()
     print(pid, flush=True)
     sys.stdin.readline()
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+    _, status, used = os.wait4(pid, 0)
+    print(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss, flush=True)
 """
 
 
 class Forks:
-    """Runs of the command, one at a time."""
+    """Runs of the command, one at a time.
 
-    def __init__(self) -> None:
+    Args:
+        first: code that the process that forks runs first.
+        more: further environment variables of it.
+
+    Attributes:
+        used: CPU seconds and kilobytes of memory of the last run.
+    """
+
+    def __init__(self, first: str = "", **more: str) -> None:
+        self.used = 0.0, 0
         # As the console script has it: more threads would keep the command from forking its workers.
         here = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": here}
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": here, **more}
         self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", first + SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         self._logs = tempfile.TemporaryDirectory()
         self._argv: list[str] = []
@@ -62,9 +77,10 @@ class Forks:
 
     def end(self) -> subprocess.CompletedProcess[str]:
         """Waits for what was started."""
-        status = int(self._ask(""))
+        status, seconds, kilobytes = self._ask("").split()
+        self.used = float(seconds), int(kilobytes)
         return subprocess.CompletedProcess(
-            self._argv, status, self._log("out").read_text(), self._log("err").read_text()
+            self._argv, int(status), self._log("out").read_text(), self._log("err").read_text()
         )
 
     def run(self, *args: object, prelude: str = "") -> subprocess.CompletedProcess[str]:

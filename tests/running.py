@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,16 @@ import pytest
 from forks import Forks
 
 from lpff_shards import cli
+
+DATA = Path(os.environ.get("LPFF_SHARDS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+"""Real samples of the data sets, where they are at hand."""
+ENDURANCE = float(os.environ.get("LPFF_SHARDS_ENDURANCE", "0"))
+"""The share of long tests that runs: 1 is all of them, as in `nox -s endurance`."""
+
+
+def examples(count: int) -> int:
+    """How many examples hypothesis tries: that many where long tests run, else a quarter; each run has others."""
+    return count if ENDURANCE else count // 4
 
 
 @dataclass

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import examples
 
 from lpff_shards import ShardsError
 from lpff_shards.loaders import draws
@@ -67,7 +68,7 @@ def _check_epoch(samples: int, batch_size: int, world_size: int, equal: Any, shu
     equal=st.sampled_from(EQUALS),
     shuffle=st.booleans(),
 )
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=examples(150), deadline=None, derandomize=True)
 def test_every_sample_comes_as_equal_says(
     samples: int, batch_size: int, world_size: int, equal: Any, shuffle: bool
 ) -> None:
@@ -237,7 +238,7 @@ def test_every_sample_is_mirrored_in_half_of_the_epochs() -> None:
     seed=st.integers(0, 2**63 - 1),
     epoch=st.integers(0, 10**9),
 )
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=examples(300), deadline=None, derandomize=True)
 def test_weights_give_each_sample_its_due_rounded_up_or_down(weights: list[float], seed: int, epoch: int) -> None:
     if not any(weights):
         return

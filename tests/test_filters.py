@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventories import contents, eg3d, read
 from layouts import LPFF_IDS, UP_IDS, edit, write, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
-from running import Done, call
+from running import Done, call, examples
 
 from lpff_shards import ShardsError
 from lpff_shards.mixing.filters import BY_ID, BY_PHOTO, BY_USER, select
@@ -262,7 +262,7 @@ PICTURES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(PICTURES, st.data())
 def test_the_columns_of_taken_rows_stay_aligned(pictures: list[Picture], data: st.DataObject) -> None:
     before = inventory("lpff", pictures)
@@ -274,7 +274,7 @@ def test_the_columns_of_taken_rows_stay_aligned(pictures: list[Picture], data: s
     assert told(before) == every
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(PICTURES, st.data())
 def test_rows_may_be_taken_of_taken_rows(pictures: list[Picture], data: st.DataObject) -> None:
     before = inventory("lpff", pictures)
@@ -288,7 +288,7 @@ def _is_excluded(picture: Picture, names: Collection[str]) -> bool:
     return bool({picture.id, picture.id[:-3], picture.photo_id, picture.user_id} & {*names} - {""})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     pictures=PICTURES,
     licences=st.sets(st.sampled_from(["unknown", "CC-BY-2.0", "CC0-1.0", "PDM-1.0"])),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import examples
 from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
 from lpff_shards.exporters.catalogue import get_format
@@ -79,7 +80,7 @@ def test_a_shard_cut_short_is_noticed(format: str, layout: str, cut: float) -> N
 
 
 @pytest.mark.parametrize("layout", TFRECORD_LAYOUTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True))
 def test_every_flipped_bit_of_a_tfrecord_is_noticed(layout: str, where: float) -> None:
     shard = bytearray(_shard("tfrecord", layout))
@@ -90,7 +91,7 @@ def test_every_flipped_bit_of_a_tfrecord_is_noticed(layout: str, where: float) -
 
 
 @every_case
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255))
 def test_a_spoilt_byte_raises_nothing_else(format: str, layout: str, where: float, bits: int) -> None:
     shard = bytearray(_shard(format, layout))

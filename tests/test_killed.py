@@ -18,12 +18,12 @@ import pytest
 import running
 from forks import Forks
 from layouts import picture, write, write_lpff
-from running import changed, children, contents, run_after, shards, wait_for
+from running import ENDURANCE, changed, children, contents, run_after, shards, wait_for
 
 FORMATS = ("wds", "tfrecord")
 SHARDS = 16
-KILLS = 40
-STOPS = 10
+KILLS = 40 if ENDURANCE else 6
+STOPS = 10 if ENDURANCE else 3
 PAGE = 4096
 STATE = ".lpff-shards"
 
@@ -124,7 +124,7 @@ def _kill(pid: int, victim: str, draw: random.Random) -> None:
         os.kill(draw.choice(workers), signal.SIGKILL)
 
 
-def test_forty_kills_at_any_moment_leave_nothing_half_and_change_no_byte(job: Job, forks: Forks) -> None:
+def test_kills_at_any_moment_leave_nothing_half_and_change_no_byte(job: Job, forks: Forks) -> None:
     draw = random.Random(f"kills {job.format}")
     missing, kills = SHARDS, 0
     for turn in itertools.count():
@@ -148,7 +148,7 @@ def test_forty_kills_at_any_moment_leave_nothing_half_and_change_no_byte(job: Jo
     assert contents(job.out) == job.whole
 
 
-def test_ten_stops_leave_no_partial_file_and_change_no_byte(job: Job, forks: Forks) -> None:
+def test_stops_leave_no_partial_file_and_change_no_byte(job: Job, forks: Forks) -> None:
     draw = random.Random(f"stops {job.format}")
     missing = SHARDS
     for _ in range(STOPS):

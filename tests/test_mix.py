@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from running import call
+from sealing import edit_sealed
 
 from lpff_shards import (
     ExportOptions,
@@ -262,9 +263,7 @@ def test_verify_knows_each_split(shards: Path, tmp_path: Path) -> None:
     (fault,) = verify_export(copy).faults
     assert fault.shard == "demo_weighted_lpff-val-000007.tar"
     (copy / "demo_weighted_lpff-val-000007.tar").unlink()
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["shards"][0]["split"] = "val"
-    (copy / "manifest.json").write_text(json.dumps(manifest))
+    edit_sealed(copy / "manifest.json", lambda manifest: manifest["shards"][0].update(split="val"))
     assert any("holds samples of split train, the manifest says val" in f.reason for f in verify_export(copy).faults)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import examples
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
 from lpff_shards.mix_options import MixOptions
@@ -323,7 +324,7 @@ def test_with_rebalancing_bad_fractions_are_refused_at_once(rule: str, spec: str
         MixOptions(rebalance=rule, splits=spec)  # type: ignore[arg-type]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.integers(1, 18).flatmap(lambda digits: st.tuples(
     st.just(digits), st.lists(st.integers(1, 10**digits - 1), max_size=6, unique=True))))  # fmt: skip
 def test_any_decimals_that_add_up_to_one_are_taken_and_no_others(drawn: tuple[int, list[int]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import examples
 
 from lpff_shards import ShardsError
 from lpff_shards.loaders.pieces import Piece, Reader, batches, pieces
@@ -60,7 +61,7 @@ def _check_epoch(counts: Sequence[int], order: Sequence[int], batch: int, equal:
     workers=st.sampled_from(WORKERS),
     draw=st.randoms(use_true_random=False),
 )
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=examples(200), deadline=None, derandomize=True)
 def test_every_sample_comes_as_equal_says(
     counts: list[int], batch: int, equal: Any, world: int, workers: int, draw: Any
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from running import examples
 
 from lpff_shards import ExportOptions, MixOptions, SourceOptions, plan_export
 from lpff_shards.mixing.splits import OFFICIAL_SPLITS, Splits, by_fractions, note_unknown, official
@@ -132,7 +133,7 @@ def _some_pictures(picture: SearchStrategy[Picture], sources: Sequence[str] = tu
     return st.dictionaries(st.sampled_from(sources), own, min_size=1)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(pictures=_some_pictures(ANY_PICTURE), fractions=any_fractions())
 def test_nothing_leaks_whatever_the_credits_say(pictures: Pictures, fractions: Fractions) -> None:
     splits = splits_of(pictures, fractions)
@@ -216,7 +217,7 @@ def _credited(picture: Picture, photo_id: str, author: str, author_id: str) -> P
     return picture._replace(photo_id=photo_id, author=author, author_id=author_id)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(pictures=consistent_pictures(), fractions=any_fractions(), data=st.data())
 def test_more_pictures_and_sources_in_any_order_move_none(
     pictures: Pictures, fractions: Fractions, data: st.DataObject
@@ -231,7 +232,7 @@ def test_more_pictures_and_sources_in_any_order_move_none(
     assert some == {picture: whole[picture] for picture in some}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(pictures=_some_pictures(ANY_PICTURE), fractions=any_fractions(), data=st.data())
 def test_no_order_moves_a_picture_even_where_credits_disagree(
     pictures: Pictures, fractions: Fractions, data: st.DataObject
@@ -385,7 +386,7 @@ def test_official_counts_the_pictures_whose_part_is_unknown() -> None:
     assert notes == ["--splits official: 2 FFHQ pictures have no record of their part and train"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(pictures=_some_pictures(ANY_PICTURE))
 def test_official_lets_no_other_source_leak_into_training(pictures: Pictures) -> None:
     inventories = [inventory(source, own) for source, own in pictures.items()]

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from running import run, run_after
+from running import ENDURANCE, run, run_after
 from sealing import edit_sealed, flipped
 
 from lpff_shards import (
@@ -24,7 +24,7 @@ from lpff_shards import (
 from lpff_shards.manifest import ShardReceipt, from_json, keys_digest, read_manifest
 
 FORMATS = ("wds", "tfrecord")
-FLIPS = 500
+FLIPS = 500 if ENDURANCE else 100
 
 
 def _export(out: Path, format: str, checksum: str = "blake3") -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import examples
 
 from lpff_shards.wire import zip as archives
 from lpff_shards.wire.errors import WireError
@@ -50,7 +51,7 @@ def test_what_is_written_is_read(contents: list[tuple[str, bytes]]) -> None:
         assert [(info.filename, read.read(info)) for info in read.infolist()] == contents
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_every_flipped_bit_is_noticed(where: float, bit: int) -> None:
     archive = bytearray(zipped([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")]))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
 from layouts import mirrored
 from msgspec.json import decode, encode
 from PIL import Image
+from running import DATA
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, SourceOptions, plan_export
 from lpff_shards.plan import Plan
