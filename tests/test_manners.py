@@ -54,9 +54,10 @@ def test_an_error_of_usage_is_one_line(command: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "command", ["--out out --lpff {}", "--demo --out {}", "--out ../out --ffhq . --ffhq-cameras {}"]
-)
+LONG = ("--out out --lpff {}", "--demo --out {}", "--out ../out --ffhq . --ffhq-cameras {}")
+
+
+@pytest.mark.parametrize("command", LONG)
 def test_a_name_that_is_too_long_is_one_error(tmp_path: Path, command: str) -> None:
     done = _shell(f"export --format wds {command.format('x' * 300)}", cwd=tmp_path)
     assert done.returncode in (1, 2)

@@ -100,6 +100,8 @@ class Disk:
                 self._sync(change)
             case "mkdir":
                 self._name(Naming(((change.path, None),)))
+            case "link":
+                self._name(Naming(((change.other, self._now[change.path]),)))
             case "unlink" | "rmdir":
                 self._name(Naming(goes=(change.path,)))
             case "rename":
