@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zipfile
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import picture
 
+from lpff_shards.errors import ExportFailed
 from lpff_shards.sources.blobs import BlobError, FileBlob, ZipBlob
 from lpff_shards.sources.tree import open_tree
 from lpff_shards.stores.place import read_at
@@ -224,3 +226,22 @@ def test_short_reads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = FileBlob(str(tmp_path / "x.png"), len(DATA))
     assert file.read() == DATA == b"".join(file.parts(1000))
     assert file.head(100) == DATA[:100] == read_at(tmp_path / "x.png", 0, 100)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_limit_of_the_machine_is_no_fault_of_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """With --on-error skip a good picture would be left out."""
+    path = tmp_path / "x.png"
+    path.write_bytes(DATA)
+    blobs = (zipped(tmp_path / "x.zip"), FileBlob(str(path), len(DATA)))
+
+    def full(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", full)
+    for blob in blobs:
+        for read in (blob.read, lambda blob=blob: blob.head(4), lambda blob=blob: list(blob.parts(4))):
+            with pytest.raises(ExportFailed, match=os.strerror(number)):
+                read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -14,6 +15,7 @@ from isal.isal_zlib import crc32
 from msgspec import Struct
 
 from lpff_shards.columns.structs import Structs
+from lpff_shards.errors import ExportFailed
 from lpff_shards.schemas.record import Blob
 from lpff_shards.stores.full_reads import pread_fully
 
@@ -25,6 +27,8 @@ LOCAL_HEADER = _LOCAL_HEADER.size
 SLACK = 64
 """Bytes that are asked for beyond a member's own, since its local header's extra field is not known: less than always
 stands behind it, the directory's entry of it and the directory's end."""
+
+_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 MAX_BYTES = 1 << 28
 """Most bytes of a picture's file, and of a metadata file that is decoded whole: Flickr takes photos of 200 MB."""
@@ -63,7 +67,7 @@ class FileBlob(Struct, frozen=True, gc=False):
             # Only the size itself was asked for, and a byte more: a file that has grown tells its new one.
             found = len(data) if len(data) <= self.size else os.stat(self.path).st_size  # noqa: PTH116
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
         if len(data) != self.size:
             raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
         return data
@@ -72,7 +76,7 @@ class FileBlob(Struct, frozen=True, gc=False):
         try:
             return _read_file(self.path, most)
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
 
     def parts(self, most: int) -> Iterator[bytes]:
         """The bytes piece by piece, each of `most` at most.
@@ -87,9 +91,20 @@ class FileBlob(Struct, frozen=True, gc=False):
                     found += len(data)
                     yield data
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
         if found != self.size:
             raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
+
+
+def unreadable(where: str, error: OSError) -> BlobError:
+    """Return the error for a picture that the system does not open or read.
+
+    Raises:
+        ExportFailed: the machine's limits are reached, which says nothing of the picture.
+    """
+    if error.errno in _MACHINE:
+        raise ExportFailed(f"{where} cannot be read: {error.strerror}", "Use fewer --workers") from None
+    return BlobError(f"cannot be read: {error.strerror}")
 
 
 def _read_file(path: str, most: int) -> bytes:
@@ -158,7 +173,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
             with _opened(self.archive) as fd:
                 data = pread_fully(fd, self.packed, self._start(fd))
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
         return self.unpacked(data)
 
     def head(self, most: int) -> bytes:
@@ -168,7 +183,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
             fd = os.open(self.archive, _READ)
             return self._begun(pread_fully(fd, self._span(most), self.header), most)
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -223,7 +238,7 @@ class ZipBlob(Struct, frozen=True, gc=False):
                     done += len(data)
                     yield data
         except OSError as error:
-            raise BlobError(f"cannot be read: {error.strerror}") from error
+            raise unreadable(self.where, error) from error
         if done < self.packed:
             raise BlobError(f"is cut short in the zip: {done} of {self.packed} bytes")
 
