@@ -19,6 +19,7 @@ from lpff_shards import survey as surveys
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources.ffhq_checks import SAMPLED
 from lpff_shards.sources.lpff import Lpff
+from lpff_shards.stores.odd_names import is_odd
 
 Wholes = Callable[[str], dict[str, bytes]]
 
@@ -264,6 +265,17 @@ def test_folders_that_tools_make_are_no_files(bucket: Bucket, data: Path, tmp_pa
     assert [(s["file"], s["reason"]) for s in manifest["skipped"]] == [
         ("LPFF/crop/eg3d/folder.png", "is not a regular file")
     ]
+
+
+@pytest.mark.parametrize("odd", ["../x.png", "/x.png", "./x.png", "a\x7f.png", "a\x01.png", "..", "//"])
+def test_an_object_whose_name_is_no_path_blocks_nothing(s3: Bucket, data: Path, tmp_path: Path, odd: str) -> None:
+    _send(data / "LPFF", s3, "LPFF/")
+    s3.put(f"LPFF/crop/eg3d/{odd}", b"odd")
+    _export(s3.uri, tmp_path / "out", ("--lpff", "@LPFF/"), "--on-error", "skip")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["samples"] == 2 * len(LPFF_IDS)
+    told = [("its name is no path")] if is_odd(odd) and odd.endswith(".png") else []
+    assert [skip["reason"] for skip in manifest["skipped"]] == told
 
 
 @pytest.mark.parametrize("odd", ["..", "/x.png", "a\x7f.png"])

@@ -16,10 +16,9 @@ from lpff_shards.sources.objects import ObjectBlob
 from lpff_shards.sources.zip_tree import ZipTree, zip_tree
 from lpff_shards.stores.ahead import ahead
 from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.stores.odd_names import NO_PATH, is_odd
 
 _RIGHTS = "Check the URI, your rights and the network"
-_NO_PATH = "Encountered object with invalid path: "
-"""What the stores' library says where an object's name has `..`, `//` or control characters: it lists nothing then."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class BucketTree:
     @cached_property
     def _files(self) -> Files:
         objects, folders = self._listing
-        found: dict[str, Blob] = {one.name: _blob(self.path / one.name, one) for one in objects}
+        found: dict[str, Blob] = {one.name: _blob_of_any_name(self.path / one.name, one) for one in objects}
         for name in filter(is_picture, folders):
             found.setdefault(name, BrokenBlob(str(self.path / name), "is not a regular file"))
         return Files.of(sorted(found.items()))
@@ -133,6 +132,10 @@ def _blob(path: BucketPath, found: Listed) -> ObjectBlob:
     return ObjectBlob(str(path), found.size, found.etag)
 
 
+def _blob_of_any_name(path: BucketPath, found: Listed) -> Blob:
+    return BrokenBlob(str(path), "its name is no path") if is_odd(found.name) else _blob(path, found)
+
+
 @contextmanager
 def reading(option: str, given: str) -> Iterator[None]:
     """Names the option and the URI in whatever goes wrong in the block.
@@ -159,7 +162,7 @@ def _listing(path: BucketPath) -> Iterator[None]:
 
 def _unreadable(what: str, error: OSError) -> ShardsError:
     reason = str(error.strerror)
-    if reason.startswith(_NO_PATH):
-        told = f"{what}: an object below it has a name that is no path ({reason.removeprefix(_NO_PATH)})"
+    if reason.startswith(NO_PATH):
+        told = f"{what}: an object below it has a name that is no path ({reason.removeprefix(NO_PATH)})"
         return ShardsError(told, "Rename or remove that object, or copy the data set to a prefix without it")
     return ShardsError(f"{what}: {reason}", _RIGHTS)

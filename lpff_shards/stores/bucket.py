@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.stores.errors import telling
+from lpff_shards.stores.odd_names import NO_PATH, is_odd
+from lpff_shards.stores.odd_names import listing as odd_names
 from lpff_shards.stores.patience import heard, persistent
 from lpff_shards.stores.uris import parts
 
@@ -105,12 +107,25 @@ class BucketPath:
         return self.listing()[1]
 
     def listing(self) -> tuple[list[Listed], list[str]]:
-        """What `listed` and `folders` give, asked for once."""
-        found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
+        """What `listed` and `folders` give, asked for once.
+
+        Objects whose names are no paths are among them on S3 alone; elsewhere they are an error.
+        """
+        try:
+            found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
+        except OSError as error:
+            if self.scheme != "s3" or NO_PATH not in str(error.strerror):
+                raise
+            found = self._listed_with_odd_names()
         # An empty object of the prefix's own name is a folder to some tools.
         objects = (_listed(one) for one in found["objects"] if one["path"] != self.key)
         folders = (prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
-        return sorted(one for one in objects if one.name), sorted(folders)
+        return sorted(one for one in objects if one.name), sorted(name for name in folders if not is_odd(name))
+
+    def _listed_with_odd_names(self) -> dict[str, list[Any]]:
+        from lpff_shards.stores.connect import s3_settings
+
+        return heard(lambda: odd_names(self.bucket, self._below or "", *s3_settings(self.bucket)))
 
     def read_bytes(self) -> bytes:
         """The whole object."""

@@ -110,6 +110,13 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
     )
 
 
+def s3_settings(bucket: str) -> tuple[dict[str, Any], bool]:
+    """What a client of boto3 is given for a bucket, and whether it signs requests."""
+    endpoint, region = _first_set(_S3_ENDPOINTS), _first_set(_S3_REGIONS)
+    given = {"endpoint_url": endpoint, "region_name": region or (None if endpoint else region_of(bucket))}
+    return {name: value for name, value in given.items() if value}, not _is_set("AWS_SKIP_SIGNATURE")
+
+
 def _has_keys() -> bool:
     """Whether the environment holds the two keys of AWS.
 
