@@ -16,7 +16,7 @@ from lpff_shards.engines.base import Engine
 from lpff_shards.engines.catalogue import chosen
 from lpff_shards.errors import BadInput, Damaged, ShardsError
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.claims import claimed, refuse_lost, shared
+from lpff_shards.exporters.claims import claimed, owner_of, refuse_lost, shared
 from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.ownership import marks
@@ -24,10 +24,10 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
-from lpff_shards.exporters.where import refuse_full, refuse_sources
+from lpff_shards.exporters.where import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.finishing import finish, refuse_nothing
 from lpff_shards.manifest import Manifest, ShardReceipt
-from lpff_shards.mixing.filters import excluded_rows
+from lpff_shards.mixing.filters import excluded_rows, withdrawn_problems
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.name_lists import name_lists
 from lpff_shards.observing import Observer, Silent
@@ -35,7 +35,7 @@ from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan, Settings, Tasks
 from lpff_shards.planning import layout, make_plan
 from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork
-from lpff_shards.provenance import last_component, published_names, recorded
+from lpff_shards.provenance import given_paths, last_component, published_names, recorded
 from lpff_shards.schemas.names import Wanted
 from lpff_shards.sources.catalogue import sources
 from lpff_shards.sources.exclusions import read_exclusions
@@ -78,7 +78,7 @@ def _no_garbage_collection() -> Iterator[None]:
 def _updated(options: ExportOptions, extras: Extras) -> Plan:
     """The plan of the export in the folder, less what was excluded since."""
     folder = OutputFolder(place(options.out))
-    owner = folder.owner()
+    owner = owner_of(folder)
     if owner is None and is_file(folder.plan_file):
         raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
     if owner is None:
@@ -97,6 +97,12 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     gone = plan.entries.gather([excluded_rows(inventory, excluded, used) for inventory in plan.inventories])
     unused = tuple(name for name in extras.exclusions if name not in used)
     updated = plan.taken_out(gone, later, unused)
+    left = [withdrawn_problems(inventory, excluded) for inventory in updated.inventories]
+    updated = replace(
+        updated,
+        entries=replace(updated.entries, inventories=tuple(inventory for inventory, _ in left)),
+        tombstones=(*updated.tombstones, *(tombstone for _, lost in left for tombstone in lost)),
+    )
     if unused and not options.run.allow_missing:
         raise ShardsError(
             f"--update: {counted(len(unused), 'line')} of --exclude {options.mix.exclude} "
@@ -108,9 +114,10 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
 
 
 def _plan(options: ExportOptions, extras: Extras) -> Plan:
-    given = {name: getattr(options.sources, name) for name in options.sources.given}
-    refuse_sources(place(options.out), {name: path for name, path in given.items() if isinstance(path, str)})
+    out = place(options.out)
+    refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
+    refuse_pictures(out, inventories)
     mixed = mix(
         inventories,
         options.mix,

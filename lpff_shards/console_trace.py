@@ -14,6 +14,7 @@ from lpff_shards.errors import printable
 from lpff_shards.ledger.read import Record
 from lpff_shards.printed import as_json
 from lpff_shards.schemas.demands import demands
+from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.tracing import Trace
 
 Placed = tuple[Record, str | None]
@@ -24,7 +25,7 @@ def trace_text(trace: Trace) -> str:
     """What was found, for people."""
     samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
     lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
-    lines += [f"{one.key}: taken out of {one.file} by export --update" for one in trace.taken_out]
+    lines += [f"{one.key}: {_taken_out(one)} by export --update" for one in trace.taken_out]
     lines += [f"{counted(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
@@ -33,6 +34,10 @@ def trace_text(trace: Trace) -> str:
             f"{counted(len(samples), 'sample')} of {counted(pictures, 'picture')} in {counted(shards, 'shard')}"
         )
     return "\n".join(map(printable, lines))
+
+
+def _taken_out(one: Tombstone) -> str:
+    return f"taken out of {one.file}" if one.file else "left out before, and forgotten"
 
 
 def trace_json(trace: Trace) -> str:

@@ -16,6 +16,7 @@ from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.card import card, pose_picture
 from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.indexes import catalogue as indexes
+from lpff_shards.exporters.ownership import marks
 from lpff_shards.index_names import CARD, POSES, SUMS
 from lpff_shards.ledger.pieces import decode
 from lpff_shards.ledger.pool import Pool, count_poses
@@ -32,7 +33,7 @@ from lpff_shards.manifest import (
     sizes_of,
     to_json,
 )
-from lpff_shards.plan import Plan
+from lpff_shards.plan import DIGEST_RULE, Plan
 from lpff_shards.provenance import published
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
@@ -155,4 +156,7 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
         notes=tuple(published(note, names) for note in (*kept.set_notes, *_readers(plan, told))),
         tombstones=plan.tombstones,
+        rule=DIGEST_RULE,
+        exclusions=marks(plan.mix.exclusions),
+        withdrawn=marks(plan.mix.withdrawn),
     )

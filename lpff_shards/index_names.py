@@ -16,6 +16,8 @@ POSES = "poses.png"
 SUMS = "SHA256SUMS"
 DALI = "dali"
 """Folder of the indexes of TFRecords: beside the shards their names would match the shards' own patterns."""
+FOLDERS = (DALI, ".nv-meta")
+"""Folders of index files."""
 ENERGON = tuple(f".nv-meta/{name}" for name in (".info.json", "split.yaml", "dataset.yaml", "crude.yaml"))
 TFDS = ("dataset_info.json", "features.json")
 ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *ENERGON, *TFDS)

@@ -8,6 +8,7 @@ from itertools import chain
 
 from msgspec import structs
 
+from lpff_shards.checksums import checksum_of
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.claims import locked
@@ -68,7 +69,7 @@ def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Ou
             raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
         except SampleError as error:
             raise _damaged(root / shard.file, error.reason) from None
-        if len(data) != shard.bytes or keys_digest(found.keys) != shard.keys:
+        if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
             raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
         on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
         yield found

@@ -177,6 +177,8 @@ class Manifest(Struct, frozen=True):
         skipped: what was left out, and why.
         notes: what was missing in the sources.
         tombstones: what `export --update` took out of finished shards.
+        rule: that the plan's digest follows, see `plan.DIGEST_RULE`.
+        exclusions: digests of what --exclude named; withdrawn: of what updates named since. See `ownership.marks`.
     """
 
     version: int
@@ -203,6 +205,9 @@ class Manifest(Struct, frozen=True):
     skipped: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
+    rule: int = 0
+    exclusions: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
 
 
 def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:
@@ -282,14 +287,25 @@ def read_manifest(folder: str | Place) -> Manifest:
     except OSError as error:
         hint = "Check its rights" if isinstance(root, Path) else "Check the credentials, the endpoint and the network"
         raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
-    _refuse_other_versions(path, data)
-    manifest = from_json(data, Manifest)
+    manifest = parsed_manifest(path, data)
     if manifest is None:
         raise Damaged(
             f"{path} is not what an export wrote: its seal is not that of its text",
             "Run the export's command again: it writes it anew",
         )
-    if (name := _odd_name(manifest)) is not None:
+    return manifest
+
+
+def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
+    """The manifest that a file holds; None where it is not what an export wrote.
+
+    Raises:
+        ShardsError: another version wrote it.
+        Damaged: a name in it leads elsewhere.
+    """
+    _refuse_other_versions(path, data)
+    manifest = from_json(data, Manifest)
+    if manifest is not None and (name := _odd_name(manifest)) is not None:
         raise Damaged(
             f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"
         )
@@ -322,7 +338,7 @@ def _refuse_other_versions(path: Place, data: bytes) -> None:
 def _odd_name(manifest: Manifest) -> str | None:
     """The first name in a manifest that an export does not give; it may lead out of the folder."""
     shards = [shard.file for shard in manifest.shards]
-    files = (*shards, *(gone.file for gone in manifest.tombstones))
+    files = (*shards, *(gone.file for gone in manifest.tombstones if gone.file))
     words = (manifest.name, *manifest.splits, *(shard.split for shard in manifest.shards))
     known = beside_names(shards)
     return next(

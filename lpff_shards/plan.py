@@ -21,7 +21,7 @@ from lpff_shards.options import Checksum, FormatName, OnError, PictureOptions
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE
-from lpff_shards.schemas.names import mark, names
+from lpff_shards.schemas.names import marks
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sharding import archive_name, filename
 from lpff_shards.sources.inventory import Inventory
@@ -281,8 +281,7 @@ class Plan:
     def _marks(self, entry: int) -> tuple[str, ...]:
         """Digests of all that the picture of an entry is called."""
         inventory, row = self.inventories[self.entries.source[entry]], int(self.entries.row[entry])
-        called = names(inventory.source, inventory.ids[row], inventory.credits[row])
-        return tuple(sorted(set(map(mark, called))))
+        return marks(inventory.source, inventory.ids[row], inventory.credits[row])
 
     def by_source(self) -> dict[str, int]:
         """Planned samples by source."""

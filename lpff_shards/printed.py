@@ -11,6 +11,8 @@ _OTHERS = re.compile(r"[^\x00-\x7e]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 _ITEM = re.compile(r"^(?:([0-9]+)(?=\.)|(?=[-=]+(?: |$)))")
 """What Markdown takes for an item of a list, or for a line under a head."""
+_LINK = re.compile(r"(?<=www)\.|(?<=http):|(?<=https):|(?<=ftp):", re.IGNORECASE)
+"""What some readers of Markdown make a link of."""
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9./:@%?=,;-]+")
 _URL = re.compile(r"https?://[!-;=?-~]+")
 _FORMULA = frozenset("=+-@\t\r\n'＝＋－＠")
@@ -31,7 +33,7 @@ def as_json(value: object) -> str:
 def markdown(text: str) -> str:
     """Return a text that Markdown shows as it is, on one line, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return _ITEM.sub(r"\1\\", _MARKDOWN.sub(r"\\\1", line))
+    return _ITEM.sub(r"\1\\", _LINK.sub(r"\\\g<0>", _MARKDOWN.sub(r"\\\1", line)))
 
 
 def markdown_url(url: str) -> str:

@@ -228,7 +228,7 @@ def plan_notes(plan: Plan) -> Sequence[str]:
         told = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
         lines.append(f"filtered out: {told}")
     if plan.tombstones:
-        shards = len({tombstone.file for tombstone in plan.tombstones})
+        shards = len({tombstone.file for tombstone in plan.tombstones} - {""})
         gone = f"{counted(len(plan.tombstones), 'sample')} of {counted(shards, 'shard')}"
         lines.append(f"taken out: {gone}, to be written again")
     if plan.mix.unused:

@@ -42,7 +42,7 @@ def recorded(options: ExportOptions) -> dict[str, object]:
         "metadata": options.metadata,
         **sources,
         **mix,
-        **{name: last_component(path) for name, path in _paths(options).items()},
+        **{name: last_component(path) for name, path in given_paths(options).items()},
         **picture,
         **shards,
         "checksum": options.run.checksum,
@@ -65,7 +65,7 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
     """
     given: dict[str, str] = {}
     above: dict[str, str] = {}
-    for path in _paths(options).values():
+    for path in given_paths(options).values():
         given |= dict.fromkeys((path.rstrip("/"), *_spellings(path)), last_component(path))
         above |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
     ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, above)]
@@ -84,7 +84,8 @@ def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
-def _paths(options: ExportOptions) -> dict[str, str]:
+def given_paths(options: ExportOptions) -> dict[str, str]:
+    """The paths and URIs of data sets and of the files beside them, by the name of their option."""
     values = {name: getattr(options.sources, name) for name in (*SOURCES, *SOURCE_FILES)}
     values |= {name: getattr(options.mix, name) for name in ("num_replicas", "exclude")}
     return {name: value for name, value in values.items() if isinstance(value, str)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -14,7 +13,7 @@ from lpff_shards.lookups import BY, By
 from lpff_shards.manifest import read_manifest
 from lpff_shards.option_rules import one_of
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
-from lpff_shards.schemas.names import Name, asked, mark, names, normal
+from lpff_shards.schemas.names import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.record import Credit
 from lpff_shards.stores.place import Place, place
 
@@ -121,7 +120,7 @@ def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None)
     found = _pictures(ledger, wanted, _INDEXED, json.dumps(sorted(texts)))
     if not found or "/" in name:
         # No index leads to URLs, nor to what is spelled otherwise there.
-        part = max(re.findall("[A-Za-z0-9]+", normal(name).partition("?")[0]), key=len, default="")
+        part = max(words(name), key=len, default="")
         found += _pictures(ledger, wanted, _LOOKED_THROUGH, f"%{part}%")
     return ledger.records(_NAMED, [json.dumps(found)])
 

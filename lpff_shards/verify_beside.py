@@ -11,7 +11,7 @@ from lpff_shards.exporters.folder import OutputFolder
 from lpff_shards.exporters.ownership import strangers
 from lpff_shards.faults import Fault
 from lpff_shards.index_names import CARD, POSES, SUMS
-from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest
+from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest, keys_digest
 from lpff_shards.options import STATE_FOLDER
 from lpff_shards.stores.place import Place, is_file, names_in, whole
 
@@ -45,10 +45,13 @@ def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
     try:
         if is_file(folder.plan_file) and folder.owner() is None:
             yield Fault(f"{STATE_FOLDER}/{folder.plan_file.name}", "", f"is damaged; {_EXPORT_MENDS}")
-        for name in sorted(folder.with_receipts().intersection(shard.file for shard in manifest.shards)):
-            receipt = folder.read_receipt(name)
+        there = folder.with_receipts()
+        for shard in (shard for shard in manifest.shards if shard.file in there):
+            name, receipt = shard.file, folder.read_receipt(shard.file)
             if receipt is None:
                 yield Fault(name, "", f"its receipt is damaged; {_EXPORT_MENDS}")
+            elif (receipt.checksum, keys_digest(receipt.keys)) != (shard.checksum, shard.keys):
+                yield Fault(name, "", f"its receipt is of another shard; {_EXPORT_MENDS}")
             elif folder.fields_changed(receipt):
                 yield Fault(name, "", f"the fields in {STATE_FOLDER} are not those of its samples; {_EXPORT_MENDS}")
     except OSError as error:

@@ -90,7 +90,7 @@ ALLOWED = {
     },
     "lookups": set(),
     "tracing": {"errors", "ledger", "lookups", "manifest", "option_rules", "schemas", "stores"},
-    "indexing": {"errors", "exporters", "ledger", "manifest", "processes", "readers", "stores"},
+    "indexing": {"checksums", "errors", "exporters", "ledger", "manifest", "processes", "readers", "stores"},
     "engines": {"errors", "option_rules", "options", "processes"},
     "api": {
         "counted",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from layouts import LPFF_IDS, picture, write_lpff
 from running import changed, contents, run, run_after
-from sealing import edit_sealed
+from sealing import edit_sealed, flipped
 
 from lpff_shards import ShardsError, index_export, verify_export
 from lpff_shards.loaders import ShardSource
@@ -293,37 +293,102 @@ def test_a_damaged_receipt_is_told_and_made_anew(out: Path) -> None:
 
 
 @pytest.mark.parametrize("complete", [True, False])
-@pytest.mark.parametrize("damage", [b"", b"{}", b"torn"])
-def test_a_damaged_plan_is_told_and_made_anew(out: Path, tmp_path: Path, damage: bytes, complete: bool) -> None:
-    (tmp_path / "nobody.txt").write_text("")
+@pytest.mark.parametrize("damage", [b"", b"{}", b"torn", None])
+def test_a_damaged_plan_is_told_and_made_anew(out: Path, damage: bytes | None, complete: bool) -> None:
     before = contents(out)
+    plan = out / ".lpff-shards/plan.json"
     if not complete:
         (out / "manifest.json").unlink()
         (out / "demo-train-000001.tar").unlink()
-    (out / ".lpff-shards/plan.json").write_bytes(damage)
+    plan.unlink() if damage is None else plan.write_bytes(damage)
     refused = run(*DEMO, "--shards", 2, "--out", out)
     assert refused.returncode == 2
-    assert "plan.json is missing or damaged" in refused.stderr
-    updated = run(*DEMO, "--shards", 3, "--out", out, "--exclude", tmp_path / "nobody.txt", "--update")
-    assert updated.returncode == 1
-    assert "plan.json is damaged. Run the export's first command again, without --update" in updated.stderr
+    assert ("holds another plan's shards" if complete else "plan.json is missing or damaged") in refused.stderr
     done = run(*DEMO, "--shards", 3, "--out", out)
+    if damage is None and not complete:
+        assert done.returncode == 2
+        return
     assert done.returncode == 0, done.stderr
-    assert "plan.json was damaged; it is written anew" in done.stderr
+    assert "plan.json was missing or damaged; it is written anew" in done.stderr
     assert contents(out) == before
 
 
-def test_a_damaged_plan_brings_back_nobody(out: Path, tmp_path: Path) -> None:
-    withdrawn = tmp_path / "withdrawn.txt"
+def test_a_damaged_plan_brings_back_nobody(tmp_path: Path) -> None:
+    """What updates took out is known by the manifest too, and not known where that is damaged as well."""
+    withdrawn, out = tmp_path / "withdrawn.txt", tmp_path / "of6"
     withdrawn.write_text("")
-    command = (*DEMO[:3], "--demo", 6, *DEMO[5:], "--shards", 2, "--exclude", withdrawn, "--out", tmp_path / "of6")
+    command = (*DEMO[:3], "--demo", 6, *DEMO[5:], "--shards", 2, "--exclude", withdrawn, "--out", out)
     assert run(*command).returncode == 0
     withdrawn.write_text("00000001\n")
     assert run(*command, "--update").returncode == 0
-    (tmp_path / "of6/.lpff-shards/plan.json").write_bytes(b"")
+    updated = contents(out)
+    (out / ".lpff-shards/plan.json").write_bytes(b"")
+    withdrawn.write_text("")
     done = run(*command)
     assert done.returncode == 2
+    assert "--update took out 1 ids that this would put back" in done.stderr
+    withdrawn.write_text("00000001\n")
+    assert run(*command, "--update").returncode == 0
+    assert contents(out) == updated
+    (out / ".lpff-shards/plan.json").write_bytes(b"")
+    for path in (out / "manifest.json", next((out / ".lpff-shards/receipts").iterdir())):
+        path.write_bytes(path.read_bytes() + b"x")
+    done = run(*command[:-4], "--out", out)
+    assert done.returncode == 2
     assert "plan.json is missing or damaged" in done.stderr
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_an_export_replaces_no_manifest_of_another_version(out: Path, version: int) -> None:
+    edit_sealed(out / "manifest.json", lambda manifest: manifest.update(version=version, generator="lpff-shards 9.9"))
+    before = contents(out)
+    for more in ((), ("--task", "1/1")):
+        done = run(*DEMO, "--shards", 3, "--out", out, *more)
+        assert done.returncode == 2
+        assert "Read it with lpff-shards 9.9" in done.stderr
+    assert contents(out) == before
+    (out / ".lpff-shards/plan.json").write_text("{}")
+    assert run(*DEMO, "--shards", 3, "--out", out, "--overwrite").returncode == 0
+    assert verify_export(out).ok
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["dali", ".nv-meta", "report", *(f".lpff-shards{part}" for part in ("", "/partial", "/receipts", "/fields"))],
+)
+def test_a_link_in_place_of_an_export_s_folder_is_refused(out: Path, tmp_path: Path, name: str) -> None:
+    (out / "demo-train.wids.json").unlink()
+    elsewhere = shutil.copytree(out / name, tmp_path / "elsewhere") if (out / name).exists() else tmp_path / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    (elsewhere / "mine").write_text("kept")
+    shutil.rmtree(out / name, ignore_errors=True)
+    (out / name).symlink_to(elsewhere)
+    before = contents(elsewhere)
+    commands = [("index", out), (*DEMO, "--shards", 3, "--out", out), ("report", out)]
+    for command in commands[: 3 if name == "report" else 2]:
+        done = run(*command)
+        assert done.returncode == 2
+        assert f"{name} is a link. Put a folder in its place" in done.stderr
+    assert contents(elsewhere) == before
+
+
+def test_index_believes_no_shard_of_another_checksum(out: Path) -> None:
+    """A tar's fields have no checksum of their own."""
+    shard = out / "demo-train-000000.tar"
+    shard.write_bytes(shard.read_bytes().replace(b"demo", b"dema", 1).replace(b"Lovelace", b"Lovelacf", 1))
+    shard.write_bytes(flipped(shard.read_bytes(), shard.read_bytes().index(b'"title":"') + 9, 0))
+    before = contents(out)
+    with pytest.raises(ShardsError, match="is damaged"):
+        index_export(out)
+    assert contents(out) == before
+
+
+def test_a_receipt_of_another_shard_is_found(out: Path) -> None:
+    edit_sealed(
+        out / ".lpff-shards/receipts/demo-train-000001.tar.json", lambda receipt: receipt.update(checksum="0" * 64)
+    )
+    (fault,) = verify_export(out).faults
+    assert str(fault) == "demo-train-000001.tar: its receipt is of another shard; the export's command writes it anew"
 
 
 def _lpff(tmp_path: Path) -> Path:
@@ -344,6 +409,32 @@ def test_a_folder_in_a_source_is_refused(tmp_path: Path, inner: str, way: str, m
         assert "is the folder of --lpff or in it. Choose a folder beside it" in done.stderr
     assert contents(root) == before
     assert sorted(path.name for path in root.iterdir()) == sorted({path.split("/")[0] for path in before})
+
+
+@pytest.mark.parametrize("linked", ["crop", "crop/eg3d"])
+def test_a_folder_that_a_source_leads_to_is_refused(tmp_path: Path, linked: str) -> None:
+    root = _lpff(tmp_path)
+    (root / linked).rename(tmp_path / "disk")
+    (root / linked).symlink_to(tmp_path / "disk")
+    pictures = (root / "crop/eg3d").resolve()
+    for out in (pictures, pictures / "new", root / "crop/eg3d", root / "crop/new"):
+        done = run("export", "--format", "wds", "--lpff", root, "--out", out)
+        assert done.returncode == 2
+        assert "Choose a folder beside it" in done.stderr
+
+
+def test_an_export_removes_no_source_of_its_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(*DEMO[:1], "--format", "zip", "--demo", 3, "--out", out).returncode == 0
+    before = contents(out)
+    archive = out / "demo-train.zip"
+    for option in ("--lpff", "--ffhq"):
+        done = run("export", "--format", "zip", option, archive, "--no-mirror", "--overwrite", "--out", out)
+        assert done.returncode == 2
+        assert f"holds {option} {archive}, named like a file of an export. Choose another folder" in done.stderr
+    done = run(*DEMO, "--exclude", out / "README.md", "--out", out, "--overwrite")
+    assert done.returncode == 2
+    assert contents(out) == before
 
 
 def test_a_folder_around_or_beside_a_source_is_taken(tmp_path: Path) -> None:

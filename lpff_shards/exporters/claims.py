@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeGuard
@@ -83,6 +83,7 @@ def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]
     if isinstance(folder.state, BucketPath):
         yield False
         return
+    folder.refuse_links()
     make_durable(folder.state)
     with locks.opened(folder.state / "lock") as lock:
         alone = locks.exclude_all(lock, str(folder.root), seconds)
@@ -127,29 +128,35 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, a
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite, on_note)
     elif folder.owner() is None:
-        on_note(f"{folder.plan_file} was damaged; it is written anew by what is beside it")
-        folder.own(owner)
+        on_note(f"{folder.plan_file} was missing or damaged; it is written anew by what is beside it")
+        folder.own(replace(owner, withdrawn=marks(plan.mix.withdrawn)))
     elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
         # They name all that earlier updates did, or it would not own it.
         folder.own(replace(owner, withdrawn=withdrawn))
 
 
-def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
-    """Whose shards a folder holds.
-
-    A plan.json that is damaged is made anew where the manifest, or all receipts of an export that has none, are this
-    plan's; updates of the export may have taken pictures out only where one of them tells otherwise.
-    """
+def owner_of(folder: OutputFolder) -> Owner | None:
+    """Whose shards a folder holds, by its plan.json or by the manifest of a finished export."""
     owner = folder.owner()
+    if owner is not None:
+        return owner
+    with suppress(ShardsError):
+        # One of another version is refused where it matters.
+        done = folder.finished()
+        return None if done is None else Owner.told_by(done)
+    return None
+
+
+def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
+    """As `owner_of`; a damaged plan.json of an unfinished export is made anew where all receipts are of this plan.
+
+    Updates of it may have taken pictures out, which the receipts of their shards tell, if they can be read.
+    """
+    owner = owner_of(folder)
     if owner is not None or not is_file(folder.plan_file):
         return owner
-    done = folder.finished()
-    if done is not None:
-        same = done.plan == plan.digest and not done.tombstones
-    else:
-        receipts = map(folder.read_receipt, folder.with_receipts())
-        digests = {receipt.plan for receipt in receipts if receipt is not None}
-        same = digests == {plan.digest}
+    receipts = [folder.read_receipt(name) for name in folder.with_receipts()]
+    same = bool(receipts) and all(receipt is not None and receipt.plan == plan.digest for receipt in receipts)
     return Owner.of(plan) if same else None
 
 
@@ -168,6 +175,10 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     root = folder.root
     if isinstance(root, Path) and exists(root) and not is_folder(root):
         raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
+    folder.refuse_links()
+    if not overwrite:
+        # A manifest of another version is not replaced.
+        folder.finished()
     owner = _owner(folder, plan)
     while (refusal := _refusal(folder, plan, overwrite, owner)) is not None:
         before, owner = owner, _owner(folder, plan)

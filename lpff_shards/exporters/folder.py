@@ -21,11 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lpff_shards.errors import ExportFailed
+from lpff_shards.errors import Damaged, ExportFailed, ShardsError
 from lpff_shards.exporters.growing import Growing, GrowingFile, Whole, WholeFile
 from lpff_shards.exporters.ownership import Owner
 from lpff_shards.exporters.settling import to_disk
-from lpff_shards.index_names import index_names
+from lpff_shards.index_names import FOLDERS, index_names
 from lpff_shards.ledger import pieces
 from lpff_shards.manifest import (
     MANIFEST,
@@ -34,6 +34,7 @@ from lpff_shards.manifest import (
     StoredReceipt,
     file_digest,
     from_json,
+    parsed_manifest,
     stored,
     to_json,
 )
@@ -189,6 +190,19 @@ class OutputFolder:
         kind = StoredReceipt if isinstance(self.root, BucketPath) else ShardReceipt
         return None if data is None else from_json(data, kind)
 
+    def refuse_links(self) -> None:
+        """Refuse links in place of the folders that an export keeps in its own: they may lead to anyone's files.
+
+        Raises:
+            ShardsError: one is a link.
+        """
+        if isinstance(self.root, BucketPath):
+            return
+        inner = ("", "/partial", "/receipts", "/fields", "/parts")
+        for name in (*FOLDERS, REPORT, *(f"{STATE_FOLDER}{part}" for part in inner)):
+            if (self.root / name).is_symlink():
+                raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
+
     def with_receipts(self) -> set[str]:
         """Names of the shards and parts of zips that have a receipt."""
         names = (*names_in(self.receipts), *names_in(self.parts))
@@ -217,9 +231,12 @@ class OutputFolder:
         return data
 
     def finished(self) -> Manifest | None:
-        """The manifest, where the export is finished."""
-        data = read_if_there(self.root / MANIFEST)
-        return None if data is None else from_json(data, Manifest)
+        """The manifest, where the export is finished; raises ShardsError where another version wrote it."""
+        path = self.root / MANIFEST
+        data = read_if_there(path)
+        with contextlib.suppress(Damaged):
+            return None if data is None else parsed_manifest(path, data)
+        return None
 
     def owner(self) -> Owner | None:
         """Whose shards these are; None where plan.json is missing or damaged."""

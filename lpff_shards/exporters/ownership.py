@@ -10,6 +10,7 @@ import blake3
 import msgspec
 from msgspec import Struct
 
+from lpff_shards.manifest import Manifest
 from lpff_shards.options import SOURCE_FILES, SOURCES
 from lpff_shards.plan import DIGEST_RULE, Plan
 
@@ -40,6 +41,13 @@ class Owner(Struct, frozen=True):
         """What is written of a plan."""
         files = tuple(output.file for output in plan.outputs)
         return cls(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
+
+    @classmethod
+    def told_by(cls, manifest: Manifest) -> Owner:
+        """What the manifest of a finished export tells of its plan."""
+        files = tuple(shard.file for shard in manifest.shards)
+        known = (manifest.rule, manifest.plan, manifest.options, files)
+        return cls(*known, manifest.exclusions, manifest.withdrawn)
 
     def forgotten(self, withdrawn: Iterable[str]) -> int:
         """How many ids were taken out by updates that these do not name."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from lpff_shards.counted import size
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.index_names import is_shard_name
+from lpff_shards.index_names import ONCE, is_shard_name
+from lpff_shards.manifest import MANIFEST
 from lpff_shards.options import PART, PictureOptions
 from lpff_shards.plan import Plan
+from lpff_shards.sources.blobs import FileBlob
+from lpff_shards.sources.inventory import Inventory
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, exists, is_folder, listed, place
 
@@ -22,21 +26,42 @@ _UNSURE = 0.25
 """The least that samples take of what is planned for them: of exact sizes, and of estimates."""
 
 
-def refuse_sources(out: Place, sources: Mapping[str, str]) -> None:
-    """Refuse to write into a data set that is read: its next listing would find the export's own files.
+def refuse_sources(out: Place, given: Mapping[str, str]) -> None:
+    """Refuse to write into a data set that is read, or over a file of it.
+
+    Its next listing would find the export's own files; and an export removes what it takes for its own.
 
     Args:
         out: where the export is to be.
-        sources: paths of data sets by the name of their option.
+        given: paths of data sets and of the files beside them, by the name of their option.
 
     Raises:
-        ShardsError: `out` is one of them, or in one of them.
+        ShardsError: `out` is one of the data sets, or in one of them, or one of the files has a name of an export's.
     """
-    for name, path in sources.items():
-        if _within(out, place(path)):
+    for name, path in given.items():
+        source, option = place(path), f"--{name.replace('_', '-')}"
+        if _within(out, source):
+            raise ShardsError(f"--out {out} is the folder of {option} or in it", "Choose a folder beside it")
+        if _is_ours(source.name) and _within(source, out):
             raise ShardsError(
-                f"--out {out} is the folder of --{name.replace('_', '-')} or in it", "Choose a folder beside it"
+                f"--out {out} holds {option} {path}, named like a file of an export", "Choose another folder"
             )
+
+
+def refuse_pictures(out: Place, inventories: Iterable[Inventory]) -> None:
+    """Refuse to write into a folder of pictures that a link in a data set leads to.
+
+    Raises:
+        ShardsError: `out` is one, or in one.
+    """
+    for inventory in inventories:
+        for blob in (inventory.blobs[0], inventory.blobs[-1]) if len(inventory) else ():
+            if isinstance(blob, FileBlob) and _within(out, Path(blob.path).parent):
+                raise ShardsError(f"--out {out} is in the folder of {blob.where}", "Choose a folder beside it")
+
+
+def _is_ours(name: str) -> bool:
+    return is_shard_name(name) or name in ONCE or name.endswith((".idx", ".wids.json", MANIFEST))
 
 
 def _within(inner: Place, outer: Place) -> bool:
@@ -44,6 +69,8 @@ def _within(inner: Place, outer: Place) -> bool:
         return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
     if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
         return False
+    if Path(os.path.abspath(inner)).is_relative_to(os.path.abspath(outer)):  # noqa: PTH100  # links are not followed
+        return True
     inner = inner.absolute()
     there = next(folder for folder in (inner, *inner.parents) if exists(folder)).resolve()
     # By the file system's own identity of folders: names may differ in case, or by links.

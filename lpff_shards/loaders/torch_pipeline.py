@@ -46,7 +46,7 @@ class Pipeline(StatefulDataLoader[Any]):
         return {**super().state_dict(), _OF: self._drawing.settings(self.num_workers)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        rest = dict(state_dict)
+        rest = dict(state_dict) if isinstance(state_dict, dict) else {}
         saved = rest.pop(_OF, None)
         workers = self._workers(saved)
         self._drawing.refuse_other(saved, workers)

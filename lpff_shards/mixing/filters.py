@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.schemas.left_out import OF_MIRROR
+from lpff_shards.schemas.keys import sample_key
+from lpff_shards.schemas.left_out import OF_MIRROR, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE, families
-from lpff_shards.schemas.names import Wanted
+from lpff_shards.schemas.names import Wanted, marks
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.inventory import Inventory
 
@@ -76,6 +77,20 @@ def excluded_rows(inventory: Inventory, excluded: Wanted, used: set[str]) -> NDA
     pictures = zip(inventory.ids, inventory.credits, strict=True)
     found = (_exclusion(inventory.source, id, credit, excluded, used) for id, credit in pictures)
     return np.fromiter((bool(reason) for reason in found), bool, len(inventory))
+
+
+def withdrawn_problems(inventory: Inventory, excluded: Wanted) -> tuple[Inventory, tuple[Tombstone, ...]]:
+    """An inventory less the pictures that could not be used and are excluded, and what is left of those."""
+    kept, gone = [], []
+    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+        id = problem.id.removesuffix(OF_MIRROR)
+        if excluded.of(inventory.source, id, credit):
+            key = sample_key(inventory.source, id, mirrored=id != problem.id, replica=0)
+            gone.append(Tombstone(key, "", marks(inventory.source, id, credit)))
+        else:
+            kept.append((problem, credit))
+    problems, credits = tuple(problem for problem, _ in kept), tuple(credit for _, credit in kept)
+    return replace(inventory, problems=problems, problem_credits=credits), tuple(gone)
 
 
 def _verdict(source: str, id: str, credit: Credit, licences: frozenset[str], excluded: Wanted, used: set[str]) -> str:

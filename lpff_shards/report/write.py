@@ -70,6 +70,8 @@ def target(out: str | Place) -> Target:
     # In an export's folder the report is the export's own, however its name was given.
     above = path.absolute().parent if isinstance(path, Path) else path.parent
     own = (path.name, above.name) == (PAGE, FOLDER)
+    if own and isinstance(above, Path) and above.is_symlink():
+        raise ShardsError(f"{above} is a link", "Put a folder in its place, or remove it")
     return Target(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
 

@@ -32,7 +32,11 @@ def nfc(name: str) -> str:
 
     File systems and archives of macOS decompose names; JSON files mostly do not.
     """
-    return name if name.isascii() else unicodedata.normalize("NFC", name)
+    if name.isascii():
+        return name
+    # Where the locale lacks their letters, UTF-8 names come as lone surrogates of their bytes.
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFC", text)
 
 
 def sample_key(source: str, source_id: str, mirrored: bool, replica: int) -> str:

@@ -28,7 +28,7 @@ class Tombstone(Struct, frozen=True):
     """A sample that was taken out after its shard had been written.
 
     Attributes:
-        key: of the sample; file: the shard that held it.
+        key: of the sample; file: the shard that held it, empty where its picture could not be used anyway.
         names: digests of all that its picture is called, see `schemas.names.mark`.
     """
 

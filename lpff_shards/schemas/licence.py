@@ -27,20 +27,23 @@ UNSPLASH = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License
 PEXELS = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
 
 _HOST = r"(?:(?:https?:)?//)?(?:www\.)?"
+_END = r"/?(?:[?#].*)?"
 _CC = re.compile(
     rf"{_HOST}creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?|by-nd-nc)/([0-9]\.[0-9])"
     # A port to the law of a place, then its deed or its text in some language.
-    r"(?:/([a-z]{2}|igo|scotland))?(?:/(?:deed|legalcode|rdf)(?:\.[\w-]+)?)?/?(?:[?#].*)?",
+    rf"(?:/([a-z]{{2}}|igo|scotland))?(?:/(?:deed|legalcode|rdf)(?:\.[\w-]+)?)?{_END}",
     re.IGNORECASE | re.DOTALL,
 )
+_DEED = r"(?:/(?:deed|legalcode|rdf)(?:\.[\w-]+)?)?"
 _PUBLIC = (
-    ("creativecommons.org/publicdomain/zero/1.0", "CC0-1.0"),
-    ("creativecommons.org/publicdomain/mark/1.0", "PDM-1.0"),
-    ("usa.gov/copyright", "US-Gov-Works"),
-    ("usa.gov/government-works", "US-Gov-Works"),
-    ("unsplash.com/license", "Unsplash"),
-    ("pexels.com/license", "Pexels"),
+    (rf"creativecommons\.org/publicdomain/zero/1\.0{_DEED}", "CC0-1.0"),
+    (rf"creativecommons\.org/publicdomain/mark/1\.0{_DEED}", "PDM-1.0"),
+    (r"usa\.gov/copyright(?:\.shtml)?", "US-Gov-Works"),
+    (r"usa\.gov/government-works", "US-Gov-Works"),
+    (r"unsplash\.com/license", "Unsplash"),
+    (r"pexels\.com/license", "Pexels"),
 )
+"""Patterns of addresses, less scheme, `www.` and query."""
 _NAMES = {
     "public domain dedication (cc0)": "CC0-1.0",
     "public domain mark": "PDM-1.0",
@@ -61,6 +64,14 @@ _RIGHTS = ("BY", "BY-SA", "BY-ND", "BY-NC", "BY-NC-SA", "BY-NC-ND")
 _VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS for version in _VERSIONS))
 """The usual ones, and all of Creative Commons."""
+
+
+def _creative_commons(rights: str, version: str, place: str) -> str:
+    """The short name of a license of Creative Commons; empty where there is none of that version or place."""
+    if version not in _VERSIONS or (place and version == "4.0") or (rights == "BY-ND-NC" and version != "1.0"):
+        return ""
+    # Version 1.0 named the two the other way round.
+    return "-".join(filter(None, ("CC", rights.replace("ND-NC", "NC-ND"), version, place)))
 
 
 @cache
@@ -85,10 +96,8 @@ def licence(name: str, url: str) -> Licence:
     """
     match = _CC.fullmatch(url.strip())
     if match:
-        # Version 1.0 named the two the other way round.
-        rights = match[1].upper().replace("ND-NC", "NC-ND")
-        return Licence("-".join(filter(None, ("CC", rights, match[2], (match[3] or "").upper()))), url, name)
+        return Licence(_creative_commons(match[1].upper(), match[2], (match[3] or "").upper()), url, name)
     for part, short in _PUBLIC:
-        if re.match(rf"{_HOST}{re.escape(part)}", url.strip(), re.IGNORECASE):
+        if re.fullmatch(rf"{_HOST}{part}{_END}", url.strip(), re.IGNORECASE | re.DOTALL):
             return Licence(short, url, name)
     return Licence(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)

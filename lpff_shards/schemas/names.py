@@ -58,9 +58,19 @@ def asked(given: str) -> frozenset[Name]:
     return frozenset(found)
 
 
+def words(given: str) -> list[str]:
+    """Words of ASCII that any spelling of a given name has, in which a text is looked for first."""
+    return re.findall("[A-Za-z0-9]+", _address(normal(given))[0])
+
+
 def mark(name: Name) -> str:
     """A digest of a name, by which it is known again where nobody is to read it."""
     return blake3.blake3("\n".join(name).encode("utf-8", "surrogateescape")).hexdigest(length=8)
+
+
+def marks(source: str, id: str, credit: Credit) -> tuple[str, ...]:
+    """Digests of all that a picture is called."""
+    return tuple(sorted(set(map(mark, names(source, id, credit)))))
 
 
 class Wanted:
@@ -91,7 +101,8 @@ class Wanted:
 
     def _may_be(self, url: str) -> bool:
         """Whether a URL's last part is a given one's: a look at all of it takes ten times as long."""
-        end = url[url.rfind("/", 0, -1) + 1 :].rstrip("/").lower()
+        url = url.strip().rstrip("/")
+        end = url[url.rfind("/") + 1 :].lower()
         if end in self._ends or end.rpartition(".")[0] in self._ends:
             return True
         return "?" in url or "#" in url or "%" in url or not url.isascii()

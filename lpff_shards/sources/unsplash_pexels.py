@@ -15,6 +15,10 @@ from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.jsonfiles import Table
 
 _URL = msgspec.json.Decoder(str)
+_HOSTS = {
+    **dict.fromkeys(("unsplash.com", "images.unsplash.com"), UNSPLASH),
+    **dict.fromkeys(("pexels.com", "images.pexels.com"), PEXELS),
+}
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,9 @@ def read_credit(info: Table, id: str) -> Credit:
 
 def _licence(url: str) -> Licence:
     try:
-        host = urlsplit(url).hostname or ""
+        parts = urlsplit(url)
+        host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         raise ValueError(f"its record is not a URL: {url!r}") from None
-    for name, licence in (("unsplash.com", UNSPLASH), ("pexels.com", PEXELS)):
-        if host == name or host.endswith(f".{name}"):
-            return licence
-    return UNKNOWN
+    # Other hosts of theirs have other licenses: plus.unsplash.com, for one.
+    return _HOSTS.get(host, UNKNOWN) if parts.scheme in ("http", "https") else UNKNOWN

@@ -24,7 +24,8 @@ _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKER = re.compile(rb"\xff(?=[^\xff\x00\x01\xd0-\xd8])", re.DOTALL)
 """The start of a segment, or the end mark: neither a byte that fills nor a marker without a body."""
-_MAX_SEGMENTS, _MAX_SCANS = 1 << 16, 64
+_MAX_SEGMENTS, _MAX_SCANS, _MAX_PASSES = 1 << 16, 64, 1 << 30
+"""Most segments and scans, and pixels of all scans together: decoders go through all pixels for each scan."""
 _SCAN, _NEXT_SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
 _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
@@ -62,9 +63,10 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
     # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
     if data.rfind(_END) < scan:
         raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
-    if data.count(_NEXT_SCAN, scan, data.find(_END, scan)) > _MAX_SCANS:
-        raise WireError(f"the JPEG has more than {_MAX_SCANS} scans, each of which decoders go through all pixels for")
     width, height, mode = header
+    scans = 1 + data.count(_NEXT_SCAN, scan + 2, data.find(_END, scan))
+    if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
+        raise WireError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
     turned, found = _extras(marked) if marked else (1, ())
     return PictureHeader("jpeg", width, height, mode, False, turned, found)
 

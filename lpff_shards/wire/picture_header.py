@@ -8,8 +8,8 @@ from lpff_shards.wire.errors import WireError
 
 MAX_PIXELS = 178_956_970
 """Above this Pillow refuses a picture as a decompression bomb."""
-MAX_STORED_PIXELS = 1 << 27
-"""Most pixels of a picture that is exported: 134 million, beyond cameras of 100 million; as RGB they take 403 MB."""
+MAX_STORED_PIXELS = 1 << 26
+"""Most pixels of a picture that is exported: 67 million, beyond cameras of 61 million; as RGB they take 201 MB."""
 MAX_WEBP_PIXELS = 1 << 25
 """Most pixels of a source's WebP that is decoded: Pillow takes 20 bytes for each, and 36 bytes may hold them all."""
 MAX_SIDES = {"jpeg": 65_500, "webp": 16_383}
