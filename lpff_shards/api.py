@@ -87,7 +87,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
     if lost := {*owner.exclusions, *owner.withdrawn}.difference(marks(extras.exclusions)):
         raise ShardsError(
-            f"--update only takes out, and {len(lost)} ids that --exclude named before are not in this one",
+            f"--update only takes out, and this --exclude lacks {counted(len(lost), 'name')} that was there before",
             "Put them back into the file, or export anew with --overwrite",
         )
     named = frozenset(before)

@@ -230,7 +230,7 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     if plan.tombstones:
         shards = len({tombstone.file for tombstone in plan.tombstones} - {""})
         gone = f"{counted(len(plan.tombstones), 'sample')} of {counted(shards, 'shard')}"
-        lines.append(f"taken out: {gone}, to be written again")
+        lines.append(f"taken out: {gone}, since the first export")
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")

@@ -326,7 +326,7 @@ def test_a_damaged_plan_brings_back_nobody(tmp_path: Path) -> None:
     withdrawn.write_text("")
     done = run(*command)
     assert done.returncode == 2
-    assert "--update took out 1 ids that this would put back" in done.stderr
+    assert "this would bring back 1 name that --update took out" in done.stderr
     withdrawn.write_text("00000001\n")
     assert run(*command, "--update").returncode == 0
     assert contents(out) == updated

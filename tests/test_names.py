@@ -42,6 +42,7 @@ NAMES = (
     *("HTTPS://WWW.Flickr.com/photos/99873466@N00/3071459241", "flickr.com/photos/99873466@N00/3071459241"),
     *("https://m.flickr.com:443/photos/99873466%40N00/3071459241/?rb=1#comments", "photos/99873466@N00/3071459241"),
     *("/photos/99873466@N00/3071459241/", FILE, f"{FILE}?download=1", "5727/3071459241_z_d.jpg", "3071459241_z_d.jpg"),
+    *(f"{PAGE}#comment72157594172157594", f"  {PAGE}/ ", PAGE.replace("photos", "%70hotos")),
     *("3071459241_o_d", "live.staticflickr.com/5727/3071459241_o_d.jpg"),
 )
 """One picture's."""
@@ -188,6 +189,42 @@ def test_a_shard_may_be_left_empty_and_is_told(lpff: Path, tmp_path: Path, comma
     assert (
         '    path:\n    - "lpff-train-000001.tar"\n    - "lpff-train-000002.tar"\n' in (out / "README.md").read_text()
     )
+
+
+def test_a_withdrawn_picture_that_was_left_out_is_forgotten(tmp_path: Path, command: Call) -> None:
+    lpff, out = write_lpff(tmp_path / "lpff", alignments=["eg3d"]), tmp_path / "out"
+    edit(lpff / "camera_parameters.json", lambda cameras: {**cameras, ID: [0.0]})
+    skip = ("--on-error", "skip")
+    assert command(*_command(lpff, out, *skip)).status == 0
+    assert ID in (out / "manifest.json").read_text()
+    assert _withdraw(command, lpff, out, "99873466@N00", more=skip).status == 0
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert ID.encode() not in path.read_bytes(), path
+    for name in (ID, PAGE, "3071459241", AUTHOR):
+        trace = trace_export(out, name)
+        assert (len(trace.taken_out), trace.left_out) == (1, ()), name
+        assert "left out before, and forgotten by export --update" in command("trace", name, out).out
+    assert command("verify", out).status == 0
+    assert command(*_command(lpff, out, *skip)).status == 2
+
+
+def test_author_names_that_look_like_comments_are_taken_out(tmp_path: Path, command: Call) -> None:
+    lpff, out = write_lpff(tmp_path / "lpff", alignments=["eg3d"]), tmp_path / "out"
+    authors = dict(zip(LPFF_IDS, ("#nofilter", "Zo\u00eb #1", "A\tB", "A\u2028B"), strict=False))
+    edit(
+        lpff / "info.json",
+        lambda info: {
+            id: {**record, "image_info": {**record["image_info"], "username": authors.get(id, "other")}}
+            for id, record in info.items()
+        },
+    )
+    assert command(*_command(lpff, out)).status == 0
+    for author in authors.values():
+        assert trace_export(out, author).samples
+        assert _withdraw(command, lpff, out, "nobody #1").status == 2
+    names_ = [*authors.values()][:2]
+    assert _withdraw(command, lpff, out, *names_).status == 0
+    assert all(trace_export(out, name).taken_out and not trace_export(out, name).samples for name in names_)
 
 
 def test_names_of_nothing_are_refused(tmp_path: Path) -> None:

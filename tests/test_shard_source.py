@@ -9,6 +9,7 @@ import tarfile
 import threading
 from pathlib import Path
 from types import ModuleType
+from weakref import WeakValueDictionary
 
 import layouts
 import numpy as np
@@ -290,6 +291,8 @@ def test_a_shard_that_two_threads_open_at_once_stays_open_once(small: Path, monk
 def test_more_shards_than_stay_open(small: Path, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     expected = _digest(ShardSource(small))
     monkeypatch.setattr(files, "MOST_OPEN", most)
+    # Sources of other tests may still be around.
+    monkeypatch.setattr(files, "_SOURCES", WeakValueDictionary())
     before = _open_files()
     source = ShardSource(small)
     for _ in range(3):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from layouts import (
     write_unsplash_pexels,
     zip_folder,
 )
+from running import contents as written
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources.exclusions import read_exclusions
@@ -177,7 +180,7 @@ def test_exclusions_are_compared_in_one_unicode_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", [open_tree, file_blob])
 def test_a_zero_byte_in_a_path_is_one_error(option: Callable[[str, str], object]) -> None:
-    with pytest.raises(ShardsError, match=r"does not exist|null byte"):
+    with pytest.raises(ShardsError, match=r"does not exist|null (byte|character)"):
         option("--lpff", "a\0b")
 
 
@@ -213,3 +216,15 @@ def test_numbers_too_large_for_float32(lpff: Path) -> None:
     first, second = read("lpff", lpff, "realign2400").problems
     assert first.reason == "camera number 12 of 25 is not finite"
     assert second.reason == "landmark 3 is not finite"
+
+
+def test_names_are_utf8_in_a_locale_that_lacks_their_letters(tmp_path: Path) -> None:
+    root = write_unsplash_pexels(tmp_path / "UP", ("señora-woman_01", "山田_01", "plain-man_01"), ["stylegan"])
+    command = ["export", "--format", "wds", "--unsplash-pexels", root, "--alignment", "stylegan", "--quiet"]
+    code = "from lpff_shards.cli import main; main()"
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for name, more in (("utf8", {"LC_ALL": "C.UTF-8"}), ("ascii", ascii_only)):
+        given = [sys.executable, "-c", code, *map(str, command), "--out", str(tmp_path / name)]
+        done = subprocess.run(given, env={**os.environ, **more}, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert written(tmp_path / "ascii") == written(tmp_path / "utf8")

@@ -136,7 +136,7 @@ def test_without_update_a_longer_list_is_refused_with_the_way_out(tmp_path: Path
 def test_what_was_withdrawn_does_not_come_back(tmp_path: Path) -> None:
     exports = Exports(tmp_path)
     exports.run("00000001", "00000002")
-    with pytest.raises(ShardsError, match="only takes out, and 1 ids that --exclude named before are not in this one"):
+    with pytest.raises(ShardsError, match="only takes out, and this --exclude lacks 1 name that was there before"):
         exports.run("00000001", PHOTO, update=True)
 
 
@@ -145,9 +145,9 @@ def test_what_an_update_took_out_does_not_come_back(tmp_path: Path) -> None:
     exports.run("00000001")
     updated = exports.run("00000001", PHOTO, update=True)
     before = contents(exports.out)
-    with pytest.raises(ShardsError, match="only takes out, and 1 ids that --exclude named before are not in this one"):
+    with pytest.raises(ShardsError, match="only takes out, and this --exclude lacks 1 name that was there before"):
         exports.run("00000001", "00000007", update=True)
-    with pytest.raises(ShardsError, match="--update took out 1 ids that this would put back"):
+    with pytest.raises(ShardsError, match="this would bring back 1 name that --update took out"):
         exports.run("00000001")
     assert contents(exports.out) == before
     assert PHOTO not in (exports.out / ".lpff-shards/plan.json").read_text()

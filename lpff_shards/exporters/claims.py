@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from msgspec.structs import replace
 
+from lpff_shards.counted import counted
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters import locks
 from lpff_shards.exporters.folder import OutputFolder
@@ -212,8 +213,9 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
 
 def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
     if owner.rule == DIGEST_RULE and owner.plan == plan.digest:
+        gone = counted(owner.forgotten(plan.mix.withdrawn), "name")
         return ShardsError(
-            f"--out {root}: --update took out {owner.forgotten(plan.mix.withdrawn)} ids that this would put back",
+            f"--out {root}: this would bring back {gone} that --update took out",
             "Give --update and an --exclude file that names them, or --overwrite",
         )
     if owner.rule != DIGEST_RULE:

@@ -28,7 +28,7 @@ def on_filters(
         if name not in met:
             yield f"--license {name} is no picture's here"
     if unused:
-        yield f"--exclude: {len(unused)} of its lines name no picture here"
+        yield f"--exclude: {len(unused)} of its lines {'names' if len(unused) == 1 else 'name'} no picture here"
     if options.exclude is not None and not named_any:
         yield f"--exclude {options.exclude} names nothing"
 
