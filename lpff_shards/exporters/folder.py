@@ -200,8 +200,10 @@ class OutputFolder:
             return
         inner = ("", "/partial", "/receipts", "/fields", "/parts")
         for name in (*FOLDERS, REPORT, *(f"{STATE_FOLDER}{part}" for part in inner)):
-            if (self.root / name).is_symlink():
-                raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
+            with contextlib.suppress(OSError):
+                # What cannot be looked at cannot be written either, which is told by whoever tries.
+                if (self.root / name).is_symlink():
+                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
 
     def with_receipts(self) -> set[str]:
         """Names of the shards and parts of zips that have a receipt."""
