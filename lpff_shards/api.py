@@ -95,9 +95,9 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     plan = _plan(options, replace(extras, exclusions=before, later=later))
     used, excluded = set(before), Wanted(extras.exclusions)
     gone = plan.entries.gather([excluded_rows(inventory, excluded, used) for inventory in plan.inventories])
+    left = [withdrawn_problems(inventory, excluded, used) for inventory in plan.inventories]
     unused = tuple(name for name in extras.exclusions if name not in used)
     updated = plan.taken_out(gone, later, unused)
-    left = [withdrawn_problems(inventory, excluded) for inventory in updated.inventories]
     updated = replace(
         updated,
         entries=replace(updated.entries, inventories=tuple(inventory for inventory, _ in left)),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.keys import sample_key
-from lpff_shards.schemas.left_out import OF_MIRROR, Tombstone
+from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.licence import UNKNOWN_LICENCE, families
 from lpff_shards.schemas.names import Wanted, marks
 from lpff_shards.schemas.record import Credit
@@ -71,26 +71,27 @@ def _verdicts(
 
 
 def excluded_rows(inventory: Inventory, excluded: Wanted, used: set[str]) -> NDArray[np.bool_]:
-    """Which pictures are excluded, bool [n]; names of any, or of one that cannot be used, are added to `used`."""
-    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
-        _exclusion(inventory.source, problem.id.removesuffix(OF_MIRROR), credit, excluded, used)
+    """Which pictures are excluded, bool [n]; the names of any are added to `used`."""
     pictures = zip(inventory.ids, inventory.credits, strict=True)
     found = (_exclusion(inventory.source, id, credit, excluded, used) for id, credit in pictures)
     return np.fromiter((bool(reason) for reason in found), bool, len(inventory))
 
 
-def withdrawn_problems(inventory: Inventory, excluded: Wanted) -> tuple[Inventory, tuple[Tombstone, ...]]:
-    """An inventory less the pictures that could not be used and are excluded, and what is left of those."""
+def withdrawn_problems(
+    inventory: Inventory, excluded: Wanted, used: set[str]
+) -> tuple[Inventory, tuple[Tombstone, ...]]:
+    """An inventory less the pictures that could not be used and are excluded, and what is left of those.
+
+    The names of any are added to `used`.
+    """
     kept, gone = [], []
-    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
-        id = problem.id.removesuffix(OF_MIRROR)
-        if excluded.of(inventory.source, id, credit):
+    for problem, id, credit in _problems(inventory):
+        if _exclusion(inventory.source, id, credit, excluded, used):
             key = sample_key(inventory.source, id, mirrored=id != problem.id, replica=0)
             gone.append(Tombstone(key, "", marks(inventory.source, id, credit)))
         else:
             kept.append((problem, credit))
-    problems, credits = tuple(problem for problem, _ in kept), tuple(credit for _, credit in kept)
-    return replace(inventory, problems=problems, problem_credits=credits), tuple(gone)
+    return _with_problems(inventory, kept), tuple(gone)
 
 
 def _verdict(source: str, id: str, credit: Credit, licences: frozenset[str], excluded: Wanted, used: set[str]) -> str:
@@ -115,10 +116,19 @@ def _less_problems(
 ) -> Inventory:
     """A picture that is left out need not be usable; one whose licence its damage hides stays a problem."""
     kept = []
-    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+    for problem, id, credit in _problems(inventory):
         told = licences if credit.licence.short else frozenset()
-        id = problem.id.removesuffix(OF_MIRROR)
         reason = _verdict(inventory.source, id, credit, told, excluded, used)
         reasons.update([reason] if reason else [])
         kept += [] if reason else [(problem, credit)]
+    return _with_problems(inventory, kept)
+
+
+def _problems(inventory: Inventory) -> Iterator[tuple[LeftOut, str, Credit]]:
+    """The pictures that could not be used, each with its id, also where it is its mirror, and its credit."""
+    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+        yield problem, problem.id.removesuffix(OF_MIRROR), credit
+
+
+def _with_problems(inventory: Inventory, kept: Sequence[tuple[LeftOut, Credit]]) -> Inventory:
     return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))
