@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
         accounts = write_accounts(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in accounts.items()}
-    files |= {name: file_digest(data) for r in receipts for name, data in indexes.of_shard(r).items()}
+    files |= told.indexes
     manifest = structs.replace(manifest, files=files)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
@@ -98,11 +98,18 @@ def _pool(plan: Plan) -> Pool:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the manifest takes from receipts: the shards, samples that were left out, and what the pictures are like."""
+    """What the manifest takes from receipts, each of which is unpacked anew whenever it is asked for.
+
+    Attributes:
+        skipped: samples that were left out.
+        pictures: what they are like.
+        indexes: digests of the index files beside shards, by name.
+    """
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
     pictures: Pictures
+    indexes: Mapping[str, str]
 
 
 def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
@@ -111,14 +118,16 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     kinds: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     turned = 0
+    digests: dict[str, str] = {}
     for r, output in zip(receipts, plan.outputs, strict=True):
         shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
         skipped += r.skipped
         kinds.update(r.suffixes[member[0]][0] for member in r.members)
         sizes += sizes_of([r])
         turned += r.turned
+        digests |= {name: file_digest(data) for name, data in indexes.of_shard(r).items()}
     pictures = Pictures(most_first(kinds), most_first(sizes), turned)
-    return _Told(tuple(shards), tuple(skipped), pictures)
+    return _Told(tuple(shards), tuple(skipped), pictures, digests)
 
 
 def _readers(plan: Plan, told: _Told) -> Iterable[str]:
