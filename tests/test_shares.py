@@ -155,7 +155,7 @@ def test_one_export_and_shares_do_not_write_at_the_same_time(tmp_path: Path, mon
             pass
 
 
-def _options(out: Path, task: Share | None) -> ExportOptions:
+def _options(out: Path, task: Share | None = None) -> ExportOptions:
     return ExportOptions(
         format="wds",
         out=str(out),

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 from running import contents, run, run_after
+from test_shares import _options
 
-from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, export
+from lpff_shards import ShardsError, export
 from lpff_shards.api import export_share, plan_export
 from lpff_shards.exporters import claims
 from lpff_shards.exporters import folder as folders
@@ -33,17 +34,6 @@ import errno, fcntl
 def flock(*_): raise OSError(errno.ENOLCK, "No locks available")
 fcntl.flock = flock
 """
-
-
-def _options(out: Path, task: Share | None = None) -> ExportOptions:
-    return ExportOptions(
-        format="wds",
-        out=str(out),
-        sources=SourceOptions(demo=4, mirror=False),
-        picture=PictureOptions(resolution=16),
-        shards=ShardOptions(shards=2),
-        run=RunOptions(workers=1, task=task),
-    )
 
 
 @pytest.mark.parametrize(("format", "umask"), [("wds", 0o002), ("tfrecord", 0), ("zip", 0o002)])
