@@ -30,9 +30,7 @@ from lpff_shards.stores.place import (
     names_in,
     on_disk,
     place,
-    read_at,
     read_if_there,
-    size_of,
     whole,
 )
 from lpff_shards.stores.uploads import MOST_PARTS, PART, part_size
@@ -94,12 +92,6 @@ def test_files_are_asked_the_same(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "folder").mkdir()
     there = tmp_path / "a"
-    assert (size_of(there), read_at(there, 3, 4), read_at(there, 8, 9), read_at(there, 20, 1)) == (
-        10,
-        b"3456",
-        b"89",
-        b"",
-    )
     assert (bytes(whole(there)), bytes(whole(tmp_path / "empty"))) == (b"0123456789", b"")
     assert (read_if_there(there), read_if_there(tmp_path / "none")) == (b"0123456789", None)
     assert set(names_in(tmp_path)) == {"a", "empty", "folder"}

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.stores.bucket import BucketPath, Listed
-from lpff_shards.stores.full_reads import pread_fully
 from lpff_shards.stores.scratch import scratch
 from lpff_shards.stores.uris import is_uri, of_no_store
 
@@ -85,30 +84,6 @@ def _kind(path: Path) -> int:
     except ValueError:  # a NUL, which no name has
         pass
     return 0
-
-
-def size_of(place: Place) -> int:
-    """Bytes of a file or object.
-
-    Raises:
-        OSError: it is not there or cannot be asked.
-    """
-    return place.size() if isinstance(place, BucketPath) else place.stat().st_size
-
-
-def read_at(place: Place, at: int, size: int) -> bytes:
-    """Bytes of a file or object, fewer where it ends before.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    if isinstance(place, BucketPath):
-        return place.read_at(at, size)
-    fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return pread_fully(fd, size, at)
-    finally:
-        os.close(fd)
 
 
 def whole(place: Place) -> memoryview:
