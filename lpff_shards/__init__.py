@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lpff_shards._version import __version__
+
 if TYPE_CHECKING:
     from lpff_shards.api import compare_rules, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from lpff_shards.share import Share
     from lpff_shards.tracing import trace_export
     from lpff_shards.verify import verify_export
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ExportOptions",

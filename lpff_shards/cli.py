@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lpff_shards import __version__, mix_options, options
+from lpff_shards import mix_options, options
+from lpff_shards._version import __version__
 from lpff_shards.colours import colours_of
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-import lpff_shards
+from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.accounts import write_accounts
 from lpff_shards.exporters.card import card, pose_picture
@@ -144,7 +144,7 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
     return Manifest(
         version=MANIFEST_VERSION,
         schema=SCHEMA_VERSION,
-        generator=f"lpff-shards {lpff_shards.__version__}",
+        generator=f"lpff-shards {__version__}",
         name=plan.name,
         format=plan.settings.format,
         splits=kept.by_split(),

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from lpff_shards import __version__
+from lpff_shards._version import __version__
 
 PACKING = (
     "numpy",

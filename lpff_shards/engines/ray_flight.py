@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic
 
-from lpff_shards import __version__
+from lpff_shards._version import __version__
 from lpff_shards.engines.ray_cluster import Cluster
 from lpff_shards.engines.ray_progress import WAIT, Board, Counted
 from lpff_shards.engines.ray_worker import Attempt, Attempted, Caller, make_attempt

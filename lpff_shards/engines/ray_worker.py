@@ -65,10 +65,10 @@ def make_attempt(version: str, paths: tuple[str, ...]) -> Callable[[bytes, int, 
 
         sys.path.extend(path for path in paths if path not in sys.path)
         try:
-            import lpff_shards
+            from lpff_shards._version import __version__
 
-            if lpff_shards.__version__ != version:
-                return platform.node(), f"has {lpff_shards.__version__}"
+            if __version__ != version:
+                return platform.node(), f"has {__version__}"
             from lpff_shards.engines.ray_worker import do
         except ImportError as error:
             return platform.node(), f"cannot import it: {error}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-import lpff_shards
+from lpff_shards._version import __version__
 from lpff_shards.ledger.pool import count_poses
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.mixing.entries import Entries
@@ -31,7 +31,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
     return Facts(
         name=plan.name,
         format=plan.settings.format,
-        generator=f"lpff-shards {lpff_shards.__version__}",
+        generator=f"lpff-shards {__version__}",
         plan=plan.digest,
         planned=True,
         options=plan.options,

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 import numpy as np
 
-import lpff_shards
+from lpff_shards._version import __version__
 from lpff_shards.counted import size
 from lpff_shards.printed import html
 from lpff_shards.report import tables
@@ -91,7 +91,7 @@ def _tables(facts: Facts) -> Mapping[str, tables.Table | None]:
     made: tuple[str, ...] = ("sources", "licences", "splits", "balance", "rules", "uneven_shards", "shard_sizes")
     made = (*made, "losses", "left_out", "tombstones", "options")
     libraries = [
-        ("report by", f"lpff-shards {lpff_shards.__version__}"),
+        ("report by", f"lpff-shards {__version__}"),
         ("Python", platform.python_version()),
         *((name, version(name)) for name in ("numpy", "Pillow", "matplotlib", "Jinja2")),
     ]

@@ -77,7 +77,7 @@ def _retries(patient: bool) -> RetryConfig:
 
 def _client(plain: bool) -> ClientConfig:
     """Plain: whether the endpoint speaks http, without encryption."""
-    from lpff_shards import __version__
+    from lpff_shards._version import __version__
 
     # A part of 8 MiB gets through within two minutes at 70 KB/s.
     return {
