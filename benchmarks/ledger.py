@@ -23,9 +23,10 @@ from lpff_shards.ledger.facts import facts
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.ledger.write import write_ledger
-from lpff_shards.manifest import MANIFEST, Counts, Manifest, Outline, Shard, to_json
+from lpff_shards.manifest import MANIFEST, Counts, Manifest, Shard, to_json
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.keys import sample_key
+from lpff_shards.schemas.outline import Outline
 
 A_SHARD = 1000
 BYTES = 450_000

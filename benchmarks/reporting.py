@@ -27,7 +27,7 @@ from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import count_poses
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.ledger.write import write_ledger
-from lpff_shards.manifest import Counts, Manifest, Outline, Shard
+from lpff_shards.manifest import Counts, Manifest, Shard
 from lpff_shards.mixing.density import density
 from lpff_shards.mixing.rules import LPFF_THRESHOLDS, lpff_replicas
 from lpff_shards.report.facts import Facts
@@ -36,6 +36,7 @@ from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
+from lpff_shards.schemas.outline import Outline
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 

@@ -26,7 +26,7 @@ from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
 from lpff_shards.exporters.where import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.finishing import finish, refuse_nothing
-from lpff_shards.manifest import Manifest, ShardReceipt
+from lpff_shards.manifest import Manifest, ShardReceipt, ShareDone
 from lpff_shards.mixing.filters import excluded_rows, withdrawn_problems
 from lpff_shards.mixing.mix import Extras, mix
 from lpff_shards.name_lists import name_lists
@@ -188,20 +188,6 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
         receipts = _written(job, _due(job.plan, archives), before=archives.values())
         job.observer.entered("finishing")
         return _finished(job, archives, receipts)
-
-
-@dataclass(frozen=True, slots=True)
-class ShareDone:
-    """What became of a share.
-
-    Attributes:
-        manifest: of the whole export, where this share was the last; None where others are missing.
-        written: shards, or parts of zips, of this share; shards: of all.
-    """
-
-    manifest: Manifest | None
-    written: int
-    shards: int
 
 
 def export_share(options: ExportOptions, observer: Observer | None = None) -> ShareDone:

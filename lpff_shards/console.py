@@ -8,11 +8,10 @@ from dataclasses import asdict
 
 from msgspec import structs
 
-from lpff_shards.api import ShareDone
 from lpff_shards.colours import PLAIN, Colours
 from lpff_shards.counted import counted, rate, size
 from lpff_shards.errors import printable
-from lpff_shards.manifest import Manifest
+from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.mixing.balance import Balances
 from lpff_shards.options import ExportOptions
 from lpff_shards.plan import Plan

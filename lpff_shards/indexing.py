@@ -18,11 +18,12 @@ from lpff_shards.exporters.packed import Packed
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.read import Ledger, LedgerError
-from lpff_shards.manifest import MANIFEST, Manifest, Outline, keys_digest, read_manifest, to_json
+from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.processes import OnShard, ShardDone
 from lpff_shards.readers.base import SampleError
 from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.readers.outline import outline
+from lpff_shards.schemas.outline import Outline
 from lpff_shards.stores.place import Place, place, whole
 
 

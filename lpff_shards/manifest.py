@@ -11,17 +11,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import blake3
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.index_names import SHARD_NAMES, beside_names
 from lpff_shards.options import Checksum, FormatName
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.schemas.outline import Natural
 from lpff_shards.stores.errors import NO_BUCKET
 from lpff_shards.stores.place import Place, exists, is_file, is_folder, place
 
@@ -30,39 +31,7 @@ MANIFEST_VERSION = 2
 
 T = TypeVar("T")
 
-Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""A number of bytes or samples."""
-
 _SEALED = re.compile(rb',\n "seal": "([0-9a-f]{32})"\n}\n\Z')
-
-
-class Outlined(Protocol):
-    """What is where in a shard, as receipts tell it and as it can be read off the shard: see `ShardReceipt`."""
-
-    @property
-    def file(self) -> str: ...
-
-    @property
-    def keys(self) -> tuple[str, ...]: ...
-
-    @property
-    def offsets(self) -> tuple[int, ...]: ...
-
-    @property
-    def suffixes(self) -> tuple[tuple[str, ...], ...]: ...
-
-    @property
-    def members(self) -> tuple[tuple[int, ...], ...]: ...
-
-
-class Outline(Struct, frozen=True):
-    """What is where in a shard, read off the shard itself; fields as in `ShardReceipt`."""
-
-    file: str
-    keys: tuple[str, ...]
-    offsets: tuple[Natural, ...]
-    suffixes: tuple[tuple[str, ...], ...]
-    members: tuple[tuple[Natural, ...], ...]
 
 
 class ShardReceipt(Struct, frozen=True):
@@ -208,6 +177,19 @@ class Manifest(Struct, frozen=True):
     rule: int = 0
     exclusions: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
+
+
+class ShareDone(Struct, frozen=True):
+    """What became of a share.
+
+    Attributes:
+        manifest: of the whole export, where this share was the last; None where others are missing.
+        written: shards, or parts of zips, of this share; shards: of all.
+    """
+
+    manifest: Manifest | None
+    written: int
+    shards: int
 
 
 def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:

@@ -8,8 +8,9 @@ import tracemalloc
 import pytest
 
 from lpff_shards.exporters.packed import Packed
-from lpff_shards.manifest import Outline, ShardReceipt
+from lpff_shards.manifest import ShardReceipt
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.outline import Outline
 
 
 def _receipt(number: int, samples: int) -> ShardReceipt:

@@ -16,7 +16,8 @@ from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.read import Ledger
 from lpff_shards.ledger.write import write_ledger
-from lpff_shards.manifest import Manifest, Outlined
+from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.outline import Outlined
 
 
 def write_accounts(

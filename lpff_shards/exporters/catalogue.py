@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lpff_shards.exporters.base import Format
-from lpff_shards.options import FormatName
 
 
-def get_format(name: FormatName) -> Format:
+def get_format(name: str) -> Format:
     """The format of that name."""
     if name == "wds":
         from lpff_shards.exporters.wds import WebDataset

@@ -11,23 +11,28 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+import msgspec
 from msgspec.structs import replace
 
 from lpff_shards.counted import counted
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters import locks
 from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.ownership import Owner, difference, marks, strangers
+from lpff_shards.exporters.ownership import Owner, marks, strangers
 from lpff_shards.exporters.settling import make_durable
 from lpff_shards.index_names import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
+from lpff_shards.options import SOURCE_FILES, SOURCES
 from lpff_shards.plan import DIGEST_RULE, Plan
 from lpff_shards.processes import OnNote
 from lpff_shards.report_names import report_files
 from lpff_shards.stores.bucket import BucketPath
 from lpff_shards.stores.place import Place, exists, is_file, is_folder, names_in, remove
+
+_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
+"""Recorded options that name files: what is in them decides, not their names."""
 
 
 @contextmanager
@@ -158,7 +163,13 @@ def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
         return owner
     receipts = [folder.read_receipt(name) for name in folder.with_receipts()]
     same = bool(receipts) and all(receipt is not None and receipt.plan == plan.digest for receipt in receipts)
-    return Owner.of(plan) if same else None
+    return _owner_by(plan) if same else None
+
+
+def _owner_by(plan: Plan) -> Owner:
+    """What plan.json tells of a plan."""
+    files = tuple(output.file for output in plan.outputs)
+    return Owner(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
@@ -224,10 +235,22 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
             "Use the version that wrote it, choose another folder, or give --overwrite",
         )
     return ShardsError(
-        f"--out {root} holds another plan's shards: {difference(owner, plan)}",
+        f"--out {root} holds another plan's shards: {_difference(owner, plan)}",
         "Choose another folder, repeat the options of the first export, or give --overwrite "
         "(--update takes out what --exclude names since)",
     )
+
+
+def _difference(owner: Owner, plan: Plan) -> str:
+    """What sets two plans apart, in words."""
+    mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
+    names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
+    if set(names) <= _PATHS:
+        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
+        return f"the contents of {' or '.join(['the sources', *files])} differ"
+    # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
+    both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
+    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in both or names)
 
 
 def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
@@ -244,7 +267,7 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
 
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
-    owner = Owner.of(plan)
+    owner = _owner_by(plan)
     damaged = isinstance(folder.state, Path) and is_file(folder.plan_file) and folder.owner() is None
     if not (overwrite and is_folder(folder.state)) and not damaged:
         _own_first(folder, plan, owner, on_note)

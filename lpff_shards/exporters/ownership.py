@@ -1,4 +1,4 @@
-"""Whose shards a folder holds: the plan that owns it, what sets two plans apart, and files of other programs."""
+"""Whose shards a folder holds: the plan that owns it, and files of other programs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import blake3
-import msgspec
 from msgspec import Struct
 
 from lpff_shards.manifest import Manifest
-from lpff_shards.options import SOURCE_FILES, SOURCES
-from lpff_shards.plan import DIGEST_RULE, Plan
-
-_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
-"""Recorded options that name files: what is in them decides, not their names."""
 
 
 class Owner(Struct, frozen=True):
@@ -35,12 +29,6 @@ class Owner(Struct, frozen=True):
     shards: tuple[str, ...]
     exclusions: tuple[str, ...] = ()
     withdrawn: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, plan: Plan) -> Owner:
-        """What is written of a plan."""
-        files = tuple(output.file for output in plan.outputs)
-        return cls(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
 
     @classmethod
     def told_by(cls, manifest: Manifest) -> Owner:
@@ -63,15 +51,3 @@ def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[s
     """Of the names in a folder those that readers would take for shards of a data set, and that are not known ones."""
     ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
     return sorted(one for one in there if ours.fullmatch(one) and one not in known)
-
-
-def difference(owner: Owner, plan: Plan) -> str:
-    """What sets two plans apart, in words."""
-    mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
-    names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
-    if set(names) <= _PATHS:
-        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
-        return f"the contents of {' or '.join(['the sources', *files])} differ"
-    # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
-    both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
-    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in both or names)

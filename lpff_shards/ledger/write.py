@@ -14,7 +14,7 @@ import msgspec
 from lpff_shards.ledger.pieces import Row
 from lpff_shards.ledger.pool import Pool
 from lpff_shards.ledger.tables import INDEXES, PICTURE, PLACE, SAMPLE, STORED, TABLES, of_picture, of_sample, of_stored
-from lpff_shards.manifest import Outlined
+from lpff_shards.schemas.outline import Outlined
 
 _SETTINGS = """
 PRAGMA page_size = 4096;

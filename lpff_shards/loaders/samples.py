@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.loaders.shards import Reads, Span
-from lpff_shards.loaders.spans import HEAD, Beside, Found, get_spans
+from lpff_shards.loaders.spans import HEAD, Beside, Found, Spans
 from lpff_shards.manifest import Manifest
 from lpff_shards.wire.decoding import Pixels, decoded
 from lpff_shards.wire.errors import WireError
@@ -31,7 +31,7 @@ class Samples:
 
     def __init__(self, manifest: Manifest) -> None:
         self._layout = manifest.layout
-        self._spans = get_spans(manifest.format)
+        self._spans = _spans(manifest.format)
 
     def load(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A whole sample.
@@ -106,3 +106,13 @@ def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
     if into.shape != shape:
         raise OtherSizeError(f"{shape[1]}x{shape[0]}, others of its batch of {into.shape[1]}x{into.shape[0]}")
     return into
+
+
+def _spans(format: str) -> Spans:
+    if format == "wds":
+        from lpff_shards.loaders.tar_spans import TarSpans
+
+        return TarSpans()
+    from lpff_shards.loaders.record_spans import RecordSpans
+
+    return RecordSpans()

@@ -72,14 +72,3 @@ class Spans(Protocol):
         Raises:
             WireError: these are not a sample's bytes.
         """
-
-
-def get_spans(format: str) -> Spans:
-    """The spans of a format."""
-    if format == "wds":
-        from lpff_shards.loaders.tar_spans import TarSpans
-
-        return TarSpans()
-    from lpff_shards.loaders.record_spans import RecordSpans
-
-    return RecordSpans()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from lpff_shards.options import FormatName
 from lpff_shards.readers.base import Reader
 
 
-def get_reader(name: FormatName | str) -> Reader:
+def get_reader(name: str) -> Reader:
     """The reader of a format."""
     if name == "wds":
         from lpff_shards.readers import wds

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lpff_shards.manifest import Outline
 from lpff_shards.readers import tfrecord, zip
 from lpff_shards.readers.base import SampleError
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.outline import Outline
 from lpff_shards.schemas.sample import SUFFIXES
 from lpff_shards.wire import tar
 from lpff_shards.wire.errors import WireError

@@ -6,10 +6,6 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from lpff_shards.stores.bucket import BucketPath
 
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
@@ -29,7 +25,7 @@ _BROKEN = (
 
 
 @contextmanager
-def telling(place: BucketPath) -> Iterator[None]:
+def telling(place: object) -> Iterator[None]:
     """Turns a store's errors within the block into OSErrors that name a place.
 
     Raises:
@@ -55,7 +51,7 @@ def telling(place: BucketPath) -> Iterator[None]:
         raise _told(str(error), place) from None
 
 
-def _told(said: str, place: BucketPath) -> OSError:
+def _told(said: str, place: object) -> OSError:
     """What is wrong, by the store's own words: its library knows them of objects, not of listings."""
     code = _CODE.search(said)
     if code is not None and code[1] == "NoSuchBucket":

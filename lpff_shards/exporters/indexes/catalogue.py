@@ -6,8 +6,9 @@ from collections.abc import Mapping, Set
 
 from lpff_shards.exporters.indexes import dali, energon, tfds, wids
 from lpff_shards.index_names import TFDS, ZIP, index_names, wids_name
-from lpff_shards.manifest import Manifest, Outlined
+from lpff_shards.manifest import Manifest
 from lpff_shards.options import PART
+from lpff_shards.schemas.outline import Outlined
 
 
 def of_shard(shard: Outlined) -> Mapping[str, bytes]:

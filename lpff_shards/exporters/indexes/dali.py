@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lpff_shards.manifest import Outlined
+from lpff_shards.schemas.outline import Outlined
 from lpff_shards.wire.tar import BLOCK, padded
 
 VERSION = "v1.2"

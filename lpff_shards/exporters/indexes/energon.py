@@ -7,7 +7,8 @@ import struct
 from collections.abc import Mapping, Set
 
 from lpff_shards.index_names import ENERGON
-from lpff_shards.manifest import Manifest, Outlined
+from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.outline import Outlined
 
 VERSION = "7.0.0"
 _EXPECTED = ("train", "val", "test")
