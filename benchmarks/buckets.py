@@ -21,9 +21,9 @@ import numpy as np
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.draws import Sampling
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.uploads import send
+from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.uploads import send
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 

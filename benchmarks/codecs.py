@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards.exporters.encoding import encode
-from lpff_shards.wire.decoding import decode
-from lpff_shards.wire.pictures import inspect
+from lpff_shards.formats.pictures.decoding import decode
+from lpff_shards.formats.pictures.kinds import inspect
 
 Pixels = NDArray[np.uint8]
 Codec = tuple[str, str, Callable[[], Any]]

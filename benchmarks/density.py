@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.mixing.density import density
-from lpff_shards.mixing.poses import angles
-from lpff_shards.mixing.rules import LPFF_THRESHOLDS, lpff_replicas
+from lpff_shards.planning.density import density
+from lpff_shards.planning.poses import angles
+from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
 
 Numbers = NDArray[np.float64]
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from lpff_shards.planning.survey import SAMPLED
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.heads import headers
-from lpff_shards.sources.tree import open_tree
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.uploads import send
-from lpff_shards.survey import SAMPLED
+from lpff_shards.sources.io.heads import headers
+from lpff_shards.sources.io.tree import open_tree
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.uploads import send
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 

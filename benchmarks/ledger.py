@@ -16,17 +16,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
-from lpff_shards.attribution.lines import lines
-from lpff_shards.attribution.table import write_table
-from lpff_shards.index_names import LEDGER
-from lpff_shards.ledger.facts import facts
-from lpff_shards.ledger.pieces import Row
-from lpff_shards.ledger.read import Ledger
-from lpff_shards.ledger.write import write_ledger
 from lpff_shards.manifest import MANIFEST, Counts, Manifest, Shard, to_json
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.outline import Outline
+from lpff_shards.sidecars.attribution.lines import lines
+from lpff_shards.sidecars.attribution.table import write_table
+from lpff_shards.sidecars.sample_index.fingerprint import facts
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.sidecars.sample_index.write import write_ledger
 
 A_SHARD = 1000
 BYTES = 450_000

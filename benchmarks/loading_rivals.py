@@ -1,7 +1,7 @@
 """Other ways to load the same pictures, each in a process of its own.
 
-`python -m benchmarks.loading_rivals NAME PATH WORKERS SECONDS` prints a `Run` as `lpff_shards.bench.one` does. All give
-batches of `BATCH` pictures with their cameras.
+`python -m benchmarks.loading_rivals NAME PATH WORKERS SECONDS` prints a `Run` as `lpff_shards.loaders.bench.one` does.
+All give batches of `BATCH` pictures with their cameras.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 
 from benchmarks.rivals import CROPS
-from lpff_shards.bench.one import measure
-from lpff_shards.bench.options import Run
+from lpff_shards.loaders.bench.one import measure
+from lpff_shards.loaders.bench.options import Run
 
 BATCH = 32
 SIDE = 512

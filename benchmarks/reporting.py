@@ -21,22 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.density import points
-from lpff_shards.index_names import LEDGER
-from lpff_shards.ledger.facts import facts as of_ledger
-from lpff_shards.ledger.pieces import Row
-from lpff_shards.ledger.pool import count_poses
-from lpff_shards.ledger.read import Ledger
-from lpff_shards.ledger.write import write_ledger
 from lpff_shards.manifest import Counts, Manifest, Shard
-from lpff_shards.mixing.density import density
-from lpff_shards.mixing.rules import LPFF_THRESHOLDS, lpff_replicas
+from lpff_shards.planning.density import density
+from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
 from lpff_shards.report.facts import Facts
 from lpff_shards.report.from_export import export_facts
 from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
+from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.outline import Outline
+from lpff_shards.sidecars.sample_index.fingerprint import facts as of_ledger
+from lpff_shards.sidecars.sample_index.pose_histogram import count_poses
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.sidecars.sample_index.write import write_ledger
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.memory import peak
 from lpff_shards import ExportOptions, MixOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
-from lpff_shards.observing import Silent, Step
+from lpff_shards.exporters.callbacks import Silent, Step
 
 
 class Clock(Silent):

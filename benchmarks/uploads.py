@@ -30,7 +30,7 @@ WORKERS = (1, 2)
 _SEND = """
 import json, sys
 import obstore
-from lpff_shards.stores.connect import connect
+from lpff_shards.storage.connect import connect
 
 bucket, files = json.loads(sys.argv[1])
 store = connect("s3", bucket)

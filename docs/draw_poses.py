@@ -21,7 +21,7 @@ from lpff_shards.sources.demo import RADIUS, look_at
 from lpff_shards.sources.demo_render import person, render
 
 HERE = Path(__file__).parent / "poses.png"
-PACKAGED = Path(__file__).parents[1] / "lpff_shards/exporters/card/poses.png"
+PACKAGED = Path(__file__).parents[1] / "lpff_shards/sidecars/card/poses.png"
 
 WIDTH, HEIGHT, DPI = 1400, 1100, 100
 HEAD, GAP = 188, 9

@@ -11,40 +11,40 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from lpff_shards.counted import counted
-from lpff_shards.engines.base import Engine
-from lpff_shards.engines.catalogue import chosen
 from lpff_shards.errors import BadInput, Damaged, ShardsError
+from lpff_shards.executors.base import Engine
+from lpff_shards.executors.processes import ShardDone, available_cores, clocked, may_fork
+from lpff_shards.executors.registry import chosen
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.claims import claimed, owner_of, refuse_lost, shared
-from lpff_shards.exporters.elsewhere import Seen, write_shard_elsewhere
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.ownership import marks
+from lpff_shards.exporters.callbacks import Observer, Silent
+from lpff_shards.exporters.finish import finish, refuse_nothing
+from lpff_shards.exporters.output_lock import claimed, owner_of, refuse_lost, shared
 from lpff_shards.exporters.packed import Packed
+from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
+from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
+from lpff_shards.exporters.remote_worker import Seen, write_shard_elsewhere
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
-from lpff_shards.exporters.settling import Settling
 from lpff_shards.exporters.shard import write_shard
-from lpff_shards.exporters.where import refuse_full, refuse_pictures, refuse_sources
-from lpff_shards.finishing import finish, refuse_nothing
 from lpff_shards.manifest import Manifest, ShardReceipt, ShareDone
-from lpff_shards.mixing.filters import excluded_rows, withdrawn_problems
-from lpff_shards.mixing.mix import Extras, mix
-from lpff_shards.name_lists import name_lists
-from lpff_shards.observing import Observer, Silent
-from lpff_shards.options import ExportOptions
-from lpff_shards.plan import Plan, Settings, Tasks
-from lpff_shards.planning import layout, make_plan
-from lpff_shards.processes import ShardDone, available_cores, clocked, may_fork
-from lpff_shards.provenance import given_paths, last_component, published_names, recorded
+from lpff_shards.options.export import ExportOptions
+from lpff_shards.planning.build import layout, make_plan
+from lpff_shards.planning.filters import excluded_rows, withdrawn_problems
+from lpff_shards.planning.mix import Extras, mix
+from lpff_shards.planning.name_lists import name_lists
+from lpff_shards.planning.plan import Plan, Settings, Tasks
+from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.names import Wanted
-from lpff_shards.sources.catalogue import sources
-from lpff_shards.sources.exclusions import read_exclusions
+from lpff_shards.schemas.units import counted
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.owner import marks
+from lpff_shards.sources.exclude_list import read_exclusions
 from lpff_shards.sources.num_replicas import read_num_replicas
-from lpff_shards.stores.place import is_file, place
-from lpff_shards.survey import survey
+from lpff_shards.sources.registry import sources
+from lpff_shards.storage.background_sync import Settling
+from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
-    from lpff_shards.mixing.balance import Balances
+    from lpff_shards.planning.rule_comparison import Balances
 
 SHOWN = 10
 """Lines of a file that an error names."""
@@ -160,7 +160,7 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     Returns:
         All rules side by side; None where no camera is known.
     """
-    from lpff_shards.mixing.balance import compare
+    from lpff_shards.planning.rule_comparison import compare
 
     return compare(plan.mix, options.mix)
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lpff_shards import mix_options, options
 from lpff_shards._version import __version__
-from lpff_shards.colours import colours_of
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
+from lpff_shards.commandline.colors import colours_of
 from lpff_shards.commandline.help import Group, no_such_option
+from lpff_shards.commandline.verbosity import Loudness
 from lpff_shards.errors import (
     EXIT_BAD_INPUT,
     EXIT_DAMAGED,
@@ -32,7 +32,8 @@ from lpff_shards.errors import (
     NotFound,
     ShardsError,
 )
-from lpff_shards.loudness import Loudness
+from lpff_shards.options import export as options
+from lpff_shards.options import mix as mix_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ def cli(context: click.Context) -> None:
 @given_by.told
 def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
     """Write shards from the given sources; the same command goes on where it was stopped."""
-    from lpff_shards import api, console, progress
+    from lpff_shards import api
+    from lpff_shards.commandline import progress, summary
 
     loudness = Loudness.asked(quiet, verbose)
     chosen = _options(given)
@@ -87,13 +89,13 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
     if share is not None and (as_json or not (quiet or manifest)):
-        click.echo(console.share_json(share) if as_json else console.share_text(chosen, share))
+        click.echo(summary.share_json(share) if as_json else summary.share_text(chosen, share))
     if manifest is None:
         return
     if as_json and share is None:
-        click.echo(console.manifest_json(manifest))
+        click.echo(summary.manifest_json(manifest))
     elif not (quiet or as_json):
-        click.echo(console.manifest_text(manifest, chosen.out, observer.notes))
+        click.echo(summary.manifest_text(manifest, chosen.out, observer.notes))
     if report is not None:
         from lpff_shards.report.write import report_export
 
@@ -104,16 +106,17 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
     """Makes the plan and prints it; quiet, the exit status alone tells whether there is one."""
     if chosen.run.task is not None:
         raise ShardsError("--task and --dry-run exclude one another", "Leave --task out: the plan is of all shares")
-    from lpff_shards import api, console, progress
+    from lpff_shards import api
+    from lpff_shards.commandline import progress, summary
 
     with progress.observer(sys.stderr, loudness) as observer:
         observer.entered("planning")
         plan = api.plan_export(chosen)
         balances = api.compare_rules(plan, chosen)
     if as_json:
-        click.echo(console.plan_json(plan, balances))
+        click.echo(summary.plan_json(plan, balances))
     elif loudness is not Loudness.QUIET:
-        click.echo(console.plan_text(plan, balances, colours_of(sys.stdout)))
+        click.echo(summary.plan_text(plan, balances, colours_of(sys.stdout)))
     if report is not None:
         from lpff_shards.report.write import report_plan
 
@@ -126,19 +129,19 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
 @given_by.told
 def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: bool, verbose: bool) -> None:
     """Check every checksum, sample and key of the export in the folder PATH against its manifest."""
-    from lpff_shards import console, progress
-    from lpff_shards.processes import available_cores
+    from lpff_shards.commandline import progress, summary
+    from lpff_shards.executors.processes import available_cores
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
     with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told, _looking():
         verdict = verify_export(path, workers or available_cores(), told.wrote, deep, told.shard_done)
     if as_json:
-        click.echo(console.verdict_json(verdict))
+        click.echo(summary.verdict_json(verdict))
     elif not quiet:
-        click.echo(console.verdict_text(verdict, colours_of(sys.stdout)))
+        click.echo(summary.verdict_text(verdict, colours_of(sys.stdout)))
     else:
-        for line in console.fault_lines(verdict):
+        for line in summary.fault_lines(verdict):
             click.echo(line)
     if not verdict.ok:
         sys.exit(EXIT_DAMAGED)
@@ -154,8 +157,8 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
 
     Exports write them themselves; this is for those that lost them, or were made without.
     """
-    from lpff_shards import console, progress
-    from lpff_shards.indexing import index_export
+    from lpff_shards.commandline import progress, summary
+    from lpff_shards.exporters.index import index_export
 
     with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told:
         written = index_export(path, told.shard_done)
@@ -163,9 +166,9 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)
     if as_json:
-        click.echo(console.indexes_json(written))
+        click.echo(summary.indexes_json(written))
     elif not quiet:
-        click.echo(console.indexes_text(path, written))
+        click.echo(summary.indexes_text(path, written))
 
 
 @cli.command(manual=manuals.BENCH)
@@ -177,11 +180,11 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
 
     The plain reading of its files stands beside them, for comparison.
     """
-    from lpff_shards import progress
-    from lpff_shards.bench import table
-    from lpff_shards.bench.options import BenchOptions
-    from lpff_shards.bench.run import bench_export
-    from lpff_shards.versions import LOADING, PACKING, versions
+    from lpff_shards.commandline import bench as table
+    from lpff_shards.commandline import progress
+    from lpff_shards.commandline.versions import LOADING, PACKING, versions
+    from lpff_shards.loaders.bench.options import BenchOptions
+    from lpff_shards.loaders.bench.run import bench_export
 
     loudness = Loudness.asked(quiet, verbose)
     chosen = BenchOptions(**given)
@@ -205,7 +208,8 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     NAME is a sample's key, a source id (of a face or of a photo), a photo id, an author's name or id, or a photo's URL.
     PATH is the folder that the export wrote.
     """
-    from lpff_shards import console_trace, tracing
+    from lpff_shards.commandline import trace as console_trace
+    from lpff_shards.sidecars import trace as tracing
 
     with _looking():
         found = tracing.trace_export(path, name, by)

@@ -18,13 +18,13 @@ import msgspec
 from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ShardsError
-from lpff_shards.index_names import SHARD_NAMES, beside_names
-from lpff_shards.options import Checksum, FormatName
+from lpff_shards.options.export import Checksum, FormatName
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.schemas.filenames import SHARD_NAMES, beside_names
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.outline import Natural
-from lpff_shards.stores.errors import NO_BUCKET
-from lpff_shards.stores.place import Place, exists, is_file, is_folder, place
+from lpff_shards.storage.errors import NO_BUCKET
+from lpff_shards.storage.path import Place, exists, is_file, is_folder, place
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2
@@ -48,7 +48,7 @@ class ShardReceipt(Struct, frozen=True):
         crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
         suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
         members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
-        fields: digest of the samples' fields, which wait in a file of their own for the ledger, see `ledger.pieces`.
+        fields: digest of the samples' fields, see `sidecars.sample_index.row_groups`.
         skipped: samples planned and left out.
         sizes: of the pictures as stored: width, height, and how many samples have it.
         turned: samples whose stored file has an EXIF orientation other than 1.
@@ -146,7 +146,7 @@ class Manifest(Struct, frozen=True):
         skipped: what was left out, and why.
         notes: what was missing in the sources.
         tombstones: what `export --update` took out of finished shards.
-        rule: that the plan's digest follows, see `plan.DIGEST_RULE`.
+        rule: that the plan's digest follows, see `planning.plan.DIGEST_RULE`.
         exclusions: digests of what --exclude named; withdrawn: of what updates named since. See `ownership.marks`.
     """
 

@@ -11,20 +11,20 @@ from functools import partial
 
 from isal.isal_zlib import crc32
 
-from lpff_shards.checksums import checksum_of, file_checksum
-from lpff_shards.columns.texts import Texts, duplicates
-from lpff_shards.faults import Fault
+from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
+from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.readers.deep import deep_fault
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
-from lpff_shards.options import Checksum, FormatName
-from lpff_shards.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
-from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.readers.deep import deep_fault
+from lpff_shards.options.export import Checksum, FormatName
+from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, exists, is_file, place, whole
-from lpff_shards.verify_beside import beside_faults, read_receipt
+from lpff_shards.schemas.issues import Fault
+from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.sidecars.check import beside_faults, read_receipt
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.checksums import checksum_of, file_checksum
+from lpff_shards.storage.path import Place, exists, is_file, place, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def verify_export(
         path: the folder that an export wrote, or the URI of a bucket's prefix.
         workers: processes; 1 reads in this one.
         on_progress: told of the samples that were read.
-        deep: decode every picture and check every camera too, see `readers.deep`.
+        deep: decode every picture and check every camera too, see `formats.readers.deep`.
         on_shard: told of each shard that was read.
 
     Raises:

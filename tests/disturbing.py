@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lpff_shards.exporters.elsewhere import Seen
-from lpff_shards.exporters.elsewhere import write_shard_elsewhere as write_undisturbed
+from lpff_shards.exporters.remote_worker import Seen
+from lpff_shards.exporters.remote_worker import write_shard_elsewhere as write_undisturbed
 from lpff_shards.manifest import ShardReceipt
-from lpff_shards.plan import ShardTask
+from lpff_shards.planning.plan import ShardTask
 
 AT = 3
 """The sample of a shard at which it is disturbed."""

@@ -14,7 +14,8 @@ from pathlib import Path
 SERVER = """
 import gc, json, os, sys
 import portraits
-import lpff_shards.api, lpff_shards.console, lpff_shards.exporters.card, lpff_shards.progress, lpff_shards.verify
+import lpff_shards.api, lpff_shards.verify
+import lpff_shards.commandline.progress, lpff_shards.commandline.summary, lpff_shards.sidecars.card
 from lpff_shards.cli import main
 
 portraits.keep()

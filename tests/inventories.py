@@ -7,7 +7,7 @@ from typing import Any
 
 from layouts import v2_record, write_lpff, write_unsplash_pexels
 
-from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.license import Licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
 from lpff_shards.sources.ffhq_stylegan import FfhqStylegan

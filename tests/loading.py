@@ -26,7 +26,7 @@ from lpff_shards import (
     export,
     read_manifest,
 )
-from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.schemas.fields import FIELDS
 
 NAMES = tuple(f.name for f in FIELDS)

@@ -19,11 +19,11 @@ from layouts import LPFF_IDS, UP_IDS, dump, edit, v2_record, write_ffhq_eg3d, wr
 from layouts import write_unsplash_pexels as write_up
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardsError, SourceOptions, export
-from lpff_shards.attribution.lines import merged
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.manifest import Manifest, read_manifest
-from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.demands import demands
-from lpff_shards.stores.place import whole
+from lpff_shards.sidecars.attribution.lines import merged
+from lpff_shards.storage.path import whole
 
 HOSTILE = 'A "quoted", comma\nand | `code` <script>alert(1)</script> [x](y) = é'
 

@@ -15,14 +15,14 @@ from sealing import edit_sealed
 from stores import Bucket
 
 from lpff_shards import ShardsError, read_manifest
-from lpff_shards.bench import run as benching
-from lpff_shards.bench.contestants import get_contestant, missing
-from lpff_shards.bench.one import last_line, measure
-from lpff_shards.bench.options import LOADERS, BenchOptions, Reading, Report, Run
-from lpff_shards.bench.reading import read_twice
-from lpff_shards.bench.run import bench_export
-from lpff_shards.bench.table import report_text
-from lpff_shards.stores.place import place
+from lpff_shards.commandline.bench import report_text
+from lpff_shards.loaders.bench import run as benching
+from lpff_shards.loaders.bench.contestants import get_contestant, missing
+from lpff_shards.loaders.bench.one import last_line, measure
+from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.loaders.bench.reading import read_twice
+from lpff_shards.loaders.bench.run import bench_export
+from lpff_shards.storage.path import place
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from layouts import picture
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.sources.blobs import BlobError, FileBlob, ZipBlob
-from lpff_shards.sources.tree import open_tree
+from lpff_shards.sources.io.blobs import BlobError, FileBlob, ZipBlob
+from lpff_shards.sources.io.tree import open_tree
 
 DATA = picture("blob", 16)
 

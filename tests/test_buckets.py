@@ -17,7 +17,7 @@ from running import changed, contents, run, run_after, wait_for
 from servers.fault import Fault, expired_gcs, expired_s3
 from stores import Bucket
 
-from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.storage.bucket import BucketPath
 
 STATE = ".lpff-shards"
 DEMO = ("export", "--demo", 12, "--resolution", 16, "--shards", 3, "--seed", 4)
@@ -324,7 +324,7 @@ def test_an_export_that_begins_meanwhile_is_seen(
     # It begins when the slower one has found the prefix nobody's, for the first time or again.
     prelude = f"""
 import subprocess
-from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.sidecars.folder import OutputFolder
 look, looks = OutputFolder.owner, []
 def late(self):
     found = look(self)
@@ -352,7 +352,7 @@ def test_a_full_scratch_disk_is_no_fault_of_the_export(s3: Bucket) -> None:
     assert run(*_command("wds", s3.uri)).returncode == 0
     prelude = """
 import errno
-from lpff_shards.stores.bucket import BucketPath
+from lpff_shards.storage.bucket import BucketPath
 def full(self, path):
     raise OSError(errno.ENOSPC, "No space left on device", str(path))
 BucketPath.fetch = full

@@ -11,7 +11,7 @@ import pytest
 from running import call, run
 from terminals import on_terminal
 
-from lpff_shards.colours import PLAIN, Colours, colours_of
+from lpff_shards.commandline.colors import PLAIN, Colours, colours_of
 
 DEMO = ("export", "--format", "wds", "--demo", 4, "--resolution", 16, "--shards", 2, "--workers", 1)
 RED, GREEN, BOLD, END = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from lpff_shards.columns.structs import Structs, column, repeated, take
-from lpff_shards.columns.texts import Texts, duplicates, ragged
+from lpff_shards.schemas.columns.structs import Structs, column, repeated, take
+from lpff_shards.schemas.columns.texts import Texts, duplicates, ragged
 
 TEXTS = st.lists(
     st.text(st.characters(max_codepoint=0x1F600), max_size=9) | st.sampled_from(["", "odd\udcff", "ü", "a"])

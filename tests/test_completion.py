@@ -12,8 +12,8 @@ import pytest
 from running import run
 from test_architecture import HEAVY
 
-from lpff_shards.bench.options import LOADERS
-from lpff_shards.schemas.licence import USUAL_NAMES
+from lpff_shards.loaders.bench.options import LOADERS
+from lpff_shards.schemas.license import USUAL_NAMES
 
 VARIABLE = "_LPFF_SHARDS_COMPLETE"
 

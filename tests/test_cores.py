@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-from lpff_shards import processes
-from lpff_shards.processes import available_cores, cpu_quota
+from lpff_shards.executors import processes
+from lpff_shards.executors.processes import available_cores, cpu_quota
 
 ALL = sys.maxsize
 HALF, TWO_AND_A_HALF, NONE = ("50000", "100000"), ("250000", "100000"), ("-1", "100000")
@@ -100,7 +100,7 @@ def test_half_a_core_of_a_real_group_is_one(tmp_path: Path) -> None:
         if group.is_dir():
             group.rmdir()
         pytest.skip(f"no control group can be made here: {error}")
-    code = "import lpff_shards.processes as p; print(p.available_cores())"
+    code = "import lpff_shards.executors.processes as p; print(p.available_cores())"
     command = f"echo $$ > {group}/cgroup.procs && exec {sys.executable} -c '{code}'"
     try:
         done = subprocess.run(["sh", "-c", command], cwd=PROJECT, capture_output=True, text=True, check=False)

@@ -17,9 +17,9 @@ from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, plan_export, verify_export
 from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.formats.readers.deep import deep_fault
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.loaders import ShardSource
-from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas import crops
 from lpff_shards.schemas.camera import faults, mirror
 from lpff_shards.sources.demo import look_at

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
-from layers import drawn
+from floors import drawn
 from pages import DOCS
-from test_architecture import ALLOWED
 
 PAGES = sorted(DOCS.glob("*.md"))
 
@@ -35,15 +34,15 @@ def test_every_promise_names_its_test() -> None:
         assert re.search(r"`tests/[\w/]+\.py::test_\w+` \|$", row), row
 
 
-def test_the_layers_are_the_code_s() -> None:
+def test_the_floors_are_the_code_s() -> None:
     """LPFF_SHARDS_REGENERATE_GOLDEN=1 draws them anew."""
     page = DOCS / "architecture.md"
     before, opening, rest = page.read_text().partition("```text\n")
     shown, closing, after = rest.partition("\n```")
     if os.environ.get("LPFF_SHARDS_REGENERATE_GOLDEN"):
-        page.write_text(before + opening + drawn(ALLOWED) + closing + after)
+        page.write_text(before + opening + drawn() + closing + after)
     else:
-        assert shown == drawn(ALLOWED), f"docs/architecture.md has other layers than the code:\n{drawn(ALLOWED)}"
+        assert shown == drawn(), f"docs/architecture.md has other floors than the code:\n{drawn()}"
 
 
 def test_the_index_has_every_page() -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards import ShardsError
-from lpff_shards.loaders import draws
-from lpff_shards.loaders.draws import Draw, Sampling, coin_flips, shuffled
+from lpff_shards.loaders import sampler
+from lpff_shards.loaders.sampler import Draw, Sampling, coin_flips, shuffled
 
 WORLDS = (1, 2, 3, 8)
 EQUALS = (None, "pad", "drop")
@@ -275,7 +275,7 @@ def test_extreme_weights(weights: list[float]) -> None:
 @pytest.mark.parametrize("zeros", [0, 1, 5])
 def test_rounding_carries_no_point_past_the_last_weight(monkeypatch: pytest.MonkeyPatch, zeros: int) -> None:
     # With the greatest offset there is, the last of so many points is rounded up to the end of the last weight.
-    monkeypatch.setattr(draws, "_hashes", lambda numbers, *_: np.full(len(numbers), 2**64 - 1, np.uint64))
+    monkeypatch.setattr(sampler, "_hashes", lambda numbers, *_: np.full(len(numbers), 2**64 - 1, np.uint64))
     weights = np.append(np.ones(1000), np.zeros(zeros))
     sampling = Sampling(samples=len(weights), batch_size=len(weights), shuffle=False, weights=weights)
     drawn = sampling.draw(0, 0).indices

@@ -11,27 +11,27 @@ import pytest
 from layouts import write_lpff
 
 from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
-from lpff_shards.engines import ray as ray_engine
-from lpff_shards.engines import ray_cluster
-from lpff_shards.engines.catalogue import chosen
-from lpff_shards.engines.local import Local
-from lpff_shards.engines.ray import OnRay
-from lpff_shards.exporters import elsewhere
-from lpff_shards.exporters.elsewhere import Seen
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.provenance import recorded
+from lpff_shards.executors import ray as ray_engine
+from lpff_shards.executors import ray_cluster
+from lpff_shards.executors.local import Local
+from lpff_shards.executors.ray import OnRay
+from lpff_shards.executors.registry import chosen
+from lpff_shards.exporters import remote_worker
+from lpff_shards.exporters.record_options import recorded
+from lpff_shards.exporters.remote_worker import Seen
+from lpff_shards.sidecars.folder import OutputFolder
 
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
-    monkeypatch.setattr(elsewhere, "PATIENCE", 0.0)
+    monkeypatch.setattr(remote_worker, "PATIENCE", 0.0)
     lpff = write_lpff(tmp_path / "lpff", ["1@N01_501_01"], ["eg3d"])
     return ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(lpff)))
 
 
 def _write(options: ExportOptions, seen: Seen) -> None:
     plan = api.plan_export(options)
-    elsewhere.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
+    remote_worker.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
 
 
 def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None:
@@ -65,7 +65,7 @@ def test_a_machine_that_does_not_see_the_pictures_leaves_none_out(options: Expor
 def test_what_another_machine_writes_a_moment_ago_is_waited_for(
     options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elsewhere, "PATIENCE", 1.0)
+    monkeypatch.setattr(remote_worker, "PATIENCE", 1.0)
     owners = iter([None, OutputFolder.owner])
     api.export(options)
     seen, folder = Seen(api.plan_export(options).digest, ()), OutputFolder(Path(options.out))

@@ -23,8 +23,8 @@ from layouts import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unspla
 from running import Done, call, changed, contents, run, run_after
 
 from lpff_shards import api
-from lpff_shards.exporters.appender import BLOCK, MOST_PIECES, Appender
-from lpff_shards.exporters.growing import GrowingFile
+from lpff_shards.exporters.shard_writer import BLOCK, MOST_PIECES, Appender
+from lpff_shards.storage.atomic_file import GrowingFile
 
 FORMATS = ("wds", "tfrecord")
 ID = LPFF_IDS[1]
@@ -413,7 +413,7 @@ DEADLY = """
 import os, signal
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import lpff_shards.api as api, lpff_shards.exporters.shard as shard
-from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.sidecars.folder import OutputFolder
 
 def deadly(function):
     calls = []

@@ -22,7 +22,7 @@ from layouts import (
 )
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
 from lpff_shards.sources import ffhq_files
 
 PHOTOS = (0, 3, 500, 1002)

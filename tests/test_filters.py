@@ -17,15 +17,15 @@ from layouts import LPFF_IDS, UP_IDS, edit, write, write_ffhq_eg3d, write_ffhq_v
 from running import Done, call, examples
 
 from lpff_shards import ShardsError
-from lpff_shards.mixing.filters import BY_ID, BY_PHOTO, BY_USER, select
-from lpff_shards.schemas.licence import Licence
+from lpff_shards.planning.filters import BY_ID, BY_PHOTO, BY_USER, select
+from lpff_shards.schemas.license import Licence
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.blobs import FileBlob
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.exclusions import read_exclusions
-from lpff_shards.sources.found import Found
+from lpff_shards.sources.exclude_list import read_exclusions
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.blobs import FileBlob
+from lpff_shards.sources.scanned_image import Found
 
 BY, SA = "licence CC-BY-2.0", "licence CC-BY-SA-2.0"
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from running import examples
 from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
-from lpff_shards.exporters.catalogue import get_format
-from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.schemas.sample import Sample
 
 GOLDEN = Path(__file__).parent / "golden"

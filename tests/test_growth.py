@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 from layouts import write_lpff, zip_folder
 
-from lpff_shards import (
-    ExportOptions,
-    PictureOptions,
-    RunOptions,
-    ShardOptions,
-    SourceOptions,
-    plan_export,
-)
+from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, plan_export
 
 SAMPLES = 24
 

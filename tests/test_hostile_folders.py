@@ -218,7 +218,7 @@ def test_a_state_folder_that_cannot_be_used_is_one_error(out: Path, place: str) 
 def test_a_disk_that_is_full_at_the_very_end_is_one_error(tmp_path: Path) -> None:
     prelude = (
         "import errno\n"
-        "from lpff_shards.exporters.folder import OutputFolder\n"
+        "from lpff_shards.sidecars.folder import OutputFolder\n"
         "def full(*a): raise OSError(errno.ENOSPC, 'No space left on device', 'x')\n"
         "OutputFolder.write = full"
     )
@@ -269,7 +269,7 @@ def test_too_few_open_files_for_the_workers(tmp_path: Path) -> None:
 
 
 def test_a_worker_left_over_does_not_touch_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpff_shards.exporters.folder import OutputFolder
+    from lpff_shards.sidecars.folder import OutputFolder
 
     ours = OutputFolder(tmp_path).partial("x.tar")
     monkeypatch.setattr(os, "getpid", lambda: 1)

@@ -25,8 +25,9 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.exporters import claims, folder, locks
-from lpff_shards.options import STATE_FOLDER, ImageKind, Metadata
+from lpff_shards.exporters import locks, output_lock
+from lpff_shards.options.export import STATE_FOLDER, ImageKind, Metadata
+from lpff_shards.sidecars import folder
 
 FORMATS = ("wds", "tfrecord")
 SPLITS = "train=0.5,val=0.25,test=0.25"
@@ -245,7 +246,7 @@ def test_someone_s_own_dataset_info_is_not_overwritten(tmp_path: Path) -> None:
 def test_while_an_export_is_at_work_nothing_is_written(tars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "SECONDS", 0.0)
     ours = folder.OutputFolder(tars)
-    with claims.locked(ours):
+    with output_lock.locked(ours):
         ours.partial("shard").write_bytes(b"growing")
         with pytest.raises(ShardsError, match="is being written by another export"):
             index_export(tars)

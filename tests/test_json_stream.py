@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpff_shards.sources import json_stream
-from lpff_shards.sources.json_stream import NoMembersError, as_json, members
+from lpff_shards.sources.io import json_stream
+from lpff_shards.sources.io.json_stream import NoMembersError, as_json, members
 
 TRICKY = st.sampled_from(['", "', '}, "a": {"', "NaN", "\\", '"', "[1, 2]}", "é", "\ud800", "\n"])
 VALUES = st.recursive(

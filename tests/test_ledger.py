@@ -27,12 +27,12 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.ledger import pieces, tables
-from lpff_shards.ledger.read import Ledger, LedgerError
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.loaders import ShardSource
-from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.stores.place import whole
+from lpff_shards.sidecars.sample_index import row_groups, tables
+from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
+from lpff_shards.storage.path import whole
 
 
 def _export(out: Path, format: str, **given: object) -> Path:
@@ -267,8 +267,8 @@ def test_verify_finds_any_other_ledger(out: Path) -> None:
 
 def test_a_piece_of_two_shards_is_a_piece() -> None:
     rows = [tuple({"str": f"ü{n}", "int": n, "bool": n > 1, "float": n / 8}[f.kind] for f in FIELDS) for n in range(3)]
-    assert list(pieces.decode(pieces.encode(rows[:2]) + pieces.encode(rows[2:]))) == rows
-    assert list(pieces.decode(pieces.encode([]))) == []
+    assert list(row_groups.decode(row_groups.encode(rows[:2]) + row_groups.encode(rows[2:]))) == rows
+    assert list(row_groups.decode(row_groups.encode([]))) == []
 
 
 @pytest.mark.parametrize("system", [3, 19, 255], ids=["Unix", "Darwin", "unknown"])
@@ -289,7 +289,7 @@ def test_a_piece_says_the_same_of_its_system_everywhere(monkeypatch: pytest.Monk
             return self.packer.flush()
 
     monkeypatch.setattr(zlib, "compressobj", Packer)
-    piece = pieces.encode([])
+    piece = row_groups.encode([])
     # Source: RFC 1952; no time, fastest, Unix.
     assert piece[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 4, 3])
     assert gzip.decompress(piece) == b""

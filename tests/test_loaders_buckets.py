@@ -16,12 +16,12 @@ from servers.fault import Fault
 from stores import Bucket
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.index_names import LEDGER, index_names
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.blocks import in_order, requests
-from lpff_shards.loaders.ranges import AT_ONCE, BLOCKS_AHEAD
+from lpff_shards.loaders.coalesce_ranges import in_order, requests
+from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD
 from lpff_shards.loaders.shards import Span
-from lpff_shards.stores import connect, patience
+from lpff_shards.schemas.filenames import LEDGER, index_names
+from lpff_shards.storage import connect, retry
 
 FORMATS = ("wds", "tfrecord")
 SAMPLES = 24
@@ -50,7 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retries = {"max_retries": 7, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
     monkeypatch.setattr(connect, "_retries", lambda patient: retries)
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.001)
 
 
 def _gets(bucket: Bucket, work: Callable[[], Any]) -> int:

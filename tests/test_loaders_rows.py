@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import coin_flips, scattered, weighted
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.sampler import coin_flips, scattered, weighted
+from lpff_shards.loaders.stream_sampler import Rows
 
 SAMPLES = 53
 WEIGHTS = np.random.default_rng(0).choice([0.0, 0.25, 1.0, 3.5], SAMPLES)

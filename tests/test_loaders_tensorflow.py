@@ -21,12 +21,12 @@ from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.stream_sampler import Rows
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.wire.decoding import decoded
 
 IDS = [f"1000{n:02}@N06_217951650{n:02}_01" for n in range(23)]
 SIZE = (20, 12)  # width, height

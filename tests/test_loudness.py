@@ -11,11 +11,11 @@ import pytest
 from layouts import LPFF_IDS, write_lpff
 from running import Done, call, run
 
-from lpff_shards import progress
+from lpff_shards.commandline import progress
+from lpff_shards.commandline.verbosity import Loudness
+from lpff_shards.commandline.versions import versions
 from lpff_shards.errors import EXIT_DAMAGED, EXIT_STATUSES
-from lpff_shards.loudness import Loudness
-from lpff_shards.processes import Progress, ShardDone
-from lpff_shards.versions import versions
+from lpff_shards.executors.processes import Progress, ShardDone
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch

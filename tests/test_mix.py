@@ -30,10 +30,10 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.mixing.balance import compare
-from lpff_shards.mixing.poses import effective_size, entropy, pose_bins
-from lpff_shards.mixing.rebalance import copied
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.poses import effective_size, entropy, pose_bins
+from lpff_shards.planning.rebalance import copied
+from lpff_shards.planning.rule_comparison import compare
 
 RULES = ("lpff", "eg3d", "uniform")
 

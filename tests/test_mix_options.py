@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
-from lpff_shards.mix_options import MixOptions
-from lpff_shards.options import ExportOptions, SourceOptions
-from lpff_shards.schemas.licence import canonical
+from lpff_shards.options.export import ExportOptions, SourceOptions
+from lpff_shards.options.mix import MixOptions
+from lpff_shards.schemas.license import canonical
 
 UNIFORM = {"rebalance": "uniform"}
 EG3D = {"rebalance": "eg3d"}
@@ -375,7 +375,7 @@ def test_canonical(name: str, usual: str | None) -> None:
     assert canonical(name) == usual
 
 
-@pytest.mark.parametrize("module", ["lpff_shards.mix_options", "lpff_shards.options"])
+@pytest.mark.parametrize("module", ["lpff_shards.options.mix", "lpff_shards.options.export"])
 def test_options_import_nothing_heavy(module: str) -> None:
     heavy = {"numpy", "PIL", "msgspec", "msgpack", "blake3", "google_crc32c", "click"}
     script = f"import sys, {module}; print({heavy!r} & sys.modules.keys())"

@@ -15,7 +15,7 @@ from layouts import dump, edit, eg3d_name, write, write_ffhq_eg3d, write_ffhq_st
 from running import examples
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
 from lpff_shards.sources.num_replicas import read_num_replicas
 
 HINT = "Give EG3D's published file, image index to replicas"

@@ -19,10 +19,10 @@ from running import contents, run, run_after
 from sealing import edit_sealed
 
 from lpff_shards import trace_export, verify_export
-from lpff_shards.index_names import POSES
 from lpff_shards.loaders import ShardSource
 from lpff_shards.manifest import read_manifest
-from lpff_shards.plan import DIGEST_RULE
+from lpff_shards.planning.plan import DIGEST_RULE
+from lpff_shards.schemas.filenames import POSES
 
 EXPORTS = Path(__file__).parent / "golden/exports"
 SOURCE = EXPORTS / "LPFF.zip"

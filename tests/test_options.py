@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
-from lpff_shards.mix_options import MixOptions
-from lpff_shards.options import (
+from lpff_shards.exporters.record_options import last_component, published, published_names, recorded
+from lpff_shards.options.export import (
     DEFAULT_SHARD_SIZE,
     ExportOptions,
     PictureOptions,
@@ -16,7 +16,7 @@ from lpff_shards.options import (
     ShardOptions,
     SourceOptions,
 )
-from lpff_shards.provenance import last_component, published, published_names, recorded
+from lpff_shards.options.mix import MixOptions
 
 DEMO = SourceOptions(demo=4)
 

@@ -12,9 +12,9 @@ from picture_files import chunk, photo, saved, with_chunk, with_segment
 from PIL import ExifTags, Image
 
 from lpff_shards.exporters.pictures import store
-from lpff_shards.options import PictureOptions
-from lpff_shards.wire import orientation
-from lpff_shards.wire.pictures import inspect
+from lpff_shards.formats.pictures import orientation
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.options.export import PictureOptions
 
 KINDS = ("PNG", "JPEG", "WEBP")
 EXIF = b"Exif\0\0"

@@ -30,10 +30,10 @@ from picture_files import (
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.pictures import store
+from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.manifest import Manifest
-from lpff_shards.wire.decoding import PictureError, decoded
 
 HOSTILE = """
 import sys

@@ -13,9 +13,9 @@ from PIL import Image
 from lpff_shards.exporters import pictures
 from lpff_shards.exporters.encoding import encode
 from lpff_shards.exporters.pictures import Stored, store
-from lpff_shards.options import PictureOptions
-from lpff_shards.wire import png
-from lpff_shards.wire.decoding import PictureError
+from lpff_shards.formats.pictures import png
+from lpff_shards.formats.pictures.decoding import PictureError
+from lpff_shards.options.export import PictureOptions
 
 
 def _store(data: bytes, flip: bool, options: PictureOptions) -> Stored:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, plan_export
-from lpff_shards.options import DEFAULT_SHARD_SIZE
-from lpff_shards.plan import Plan
-from lpff_shards.sharding import cut, filename, shuffled
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.sharding import cut, filename, shuffled
 
 KEYS = [f"lpff_{n}" for n in range(50)]
 

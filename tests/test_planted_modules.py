@@ -17,7 +17,7 @@ SCRIPT = """
 import sys, threading, time
 import beside
 from lpff_shards import verify_export
-from lpff_shards.processes import may_fork
+from lpff_shards.executors.processes import may_fork
 
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # of the user's, so that no worker is forked
 assert not may_fork()

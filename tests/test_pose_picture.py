@@ -13,8 +13,8 @@ from conftest import PROJECT
 from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, SourceOptions, export
-from lpff_shards.exporters.card import pose_picture
-from lpff_shards.options import FORMATS
+from lpff_shards.options.export import FORMATS
+from lpff_shards.sidecars.card import pose_picture
 
 MOST_BYTES = 100_000
 TOLERANCE = 1.0

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, api, cli
 from lpff_shards.errors import ShardsError
-from lpff_shards.options import ALIGNMENTS, FORMATS, IMAGE_KINDS
-from lpff_shards.provenance import published, published_names, recorded
-from lpff_shards.provenance_command import WIDTH, command
+from lpff_shards.exporters.record_options import published, published_names, recorded
+from lpff_shards.options.export import ALIGNMENTS, FORMATS, IMAGE_KINDS
+from lpff_shards.sidecars.card.command import WIDTH, command
 
 
 class Parsed(ShardsError):

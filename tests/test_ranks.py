@@ -22,7 +22,7 @@ Patch = pytest.MonkeyPatch
 READ = """
 import json, sys
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.draws import Sampling
+from lpff_shards.loaders.sampler import Sampling
 from lpff_shards.loaders.ranks import placed
 source = ShardSource(sys.argv[1])
 rank, world_size = placed(None, None, None)

@@ -16,16 +16,16 @@ from sealing import edit_sealed
 
 from lpff_shards import export, read_manifest
 from lpff_shards.api import compare_rules, plan_export
-from lpff_shards.ledger.read import Ledger
-from lpff_shards.mix_options import MixOptions
-from lpff_shards.options import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+from lpff_shards.options.mix import MixOptions
 from lpff_shards.report import plots, write
 from lpff_shards.report.from_export import export_facts
 from lpff_shards.report.from_plan import plan_facts
 from lpff_shards.report.measures import after
 from lpff_shards.report.pictures import of_export, of_plan
 from lpff_shards.report.sheet import sheet
-from lpff_shards.report_names import PLOTS
+from lpff_shards.schemas.report_files import PLOTS
+from lpff_shards.sidecars.sample_index.read import Ledger
 
 Call = Callable[..., Done]
 DEMO = ("--demo", 12, "--resolution", 16, "--workers", 1)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reporting import facts, pool
 
-from lpff_shards.mixing import poses
+from lpff_shards.planning import poses
 from lpff_shards.report import sheet as sheets
 from lpff_shards.report.evenness import divergence, pose_bins
 from lpff_shards.report.facts import Labels, ShardFact

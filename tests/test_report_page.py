@@ -13,14 +13,14 @@ import pytest
 from reporting import NOTHING_LOST, facts, grey, pool
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.mixing.balance import Balance, Balances
+from lpff_shards.planning.rule_comparison import Balance, Balances
 from lpff_shards.report import plots, tables, write
 from lpff_shards.report.charts import histograms, poses
 from lpff_shards.report.facts import Facts, Labels, ShardFact
 from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.theme import LEAST_DEGREES, LIGHT
-from lpff_shards.report_names import PLOTS, report_files
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.schemas.report_files import PLOTS, report_files
 
 HEADINGS = (
     "Poses",

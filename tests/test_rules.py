@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lpff_shards import ShardsError
-from lpff_shards.mixing import rules
-from lpff_shards.mixing.poses import angles, effective_size, entropy, pose_bins
-from lpff_shards.mixing.rules import (
+from lpff_shards.planning import rules
+from lpff_shards.planning.poses import angles, effective_size, entropy, pose_bins
+from lpff_shards.planning.rules import (
     LPFF_THRESHOLDS,
     UNIT,
     arc_replicas,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.keys import KEY_RULE, MAX_ID, safe_id, sample_key
-from lpff_shards.schemas.licence import PEXELS, UNKNOWN, UNSPLASH, Licence, licence
+from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, Licence, licence
 
 few = settings(max_examples=50, deadline=None)
 

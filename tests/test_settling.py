@@ -11,8 +11,9 @@ import pytest
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import appender, growing, settling
-from lpff_shards.exporters.settling import Settling
+from lpff_shards.exporters import shard_writer
+from lpff_shards.storage import atomic_file, background_sync
+from lpff_shards.storage.background_sync import Settling
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -23,7 +24,7 @@ def _broken(_: Path) -> None:
 
 def test_leaving_waits_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(settling, "to_disk", lambda path: synced.append(path.name))
+    monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
     with Settling() as disk:
         for name in "abc":
             disk.settle(tmp_path / name)
@@ -49,7 +50,7 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
         goes_on.wait(30)
         synced.append(path.name)
 
-    monkeypatch.setattr(settling, "to_disk", slow)
+    monkeypatch.setattr(background_sync, "to_disk", slow)
     with Settling() as disk:
         for _ in range(3):
             disk.keep_up(tmp_path / "a")
@@ -60,9 +61,9 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
 
 def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(settling, "to_disk", lambda path: synced.append(path.name))
-    monkeypatch.setattr(appender, "BLOCK", 1)
-    monkeypatch.setattr(growing, "STRIDE", 1)
+    monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
+    monkeypatch.setattr(shard_writer, "BLOCK", 1)
+    monkeypatch.setattr(atomic_file, "STRIDE", 1)
     options = ExportOptions(
         format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)
     )
@@ -82,7 +83,7 @@ def test_a_disk_that_fails_in_the_background_is_one_clear_error(
         shards=ShardOptions(shards=4),
         run=RunOptions(workers=workers),
     )
-    monkeypatch.setattr(settling, "to_disk", _broken)
+    monkeypatch.setattr(background_sync, "to_disk", _broken)
     with pytest.raises(ExportFailed, match=r"cannot be written: .*No space left"):
         export(options)
     monkeypatch.undo()

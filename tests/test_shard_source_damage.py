@@ -24,14 +24,14 @@ from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
 from sealing import edit_sealed
 
 from lpff_shards import ShardsError, read_manifest
-from lpff_shards.index_names import index_names
+from lpff_shards.formats.containers import example, tar
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.record_spans import RecordSpans
-from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.catalogue import get_reader
 from lpff_shards.schemas.fields import FIELDS, Layout
-from lpff_shards.wire import example, tar
-from lpff_shards.wire.errors import WireError
+from lpff_shards.schemas.filenames import index_names
 
 FORMATS = ("wds", "tfrecord")
 KINDS = [

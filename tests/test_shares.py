@@ -27,8 +27,8 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
-from lpff_shards.exporters.claims import locked, shared
-from lpff_shards.exporters.folder import OutputFolder
+from lpff_shards.exporters.output_lock import locked, shared
+from lpff_shards.sidecars.folder import OutputFolder
 
 COMMAND = ("export", "--demo", 20, "--no-mirror", "--resolution", 16, "--splits", "train=0.5,val=0.5")
 SHARDS = {"wds": ("--shards", 6), "tfrecord": ("--shards", 6), "zip": ()}

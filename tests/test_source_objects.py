@@ -21,11 +21,11 @@ from running import wait_for
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import fetching
 from lpff_shards.exporters.fetching import Fetching
-from lpff_shards.sources import objects
-from lpff_shards.sources.blobs import BlobError, FileBlob
-from lpff_shards.sources.objects import ObjectBlob, ObjectMember, read_range
-from lpff_shards.sources.zip_tree import zip_tree
-from lpff_shards.stores.bucket import BucketPath, Listed
+from lpff_shards.sources.io import objects
+from lpff_shards.sources.io.blobs import BlobError, FileBlob
+from lpff_shards.sources.io.objects import ObjectBlob, ObjectMember, read_range
+from lpff_shards.sources.io.zip_tree import zip_tree
+from lpff_shards.storage.bucket import BucketPath, Listed
 
 
 @dataclass

@@ -15,11 +15,11 @@ from running import changed, contents, run, wait_for
 from servers.fault import Fault
 from stores import Bucket
 
-from lpff_shards import survey as surveys
 from lpff_shards.errors import ShardsError
+from lpff_shards.planning import survey as surveys
 from lpff_shards.sources.ffhq_checks import SAMPLED
 from lpff_shards.sources.lpff import Lpff
-from lpff_shards.stores.odd_names import is_odd
+from lpff_shards.storage.odd_keys import is_odd
 
 Wholes = Callable[[str], dict[str, bytes]]
 

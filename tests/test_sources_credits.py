@@ -10,7 +10,7 @@ from inventories import read
 from layouts import FOLDERS, LPFF_IDS, UP_IDS, dump, edit, write_lpff, write_unsplash_pexels
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.license import Licence
 from lpff_shards.schemas.record import Credit
 
 

@@ -19,9 +19,9 @@ from PIL import Image
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.keys import KEY_RULE, sample_key
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import FileBlob, ZipBlob
 from lpff_shards.sources.demo import SIZES, Demo, RenderedBlob
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.blobs import FileBlob, ZipBlob
 from lpff_shards.sources.lpff import Lpff
 
 BOTH = pytest.mark.parametrize("alignment", ["eg3d", "stylegan"])

@@ -29,9 +29,9 @@ from layouts import (
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import crops
-from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.license import Licence
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.blobs import ZipBlob
+from lpff_shards.sources.io.blobs import ZipBlob
 
 JSONS = ("camera_parameters.json", "info.json", "raw_lm.json", "realign2400_lm.json")
 BOTH = pytest.mark.parametrize("name", ["lpff", "unsplash_pexels"])

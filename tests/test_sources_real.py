@@ -13,7 +13,7 @@ from layouts import ALIGNMENTS, FOLDERS, zip_folder
 from PIL import Image
 
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.licence import PEXELS, Licence
+from lpff_shards.schemas.license import PEXELS, Licence
 from lpff_shards.schemas.record import Credit, Record
 
 LPFF_ID, UP_ID = "100004356@N06_21795165006_01", "guess-attic-girl-woman-pretty_01"

@@ -9,11 +9,11 @@ from running import call, run
 
 from lpff_shards import ShardsError
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.draws import Sampling
-from lpff_shards.mix_options import MixOptions
-from lpff_shards.options import PictureOptions
-from lpff_shards.schemas.licence import SHORT_NAMES, canonical
-from lpff_shards.spelling import choice_hint, did_you_mean, nearest
+from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.options.export import PictureOptions
+from lpff_shards.options.mix import MixOptions
+from lpff_shards.schemas.closest_match import choice_hint, did_you_mean, nearest
+from lpff_shards.schemas.license import SHORT_NAMES, canonical
 
 DEMO = ("export", "--demo", "2", "--out", "x")
 

@@ -17,13 +17,13 @@ from hypothesis.strategies import SearchStrategy
 from running import examples
 
 from lpff_shards import ExportOptions, MixOptions, SourceOptions, plan_export
-from lpff_shards.mixing.splits import OFFICIAL_SPLITS, Splits, by_fractions, note_unknown, official
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.splits import OFFICIAL_SPLITS, Splits, by_fractions, note_unknown, official
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.blobs import FileBlob
 from lpff_shards.sources.build import build
-from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.blobs import FileBlob
+from lpff_shards.sources.scanned_image import Found
 
 HOSTS = {"ffhq": "flickr", "lpff": "flickr", "unsplash_pexels": "unsplash_pexels", "demo": "demo"}
 Fractions = Sequence[tuple[str, Fraction]]

@@ -25,9 +25,9 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
-from lpff_shards import survey as surveys
 from lpff_shards.errors import BadInput
 from lpff_shards.loaders import ShardSource
+from lpff_shards.planning import survey as surveys
 from lpff_shards.schemas.camera import likely_convention, looks_away
 from lpff_shards.sources.demo import look_at
 

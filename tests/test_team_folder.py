@@ -20,11 +20,11 @@ from test_shares import _options
 
 from lpff_shards import ShardsError, export
 from lpff_shards.api import export_share, plan_export
-from lpff_shards.exporters import claims
-from lpff_shards.exporters import folder as folders
-from lpff_shards.exporters.claims import locked, shared
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.share import Share
+from lpff_shards.exporters import output_lock
+from lpff_shards.exporters.output_lock import locked, shared
+from lpff_shards.options.share import Share
+from lpff_shards.sidecars import folder as folders
+from lpff_shards.sidecars.folder import OutputFolder
 
 SMALL = ("export", "--demo", 4, "--no-mirror", "--resolution", 16)
 SHARES = ("export", "--format", "wds", "--demo", "4", "--no-mirror", "--resolution", "16", "--shards", "4")
@@ -142,14 +142,14 @@ def test_without_locks_shares_at_the_same_time_make_the_same_export(tmp_path: Pa
 def test_without_locks_a_folder_is_taken_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A share that found nothing a moment ago leaves alone what another has written since."""
     monkeypatch.setattr(fcntl, "flock", _no_locks)
-    real = claims._take_over
+    real = output_lock._take_over
 
     def late(*given: object) -> None:
-        monkeypatch.setattr(claims, "_take_over", real)
+        monkeypatch.setattr(output_lock, "_take_over", real)
         export_share(_options(tmp_path, Share(2, 2)))
         real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(claims, "_take_over", late)
+    monkeypatch.setattr(output_lock, "_take_over", late)
     done = export_share(_options(tmp_path, Share(1, 2)))
     assert done.manifest is not None
     assert done.manifest.samples == 4

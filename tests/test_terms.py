@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from lpff_shards.options import SOURCES
+from lpff_shards.options.export import SOURCES
 from lpff_shards.schemas.demands import UNKNOWN, Demands, demands
-from lpff_shards.schemas.licence import canonical, licence
+from lpff_shards.schemas.license import canonical, licence
 from lpff_shards.schemas.terms import EG3D, TERMS, citations, terms_of
 
 ENTRIES = citations((*TERMS.values(), EG3D))

@@ -11,14 +11,14 @@ import pytest
 from running import wait_for
 
 import lpff_shards
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.growing import GrowingFile
-from lpff_shards.exporters.settling import Settling
-from lpff_shards.loaders.ranges import ShardRanges, Stored
+from lpff_shards.loaders.object_reader import ShardRanges, Stored
 from lpff_shards.loaders.shards import Span
-from lpff_shards.stores.ahead import Threads, ahead
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.patience import heard
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.storage.atomic_file import GrowingFile
+from lpff_shards.storage.background_sync import Settling
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.prefetch import Threads, ahead
+from lpff_shards.storage.retry import heard
 
 
 def _ahead(_: Path) -> None:

@@ -24,10 +24,10 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
-from lpff_shards.exporters.darkroom import Darkroom
+from lpff_shards.exporters.image_cache import Darkroom
 from lpff_shards.exporters.sample import make_sample
+from lpff_shards.formats.readers.deep import deep_fault
 from lpff_shards.loaders import ShardSource
-from lpff_shards.readers.deep import deep_fault
 from lpff_shards.schemas.sample import Sample
 
 BROKEN = LPFF_IDS[0].replace("@", "-")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.wire import example
-from lpff_shards.wire.errors import WireError
+from lpff_shards.formats.containers import example
+from lpff_shards.formats.errors import WireError
 
 int64s = st.integers(-(2**63), 2**63 - 1)
 float32s = st.lists(st.floats(width=32, allow_nan=False), max_size=5).map(lambda n: np.array(n, np.float32))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.wire import npy
-from lpff_shards.wire.errors import WireError
+from lpff_shards.formats.containers import npy
+from lpff_shards.formats.errors import WireError
 
 shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 from PIL import Image
 
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.picture_header import MAX_PIXELS, PictureHeader
-from lpff_shards.wire.pictures import inspect
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.header import MAX_PIXELS, PictureHeader
+from lpff_shards.formats.pictures.kinds import inspect
 
 WIDTH, HEIGHT = 23, 17
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from lpff_shards.wire import png
-from lpff_shards.wire.decoding import PictureError, decoded
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.picture_header import PictureHeader
-from lpff_shards.wire.pictures import inspect
-from lpff_shards.wire.png_chunks import rows_size
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures import png
+from lpff_shards.formats.pictures.decoding import PictureError, decoded
+from lpff_shards.formats.pictures.header import PictureHeader
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.png_chunks import rows_size
 
 Pixels = np.ndarray
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.tar import BLOCK, END, MAX_NAME, MAX_SIZE, Member, header, members, padding
+from lpff_shards.formats.containers.tar import BLOCK, END, MAX_NAME, MAX_SIZE, Member, header, members, padding
+from lpff_shards.formats.errors import WireError
 
 names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=MAX_NAME)
 payloads = st.one_of(st.binary(max_size=40), st.sampled_from([511, 512, 513, 1024, 1500]).map(bytes))

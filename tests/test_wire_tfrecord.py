@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.tfrecord import FRAMING, frame, masked, records
+from lpff_shards.formats.containers.tfrecord import FRAMING, frame, masked, records
+from lpff_shards.formats.errors import WireError
 
 SMALL = [b"", b"ab", b"hello world"]
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import examples
 
-from lpff_shards.wire import zip as archives
-from lpff_shards.wire.errors import WireError
+from lpff_shards.formats.containers import zip as archives
+from lpff_shards.formats.errors import WireError
 
 GIB = 1 << 30
 

@@ -36,18 +36,18 @@ from lpff_shards import (
     index_export,
     plan_export,
     read_manifest,
-    sharding,
     verify_export,
 )
-from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.archive_lists import snapshot
+from lpff_shards.exporters.callbacks import Silent
+from lpff_shards.formats.pictures import png
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.manifest import Manifest
-from lpff_shards.observing import Silent
-from lpff_shards.plan import Plan
-from lpff_shards.readers.catalogue import get_reader
+from lpff_shards.planning import sharding
+from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.sample import Sample
-from lpff_shards.wire import png
+from lpff_shards.storage.checksums import file_checksum
 
 STATE = ".lpff-shards"
 PHOTO = "503"
@@ -76,7 +76,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharding, "DEFAULT_SHARD_SIZE", 20_000)
 
 
-SMALL_PARTS = "import lpff_shards.sharding as s; s.DEFAULT_SHARD_SIZE = 20_000\n"
+SMALL_PARTS = "import lpff_shards.planning.sharding as s; s.DEFAULT_SHARD_SIZE = 20_000\n"
 DEMO = ("export", "--format", "zip", "--demo", 8, "--resolution", 16)
 
 
@@ -464,12 +464,12 @@ def test_copying_by_hand_gives_the_same(whole: Path, tmp_path: Path, monkeypatch
 
 
 KILLS = {
-    "second part": ("lpff_shards.exporters.folder", "OutputFolder.publish", 2, 1),
-    "first pictures": ("lpff_shards.exporters.copying", "copy", 3, 4),
-    "lists": ("lpff_shards.exporters.copying", "copy", 18, 4),
-    "whole, without its name": ("lpff_shards.exporters.folder", "OutputFolder.publish", 5, 4),
-    "whole, with its parts": ("lpff_shards.exporters.folder", "OutputFolder.drop_parts", 1, 4),
-    "manifest": ("lpff_shards.exporters.folder", "OutputFolder.write", 2, None),
+    "second part": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 2, 1),
+    "first pictures": ("lpff_shards.exporters.copy_range", "copy", 3, 4),
+    "lists": ("lpff_shards.exporters.copy_range", "copy", 18, 4),
+    "whole, without its name": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 5, 4),
+    "whole, with its parts": ("lpff_shards.sidecars.folder", "OutputFolder.drop_parts", 1, 4),
+    "manifest": ("lpff_shards.sidecars.folder", "OutputFolder.write", 2, None),
 }
 
 

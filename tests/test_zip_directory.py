@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpff_shards.sources.zip_directory import Directory, ZipError, read_directory
+from lpff_shards.sources.io.zip_directory import Directory, ZipError, read_directory
 
 NAME = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
 NAMES = st.lists(NAME, unique=True, max_size=6)

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from lpff_shards.colours import colours_of
+from lpff_shards.commandline.colors import colours_of
 from lpff_shards.errors import ShardsError
-from lpff_shards.spelling import did_you_mean, nearest
+from lpff_shards.schemas.closest_match import did_you_mean, nearest
 
 MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
 PURPOSES = (MAKE, CHECK, LOOK_UP, MEASURE)

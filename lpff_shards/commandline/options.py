@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 import click
 
-from lpff_shards import mix_options, options
 from lpff_shards.commandline.help import Option
 from lpff_shards.commandline.types import Choice, PathText, ShareText, Size, Words
-from lpff_shards.lookups import BY
-from lpff_shards.schemas.licence import USUAL_NAMES
+from lpff_shards.options import export as options
+from lpff_shards.options import mix as mix_options
+from lpff_shards.options.trace_field import BY
+from lpff_shards.schemas.license import USUAL_NAMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +33,7 @@ def _titled(section: str) -> Callable[..., Callable[[F], F]]:
 
 
 def _loaders() -> Sequence[str]:
-    from lpff_shards.bench.options import LOADERS
+    from lpff_shards.loaders.bench.options import LOADERS
 
     return LOADERS
 

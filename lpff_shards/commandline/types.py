@@ -10,8 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
-from lpff_shards.option_rules import one_of
-from lpff_shards.share import Share
+from lpff_shards.options.rules import one_of
+from lpff_shards.options.share import Share
 
 _POWERS = "KMGT"
 

@@ -15,22 +15,22 @@ import msgspec
 import numpy as np
 from isal.isal_zlib import crc32
 
-from lpff_shards.checksums import hasher
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import copying
+from lpff_shards.exporters import copy_range
 from lpff_shards.exporters.archive_lists import list_lines, list_members, picture_stems
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.growing import WholeFile
-from lpff_shards.exporters.members import Archive, Text
-from lpff_shards.exporters.settling import Settling, to_disk
-from lpff_shards.exporters.zip import Note
-from lpff_shards.ledger import pieces
+from lpff_shards.exporters.zip_writer import Archive, Text
+from lpff_shards.formats.zip import Note
 from lpff_shards.manifest import ShardReceipt, sizes_of
-from lpff_shards.mixing.entries import Entries
-from lpff_shards.plan import NameList, Output, Plan
+from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.plan import NameList, Output, Plan
 from lpff_shards.schemas.archive import LABELS, SAMPLES
-from lpff_shards.stores.full_reads import pread_fully
-from lpff_shards.stores.place import on_disk
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.sample_index import row_groups
+from lpff_shards.storage.atomic_file import WholeFile
+from lpff_shards.storage.background_sync import Settling, to_disk
+from lpff_shards.storage.checksums import hasher
+from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.path import on_disk
 
 
 def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
@@ -47,7 +47,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
         with folder.room(output.file) as growing:
             offsets = _written(folder, plan, output, parts, growing)
             fields = b"".join(folder.fields(part) for part in parts)
-            receipt = _receipt(plan, output, parts, growing, offsets, pieces.digest(fields))
+            receipt = _receipt(plan, output, parts, growing, offsets, row_groups.digest(fields))
             # The parts go then: the zip must not be lost to a power cut.
             to_disk(growing)
             folder.publish(WholeFile(growing, folder.path(output.file)), receipt, fields, {})
@@ -115,7 +115,7 @@ def _pictures(
         source = file.fileno()
         spans = zip(part.offsets, part.offsets[1:], part.members, strict=False)
         for start, end, (kinds, size, _) in spans:
-            note = msgspec.json.decode(copying.read(source, start + size, end - start - size), type=Note)
+            note = msgspec.json.decode(copy_range.read(source, start + size, end - start - size), type=Note)
             name = f"{next(stems)}.{part.suffixes[kinds][0]}"
             if bytes(note.label) != b"null":
                 labels.write(b'%b\n["%b", %b]' % (b"," if archive.at else b"", name.encode(), note.label))
@@ -131,11 +131,11 @@ def _receipt(
     crcs = []
     with growing.open("rb", buffering=0) as file:
         for start, end in pairwise(offsets):
-            data = copying.read(file.fileno(), start, end - start)
+            data = copy_range.read(file.fileno(), start, end - start)
             crcs.append(crc32(data))
             checksum.update(data)
         at = offsets[-1]
-        while data := pread_fully(file.fileno(), copying.BLOCK, at):
+        while data := pread_fully(file.fileno(), copy_range.BLOCK, at):
             checksum.update(data)
             at += len(data)
     lists = list(dict.fromkeys(suffixes[:1] for part in parts for suffixes in part.suffixes))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.mixing.entries import Entries
-from lpff_shards.plan import NameList
+from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.plan import NameList
 from lpff_shards.schemas.archive import FORK_LISTS, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import yaw_pitch
 

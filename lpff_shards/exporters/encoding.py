@@ -1,12 +1,12 @@
-"""From RGB pixels to the stored picture: PNG by `wire.png`, JPEG and WebP by Pillow, raw as they are."""
+"""From RGB pixels to the stored picture: PNG by `formats.pictures.png`, JPEG and WebP by Pillow, raw as they are."""
 
 from __future__ import annotations
 
 import io
 
-from lpff_shards.options import DEFAULT_JPEG_QUALITY
-from lpff_shards.wire import png
-from lpff_shards.wire.decoding import PictureError, Pixels
+from lpff_shards.formats.pictures import png
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels
+from lpff_shards.options.export import DEFAULT_JPEG_QUALITY
 
 
 def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:

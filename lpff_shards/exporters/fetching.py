@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 from operator import attrgetter
 
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BlobError
-from lpff_shards.sources.objects import is_remote
-from lpff_shards.stores.ahead import ahead
+from lpff_shards.sources.io.blobs import BlobError
+from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.storage.prefetch import ahead
 
 AHEAD_BYTES = 64 * 10**6
 """Most that waits for its turn, in each process that writes shards."""

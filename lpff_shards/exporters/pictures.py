@@ -8,13 +8,13 @@ import numpy as np
 from msgspec import Struct
 
 from lpff_shards.exporters.encoding import encode
-from lpff_shards.options import PictureOptions
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decode
+from lpff_shards.formats.pictures.header import PictureHeader, unstorable
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.png_chunks import stripped
+from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.sample import Picture
-from lpff_shards.wire.decoding import PictureError, Pixels, decode
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.picture_header import PictureHeader, unstorable
-from lpff_shards.wire.pictures import inspect
-from lpff_shards.wire.png_chunks import stripped
 
 FILTER = "lanczos"
 _COPIED = 1 << 26

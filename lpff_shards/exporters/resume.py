@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
-from lpff_shards.checksums import file_checksum
 from lpff_shards.errors import ExportFailed
+from lpff_shards.executors.processes import OnNote
 from lpff_shards.exporters.archive import stamp
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.indexes import catalogue as indexes
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.manifest import ShardReceipt, StoredReceipt
-from lpff_shards.plan import Plan
-from lpff_shards.processes import OnNote
+from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.stores.ahead import ASKED, ahead
-from lpff_shards.stores.bucket import BucketPath, Listed
-from lpff_shards.stores.place import Place, listed, read_if_there
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.indexes import registry as indexes
+from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.checksums import file_checksum
+from lpff_shards.storage.path import Place, listed, read_if_there
+from lpff_shards.storage.prefetch import ASKED, ahead
 
 
 def finished_archives(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.darkroom import Darkroom
+from lpff_shards.exporters.image_cache import Darkroom
 from lpff_shards.exporters.pictures import FILTER, Stored
-from lpff_shards.plan import Settings
+from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.fields import Scalar

@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
-from lpff_shards.checksums import hasher
 from lpff_shards.errors import BadInput, ExportFailed
-from lpff_shards.exporters.appender import Appender
-from lpff_shards.exporters.catalogue import get_format
-from lpff_shards.exporters.darkroom import Darkroom
-from lpff_shards.exporters.folder import OutputFolder
-from lpff_shards.exporters.growing import Growing
-from lpff_shards.exporters.indexes.catalogue import of_shard
+from lpff_shards.executors.processes import OnSample
+from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.ledger import pieces
+from lpff_shards.exporters.shard_writer import Appender
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import ShardReceipt
-from lpff_shards.plan import Settings, ShardTask
-from lpff_shards.processes import OnSample
-from lpff_shards.provenance import published
+from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.record import Entry
-from lpff_shards.stores.patience import persistent
-from lpff_shards.stores.place import Place
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.indexes.registry import of_shard
+from lpff_shards.sidecars.sample_index import row_groups
+from lpff_shards.storage.atomic_file import Growing
+from lpff_shards.storage.checksums import hasher
+from lpff_shards.storage.path import Place
+from lpff_shards.storage.retry import persistent
 
 TRIES = 3
 """Times that a shard is written where the connection to its store breaks."""
@@ -87,7 +87,7 @@ def _write_samples(
     checksum = hasher(settings.checksum)
     shard = Appender(growing, checksum)
     keys: list[str] = []
-    rows: list[pieces.Row] = []
+    rows: list[row_groups.Row] = []
     lists: dict[tuple[str, ...], int] = {}
     members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
@@ -110,7 +110,7 @@ def _write_samples(
         members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
         on_sample(shard.add(encoded.pieces))
     size = shard.finish(format.end)
-    fields = pieces.encode(rows)
+    fields = row_groups.encode(rows)
     receipt = ShardReceipt(
         file=task.filename,
         plan=task.digest,
@@ -124,7 +124,7 @@ def _write_samples(
         crcs=tuple(shard.crcs),
         suffixes=tuple(lists),
         members=tuple(members),
-        fields=pieces.digest(fields),
+        fields=row_groups.digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
         turned=turned,

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lpff_shards.loaders.draws import Draw
+from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
+from lpff_shards.loaders.sampler import Draw
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.wire.decoding import Pixels
 
 
 class Batches:

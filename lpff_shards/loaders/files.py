@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.shards import Reads, Span, changed, too_short
 from lpff_shards.manifest import Manifest, read_manifest
-from lpff_shards.stores.full_reads import pread_fully, preadv_fully
+from lpff_shards.storage.full_reads import pread_fully, preadv_fully
 
 MOST_OPEN = 1024
 """Files that the sources of a process keep open, where the system allows four times as many."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.batches import Batches
-from lpff_shards.loaders.draws import Equal, Sampling
+from lpff_shards.loaders.sampler import Equal, Sampling
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.working import working
+from lpff_shards.loaders.worker_defaults import working
 
 if TYPE_CHECKING:
     from jax.sharding import Sharding

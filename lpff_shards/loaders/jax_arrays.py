@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.draws import Equal
+from lpff_shards.loaders.sampler import Equal
 
 _HINT = "It splits the first axis alone, as NamedSharding(mesh, PartitionSpec('data')) does"
 

@@ -13,11 +13,11 @@ from absl import flags
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.batches import Batches, labelled
-from lpff_shards.loaders.draws import Sampling
 from lpff_shards.loaders.jax_arrays import joined
 from lpff_shards.loaders.ranks import refuse_joined_since
+from lpff_shards.loaders.sampler import Sampling
 from lpff_shards.loaders.states import Drawing
-from lpff_shards.loaders.working import guard_spawn
+from lpff_shards.loaders.worker_defaults import guard_spawn
 
 Finish = Callable[[Any], Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.schemas import camera, landmarks
-from lpff_shards.wire.decoding import Pixels
 
 
 def mirror_batch(

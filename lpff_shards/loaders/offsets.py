@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.index_names import index_names
+from lpff_shards.formats.containers import tar, tfrecord
+from lpff_shards.formats.errors import WireError
 from lpff_shards.loaders.files import unreadable_file
 from lpff_shards.manifest import Shard
-from lpff_shards.stores.full_reads import pread_fully
-from lpff_shards.stores.place import Place, is_file
-from lpff_shards.wire import tar, tfrecord
-from lpff_shards.wire.errors import WireError
+from lpff_shards.schemas.filenames import index_names
+from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.path import Place, is_file
 
 Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""

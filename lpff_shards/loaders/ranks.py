@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import refuse_below, refuse_odd_rank
+from lpff_shards.loaders.sampler import refuse_below, refuse_odd_rank
 
 TORCHRUN = ("RANK", "WORLD_SIZE")
 # Not SLURM_NTASKS: it counts the tasks of the job, in a batch script too, which is one process.

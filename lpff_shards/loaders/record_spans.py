@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lpff_shards.formats.containers import example
+from lpff_shards.formats.containers.tfrecord import FRAMING
+from lpff_shards.formats.errors import WireError
 from lpff_shards.loaders.spans import Beside, Found
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Field, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.wire import example
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.tfrecord import FRAMING
 
 _LENGTH, _CRC = 12, 4
 _IMAGE = b"image"

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import Pixels, decoded
 from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.loaders.spans import HEAD, Beside, Found, Spans
 from lpff_shards.manifest import Manifest
-from lpff_shards.wire.decoding import Pixels, decoded
-from lpff_shards.wire.errors import WireError
 
 
 class Loaded(NamedTuple):

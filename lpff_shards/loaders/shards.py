@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.stores.place import Place
+from lpff_shards.storage.path import Place
 
 
 class Span(NamedTuple):

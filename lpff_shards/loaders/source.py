@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.ledger.read import Ledger, LedgerError
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.loaders.memory import Recycler
-from lpff_shards.loaders.opening import opened
+from lpff_shards.loaders.open_shards import opened
 from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
 from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.loaders.spans import Beside
 from lpff_shards.manifest import Manifest, Shard, read_manifest
+from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.spelling import choice_hint, did_you_mean
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, place
-from lpff_shards.wire.decoding import PictureError
-from lpff_shards.wire.errors import WireError
+from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.path import Place, place
 
 Channels = Literal["last", "first"]
 

@@ -9,9 +9,9 @@ import blake3
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import Sampling
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.sampler import Sampling
 from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.stream_sampler import Rows
 
 Setting = str | int | bool | None
 

@@ -11,14 +11,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.formats.containers import npy, tar
+from lpff_shards.formats.errors import WireError
 from lpff_shards.loaders.spans import Beside, Found
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES
-from lpff_shards.wire import npy, tar
-from lpff_shards.wire.errors import WireError
 
 _RAW = (SUFFIXES["raw"],)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.draws import Equal, refuse_below
+from lpff_shards.executors.processes import available_cores
 from lpff_shards.loaders.ranks import placed
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.sampler import Equal, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.processes import available_cores
+from lpff_shards.loaders.stream_sampler import Rows
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from lpff_shards.loaders.rows import Row
+from lpff_shards.formats.containers import tfrecord
+from lpff_shards.formats.errors import WireError
 from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.stream_sampler import Row
 from lpff_shards.loaders.tensorflow_records import Tensors
-from lpff_shards.wire import tfrecord
-from lpff_shards.wire.errors import WireError
 
 BATCHES_AHEAD = 2
 """Batches whose records are asked for at once, each record by a request of its own."""

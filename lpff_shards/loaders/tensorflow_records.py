@@ -1,8 +1,8 @@
 """From a record to a sample's tensors.
 
 TensorFlow's own operations decode PNGs and plain WebPs: libspng holds Python's lock and Pillow's WebP decoder too, so
-that threads would wait for one another. JPEGs are left to `wire.decoding`, which lets go of it and, unlike TensorFlow,
-refuses a JPEG that is cut.
+that threads would wait for one another. JPEGs are left to `formats.pictures.decoding`, which lets go of it and, unlike
+TensorFlow, refuses a JPEG that is cut.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
+from lpff_shards.formats.pictures.png_chunks import SIGNATURE
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.wire.decoding import PictureError, Pixels, decoded
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.png_chunks import SIGNATURE
 
 Tensors = dict[str, Any]
 
@@ -91,7 +91,7 @@ class Records:
 
 
 def decode_picture(data: Any, key: Any) -> Any:
-    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `wire.decoding.decoded`.
+    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `pictures.decoding.decoded`.
 
     Args:
         data: string scalar, a PNG, JPEG or WebP file.

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpff_shards.loaders.batches import Batches
-from lpff_shards.loaders.draws import Equal, Sampling, refuse_below
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.sampler import Equal, Sampling, refuse_below
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.states import Drawing
-from lpff_shards.loaders.working import Working, processes, working
+from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.worker_defaults import Working, processes, working
 
 if TYPE_CHECKING:
     from torchdata.stateful_dataloader import StatefulDataLoader

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch.utils.data import Dataset, Sampler
 
-from lpff_shards.loaders.draws import Draw, Sampling
-from lpff_shards.stores.ahead import Threads
+from lpff_shards.loaders.sampler import Draw, Sampling
+from lpff_shards.storage.prefetch import Threads
 
 Load = Callable[[Draw], Any]
 

@@ -10,7 +10,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.states import Drawing
 from lpff_shards.loaders.torch_tensors import joined
-from lpff_shards.loaders.working import context
+from lpff_shards.loaders.worker_defaults import context
 
 _OF = "of"
 

@@ -12,12 +12,12 @@ import webdataset as wds
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from lpff_shards.loaders.draws import Draw
-from lpff_shards.loaders.pieces import Reader, batches
-from lpff_shards.loaders.rows import Rows
+from lpff_shards.loaders.sampler import Draw
+from lpff_shards.loaders.shard_slices import Reader, batches
+from lpff_shards.loaders.stream_sampler import Rows
 from lpff_shards.loaders.torch_epochs import Load
 from lpff_shards.loaders.torch_pipeline import Pipeline
-from lpff_shards.stores.ahead import ahead
+from lpff_shards.storage.prefetch import ahead
 
 
 class Stream(IterableDataset[Any]):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders import ranks
 from lpff_shards.loaders.batches import Batches, labelled
-from lpff_shards.loaders.draws import Draw
-from lpff_shards.wire.decoding import Pixels
+from lpff_shards.loaders.sampler import Draw
 
 
 class Tensors:

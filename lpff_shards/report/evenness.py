@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.mixing.poses import BIN_DEGREES
+from lpff_shards.planning.poses import BIN_DEGREES
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

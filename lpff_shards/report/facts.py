@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.mix_options import TRAIN
-from lpff_shards.mixing.balance import Balances
+from lpff_shards.options.mix import TRAIN
+from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.report.evenness import Counts, Evenness, Floats, evenness
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.ledger.read import Ledger
+from lpff_shards.formats.containers.zip import members
+from lpff_shards.formats.errors import WireError
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.report.evenness import Counts
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
-from lpff_shards.stores.place import Place, whole
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.zip import members
+from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.storage.path import Place, whole
 
 
 def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from lpff_shards._version import __version__
-from lpff_shards.ledger.pool import count_poses
-from lpff_shards.mixing.balance import Balances
-from lpff_shards.mixing.entries import Entries
-from lpff_shards.mixing.mix import Mix
-from lpff_shards.plan import Plan
+from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
 from lpff_shards.schemas.camera import yaw_pitch
-from lpff_shards.schemas.licence import UNKNOWN_LICENCE
+from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.sidecars.sample_index.pose_histogram import count_poses
 from lpff_shards.sources.inventory import Inventory
 
 

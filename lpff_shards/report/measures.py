@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lpff_shards.mixing.poses import entropy
+from lpff_shards.planning.poses import entropy
 from lpff_shards.report.evenness import LARGE_YAW, Counts, Floats, pose_bins
 from lpff_shards.report.facts import Facts
 

@@ -13,8 +13,6 @@ from importlib.resources import files
 import numpy as np
 
 from lpff_shards._version import __version__
-from lpff_shards.counted import size
-from lpff_shards.printed import html
 from lpff_shards.report import tables
 from lpff_shards.report.composed import degrees
 from lpff_shards.report.evenness import LARGE_YAW
@@ -23,6 +21,8 @@ from lpff_shards.report.measures import after
 from lpff_shards.report.pictures import Shown
 from lpff_shards.report.plots import Drawn, alternative
 from lpff_shards.report.sheet import Cell, Sheet
+from lpff_shards.schemas.escaping import html
+from lpff_shards.schemas.units import size
 
 
 @dataclass(frozen=True, slots=True)

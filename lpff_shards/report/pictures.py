@@ -8,17 +8,17 @@ from typing import NamedTuple
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.darkroom import Darkroom
+from lpff_shards.exporters.image_cache import Darkroom
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.ledger.read import Ledger
+from lpff_shards.formats.containers.zip import Member, members
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
-from lpff_shards.plan import Plan
-from lpff_shards.stores.ahead import ahead
-from lpff_shards.stores.place import Place, whole
-from lpff_shards.wire.decoding import PictureError, Pixels, decoded
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.zip import Member, members
+from lpff_shards.planning.plan import Plan
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.storage.path import Place, whole
+from lpff_shards.storage.prefetch import ahead
 
 THREADS = 4
 """Decoders let go of Python's lock."""

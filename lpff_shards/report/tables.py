@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lpff_shards.counted import size
-from lpff_shards.mixing.balance import Balance
+from lpff_shards.planning.rule_comparison import Balance
 from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts, Labels
 from lpff_shards.report.measures import Spread, after, before
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.units import size
 
 LISTED = 50
 WORST = 5

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lpff_shards.counted import size
 from lpff_shards.errors import printable
-from lpff_shards.printed import as_json
 from lpff_shards.report.write import Report
+from lpff_shards.schemas.escaping import as_json
+from lpff_shards.schemas.units import size
 
 
 def report_text(report: Report) -> str:

@@ -8,10 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.ledger.read import Ledger
 from lpff_shards.manifest import read_manifest
-from lpff_shards.mixing.balance import Balances
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.report import page
 from lpff_shards.report.composed import SIDE, composed
 from lpff_shards.report.facts import Facts
@@ -22,9 +21,10 @@ from lpff_shards.report.pictures import Pictures, of_export, of_plan, thumbnails
 from lpff_shards.report.plots import DPI, draw_all
 from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
-from lpff_shards.report_names import FOLDER, PAGE, SHEET, unfinished
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import Place, is_folder, place, remove
+from lpff_shards.schemas.report_files import FOLDER, PAGE, SHEET, unfinished
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.path import Place, is_folder, place, remove
 
 SUFFIXES = (".html", ".htm")
 

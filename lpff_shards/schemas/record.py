@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from lpff_shards.schemas.camera import Camera
 from lpff_shards.schemas.landmarks import Points
-from lpff_shards.schemas.licence import UNKNOWN, Licence
+from lpff_shards.schemas.license import UNKNOWN, Licence
 
 
 class Blob(Protocol):

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.columns.structs import Structs, column, take
-from lpff_shards.columns.texts import Rows
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures import kinds as wire
+from lpff_shards.schemas.columns.structs import Structs, column, take
+from lpff_shards.schemas.columns.texts import Rows
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
 from lpff_shards.sources.cameras import NO_CAMERAS, Cameras, PictureCameras, of_pictures
-from lpff_shards.sources.found import Found, Pictures, gathered
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.wire import pictures as wire
-from lpff_shards.wire.errors import WireError
+from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
+from lpff_shards.sources.scanned_image import Found, Pictures, gathered
 
 
 def build(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas import camera
-from lpff_shards.sources.jsonfiles import TWICE
+from lpff_shards.sources.io.json_files import TWICE
 
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _NONE = (0.0,) * camera.CAMERA_NUMBERS

@@ -11,16 +11,16 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lpff_shards.formats.pictures import png
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.licence import licence
+from lpff_shards.schemas.license import licence
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.wire import png
+from lpff_shards.sources.scanned_image import Found
 
 RADIUS = 2.7
 FOCAL = 4.2647

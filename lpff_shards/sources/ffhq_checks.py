@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError, decode
+from lpff_shards.formats.pictures.header import unstorable
+from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
-from lpff_shards.sources.heads import sizes_of, spread
-from lpff_shards.sources.tree import Tree, read_parts, read_whole
-from lpff_shards.wire.decoding import PictureError, decode
-from lpff_shards.wire.errors import WireError
-from lpff_shards.wire.picture_header import unstorable
-from lpff_shards.wire.pictures import inspect
+from lpff_shards.sources.io.heads import sizes_of, spread
+from lpff_shards.sources.io.tree import Tree, read_parts, read_whole
 
 STYLEGAN_SIDE = 1024
 """Pixels of FFHQ's own pictures."""

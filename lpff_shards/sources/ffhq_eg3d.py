@@ -22,9 +22,9 @@ from lpff_shards.sources.ffhq_labels import (
     places,
     read_labels,
 )
-from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.tree import Tree, only_folder, open_tree
+from lpff_shards.sources.io.tree import Tree, only_folder, open_tree
+from lpff_shards.sources.scanned_image import Found
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
-from lpff_shards.schemas.licence import Licence, licence
+from lpff_shards.schemas.license import Licence, licence
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.blobs import BrokenBlob, path_blob
-from lpff_shards.sources.bucket_tree import named_object
-from lpff_shards.sources.jsonfiles import TWICE, Table, read_points, read_tables
-from lpff_shards.sources.tree import Tree, subs
-from lpff_shards.stores.uris import is_uri
+from lpff_shards.schemas.uris import is_uri
+from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
+from lpff_shards.sources.io.bucket_tree import named_object
+from lpff_shards.sources.io.json_files import TWICE, Table, read_points, read_tables
+from lpff_shards.sources.io.tree import Tree, subs
 
 T = TypeVar("T")
 

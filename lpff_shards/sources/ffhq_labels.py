@@ -11,14 +11,14 @@ from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.blobs import BrokenBlob, path_blob
-from lpff_shards.sources.bucket_tree import object_blob
 from lpff_shards.sources.cameras import Cameras, parse_cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
-from lpff_shards.sources.jsonfiles import decode_file
-from lpff_shards.sources.tree import Tree
-from lpff_shards.stores.bucket import BucketPath
-from lpff_shards.stores.place import above
+from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
+from lpff_shards.sources.io.bucket_tree import object_blob
+from lpff_shards.sources.io.json_files import decode_file
+from lpff_shards.sources.io.tree import Tree
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.path import above
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 

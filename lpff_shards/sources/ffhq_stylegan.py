@@ -13,9 +13,9 @@ from lpff_shards.sources.ffhq_checks import TO_EG3D, refuse_oblong, refuse_other
 from lpff_shards.sources.ffhq_files import Metadata, Named, Number
 from lpff_shards.sources.ffhq_labels import by_picture, labels_inside, read_labels
 from lpff_shards.sources.ffhq_lent import lend
-from lpff_shards.sources.found import Found
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.tree import only_folder, open_tree
+from lpff_shards.sources.io.tree import only_folder, open_tree
+from lpff_shards.sources.scanned_image import Found
 
 FOLDER = "images1024x1024"
 

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.columns.structs import column, repeated, take
-from lpff_shards.columns.values import Repeated
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
+from lpff_shards.schemas.columns.structs import column, repeated, take
+from lpff_shards.schemas.columns.values import Repeated
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.schemas.licence import Licence
+from lpff_shards.schemas.license import Licence
 from lpff_shards.schemas.record import Blob, Credit, Record
 
 EG3D = "eg3d"

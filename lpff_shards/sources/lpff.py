@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.licence import Licence, licence
+from lpff_shards.schemas.license import Licence, licence
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources import portraits
+from lpff_shards.sources import lpff_layout
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import Table
+from lpff_shards.sources.io.json_files import Table
 
 _ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
 
@@ -53,7 +53,7 @@ class Lpff:
     def inventory(self) -> Inventory:
         # Few licences are met again and again: each is told once.
         read = partial(_read_credit, cache(licence))
-        return portraits.read("--lpff", "lpff", self.path, self.alignment, read)
+        return lpff_layout.read("--lpff", "lpff", self.path, self.alignment, read)
 
 
 def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> Credit:

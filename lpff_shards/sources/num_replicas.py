@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.mix_options import MAX_REPLICAS
-from lpff_shards.option_rules import shortened
+from lpff_shards.options.mix import MAX_REPLICAS
+from lpff_shards.options.rules import shortened
 from lpff_shards.sources.ffhq_files import file_blob
-from lpff_shards.sources.jsonfiles import read_table
+from lpff_shards.sources.io.json_files import read_table
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _COUNT = msgspec.json.Decoder(int)

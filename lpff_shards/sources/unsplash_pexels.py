@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.licence import PEXELS, UNKNOWN, UNSPLASH, Licence
+from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, Licence
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources import portraits
+from lpff_shards.sources import lpff_layout
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.jsonfiles import Table
+from lpff_shards.sources.io.json_files import Table
 
 _URL = msgspec.json.Decoder(str)
 _HOSTS = {
@@ -29,7 +29,7 @@ class UnsplashPexels:
     alignment: str
 
     def inventory(self) -> Inventory:
-        return portraits.read("--unsplash-pexels", "unsplash_pexels", self.path, self.alignment, read_credit)
+        return lpff_layout.read("--unsplash-pexels", "unsplash_pexels", self.path, self.alignment, read_credit)
 
 
 def read_credit(info: Table, id: str) -> Credit:

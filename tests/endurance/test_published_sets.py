@@ -17,7 +17,7 @@ from PIL import Image
 from running import DATA
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, SourceOptions, plan_export
-from lpff_shards.plan import Plan
+from lpff_shards.planning.plan import Plan
 from lpff_shards.sources.demo import look_at
 
 FFHQ_PHOTOS = 70_000

@@ -23,7 +23,10 @@ IDS = ("1@N01_500_01", "1@N01_500_02", "2@N02_501_01")
 KEY = "lpff_2-N02_501_01"
 REPORTED = ("manifest-wds", "shard-wds", "ledger")
 """What a report is made of; it takes more time than all else."""
-FIRST = "import matplotlib.pyplot, lpff_shards.report.write, lpff_shards.loaders.source, lpff_shards.console_trace\n"
+FIRST = """
+import matplotlib.pyplot
+import lpff_shards.commandline.trace, lpff_shards.loaders.source, lpff_shards.report.write
+"""
 # What neither ends nor costs CPU ends by the alarm, and nothing takes the machine's memory.
 LIMITS = """
 import resource, signal

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from layouts import picture, write_lpff, zip_folder
 from running import run
 
-from lpff_shards.exporters.ownership import Owner
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.decoding import PictureError, decoded
+from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.manifest import Manifest, ShardReceipt, from_json, read_manifest
-from lpff_shards.readers.base import SampleError
-from lpff_shards.readers.catalogue import get_reader
-from lpff_shards.sources.zip_directory import ZipError, read_directory
-from lpff_shards.wire.decoding import PictureError, decoded
-from lpff_shards.wire.errors import WireError
+from lpff_shards.sidecars.owner import Owner
+from lpff_shards.sources.io.zip_directory import ZipError, read_directory
 
 RANDOMS = st.randoms(use_true_random=False)
 IDS = ("1@N01_500_01", "2@N02_501_01")

@@ -19,7 +19,7 @@ from lpff_shards import (
     export,
     read_manifest,
 )
-from lpff_shards.options import FormatName
+from lpff_shards.options.export import FormatName
 from readers.truth import SPLITS, Truth, truth
 
 READERS = (

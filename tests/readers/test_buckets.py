@@ -69,7 +69,7 @@ def test_spawned_processes_load_them_and_go_on(
     folders: dict[str, Path], s3: Bucket, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, uri = pipeline(folders["png"], BATCH, workers=2, seed=3), sent(folders["png"], s3)
-    monkeypatch.setattr("lpff_shards.loaders.working.available_cores", lambda: 2)
+    monkeypatch.setattr("lpff_shards.loaders.worker_defaults.available_cores", lambda: 2)
     found = pipeline(uri, BATCH, seed=3)
     assert found.num_workers == 2
     epochs = [_told(expected) for _ in range(2)]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
-from lpff_shards.options import ImageKind, Metadata
+from lpff_shards.options.export import ImageKind, Metadata
 from readers.truth import Truth, assert_same
 
 energon = pytest.importorskip("megatron.energon", reason="Megatron Energon is not installed here")

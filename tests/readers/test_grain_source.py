@@ -11,7 +11,7 @@ import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.options import FormatName, ImageKind
+from lpff_shards.options.export import FormatName, ImageKind
 
 grain = pytest.importorskip("grain", reason="Grain is not installed")
 

@@ -19,8 +19,8 @@ from launchers import LAUNCHED, use
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, ShardsError, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.draws import Equal, Sampling
 from lpff_shards.loaders.jax import loader
+from lpff_shards.loaders.sampler import Equal, Sampling
 from lpff_shards.schemas import camera, landmarks
 
 pytest.importorskip("grain", reason="Grain is not installed")

@@ -23,7 +23,7 @@ import sys, jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from lpff_shards import ShardsError
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.draws import Sampling
+from lpff_shards.loaders.sampler import Sampling
 from lpff_shards.loaders.jax import loader
 
 path = sys.argv[1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
-from lpff_shards.options import ImageKind
+from lpff_shards.options.export import ImageKind
 from readers.truth import SPLITS, Truth, assert_same
 
 

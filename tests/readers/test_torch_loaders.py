@@ -33,7 +33,7 @@ pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not in
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
-from lpff_shards.loaders import ShardSource, torch_stream, working  # noqa: E402
+from lpff_shards.loaders import ShardSource, torch_stream, worker_defaults  # noqa: E402
 from lpff_shards.loaders.torch import loader, stream  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
@@ -310,14 +310,14 @@ def test_a_state_s_error_lists_all_that_differs(mixed: Path, exports: dict[int, 
 def test_a_state_goes_on_with_its_own_workers_on_a_machine_with_other_cores(
     mixed: Path, pipeline: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(working, "available_cores", lambda: 2)
+    monkeypatch.setattr(worker_defaults, "available_cores", lambda: 2)
     batches = pipeline(mixed, BATCH, seed=3)
     assert batches.num_workers == 2
     running = iter(batches)
     next(running)
     state = batches.state_dict()
     expected = [*_indices(running), *_indices(batches)]
-    monkeypatch.setattr(working, "available_cores", lambda: 1)
+    monkeypatch.setattr(worker_defaults, "available_cores", lambda: 1)
     again = pipeline(mixed, BATCH, seed=3)
     assert again.num_workers == 1
     again.load_state_dict(state)

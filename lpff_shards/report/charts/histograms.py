@@ -8,16 +8,7 @@ import numpy as np
 
 from lpff_shards.report.evenness import Counts, Floats
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.theme import (
-    TEXT,
-    Theme,
-    axes,
-    degree_ticks,
-    figure,
-    legend,
-    plain_thousands,
-    rows_height,
-)
+from lpff_shards.report.theme import TEXT, Theme, axes, degree_ticks, figure, legend, plain_thousands, rows_height
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

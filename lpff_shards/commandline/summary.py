@@ -1,0 +1,176 @@
+"""What the command line prints: plans, manifests and verdicts, as text or JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+from msgspec import structs
+
+from lpff_shards.commandline.colors import PLAIN, Colours
+from lpff_shards.commandline.progress import plan_notes
+from lpff_shards.errors import printable
+from lpff_shards.manifest import Manifest, ShareDone
+from lpff_shards.options.export import ExportOptions
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.planning.survey import Pictures
+from lpff_shards.schemas.escaping import as_json
+from lpff_shards.schemas.units import counted, rate, size
+from lpff_shards.storage.path import place
+from lpff_shards.verify import Verdict
+
+
+def plan_text(plan: Plan, balances: Balances | None, colours: Colours = PLAIN) -> str:
+    """A plan for people, with what the rules of rebalancing would make of it."""
+    lines = [
+        f"{plan.name}: {counted(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
+        f"about {size(int(plan.sizes.sum()))}",
+        *_file_lines(plan),
+        *_counts(colours.head("sources:"), plan.by_source()),
+        *(_counts(colours.head("splits:"), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
+        *_counts(colours.head("licences:"), plan.by_licence()),
+        *_balance_lines(balances, colours),
+        f"  plan {plan.digest[:16]}",
+    ]
+    return "\n".join([*lines, *map(printable, plan_notes(plan))])
+
+
+def _file_lines(plan: Plan) -> Iterator[str]:
+    """The first and last shard of each split."""
+    for part in plan.parts:
+        files = [output.file for output in plan.outputs if output.split == part.split]
+        yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
+
+
+def _balance_lines(balances: Balances | None, colours: Colours) -> Iterator[str]:
+    """A line a rule, the plan's own marked."""
+    if balances is None:
+        return
+    flat = math.log2(balances.bins)
+    head = colours.head("training poses by --rebalance")
+    yield f"  {head} (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
+    for one in balances.rules:
+        mark = "*" if one is balances.chosen else " "
+        facts = f"{one.samples:>11,} samples, {one.effective:>11,.0f} effective, {one.entropy:.2f} bits"
+        yield f"  {mark} {one.rule:7} {one.problem or facts}"
+
+
+def plan_json(plan: Plan, balances: Balances | None) -> str:
+    """A plan for machines."""
+    rows = [plan.rows(output.tasks) for output in plan.outputs]
+    return as_json(
+        {
+            "name": plan.name,
+            "format": plan.settings.format,
+            "plan": plan.digest,
+            "samples": plan.samples,
+            "bytes": int(plan.sizes.sum()),
+            "sources": plan.by_source(),
+            "licenses": plan.by_licence(),
+            "splits": plan.by_split(),
+            "filtered": plan.mix.filtered,
+            "balance": balances,
+            "options": dict(plan.options),
+            "shards": [
+                {
+                    "file": output.file,
+                    "split": output.split,
+                    "samples": len(own),
+                    "bytes": int(plan.sizes[own.start : own.stop].sum()),
+                }
+                for output, own in zip(plan.outputs, rows, strict=True)
+            ],
+            "left_out": [structs.asdict(problem) for problem in plan.problems],
+            "notes": list(plan.notes),
+        }
+    )
+
+
+def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str:
+    """What an export says at its end.
+
+    Args:
+        told: notes that were shown before.
+    """
+    total = sum(shard.bytes for shard in manifest.shards)
+    files = counted(len(manifest.shards), "zip" if manifest.format == "zip" else "shard")
+    what = f"{counted(manifest.samples, 'sample')} in {files}"
+    lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
+    found = _pictures(manifest).notes() if manifest.format != "zip" else ()
+    lines += [f"  note: {note}" for note in found if note not in told]
+    left = manifest.counts.left_out + manifest.counts.skipped
+    if left:
+        parts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
+        told = " and ".join(counted(count, what) for what, count in parts.items() if count)
+        lines.append(f"  left out: {left} ({told}, listed with reasons in {place(out) / 'manifest.json'})")
+        lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
+        lines += [f"    and {left - 10} more"] if left > 10 else []
+    return "\n".join(map(printable, lines))
+
+
+def _pictures(manifest: Manifest) -> Pictures:
+    """What the pictures are like, as the manifest has it."""
+    sizes = {(int(size.partition("x")[0]), int(size.partition("x")[2])): n for size, n in manifest.sizes.items()}
+    return Pictures(manifest.kinds, sizes, manifest.turned)
+
+
+def manifest_json(manifest: Manifest) -> str:
+    """The manifest itself."""
+    return as_json(manifest)
+
+
+def share_text(options: ExportOptions, share: ShareDone) -> str:
+    """What a share says at its end while others are missing."""
+    all = counted(share.shards, "part" if options.format == "zip" else "shard")
+    own = f"share {options.run.task}: {share.written:,} of {all} written, in {options.out}"
+    return printable(f"{own}; the last share to be done writes the manifest")
+
+
+def share_json(share: ShareDone) -> str:
+    """The same for machines: whether the export is finished, and its manifest where it is."""
+    return as_json({"finished": share.manifest is not None, **asdict(share)})
+
+
+def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
+    """What `verify` found, a line a fault, and the sum of it."""
+    files = _files(verdict.shards, verdict.format)
+    what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
+    if verdict.ok:
+        return f"{what}: {colours.ok('all whole')} ({_speed(verdict)})"
+    count = colours.error(counted(len(verdict.faults), "fault"))
+    return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
+
+
+def fault_lines(verdict: Verdict) -> list[str]:
+    """What is wrong, a line each."""
+    return [printable(str(fault)) for fault in verdict.faults]
+
+
+def _speed(verdict: Verdict) -> str:
+    return rate(verdict.samples, verdict.bytes, verdict.seconds)
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """What `verify` found, for machines."""
+    return as_json({"ok": verdict.ok, **asdict(verdict)})
+
+
+def indexes_text(path: str, written: Sequence[str]) -> str:
+    """Which index files were written."""
+    return printable(f"{path}: {counted(len(written), 'file')} written" if written else f"{path}: no file was missing")
+
+
+def indexes_json(written: Sequence[str]) -> str:
+    """The names of the index files that were written."""
+    return as_json({"written": written})
+
+
+def _files(count: int, format: str) -> str:
+    """The files of a data set: 1 zip, 24 wds shards."""
+    return counted(count, "zip" if format == "zip" else f"{format} shard")
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
+    yield f"  {title} " + printable(", ".join(f"{name} {count:,}" for name, count in counts.items()))

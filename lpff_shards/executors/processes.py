@@ -1,0 +1,376 @@
+"""Work spread over processes of this machine: a worker takes a task, does it, and sends the result back.
+
+A forked worker has its parent's tasks and is told a number; a fresh one is sent the task itself.
+
+A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one without a parent stops.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, TypeVar
+
+from lpff_shards.errors import ExportFailed, ShardsError
+
+REPORT_SECONDS = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+OnSample = Callable[[int], None]
+"""Told the bytes of each sample that was dealt with (0 for one that was skipped)."""
+
+Work = Callable[[Task, OnSample], Result]
+"""What a worker does; it travels to the worker, so it is a module's function or a `partial` of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What was done since the last report: samples (skipped ones too) and bytes."""
+
+    samples: int
+    bytes: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardDone:
+    """A shard that was dealt with: written or read.
+
+    Attributes:
+        samples, bytes: that it holds.
+        seconds: it took the worker that had it.
+        faults: found in it.
+        skipped: samples that it was planned to hold, and that were left out.
+    """
+
+    file: str
+    samples: int
+    bytes: int
+    seconds: float
+    faults: int = 0
+    skipped: int = 0
+
+
+OnShard = Callable[[ShardDone], None]
+
+OnNote = Callable[[str], None]
+"""Takes a line that the user should read."""
+
+
+def available_cores() -> int:
+    """The cores that this process may use; a container's quota counts, rounded up."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, cpu_quota()))
+
+
+@cache
+def cpu_quota(process: Path = Path("/proc/self")) -> int:
+    """The cores whose time the control groups of a process give it, the least of all that it is in, rounded up.
+
+    Args:
+        process: its folder in /proc.
+    """
+    try:
+        groups = list(_cpu_groups(process))
+    except (OSError, ValueError):
+        groups = []
+    return min(map(_quota, groups), default=sys.maxsize)
+
+
+def _cpu_groups(process: Path) -> Iterator[Path]:
+    """The folders of the control groups that may limit a process's processors, outer ones first.
+
+    A container may see but its own group, as the root of what is mounted, and be told of the path outside.
+    """
+    paths: dict[str, PurePosixPath] = {}
+    for line in (process / "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        paths.update(dict.fromkeys(controllers.split(","), PurePosixPath(path)))
+    for line in (process / "mountinfo").read_text().splitlines():
+        mount, _, system = line.partition(" - ")
+        (*_, root, point), (kind, _, options) = mount.split()[:5], system.split(" ", 2)
+        named = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
+        if named is None or named not in paths or (named and named not in options.split(",")):
+            continue
+        inside = paths[named].relative_to(root).parts if paths[named].is_relative_to(root) else ()
+        for depth in range(len(inside) + 1):
+            yield Path(point, *inside[:depth])
+
+
+def _quota(group: Path) -> int:
+    """The cores of a control group: version 2 has a file of the time and its period, version 1 has one of each."""
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+        except (OSError, ValueError):
+            # There is no such group or file, or it says `max`.
+            continue
+        if quota > 0 and period > 0:
+            return -(-quota // period)
+    return sys.maxsize
+
+
+def may_fork() -> bool:
+    """Whether workers may be forked: where no other thread may hold a lock.
+
+    To be asked before a command starts threads of its own, since those are listed a little longer than they live.
+    """
+    threads = Path("/proc/self/task")
+    return threads.is_dir() and len(list(threads.iterdir())) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked(Generic[Result]):
+    """A result, and the seconds that it took."""
+
+    result: Result
+    seconds: float
+
+
+def clocked(work: Work[Task, Result], task: Task, report: OnSample) -> Clocked[Result]:
+    """Does a task by the clock: `partial(clocked, work)` is work too."""
+    started = time.monotonic()
+    result = work(task, report)
+    return Clocked(result, time.monotonic() - started)
+
+
+def run(
+    work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool, on_progress: OnProgress
+) -> Generator[tuple[int, Result], None, None]:
+    """Does every task, on `workers` processes (1: in this one), and yields each one's number and result as it is done.
+
+    Args:
+        tasks: may make each when it is asked for, so that they never exist all at once.
+        fork: start workers by forking; else each is a fresh interpreter that imports this package alone.
+
+    Raises:
+        ShardsError: a task failed or a worker was killed; the other workers are stopped.
+    """
+    if workers == 1:
+        report = _Reporter(on_progress)
+        for number in range(len(tasks)):
+            result = work(tasks[number], report)
+            report.flush()
+            yield number, result
+        return
+    pool: _Pool[Task, Result] = _Pool(work, tasks, workers, fork)
+    with pool:
+        yield from pool.run(on_progress)
+
+
+class _Reporter:
+    """Gathers what samples report and passes it on a few times a second."""
+
+    def __init__(self, send: OnProgress) -> None:
+        self._send = send
+        self._samples = self._bytes = 0
+        self._next = time.monotonic() + REPORT_SECONDS
+
+    def __call__(self, size: int) -> None:
+        self._samples += 1
+        self._bytes += size
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        self._send(Progress(self._samples, self._bytes))
+        self._samples = self._bytes = 0
+        self._next = time.monotonic() + REPORT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[Result]):
+    """A task's result on its way to the parent."""
+
+    result: Result
+
+
+def outcome(work: Callable[[], Result], say: Callable[[str], object]) -> Done[Result] | ShardsError:
+    """Does a task, and returns its result, or why there is none.
+
+    Args:
+        say: told the traceback of a fault of ours.
+
+    Raises:
+        ConnectionError: the parent is gone.
+    """
+    try:
+        return Done(work())
+    except ShardsError as error:
+        return error
+    except ConnectionError:
+        raise
+    except MemoryError:
+        return ExportFailed("a worker ran out of memory", "Use fewer --workers, or a machine with more memory")
+    except Exception as error:
+        say(traceback.format_exc())
+        return ExportFailed(
+            f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A running worker: `hand` gives it the task of a number, `join` waits for its end and tells its exit status."""
+
+    pipe: Connection
+    hand: Callable[[int], None]
+    terminate: Callable[[], None]
+    join: Callable[[], int | None]
+
+
+class _Pool(Generic[Task, Result]):
+    """Worker processes, one task at a time each."""
+
+    def __init__(self, work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool) -> None:
+        self._numbers = iter(range(len(tasks)))
+        self._workers: list[_Worker] = []
+        # Blocked until a worker has set its own ways with them: one that was just forked still has its parent's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            for _ in range(workers):
+                siblings = [worker.pipe for worker in self._workers]
+                self._workers.append(_forked(work, tasks, siblings) if fork else _fresh(work, tasks))
+        except OSError as error:
+            self.__exit__()
+            raise ExportFailed(
+                f"{workers} worker processes cannot be started: {error.strerror}", "Use fewer --workers"
+            ) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def __enter__(self) -> _Pool[Task, Result]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.pipe.close()
+            worker.terminate()
+        for worker in self._workers:
+            worker.join()
+
+    def run(self, on_progress: OnProgress) -> Iterator[tuple[int, Result]]:
+        busy: dict[Connection, tuple[_Worker, int]] = {}
+        for worker in self._workers:
+            self._hand(worker, busy)
+        while busy:
+            for pipe in wait(list(busy)):
+                worker, number = busy[pipe]  # type: ignore[index]
+                message = _receive(worker)
+                if isinstance(message, Progress):
+                    on_progress(message)
+                elif isinstance(message, Done):
+                    del busy[worker.pipe]
+                    self._hand(worker, busy)
+                    yield number, message.result
+                else:
+                    raise message
+
+    def _hand(self, worker: _Worker, busy: dict[Connection, tuple[_Worker, int]]) -> None:
+        number = next(self._numbers, None)
+        if number is None:
+            return
+        try:
+            worker.hand(number)
+        except OSError:
+            raise _killed(worker) from None
+        busy[worker.pipe] = (worker, number)
+
+
+def _forked(work: Work[Any, Any], tasks: Sequence[Any], siblings: Sequence[Connection]) -> _Worker:
+    ours, theirs = Pipe()
+    # A forked child inherits its siblings' pipes; held open there, they would outlive a dead parent.
+    arguments = (theirs, [*siblings, ours], work, tasks.__getitem__)
+    process = get_context("fork").Process(target=_serve, args=arguments, daemon=True)
+    process.start()
+    theirs.close()
+
+    def join() -> int | None:
+        process.join()
+        return process.exitcode
+
+    return _Worker(ours, ours.send, process.terminate, join)
+
+
+def _fresh(work: Work[Any, Any], tasks: Sequence[Any]) -> _Worker:
+    """A worker in an interpreter of its own; unlike multiprocessing's, it does not run the user's script again."""
+    ours, theirs = Pipe()
+    command = python("-c", f"from lpff_shards.executors.processes import serve; serve({theirs.fileno()})")
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=python_environment())
+    theirs.close()
+    ours.send(work)
+    return _Worker(ours, lambda number: ours.send(tasks[number]), process.terminate, process.wait)
+
+
+def python(*arguments: str) -> list[str]:
+    """The command of a further interpreter; `-c` and `-m` alone would import what lies in the current folder first."""
+    return [sys.executable, "-P", *arguments]
+
+
+def python_environment() -> dict[str, str]:
+    """The environment in which `python` finds the packages that this process finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+
+def serve(fd: int) -> None:
+    """The life of a fresh worker, which is told over its pipe what its work is."""
+    pipe = Connection(fd)
+    _serve(pipe, (), pipe.recv(), lambda task: task)
+
+
+def _receive(worker: _Worker) -> Any:
+    try:
+        return worker.pipe.recv()
+    except (EOFError, OSError):
+        raise _killed(worker) from None
+
+
+def _killed(worker: _Worker) -> ExportFailed:
+    return ExportFailed(
+        f"a worker process was killed (exit status {worker.join()})",
+        "The system may be short of memory: run the same command again, with fewer --workers if need be",
+    )
+
+
+def _serve(
+    pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any], task_of: Callable[[Any], Any]
+) -> None:
+    """A worker's life: what `task_of` makes a task of comes over the pipe until it closes."""
+    # Ctrl-C reaches the whole process group; the parent alone decides what follows from it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    for other in inherited:
+        other.close()
+    try:
+        while True:
+            pipe.send(_attempt(work, task_of, pipe.recv(), pipe))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _attempt(
+    work: Work[Any, Any], task_of: Callable[[Any], Any], told: object, pipe: Connection
+) -> Done[Any] | ShardsError:
+    report = _Reporter(pipe.send)
+
+    def do() -> Any:
+        result = work(task_of(told), report)
+        report.flush()
+        return result
+
+    return outcome(do, sys.stderr.write)

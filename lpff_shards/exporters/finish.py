@@ -1,0 +1,171 @@
+"""Finishing an export: what stands beside its shards, written from their receipts when all of them are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+
+from lpff_shards._version import __version__
+from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.record_options import published
+from lpff_shards.exporters.write_sidecars import write_accounts
+from lpff_shards.manifest import (
+    MANIFEST,
+    MANIFEST_VERSION,
+    Counts,
+    Manifest,
+    Shard,
+    ShardReceipt,
+    checksum_lines,
+    file_digest,
+    keys_digest,
+    sizes_of,
+    to_json,
+)
+from lpff_shards.planning.plan import DIGEST_RULE, Plan
+from lpff_shards.planning.survey import Pictures, most_first
+from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.fields import SCHEMA_VERSION
+from lpff_shards.schemas.filenames import CARD, POSES, SUMS
+from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.sidecars.card import card, pose_picture
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.indexes import registry as indexes
+from lpff_shards.sidecars.owner import marks
+from lpff_shards.sidecars.sample_index.pose_histogram import Pool, count_poses
+from lpff_shards.sidecars.sample_index.row_groups import decode
+from lpff_shards.storage.prefetch import ahead
+
+
+def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
+    """Refuses to finish a data set of which nothing is left.
+
+    Raises:
+        ShardsError: all samples were left out.
+    """
+    skipped: list[LeftOut] = []
+    for receipt in receipts:
+        if receipt.samples:
+            return
+        skipped += receipt.skipped
+    raise ShardsError(
+        f"there is nothing to write: all {plan.samples} samples were left out, such as {skipped[0].id}: "
+        f"{skipped[0].reason}",
+        "Check the sources",
+    )
+
+
+def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
+    """Makes everything durable, then writes what tells of the data set, and last that it is whole.
+
+    Args:
+        receipts: of its files, in order.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    told = _told(plan, receipts)
+    manifest = _manifest(plan, told)
+    folder.sync([shard.file for shard in told.shards])
+    once = dict(indexes.of_data_set(manifest, told.pictures.kinds.keys()))
+    if manifest.checksum == "sha256":
+        once[SUMS] = checksum_lines(manifest).encode()
+    once |= {POSES: pose_picture(), CARD: card(manifest, told.pictures.kinds.keys()).encode()}
+    files = {name: folder.write(name, data).digest for name, data in once.items()}
+    with closing(ahead(folder.fields, receipts)) as fields:
+        shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
+        accounts = write_accounts(folder, manifest, shards, _pool(plan))
+    files |= {name: written.digest for name, written in accounts.items()}
+    files |= told.indexes
+    manifest = structs.replace(manifest, files=files)
+    folder.write(MANIFEST, to_json(manifest))
+    return manifest
+
+
+def _pool(plan: Plan) -> Pool:
+    """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
+    pool = plan.mix.pool
+    centres, known = pool.cameras
+    chosen = known & pool.written
+    names = tuple(inventory.source for inventory in pool.entries.inventories)
+    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the manifest takes from receipts, each of which is unpacked anew whenever it is asked for.
+
+    Attributes:
+        skipped: samples that were left out.
+        pictures: what they are like.
+        indexes: digests of the index files beside shards, by name.
+    """
+
+    shards: tuple[Shard, ...]
+    skipped: tuple[LeftOut, ...]
+    pictures: Pictures
+    indexes: Mapping[str, str]
+
+
+def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
+    shards: list[Shard] = []
+    skipped: list[LeftOut] = []
+    kinds: Counter[str] = Counter()
+    sizes: Counter[tuple[int, int]] = Counter()
+    turned = 0
+    digests: dict[str, str] = {}
+    for r, output in zip(receipts, plan.outputs, strict=True):
+        shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
+        skipped += r.skipped
+        kinds.update(r.suffixes[member[0]][0] for member in r.members)
+        sizes += sizes_of([r])
+        turned += r.turned
+        digests |= {name: file_digest(data) for name, data in indexes.of_shard(r).items()}
+    pictures = Pictures(most_first(kinds), most_first(sizes), turned)
+    return _Told(tuple(shards), tuple(skipped), pictures, digests)
+
+
+def _readers(plan: Plan, told: _Told) -> Iterable[str]:
+    """What readers cannot do with the pictures; those of a zip are alike."""
+    return () if plan.settings.format == "zip" else told.pictures.notes()
+
+
+def _manifest(plan: Plan, told: _Told) -> Manifest:
+    names = plan.settings.published
+    left_out = plan.problems
+    written = sum(shard.samples for shard in told.shards)
+    lost = {skip.key for skip in told.skipped}
+    kept = plan if not lost else plan.without(lost)
+    return Manifest(
+        version=MANIFEST_VERSION,
+        schema=SCHEMA_VERSION,
+        generator=f"lpff-shards {__version__}",
+        name=plan.name,
+        format=plan.settings.format,
+        splits=kept.by_split(),
+        samples=written,
+        plan=plan.digest,
+        checksum=plan.settings.checksum,
+        options=plan.options,
+        layout=plan.settings.layout,
+        counts=Counts(plan.samples, written, len(told.skipped), len(left_out)),
+        sources=kept.by_source(),
+        licenses=kept.by_licence(),
+        filtered=plan.mix.filtered,
+        shards=told.shards,
+        kinds=told.pictures.kinds,
+        sizes={f"{width}x{height}": count for (width, height), count in told.pictures.sizes.items()},
+        turned=told.pictures.turned,
+        lists={one.name: int(one.times.sum()) for one in kept.lists},
+        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
+        notes=tuple(published(note, names) for note in (*kept.set_notes, *_readers(plan, told))),
+        tombstones=plan.tombstones,
+        rule=DIGEST_RULE,
+        exclusions=marks(plan.mix.exclusions),
+        withdrawn=marks(plan.mix.withdrawn),
+    )

@@ -1,0 +1,98 @@
+"""Writing the index files of a finished export that lacks them: taken out of its shards, as exports write them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import chain
+
+from msgspec import structs
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.executors.processes import OnShard, ShardDone
+from lpff_shards.exporters.output_lock import locked
+from lpff_shards.exporters.packed import Packed
+from lpff_shards.exporters.write_sidecars import write_accounts
+from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.readers.outline import outline
+from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
+from lpff_shards.schemas.outline import Outline
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.indexes import registry as catalogue
+from lpff_shards.sidecars.sample_index.pose_histogram import Pool
+from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
+from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.storage.checksums import checksum_of
+from lpff_shards.storage.path import Place, place, whole
+
+
+def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
+    """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
+
+    Args:
+        path: the folder that an export wrote, or the URI of a bucket's prefix; its receipts are not needed.
+        on_shard: told of each shard that was read.
+
+    Raises:
+        ShardsError: there is no manifest, a shard is missing, damaged or not the manifest's, or an export is at work.
+        OSError: the folder cannot be written.
+    """
+    read_manifest(path)
+    folder = OutputFolder(place(path))
+    with locked(folder):
+        return _indexed(folder, on_shard)
+
+
+def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
+    root = folder.root
+    manifest = read_manifest(root)
+    outlines = Packed(enumerate(_outlines(root, manifest, on_shard)))
+    kinds = {suffixes[0] for shard in outlines.values() for suffixes in shard.suffixes}
+    of_shards = chain.from_iterable(catalogue.of_shard(shard).items() for shard in outlines.values())
+    files = chain(catalogue.of_data_set(manifest, kinds).items(), of_shards)
+    written = {name: folder.write(name, data) for name, data in files}
+    shards = ((shard, _rows(root, manifest, shard)) for shard in outlines.values())
+    written |= write_accounts(folder, manifest, shards, _pool(root, manifest))
+    digests = {name: one.digest for name, one in written.items()}
+    # Another version of SQLite, or of this program, writes other bytes of the same contents.
+    folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
+    return tuple(name for name, one in written.items() if one.changed)
+
+
+def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Outline]:
+    for shard in manifest.shards:
+        started = time.monotonic()
+        try:
+            data = whole(root / shard.file)
+            found = outline(shard.file, data, manifest.layout)
+        except OSError as error:
+            raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
+        except SampleError as error:
+            raise _damaged(root / shard.file, error.reason) from None
+        if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
+            raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
+        on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
+        yield found
+
+
+def _rows(root: Place, manifest: Manifest, shard: Outline) -> Iterator[Row]:
+    """The fields of a shard's samples."""
+    try:
+        for sample in get_reader(manifest.format)(whole(root / shard.file), manifest.layout):
+            yield tuple(sample.scalars.values())
+    except SampleError as error:
+        raise _damaged(root / shard.file, error.reason) from None
+
+
+def _pool(root: Place, manifest: Manifest) -> Pool | None:
+    """The poses before rebalancing, which only the ledger that the export wrote can tell."""
+    try:
+        with Ledger.open(root, manifest) as ledger:
+            return ledger.pool()
+    except LedgerError:
+        return None
+
+
+def _damaged(path: Place, reason: str) -> ShardsError:
+    return ShardsError(f"{path} is damaged: {reason}", "See lpff-shards verify, and export it again")

@@ -1,0 +1,314 @@
+"""Which export may write a folder or prefix: another plan's is refused, and a second export at the same time.
+
+Folders are locked. Buckets and some network file systems have no locks: the plan that owns a prefix or folder is an
+object or file that only one can create, and two exports of the same plan write the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import msgspec
+from msgspec.structs import replace
+
+from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.executors.processes import OnNote
+from lpff_shards.exporters import locks
+from lpff_shards.manifest import MANIFEST
+from lpff_shards.options.export import SOURCE_FILES, SOURCES
+from lpff_shards.planning.plan import DIGEST_RULE, Plan
+from lpff_shards.schemas.filenames import beside_names, is_shard_name
+from lpff_shards.schemas.report_files import report_files
+from lpff_shards.schemas.units import counted
+from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.owner import Owner, marks, strangers
+from lpff_shards.storage.background_sync import make_durable
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.path import Place, exists, is_file, is_folder, names_in, remove
+
+_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
+"""Recorded options that name files: what is in them decides, not their names."""
+
+
+@contextmanager
+def claimed(
+    folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, seconds: float | None = None
+) -> Iterator[None]:
+    """Holds a folder for a plan: refuses another plan's, and a second export at the same time.
+
+    Args:
+        overwrite: take another plan's folder.
+        on_note: called with what the user should know.
+        seconds: how long to wait for others that write it; None for a moment.
+
+    Raises:
+        ShardsError: another plan's shards or someone's own files are in it, or it is in use.
+        ExportFailed: it cannot be written, at whatever moment.
+    """
+    with _telling(folder):
+        # Looked at first without a trace, so that a folder that is refused stays as it was.
+        _check(folder, plan, overwrite)
+        with locked(folder, seconds) as alone:
+            _claim(folder, plan, overwrite, on_note, alone)
+            yield
+
+
+@contextmanager
+def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
+    """Holds a folder for a share of a plan, together with its other shares; raises what `claimed` does."""
+    claim = partial(_claim, folder, plan, overwrite, on_note)
+    with _telling(folder):
+        _check(folder, plan, overwrite)
+        if isinstance(folder.state, BucketPath):
+            claim(alone=False)
+            yield
+            return
+        make_durable(folder.state)
+        with locks.opened(folder.state / "lock") as lock:
+            try:
+                locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), claim)
+                folder.clear_partial()
+                yield
+            finally:
+                folder.clear_partial()
+
+
+@contextmanager
+def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]:
+    """Keeps others from writing a folder at the same time; tells whether it can: not in a bucket or without locks.
+
+    Raises:
+        ShardsError: another one does.
+        OSError: the folder cannot be written.
+    """
+    if isinstance(folder.state, BucketPath):
+        yield False
+        return
+    folder.refuse_links()
+    make_durable(folder.state)
+    with locks.opened(folder.state / "lock") as lock:
+        alone = locks.exclude_all(lock, str(folder.root), seconds)
+        try:
+            yield alone
+        finally:
+            folder.clear_partial(alone)
+
+
+def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
+    """Refuses to finish what another export has taken over meanwhile.
+
+    Raises:
+        ExportFailed: it has.
+    """
+    if not _is_of(folder, plan):
+        raise ExportFailed(f"{folder.root} was taken over by another export", "Run one of them at a time")
+
+
+@contextmanager
+def _telling(folder: OutputFolder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportFailed(
+            f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
+            f"Mend that ({folder.troubles}), then run the same command again: finished shards are kept",
+        ) from None
+
+
+def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, alone: bool) -> None:
+    """Makes a folder a plan's own.
+
+    Args:
+        alone: nobody else writes it meanwhile.
+    """
+    _check(folder, plan, overwrite)
+    if isinstance(folder.receipts, Path):
+        folder.receipts.mkdir(exist_ok=True)
+    folder.clear_partial(alone)
+    owner = _owner(folder, plan)
+    if not _owns(owner, plan):
+        _take_over(folder, plan, overwrite, on_note)
+    elif folder.owner() is None:
+        on_note(f"{folder.plan_file} was missing or damaged; it is written anew by what is beside it")
+        folder.own(replace(owner, withdrawn=marks(plan.mix.withdrawn)))
+    elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
+        # They name all that earlier updates did, or it would not own it.
+        folder.own(replace(owner, withdrawn=withdrawn))
+
+
+def owner_of(folder: OutputFolder) -> Owner | None:
+    """Whose shards a folder holds, by its plan.json or by the manifest of a finished export."""
+    owner = folder.owner()
+    if owner is not None:
+        return owner
+    with suppress(ShardsError):
+        # One of another version is refused where it matters.
+        done = folder.finished()
+        return None if done is None else Owner.told_by(done)
+    return None
+
+
+def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
+    """As `owner_of`; a damaged plan.json of an unfinished export is made anew where all receipts are of this plan.
+
+    Updates of it may have taken pictures out, which the receipts of their shards tell, if they can be read.
+    """
+    owner = owner_of(folder)
+    if owner is not None or not is_file(folder.plan_file):
+        return owner
+    receipts = [folder.read_receipt(name) for name in folder.with_receipts()]
+    same = bool(receipts) and all(receipt is not None and receipt.plan == plan.digest for receipt in receipts)
+    return _owner_by(plan) if same else None
+
+
+def _owner_by(plan: Plan) -> Owner:
+    """What plan.json tells of a plan."""
+    files = tuple(output.file for output in plan.outputs)
+    return Owner(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
+
+
+def _is_of(folder: OutputFolder, plan: Plan) -> bool:
+    return _owns(folder.owner(), plan)
+
+
+def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
+    if owner is None or (owner.rule, owner.plan) != (DIGEST_RULE, plan.digest):
+        return False
+    return not owner.forgotten(plan.mix.withdrawn)
+
+
+def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
+    """Refuses where the plan may not write."""
+    root = folder.root
+    if isinstance(root, Path) and exists(root) and not is_folder(root):
+        raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
+    folder.refuse_links()
+    if not overwrite:
+        # A manifest of another version is not replaced.
+        folder.finished()
+    owner = _owner(folder, plan)
+    while (refusal := _refusal(folder, plan, overwrite, owner)) is not None:
+        before, owner = owner, _owner(folder, plan)
+        if owner == before:
+            raise refusal
+        # Another export began meanwhile, and what seemed nobody's may be its.
+
+
+def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | None) -> ShardsError | None:
+    root = folder.root
+    if _owns(owner, plan):
+        return None
+    if owner is not None and not overwrite:
+        return _of_another(root, owner, plan)
+    there, written = names_in(root), _written(folder, owner)
+    foreign = strangers(there, plan.name, written)
+    if not written and not is_file(folder.plan_file):
+        foreign += _namesakes(root, there, plan)
+    if foreign:
+        return ShardsError(
+            f"--out {root} already holds {foreign[0]}, which lpff-shards did not write there",
+            "Choose another folder",
+        )
+    if not overwrite and written:
+        return ShardsError(
+            f"--out {root} holds shards, and {folder.plan_file} is missing or damaged",
+            "Choose another folder, or give --overwrite to write them anew",
+        )
+    return None
+
+
+def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
+    if owner.rule == DIGEST_RULE and owner.plan == plan.digest:
+        gone = counted(owner.forgotten(plan.mix.withdrawn), "name")
+        return ShardsError(
+            f"--out {root}: this would bring back {gone} that --update took out",
+            "Give --update and an --exclude file that names them, or --overwrite",
+        )
+    if owner.rule != DIGEST_RULE:
+        return ShardsError(
+            f"--out {root} holds an export of another version (rule {owner.rule} of its digest, not {DIGEST_RULE})",
+            "Use the version that wrote it, choose another folder, or give --overwrite",
+        )
+    return ShardsError(
+        f"--out {root} holds another plan's shards: {_difference(owner, plan)}",
+        "Choose another folder, repeat the options of the first export, or give --overwrite "
+        "(--update takes out what --exclude names since)",
+    )
+
+
+def _difference(owner: Owner, plan: Plan) -> str:
+    """What sets two plans apart, in words."""
+    mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
+    names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
+    if set(names) <= _PATHS:
+        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
+        return f"the contents of {' or '.join(['the sources', *files])} differ"
+    # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
+    both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
+    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in both or names)
+
+
+def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
+    """Files with names of an export's own, in a folder that no export has written."""
+    ours = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
+    folders = {name.rpartition("/")[0] for name in ours if "/" in name}
+    known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
+    return [name for name in ours if name in known]
+
+
+def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
+    """Names of the shards that exports have written here, as far as plan and receipts tell."""
+    return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
+
+
+def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
+    owner = _owner_by(plan)
+    damaged = isinstance(folder.state, Path) and is_file(folder.plan_file) and folder.owner() is None
+    if not (overwrite and is_folder(folder.state)) and not damaged:
+        _own_first(folder, plan, owner, on_note)
+        return
+    if isinstance(folder.state, BucketPath):
+        _try_writing(folder.state)
+    # The manifest goes first: without it the folder counts as unfinished whatever happens next.
+    folder.unfinish()
+    shards = _written(folder, folder.owner())
+    removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
+    removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
+    for removal in removals:
+        # Where nothing can be locked another share of this plan may be faster, and at its shards already.
+        if _is_of(folder, plan):
+            return
+        removal()
+    if isinstance(folder.receipts, Path):
+        folder.receipts.mkdir(exist_ok=True)
+    folder.own(owner)
+
+
+def _try_writing(state: BucketPath) -> None:
+    """Learns whether anything may be written, before what is there is removed; folders tell by their lock."""
+    (state / "tried").replace(b"")
+    remove(state, ["tried"])
+
+
+def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) -> None:
+    """Claims what nobody owned a moment ago; whatever lies there now may be a faster export's, and stays."""
+    try:
+        if not folder.own(owner, new=True):
+            on_note(f"the store of {folder.root} cannot refuse a second export that begins at the same time")
+    except FileExistsError:
+        # Another export was a moment faster: of the same plan, or one that is to be told.
+        _check(folder, plan, overwrite=False)
+        if not _is_of(folder, plan):
+            raise ShardsError(f"--out {folder.root}: {folder.plan_file} is damaged", "Give --overwrite") from None
+
+
+def _remove_tree(place: Place) -> None:
+    if isinstance(place, BucketPath):
+        place.remove_all()
+    else:
+        shutil.rmtree(place, ignore_errors=True)

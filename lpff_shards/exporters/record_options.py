@@ -1,0 +1,91 @@
+"""What an export publishes of how it was made: the options that decided it, without the user's own folders."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, SOURCE_FILES, SOURCES, ExportOptions
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
+from lpff_shards.schemas.uris import is_uri
+from lpff_shards.storage.path import above as folders_above
+from lpff_shards.storage.path import place
+
+
+def recorded(options: ExportOptions) -> dict[str, object]:
+    """The options that decide what is written, as the manifest holds them.
+
+    Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` decide nothing;
+    `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
+    """
+    sources: dict[str, object] = {f.name: getattr(options.sources, f.name) for f in fields(options.sources)}
+    sources["mirror"] = options.sources.mirrors
+    mix = {f.name.rstrip("_"): getattr(options.mix, f.name) for f in fields(options.mix)}
+    if options.mix.rebalance == "uniform":
+        mix["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
+        mix["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
+    picture = {f.name: getattr(options.resolved_picture, f.name) for f in fields(options.picture)}
+    shards: dict[str, object] = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
+    shards["shuffle"] = options.resolved_shards.shuffles
+    shards["seed"] = (options.shards.seed or 0) if options.seeded else None
+    if options.format != "zip" and not (options.shards.samples_per_shard or options.shards.shards):
+        shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
+    return {
+        "format": options.format,
+        "name": options.dataset_name,
+        "metadata": options.metadata,
+        **sources,
+        **mix,
+        **{name: last_component(path) for name, path in given_paths(options).items()},
+        **picture,
+        **shards,
+        "checksum": options.run.checksum,
+        **({"zip_copies": options.copies} if options.format == "zip" else {}),
+    }
+
+
+def last_component(path: str) -> str:
+    """What is recorded of a path or URI, since a data set should not publish a user's folders and buckets."""
+    if is_uri(path):
+        # A bucket's own name is no part of what lies in it.
+        return place(path).name or "."
+    return Path(path).name or path
+
+
+def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
+    """What paths of the user's are called in what is written: each by its last component, longer ones first.
+
+    The folders above a path that was given follow behind all that were given: metadata is looked for there.
+    """
+    given: dict[str, str] = {}
+    above: dict[str, str] = {}
+    for path in given_paths(options).values():
+        given |= dict.fromkeys((path.rstrip("/"), *_spellings(path)), last_component(path))
+        above |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
+    ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, above)]
+    return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
+
+
+def _spellings(path: str) -> tuple[str, ...]:
+    """How else a path is written."""
+    return (str(place(path)),) if is_uri(path) else (str(Path(path)), str(Path(path).absolute()))
+
+
+def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
+    """A text that names files, each path of the user's shortened as `published_names` tells."""
+    for path, name in names:
+        text = _shortened(text, path, name)
+    return text
+
+
+def given_paths(options: ExportOptions) -> dict[str, str]:
+    """The paths and URIs of data sets and of the files beside them, by the name of their option."""
+    values = {name: getattr(options.sources, name) for name in (*SOURCES, *SOURCE_FILES)}
+    values |= {name: getattr(options.mix, name) for name in ("num_replicas", "exclude")}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def _shortened(text: str, path: str, name: str) -> str:
+    """The text with a path replaced where it stands as a whole or as the folder of another."""
+    return re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: name, text)

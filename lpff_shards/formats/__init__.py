@@ -1,0 +1,1 @@
+"""WebDataset, TFRecord and zip: writing and reading samples, and the byte formats that they are made of."""

@@ -1,0 +1,1 @@
+"""Byte formats, as pure functions: USTAR, NPY, TFRecord frames, tf.train.Example, zip records."""

@@ -1,0 +1,234 @@
+"""tf.train.Example in protobuf's wire format, written by hand so that its bytes are deterministic.
+
+Features are written in the order given (writers sort them by name); each is a bytes list, a float list (packed) or an
+int64 list (packed), as tensorflow/core/example/feature.proto declares.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.formats.errors import WireError
+
+Value = bytes | float | int | NDArray[np.float32] | Sequence[int]
+Decoded = list[bytes] | NDArray[np.float32] | list[int]
+
+_LEN = 2
+_BYTES, _FLOATS, _INTS = 1, 2, 3
+_ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
+_FLOAT = struct.Struct("<f")
+_ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
+_SHORT = 100
+# Feature, its name, then the value: a list of a kind, which holds one message.
+_SHORT_FEATURE = b"\x0a%c%b\x12%c%c%c\x0a%c%b"
+
+
+def varint(number: int) -> bytes:
+    """Protobuf's varint of an int64; a negative one takes ten bytes."""
+    if 0 <= number < 0x80:
+        return _ONE_BYTE[number]
+    number &= 0xFFFFFFFFFFFFFFFF
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _tagged(field: int, length: int) -> bytes:
+    return _ONE_BYTE[field << 3 | _LEN] + varint(length)
+
+
+def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
+    """An Example in pieces, in order; a long bytes value is a piece of its own and is not copied.
+
+    Args:
+        features: name and value: bytes, a float or a float32 array (flattened), an int or a sequence of ints.
+    """
+    entries: list[bytes] = []
+    for name, value in features:
+        if isinstance(value, bytes):
+            if len(value) <= _SHORT:
+                entries.append(_short(name, _BYTES, value))
+            else:
+                entries += _entry(name, _BYTES, value)
+        elif isinstance(value, int):
+            entries.append(_one_int(name, value))
+        elif isinstance(value, float):
+            entries.append(_short(name, _FLOATS, _FLOAT.pack(value)))
+        elif isinstance(value, np.ndarray):
+            entries += _entry(name, _FLOATS, value.astype("<f4").tobytes())
+        else:
+            entries += _entry(name, _INTS, b"".join(map(varint, value)))
+    return [_tagged(1, sum(map(len, entries))), *entries]
+
+
+@lru_cache(maxsize=1024)
+def _one_int(name: str, value: int) -> bytes:
+    return _short(name, _INTS, varint(value))
+
+
+def _short(name: str, kind: int, body: bytes) -> bytes:
+    """A feature whose lengths take a byte each, as most do, in one step."""
+    key, length = _key(name), len(body)
+    whole = len(key) + length + 6
+    if whole >= 0x80:
+        return b"".join(_entry(name, kind, body))
+    return _SHORT_FEATURE % (whole, key, length + 4, kind << 3 | _LEN, length + 2, length, body)
+
+
+def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, bytes]:
+    """A feature: what stands before its value, which is a list of a kind, and the value."""
+    head = _tagged(1, len(body))
+    content = len(head) + len(body)
+    feature = _tagged(kind, content)
+    outer = b"".join((_key(name), _tagged(2, len(feature) + content), feature, head))
+    return _tagged(1, len(outer) + len(body)) + outer, body
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    raw = name.encode()
+    return _tagged(1, len(raw)) + raw
+
+
+def decode(data: memoryview) -> dict[str, Decoded]:
+    """The features of an Example, in the order of the file.
+
+    Raises:
+        WireError: it is not an Example, or a feature stands in it twice.
+    """
+    features: dict[str, Decoded] = {}
+    try:
+        for _, body in _messages(data, {1}):
+            for _, entry in _messages(body, {1}):
+                parts = dict(_messages(entry, {1, 2}))
+                name = bytes(parts[1]).decode()
+                if name in features:
+                    raise WireError(f"feature {name} stands twice in an Example")
+                features[name] = _decode_feature(parts[2])
+    except (IndexError, KeyError, UnicodeDecodeError, struct.error, ValueError) as error:
+        raise WireError(f"not a tf.train.Example: {error}") from None
+    return features
+
+
+def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each feature from a place on, and where its value starts and ends; values are not looked at.
+
+    The last value may end behind `data`, which then ends the walk.
+
+    Args:
+        data: bytes of an Example.
+        at: where a feature starts, behind the Example's own tag and length.
+
+    Raises:
+        WireError: no features stand there.
+    """
+    try:
+        while at < len(data):
+            # Most lengths take a byte: looking at it here halves the time of the walk.
+            length, name_at = data[at + 1], at + 2
+            if length >= 0x80:
+                length, name_at = _read_varint(data, at + 1)
+            if data[at] != _ENTRY or data[name_at] != _ENTRY or data[name_at + 1] >= 0x80:
+                raise WireError("not a tf.train.Example: no feature where one should start", at)
+            value_at = name_at + 2 + data[name_at + 1]
+            if data[value_at] != _VALUE:
+                raise WireError("not a tf.train.Example: a feature without a value", at)
+            body = value_at + 2 if data[value_at + 1] < 0x80 else _read_varint(data, value_at + 1)[1]
+            at, named = name_at + length, name_at + 2
+            yield data[named:value_at], body, at
+    except IndexError:
+        return
+
+
+def decode_feature(data: memoryview) -> Decoded:
+    """The values of one feature.
+
+    Raises:
+        WireError: it is none.
+    """
+    try:
+        return _decode_feature(data)
+    except (IndexError, ValueError, struct.error) as error:
+        raise WireError(f"not a feature: {error}") from None
+
+
+def _decode_feature(data: memoryview) -> Decoded:
+    ((kind, body),) = _messages(data, {_BYTES, _FLOATS, _INTS})
+    values = [value for _, value in _messages(body, {1})]
+    if kind == _BYTES:
+        return [bytes(value) for value in values]
+    joined = b"".join(values)
+    if kind == _FLOATS:
+        return np.frombuffer(joined, "<f4")
+    return list(_varints(joined))
+
+
+def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the first bytes value of a feature starts and how long it is, or None where `data` ends before it tells.
+
+    The value may reach behind `data`.
+
+    Raises:
+        WireError: the feature holds no bytes.
+    """
+    try:
+        if data[at] != _ENTRY:
+            raise WireError("a feature that should be bytes is not", at)
+        _, inner = _read_varint(data, at + 1)
+        if data[inner] != _ENTRY:
+            raise WireError("a feature that should be bytes is not", at)
+        size, start = _read_varint(data, inner + 1)
+    except IndexError:
+        return None
+    return start, size
+
+
+def open_example(data: bytes, at: int) -> int:
+    """Where the first feature of the Example at a place starts.
+
+    Raises:
+        WireError: there is none.
+    """
+    try:
+        if data[at] != _ENTRY:
+            raise WireError("not a tf.train.Example", at)
+        return _read_varint(data, at + 1)[1]
+    except IndexError:
+        raise WireError("an Example is cut short", at) from None
+
+
+def _messages(data: memoryview, fields: set[int]) -> Iterator[tuple[int, memoryview]]:
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        length, at = _read_varint(data, at)
+        if tag & 7 != _LEN or tag >> 3 not in fields or at + length > len(data):
+            raise WireError(f"not a tf.train.Example: tag {tag}, length {length}", at)
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def _read_varint(data: memoryview | bytes, at: int) -> tuple[int, int]:
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80 and number < 1 << 64:
+            return number, at
+    raise WireError("a varint of more than 64 bits", at)
+
+
+def _varints(data: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(data):
+        number, at = _read_varint(data, at)
+        yield number - (1 << 64) if number >> 63 else number

@@ -1,0 +1,66 @@
+"""NPY format 1.0 for C-ordered arrays of plain types (numpy.lib.format), which numpy, DALI and webdataset decode."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.formats.errors import WireError
+
+_MAGIC = b"\x93NUMPY\x01\x00"
+_SHAPE = r"\((\d{1,9}(?:, \d{1,9})*,?|)\)"
+_HEADER = re.compile(rf"\{{'descr': '(<f[48]|\|u1)', 'fortran_order': False, 'shape': {_SHAPE}, \}} *\n")
+
+
+@lru_cache(maxsize=256)
+def header(descr: str, shape: tuple[int, ...]) -> bytes:
+    """The header of an array, a multiple of 64 bytes long.
+
+    Args:
+        descr: numpy's type string, such as `<f4` or `|u1`.
+        shape: of the array.
+    """
+    size = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({size}), }}"
+    pad = -(len(_MAGIC) + 2 + len(text) + 1) % 64
+    body = text.encode() + b" " * pad + b"\n"
+    return _MAGIC + len(body).to_bytes(2, "little") + body
+
+
+def dump(array: NDArray[np.float32]) -> bytes:
+    """A whole NPY file of a float32 array."""
+    return header("<f4", array.shape) + array.astype("<f4").tobytes()
+
+
+def load(data: memoryview) -> NDArray[np.generic]:
+    """The array of an NPY file of format 1.0, C-ordered, of float32, float64 or uint8, as a view of `data`.
+
+    Raises:
+        WireError: it is not such a file, or its length differs from what its header says.
+    """
+    dtype, shape, start = read_header(data)
+    payload = data[start:]
+    if len(payload) != dtype.itemsize * math.prod(shape):
+        raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", start)
+    return np.frombuffer(payload, dtype).reshape(shape)
+
+
+def read_header(head: bytes | memoryview) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Type and shape of a file's array, and where its payload starts.
+
+    Args:
+        head: the file's first bytes, or all of them.
+
+    Raises:
+        WireError: it is not the head of an NPY file such as `header` makes.
+    """
+    length = int.from_bytes(head[8:10], "little")
+    match = _HEADER.fullmatch(bytes(head[10 : 10 + length]).decode("latin-1"))
+    if bytes(head[:8]) != _MAGIC or match is None:
+        raise WireError("not an NPY file of format 1.0", 0)
+    return np.dtype(match[1]), tuple(int(n) for n in match[2].split(",") if n.strip()), 10 + length

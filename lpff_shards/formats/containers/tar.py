@@ -1,0 +1,112 @@
+"""USTAR archives with fixed headers: regular files of mode 0644, owner 0, time 0 (POSIX.1-1988, `ustar`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from lpff_shards.formats.errors import WireError
+
+BLOCK = 512
+MAX_NAME = 100
+MAX_SIZE = 8**11 - 1
+END = bytes(2 * BLOCK)
+
+# Name, mode and owner, size, time, checksum, type and the rest.
+_HEADER = (
+    b"%b"
+    + b"0000644\0"
+    + b"0000000\0" * 2
+    + b"%b"
+    + b"00000000000\0"
+    + b"%b"
+    + b"0"
+    + bytes(100)
+    + b"ustar\x0000"
+    + bytes(BLOCK - 265)
+)
+_FIXED_SUM = sum(_HEADER % (b"", b"", b" " * 8))
+_PADDING = tuple(bytes(size) for size in range(BLOCK))
+
+
+def header(name: str, size: int) -> bytes:
+    """The 512-byte header of a member.
+
+    Args:
+        name: 1 to 100 ASCII bytes, no NUL.
+        size: of the payload in bytes, below 8 GiB.
+    """
+    raw = name.encode("ascii")
+    if not 0 < len(raw) <= MAX_NAME or 0 in raw:
+        raise ValueError(f"tar member name of {len(raw)} bytes: {name}")
+    if not 0 <= size <= MAX_SIZE:
+        raise ValueError(f"tar member of {size} bytes")
+    digits = b"%011o\0" % size
+    checksum = _FIXED_SUM + sum(raw) + sum(digits)
+    return _HEADER % (raw.ljust(MAX_NAME, b"\0"), digits, b"%06o\0 " % checksum)
+
+
+def padding(size: int) -> bytes:
+    """The zero bytes that fill a payload of `size` bytes up to a whole block."""
+    return _PADDING[-size % BLOCK]
+
+
+def padded(size: int) -> int:
+    """Bytes that a payload of `size` bytes takes with its padding."""
+    return size + -size % BLOCK
+
+
+class Member(Struct, frozen=True):
+    """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
+
+    name: str
+    header: int
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """Where the next header starts."""
+        return self.offset + padded(self.size)
+
+
+def members(archive: memoryview) -> Iterator[Member]:
+    """The members of an archive that `header` could have written, up to its end mark.
+
+    Raises:
+        WireError: at the first header, padding or end mark that breaks the format.
+    """
+    at = 0
+    while True:
+        block = bytes(archive[at : at + BLOCK])
+        if len(block) < BLOCK:
+            raise WireError("the archive is cut short: no end mark", at)
+        if not any(block):
+            break
+        member = read_header(block, at)
+        if member.end > len(archive):
+            raise WireError(f"the archive is cut short inside {member.name}", at)
+        if any(archive[member.offset + member.size : member.end]):
+            raise WireError(f"the padding behind {member.name} is not zero", member.offset + member.size)
+        yield member
+        at = member.end
+    if bytes(archive[at:]) != END:
+        raise WireError("the end mark is not two zero blocks", at)
+
+
+def read_header(block: bytes, at: int) -> Member:
+    """The member whose header stands at a place in its archive.
+
+    Raises:
+        WireError: `header` could not have written it.
+    """
+    try:
+        name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
+        size = int(block[124:135], 8)
+        expected = header(name, size)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise WireError(f"a member's header is damaged: {error}", at) from None
+    if block != expected:
+        raise WireError(f"the header of {name} is damaged", at)
+    return Member(name, at, at + BLOCK, size)

@@ -1,0 +1,155 @@
+"""Zip archives of stored members with fixed headers: mode 0644, 1980-01-01, Zip64 fields where numbers demand them.
+
+Source: PKWARE's APPNOTE.TXT 6.3 (local headers, central directory, Zip64).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from isal.isal_zlib import crc32
+from msgspec import Struct
+
+from lpff_shards.formats.errors import WireError
+
+FULL = 0xFFFFFFFF
+"""A 32-bit field that is full says: see the Zip64 field."""
+MANY = 0xFFFF
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s2B5H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_PLAIN, _ZIP64 = 20, 45
+_UNIX = 3
+_DATE = 1 << 5 | 1
+_MODE = 0o100644 << 16
+
+
+def local_header(name: str, crc: int, size: int) -> bytes:
+    """What stands in front of a member's bytes.
+
+    Args:
+        name: ASCII.
+        crc: CRC-32 of the member's bytes.
+        size: of the member in bytes.
+    """
+    raw = name.encode("ascii")
+    extra = struct.pack("<2H2Q", 1, 16, size, size) if size >= FULL else b""
+    shown, version = min(size, FULL), _ZIP64 if extra else _PLAIN
+    return _LOCAL.pack(b"PK\3\4", version, 0, 0, 0, _DATE, crc, shown, shown, len(raw), len(extra)) + raw + extra
+
+
+def entry(name: str, crc: int, size: int, at: int) -> bytes:
+    """A member's entry in the central directory.
+
+    Args:
+        at: where its local header starts.
+    """
+    raw = name.encode("ascii")
+    large = [number for number in (size, size, at) if number >= FULL]
+    extra = struct.pack(f"<2H{len(large)}Q", 1, 8 * len(large), *large) if large else b""
+    shown, version = min(size, FULL), _ZIP64 if extra else _PLAIN
+    lengths = (len(raw), len(extra), 0, 0, 0)
+    numbers = (crc, shown, shown, *lengths, _MODE, min(at, FULL))
+    return _CENTRAL.pack(b"PK\1\2", version, _UNIX, version, 0, 0, 0, _DATE, *numbers) + raw + extra
+
+
+def end(count: int, size: int, at: int) -> bytes:
+    """What stands behind the central directory.
+
+    Args:
+        count: members.
+        size, at: of the central directory, in bytes.
+    """
+    far = b""
+    if count >= MANY or size >= FULL or at >= FULL:
+        far = _END64.pack(b"PK\6\6", _END64.size - 12, _UNIX << 8 | _ZIP64, _ZIP64, 0, 0, count, count, size, at)
+        far += _LOCATOR.pack(b"PK\6\7", 0, at + size, 1)
+    many = min(count, MANY)
+    return far + _END.pack(b"PK\5\6", 0, 0, many, many, min(size, FULL), min(at, FULL), 0)
+
+
+class Member(Struct, frozen=True):
+    """A member found in an archive.
+
+    Attributes:
+        name: of the member.
+        header: where its local header starts.
+        offset, size: where its bytes start, and how many they are.
+        crc: their CRC-32, as the archive tells.
+    """
+
+    name: str
+    header: int
+    offset: int
+    size: int
+    crc: int
+
+    @property
+    def end(self) -> int:
+        """Where the next header starts."""
+        return self.offset + self.size
+
+    def read(self, archive: memoryview) -> memoryview:
+        """The member's bytes.
+
+        Raises:
+            WireError: its local header or its CRC-32 is not as the directory says.
+        """
+        if bytes(archive[self.header : self.offset]) != local_header(self.name, self.crc, self.size):
+            raise WireError(f"the local header of {self.name} is damaged", self.header)
+        data = archive[self.offset : self.end]
+        if crc32(data) != self.crc:
+            raise WireError(f"{self.name} does not match its CRC", self.offset)
+        return data
+
+
+def members(archive: memoryview) -> Iterator[Member]:
+    """The members of an archive that the functions above could have written, by its central directory, in order.
+
+    Raises:
+        WireError: at the first entry that breaks the format, or whose member does not follow the one before.
+    """
+    count, size, at = _directory(archive)
+    stop, due, found = at + size, 0, 0
+    while at < stop:
+        member = _member(archive, at, due)
+        at += len(entry(member.name, member.crc, member.size, member.header))
+        due, found = member.end, found + 1
+        yield member
+    if (at, found, due) != (stop, count, stop - size):
+        raise WireError("the central directory is damaged", at)
+
+
+def _directory(archive: memoryview) -> tuple[int, int, int]:
+    """How many members there are, the central directory's size, and where it starts."""
+    tail = bytes(archive[-(_END64.size + _LOCATOR.size + _END.size) :])
+    if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\5\6":
+        raise WireError("the archive is cut short: no end of central directory")
+    _, _, _, _, count, size, at, _ = _END.unpack(tail[-_END.size :])
+    if tail[:4] == b"PK\6\6" and len(tail) == _END64.size + _LOCATOR.size + _END.size:
+        *_, count, size, at = _END64.unpack(tail[: _END64.size])
+    expected = end(count, size, at)
+    if at + size + len(expected) != len(archive) or bytes(archive[at + size :]) != expected:
+        raise WireError("the end of the central directory is damaged", max(0, len(archive) - len(tail)))
+    return count, size, at
+
+
+def _member(archive: memoryview, at: int, due: int) -> Member:
+    """The member of an entry of the directory whose local header is due at an offset."""
+    try:
+        fields = _CENTRAL.unpack_from(archive, at)
+        crc, size, length = fields[8], fields[10], fields[11]
+        start = at + _CENTRAL.size
+        name = bytes(archive[start : start + length]).decode("ascii")
+        if size == FULL:
+            (size,) = struct.unpack_from("<Q", archive, start + length + 4)
+    except (struct.error, UnicodeDecodeError):
+        raise WireError("the central directory is damaged", at) from None
+    expected = entry(name, crc, size, due)
+    if bytes(archive[at : at + len(expected)]) != expected:
+        raise WireError(f"the entry of {name!r} in the central directory is damaged", at)
+    return Member(name, due, due + len(local_header(name, crc, size)), size, crc)

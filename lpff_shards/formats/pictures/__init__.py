@@ -1,0 +1,1 @@
+"""Picture files: headers, decoding, PNGs of our own."""

@@ -1,0 +1,214 @@
+"""JPEG files: what a file is, and its pixels by libjpeg-turbo, which tells a file that is cut from a whole one.
+
+Pillow decodes by the same library and drops its warnings, so that a file cut in the middle is gray there. Warnings are
+about pixels or about metadata; only the former are faults. Source: ITU T.81 (markers), libjpeg's jerror.h (warnings).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.formats.errors import CutError, WireError
+from lpff_shards.formats.pictures import orientation
+from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
+
+_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
+"""Frames that decoders know: baseline, extended and progressive. Lossless, hierarchical and arithmetic ones few do."""
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MARKER = re.compile(rb"\xff(?=[^\xff\x00\x01\xd0-\xd8])", re.DOTALL)
+"""The start of a segment, or the end mark: neither a byte that fills nor a marker without a body."""
+_MAX_SEGMENTS, _MAX_SCANS, _MAX_PASSES = 1 << 16, 64, 1 << 30
+"""Most segments and scans, and pixels of all scans together: decoders go through all pixels for each scan."""
+_SCAN, _NEXT_SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
+_TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
+_APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
+_JFIF, _ADOBE = b"JFIF\0", b"Adobe"
+_ADOBE_SIZE = 12
+"""Bytes of Adobe's segment, of which the last one tells the transform of colors."""
+_PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
+
+_PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
+"""Told of bytes between the last pixels and the end mark, which do no harm, and of pixels that were lost before."""
+_HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
+_UNNAMED = "subsampling"
+"""TurboJPEG takes only the samplings that it has names for; libjpeg takes all."""
+
+
+def inspect_jpeg(data: bytes) -> PictureHeader:
+    """What a JPEG says of itself.
+
+    Raises:
+        WireError: it is cut short, is of a kind that few decoders know, or has no pixels or too many.
+    """
+    header: tuple[int, int, str] | None = None
+    marked: list[tuple[int, bytes]] = []
+    scan = 0
+    for marker, start, end in _segments(data):
+        if marker in _FRAMES:
+            header = _frame(data, marker, start)
+        elif marker == _SCAN:
+            scan = start
+        elif marker >= _APP0:
+            marked.append((marker, data[start + 4 : end]))
+    if header is None:
+        raise WireError("the JPEG has no frame header", scan)
+    # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
+    if data.rfind(_END) < scan:
+        raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
+    width, height, mode = header
+    scans = 1 + data.count(_NEXT_SCAN, scan + 2, data.find(_END, scan))
+    if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
+        raise WireError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
+    turned, found = _extras(marked) if marked else (1, ())
+    return PictureHeader("jpeg", width, height, mode, False, turned, found)
+
+
+def glance_jpeg(data: bytes) -> PictureHeader | None:
+    """What the first bytes of a JPEG say of it, None where they do not reach its frame header."""
+    turned = 0
+    try:
+        for marker, start, end in _segments(data):
+            body = data[start + 4 : end]
+            if marker == _APP1 and body.startswith(_EXIF):
+                turned = turned or orientation.from_exif(body)
+            if marker in _FRAMES:
+                width, height, mode = _frame(data, marker, start)
+                return PictureHeader("jpeg", width, height, mode, False, turned or 1)
+    except CutError:
+        pass
+    return None
+
+
+def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
+    """The pixels of a JPEG that `inspect_jpeg` takes, uint8 [height, width, 3], RGB.
+
+    Raises:
+        ValueError: libjpeg calls it cut or corrupt.
+    """
+    try:
+        return _decode(data, mode, strict=True)
+    except ValueError:
+        # libjpeg tells its first warning alone, and that may be about metadata, so these go first.
+        plain = _stripped(data, mode)
+    try:
+        return _decode(plain, mode, strict=True)
+    except ValueError as error:
+        warning = str(error)
+    if padding := _PADDING.search(warning):
+        return _decode(_without_padding(plain, int(padding[1])), mode, strict=True)
+    if _UNNAMED in warning:
+        return _by_pillow(data)
+    if warning.startswith(_HARMLESS):
+        return _decode(plain, mode, strict=False)
+    raise ValueError(warning)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The marker, start and end of each segment up to the first scan's header; other bytes between them are skipped."""
+    at, marker = 2, 0
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            raise CutError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
+        at, marker = found.start(), data[found.start() + 1]
+        if marker == _END[1]:
+            raise WireError("the JPEG has no frame header or no pixels")
+        end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
+        yield marker, at, end
+        if marker == _SCAN:
+            return
+        at = end
+    raise WireError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its pixels")
+
+
+def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
+    """The width, height and color mode that a frame's header tells."""
+    bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
+    if components not in _MODES:
+        raise WireError(f"the JPEG has {components} components, which is no picture")
+    if bits != 8:
+        raise WireError(f"the JPEG has {bits} bits a color; only 8 are taken")
+    if marker not in _HUFFMAN:
+        raise WireError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders know")
+    check_size(width, height)
+    if max(width, height) > MAX_SIDES["jpeg"]:
+        raise WireError(f"the JPEG is {width}x{height} pixels; decoders take at most {MAX_SIDES['jpeg']:,} a side")
+    return width, height, _MODES[components]
+
+
+def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
+    """The orientation, and what else its segments of applications hold."""
+    exif = xmp = 0
+    frames, profile, metadata = 1, False, False
+    for marker, body in marked:
+        if marker == _APP1 and body.startswith(_EXIF):
+            exif = exif or orientation.from_exif(body)
+            metadata = metadata or not exif > 1
+        elif marker == _APP2 and body.startswith(_ICC):
+            profile = True
+        elif marker == _APP2 and body.startswith(_MANY):
+            frames = orientation.pictures_in(body[len(_MANY) :])
+        elif not _is_color(marker, body):
+            metadata = True
+            xmp = xmp or (orientation.from_xmp(body) if body.startswith(_XMP) else 0)
+    turned = exif or xmp or 1
+    return turned, extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
+
+
+def _is_color(marker: int, body: bytes) -> bool:
+    """Whether a segment tells decoders how colors are coded."""
+    return (marker == _APP0 and body.startswith(_JFIF)) or (marker == _APP14 and body.startswith(_ADOBE))
+
+
+def _stripped(data: bytes, mode: str) -> bytes:
+    """The JPEG without what its pixels do not need up to its first scan, and with nothing there to warn of."""
+    # Of a transform that it does not know libjpeg thinks the same, after a warning.
+    transform = b"\2" if mode == "CMYK" else b"\1"
+    kept, at = [data[:2]], 0
+    for marker, start, at in _segments(data):
+        body = data[start + 4 : at]
+        if marker == _APP0 and body.startswith(_JFIF):
+            kept.append(_PLAIN_JFIF)
+        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= _ADOBE_SIZE:
+            kept.append(b"\xff\xee\0\x0e" + body[: _ADOBE_SIZE - 1] + (transform if body[_ADOBE_SIZE - 1] else b"\0"))
+        elif marker in _TABLES:
+            kept.append(data[start:at])
+    return b"".join((*kept, data[at:]))
+
+
+def _without_padding(data: bytes, size: int) -> bytes:
+    """The JPEG without so many bytes in front of its end mark, for libjpeg to tell its next warning."""
+    *_, (_, _, scan) = _segments(data)
+    end = data.find(_END, scan)
+    return data[: end - size] + data[end:]
+
+
+def _decode(data: bytes, mode: str, *, strict: bool) -> NDArray[np.uint8]:
+    import simplejpeg
+
+    if mode != "CMYK":
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, strict=strict)
+        return pixels
+    from PIL import Image
+
+    inks = simplejpeg.decode_jpeg(data, "CMYK", strict=strict)
+    # Inks are stored the other way round, as Adobe does; Pillow and browsers also read files without its marker so.
+    return np.asarray(Image.fromarray(~inks, "CMYK").convert("RGB"))
+
+
+def _by_pillow(data: bytes) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow raises many kinds on hostile bytes
+        raise ValueError(str(error)) from None

@@ -1,0 +1,105 @@
+"""The whole bench: the files first, then every loader in a process of its own, so that none disturbs another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.executors.processes import python, python_environment
+from lpff_shards.loaders.bench.contestants import missing
+from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Report, Run
+from lpff_shards.loaders.bench.reading import read_twice
+from lpff_shards.manifest import read_manifest
+from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.path import place
+
+PATIENCE = 120.0
+"""Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
+
+OnRun = Callable[[Run], None]
+
+
+def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Report:
+    """Reads an export's split by every loader that is asked for.
+
+    Args:
+        on_run: told of each loader when it is done.
+
+    Raises:
+        ShardsError: there is no export, it has no such split, a file cannot be read, or a loader that was asked for
+            cannot read it.
+    """
+    manifest = read_manifest(options.path)
+    shards = [shard for shard in manifest.shards if shard.split == options.split]
+    if not shards:
+        hint = f"{did_you_mean(options.split, manifest.splits)}It has: {', '.join(manifest.splits)}"
+        raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
+    if not any(shard.samples for shard in shards):
+        raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
+    root = place(options.path)
+    in_bucket = isinstance(root, BucketPath)
+    reading = read_twice([root / shard.file for shard in shards], options.seconds)
+    for loader in options.loaders:
+        if problem := missing(loader, manifest.format, in_bucket):
+            raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problem}", "Leave it out")
+    runs = []
+    for loader in LOADERS:
+        if options.loaders and loader not in options.loaders:
+            continue
+        problem = missing(loader, manifest.format, in_bucket)
+        for workers in (None,) if problem else options.workers or (None,):
+            run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
+            on_run(run)
+            runs.append(run)
+    return Report(
+        name=manifest.name,
+        format=manifest.format,
+        split=options.split,
+        samples=sum(shard.samples for shard in shards),
+        bytes=sum(shard.bytes for shard in shards),
+        batch_size=options.batch_size,
+        reading=reading,
+        runs=tuple(runs),
+    )
+
+
+def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
+    """One loader in a process of its own."""
+    told = "own" if workers is None else str(workers)
+    command = python("-m", "lpff_shards.loaders.bench.one", loader, told, msgspec.json.encode(options).decode())
+    try:
+        status, out, err = _call(command, options.seconds + PATIENCE)
+    except subprocess.TimeoutExpired:
+        return Run(loader, workers, problem=f"gave no batch within {PATIENCE:.0f} s")
+    lines = out.splitlines()
+    if status or not lines:
+        said = err.strip().splitlines()
+        return Run(loader, workers, problem=f"failed: {said[-1] if said else f'status {status}'}")
+    return msgspec.json.decode(lines[-1], type=Run)
+
+
+def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
+    """Exit status and output of a command; nothing that it started outlives the call."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="backslashreplace",
+        start_new_session=True,
+        env=python_environment(),
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            # Its worker processes are of its group, and may not notice that it is gone.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err

@@ -1,0 +1,131 @@
+"""Shards in a bucket, read by ranges: a request brings a sample or several neighbours, and many are on their way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.coalesce_ranges import in_order, requests
+from lpff_shards.loaders.shards import Reads, Span, changed, too_short
+from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.prefetch import Threads, ahead
+
+AT_ONCE = 32
+"""Requests of a source on their way at once: a connection of a store gives some 50 MB/s, and lets wait 20 ms first."""
+
+BLOCKS_AHEAD = 8
+"""Requests on their way at once where samples are read in turn; as many blocks wait in memory at most."""
+
+
+class Stored(NamedTuple):
+    """A shard in a bucket.
+
+    Attributes:
+        place: of it.
+        etag: the store's mark of its contents; empty where it is not known.
+    """
+
+    place: BucketPath
+    etag: str
+
+
+class ShardRanges:
+    """The shards of a data set in a bucket. Pickles without its threads; not for processes that were forked.
+
+    Args:
+        shards: in order; one that has another mark when it is read is refused.
+    """
+
+    def __init__(self, shards: Sequence[Stored]) -> None:
+        self._shards = tuple(shards)
+        self._threads: dict[int, Threads] = {}
+
+    def __getstate__(self) -> tuple[Stored, ...]:
+        return self._shards
+
+    def __setstate__(self, shards: tuple[Stored, ...]) -> None:
+        self.__init__(shards)  # type: ignore[misc]
+
+    def path(self, shard: int) -> BucketPath:
+        """A shard's object."""
+        return self._shards[shard].place
+
+    def together(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
+        """See `Shards`: all of them are asked for at once."""
+        wanted = requests(list(spans))
+        if len(wanted) == 1:
+            only = self._fetched(wanted[0].span)
+            yield from (only for _ in wanted[0].rows)
+            return
+        coming: dict[int, Future[Reads]] = {}
+        try:
+            for span, rows in wanted:
+                coming.update(dict.fromkeys(rows, self._pool().submit(self._fetched, span)))
+            for row in range(len(coming)):
+                yield coming.pop(row).result()
+        finally:
+            for future in coming.values():
+                future.cancel()
+
+    def in_turn(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
+        """See `Shards`: by blocks, the next of which are asked for meanwhile."""
+
+        def fetched(block: tuple[Span, int]) -> tuple[Reads, int]:
+            return self._fetched(block[0]), block[1]
+
+        for read, count in ahead(fetched, in_order(spans), BLOCKS_AHEAD):
+            yield from (read for _ in range(count))
+
+    def check_path(self, shard: int) -> None:
+        """See `Shards`: nothing opens objects past this class."""
+
+    def _pool(self) -> Threads:
+        """The threads of this process, which begin with their first request."""
+        # No lock, which a process forked meanwhile would wait for in vain; threads are not in the fork either.
+        process = os.getpid()
+        return self._threads.get(process) or self._threads.setdefault(process, Threads(AT_ONCE))
+
+    def _fetched(self, span: Span) -> Reads:
+        place, etag = self._shards[span.shard]
+        size = span.end - span.start
+        try:
+            data, found = place.read_marked(span.start, size)
+        except FileNotFoundError:
+            raise ShardsError(f"{place} is gone since it was opened", "See lpff-shards verify") from None
+        except OSError as error:
+            raise unreadable(place, error) from None
+        if etag and found and found != etag:
+            raise changed(place)
+        if len(data) < size:
+            raise too_short(place, size - len(data))
+        return _Fetched(span, data)
+
+
+class _Fetched:
+    """A stretch of a shard in memory."""
+
+    def __init__(self, span: Span, data: memoryview) -> None:
+        self._start = span.start
+        self._data = data
+
+    def read(self, shard: int, at: int, size: int) -> bytes:  # noqa: ARG002
+        """See `Reads`."""
+        return bytes(self._data[at - self._start : at - self._start + size])
+
+    def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:  # noqa: ARG002
+        """See `Reads`; what is asked for lies within."""
+        at -= self._start
+        for part in parts:
+            part[:] = self._data[at : at + len(part)]
+            at += len(part)
+
+    def check(self, shard: int) -> None:
+        """See `Reads`: the answer had the mark that it should have."""
+
+
+def unreadable(place: BucketPath, error: OSError) -> ShardsError:
+    """What is told of an object that cannot be read."""
+    return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")

@@ -1,0 +1,244 @@
+"""Which samples come in which batch of which rank: arithmetic on numbers, the same for every framework.
+
+An epoch is an order of all samples. Its batches are cut out of global ones, of which each rank takes its part, so that
+with one global batch size any number of ranks sees the same samples at each step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.closest_match import did_you_mean
+
+Equal = Literal["pad", "drop"]
+EQUAL = ("pad", "drop")
+
+_SHUFFLE, _FLIP, _WEIGH, _SCATTER = 1, 2, 3, 4
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Draw(NamedTuple):
+    """The samples of one batch.
+
+    Attributes:
+        epoch, number: of the batch; numbers count the rank's batches of the epoch.
+        indices: int64 [n], numbers of the samples.
+        flips: bool [n], which of them are to be mirrored.
+    """
+
+    epoch: int
+    number: int
+    indices: NDArray[np.int64]
+    flips: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sampling:
+    """How an epoch is drawn from a number of samples.
+
+    Attributes:
+        samples: how many there are.
+        batch_size: of one rank.
+        shuffle: a new order for each epoch; False keeps the shards' order.
+        seed: of shuffling, mirroring and weighing.
+        rank, world_size: which part of each global batch is drawn.
+        equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one
+            sample; `pad` repeats samples of the epoch's start, `drop` leaves out those at its end, so that all ranks
+            have equally many batches, all of them full.
+        mirror: flip each sample with probability 1/2, drawn anew in each epoch.
+        weights: float [samples], not negative; an epoch then has each sample in proportion to its weight (rounded up or
+            down at random), as many in all as there are samples.
+
+    Raises:
+        ShardsError: a value out of range, or nothing left to draw.
+    """
+
+    samples: int
+    batch_size: int
+    shuffle: bool = True
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+    equal: Equal | None = None
+    mirror: bool = False
+    weights: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
+        refuse_no_bool("shuffle", self.shuffle)
+        refuse_no_bool("mirror", self.mirror)
+        if self.weights is not None:
+            refuse_odd_weights(self.weights, self.samples)
+        equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses what leaves nothing
+
+    @property
+    def total(self) -> int:
+        """Samples drawn by all ranks in an epoch."""
+        return equal_total(self.samples, self.batch_size, self.world_size, self.equal)
+
+    def __len__(self) -> int:
+        """Batches of this rank in an epoch."""
+        full, rest = divmod(self.total, self.batch_size * self.world_size)
+        start, end = _part(rest, self.rank, self.world_size)
+        return full + (start < end)
+
+    def draw(self, epoch: int, number: int) -> Draw:
+        """A batch of this rank.
+
+        Args:
+            epoch: from 0.
+            number: of the batch, 0 to `len(self)` - 1.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"batch {number} of {len(self)}")
+        step = self.batch_size * self.world_size
+        start, end = _part(min(step, self.total - number * step), self.rank, self.world_size)
+        positions = np.arange(number * step + start, number * step + end)
+        indices = _order(self, epoch)[positions % self.samples]
+        flips = coin_flips(positions, self.seed, epoch) if self.mirror else np.zeros(len(positions), np.bool_)
+        return Draw(epoch, number, indices, flips)
+
+
+@lru_cache(maxsize=2)
+def _order(sampling: Sampling, epoch: int) -> NDArray[np.int64]:
+    """The samples of an epoch in order, int64 [samples]."""
+    count = sampling.samples
+    order = shuffled(count, sampling.seed, epoch) if sampling.shuffle else np.arange(count)
+    if sampling.weights is None:
+        return order
+    return weighted(sampling.weights, sampling.seed, epoch)[order]
+
+
+def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np.int64]:
+    """As many numbers of samples as there are weights, int64 [samples] in rising order: each comes floor or ceil times
+    what is its due, at random and drawn anew in each epoch.
+    """
+    # Equal steps along the weights laid end to end.
+    count, ends = len(weights), np.cumsum(np.asarray(weights, np.float64))
+    offset = int(_hashes(np.zeros(1, np.uint64), seed, epoch, _WEIGH)[0] >> np.uint64(11)) / 2**53
+    points = (np.arange(count) + offset) * (ends[-1] / count)
+    # Rounding may carry the last point past the last weight that is not zero.
+    found: NDArray[np.int64] = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
+    return found
+
+
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """An order of `count` things, int64 [count]: the same for equal seeds and epochs on every machine and version."""
+    return np.argsort(_hashes(np.arange(count, dtype=np.uint64), seed, epoch, _SHUFFLE), kind="stable")
+
+
+def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """An order of `count` things in which each comes less than `window` places from its own, int64 [count].
+
+    The same for equal seeds and epochs on every machine and version; 0 and 1 keep the order.
+    """
+    if window < 2:
+        return np.arange(count)
+    jumps = _hashes(np.arange(count, dtype=np.uint64), seed, epoch, _SCATTER) % np.uint64(window)
+    return np.argsort(np.arange(count) + jumps.astype(np.int64), kind="stable")
+
+
+def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Yes or no for each number, bool [n], each with probability 1/2 and drawn anew in each epoch."""
+    return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
+
+
+def equal_total(samples: int, batch_size: int, world_size: int, equal: Equal | None) -> int:
+    """Samples in an epoch of all ranks: all of them, or padded or dropped to whole batches of each rank.
+
+    Raises:
+        ShardsError: nothing is left to draw.
+    """
+    step = batch_size * world_size
+    total = samples if equal is None else samples // step * step if equal == "drop" else -(-samples // step) * step
+    if total == 0:
+        raise ShardsError(
+            f"equal='drop' leaves nothing of {samples} samples for {world_size} x {batch_size}",
+            "Take a smaller batch_size, or equal='pad'",
+        )
+    return total
+
+
+def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: str | None) -> None:
+    """Refuses options out of range.
+
+    Raises:
+        ShardsError: one is.
+    """
+    refuse_below("batch_size", batch_size, 1)
+    refuse_odd_rank(rank, world_size)
+    refuse_below("seed", seed, 0)
+    if equal not in (None, *EQUAL):
+        guess = did_you_mean(str(equal), EQUAL)
+        raise ShardsError(f"equal {equal!r} is not known", f"{guess}It is one of: None, {', '.join(map(repr, EQUAL))}")
+
+
+def refuse_odd_rank(rank: int, world_size: int) -> None:
+    """Refuses a rank that is none of 0 to `world_size` - 1.
+
+    Raises:
+        ShardsError: it is none, or one of both is no whole number.
+    """
+    refuse_below("world_size", world_size, 1)
+    if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
+        raise ShardsError(
+            f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
+        )
+
+
+def refuse_below(name: str, value: int, least: int) -> None:
+    """Refuses what is no whole number from `least` on.
+
+    Raises:
+        ShardsError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+        raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+
+
+def refuse_no_bool(name: str, value: bool) -> None:
+    """Refuses what is neither True nor False.
+
+    Raises:
+        ShardsError: it is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ShardsError(f"{name} {value!r} is not known", "It is True or False")
+
+
+def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
+    """Refuses weights that nothing can be drawn by.
+
+    Raises:
+        ShardsError: they are not one for each sample, or one is negative or not finite, or all are zero.
+    """
+    good = weights.shape == (samples,) and (weights >= 0).all() and weights.any()
+    # Their sum must be finite too.
+    if not (good and weights.max() < np.finfo(np.float64).max / samples):
+        raise ShardsError(
+            f"weights of shape {weights.shape} cannot be drawn by",
+            f"They are {samples} finite numbers, none negative, not all zero",
+        )
+
+
+def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Where a rank's part of a global batch begins and ends; parts differ by one at most."""
+    return rank * count // world_size, (rank + 1) * count // world_size
+
+
+def _hashes(numbers: NDArray[np.uint64], seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:
+    """64 well-mixed bits for each number, by the finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    salt = _mixed(_mixed(np.array([seed], np.uint64) * _GOLDEN + np.uint64(epoch)) + np.uint64(purpose))
+    return _mixed(numbers * _GOLDEN + salt)
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

@@ -1,0 +1,395 @@
+"""What a user can ask of an export: frozen, validated on creation, importing nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
+from lpff_shards.options.rules import cluster_address, in_range, one_of, recordable_path
+from lpff_shards.options.share import Share
+from lpff_shards.schemas.uris import is_uri
+
+FormatName = Literal["wds", "tfrecord", "zip"]
+Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
+ImageKind = Literal["keep", "png", "stored-png", "jpeg", "webp", "raw"]
+Metadata = Literal["json", "msgpack"]
+Checksum = Literal["blake3", "sha256"]
+OnError = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
+ZipCopies = Literal["files", "list"]
+
+FORMATS: tuple[str, ...] = get_args(FormatName)
+ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
+IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
+METADATA: tuple[str, ...] = get_args(Metadata)
+CHECKSUMS: tuple[str, ...] = get_args(Checksum)
+ON_ERROR: tuple[str, ...] = get_args(OnError)
+ENGINES: tuple[str, ...] = get_args(EngineName)
+ZIP_COPIES: tuple[str, ...] = get_args(ZipCopies)
+
+SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
+SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
+STATE_FOLDER = ".lpff-shards"
+"""Our own files in an output folder, by which it is known as one."""
+PART = ".part"
+"""Suffix of a zip's parts, which are our own and go when the zip is whole."""
+DEFAULT_SHARD_SIZE = 256 * 10**6
+DEFAULT_JPEG_QUALITY = 95
+DEMO_PICTURES = 24
+MAX_RESOLUTION = 8192
+MAX_WORKERS: Mapping[EngineName, int] = MappingProxyType({"local": 512, "ray": 10_000})
+NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOptions:
+    """Where the pictures come from; what is given is combined. Paths may be URIs: `s3://bucket/prefix`, `gs://...`.
+
+    Attributes:
+        lpff: folder or zip of LPFF in its published layout, or a flat folder of its crops.
+        unsplash_pexels: the same for Unsplash-Pexels.
+        ffhq: folder or zip of FFHQ, aligned as `alignment` says.
+        ffhq_cameras: EG3D's dataset.json, where it does not lie inside `ffhq`.
+        ffhq_metadata: ffhq-dataset-v2.json: licences, authors, landmarks.
+        demo: number of portraits of the built-in demo source.
+        alignment: which alignment of the pictures to take.
+        mirror: write each picture's mirror beside it; None means yes for eg3d, no for the others.
+    """
+
+    lpff: str | None = None
+    unsplash_pexels: str | None = None
+    ffhq: str | None = None
+    ffhq_cameras: str | None = None
+    ffhq_metadata: str | None = None
+    demo: int | None = None
+    alignment: Alignment = "eg3d"
+    mirror: bool | None = None
+
+    def __post_init__(self) -> None:
+        one_of("--alignment", self.alignment, ALIGNMENTS)
+        in_range("--demo", self.demo, 1, 10_000_000)
+        for name in (*SOURCES, *SOURCE_FILES):
+            if name != "demo" and getattr(self, name) is not None:
+                object.__setattr__(self, name, recordable_path(f"--{name.replace('_', '-')}", getattr(self, name)))
+        if not self.given:
+            raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
+        if self.alignment not in ("eg3d", "stylegan"):
+            for name in ("ffhq", "demo"):
+                if name in self.given:
+                    raise ShardsError(
+                        f"--{name} has no {self.alignment} pictures", "Use --alignment eg3d or --alignment stylegan"
+                    )
+        for option, value in (("--ffhq-cameras", self.ffhq_cameras), ("--ffhq-metadata", self.ffhq_metadata)):
+            if value is not None and self.ffhq is None:
+                raise ShardsError(f"{option} was given without --ffhq", "It describes FFHQ's pictures: give --ffhq too")
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the given sources, in the order in which they are combined."""
+        return tuple(name for name in SOURCES if getattr(self, name) is not None)
+
+    @property
+    def on_disk(self) -> tuple[str, ...]:
+        """Paths of the given data sets that lie in no bucket."""
+        paths = (getattr(self, name) for name in self.given)
+        return tuple(path for path in paths if isinstance(path, str) and not is_uri(path))
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether mirrors are written, the default resolved."""
+        return self.alignment == "eg3d" if self.mirror is None else self.mirror
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOptions:
+    """How pictures are stored.
+
+    Attributes:
+        image: `keep` passes the source's bytes through, the others re-encode as RGB, `stored-png` without compression;
+            None means stored-png for zip, keep for the other formats.
+        resolution: side in pixels to resize square pictures to (Lanczos); None leaves them.
+        quality: 1 to 100 for jpeg (default 95) and webp (without it WebP is lossless).
+    """
+
+    image: ImageKind | None = None
+    resolution: int | None = None
+    quality: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("--image", self.kind, IMAGE_KINDS)
+        in_range("--resolution", self.resolution, 4, MAX_RESOLUTION)
+        in_range("--quality", self.quality, 1, 100)
+        if self.quality is not None and self.image not in ("jpeg", "webp"):
+            chosen = f"with --image {self.image}" if self.image else "without --image"
+            raise ShardsError(f"--quality has no effect {chosen}", "Use it with --image jpeg or --image webp")
+
+    @property
+    def kind(self) -> ImageKind:
+        """What pictures are stored as; `keep` where neither user nor format chose."""
+        return self.image or "keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOptions:
+    """How samples are spread over shards: at most one of the three sizes.
+
+    Attributes:
+        shard_size: about the most bytes of a shard; the number of shards is then 1, 2, 4 or a multiple of 8, and every
+            shard holds the same number of samples, give or take one. At least that of the average sample.
+        samples_per_shard: samples in every shard but the last.
+        shards: number of shards, of equal numbers of samples, give or take one.
+        shuffle: order samples by a hash of seed and key; False keeps the sources' order; None means no for zip, yes for
+            the other formats.
+        seed: of the shuffle, 0 by default.
+    """
+
+    shard_size: int | None = None
+    samples_per_shard: int | None = None
+    shards: int | None = None
+    shuffle: bool | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) > 1:
+            raise ShardsError(f"{' and '.join(self.sizes)} exclude one another", "Give one of them")
+        in_range("--shard-size", self.shard_size, 1)
+        in_range("--samples-per-shard", self.samples_per_shard, 1)
+        in_range("--shards", self.shards, 1)
+        if self.seed is not None and not self.shuffles:
+            raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
+        in_range("--seed", self.seed, 0, 2**63 - 1)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The options of size that were given."""
+        names = ("shard_size", "samples_per_shard", "shards")
+        return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None)
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether samples are shuffled, where the format does not decide."""
+        return self.shuffle is not False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How the export runs: none of these changes a shard of good input.
+
+    Attributes:
+        workers: processes; None means every core this process may use. With `ray` the most shards at once; None means
+            every CPU of the cluster.
+        checksum: algorithm of the receipts and the manifest; sha256 also writes SHA256SUMS.
+        on_error: `fail` stops at the first bad picture, `skip` leaves bad ones out, listed and counted.
+        overwrite: replace the shards of another plan in the same folder.
+        update: take pictures that `exclude` names since out of a finished export, writing their shards alone again.
+        task: write this share of the shards only; whichever share is the last to be done finishes the export.
+        engine: `local` writes shards by processes of this machine, `ray` by tasks of a Ray cluster.
+        ray_address: HOST:PORT of the cluster, or `auto` for the one that runs on this machine; None means what the
+            environment's RAY_ADDRESS says, else one that is started for the export.
+        allow_missing: with `update`, go on where `exclude` names something that never was in the export.
+    """
+
+    workers: int | None = None
+    checksum: Checksum = "blake3"
+    on_error: OnError = "fail"
+    overwrite: bool = False
+    update: bool = False
+    task: Share | None = None
+    engine: EngineName = "local"
+    ray_address: str | None = None
+    allow_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.update and self.task:
+            raise ShardsError("--update and --task exclude one another", "An update writes few shards: run it whole")
+        if self.update and self.overwrite:
+            raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
+        if self.allow_missing and not self.update:
+            raise ShardsError("--allow-missing has no effect without --update", "Give both, or neither")
+        one_of("--engine", self.engine, ENGINES)
+        if self.ray_address is not None:
+            if self.engine != "ray":
+                raise ShardsError("--ray-address has no effect without --engine ray", "Give both, or neither")
+            cluster_address("--ray-address", self.ray_address)
+        in_range("--workers", self.workers, 1, MAX_WORKERS[self.engine])
+        one_of("--checksum", self.checksum, CHECKSUMS)
+        one_of("--on-error", self.on_error, ON_ERROR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Everything `lpff-shards export` takes.
+
+    Attributes:
+        format: `wds` (WebDataset tar), `tfrecord`, or `zip` (EG3D's and StyleGAN's archive, one a split).
+        out: the output folder, or a prefix of a bucket as `s3://bucket/prefix`.
+        name: of the data set; None derives it from the sources (`ffhq_lpff`).
+        metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
+        zip_copies: `files` stores each copy of a picture as a file of the zip, which every trainer counts; `list`
+            stores a picture once and repeats its name in the lists, which LPFF's forks alone read; None means files.
+        mix: rebalancing, filters and splits.
+    """
+
+    format: FormatName
+    out: str
+    sources: SourceOptions
+    name: str | None = None
+    metadata: Metadata = "json"
+    zip_copies: ZipCopies | None = None
+    mix: MixOptions = field(default_factory=MixOptions)
+    picture: PictureOptions = field(default_factory=PictureOptions)
+    shards: ShardOptions = field(default_factory=ShardOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        one_of("--format", self.format, FORMATS)
+        one_of("--metadata", self.metadata, METADATA)
+        if self.metadata == "msgpack" and self.format != "wds":
+            raise ShardsError(f"--metadata msgpack has no effect with --format {self.format}", "It is for --format wds")
+        if self.name is not None and not NAME_RULE.fullmatch(self.name):
+            raise ShardsError(
+                f"--name {self.name!r} cannot be used in file names",
+                "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
+            )
+        one_of("--zip-copies", self.copies, ZIP_COPIES)
+        _refuse_unmixable(self.sources, self.mix)
+        _refuse_replica_file(self)
+        if self.format == "zip":
+            _refuse_for_zip(self)
+        elif self.zip_copies is not None:
+            raise ShardsError(f"--zip-copies has no effect with --format {self.format}", "It is for --format zip")
+        if self.run.update and self.mix.exclude is None:
+            raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
+        object.__setattr__(self, "out", recordable_path("--out", self.out))
+
+    @property
+    def in_buckets(self) -> bool:
+        """Whether it writes to a bucket or reads from one."""
+        given = (getattr(self.sources, name) for name in (*SOURCES, *SOURCE_FILES))
+        files = (self.mix.num_replicas, self.mix.exclude)
+        return any(isinstance(path, str) and is_uri(path) for path in (self.out, *given, *files))
+
+    @property
+    def copies(self) -> ZipCopies:
+        """How a zip holds copies of pictures."""
+        return self.zip_copies or "files"
+
+    @property
+    def dataset_name(self) -> str:
+        """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
+        return self.name or "_".join([*self.sources.given, *self.rebalanced])
+
+    @property
+    def rebalanced(self) -> list[str]:
+        """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
+        if self.mix.rebalance == "none":
+            return []
+        word = "rebalanced" if self.mix.as_ == "replicas" else "weighted"
+        return [word] if _is_published(self.sources, self.mix) else [word, self.mix.rebalance]
+
+    @property
+    def resolved_picture(self) -> PictureOptions:
+        """How pictures are stored, defaults filled in."""
+        image: ImageKind = self.picture.image or ("stored-png" if self.format == "zip" else "keep")
+        quality = self.picture.quality or (DEFAULT_JPEG_QUALITY if image == "jpeg" else None)
+        return replace(self.picture, image=image, quality=quality)
+
+    @property
+    def resolved_shards(self) -> ShardOptions:
+        """How samples are ordered and spread: trainers that read zips shuffle themselves."""
+        return replace(self.shards, shuffle=False, seed=None) if self.format == "zip" else self.shards
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed decides anything."""
+        return self.resolved_shards.shuffles or (self.format == "zip" and _draws_copies(self.mix))
+
+    @property
+    def has_whole_sets(self) -> bool:
+        """Whether every picture of each source is in one split, mirrored as published, withdrawn photos aside."""
+        aligned = (self.sources.alignment, self.sources.mirrors) in (("eg3d", True), ("stylegan", False))
+        return aligned and not self.mix.license and self.mix.splits == TRAIN and not _draws_copies(self.mix)
+
+    @property
+    def serves_ffhq_rebalanced(self) -> bool:
+        """Whether a zip can hold the list of EG3D's rebalanced FFHQ: it holds all pictures of that set."""
+        return self.has_whole_sets and self.sources.ffhq is not None and self.sources.alignment == "eg3d"
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is one of the five sets that LPFF's trainers name, withdrawn photos aside."""
+        if self.mix.rebalance == "none":
+            return self.has_whole_sets and self.sources.given in (("ffhq",), ("lpff",), ("ffhq", "lpff"))
+        return _is_published(self.sources, self.mix) and self.mix.as_ == "replicas"
+
+
+def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
+    """Whether a rebalanced set is one of the published ones, withdrawn photos aside."""
+    if mix.license or mix.splits != TRAIN or sources.mirrors != (sources.alignment == "eg3d"):
+        return False
+    if (sources.given, mix.rebalance) == (("ffhq",), "eg3d"):
+        return sources.alignment == "eg3d" and mix.num_replicas is not None
+    return (sources.given, mix.rebalance) == (("ffhq", "lpff"), "lpff")
+
+
+def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
+    """Refuses a mix that these sources cannot give."""
+    if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
+        raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata, which tells it")
+    if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
+        raise ShardsError(
+            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
+            "Give EG3D's dataset.json by --ffhq-cameras",
+        )
+
+
+def _refuse_replica_file(options: ExportOptions) -> None:
+    """Refuses EG3D's replica file where it decides neither the copies nor a list of the zip."""
+    sources, mix = options.sources, options.mix
+    if mix.num_replicas is None:
+        return
+    if mix.rebalance == "eg3d":
+        others = ", ".join(name for name in sources.given if name != "ffhq")
+        if sources.given != ("ffhq",):
+            raise ShardsError(
+                f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
+                "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
+            )
+    elif not (options.format == "zip" and options.serves_ffhq_rebalanced):
+        raise ShardsError(
+            "--num-replicas is for --rebalance eg3d",
+            "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json",
+        )
+
+
+def _draws_copies(mix: MixOptions) -> bool:
+    """Whether the number of a picture's copies is drawn, and may be none."""
+    return mix.rebalance == "uniform" and mix.as_ == "replicas"
+
+
+def _refuse_for_zip(options: ExportOptions) -> None:
+    """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
+    side = options.picture.resolution
+    if options.picture.image == "raw":
+        raise ShardsError("--image raw is not for --format zip", "Use stored-png (default), png, jpeg, webp or keep")
+    if side is not None and side & (side - 1):
+        raise ShardsError(
+            f"--resolution {side} is not for --format zip, whose trainers take powers of two",
+            f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}",
+        )
+    if options.shards.sizes:
+        raise ShardsError(
+            f"{options.shards.sizes[0]} has no effect with --format zip, which writes one archive a split",
+            "Leave it out, or use --format wds",
+        )
+    if options.shards.shuffle:
+        raise ShardsError("--shuffle has no effect with --format zip", "Leave it out: trainers shuffle themselves")
+    if options.shards.seed is not None and not options.seeded:
+        raise ShardsError("--seed has no effect with --format zip", "It is for --rebalance uniform here: leave it out")
+    if options.dataset_name == "dataset":
+        raise ShardsError("--name dataset is not for --format zip, where dataset.json holds the cameras", "Use another")

@@ -1,0 +1,122 @@
+"""What a user can ask of the mix: rebalancing, filters, splits. Frozen, validated on creation, nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path, shortened
+from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
+
+Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
+As = Literal["replicas", "weights"]
+
+REBALANCE: tuple[Rebalance, ...] = get_args(Rebalance)
+AS: tuple[str, ...] = get_args(As)
+
+TRAIN = "train"
+VALIDATION = "val"
+OFFICIAL = "official"
+DEFAULT_ALPHA = 0.5
+DEFAULT_MAX_REPLICAS = 8
+MAX_REPLICAS = 1000
+MAX_TARGET = 10**9
+MAX_SPLITS = 20
+_SPLIT = re.compile(r"([a-z][a-z0-9]{0,19})=([0-9]{0,3}\.[0-9]{1,30}|[0-9]{1,3})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixOptions:
+    """Which pictures become samples, how often, and in which split.
+
+    Attributes:
+        rebalance: `lpff` replicates by pose density as LPFF's paper does, `eg3d` by yaw as EG3D does, `uniform` draws
+            the poses towards a flat distribution.
+        as_: `replicas` writes copies as samples of their own, `weights` writes each picture once with its weight.
+        num_replicas: EG3D's replica file, for `eg3d`; without it replicas are computed from the cameras. A zip of all
+            of FFHQ holds the list FFHQ_rebalanced.json by it, whatever the rule.
+        alpha: for `uniform`: weights are proportional to density^-alpha, 0 to 1, 0.5 by default.
+        max_replicas: for `uniform`: the most that one picture counts, 8 by default.
+        target_size: for `uniform`: samples in all; by default the densest picture counts once.
+        license: short names of the licences to keep, CC-BY-2.1 with its ports (CC-BY-2.1-JP); empty keeps all.
+        exclude: file of pictures to leave out, one a line, by any of their names (see `schemas.names`).
+        splits: `train`, `official`, or fractions such as `train=0.96,val=0.04`.
+    """
+
+    rebalance: Rebalance = "none"
+    as_: As = "replicas"
+    num_replicas: str | None = None
+    alpha: float | None = None
+    max_replicas: int | None = None
+    target_size: int | None = None
+    license: tuple[str, ...] = ()
+    exclude: str | None = None
+    splits: str = TRAIN
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.splits, str):
+            raise ShardsError(f"--splits {self.splits!r} is not text", f"It is {TRAIN}, {OFFICIAL}, or fractions")
+        one_of("--rebalance", self.rebalance, REBALANCE)
+        one_of("--as", self.as_, AS)
+        if self.as_ == "weights" and self.rebalance == "none":
+            raise ShardsError("--as weights has no effect with --rebalance none", "Choose a --rebalance too")
+        for option in ("alpha", "max_replicas", "target_size"):
+            if getattr(self, option) is not None and self.rebalance != "uniform":
+                raise ShardsError(f"--{option.replace('_', '-')} is for --rebalance uniform", "Give both, or neither")
+        number_in_range("--alpha", self.alpha, 0, 1)
+        in_range("--max-replicas", self.max_replicas, 1, MAX_REPLICAS)
+        in_range("--target-size", self.target_size, 1, MAX_TARGET)
+        for name in ("num_replicas", "exclude"):
+            if getattr(self, name) is not None:
+                path = recordable_path(f"--{name.replace('_', '-')}", getattr(self, name))
+                object.__setattr__(self, name, path)
+        object.__setattr__(self, "license", _licences(self.license))
+        names = dict(self.fractions)
+        if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:
+            raise ShardsError(f"--splits {self.splits} has no train split to rebalance", f"Name one of them {TRAIN}")
+
+    @property
+    def fractions(self) -> tuple[tuple[str, Fraction], ...]:
+        """Splits by name with their shares, which add up to 1; none for `official`."""
+        return () if self.splits == OFFICIAL else _fractions(self.splits)
+
+
+def _licences(given: Iterable[str]) -> tuple[str, ...]:
+    """Licences by their usual spelling, sorted, each once."""
+    if isinstance(given, str):
+        given = (given,)
+    names = [name.strip() for text in given for name in text.split(",")]
+    for name in names:
+        if canonical(name) is None:
+            raise ShardsError(
+                f"--license {shortened(name)!r} is not known",
+                f"{did_you_mean(name, SHORT_NAMES)}It is a short name such as {', '.join(USUAL_NAMES[:-1])}, "
+                f"or {USUAL_NAMES[-1]}",
+            )
+    return tuple(sorted({canonical(name) or "" for name in names}))
+
+
+def _fractions(spec: str) -> tuple[tuple[str, Fraction], ...]:
+    if spec == TRAIN:
+        return ((TRAIN, Fraction(1)),)
+    hint = f"It is {TRAIN}, {OFFICIAL}, or fractions such as train=0.96,val=0.02,test=0.02"
+    parts = spec.split(",")
+    if len(parts) > MAX_SPLITS:
+        raise ShardsError(f"--splits has {len(parts)} parts; at most {MAX_SPLITS} are taken", hint)
+    matches = [_SPLIT.fullmatch(part.strip()) for part in parts]
+    found = [(match[1], Fraction(match[2])) for match in matches if match]
+    if len(found) < len(matches):
+        raise ShardsError(f"--splits {shortened(spec)!r} is not understood", hint)
+    if len({name for name, _ in found}) < len(found):
+        raise ShardsError(f"--splits {spec} names a split twice", hint)
+    if any(share == 0 for _, share in found):
+        raise ShardsError(f"--splits {spec} has an empty split", "Leave it out")
+    total = sum(share for _, share in found)
+    if total != 1:
+        raise ShardsError(f"--splits {spec} adds up to {float(total):.13g}, not 1", hint)
+    return tuple(found)

@@ -1,0 +1,66 @@
+"""The rules that options share: one of a list, in a range, a path that can be recorded."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.closest_match import choice_hint
+from lpff_shards.schemas.uris import is_uri, of_no_store, parts
+
+
+def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuses a word that is not on the list."""
+    if value not in allowed:
+        raise ShardsError(f"{option} {value!r} is not known", choice_hint(str(value), allowed))
+
+
+def in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:
+    """Refuses what is no whole number from low to high; None passes."""
+    if value is not None and (type(value) is not int or value < low or (high is not None and value > high)):
+        allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
+        raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
+
+
+def number_in_range(option: str, value: float | None, low: float, high: float) -> None:
+    """Refuses what is no finite number from low to high; None passes."""
+    if value is not None and not (type(value) in (int, float) and math.isfinite(value) and low <= value <= high):
+        raise ShardsError(f"{option} {value} is out of range", f"It takes a number from {low:g} to {high:g}")
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """A text for an error's line, its end left out where it is long."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
+    """A path or URI as text that can be recorded."""
+    path = os.fspath(given)
+    if not path.strip():
+        raise ShardsError(f"{option} is empty", "Give a path; was a shell variable unset?")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ShardsError(f"{option} {path} is not UTF-8", "Give it by a path that is, such as a link") from None
+    if "\0" in path:
+        raise ShardsError(f"{option} {path} is no path: it holds a null character", "Give it without")
+    if of_no_store(path):
+        raise ShardsError(f"{option} {path} is of no store that is known", "Give a path, s3://... or gs://...")
+    if is_uri(path):
+        parts(path)
+    return path
+
+
+def cluster_address(option: str, value: str) -> str:
+    """The address of a Ray cluster: HOST:PORT, or auto."""
+    if value.startswith("ray://"):
+        raise ShardsError(
+            f"{option} {value} is for Ray's client, whose process is not part of the cluster",
+            "Run it on a node with HOST:PORT or auto, or by `ray job submit`",
+        )
+    if value != "auto" and not re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", value):
+        raise ShardsError(f"{option} {value!r} is no address", "It is HOST:PORT, such as 10.0.0.1:6379, or auto")
+    return value

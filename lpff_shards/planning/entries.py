@@ -1,0 +1,151 @@
+"""Entries: the samples of a data set as columns over the rows of its inventories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.options.mix import TRAIN
+from lpff_shards.schemas.camera import centres
+from lpff_shards.schemas.columns.structs import take
+from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.keys import sample_key
+from lpff_shards.schemas.record import Entry
+from lpff_shards.sources.inventory import Inventory
+
+_AT_ONCE = 1 << 14
+COLUMNS = ("source", "row", "flip", "replica", "split", "density", "weight")
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Samples in order, columns of length n.
+
+    Attributes:
+        inventories: that `source` points into.
+        source: int16 [n], which inventory; row: int64 [n], which of its rows.
+        flip: bool [n], mirror on writing; replica: int16 [n].
+        split: int8 [n], which of `splits`.
+        density: float32 [n], of the pose, per square radian, 0 where not computed.
+        weight: float32 [n], for loaders that resample.
+        splits: names of the splits, in the order in which they are written.
+    """
+
+    inventories: Sequence[Inventory]
+    source: NDArray[np.int16]
+    row: NDArray[np.int64]
+    flip: NDArray[np.bool_]
+    replica: NDArray[np.int16]
+    split: NDArray[np.int8]
+    density: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    splits: tuple[str, ...] = (TRAIN,)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, order: NDArray[np.int64] | NDArray[np.bool_]) -> Entries:
+        """The entries in another order, or some of them."""
+        return self._with({name: getattr(self, name)[order] for name in COLUMNS})
+
+    def followed_by(self, others: Entries) -> Entries:
+        """These entries, then others of the same inventories."""
+        return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
+
+    def once(self) -> Entries:
+        """Each picture once, without the copies that follow it."""
+        return self.take(self.replica == 0)
+
+    def counts(self) -> NDArray[np.int16]:
+        """How often each entry of `once` is in these entries, int16."""
+        return np.diff(np.append(np.flatnonzero(self.replica == 0), len(self))).astype(np.int16)
+
+    def _with(self, columns: dict[str, Any]) -> Entries:
+        return replace(self, **columns)
+
+    def keys(self) -> Texts:
+        """The key of each entry."""
+        mirrored = self.mirrored()
+        return Texts.of(chain.from_iterable(self._keys(start, mirrored) for start in range(0, len(self), _AT_ONCE)))
+
+    def _keys(self, start: int, mirrored: NDArray[np.bool_]) -> Iterator[str]:
+        """The keys of some entries."""
+        some = slice(start, start + _AT_ONCE)
+        source, rows = self.source[some], self.row[some]
+        ids = np.empty(len(rows), object)
+        for number in np.unique(source).tolist():
+            here = source == number
+            ids[here] = list(take(self.inventories[number].ids, rows[here]))
+        names = [inventory.source for inventory in self.inventories]
+        columns = (source.tolist(), ids.tolist(), mirrored[some].tolist(), self.replica[some].tolist())
+        return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
+
+    def mirrored(self) -> NDArray[np.bool_]:
+        """Whether each entry's picture is a mirrored one, by the source or by us: bool [n]."""
+        own: NDArray[np.bool_] = self.gather([inventory.is_mirror for inventory in self.inventories])
+        return np.not_equal(own, self.flip)
+
+    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where each entry's camera stands, mirrored where it is flipped, float64 [n, 3]; and whether it is known."""
+        stand = self.gather([centres(inventory.cameras) for inventory in self.inventories])
+        stand[self.flip, 0] *= -1.0
+        return stand, self.gather([inventory.has_camera for inventory in self.inventories])
+
+    def places(self) -> NDArray[np.int64]:
+        """Each entry's index in EG3D's FFHQ, int64 [n], -1 where unknown; a mirror follows its original."""
+        places = self.gather([inventory.places for inventory in self.inventories])
+        return np.where(self.flip & (places >= 0), places + 1, places)
+
+    def entry(self, index: int, key: str) -> Entry:
+        """One entry, self-contained."""
+        return next(self.some(range(index, index + 1), [key]))
+
+    def some(self, rows: range, keys: Iterable[str]) -> Iterator[Entry]:
+        """Entries that follow one another, self-contained.
+
+        Args:
+            keys: of these.
+        """
+        here = slice(rows.start, rows.stop)
+        source, row = self.source[here], self.row[here]
+        records = {
+            number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
+        }
+        columns = (
+            *(source, self.flip[here], self.replica[here], self.split[here], self.density[here], self.weight[here]),
+            self._both[here],
+        )
+        listed = zip(keys, *(column.tolist() for column in columns), strict=True)
+        for key, number, flip, replica, split, density, weight, both in listed:
+            yield Entry(
+                key=key,
+                record=next(records[number]),
+                flip=flip,
+                replica=replica,
+                split=self.splits[split],
+                density=density,
+                weight=weight,
+                must_decode=both,
+            )
+
+    @cached_property
+    def _both(self) -> NDArray[np.bool_]:
+        """Whether some entry shows the same picture mirrored on writing, bool [n]."""
+        flipped = [np.zeros(len(inventory), bool) for inventory in self.inventories]
+        for number, found in enumerate(flipped):
+            found[self.row[self.flip & (self.source == number)]] = True
+        return self.gather(flipped) if flipped else np.zeros(0, bool)
+
+    def gather(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """A column of each inventory's pictures as one column of the entries."""
+        gathered = np.zeros((len(self), *columns[0].shape[1:]), columns[0].dtype)
+        for number, column in enumerate(columns):
+            here = self.source == number
+            gathered[here] = column[self.row[here]]
+        return gathered

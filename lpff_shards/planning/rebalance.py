@@ -1,0 +1,147 @@
+"""Rebalancing: how often each training picture counts, by the rule that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
+from lpff_shards.planning import density, poses, rules
+from lpff_shards.planning.entries import Entries
+from lpff_shards.schemas.camera import centres, yaw_pitch
+from lpff_shards.sources.inventory import Inventory
+
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What the rules look at: all training pictures with their mirrors, whether or not mirrors are written.
+
+    Attributes:
+        entries: of the training split, each once.
+        written: bool [n], which of them are written.
+        num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
+    """
+
+    entries: Entries
+    written: NDArray[np.bool_]
+    num_replicas: NDArray[np.int64] | None = None
+
+    @cached_property
+    def cameras(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Centres of the cameras, float64 [n, 3], and whether they are known."""
+        return self.entries.centres()
+
+    @cached_property
+    def density(self) -> NDArray[np.float64]:
+        """Pose densities, float64 [n], 0 where the camera is unknown; anonymous cameras count in them.
+
+        Raises:
+            ShardsError: the cameras do not spread.
+        """
+        stand, known = self.cameras
+        others = [centres(inventory.anonymous_cameras) for inventory in self.entries.inventories]
+        every = np.concatenate([stand[known], *others])
+        found = np.zeros(len(known))
+        found[known] = density.density(poses.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
+        return found
+
+    @cached_property
+    def bins(self) -> NDArray[np.int64]:
+        """The pose bin of each written picture, int64 [written]."""
+        return poses.pose_bins(self.cameras[0][self.written])
+
+    def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
+        """How often each written picture is written: its weight as a whole number, see `rules.whole`."""
+        along = np.argsort(self.bins, kind="stable")
+        copies = np.empty(len(weights), np.int64)
+        copies[along] = rules.whole(weights[along], seed)
+        return copies
+
+    def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
+        """How often each written picture counts, float64 [written].
+
+        Raises:
+            ShardsError: the rule does not fit these pictures.
+        """
+        if rule == "none":
+            return np.ones(int(self.written.sum()))
+        if rule != "lpff":
+            self._refuse_anonymous(rule)
+        if rule != "eg3d" or self.num_replicas is None:
+            self._need_cameras()
+        if rule == "uniform":
+            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
+            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
+            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
+        if rule == "lpff":
+            return self._lpff()[self.written]
+        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas, options.num_replicas)
+        return counts[self.written]
+
+    def _need_cameras(self) -> None:
+        if not self.cameras[1].any():
+            raise ShardsError(
+                f"no picture of the split {TRAIN} has a camera, by which to rebalance",
+                "Use --rebalance none, give the cameras, or a larger share to that split",
+            )
+
+    def _refuse_anonymous(self, rule: Rebalance) -> None:
+        if any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
+            raise ShardsError(
+                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
+                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
+            )
+
+    def _lpff(self) -> Weights:
+        rare = self.density > 0
+        counts = np.ones(len(rare))
+        for number, inventory in enumerate(self.entries.inventories):
+            if counts_once(inventory):
+                rare &= self.entries.source != number
+        counts[rare] = rules.lpff_replicas(self.density[rare])
+        return counts
+
+    def _arcs(self) -> Weights:
+        centres, known = self.cameras
+        counts = np.ones(len(known))
+        yaw = yaw_pitch(centres[known])[:, 0]
+        counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
+        return counts
+
+    def _looked_up(self, counts: NDArray[np.int64], file: str | None) -> Weights:
+        places = self.entries.places()
+        counted_in = max(inventory.places_of for inventory in self.entries.inventories)
+        if counted_in and counted_in != len(counts):
+            raise ShardsError(
+                f"--num-replicas {file} has {len(counts)} images, EG3D's dataset.json {counted_in}: two different sets",
+                "Give the whole dataset.json, or leave --num-replicas out to compute replicas from the cameras",
+            )
+        lacking = np.flatnonzero(self.written & (places >= len(counts)))
+        if len(lacking):
+            id = self.entries.entry(int(lacking[0]), "").record.id
+            raise ShardsError(
+                f"--num-replicas {file} ends at index {len(counts) - 1} and lacks {places[lacking[0]]}, picture {id}",
+                "Give EG3D's published file, image index to replicas",
+            )
+        # FFHQ's StyleGAN-aligned pictures that EG3D left out have no index; they count once.
+        return np.where(places >= 0, counts[np.minimum(places, len(counts) - 1)], 1).astype(np.float64)
+
+
+def counts_once(inventory: Inventory) -> bool:
+    """Whether LPFF's rule leaves a source alone: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
+    return (inventory.source, inventory.alignment) == ("ffhq", "stylegan")
+
+
+def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
+    """The entries with each as often as it is to be written; copies follow their original and are numbered."""
+    rows = np.repeat(np.arange(len(entries)), copies)
+    first = np.cumsum(copies) - copies
+    taken = entries.take(rows)
+    taken.replica[:] = np.arange(len(rows)) - first[rows]
+    return taken

@@ -1,0 +1,107 @@
+"""Splits that do not leak: a group of pictures (see `groups`) stays together.
+
+A group's split follows from a hash of its name alone, so more pictures never move the others, except where they show
+that two groups are one: a leak would be worse. What is filtered out ties others together all the same, so leaving
+pictures out moves nothing either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.options.mix import TRAIN, VALIDATION
+from lpff_shards.planning.groups import groups, own_names
+from lpff_shards.schemas.record import Credit
+from lpff_shards.sources.inventory import Inventory
+
+Splits = list[NDArray[np.int8]]
+
+OFFICIAL_SPLITS = (TRAIN, VALIDATION)
+FFHQ_TRAINING, FFHQ_VALIDATION = "training", "validation"
+
+
+def by_fractions(
+    inventories: Sequence[Inventory], fractions: Sequence[tuple[str, Fraction]], everything: Sequence[Inventory]
+) -> Splits:
+    """For each inventory the split of each picture, int8 [n], an index into the fractions.
+
+    Args:
+        fractions: of the groups, by name; they add up to 1.
+        everything: the inventories before filtering.
+    """
+    if len(fractions) == 1:
+        return [np.zeros(len(inventory), np.int8) for inventory in inventories]
+    edges = np.cumsum([share for _, share in fractions])
+    group_of = groups(everything)
+    places = {group: _place(group, edges) for group in set(group_of.values())}
+    return [_column(places[group_of[name]] for name in own_names(inventory)) for inventory in inventories]
+
+
+def _place(group: str, edges: NDArray[np.object_]) -> int:
+    digest = hashlib.blake2b(group.encode("utf-8", "surrogateescape"), digest_size=8, person=b"split").digest()
+    share = Fraction(int.from_bytes(digest, "little"), 2**64)
+    return next(place for place, edge in enumerate(edges) if share < edge)
+
+
+def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) -> tuple[Splits, list[str]]:
+    """FFHQ's own split for its pictures, indices into `OFFICIAL_SPLITS`, and notes.
+
+    Other sources' pictures train, unless their author or photo is in FFHQ's validation part. FFHQ's parts themselves
+    share authors, which a note counts.
+    """
+    group_of = groups(everything)
+    validated = {
+        group_of[name]
+        for inventory in everything
+        if inventory.source == "ffhq"
+        for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
+        if credit.category == FFHQ_VALIDATION
+    }
+    splits = [
+        _column(
+            credit.category == FFHQ_VALIDATION if inventory.source == "ffhq" else group_of[name] in validated
+            for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
+        )
+        for inventory in inventories
+    ]
+    ffhq = [credit for inventory in inventories if inventory.source == "ffhq" for credit in inventory.credits]
+    return splits, list(_official_notes(ffhq))
+
+
+def _official_notes(ffhq: Sequence[Credit]) -> Iterator[str]:
+    parts: dict[str, set[str]] = {}
+    for credit in ffhq:
+        if author := credit.author_id or credit.author:
+            parts.setdefault(author, set()).add(credit.category)
+    crossing = sum({FFHQ_TRAINING, FFHQ_VALIDATION} <= found for found in parts.values())
+    if crossing:
+        yield f"--splits official: {crossing} authors have photos in both of FFHQ's parts, as FFHQ was split"
+    unknown = sum(credit.category not in (FFHQ_TRAINING, FFHQ_VALIDATION) for credit in ffhq)
+    if unknown:
+        yield f"--splits official: {unknown} FFHQ pictures have no record of their part and train"
+
+
+def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
+    """The note that tells where a leak cannot be seen: how many pictures have no known author, and no known photo."""
+    credits = [
+        credit
+        for inventory in inventories
+        for credit, is_mirror in zip(inventory.credits, inventory.is_mirror.tolist(), strict=True)
+        if not is_mirror and not (credit.author.strip() or credit.author_id)
+    ]
+    if credits:
+        photos = sum(not credit.photo_id for credit in credits)
+        of_photos = f", for {photos} of them not even the photo" if photos else ""
+        yield (
+            f"--splits: the author of {len(credits)} pictures is not known{of_photos}, so others by the same may be in "
+            "another split"
+        )
+
+
+def _column(values: Iterator[int] | Iterator[bool]) -> NDArray[np.int8]:
+    return np.fromiter(values, np.int8)

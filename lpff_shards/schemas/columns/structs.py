@@ -1,0 +1,203 @@
+"""Structs as columns of their fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from lpff_shards.schemas.columns.texts import Rows, Texts, TextsBuilder
+from lpff_shards.schemas.columns.values import Column, Gathering, GatheringNumbers, GatheringRepeated, Numbers, Repeated
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+_AT_ONCE = 4096
+_as_tuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
+
+
+class Structs(Sequence[S], Generic[S]):
+    """Structs of one class or of a few, a column for each field of each class.
+
+    A class may name fields of which many structs have the same value in `FEW`.
+    """
+
+    __slots__ = ("_places", "_tables", "_which")
+
+    def __init__(self, tables: Sequence[_Table[S]], which: NDArray[np.int8], places: Rows) -> None:
+        """Of each struct which table it is in, int8 [n], and at which row, int64 [n]; empty where there is one."""
+        self._tables, self._which, self._places = tables, which, places
+
+    @classmethod
+    def of(cls, items: Iterable[S]) -> Structs[S]:
+        """The structs of any iterable, which need not exist all at once."""
+        builder: StructsBuilder[S] = StructsBuilder()
+        for item in items:
+            builder.add(item)
+        return builder.done()
+
+    @classmethod
+    def from_columns(cls, kind: type[S], columns: Sequence[Column]) -> Structs[S]:
+        """Structs of one class by their columns, in the order of its fields."""
+        return cls([_Table(kind, columns)], np.zeros(0, np.int8), np.zeros(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self._tables[0]) if self._single else len(self._which)
+
+    @overload
+    def __getitem__(self, row: int) -> S: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Structs[S]: ...
+
+    def __getitem__(self, row: int | slice) -> S | Structs[S]:
+        if isinstance(row, slice):
+            return self.take(np.array(range(len(self))[row], np.int64))
+        if row < 0:
+            row += len(self)
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self._tables[0][row] if self._single else self._tables[self._which[row]][int(self._places[row])]
+
+    def __iter__(self) -> Iterator[S]:
+        return iter(self._tables[0]) if self._single else (self[row] for row in range(len(self)))
+
+    @property
+    def _single(self) -> bool:
+        return len(self._tables) == 1
+
+    def take(self, rows: Rows) -> Structs[S]:
+        """Some of the structs, in the order of `rows` (int64)."""
+        if self._single:
+            return Structs([self._tables[0].take(rows)], self._which, self._places)
+        which, places = self._which[rows], self._places[rows]
+        if len(rows) and (which == which[0]).all():
+            return Structs([self._tables[which[0]].take(places)], which[:0], places[:0])
+        return Structs(self._tables, which, places)
+
+    def of_kind(self, kind: type[S]) -> Rows:
+        """The rows of the structs of a class, int64, ascending."""
+        kinds = [table.kind is kind for table in self._tables]
+        if self._single:
+            return np.arange(len(self) if kinds[0] else 0)
+        return np.flatnonzero(np.isin(self._which, np.flatnonzero(kinds)))
+
+    def column(self, name: str) -> Column:
+        """A field, or a property, of all structs, which all have it."""
+        if self._single and name in _fields(self._tables[0].kind):
+            return self._tables[0].column(name)
+        return repeated([getattr(item, name) for item in self])
+
+    @property
+    def kinds(self) -> tuple[type[S], ...]:
+        """The classes."""
+        return tuple(table.kind for table in self._tables)
+
+
+class _Table(Generic[S]):
+    """Structs of one class."""
+
+    __slots__ = ("_columns", "kind")
+
+    def __init__(self, kind: type[S], columns: Sequence[Column]) -> None:
+        self.kind, self._columns = kind, columns
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def __getitem__(self, row: int) -> S:
+        return self.kind(*[column[row] for column in self._columns])
+
+    def __iter__(self) -> Iterator[S]:
+        return map(self.kind, *self._columns)
+
+    def take(self, rows: Rows) -> _Table[S]:
+        return _Table(self.kind, [column.take(rows) for column in self._columns])
+
+    def column(self, name: str) -> Column:
+        return self._columns[_fields(self.kind).index(name)]
+
+
+class StructsBuilder(Generic[S]):
+    """Structs as they come."""
+
+    def __init__(self) -> None:
+        self._waiting: list[S] = []
+        self._which: list[NDArray[np.int8]] = []
+        self._tables: dict[type[S], tuple[int, list[Gathering]]] = {}
+
+    def add(self, item: S) -> None:
+        """Adds one."""
+        self._waiting.append(item)
+        if len(self._waiting) == _AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        kinds = {type(item): None for item in self._waiting}
+        for kind in kinds:
+            if kind not in self._tables:
+                self._tables[kind] = len(self._tables), _gatherings(kind)
+            of_kind = [item for item in self._waiting if type(item) is kind]
+            values = zip(*map(_as_tuple, of_kind), strict=True)
+            for gathering, column in zip(self._tables[kind][1], values, strict=True):
+                gathering.add(column)
+        numbers = (self._tables[type(item)][0] for item in self._waiting)
+        self._which.append(np.fromiter(numbers, np.int8, len(self._waiting)))
+        self._waiting = []
+
+    def done(self) -> Structs[S]:
+        """All of them."""
+        self._flush()
+        tables = [_Table(kind, [g.done() for g in gatherings]) for kind, (_, gatherings) in self._tables.items()]
+        which = np.concatenate([np.zeros(0, np.int8), *self._which])
+        if len(tables) == 1:
+            return Structs(tables, which[:0], np.zeros(0, np.int64))
+        places = np.zeros(len(which), np.int64)
+        for number in range(len(tables)):
+            here = which == number
+            places[here] = np.arange(int(here.sum()))
+        return Structs(tables, which, places)
+
+
+def _gatherings(kind: type) -> list[Gathering]:
+    few = getattr(kind, "FEW", ())
+    return [
+        TextsBuilder()
+        if field.type is str and field.name not in few
+        else GatheringNumbers()
+        if field.type is int
+        else GatheringRepeated()
+        for field in msgspec.structs.fields(kind)
+    ]
+
+
+def _fields(kind: type) -> tuple[str, ...]:
+    assert issubclass(kind, Struct)
+    return kind.__struct_fields__
+
+
+def take(items: Sequence[T], rows: Rows) -> Sequence[T]:
+    """Some of a sequence, in the order of `rows` (int64): of a column a column."""
+    if isinstance(items, Texts | Numbers | Repeated | Structs):
+        return items.take(rows)
+    return [items[row] for row in rows.tolist()]
+
+
+def column(items: Sequence[Any], name: str) -> Column:
+    """A field of all structs of a sequence, which all have it."""
+    if isinstance(items, Structs):
+        return items.column(name)
+    return repeated([getattr(item, name) for item in items])
+
+
+def repeated(values: Column | Sequence[Any]) -> Repeated[Any]:
+    """Values as codes, so that of those that are alike one only need be looked at."""
+    if isinstance(values, Repeated):
+        return values
+    gathering = GatheringRepeated()
+    gathering.add(list(values))
+    return gathering.done()

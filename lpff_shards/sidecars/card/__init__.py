@@ -1,0 +1,40 @@
+"""The data-set card, README.md beside the shards: what is inside, how it was made and is loaded, and whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from importlib.resources import files
+
+from lpff_shards.manifest import Manifest
+from lpff_shards.sidecars.card.contents import contents, left_out
+from lpff_shards.sidecars.card.fields import fields, poses
+from lpff_shards.sidecars.card.front_matter import head
+from lpff_shards.sidecars.card.licenses import citation, licences, terms
+from lpff_shards.sidecars.card.loading import loading
+from lpff_shards.sidecars.card.reproduction import making
+
+
+def card(manifest: Manifest, suffixes: Set[str]) -> str:
+    """The card as Markdown, with the YAML head that the Hugging Face hub and its `datasets` read.
+
+    Args:
+        suffixes: of the pictures, as the shards hold them: png, jpg, webp or image.npy.
+    """
+    parts = (
+        head(manifest),
+        contents(manifest, suffixes),
+        making(manifest),
+        loading(manifest, suffixes),
+        fields(manifest, suffixes),
+        poses(manifest),
+        left_out(manifest),
+        licences(manifest),
+        terms(manifest),
+        citation(manifest),
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def pose_picture() -> bytes:
+    """The picture of the pose conventions that lies beside every card; `docs/draw_poses.py` draws it."""
+    return files(__name__).joinpath("poses.png").read_bytes()

@@ -1,0 +1,61 @@
+"""Examples of our own loaders, for tars and TFRecords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lpff_shards.options.mix import TRAIN
+from lpff_shards.sidecars.card.names import Example, Names
+
+
+def examples(names: Names) -> Iterator[Example]:
+    """ShardSource, and a pipeline for each framework."""
+    split = f', split="{names.split}"' if names.split != TRAIN else ""
+    shown = '\nprint(sample["camera"])' if names.camera else ""
+    yield Example(
+        "Any sample by its number",
+        f"""from lpff_shards.loaders import ShardSource
+
+source = ShardSource("."{split})
+sample = source[0]
+print(len(source), sample["image"].shape, sample["metadata"]["key"], sample["metadata"]["license"]){shown}
+""",
+    )
+    yield Example("PyTorch", _pipeline(names, "torch"))
+    if names.format == "tfrecord":
+        yield Example(
+            "TensorFlow",
+            f"""from lpff_shards.loaders.tensorflow import dataset
+
+for batch in dataset({_options(names)}):
+    print(batch["image"].shape, {names.shown})
+""",
+        )
+    yield Example(
+        "JAX",
+        f"""from lpff_shards.loaders.jax import loader
+
+batches = iter(loader({_options(names)}, workers=0))
+batch = next(batches)
+print(batch["image"].shape, {names.shown})
+""",
+    )
+
+
+def _pipeline(names: Names, framework: str) -> str:
+    return f"""from lpff_shards.loaders.{framework} import loader
+
+for batch in loader({_options(names)}):
+    print(batch["image"].shape, {names.shown})
+"""
+
+
+def _options(names: Names) -> str:
+    given = ['"."', f"batch_size={names.batch}"]
+    if names.split != TRAIN:
+        given.append(f'split="{names.split}"')
+    if names.mirrors:
+        given.append("mirror=True")
+    if names.weighted:
+        given.append("weights=True")
+    return ", ".join(given)

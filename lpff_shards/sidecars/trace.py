@@ -1,0 +1,174 @@
+"""Finding samples by whatever names them: key, source id, photo, author. The ledger tells; no shard is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from unicodedata import normalize
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.manifest import read_manifest
+from lpff_shards.options.rules import one_of
+from lpff_shards.options.trace_field import BY, By
+from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
+from lpff_shards.schemas.names import Name, asked, mark, names, normal, words
+from lpff_shards.schemas.record import Credit
+from lpff_shards.sidecars.sample_index.read import Ledger, Record
+from lpff_shards.storage.path import Place, place
+
+NEAR = 5
+_URLS = ("source_url", "low_resolution_download_url", "high_resolution_download_url")
+_CALLED = ("source_id", "photo_id", "author", "author_id", *_URLS)
+_PICTURES = f"SELECT picture, dataset, {', '.join(_CALLED)} FROM pictures WHERE "
+_TYPES = (int, *(str,) * (1 + len(_CALLED)))
+# By the ledger's indexes. Faces of a photo are numbered behind its id, as in 100004356@N06_21795165006_01.
+_INDEXED = """picture IN (
+    WITH given AS (SELECT value FROM json_each(?))
+    SELECT picture FROM pictures WHERE source_id IN given UNION SELECT picture FROM pictures WHERE photo_id IN given
+    UNION SELECT picture FROM pictures WHERE author IN given UNION SELECT picture FROM pictures WHERE author_id IN given
+    UNION SELECT picture FROM samples WHERE key IN given
+    UNION SELECT picture FROM given JOIN pictures ON source_id > value || '_' AND source_id < value || '_:'
+)"""
+_LOOKED_THROUGH = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
+_NAMED = "picture IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a name finds.
+
+    Attributes:
+        name: that was looked for.
+        format: of the data set.
+        samples: that are in the shards.
+        taken_out: samples that `export --update` took out of their shards.
+        left_out: pictures and samples that never came in, with their reasons.
+        near: names of samples that contain it, where it finds nothing.
+        members: of each of the samples the member that holds its picture, None in a TFRecord.
+    """
+
+    name: str
+    format: str
+    samples: tuple[Record, ...]
+    taken_out: tuple[Tombstone, ...]
+    left_out: tuple[LeftOut, ...]
+    near: tuple[str, ...]
+    members: tuple[str | None, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether the export knows the name at all."""
+        return bool(self.samples or self.taken_out or self.left_out)
+
+
+def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Trace:
+    """Finds the samples that a name names.
+
+    Args:
+        path: the folder that an export wrote, or the URI of a bucket's prefix.
+        name: a sample's key, a source id (of a face, or without its number of a photo), a photo id, an author's name
+            or id, a URL of the photo's page or files, or a file's name (see `schemas.names`). All samples of the
+            pictures are found, mirrors and copies too.
+        by: look only among these; None looks among all. By `key` finds one sample alone.
+
+    Raises:
+        ShardsError: there is no finished export or no ledger, or `by` is not known.
+    """
+    if by is not None:
+        one_of("--by", by, BY)
+    if not name.strip():
+        raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
+    name = _text(name)
+    root = place(path)
+    manifest = read_manifest(root)
+    wanted = _wanted(name, by)
+    with Ledger.open(root, manifest) as ledger:
+        samples = tuple(_samples(ledger, name, wanted, by))
+        digests = frozenset(map(mark, wanted))
+        gone = tuple(one for one in manifest.tombstones if _is_gone(one, name, digests, by))
+        lost = tuple(one for one in manifest.skipped if _is_of(one, name, wanted, by, manifest.sources))
+        near = () if samples or gone or lost else tuple(_near(ledger, name))
+        members = tuple(_member(ledger, record, manifest.format) for record in samples)
+    return Trace(name, manifest.format, samples, gone, lost, near, members)
+
+
+def _member(ledger: Ledger, record: Record, format: str) -> str | None:
+    if format == "zip":
+        return ledger.member(record)
+    return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None
+
+
+def _text(name: str) -> str:
+    """A name as Unicode; bytes of the command line that the locale has no letters for come as lone surrogates."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        raise ShardsError(f"the name {name!r} is not UTF-8", "Names in an export are; look for one that is") from None
+
+
+def _wanted(name: str, by: str | None) -> frozenset[Name]:
+    kinds = {by, "file"} if by == "url" else {by}
+    return frozenset(one for one in asked(name) if by is None or one[0] in kinds)
+
+
+def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[Record]:
+    if by == "key":
+        return ledger.records("key = ?", [normal(name)])
+    # Whoever looks for a photo wants its mirror and its copies too.
+    texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
+    found = _pictures(ledger, wanted, _INDEXED, json.dumps(sorted(texts)))
+    if not found or "/" in name:
+        # No index leads to URLs, nor to what is spelled otherwise there.
+        part = max(words(name), key=len, default="")
+        found += _pictures(ledger, wanted, _LOOKED_THROUGH, f"%{part}%")
+    return ledger.records(_NAMED, [json.dumps(found)])
+
+
+def _pictures(ledger: Ledger, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
+    """The numbers of the pictures of which one name is wanted, among those that meet a condition."""
+    rows: Iterator[Sequence[str]] = ledger.rows(_PICTURES + condition, _TYPES, [value])
+    return [int(row[0]) for row in rows if not wanted.isdisjoint(_names(*row[1:]))]
+
+
+def _names(
+    dataset: str, id: str, photo: str, author: str, author_id: str, page: str, low: str, high: str
+) -> Iterator[Name]:
+    credit = Credit(
+        photo_id=photo,
+        author=author,
+        author_id=author_id,
+        source_url=page,
+        low_resolution_download_url=low,
+        high_resolution_download_url=high,
+    )
+    return names(dataset, id, credit)
+
+
+def _is_gone(one: Tombstone, name: str, wanted: frozenset[str], by: str | None) -> bool:
+    """Whether a sample that was taken out is meant; of its picture's names only digests are left."""
+    return one.key == normal(name) if by == "key" else not wanted.isdisjoint(one.names)
+
+
+def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, sources: Iterable[str]) -> bool:
+    """Whether a picture that was left out is meant, as far as its id and its key tell."""
+    if by == "key":
+        return skip.key == normal(name)
+    id = skip.id.removesuffix(OF_MIRROR)
+    return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
+
+
+def _near(ledger: Ledger, name: str) -> Iterator[str]:
+    """Keys, ids and authors that contain the name, whatever its case."""
+    queries = (
+        "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?))",
+        "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?))",
+        "SELECT key FROM samples WHERE instr(lower(key), lower(?))",
+    )
+    left = NEAR
+    for query in queries:
+        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), [name])]
+        yield from found
+        left -= len(found)
+        if not left:
+            return

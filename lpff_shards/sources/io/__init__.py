@@ -1,0 +1,1 @@
+"""Where the files of a data set lie: a folder, a zip, a bucket; and their tables in JSON."""

@@ -1,0 +1,168 @@
+"""A prefix of a bucket as a folder, and what else a URI may name: a zip, or a file of metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.export import STATE_FOLDER
+from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.io.blobs import BrokenBlob
+from lpff_shards.sources.io.files import Files, is_picture
+from lpff_shards.sources.io.objects import ObjectBlob
+from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
+from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.odd_keys import NO_PATH, is_odd
+from lpff_shards.storage.prefetch import ahead
+
+_RIGHTS = "Check the URI, your rights and the network"
+
+
+@dataclass(frozen=True)
+class BucketTree:
+    """A prefix of a bucket; it is listed once, however often it is asked."""
+
+    path: BucketPath
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def folders(self) -> list[str]:
+        return self._folders
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        # An export's own output may lie beside the pictures, and is none of them.
+        names = [name for name in self._listing[1] if not is_picture(name)]
+        with _listing(self.path), closing(ahead(self._is_export, names)) as exports:
+            return [name for name, is_export in zip(names, exports, strict=True) if not is_export]
+
+    def _is_export(self, name: str) -> bool:
+        return (self.path / name / STATE_FOLDER).is_dir()
+
+    def files(self) -> Files:
+        return self._files
+
+    @cached_property
+    def _files(self) -> Files:
+        objects, folders = self._listing
+        found: dict[str, Blob] = {one.name: _blob_of_any_name(self.path / one.name, one) for one in objects}
+        for name in filter(is_picture, folders):
+            found.setdefault(name, BrokenBlob(str(self.path / name), "is not a regular file"))
+        return Files.of(sorted(found.items()))
+
+    def sub(self, name: str) -> BucketTree | None:
+        tree = BucketTree(self.path / name)
+        return None if tree.is_empty else tree
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing lies below the prefix."""
+        return not any(self._listing)
+
+    @cached_property
+    def _listing(self) -> tuple[list[Listed], list[str]]:
+        with _listing(self.path):
+            objects, folders = self.path.listing()
+        seen = [one for one in objects if not one.name.startswith(".")]
+        return seen, [name for name in folders if not name.startswith(".")]
+
+
+def open_bucket(option: str, given: str) -> BucketTree | ZipTree:
+    """The tree of a URI that the user gave.
+
+    Args:
+        option: for errors: which option the URI was given to.
+        given: of a prefix or a zip.
+
+    Raises:
+        ShardsError: nothing is there, it is neither, or the store does not tell.
+    """
+    path = BucketPath.parse(given)
+    with reading(option, given):
+        found = path.stat()
+        # An empty object of the prefix's own name is a folder to some tools.
+        if found is None or found.size == 0:
+            tree = BucketTree(path)
+            if not tree.is_empty:
+                return tree
+    if found is None:
+        raise ShardsError(
+            f"{option} {given} does not exist", "Give a prefix that is laid out like the data set's folder, or a zip"
+        )
+    if path.suffix.lower() == ".rar":
+        raise ShardsError(
+            f"{option} {given} is a RAR archive, which cannot be read in place", "Unpack it first, and give its prefix"
+        )
+    archive = zip_tree(option, str(path))
+    if archive is None:
+        what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a prefix nor a zip"
+        raise ShardsError(f"{option} {given} is {what}", "Give a prefix or a whole zip")
+    return archive
+
+
+def named_object(option: str, given: str) -> ObjectBlob:
+    """The blob of an object that the user named.
+
+    Raises:
+        ShardsError: it is not there, or the store does not tell.
+    """
+    with reading(option, given):
+        blob = object_blob(BucketPath.parse(given))
+    if blob is None:
+        raise ShardsError(f"{option} {given} does not exist", "Give the object itself")
+    return blob
+
+
+def object_blob(path: BucketPath) -> ObjectBlob | None:
+    """The blob of an object; None where it is not there.
+
+    Raises:
+        OSError: the store does not tell.
+    """
+    found = path.stat()
+    return None if found is None else _blob(path, found)
+
+
+def _blob(path: BucketPath, found: Listed) -> ObjectBlob:
+    return ObjectBlob(str(path), found.size, found.etag)
+
+
+def _blob_of_any_name(path: BucketPath, found: Listed) -> Blob:
+    return BrokenBlob(str(path), "its name is no path") if is_odd(found.name) else _blob(path, found)
+
+
+@contextmanager
+def reading(option: str, given: str) -> Iterator[None]:
+    """Names the option and the URI in whatever goes wrong in the block.
+
+    Raises:
+        ShardsError: what went wrong.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(f"{option} {given} cannot be read", error) from None
+    except ShardsError as error:
+        told = error.message if error.message.startswith(given.rstrip("/")) else f"{given}: {error.message}"
+        raise ShardsError(f"{option} {told}", error.hint) from None
+
+
+@contextmanager
+def _listing(path: BucketPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(f"{path} cannot be listed", error) from None
+
+
+def _unreadable(what: str, error: OSError) -> ShardsError:
+    reason = str(error.strerror)
+    if reason.startswith(NO_PATH):
+        told = f"{what}: an object below it has a name that is no path ({reason.removeprefix(NO_PATH)})"
+        return ShardsError(told, "Rename or remove that object, or copy the data set to a prefix without it")
+    return ShardsError(f"{what}: {reason}", _RIGHTS)

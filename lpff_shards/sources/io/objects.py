@@ -1,0 +1,150 @@
+"""Where the bytes of a picture are in a bucket: an object, or a member of a zip there, read by one request each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from hashlib import blake2b
+from typing import ClassVar, TypeVar
+
+from msgspec import Struct
+
+from lpff_shards.errors import ExportFailed
+from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.io.blobs import BlobError, ZipBlob, header_size, refuse_large
+from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
+from lpff_shards.storage.prefetch import ahead
+
+T = TypeVar("T")
+
+PIECES_AT_ONCE = 8
+
+
+class ObjectBlob(Struct, frozen=True, gc=False):
+    """An object; `etag` is the store's mark of its contents when it was listed."""
+
+    NAMED: ClassVar[str] = "uri"
+
+    uri: str
+    size: int
+    etag: str
+
+    @property
+    def where(self) -> str:
+        return self.uri
+
+    @property
+    def stamp(self) -> int:
+        return int.from_bytes(blake2b(self.etag.encode(), digest_size=8).digest(), "big")
+
+    def read(self) -> bytes:
+        """The object.
+
+        Raises:
+            BlobError: it is gone or another one.
+            ExportFailed: the store does not give it, which says nothing of the picture.
+        """
+        refuse_large(self.size)
+        return b"".join(self.pieces())
+
+    def head(self, most: int) -> bytes:
+        """The object's first bytes; raises what `read` does."""
+        if not self.size:
+            return b""
+        path = BucketPath.parse(self.uri)
+        return asked(self.uri, lambda: self._same(path.get(self._is, 0, min(most, self.size))))
+
+    def pieces(self) -> Iterator[bytes]:
+        """The object, a large one piece by piece; raises what `read` does."""
+        path = BucketPath.parse(self.uri)
+        if self.size <= PIECE:
+            yield asked(self.uri, lambda: self._same(path.get(self._is)))
+            return
+
+        def piece(at: int) -> bytes:
+            return asked(self.uri, lambda: self._same(path.get(self._is, at, min(PIECE, self.size - at))))
+
+        with closing(ahead(piece, range(0, self.size, PIECE), PIECES_AT_ONCE)) as found:
+            yield from found
+
+    def _is(self, found: Listed) -> bool:
+        return found.size == self.size and found.etag == self.etag
+
+    def _same(self, answer: tuple[Listed, memoryview]) -> bytes:
+        found, data = answer
+        if found.size != self.size:
+            raise BlobError(f"has {found.size} bytes, not the {self.size} it had when the export was planned")
+        if found.etag != self.etag:
+            raise BlobError("is not the object any more that it was when the export was planned")
+        return bytes(data)
+
+
+class ObjectMember(ZipBlob, frozen=True, gc=False):
+    """A member of a zip in a bucket; `archive` is the zip's URI."""
+
+    def read(self) -> bytes:
+        """The member.
+
+        Raises:
+            BlobError: the zip is gone, is another one or is damaged.
+            ExportFailed: the store does not give it.
+        """
+        refuse_large(max(self.size, self.packed))
+        return self.unpacked(asked(self.where, self._packed))
+
+    def head(self, most: int) -> bytes:
+        """The member's first bytes; raises what `read` does."""
+        path = BucketPath.parse(self.archive)
+        return self._begun(asked(self.where, lambda: read_range(path, self.header, self._span(most))), most)
+
+    def _packed_parts(self, most: int) -> Iterator[bytes]:
+        data = asked(self.where, self._packed)
+        if len(data) < self.packed:
+            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
+        yield from (data[at : at + most] for at in range(0, len(data), most))
+
+    def _packed(self) -> bytes:
+        path = BucketPath.parse(self.archive)
+        found = read_range(path, self.header, self._span(self.packed))
+        start = header_size(found)
+        missing = start + self.packed - len(found)
+        if missing > 0:
+            found += path.read_at(self.header + len(found), missing)
+        return found[start : start + self.packed]
+
+
+def read_range(path: BucketPath, at: int, size: int) -> bytes:
+    """Bytes of an object, fewer where it ends before; many are asked for by pieces.
+
+    Raises:
+        OSError: the store does not give them.
+    """
+    if size <= PIECE:
+        return path.read_at(at, size)
+    end = at + size
+    starts = range(at, end, PIECE)
+    with closing(ahead(lambda at: path.read_at(at, min(PIECE, end - at)), starts, PIECES_AT_ONCE)) as found:
+        return b"".join(found)
+
+
+def is_remote(blob: Blob) -> bool:
+    """Whether reading a blob waits for a store."""
+    return isinstance(blob, ObjectBlob | ObjectMember)
+
+
+def asked(where: str, request: Callable[[], T]) -> T:
+    """What a request for a picture gives.
+
+    Raises:
+        BlobError: the object is not there.
+        ExportFailed: the store refuses it or does not answer: that is no fault of the picture, and passes.
+    """
+    try:
+        return request()
+    except FileNotFoundError as error:
+        raise BlobError(f"cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise ExportFailed(
+            f"{where} cannot be read: {error.strerror}",
+            "Mend that (rights, network), then run the same command again: finished shards are kept",
+        ) from None

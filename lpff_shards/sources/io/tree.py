@@ -1,0 +1,219 @@
+"""A folder, a zip or a prefix of a bucket seen alike: names of files below it, each with the blob that reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.export import STATE_FOLDER
+from lpff_shards.schemas.columns.structs import Structs
+from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.record import Blob
+from lpff_shards.schemas.uris import is_uri
+from lpff_shards.sources.io.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob
+from lpff_shards.sources.io.bucket_tree import BucketTree, open_bucket
+from lpff_shards.sources.io.files import Files, is_picture
+from lpff_shards.sources.io.objects import ObjectBlob
+from lpff_shards.sources.io.zip_tree import zip_tree
+from lpff_shards.storage.path import is_folder
+from lpff_shards.storage.prefetch import ahead
+
+MAX_WRAPPERS = 4
+PART = 1 << 20
+"""Bytes of a metadata file that are read at once."""
+
+
+class Tree(Protocol):
+    """A folder, on disk, in a zip or in a bucket."""
+
+    @property
+    def where(self) -> str:
+        """How errors name it."""
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly in it, sorted."""
+
+    def files(self) -> Files:
+        """Files directly in it by name, sorted."""
+
+    def sub(self, name: str) -> Tree | None:
+        """The folder of that relative path in it, or None."""
+
+
+@dataclass(frozen=True)
+class FolderTree:
+    """A folder on disk; it is listed once, however often it is asked."""
+
+    path: Path
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def folders(self) -> list[str]:
+        # An export's own output may lie beside the pictures, and is none of them.
+        return sorted(name for name in self._listed[0] if not self._is_export(name))
+
+    def _is_export(self, name: str) -> bool:
+        try:
+            return is_folder(self.path / name / STATE_FOLDER)
+        except PermissionError:
+            # Nobody need look into it, as into lost+found; whoever does is told.
+            return False
+        except OSError as error:
+            raise _unlisted(self.path / name, error) from None
+
+    def files(self) -> Files:
+        return self._files
+
+    @cached_property
+    def _files(self) -> Files:
+        names = self._listed[1]
+        # As the system's own listing joins them; a Path of each would take longer than asking for it.
+        return Files(Texts.of(names), Structs.of(path_blob(os.path.join(self.path, name)) for name in names))  # noqa: PTH118
+
+    def sub(self, name: str) -> Tree | None:
+        path = self.path / name
+        return FolderTree(path) if _is_folder(path) else None
+
+    @cached_property
+    def _listed(self) -> tuple[list[str], list[str]]:
+        """Names of the folders, and of all else, sorted; a folder called like a picture is a file that is none."""
+        folders: list[str] = []
+        files: list[str] = []
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        (files if is_picture(entry.name) or not _leads_to_folder(entry) else folders).append(entry.name)
+        except OSError as error:
+            raise _unlisted(self.path, error) from None
+        return folders, sorted(files)
+
+
+def _unlisted(path: Path, error: OSError) -> ShardsError:
+    return ShardsError(f"{path} cannot be listed: {error.strerror}", "Check the path and its rights")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return is_folder(path)
+    except OSError as error:
+        raise _unlisted(path, error) from None
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def open_tree(option: str, given: str) -> Tree:
+    """The tree of a path or URI that the user gave.
+
+    Args:
+        option: for the error: which option it was given to.
+        given: a folder or a zip, or a prefix or a zip of a bucket.
+
+    Raises:
+        ShardsError: there is no such path, or it is neither.
+    """
+    if is_uri(given):
+        return open_bucket(option, given)
+    path = Path(given)
+    blob = path_blob(given)
+    if _is_folder(path):
+        return FolderTree(path)
+    if not os.path.lexists(path):
+        raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")
+    if isinstance(blob, BrokenBlob) or not os.access(path, os.R_OK):
+        reason = blob.reason if isinstance(blob, BrokenBlob) else "cannot be read: permission denied"
+        raise ShardsError(f"{option} {given} {reason}", "Give a folder or a zip")
+    if path.suffix.lower() == ".rar":
+        folder = path.with_suffix("")
+        raise ShardsError(
+            f"{option} {given} is a RAR archive, which cannot be read in place",
+            f"Unpack it first (unar -o {folder} {given}, or unrar x {given} {folder}/), then give {folder}",
+        )
+    found = zip_tree(option, given)
+    if found is None:
+        what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a folder nor a zip"
+        raise ShardsError(f"{option} {given} is {what}", "Give a folder or a whole zip")
+    return found
+
+
+def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
+    """The zip of that relative path in a folder or prefix; None where there is none.
+
+    Raises:
+        ShardsError: it is damaged, or lies in a zip itself.
+    """
+    folder, _, own = name.rpartition("/")
+    parent = tree.sub(folder) if folder else tree
+    if parent is None or own not in parent.files():
+        return None
+    if isinstance(parent, FolderTree | BucketTree):
+        return open_tree(option, str(parent.path / own))
+    raise ShardsError(f"{option} {parent.where}/{own} is a zip in a zip", "Unpack the outer one, and give its folder")
+
+
+def only_folder(tree: Tree) -> Tree:
+    """The tree itself, or the one folder that holds all its data: archives often wrap what they pack in a folder.
+
+    A number is never such a wrapper: it is a folder of thousands. Files beside it may be notes, not pictures or tables.
+    """
+    for _ in range(MAX_WRAPPERS):
+        folders = tree.folders()
+        if len(folders) != 1 or folders[0].isdigit():
+            break
+        if any(is_picture(name) or name.endswith(".json") for name in tree.files()):
+            break
+        tree = tree.sub(folders[0]) or tree
+    return tree
+
+
+def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
+    """The folders of these names directly in a tree, in order; those of a bucket are listed several at once."""
+    if isinstance(tree, BucketTree):
+        with closing(ahead(tree.sub, names)) as found:
+            folders: list[Tree | None] = list(found)
+    else:
+        folders = list(map(tree.sub, names))
+    for name, folder in zip(names, folders, strict=True):
+        if folder is not None:
+            yield name, folder
+
+
+def read_whole(blob: Blob) -> bytes:
+    """The bytes of a metadata file.
+
+    Raises:
+        ShardsError: it cannot be read, or has too many bytes.
+    """
+    if reason := oversize(blob.size):
+        raise ShardsError(f"{blob.where} {reason}", "Check that it is the published file")
+    return b"".join(read_parts(blob))
+
+
+def read_parts(blob: Blob) -> Iterator[bytes]:
+    """The bytes of a metadata file, piece by piece where it is large.
+
+    Raises:
+        ShardsError: it cannot be read; at the end where it is not whole.
+    """
+    try:
+        if isinstance(blob, FileBlob | ZipBlob):
+            yield from blob.parts(PART)
+        elif isinstance(blob, ObjectBlob):
+            yield from blob.pieces()
+        else:
+            yield blob.read()
+    except BlobError as error:
+        raise ShardsError(f"{blob.where} {error}", "Check the file") from None

@@ -1,1 +1,0 @@
-"""Where exports lie and sources come from: folders, and prefixes of buckets, seen alike."""

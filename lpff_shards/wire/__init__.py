@@ -1,1 +1,0 @@
-"""The bytes of the formats, as pure functions: USTAR, NPY, TFRecord frames, tf.train.Example, picture headers."""
