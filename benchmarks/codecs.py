@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lpff_shards.exporters.encoding import encode
+from lpff_shards.exporters.pictures import encode
 from lpff_shards.formats.pictures.decoding import decode
 from lpff_shards.formats.pictures.kinds import inspect
 

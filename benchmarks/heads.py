@@ -22,7 +22,7 @@ from PIL import Image
 
 from lpff_shards.planning.survey import SAMPLED
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.io.heads import headers
+from lpff_shards.sources.io.objects import headers
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.uploads import send

@@ -21,11 +21,10 @@ from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.outline import Outline
-from lpff_shards.sidecars.attribution.lines import lines
-from lpff_shards.sidecars.attribution.table import write_table
-from lpff_shards.sidecars.sample_index.fingerprint import facts
+from lpff_shards.sidecars.attribution import lines, write_table
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.sidecars.sample_index.tables import facts
 from lpff_shards.sidecars.sample_index.write import write_ledger
 
 A_SHARD = 1000

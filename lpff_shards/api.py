@@ -12,9 +12,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import BadInput, Damaged, ShardsError
-from lpff_shards.executors.base import Engine
 from lpff_shards.executors.processes import ShardDone, available_cores, clocked, may_fork
-from lpff_shards.executors.registry import chosen
+from lpff_shards.executors.registry import Engine, chosen
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import Observer, Silent
 from lpff_shards.exporters.finish import finish, refuse_nothing
@@ -37,8 +36,7 @@ from lpff_shards.schemas.names import Wanted
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import marks
-from lpff_shards.sources.exclude_list import read_exclusions
-from lpff_shards.sources.num_replicas import read_num_replicas
+from lpff_shards.sources.num_replicas import read_exclusions, read_num_replicas
 from lpff_shards.sources.registry import sources
 from lpff_shards.storage.background_sync import Settling
 from lpff_shards.storage.path import is_file, place

@@ -20,9 +20,8 @@ import click
 from lpff_shards._version import __version__
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.colors import colours_of
+from lpff_shards.commandline.colors import Loudness, colours_of
 from lpff_shards.commandline.help import Group, no_such_option
-from lpff_shards.commandline.verbosity import Loudness
 from lpff_shards.errors import (
     EXIT_BAD_INPUT,
     EXIT_DAMAGED,
@@ -180,9 +179,8 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
 
     The plain reading of its files stands beside them, for comparison.
     """
-    from lpff_shards.commandline import bench as table
-    from lpff_shards.commandline import progress
-    from lpff_shards.commandline.versions import LOADING, PACKING, versions
+    from lpff_shards.commandline import progress, summary
+    from lpff_shards.commandline.progress import LOADING, PACKING, versions
     from lpff_shards.loaders.bench.options import BenchOptions
     from lpff_shards.loaders.bench.run import bench_export
 
@@ -190,9 +188,9 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
     chosen = BenchOptions(**given)
     if verbose:
         progress.say(versions((*PACKING, *LOADING)), sys.stderr)
-    line = {Loudness.NORMAL: table.progress, Loudness.VERBOSE: table.details}.get(loudness)
+    line = {Loudness.NORMAL: summary.progress, Loudness.VERBOSE: summary.details}.get(loudness)
     report = bench_export(chosen, lambda run: progress.say(line(run), sys.stderr) if line else None)
-    click.echo(table.report_json(report) if as_json else table.report_text(report, colours_of(sys.stdout)))
+    click.echo(summary.report_json(report) if as_json else summary.report_text(report, colours_of(sys.stdout)))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
 
@@ -208,13 +206,13 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     NAME is a sample's key, a source id (of a face or of a photo), a photo id, an author's name or id, or a photo's URL.
     PATH is the folder that the export wrote.
     """
-    from lpff_shards.commandline import trace as console_trace
+    from lpff_shards.commandline import summary
     from lpff_shards.sidecars import trace as tracing
 
     with _looking():
         found = tracing.trace_export(path, name, by)
     if as_json or found.found:
-        click.echo(console_trace.trace_json(found) if as_json else console_trace.trace_text(found))
+        click.echo(summary.trace_json(found) if as_json else summary.trace_text(found))
     if not found.found:
         near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
         raise NotFound(f"{path} knows nothing by the name {name}", near)
@@ -230,10 +228,10 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
     Poses, a contact sheet over the plane of yaw and pitch, rebalancing, sizes, licences, splits, shards, and what was
     left out. Shards are read for the contact sheet's pictures alone.
     """
-    from lpff_shards.report import words, write
+    from lpff_shards.report import write
 
     made = write.report_export(path, out)
-    click.echo(words.report_json(made) if as_json else words.report_text(made))
+    click.echo(write.report_json(made) if as_json else write.report_text(made))
 
 
 @contextlib.contextmanager
@@ -256,10 +254,10 @@ def _check_report(out: str | None, root: str) -> None:
 
 def _say_report(made: Report, loudness: Loudness) -> None:
     """Tells of a report that came along; standard output is the export's."""
-    from lpff_shards.report import words
+    from lpff_shards.report import write
 
     if loudness is not Loudness.QUIET:
-        click.echo(words.report_text(made), err=True)
+        click.echo(write.report_text(made), err=True)
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:

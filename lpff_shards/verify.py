@@ -19,9 +19,8 @@ from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_d
 from lpff_shards.options.export import Checksum, FormatName
 from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.issues import Fault
 from lpff_shards.schemas.license import UNKNOWN_LICENCE
-from lpff_shards.sidecars.check import beside_faults, read_receipt
+from lpff_shards.sidecars.check import Fault, beside_faults, read_receipt
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.checksums import checksum_of, file_checksum
 from lpff_shards.storage.path import Place, exists, is_file, place, whole

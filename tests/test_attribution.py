@@ -22,7 +22,7 @@ from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, S
 from lpff_shards.formats.readers.registry import get_reader
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.demands import demands
-from lpff_shards.sidecars.attribution.lines import merged
+from lpff_shards.sidecars.attribution import merged
 from lpff_shards.storage.path import whole
 
 HOSTILE = 'A "quoted", comma\nand | `code` <script>alert(1)</script> [x](y) = é'

@@ -15,13 +15,11 @@ from sealing import edit_sealed
 from stores import Bucket
 
 from lpff_shards import ShardsError, read_manifest
-from lpff_shards.commandline.bench import report_text
+from lpff_shards.commandline.summary import report_text
 from lpff_shards.loaders.bench import run as benching
-from lpff_shards.loaders.bench.contestants import get_contestant, missing
-from lpff_shards.loaders.bench.one import last_line, measure
+from lpff_shards.loaders.bench.one import get_contestant, last_line, measure, missing
 from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
-from lpff_shards.loaders.bench.reading import read_twice
-from lpff_shards.loaders.bench.run import bench_export
+from lpff_shards.loaders.bench.run import bench_export, read_twice
 from lpff_shards.storage.path import place
 
 

@@ -29,7 +29,7 @@ from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.sidecars.card import card
 from lpff_shards.sidecars.card.front_matter import size_category
-from lpff_shards.sidecars.card.markdown import fenced
+from lpff_shards.sidecars.card.names import fenced
 
 HOSTILE = '---\n```\n# "x": |<b>`*_[y](z)'
 FENCED = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)

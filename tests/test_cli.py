@@ -15,7 +15,7 @@ from layouts import LPFF_IDS, UP_IDS, write_ffhq_eg3d, write_lpff, write_unsplas
 from running import call, run
 
 import lpff_shards
-from lpff_shards.commandline.types import Size
+from lpff_shards.commandline.options import Size
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch

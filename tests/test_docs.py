@@ -14,7 +14,7 @@ from conftest import PROJECT
 from running import run
 
 from lpff_shards.cli import cli
-from lpff_shards.sidecars.card.fields import field_table
+from lpff_shards.sidecars.card.contents import field_table
 
 README = (PROJECT / "README.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

@@ -13,9 +13,8 @@ from layouts import write_lpff
 from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
 from lpff_shards.executors import ray as ray_engine
 from lpff_shards.executors import ray_cluster
-from lpff_shards.executors.local import Local
 from lpff_shards.executors.ray import OnRay
-from lpff_shards.executors.registry import chosen
+from lpff_shards.executors.registry import Local, chosen
 from lpff_shards.exporters import remote_worker
 from lpff_shards.exporters.record_options import recorded
 from lpff_shards.exporters.remote_worker import Seen

@@ -23,7 +23,7 @@ from layouts import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unspla
 from running import Done, call, changed, contents, run, run_after
 
 from lpff_shards import api
-from lpff_shards.exporters.shard_writer import BLOCK, MOST_PIECES, Appender
+from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, Appender
 from lpff_shards.storage.atomic_file import GrowingFile
 
 FORMATS = ("wds", "tfrecord")

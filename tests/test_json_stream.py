@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpff_shards.sources.io import json_stream
-from lpff_shards.sources.io.json_stream import NoMembersError, as_json, members
+from lpff_shards.sources.io import json_files
+from lpff_shards.sources.io.json_files import NoMembersError, as_json, members
 
 TRICKY = st.sampled_from(['", "', '}, "a": {"', "NaN", "\\", '"', "[1, 2]}", "é", "\ud800", "\n"])
 VALUES = st.recursive(
@@ -110,13 +110,13 @@ def test_a_lone_surrogate_does_not_keep_the_file_from_being_read_in_parts() -> N
 def test_a_damaged_file_is_mended_once_for_all_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     # Each mending goes through all bytes: one for each of the tries took minutes for 50 MB.
     mended: list[int] = []
-    real = json_stream._mended
+    real = json_files._mended
 
     def count(data: bytes) -> tuple[bytes, list[int], list[int]]:
         mended.append(len(data))
         return real(data)
 
-    monkeypatch.setattr(json_stream, "_mended", count)
+    monkeypatch.setattr(json_files, "_mended", count)
     text = '{"0": oops, ' + ", ".join(f'"{n}": {{"title": "Infinity pool"}}' for n in range(1, 2000)) + "}"
     with pytest.raises(NoMembersError):
         _read(_parts(text.encode(), 1000))
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_mended_once_for_all_tries(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("fill", [b"x", b'\\" , \\"', b'b", "', b'NaN, "', b" "])
 def test_a_member_without_an_end_is_given_up_early(fill: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_stream, "MAX_MEMBER", 1 << 16)
+    monkeypatch.setattr(json_files, "MAX_MEMBER", 1 << 16)
     read = 0
 
     def parts() -> Iterator[bytes]:

@@ -23,7 +23,7 @@ from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptio
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
+from lpff_shards.loaders.batches import flip_picture, mirror_batch
 from lpff_shards.loaders.stream_sampler import Rows
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
@@ -158,7 +158,7 @@ def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
 
 
 def test_what_is_unknown_stays_unknown(tf: ModuleType) -> None:
-    from lpff_shards.loaders.tensorflow_mirroring import mirror_labels
+    from lpff_shards.loaders.tensorflow_records import mirror_labels
 
     rng = np.random.default_rng(0)
     batch = {

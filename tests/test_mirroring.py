@@ -13,8 +13,7 @@ from loading import NAMES, lpff, write
 
 from lpff_shards import SourceOptions
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.batches import Batches, labelled
-from lpff_shards.loaders.mirroring import flip_picture, mirror_batch
+from lpff_shards.loaders.batches import Batches, flip_picture, labelled, mirror_batch
 from lpff_shards.loaders.sampler import Draw, Sampling
 
 

@@ -12,7 +12,7 @@ from picture_files import chunk, photo, saved, with_chunk, with_segment
 from PIL import ExifTags, Image
 
 from lpff_shards.exporters.pictures import store
-from lpff_shards.formats.pictures import orientation
+from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.options.export import PictureOptions
 
@@ -62,8 +62,8 @@ def test_exif_behind_the_pixels_of_a_png_is_read() -> None:
 
 
 def test_numbers_of_other_widths_are_read() -> None:
-    assert [orientation.from_exif(tiff(6, order, kind)) for kind in (1, 3, 4) for order in "<>"] == [6] * 6
-    assert orientation.from_exif(tiff(6, kind=2)) == 0
+    assert [header.from_exif(tiff(6, order, kind)) for kind in (1, 3, 4) for order in "<>"] == [6] * 6
+    assert header.from_exif(tiff(6, kind=2)) == 0
 
 
 def test_xmp_tells_where_exif_does_not() -> None:
@@ -81,13 +81,13 @@ def test_xmp_tells_where_exif_does_not() -> None:
     st.binary(max_size=60), st.integers(0, 30), st.sampled_from([b"", b"II*\0", b"MM\0*", b"Exif\0\0II*\0", tiff(6)])
 )
 def test_whatever_stands_in_exif_nothing_is_raised(tail: bytes, cut: int, head: bytes) -> None:
-    assert 0 <= orientation.from_exif(head[: len(head) - cut] + tail) <= 8
-    assert orientation.pictures_in(head + tail) >= 1
+    assert 0 <= header.from_exif(head[: len(head) - cut] + tail) <= 8
+    assert header.pictures_in(head + tail) >= 1
 
 
 def test_a_directory_that_never_ends_is_left_soon() -> None:
-    assert orientation.from_exif(b"II*\0\x08\0\0\0\xff\xff" + bytes(12 * 65535)) == 0
-    assert orientation.from_exif(b"II*\0\xff\xff\xff\xff") == 0
+    assert header.from_exif(b"II*\0\x08\0\0\0\xff\xff" + bytes(12 * 65535)) == 0
+    assert header.from_exif(b"II*\0\xff\xff\xff\xff") == 0
 
 
 @pytest.mark.parametrize("image", ["keep", "png", "stored-png", "jpeg", "webp", "raw"])

@@ -11,8 +11,7 @@ from picture_files import chunk
 from PIL import Image
 
 from lpff_shards.exporters import pictures
-from lpff_shards.exporters.encoding import encode
-from lpff_shards.exporters.pictures import Stored, store
+from lpff_shards.exporters.pictures import Stored, encode, store
 from lpff_shards.formats.pictures import png
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions

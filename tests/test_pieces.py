@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards import ShardsError
-from lpff_shards.loaders.shard_slices import Piece, Reader, batches, pieces
+from lpff_shards.loaders.stream_sampler import Piece, Reader, batches, pieces
 
 WORLDS = (1, 2, 3, 8)
 WORKERS = (1, 2, 5)

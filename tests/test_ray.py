@@ -20,10 +20,9 @@ from layouts import undecodable, write, write_lpff
 from running import Done, call, children, contents, run_after, wait_for
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
-from lpff_shards.executors import ray_cluster, ray_window, ray_worker
+from lpff_shards.executors import ray, ray_cluster, ray_worker
 from lpff_shards.executors.processes import Progress
-from lpff_shards.executors.ray import OnRay
-from lpff_shards.executors.ray_progress import Counted
+from lpff_shards.executors.ray import Counted, OnRay
 from lpff_shards.exporters.callbacks import Silent
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
@@ -321,14 +320,14 @@ def test_a_fault_of_ours_is_told_with_its_lines(nodes: Nodes, capsys: pytest.Cap
 
 
 def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_window, "__version__", "99.0")
+    monkeypatch.setattr(ray, "__version__", "99.0")
     with pytest.raises(ShardsError, match=r"the node \S+ needs lpff-shards 99.0 as it is here, and has \d"):
         list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
 
 
 def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lpff_shards.executors.ray_worker", None)
-    told = ray_worker.make_attempt(ray_window.__version__, ())(b"", 0, None)
+    told = ray_worker.make_attempt(ray.__version__, ())(b"", 0, None)
     assert isinstance(told, tuple)
     assert told[1].startswith("cannot import it: ")
 

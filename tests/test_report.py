@@ -24,7 +24,7 @@ from lpff_shards.report.from_plan import plan_facts
 from lpff_shards.report.measures import after
 from lpff_shards.report.pictures import of_export, of_plan
 from lpff_shards.report.sheet import sheet
-from lpff_shards.schemas.report_files import PLOTS
+from lpff_shards.schemas.filenames import PLOTS
 from lpff_shards.sidecars.sample_index.read import Ledger
 
 Call = Callable[..., Done]

@@ -19,8 +19,8 @@ from lpff_shards.report.charts import histograms, poses
 from lpff_shards.report.facts import Facts, Labels, ShardFact
 from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.theme import LEAST_DEGREES, LIGHT
+from lpff_shards.schemas.filenames import PLOTS, report_files
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.schemas.report_files import PLOTS, report_files
 
 HEADINGS = (
     "Poses",

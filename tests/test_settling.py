@@ -11,7 +11,7 @@ import pytest
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import shard_writer
+from lpff_shards.exporters import shard
 from lpff_shards.storage import atomic_file, background_sync
 from lpff_shards.storage.background_sync import Settling
 
@@ -62,7 +62,7 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
 def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
-    monkeypatch.setattr(shard_writer, "BLOCK", 1)
+    monkeypatch.setattr(shard, "BLOCK", 1)
     monkeypatch.setattr(atomic_file, "STRIDE", 1)
     options = ExportOptions(
         format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)

@@ -12,7 +12,7 @@ import pytest
 from running import run, run_after
 from stores import Bucket, service_account
 
-from lpff_shards.storage.regions import region_of
+from lpff_shards.storage.connect import region_of
 
 DEMO = ("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--workers", 1)
 
@@ -101,8 +101,9 @@ def test_the_region_of_a_bucket(regions: str) -> None:
 SEEN = """
 import sys
 import obstore.store
-from lpff_shards.storage import connect, regions
-connect.region_of = lambda bucket: regions.region_of(bucket, {server!r})
+from lpff_shards.storage import connect
+from lpff_shards.storage import connect
+connect.region_of = lambda bucket: connect.region_of(bucket, {server!r})
 obstore.store.S3Store = lambda bucket, config, **_: sys.exit("region: " + config.get("region", "the environment's"))
 """
 

@@ -39,7 +39,7 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.archive_lists import snapshot
+from lpff_shards.exporters.archive import snapshot
 from lpff_shards.exporters.callbacks import Silent
 from lpff_shards.formats.pictures import png
 from lpff_shards.formats.readers.registry import get_reader

@@ -1,13 +1,16 @@
-"""Colours of what is printed: few, on a terminal only, and none where the user asks for none."""
+"""Colors on a terminal, and how much a command prints: --quiet, --verbose or neither."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TextIO
 
 import click
+
+from lpff_shards.errors import ShardsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,22 @@ def is_terminal(stream: TextIO) -> bool:
         return stream.isatty()
     except ValueError:
         return False
+
+
+class Loudness(Enum):
+    """How much a command tells of its work on stderr, and whether it says on stdout that it is done."""
+
+    QUIET = "quiet"
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+
+    @staticmethod
+    def asked(quiet: bool, verbose: bool) -> Loudness:
+        """What --quiet and --verbose ask for.
+
+        Raises:
+            ShardsError: both are given.
+        """
+        if quiet and verbose:
+            raise ShardsError("--quiet and --verbose exclude one another", "Give one of them")
+        return Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL

@@ -1,20 +1,21 @@
-"""How an export shows that it goes on: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of an export: a bar on a terminal, a line now and then elsewhere; and the versions of libraries."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol, TextIO
 
 import click
 
-from lpff_shards.commandline.colors import is_terminal
-from lpff_shards.commandline.verbosity import Loudness
-from lpff_shards.commandline.versions import PACKING, versions
+from lpff_shards._version import __version__
+from lpff_shards.commandline.colors import Loudness, is_terminal
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.exporters.callbacks import Observer, Silent
@@ -237,3 +238,33 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     if problems:
         lines.append(f"left out: {counted(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}")
     return lines
+
+
+PACKING = (
+    "numpy",
+    "pillow",
+    "pyspng",
+    "simplejpeg",
+    "isal",
+    "zlib-ng",
+    "blake3",
+    "google-crc32c",
+    "msgspec",
+    "msgpack",
+)
+"""Those that read, make and check samples."""
+LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
+"""Those that loaders stand on; none of them need be there."""
+
+
+def versions(names: Sequence[str]) -> str:
+    """The versions of this program, of Python and of those of the libraries that are installed, in a line."""
+    found = (f"{name} {number}" for name in names if (number := _version(name)))
+    return ", ".join([f"lpff-shards {__version__}", f"Python {platform.python_version()}", *found])
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

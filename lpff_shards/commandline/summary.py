@@ -1,23 +1,32 @@
-"""What the command line prints: plans, manifests and verdicts, as text or JSON."""
+"""Text and JSON output of the commands: plans, exports, verification, traces, benchmarks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import groupby
+from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from lpff_shards.commandline.colors import PLAIN, Colours
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
+from lpff_shards.loaders.bench.options import Report, Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.planning.survey import Pictures
+from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import as_json
+from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.schemas.units import counted, rate, size
+from lpff_shards.sidecars.attribution import UNKNOWN, merged
+from lpff_shards.sidecars.sample_index.read import Record
+from lpff_shards.sidecars.trace import Trace
 from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict
 
@@ -174,3 +183,119 @@ def _files(count: int, format: str) -> str:
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
     yield f"  {title} " + printable(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+
+
+def progress(run: Run) -> str:
+    """A loader that is done, in a line."""
+    return f"  {_title(run)}: {run.problem or f'{run.rate:,.0f} pictures/s'}"
+
+
+def details(run: Run) -> str:
+    """The same with what it was counted from."""
+    counted = f" ({run.pictures:,} pictures in {run.seconds:.1f} s, the first batch after {run.start:.1f} s)"
+    return progress(run) + ("" if run.problem else counted)
+
+
+def report_text(report: Report, colours: Colours = PLAIN) -> str:
+    """The table: pictures and bytes a second of the files as stored."""
+    first, head, *rest = map(printable, _lines(report))
+    return "\n".join((first, colours.head(head), *rest))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    reading = report.reading
+    yield (
+        f"{report.name} {report.split}: {report.samples:,} samples of {size(int(report.picture_bytes))} "
+        f"({report.format}), batches of {report.batch_size}"
+    )
+    yield f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}"
+    for name, seconds in (("files, as found", reading.first), ("files, once more", reading.again)):
+        rate = reading.bytes / seconds
+        yield f"{name:26}{rate / report.picture_bytes:>12,.0f}{rate / 1e6:>9,.0f}"
+    for run in report.runs:
+        if run.problem:
+            yield f"{_title(run):26}  {run.problem}"
+        else:
+            rate = run.rate * report.picture_bytes / 1e6
+            yield f"{_title(run):26}{run.rate:>12,.0f}{rate:>9,.0f}{run.start:>11.1f} s"
+
+
+def _title(run: Run) -> str:
+    if run.workers is None:
+        return run.loader
+    return f"{run.loader}, {run.workers} worker{'' if run.workers == 1 else 's'}"
+
+
+def report_json(report: Report) -> str:
+    """The same for machines: rates as numbers beside what they were made from."""
+    runs = [{**msgspec.structs.asdict(run), "pictures_per_second": run.rate} for run in report.runs]
+    told = {**msgspec.structs.asdict(report), "runs": runs}
+    return as_json(told)
+
+
+Placed = tuple[Record, str | None]
+"""A sample, and the member that holds its picture."""
+
+
+def trace_text(trace: Trace) -> str:
+    """What was found, for people."""
+    samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
+    lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
+    lines += [f"{one.key}: {_taken_out(one)} by export --update" for one in trace.taken_out]
+    lines += [f"{counted(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
+    lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
+    if samples:
+        pictures, shards = len(set(map(_picture, samples))), len({record.file for record, _ in samples})
+        lines.append(
+            f"{counted(len(samples), 'sample')} of {counted(pictures, 'picture')} in {counted(shards, 'shard')}"
+        )
+    return "\n".join(map(printable, lines))
+
+
+def _taken_out(one: Tombstone) -> str:
+    return f"taken out of {one.file}" if one.file else "left out before, and forgotten"
+
+
+def trace_json(trace: Trace) -> str:
+    """What was found, for machines: each sample's fields, then where it is."""
+    found = {
+        "name": trace.name,
+        "found": trace.found,
+        "samples": [_flat(record, member) for record, member in zip(trace.samples, trace.members, strict=True)],
+        "taken_out": trace.taken_out,
+        "left_out": trace.left_out,
+        "near": trace.near,
+    }
+    return as_json(found)
+
+
+def _flat(record: Record, member: str | None) -> dict[str, Any]:
+    place = structs.asdict(record)
+    fields = place.pop("fields")
+    return {**fields, **place, "member": member}
+
+
+def _picture(sample: Placed) -> tuple[str, str]:
+    fields = sample[0].fields
+    return str(fields["dataset"]), str(fields["source_id"])
+
+
+def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
+    of = samples[0][0].fields
+    face = f", face {of['face']}" if of["face"] else ""
+    photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""
+    title = f'"{of["title"]}" ' if of["title"] else ""
+    id = f" ({of['author_id']})" if of["author_id"] else ""
+    yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
+    yield f"  licence {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
+    yield f"  from {of['source_url'] or UNKNOWN}"
+    yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
+    for record, member in samples:
+        where = member if format == "zip" else f"sample {record.number}"
+        yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
+
+
+def _asked(licence: str) -> str:
+    asked = demands(licence)
+    told = ", ".join([*asked.flags, *([asked.also] if asked.also else [])])
+    return f" ({told})" if told else ""

@@ -1,18 +1,23 @@
-"""The pictures of one shard: each file is read and decoded once, however many of the shard's samples show it."""
+"""The pictures of one shard: each file is read and decoded once, however many of the shard's samples show it.
+
+Objects of a bucket are requested ahead of their turn.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from operator import attrgetter
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.fetching import Fetching
 from lpff_shards.exporters.pictures import Stored, store
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.archive import misfit
-from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.record import Blob, Entry
 from lpff_shards.sources.io.blobs import BlobError
+from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.storage.prefetch import ahead
 
 KEPT_BYTES = 64 * 10**6
 """Most that is kept for samples to come; beyond it a picture is made again, so that memory stays bounded."""
@@ -81,3 +86,60 @@ class Darkroom:
 def _shown(entry: Entry) -> _Shown:
     """What decides an entry's picture: the file, and whether it is flipped."""
     return entry.record.blob.where, entry.flip
+
+
+AHEAD_BYTES = 64 * 10**6
+"""Most that waits for its turn, in each process that writes shards."""
+
+Read = bytes | BlobError
+
+
+class Fetching:
+    """Reads blobs, which are asked for about in their order.
+
+    Args:
+        blobs: that will be read; what comes again is fetched ahead once only.
+    """
+
+    def __init__(self, blobs: Sequence[Blob]) -> None:
+        places = {blob.where: blob for blob in blobs if is_remote(blob)}
+        # One alone has nothing to wait beside.
+        self._due = set(places) if len(places) > 1 else set()
+        self._answers = fetched(list(places.values()))
+        self._ahead = zip(places, self._answers, strict=False)
+
+    def read(self, blob: Blob) -> bytes:
+        """A blob's bytes.
+
+        Raises:
+            BlobError: what its own `read` raises.
+        """
+        if not self._due or blob.where not in self._due:
+            return blob.read()
+        answer = self._next(blob.where)
+        if isinstance(answer, BlobError):
+            raise answer
+        return answer
+
+    def _next(self, where: str) -> Read:
+        for due, answer in self._ahead:
+            self._due.remove(due)
+            if due == where:
+                return answer
+        raise KeyError(where)
+
+    def close(self) -> None:
+        """Lets go of what is on its way."""
+        self._answers.close()
+
+
+def fetched(blobs: Sequence[Blob]) -> Generator[Read, None, None]:
+    """The bytes of blobs in buckets, in order, or why they cannot be had."""
+    return ahead(_read, blobs, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
+
+
+def _read(blob: Blob) -> Read:
+    try:
+        return blob.read()
+    except BlobError as error:
+        return error

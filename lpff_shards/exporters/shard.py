@@ -1,4 +1,7 @@
-"""The life of one shard: written under a temporary name, renamed when whole, then its receipt."""
+"""The life of one shard: written under a temporary name, renamed when complete, then its receipt.
+
+Samples are appended with few writes and no copies of pictures, and checksums are computed on the way.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
+from isal.isal_zlib import crc32
+
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
 from lpff_shards.exporters.image_cache import Darkroom
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.exporters.shard_writer import Appender
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import Settings, ShardTask
@@ -21,7 +25,7 @@ from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes.registry import of_shard
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import Growing
-from lpff_shards.storage.checksums import hasher
+from lpff_shards.storage.checksums import Hasher, hasher
 from lpff_shards.storage.path import Place
 from lpff_shards.storage.retry import persistent
 
@@ -151,3 +155,61 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
 
 def _left_out(entry: Entry, error: BadInput, settings: Settings) -> LeftOut:
     return LeftOut(published(error.file, settings.published), error.id, error.reason, entry.key)
+
+
+BLOCK = 1 << 20
+"""Bytes gathered for one write: as many as stay in a core's own cache between the checksum and the write."""
+
+MOST_PIECES = 512
+"""Pieces written by one call; systems take 1,024 at most."""
+
+
+class Appender:
+    """Writes samples one behind the other.
+
+    Args:
+        shard: what they are written to.
+        checksum: told every byte.
+
+    Attributes:
+        offsets: where each sample starts, and the end of the last one.
+        crcs: CRC-32 of each sample's bytes.
+    """
+
+    def __init__(self, shard: Growing, checksum: Hasher) -> None:
+        self._shard = shard
+        self._checksum = checksum
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self.offsets = [0]
+        self.crcs: list[int] = []
+
+    def add(self, pieces: Sequence[bytes]) -> int:
+        """Appends a sample and returns its length in bytes."""
+        crc = length = 0
+        for piece in pieces:
+            crc = crc32(piece, crc)
+            length += len(piece)
+        self.crcs.append(crc)
+        self.offsets.append(self.offsets[-1] + length)
+        self._queue(pieces, length)
+        return length
+
+    def finish(self, end: bytes) -> int:
+        """Appends what stands behind the last sample, writes all that waits, and returns the file's length."""
+        self._queue([end], len(end))
+        self._flush()
+        return self.offsets[-1] + len(end)
+
+    def _queue(self, pieces: Sequence[bytes], length: int) -> None:
+        self._waiting += pieces
+        self._waiting_bytes += length
+        if self._waiting_bytes >= BLOCK or len(self._waiting) >= MOST_PIECES:
+            self._flush()
+
+    def _flush(self) -> None:
+        for start in range(0, len(self._waiting), MOST_PIECES):
+            self._shard.write(self._waiting[start : start + MOST_PIECES])
+        for piece in self._waiting:
+            self._checksum.update(piece)
+        self._waiting, self._waiting_bytes = [], 0

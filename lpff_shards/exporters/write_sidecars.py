@@ -9,14 +9,12 @@ from pathlib import Path
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.filenames import ATTRIBUTION, LEDGER
 from lpff_shards.schemas.outline import Outlined
-from lpff_shards.sidecars.attribution.lines import lines
-from lpff_shards.sidecars.attribution.summary import summary
-from lpff_shards.sidecars.attribution.table import write_table
+from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.folder import OutputFolder, Written
-from lpff_shards.sidecars.sample_index.fingerprint import facts
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.sidecars.sample_index.tables import facts
 from lpff_shards.sidecars.sample_index.write import write_ledger
 
 

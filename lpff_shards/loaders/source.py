@@ -1,8 +1,13 @@
-"""ShardSource: any sample of an export by its number, alone or many at once into one batch."""
+"""ShardSource: any sample of an export by its number, alone or many at once into one batch.
+
+The memory of batches is reused once nothing refers to it: fresh memory costs more than reading into it.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,7 +17,6 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import PictureError
-from lpff_shards.loaders.memory import Recycler
 from lpff_shards.loaders.open_shards import opened
 from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
 from lpff_shards.loaders.shards import Reads, Span
@@ -285,3 +289,43 @@ def _stacked(beside: Sequence[Beside]) -> dict[str, NDArray[np.float32]]:
     cameras = [sample.camera for sample in beside if sample.camera is not None]
     landmarks = [sample.landmarks for sample in beside if sample.landmarks is not None]
     return {name: np.stack(all) for name, all in (("camera", cameras), ("landmarks", landmarks)) if all}
+
+
+MOST_FREE = 4
+"""Free pieces of memory that are kept."""
+
+
+class Recycler:
+    """Hands out uint8 arrays whose memory comes back when the last view of them goes.
+
+    Safe in threads; a copy in another process has memory of its own.
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[NDArray[np.uint8]] = deque(maxlen=MOST_FREE)
+
+    def __reduce__(self) -> tuple[type[Recycler], tuple[()]]:
+        return Recycler, ()
+
+    def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """An array, its contents undefined."""
+        size = math.prod(shape)
+        try:
+            piece = self._free.pop()
+        except IndexError:
+            piece = np.empty(0, np.uint8)
+        if piece.size != size:
+            piece = np.empty(size, np.uint8)
+        return np.asarray(_Lease(piece, self._free)).reshape(shape)
+
+
+class _Lease:
+    """A piece of memory on loan: numpy keeps it alive as long as an array of it is."""
+
+    def __init__(self, piece: NDArray[np.uint8], free: deque[NDArray[np.uint8]]) -> None:
+        self.__array_interface__ = piece.__array_interface__
+        self._piece = piece
+        self._free = free
+
+    def __del__(self) -> None:
+        self._free.append(self._piece)

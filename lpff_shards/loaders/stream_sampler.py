@@ -1,12 +1,13 @@
-"""The samples that a rank reads in an epoch, shard after shard, as one row of numbers.
+"""The order in which a rank reads samples, shard after shard, and the slices of shards that each worker reads.
 
-A row says what comes when, and which way round, before anything is read, so that a pipeline which reads by it goes on
-anywhere at no cost.
+An epoch is an order of shards, read as one long row of samples. Ranks take equal slices of it and workers complete
+batches of these, so the number of shards need not match the workers. The order is known before anything is read, so a
+pipeline resumes anywhere at no cost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.sampler import (
     Equal,
     coin_flips,
+    equal_total,
     refuse_below,
     refuse_no_bool,
     refuse_odd,
@@ -25,7 +27,6 @@ from lpff_shards.loaders.sampler import (
     shuffled,
     weighted,
 )
-from lpff_shards.loaders.shard_slices import Reader, pieces
 
 
 class Row(NamedTuple):
@@ -121,3 +122,66 @@ class Rows:
         found = pieces(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
         row = [ids[ends[p.shard] + p.start : ends[p.shard] + p.stop] for p in found]
         return np.concatenate(row) if row else ids[:0]
+
+
+class Piece(NamedTuple):
+    """A stretch of a shard: its samples from `start` to `stop`."""
+
+    shard: int
+    start: int
+    stop: int
+
+
+class Reader(NamedTuple):
+    """Who reads: a worker of a rank."""
+
+    rank: int = 0
+    world_size: int = 1
+    worker: int = 0
+    workers: int = 1
+
+
+def pieces(
+    counts: Sequence[int], order: Sequence[int], batch_size: int, equal: Equal | None, reader: Reader
+) -> list[Piece]:
+    """The stretches that a worker reads in an epoch, in order.
+
+    Args:
+        counts: samples of each shard.
+        order: the shards in the epoch's order.
+        batch_size: of one rank.
+        equal: see `draws.Sampling`; with `pad` and `drop` all workers' batches are full.
+
+    Raises:
+        ShardsError: `drop` leaves nothing.
+    """
+    start, stop = _stretch(sum(counts), batch_size, equal, reader)
+    return list(_cut(counts, order, start, stop))
+
+
+def batches(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> int:
+    """How many batches a worker has in an epoch."""
+    start, stop = _stretch(samples, batch_size, equal, reader)
+    return -(-(stop - start) // batch_size)
+
+
+def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> tuple[int, int]:
+    """Where a worker's samples begin and end in the epoch's row, which goes on from its start where it is padded."""
+    total = equal_total(samples, batch_size, reader.world_size, equal)
+    start, stop = (total * rank // reader.world_size for rank in (reader.rank, reader.rank + 1))
+    share, more = divmod(-(-(stop - start) // batch_size), reader.workers)
+    first = reader.worker * share + min(reader.worker, more)
+    last = first + share + (reader.worker < more)
+    return min(start + first * batch_size, stop), min(start + last * batch_size, stop)
+
+
+def _cut(counts: Sequence[int], order: Sequence[int], start: int, stop: int) -> Iterator[Piece]:
+    samples = sum(counts)
+    # A padded row may go round more than once, where there are fewer samples than a global batch.
+    at = start // samples * samples
+    while at < stop:
+        for shard in order:
+            low, high = max(start - at, 0), min(stop - at, counts[shard])
+            if low < high:
+                yield Piece(shard, low, high)
+            at += counts[shard]

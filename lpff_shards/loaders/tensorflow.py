@@ -86,8 +86,7 @@ def dataset(
     import tensorflow as tf
 
     from lpff_shards.loaders.tensorflow_reading import batches
-    from lpff_shards.loaders.tensorflow_records import Records
-    from lpff_shards.loaders.tensorflow_steps import Steps
+    from lpff_shards.loaders.tensorflow_records import Records, Steps
 
     source = _source(path, split)
     rank, world_size = placed(rank, world_size, None)

@@ -1,8 +1,8 @@
-"""From a record to a sample's tensors.
+"""From a record to batches of tensors, mirrored by TensorFlow's operations.
 
 TensorFlow's own operations decode PNGs and plain WebPs: libspng holds Python's lock and Pillow's WebP decoder too, so
-that threads would wait for one another. JPEGs are left to `formats.pictures.decoding`, which lets go of it and, unlike
-TensorFlow, refuses a JPEG that is cut.
+that threads would wait for one another. JPEGs are left to `formats.pictures.decoding`, which releases it and, unlike
+TensorFlow, refuses a truncated JPEG.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.pictures.png_chunks import SIGNATURE
+from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.schemas.landmarks import LANDMARKS, MIRROR_ORDER
 
 Tensors = dict[str, Any]
 
@@ -126,3 +127,72 @@ def _pixels_of(data: bytes, key: bytes) -> Pixels:
     except (WireError, PictureError) as error:
         name = key.decode(errors="replace")
         raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Makes batches of records.
+
+    Attributes:
+        records: how they are parsed.
+        mirror: mirror samples where their row says so.
+        labels: give images and conditioning vectors, and a dict of the asked-for fields if any, not dicts of all.
+    """
+
+    records: Records
+    mirror: bool
+    labels: bool
+
+    def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
+        """A sample of its number and its record, its picture mirrored already where it is to be, and whether it is."""
+        found = self.records.parse(record)
+        if self.mirror:
+            found["image"] = mirror_picture(found["image"], flip)
+        return {"index": index, **found}, flip
+
+    def batch(self, samples: Tensors, flips: Any) -> Any:
+        """A batch as `tensorflow.dataset` gives it."""
+        found = mirror_labels(samples, flips) if self.mirror else samples
+        if not self.labels:
+            return found
+        labels = found.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
+        fields = {name: found[name] for name in self.records.kinds}
+        return (found["image"], labels, fields) if fields else (found["image"], labels)
+
+
+def mirror_picture(pixels: Any, flip: Any) -> Any:
+    """A picture [height, width, 3], mirrored where the scalar says so."""
+    return tf.cond(flip, lambda: tf.reverse(pixels, [1]), lambda: pixels)
+
+
+def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
+    """A batch whose pictures are mirrored already, with the cameras, landmarks and fields that belong to them.
+
+    Args:
+        batch: as `tensorflow.dataset` gives it.
+        flips: bool [n], which samples.
+    """
+    found = dict(batch)
+    for name, mirror in (("camera", _camera), ("landmarks", _landmarks)):
+        if name in batch:
+            old = batch[name]
+            # What is unknown is zeros, and stays so.
+            known = tf.reduce_any(old != 0, axis=list(range(1, len(old.shape))))
+            turned = tf.reshape(flips & known, [-1] + [1] * (len(old.shape) - 1))
+            found[name] = tf.where(turned, mirror(old, batch["image"].shape[2]), old)
+    if "yaw" in batch:
+        found["yaw"] = tf.where(flips, -batch["yaw"], batch["yaw"])
+    if "mirrored" in batch:
+        found["mirrored"] = tf.math.logical_xor(batch["mirrored"], flips)
+    return found
+
+
+def _camera(cameras: Any, width: int) -> Any:  # noqa: ARG001
+    # The rule moves and turns each number by itself, so two cameras tell all of it.
+    shift, one = camera.mirror(np.stack([np.zeros(camera.CAMERA_NUMBERS), np.ones(camera.CAMERA_NUMBERS)]))
+    return tf.cast(tf.cast(cameras, tf.float64) * (one - shift) + shift, tf.float32)
+
+
+def _landmarks(points: Any, width: int) -> Any:
+    turned = tf.gather(points, MIRROR_ORDER, axis=1)
+    return tf.stack([tf.constant(width - 1, tf.float32) - turned[..., 0], turned[..., 1]], axis=-1)

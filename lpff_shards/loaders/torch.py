@@ -76,8 +76,7 @@ def loader(
             iterating, the process has joined others since and has another rank now.
     """
     from lpff_shards.loaders.torch_epochs import Drawn, Epochs
-    from lpff_shards.loaders.torch_pipeline import Pipeline
-    from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
+    from lpff_shards.loaders.torch_pipeline import Pipeline, Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
     given = rank is not None and world_size is not None
@@ -145,8 +144,8 @@ def stream(
         ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
             iterating, the process has joined others since and has another rank now.
     """
+    from lpff_shards.loaders.torch_pipeline import Tensors, flip_picture, placed
     from lpff_shards.loaders.torch_stream import Stream, StreamLoader
-    from lpff_shards.loaders.torch_tensors import Tensors, flip_picture, placed
 
     source = ShardSource(path, split, channels="first")
     given = rank is not None and world_size is not None

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from lpff_shards.loaders.sampler import Draw
-from lpff_shards.loaders.shard_slices import Reader, batches
-from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.stream_sampler import Reader, Rows, batches
 from lpff_shards.loaders.torch_epochs import Load
 from lpff_shards.loaders.torch_pipeline import Pipeline
 from lpff_shards.storage.prefetch import ahead

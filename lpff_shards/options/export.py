@@ -10,8 +10,7 @@ from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import cluster_address, in_range, one_of, recordable_path
-from lpff_shards.options.share import Share
+from lpff_shards.options.rules import Share, cluster_address, in_range, one_of, recordable_path
 from lpff_shards.schemas.uris import is_uri
 
 FormatName = Literal["wds", "tfrecord", "zip"]

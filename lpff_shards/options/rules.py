@@ -1,4 +1,4 @@
-"""The rules that options share: one of a list, in a range, a path that can be recorded."""
+"""Checks that options share: one of a list, in a range, a path that can be recorded; shares; fields to trace by."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.closest_match import choice_hint
@@ -64,3 +66,48 @@ def cluster_address(option: str, value: str) -> str:
     if value != "auto" and not re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", value):
         raise ShardsError(f"{option} {value!r} is no address", "It is HOST:PORT, such as 10.0.0.1:6379, or auto")
     return value
+
+
+By = Literal["key", "id", "photo", "author", "url"]
+BY: tuple[str, ...] = get_args(By)
+
+
+MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The I-th of N shares.
+
+    Attributes:
+        number: from 1.
+        of: how many there are.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not (type(self.number) is type(self.of) is int and 1 <= self.number <= self.of <= MOST):
+            raise ShardsError(
+                f"--task {self.number}/{self.of} is no share", f"It is I/N, from 1/N to N/N, N up to {MOST:,}: 2/4"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """The share that a text such as 2/4 names.
+
+        Raises:
+            ShardsError: it names none.
+        """
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
+        if match is None:
+            raise ShardsError(f"--task {text!r} is no share", "It is I/N, from 1/N to N/N: 2/4")
+        return cls(int(match[1]), int(match[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def tasks(self, count: int) -> range:
+        """Which of so many tasks are this share's: every N-th, so that all shares are alike."""
+        return range(self.number - 1, count, self.of)

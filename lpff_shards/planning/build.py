@@ -18,8 +18,7 @@ from lpff_shards.options.export import PictureOptions, ShardOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.plan import NameList, Part, Plan, Settings
-from lpff_shards.planning.sharding import cut, refuse_small_size, shared_out, shuffled
-from lpff_shards.planning.sizes import sample_bytes
+from lpff_shards.planning.sharding import cut, refuse_small_size, sample_bytes, shared_out, shuffled
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates

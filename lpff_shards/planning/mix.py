@@ -1,9 +1,12 @@
-"""The mix: from inventories to the samples of every split. Filters first, then splits, mirrors and rebalancing."""
+"""From inventories to the samples of every split: filters first, then splits, mirrors and rebalancing.
+
+Sources and their mirrors stand in the published order. Notes tell what matched nothing.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,11 +15,12 @@ from numpy.typing import NDArray
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.planning import rules, splits
-from lpff_shards.planning.combine import combine
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.filters import Filtered, select
-from lpff_shards.planning.rebalance import Pool, Weights, copied
-from lpff_shards.planning.warnings import on_cameras, on_filters, on_rebalancing, on_splits
+from lpff_shards.planning.rebalance import Pool, Weights, copied, counts_once
+from lpff_shards.planning.splits import note_unknown
+from lpff_shards.schemas import camera
+from lpff_shards.schemas.license import UNKNOWN_LICENCE, families
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -154,3 +158,104 @@ def _refuse_nothing(chosen: Filtered) -> None:
     hint = "Loosen --license or --exclude" if chosen.reasons else "Check the sources and their cameras"
     why = f": all pictures were left out ({'; '.join(told)})" if told else ""
     raise ShardsError(f"there is nothing to write{why}", hint)
+
+
+def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
+    """One entry a picture, in the inventories' order; with `mirror` each picture's mirror next to it.
+
+    A mirror that the source has itself is used, not made again; without `mirror` the sources' mirrors are left out.
+    The published sets are ordered so: FFHQ's originals and mirrors in turn, then LPFF picture i and its mirror.
+    """
+    parts = [_rows(inventory, mirror) for inventory in inventories]
+    source = [np.full(len(rows), number, np.int16) for number, (rows, _) in enumerate(parts)]
+    row = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)])
+    flip = np.concatenate([np.zeros(0, bool), *(flips for _, flips in parts)])
+    count = len(row)
+    return Entries(
+        inventories=inventories,
+        source=np.concatenate([np.zeros(0, np.int16), *source]),
+        row=row,
+        flip=flip,
+        replica=np.zeros(count, np.int16),
+        split=np.zeros(count, np.int8),
+        density=np.zeros(count, np.float32),
+        weight=np.ones(count, np.float32),
+    )
+
+
+def _rows(inventory: Inventory, mirror: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of one inventory and whether each is flipped on writing."""
+    originals = ~inventory.is_mirror
+    if not mirror:
+        rows = np.flatnonzero(originals).astype(np.int64)
+        return rows, np.zeros(len(rows), bool)
+    have = {id for id, own in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if own}
+    # A mirror that the source has and that is faulty is left out, not made up for.
+    have |= inventory.lost_mirrors
+    lacks = originals & np.array([id not in have for id in inventory.ids], bool)
+    copies = 1 + lacks.astype(np.int64)
+    rows = np.repeat(np.arange(len(inventory), dtype=np.int64), copies)
+    flips = np.concatenate([np.zeros(1, bool), rows[1:] == rows[:-1]])[: len(rows)]
+    return rows, flips
+
+
+def on_filters(
+    options: MixOptions, named_any: bool, unused: Sequence[str], everything: Sequence[Inventory]
+) -> Iterator[str]:
+    """What filters were asked for and found nothing.
+
+    Args:
+        named_any: whether the file of --exclude names anything.
+        unused: exclusions that name no picture.
+    """
+    licences = [licence for inventory in everything for licence in inventory.licences().met()]
+    met = {name for licence in licences for name in families(licence.short or UNKNOWN_LICENCE)}
+    for name in options.license:
+        if name not in met:
+            yield f"--license {name} is no picture's here"
+    if unused:
+        yield f"--exclude: {len(unused)} of its lines {'names' if len(unused) == 1 else 'name'} no picture here"
+    if options.exclude is not None and not named_any:
+        yield f"--exclude {options.exclude} names nothing"
+
+
+def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
+    """Cameras that are not what the pictures show."""
+    for inventory in inventories:
+        others = int((inventory.has_camera & ~inventory.own_camera).sum())
+        if others:
+            yield (
+                f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
+                "intrinsics and roll do not"
+            )
+        known = inventory.cameras[inventory.has_camera]
+        away = camera.looks_away(known)
+        if away.any():
+            yield (
+                f"{inventory.source}: {int(away.sum()):,} of {len(known):,} cameras do not look at the head "
+                f"({camera.likely_convention(known[away])}?), so yaw, pitch and rebalancing by pose are wrong for them"
+            )
+
+
+def on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
+    """Where a rule could not look at a picture, or had to do without its file."""
+    if options.rebalance == "none":
+        return
+    unknown = int((~pool.cameras[1][pool.written]).sum())
+    if unknown and options.num_replicas is None:
+        once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
+        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
+    if options.rebalance == "lpff" and any(map(counts_once, pool.entries.inventories)):
+        yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
+    if options.rebalance == "eg3d" and options.num_replicas is None:
+        yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
+
+
+def on_splits(entries: Entries) -> Iterator[str]:
+    """Where leaks cannot be seen, and splits that hold nothing."""
+    if len(entries.splits) == 1:
+        return
+    yield from note_unknown(entries.inventories)
+    for number, name in enumerate(entries.splits):
+        if not (entries.split == number).any():
+            yield f"--splits: no picture falls into {name}, so it has no shards"

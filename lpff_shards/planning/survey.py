@@ -19,8 +19,7 @@ from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.units import counted
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import file_names
-from lpff_shards.sources.io.heads import headers, spread
-from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.sources.io.objects import headers, is_remote, spread
 
 SAMPLED = 1024
 """Files of a source that are opened, spread evenly, where nothing depends on all of them."""

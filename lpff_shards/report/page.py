@@ -1,28 +1,34 @@
-"""The page: one file that needs nothing else, made of plots, tables and the contact sheet."""
+"""The report: one HTML file without external files, made of plots, tables and the contact sheet."""
 
 from __future__ import annotations
 
 import base64
+import io
 import platform
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lpff_shards._version import __version__
 from lpff_shards.report import tables
-from lpff_shards.report.composed import degrees
 from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts
 from lpff_shards.report.measures import after
 from lpff_shards.report.pictures import Shown
 from lpff_shards.report.plots import Drawn, alternative
 from lpff_shards.report.sheet import Cell, Sheet
+from lpff_shards.report.theme import Theme
 from lpff_shards.schemas.escaping import html
 from lpff_shards.schemas.units import size
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,3 +159,56 @@ def _told(cell: Cell, shown: Shown, sheet: Sheet) -> str:
         parts += [f"yaw {degrees(cell.yaw, 1)}", f"pitch {degrees(cell.pitch, 1)}"]
     parts += ["mirrored"] if cell.mirrored else []
     return ", ".join([*parts, shown.problem] if shown.problem else parts)
+
+
+SIDE = 96
+_GAP, _LEFT, _TOP, _LINE = 4, 62, 58, 22
+
+
+def composed(sheet: Sheet, thumbnails: Sequence[bytes], theme: Theme) -> bytes:
+    """A PNG of the sheet with its axes.
+
+    Args:
+        thumbnails: of its cells, in their order; empty ones are crossed out.
+    """
+    from PIL import Image, ImageDraw
+
+    columns, rows = sheet.columns, max((cell.down for cell in sheet.cells), default=0) + 1
+    cell = SIDE + _GAP
+    image = Image.new("RGB", (_LEFT + columns * cell + _GAP, _TOP + rows * cell + _GAP), theme.paper)
+    draw = ImageDraw.Draw(image)
+    text = _font(15)
+    title = "columns: yaw, rows: pitch, in degrees; M: mirrored" if sheet.step else "in the order of the shards"
+    draw.text((_LEFT, 10), title, theme.quiet, text)
+    for number, yaw in enumerate(sheet.yaws):
+        draw.text((_LEFT + number * cell + SIDE / 2, _TOP - _LINE), degrees(yaw), theme.ink, text, anchor="ma")
+    for number, pitch in enumerate(sheet.pitches):
+        draw.text((_LEFT - 8, _TOP + number * cell + SIDE / 2), degrees(pitch), theme.ink, text, anchor="rm")
+    for one, data in zip(sheet.cells, thumbnails, strict=True):
+        left, top = _LEFT + one.across * cell, _TOP + one.down * cell
+        if data:
+            shown = Image.open(io.BytesIO(data))
+            image.paste(shown, (left + (SIDE - shown.width) // 2, top + (SIDE - shown.height) // 2))
+        else:
+            draw.rectangle((left, top, left + SIDE - 1, top + SIDE - 1), outline=theme.quiet)
+            draw.line((left, top, left + SIDE - 1, top + SIDE - 1), theme.quiet)
+            draw.line((left, top + SIDE - 1, left + SIDE - 1, top), theme.quiet)
+        if one.mirrored:
+            draw.rectangle((left, top, left + 17, top + 17), "#12151b")
+            draw.text((left + 9, top + 9), "M", "#ffffff", _font(13), anchor="mm")
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def degrees(angle: float, digits: int = 0) -> str:
+    """An angle with a true minus sign."""
+    return f"{angle:.{digits}f}°".replace("-", "\N{MINUS SIGN}")
+
+
+def _font(size: int) -> FreeTypeFont:
+    """The font that matplotlib brings along."""
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)

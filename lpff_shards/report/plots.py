@@ -24,7 +24,7 @@ class Plot:
     """A plot.
 
     Attributes:
-        name: of its file, one of `schemas.report_files.PLOTS`.
+        name: of its file, one of `schemas.filenames.PLOTS`.
         caption: what it shows.
         draw: makes it.
         lacking: why there is nothing to plot, or nothing.

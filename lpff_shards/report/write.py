@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.errors import ExportFailed, ShardsError, printable
 from lpff_shards.manifest import read_manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.report import page
-from lpff_shards.report.composed import SIDE, composed
 from lpff_shards.report.facts import Facts
 from lpff_shards.report.from_export import export_facts
 from lpff_shards.report.from_plan import plan_facts
 from lpff_shards.report.measures import Spread, after
+from lpff_shards.report.page import SIDE, composed
 from lpff_shards.report.pictures import Pictures, of_export, of_plan, thumbnails
 from lpff_shards.report.plots import DPI, draw_all
 from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
-from lpff_shards.schemas.report_files import FOLDER, PAGE, SHEET, unfinished
+from lpff_shards.schemas.escaping import as_json
+from lpff_shards.schemas.filenames import FOLDER, PAGE, SHEET, unfinished
+from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import Place, is_folder, place, remove
@@ -193,3 +195,15 @@ def _appear(path: Place, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def report_text(report: Report) -> str:
+    """For people."""
+    lines = [f"{report.name}: report of {report.samples:,} samples, {size(report.bytes)}, in {report.page}"]
+    lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
+    return "\n".join(map(printable, lines))
+
+
+def report_json(report: Report) -> str:
+    """For machines."""
+    return as_json(report)

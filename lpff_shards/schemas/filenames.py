@@ -1,4 +1,4 @@
-"""Names of the files of an export: shards, the index files beside each, and what stands beside them once."""
+"""Names of the files of an export: shards, index files, files of the data set, reports."""
 
 from __future__ import annotations
 
@@ -56,3 +56,34 @@ def wids_name(file: str) -> str:
 def beside_names(shards: Iterable[str]) -> set[str]:
     """Names of all files that an export may write beside its shards, but for the manifest."""
     return {*ONCE, *(name for shard in shards for name in (*index_names(shard), wids_name(shard)))}
+
+
+FOLDER = "report"
+"""Where the report of an export lies in its folder."""
+PAGE = "index.html"
+PLOTS = (
+    "poses-by-source",
+    "poses-by-replicas",
+    "pose-density",
+    "yaw",
+    "pitch",
+    "replicas",
+    "resolutions",
+    "file-sizes",
+    "licences",
+    "splits",
+    "shard-sizes",
+    "shard-poses",
+)
+SHEET = "contact-sheet"
+
+
+def unfinished(name: str) -> str:
+    """What a file of a report is called until it is whole."""
+    return f".{name}.new"
+
+
+def report_files() -> tuple[str, ...]:
+    """Every file that a report may have left in the folder of an export, by its path in that folder."""
+    names = (PAGE, *(f"{plot}.png" for plot in (*PLOTS, SHEET)))
+    return tuple(f"{FOLDER}/{file}" for name in names for file in (name, unfinished(name)))

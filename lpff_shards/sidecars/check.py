@@ -6,11 +6,11 @@ A missing file is no fault: shards with their manifest are whole. A file that wa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest, keys_digest
 from lpff_shards.options.export import STATE_FOLDER
 from lpff_shards.schemas.filenames import CARD, POSES, SUMS
-from lpff_shards.schemas.issues import Fault
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import strangers
 from lpff_shards.storage.path import Place, is_file, names_in, whole
@@ -68,3 +68,15 @@ def read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
         return None
     keys = (*receipt.keys, *(skip.key for skip in receipt.skipped))
     return receipt if receipt.fits(shard.file, keys) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong: in which shard, at which sample (its key, or its number where the key is lost), and what."""
+
+    shard: str
+    sample: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.sample}: {self.reason}" if self.sample else f"{self.shard}: {self.reason}"

@@ -34,17 +34,15 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.options.export import PART, STATE_FOLDER
-from lpff_shards.schemas.filenames import FOLDERS, index_names
-from lpff_shards.schemas.report_files import FOLDER as REPORT
-from lpff_shards.schemas.report_files import report_files
+from lpff_shards.schemas.filenames import FOLDER as REPORT
+from lpff_shards.schemas.filenames import FOLDERS, index_names, report_files
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import Growing, GrowingFile, Whole, WholeFile
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, exists, is_file, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.storage.path import Place, exists, is_file, names_in, on_disk, read_if_there, remove, scratch, whole
 from lpff_shards.storage.prefetch import ahead
-from lpff_shards.storage.scratch import scratch
 from lpff_shards.storage.uploads import Upload, check_size
 
 _SYNCED_AT_ONCE = 8

@@ -9,8 +9,7 @@ from unicodedata import normalize
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import read_manifest
-from lpff_shards.options.rules import one_of
-from lpff_shards.options.trace_field import BY, By
+from lpff_shards.options.rules import BY, By, one_of
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.names import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.record import Credit

@@ -20,7 +20,7 @@ from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
-from lpff_shards.sources.io.heads import sizes_of, spread
+from lpff_shards.sources.io.objects import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_parts, read_whole
 
 STYLEGAN_SIDE = 1024

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lpff_shards.schemas import camera, crops, landmarks
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import PictureCameras
-from lpff_shards.sources.io.heads import sizes_of
+from lpff_shards.sources.io.objects import sizes_of
 from lpff_shards.sources.join_metadata import PicturePoints
 
 MEASURED = ("raw", "realign2400")

@@ -1,4 +1,4 @@
-"""EG3D's replica file: image index in its FFHQ to the number of replicas."""
+"""Files that users give: EG3D's replica file (image index to number of replicas), and the list of --exclude."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.mix import MAX_REPLICAS
 from lpff_shards.options.rules import shortened
+from lpff_shards.schemas.keys import nfc
 from lpff_shards.sources.ffhq_files import file_blob
 from lpff_shards.sources.io.json_files import read_table
+from lpff_shards.sources.io.tree import read_whole
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _COUNT = msgspec.json.Decoder(int)
@@ -46,3 +48,24 @@ def read_num_replicas(given: str) -> NDArray[np.int64]:
 
 def _fault(given: str, reason: str) -> ShardsError:
     return ShardsError(f"--num-replicas {given}: {reason}", "Give EG3D's published file, image index to replicas")
+
+
+_COMMENT = re.compile(r"(?:^|\s)#(?:\s.*)?$", re.DOTALL)
+
+
+def read_exclusions(given: str) -> tuple[str, ...]:
+    """The lines of the file as NFC, each once.
+
+    Comments and blanks are dropped. A comment is a # at the line's start or behind a space, with a space behind it or
+    nothing more: authors may be called `#1`.
+
+    Raises:
+        ShardsError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        text = nfc(read_whole(file_blob("--exclude", given)).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ShardsError(f"--exclude {given} is not UTF-8 text", "Give one id a line") from None
+    # Of all that Unicode takes for a line's end, names may hold the others.
+    lines = (_COMMENT.sub("", line).strip() for line in re.split(r"\r\n|\r|\n", text))
+    return tuple(dict.fromkeys(line for line in lines if line))

@@ -1,4 +1,7 @@
-"""Connections to stores: credentials, endpoints and regions by the providers' usual ways, retries with back-off."""
+"""Connections to stores: credentials, endpoints and regions in the providers' usual ways, retries with back-off.
+
+Requests to AWS are signed for the bucket's region and refused otherwise.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.storage.regions import region_of
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, GCSStore, ObjectStore, RetryConfig, S3Store
+
 
 _S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _S3_REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
@@ -243,3 +248,25 @@ def _is_set(name: str) -> bool:
     if given and given not in _TRUE + _FALSE:
         raise ShardsError(f"{name} is set to {given!r}, which is neither true nor false", f"Set {name}=true or =false")
     return given in _TRUE
+
+
+AWS = "https://s3.amazonaws.com"
+_HEADER = "x-amz-bucket-region"
+_SECONDS = 5.0
+
+
+def region_of(bucket: str, server: str = AWS) -> str | None:
+    """The region of a bucket, which S3 tells anyone who asks, also with an answer that refuses.
+
+    Returns:
+        None where there is no such bucket, or no answer.
+    """
+    try:
+        with urlopen(Request(f"{server}/{quote(bucket, safe='')}", method="HEAD"), timeout=_SECONDS) as answer:
+            headers = answer.headers
+    except HTTPError as refused:
+        with refused:
+            headers = refused.headers
+    except OSError:
+        return None
+    return str(headers[_HEADER]) if headers[_HEADER] else None

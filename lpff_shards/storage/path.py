@@ -1,4 +1,4 @@
-"""A place: a path of the file system or of a bucket, and what can be asked of both."""
+"""A path of the file system or of a bucket, and the questions that both answer; and temporary folders for copies."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import errno
 import mmap
 import os
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.schemas.uris import is_uri, of_no_store
 from lpff_shards.storage.bucket import BucketPath, Listed
-from lpff_shards.storage.scratch import scratch
 
 Place = Path | BucketPath
 
@@ -176,3 +176,36 @@ def on_disk(place: Place) -> Iterator[Path]:
         path = folder / place.name
         place.fetch(path)
         yield path
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that goes with the block.
+
+    Raises:
+        ShardsError: no folder takes temporary files.
+        ExportFailed: its disk is full; that is no fault of what is read or written elsewhere.
+        OSError: it cannot be made.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise no_place(str(error.strerror)) from None
+    try:
+        with tempfile.TemporaryDirectory(prefix="lpff-shards-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ExportFailed(
+            f"{tempfile.gettempdir()}, where files are put together on their way, is full: {error.strerror}",
+            "Free room there, or name a folder on a larger disk by TMPDIR",
+        ) from None
+
+
+def no_place(reason: str) -> ShardsError:
+    """What is told where no temporary file can be written; nothing is wrong with what was to be read by it."""
+    return ShardsError(f"temporary files cannot be written: {reason}", "Set TMPDIR to a folder that can be written")

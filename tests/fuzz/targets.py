@@ -25,7 +25,7 @@ REPORTED = ("manifest-wds", "shard-wds", "ledger")
 """What a report is made of; it takes more time than all else."""
 FIRST = """
 import matplotlib.pyplot
-import lpff_shards.commandline.trace, lpff_shards.loaders.source, lpff_shards.report.write
+import lpff_shards.commandline.summary, lpff_shards.loaders.source, lpff_shards.report.write
 """
 # What neither ends nor costs CPU ends by the alarm, and nothing takes the machine's memory.
 LIMITS = """

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import CutError, WireError
-from lpff_shards.formats.pictures import orientation
+from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -78,7 +78,7 @@ def glance_jpeg(data: bytes) -> PictureHeader | None:
         for marker, start, end in _segments(data):
             body = data[start + 4 : end]
             if marker == _APP1 and body.startswith(_EXIF):
-                turned = turned or orientation.from_exif(body)
+                turned = turned or header.from_exif(body)
             if marker in _FRAMES:
                 width, height, mode = _frame(data, marker, start)
                 return PictureHeader("jpeg", width, height, mode, False, turned or 1)
@@ -150,15 +150,15 @@ def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
     frames, profile, metadata = 1, False, False
     for marker, body in marked:
         if marker == _APP1 and body.startswith(_EXIF):
-            exif = exif or orientation.from_exif(body)
+            exif = exif or header.from_exif(body)
             metadata = metadata or not exif > 1
         elif marker == _APP2 and body.startswith(_ICC):
             profile = True
         elif marker == _APP2 and body.startswith(_MANY):
-            frames = orientation.pictures_in(body[len(_MANY) :])
+            frames = header.pictures_in(body[len(_MANY) :])
         elif not _is_color(marker, body):
             metadata = True
-            xmp = xmp or (orientation.from_xmp(body) if body.startswith(_XMP) else 0)
+            xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
     turned = exif or xmp or 1
     return turned, extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from isal.isal_zlib import crc32
 
 from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.pictures import orientation
+from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -70,7 +70,7 @@ def glance_png(data: bytes) -> PictureHeader:
     while at + 8 <= len(data):
         length, kind = _CHUNK.unpack_from(data, at)
         if kind == b"eXIf":
-            turned = orientation.from_exif(data[at + 8 : at + 8 + length]) or 1
+            turned = header.from_exif(data[at + 8 : at + 8 + length]) or 1
         at = len(data) if kind == b"IDAT" else at + 12 + length
     return PictureHeader("png", width, height, mode, False, turned)
 
@@ -172,7 +172,7 @@ def _body(data: bytes, at: int) -> bytes:
 
 def _orientation(data: bytes, places: _Places) -> int:
     exif, text = (_body(data, places[kind]) if kind in places else b"" for kind in (b"eXIf", b"iTXt"))
-    return orientation.from_exif(exif) or (orientation.from_xmp(text) if text.startswith(_XMP) else 0) or 1
+    return header.from_exif(exif) or (header.from_xmp(text) if text.startswith(_XMP) else 0) or 1
 
 
 def _extras(data: bytes, places: _Places, end: int, turned: int) -> tuple[str, ...]:

@@ -10,8 +10,7 @@ import numpy as np
 
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.readers.base import SampleError
-from lpff_shards.formats.readers.check import checked, pixels
+from lpff_shards.formats.readers.base import SampleError, checked, pixels
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS

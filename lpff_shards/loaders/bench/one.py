@@ -1,19 +1,26 @@
 """One loader measured, in a process of its own: `python -m lpff_shards.loaders.bench.one LOADER WORKERS OPTIONS`.
 
-Prints a `Run` as JSON in its last line; OPTIONS are `BenchOptions` as JSON, WORKERS a number or `own`.
+Prints a `Run` as JSON in its last line; OPTIONS are `BenchOptions` as JSON, WORKERS a number or `own`. Each loader
+yields the numbers of pictures of its batches, epoch after epoch.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.bench.contestants import get_contestant
 from lpff_shards.loaders.bench.options import BenchOptions, Run
+from lpff_shards.manifest import Manifest, read_manifest
+from lpff_shards.schemas.sample import SUFFIXES
 
 
 def measure(batches: Iterator[int], seconds: float) -> tuple[int, float]:
@@ -52,3 +59,120 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+Batches = Iterator[int]
+Open = Callable[[BenchOptions, int | None], Batches]
+
+_NEEDS = {
+    "source": (),
+    "torch.loader": ("torch", "torchdata"),
+    "torch.stream": ("torch", "torchdata", "webdataset"),
+    "webdataset": ("webdataset",),
+    "tensorflow": ("tensorflow",),
+    "jax": ("jax", "grain"),
+}
+_FORMATS = {"webdataset": ("wds",), "tensorflow": ("tfrecord",)}
+_FOLDERS_ALONE = ("webdataset",)
+
+
+def missing(loader: str, format: str, in_bucket: bool = False) -> str:
+    """Why a loader cannot read an export of a format here, or nothing."""
+    if in_bucket and loader in _FOLDERS_ALONE:
+        return "reads no buckets but by a command's pipe"
+    readable = _FORMATS.get(loader, ("wds", "tfrecord"))
+    if format not in readable:
+        return f"reads --format {' and '.join(readable)}"
+    absent = [name for name in _NEEDS[loader] if importlib.util.find_spec(name) is None]
+    return f"not installed: {' and '.join(absent)}" if absent else ""
+
+
+def get_contestant(loader: str) -> Open:
+    """How a loader is opened, given the options and a number of workers."""
+    openers: dict[str, Open] = {
+        "source": _source,
+        "torch.loader": _torch_loader,
+        "torch.stream": _torch_stream,
+        "webdataset": _webdataset,
+        "tensorflow": _tensorflow,
+        "jax": _jax,
+    }
+    return openers[loader]
+
+
+def _source(options: BenchOptions, workers: int | None) -> Batches:
+    """Shuffled batches of ShardSource, by this very thread."""
+    from lpff_shards.loaders.batches import Batches as Drawn
+    from lpff_shards.loaders.sampler import Sampling
+    from lpff_shards.loaders.source import ShardSource
+
+    _refuse_workers(workers)
+    source = ShardSource(options.path, options.split)
+    sampling = Sampling(samples=len(source), batch_size=options.batch_size, mirror=options.mirror)
+    drawn = Drawn(source)
+    for epoch in count():
+        for number in range(len(sampling)):
+            yield len(drawn.load(sampling.draw(epoch, number))["index"])
+
+
+def _torch_loader(options: BenchOptions, workers: int | None) -> Batches:
+    from lpff_shards.loaders.torch import loader
+
+    made = loader(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    return _epochs(made)
+
+
+def _torch_stream(options: BenchOptions, workers: int | None) -> Batches:
+    from lpff_shards.loaders.torch import stream
+
+    made = stream(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    return _epochs(made)
+
+
+def _epochs(loader: Iterable[Any]) -> Batches:
+    while True:
+        for batch in loader:
+            yield len(batch["index"])
+
+
+def _webdataset(options: BenchOptions, workers: int | None) -> Batches:
+    """webdataset as its documentation has it: tars streamed, pictures decoded by Pillow."""
+    import webdataset as wds
+
+    manifest = read_manifest(options.path)
+    files = [str(Path(options.path) / s.file) for s in manifest.shards if s.split == options.split]
+    dataset = wds.WebDataset(files, shardshuffle=False, empty_check=False).shuffle(1000).decode("rgb8")
+    batches = dataset.to_tuple(_pictures(manifest)).batched(options.batch_size)
+    made = batches if not workers else wds.WebLoader(batches, batch_size=None, num_workers=workers)
+    while True:
+        for (images,) in made:
+            yield len(np.asarray(images))
+
+
+def _pictures(manifest: Manifest) -> str:
+    """The suffixes that pictures may have, as webdataset takes them."""
+    if manifest.layout.raw:
+        return SUFFIXES["raw"]
+    return ";".join(suffix for kind, suffix in SUFFIXES.items() if kind != "raw")
+
+
+def _tensorflow(options: BenchOptions, workers: int | None) -> Batches:
+    from lpff_shards.loaders.tensorflow import dataset
+
+    _refuse_workers(workers)
+    for epoch in count():
+        for batch in dataset(options.path, options.batch_size, split=options.split, mirror=options.mirror, epoch=epoch):
+            yield int(batch["index"].shape[0])
+
+
+def _jax(options: BenchOptions, workers: int | None) -> Batches:
+    from lpff_shards.loaders.jax import loader
+
+    return _epochs(
+        loader(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    )
+
+
+def _refuse_workers(workers: int | None) -> None:
+    if workers:
+        raise ShardsError("it has no worker processes", "Leave --workers out, or give 0 too")

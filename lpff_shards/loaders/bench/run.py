@@ -1,4 +1,7 @@
-"""The whole bench: the files first, then every loader in a process of its own, so that none disturbs another."""
+"""The benchmark: plain reads of the files first, then each loader in a process of its own.
+
+Plain reads show how fast anything can come from where the shards are.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,22 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import python, python_environment
-from lpff_shards.loaders.bench.contestants import missing
-from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Report, Run
-from lpff_shards.loaders.bench.reading import read_twice
+from lpff_shards.loaders.bench.one import missing
+from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
 from lpff_shards.manifest import read_manifest
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import place
+from lpff_shards.storage.path import Place, place
+from lpff_shards.storage.prefetch import ahead
 
 PATIENCE = 120.0
 """Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
@@ -103,3 +109,68 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, out, err
+
+
+PIECE = 1 << 20
+
+
+def read_twice(places: Sequence[Place], seconds: float) -> Reading:
+    """Reads shards twice, each time for so many seconds at most.
+
+    Raises:
+        ShardsError: one cannot be read.
+    """
+    first = _read(places, seconds)
+    again = _read(places, seconds)
+    bytes = min(first[0], again[0])
+    return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
+
+
+def _read(places: Sequence[Place], seconds: float) -> tuple[int, float]:
+    """Bytes read and the seconds that it took."""
+    total, started = 0, time.perf_counter()
+    for got in _pieces(places):
+        total += got
+        if time.perf_counter() - started >= seconds:
+            break
+    return total, time.perf_counter() - started
+
+
+def _pieces(places: Sequence[Place]) -> Iterator[int]:
+    """Sizes of pieces as they are read: of files one after the other, of objects as many at once as loaders ask for."""
+    objects = [place for place in places if isinstance(place, BucketPath)]
+    if objects:
+        yield from ahead(_fetched, _ranges(objects), AT_ONCE)
+        return
+    buffer = bytearray(PIECE)
+    for path in places:
+        assert isinstance(path, Path)
+        try:
+            with path.open("rb", buffering=0) as file:
+                while got := file.readinto(buffer):
+                    yield got
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def _ranges(objects: Sequence[BucketPath]) -> Iterator[tuple[BucketPath, int, int]]:
+    for one in objects:
+        try:
+            size = one.size()
+        except OSError as error:
+            raise _unreadable(one, error) from None
+        yield from ((one, at, min(BLOCK, size - at)) for at in range(0, size, BLOCK))
+
+
+def _fetched(piece: tuple[BucketPath, int, int]) -> int:
+    place, at, size = piece
+    try:
+        data, _ = place.read_marked(at, size)
+    except OSError as error:
+        raise _unreadable(place, error) from None
+    return len(data)
+
+
+def _unreadable(place: Place, error: OSError) -> ShardsError:
+    where = "bucket, its credentials and the network" if isinstance(place, BucketPath) else "folder"
+    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check the {where}")

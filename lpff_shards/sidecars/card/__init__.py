@@ -6,12 +6,10 @@ from collections.abc import Set
 from importlib.resources import files
 
 from lpff_shards.manifest import Manifest
-from lpff_shards.sidecars.card.contents import contents, left_out
-from lpff_shards.sidecars.card.fields import fields, poses
+from lpff_shards.sidecars.card.command import making
+from lpff_shards.sidecars.card.contents import citation, contents, fields, left_out, licences, poses, terms
+from lpff_shards.sidecars.card.examples import loading
 from lpff_shards.sidecars.card.front_matter import head
-from lpff_shards.sidecars.card.licenses import citation, licences, terms
-from lpff_shards.sidecars.card.loading import loading
-from lpff_shards.sidecars.card.reproduction import making
 
 
 def card(manifest: Manifest, suffixes: Set[str]) -> str:

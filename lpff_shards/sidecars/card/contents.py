@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers and words, and what was left out of it."""
+"""What a data set holds in numbers and words: fields, poses, what was left out, licenses, terms, citations."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Iterator, Set
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
+from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import markdown
+from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS, Array
+from lpff_shards.schemas.terms import Terms, citations, terms_of
 from lpff_shards.schemas.units import size
-from lpff_shards.sidecars.card.markdown import listed, table
+from lpff_shards.sidecars.card.names import fenced, listed, table
 
 _KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
 _FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecords", "zip": "zips for EG3D's and StyleGAN's trainers"}
@@ -108,3 +111,126 @@ _RULES = {
     "eg3d": "large yaws count more, as in EG3D's FFHQ",
     "uniform": "drawn towards a flat distribution of poses",
 }
+
+
+def licences(manifest: Manifest) -> str:
+    """A table of the photos' licences with what they ask for."""
+    rows = [_row(name, count) for name, count in manifest.licenses.items()]
+    unknown = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
+    columns = ("licence", "samples", "attribution", "share-alike", "non-commercial", "no derivatives")
+    asked = (
+        "Every sample names its licence, author and source in the fields `license`, `license_url`, `author` and "
+        "`source_url`, as far as its data set tells them. Attribution means the author's name, the licence and the "
+        "note in `changes` wherever a picture is shown or shared; [ATTRIBUTION.csv](ATTRIBUTION.csv) has them all in a "
+        "line a picture, [ATTRIBUTION.md](ATTRIBUTION.md) is the summary. Photos that their authors withdraw must be "
+        "dropped: `lpff-shards export --update --exclude FILE` takes them out.\n"
+    )
+    if unknown:
+        asked += (
+            f"\nOf {unknown:,} samples the licence is unknown: the sources do not tell it, and it is not guessed.\n"
+        )
+    return f"## Licences of the photos\n\n{table(columns, rows)}\n{asked}"
+
+
+def terms(manifest: Manifest) -> str:
+    """The data sets' own terms."""
+    entries = (f"- **{_linked(one)}**: {one.terms}\n" for one in _terms(manifest))
+    return f"## Terms of the data sets\n\n{''.join(entries)}"
+
+
+def citation(manifest: Manifest) -> str:
+    """What to cite, as BibTeX; empty where there is nothing to cite."""
+    entries = citations(_terms(manifest))
+    return f"## Citation\n\n{fenced(chr(10).join(entries), 'bibtex')}" if entries else ""
+
+
+def _terms(manifest: Manifest) -> tuple[Terms, ...]:
+    """FFHQ's cameras are EG3D's whatever the alignment."""
+    aligned = manifest.options.get("alignment") == "eg3d"
+    return terms_of(manifest.sources, aligned or ("ffhq" in manifest.sources and manifest.layout.camera))
+
+
+def _linked(one: Terms) -> str:
+    return f"[{one.name}]({one.url})" if one.url else one.name
+
+
+def _row(name: str, count: int) -> tuple[object, ...]:
+    asks = demands(name)
+    if not asks.known:
+        return (name, f"{count:,}", "?", "?", "?", "?")
+    flags = (asks.attribution, asks.share_alike, asks.non_commercial, asks.no_derivatives)
+    return (f"[{name}]({asks.url})", f"{count:,}", *("yes" if flag else "" for flag in flags))
+
+
+_CAMERA = """The 25 numbers of `camera`, row by row:
+
+| numbers | hold |
+|---|---|
+| 0-3 | r00 r01 r02 **tx** |
+| 4-7 | r10 r11 r12 **ty** |
+| 8-11 | r20 r21 r22 **tz** |
+| 12-15 | 0 0 0 1 |
+| 16-18 | **fx** skew **cx** |
+| 19-21 | 0 **fy** **cy** |
+| 22-24 | 0 0 1 |
+
+The first sixteen are the camera-to-world matrix: the columns of r are the camera's x, y and z axes in the world, t is \
+where it stands. The last nine are the intrinsics, divided by the picture's size: times width (fx, skew, cx) and \
+height (fy, cy) they are pixels.
+"""
+_POSES = """## Poses
+
+![World and camera axes, the signs of yaw and pitch, and heads seen from such cameras](poses.png)
+
+- World: the head at the origin, looking along +z; y is up, x points to the right of a frontal picture, which is the \
+person's left. Published cameras stand 2.7 units away.
+- Camera: OpenCV's axes, x right, y down, z forward.
+- `yaw` = atan2(tx, tz): positive where the camera stands towards +x and sees the person's left cheek.
+- `pitch` = atan2(ty, hypot(tx, tz)): positive where the camera stands above and looks down on the head.
+- The mirrored picture has yaw -yaw and the same pitch; numbers 1, 2, 3, 4 and 8 of its camera change \
+sign, cx becomes 1 - cx.
+"""
+_OTHER_CROPS = """- The published cameras are of the EG3D crops. `camera_alignment` says which crop a camera is of. \
+Where it is `eg3d`, yaw and pitch hold for the picture, and the focal length, the principal point and the roll do not.
+"""
+
+
+def fields(manifest: Manifest, suffixes: Set[str]) -> str:
+    """A table of arrays and fields, and the camera's numbers spelled out."""
+    rows = [*_arrays(manifest, suffixes)]
+    rows += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
+    unknown = "Where there is no shape, it is a single value. Unknown text is empty, and nothing is ever NaN.\n"
+    if manifest.format == "tfrecord":
+        unknown += "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
+    camera = f"\n{_CAMERA}" if manifest.layout.camera else ""
+    return f"## Fields\n\n{table(('field', 'dtype', 'shape', 'unit', 'meaning'), rows)}\n{unknown}{camera}"
+
+
+def poses(manifest: Manifest) -> str:
+    """The pose conventions, where there are cameras."""
+    if not manifest.layout.camera:
+        return ""
+    return _POSES + ("" if manifest.options.get("alignment") == "eg3d" else _OTHER_CROPS)
+
+
+def field_table() -> str:
+    """The field table as Markdown, as the documentation shows it."""
+    rows = ((f"`{f.name}`", f.kind, f"{f.unit}, {f.doc}" if f.unit else f.doc) for f in FIELDS)
+    return table(("field", "type", "meaning"), rows)
+
+
+def _arrays(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, ...]]:
+    """The rows of what a sample holds beside its fields, under the names that the format gives."""
+    for array in ARRAYS:
+        if array.name == "image" or getattr(manifest.layout, array.name):
+            yield _name(array, manifest, suffixes), array.dtype, array.shape, array.unit, array.doc
+
+
+def _name(array: Array, manifest: Manifest, suffixes: Set[str]) -> str:
+    if manifest.format == "tfrecord":
+        return f"`{array.name}`"
+    if array.name == "image":
+        return "picture" if manifest.format == "zip" else "/".join(f"`{suffix}`" for suffix in sorted(suffixes))
+    if manifest.format == "zip":
+        return "label in `dataset.json`" if array.name == "camera" else f"`{array.name}` in `samples.jsonl`"
+    return f"`{array.name}` in `mp`" if manifest.layout.packed else f"`{array.name}.npy`"

@@ -1,11 +1,13 @@
-"""Examples of our own loaders, for tars and TFRecords."""
+"""How each reader loads a data set: which examples a card shows, and those of our own loaders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
+from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
-from lpff_shards.sidecars.card.names import Example, Names
+from lpff_shards.sidecars.card import record_examples, tar_examples, zip_examples
+from lpff_shards.sidecars.card.names import Example, Names, fenced, names_of
 
 
 def examples(names: Names) -> Iterator[Example]:
@@ -59,3 +61,22 @@ def _options(names: Names) -> str:
     if names.weighted:
         given.append("weights=True")
     return ", ".join(given)
+
+
+def loading(manifest: Manifest, suffixes: Set[str]) -> str:
+    """An example for each reader, with the data set's own names; they run in its folder."""
+    names = names_of(manifest, suffixes)
+    parts = [f"### {one.title}\n\n{_code(one)}{one.words}" for one in _examples(names)]
+    return "## Loading\n\nThe examples run in this folder.\n\n" + "\n".join(parts)
+
+
+def _code(one: Example) -> str:
+    return fenced(one.code, one.language) if one.code else ""
+
+
+def _examples(names: Names) -> Iterator[Example]:
+    if names.format == "zip":
+        yield from zip_examples.examples(names)
+        return
+    yield from examples(names)
+    yield from (tar_examples if names.format == "wds" else record_examples).examples(names)

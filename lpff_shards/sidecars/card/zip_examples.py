@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lpff_shards.schemas.archive import EG3D_SIDES
-from lpff_shards.sidecars.card.markdown import table
-from lpff_shards.sidecars.card.names import Example, Names
+from lpff_shards.sidecars.card.names import Example, Names, table
 
 _EG3D = "--gamma=1 --gen_pose_cond=True"
 _STYLEGAN = "--gamma=10"

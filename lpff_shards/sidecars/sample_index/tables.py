@@ -1,16 +1,20 @@
-"""The ledger's tables: samples point to the picture that they show and to the way in which it is stored.
+"""The tables of samples.sqlite: samples point to their picture and to the way in which it is stored.
 
-A picture's mirrors and copies share its row, so that a million samples take little room. The view `records` joins
-them again: the fields of a sample, then where it is.
+A picture's mirrors and copies share its row, so a million samples take little room. The view `records` joins them: the
+fields of a sample, then where it is. A fingerprint names the export that the file belongs to.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from functools import cache
 from operator import itemgetter
 
+import blake3
+
+from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.sidecars.sample_index.row_groups import Row
 
@@ -88,3 +92,17 @@ def schema() -> tuple[tuple[str | None, ...], ...]:
     with closing(sqlite3.connect(":memory:")) as ledger:
         ledger.executescript(TABLES + INDEXES)
         return tuple(ledger.execute(SCHEMA))
+
+
+def facts(manifest: Manifest) -> Mapping[str, str]:
+    """Facts by which a ledger is known to be an export's; samples taken out since make it another's."""
+    shards = "".join(f"{shard.file} {shard.checksum}\n" for shard in manifest.shards)
+    return {
+        "version": str(VERSION),
+        "schema": str(manifest.schema),
+        "name": manifest.name,
+        "format": manifest.format,
+        "plan": manifest.plan,
+        "samples": str(manifest.samples),
+        "shards": blake3.blake3(shards.encode()).hexdigest(length=16),
+    }

@@ -1,0 +1,216 @@
+"""Attribution: each picture's author, license and changes, as a table (.csv) and summed up (.md)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from lpff_shards.manifest import Manifest
+from lpff_shards.schemas.demands import Demands, demands
+from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
+from lpff_shards.schemas.filenames import ATTRIBUTION
+from lpff_shards.schemas.keys import sample_key
+from lpff_shards.schemas.terms import TERMS
+from lpff_shards.sidecars.sample_index.read import Ledger
+
+UNKNOWN = "unknown"
+_SOME = " (some of its samples)"
+
+_PICTURES = """
+SELECT picture, dataset, source_id, photo_id, face, title, author, author_id, license, license_url, source_url, changes,
+    count(*) AS samples
+FROM samples JOIN pictures USING (picture) JOIN stored USING (stored)
+GROUP BY picture, changes ORDER BY dataset, source_id, picture, mirrored, changes
+"""
+
+
+_TYPES = (int, str, str, str, int, *(str,) * 7, int)
+
+
+class Line(Struct, frozen=True):
+    """A picture's line; its mirrors and copies share it.
+
+    Attributes:
+        key: of its samples, which the marks of mirrors and copies (`_m`, `_r01`) may follow.
+        dataset, source_id, photo_id, face: which picture of which data set.
+        title, author, author_id: of the photo, as its host has them; author is `unknown` where no source tells it.
+        license, license_url: of the photo; `unknown` where no source tells it for sure.
+        attribution, share_alike, non_commercial, no_derivatives: `yes` or `no` as the licence asks, `unknown`.
+        source_url: the photo at its host.
+        changes: what was done to it.
+        samples: how many show it.
+    """
+
+    key: str
+    dataset: str
+    source_id: str
+    photo_id: str
+    face: int
+    title: str
+    author: str
+    author_id: str
+    license: str
+    license_url: str
+    attribution: str
+    share_alike: str
+    non_commercial: str
+    no_derivatives: str
+    source_url: str
+    changes: str
+    samples: int
+
+
+def lines(ledger: Ledger) -> Iterator[Line]:
+    """The lines of an export, by data set and source id: every sample's picture has exactly one."""
+    # A data set has few licences and few ways of changing pictures: each is looked at once.
+    asks, merge = cache(demands), cache(merged)
+    for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
+        rows = list(group)
+        _, dataset, source_id, photo_id, face, title, author, author_id, licence, url, source_url, *_ = rows[0]
+        asked = asks(licence)
+
+        def told(flag: bool, known: bool = asked.known) -> str:
+            return ("yes" if flag else "no") if known else UNKNOWN
+
+        yield Line(
+            key=sample_key(dataset, source_id, mirrored=False, replica=0),
+            dataset=dataset,
+            source_id=source_id,
+            photo_id=photo_id,
+            face=face,
+            title=title,
+            author=author or UNKNOWN,
+            author_id=author_id,
+            license=licence or UNKNOWN,
+            license_url=url,
+            attribution=told(asked.attribution),
+            share_alike=told(asked.share_alike),
+            non_commercial=told(asked.non_commercial),
+            no_derivatives=told(asked.no_derivatives),
+            source_url=source_url,
+            changes=merge(tuple(row[-2] for row in rows)),
+            samples=sum(row[-1] for row in rows),
+        )
+
+
+def merged(changes: Sequence[str]) -> str:
+    """The changes of a picture's samples as one text: the steps of all of them, then those of some."""
+    variants = [[step for step in text.split("; ") if step] for text in changes]
+    steps = dict.fromkeys(step for variant in variants for step in variant)
+    common = [step for step in steps if all(step in variant for variant in variants)]
+    return "; ".join([*common, *(f"{step}{_SOME}" for step in steps if step not in common)])
+
+
+def write_table(path: Path, lines: Iterable[Line]) -> None:
+    """Writes the lines as CSV (RFC 4180 but for line feeds alone; UTF-8) under a line of their names.
+
+    Cells are as `csv_cell` makes them.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Line.__struct_fields__)
+        # By itself the csv of Python below 3.13 leaves a carriage return bare, which ends the line for readers.
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for line in lines:
+            row = [csv_cell(cell) if isinstance(cell, str) else cell for cell in structs.astuple(line)]
+            (quoted if "\r" in "".join(map(str, row)) else table).writerow(row)
+
+
+_LICENCES = """
+SELECT license, count(*), sum(n) FROM pictures
+JOIN (SELECT picture, count(*) AS n FROM samples GROUP BY picture) USING (picture)
+GROUP BY license ORDER BY count(*) DESC, license
+"""
+_EXAMPLE = """
+SELECT title, author, license, source_url FROM pictures
+WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
+"""
+
+
+def summary(manifest: Manifest, ledger: Ledger) -> str:
+    """The summary as Markdown: licences with numbers of pictures and what they ask for, what is not known, terms."""
+    ((pictures,),) = ledger.rows("SELECT count(*) FROM pictures", (int,))
+    parts = [
+        f"# Whose photos these are: {manifest.name}\n",
+        f"{manifest.samples:,} samples show {pictures:,} pictures. `{ATTRIBUTION[0]}` has a line for each: its author, "
+        "title and licence, where the photo is at its host, and what was done to it. A sample's picture is found there "
+        "by `dataset` and `source_id`, or by the sample's key less the marks of mirrors and copies (`_m`, `_r01`).\n",
+        _licences(ledger),
+        _unknown(ledger, pictures),
+        _asked(ledger),
+        _terms(manifest),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _licences(ledger: Ledger) -> str:
+    rows = ledger.rows(_LICENCES, (str, int, int))
+    told = (f"| {_named(name)} | {pictures:,} | {of:,} | {_wants(name)} |\n" for name, pictures, of in rows)
+    return "## Licences\n\n| licence | pictures | samples | asks for |\n|---|---:|---:|---|\n" + "".join(told)
+
+
+def _named(short: str) -> str:
+    asked = demands(short)
+    return f"{_linked(short, asked)} {asked.name}" if asked.url else markdown(short) or UNKNOWN
+
+
+def _linked(short: str, asked: Demands) -> str:
+    return f"[{short}]({asked.url})" if asked.url else markdown(short)
+
+
+def _wants(short: str) -> str:
+    return ", ".join(_words(demands(short)))
+
+
+def _words(asked: Demands) -> Iterator[str]:
+    if not asked.known:
+        yield "not known: find out before showing or sharing it"
+        return
+    flags = (
+        (asked.attribution, "author, licence and changes named"),
+        (asked.share_alike, "**share-alike**"),
+        (asked.non_commercial, "**non-commercial use only**"),
+        (asked.no_derivatives, "**no changed copies shared**"),
+    )
+    yield from [words for flag, words in flags if flag] or [asked.also or "nothing"]
+
+
+def _unknown(ledger: Ledger, pictures: int) -> str:
+    """What no source tells, counted; nothing is guessed."""
+    told = []
+    for column, what in (("author", "author"), ("license", "licence"), ("source_url", "place at a host")):
+        ((count,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {column} = ''", (int,))
+        told.append(f"| {what} | {count:,} of {pictures:,} |\n")
+    return "## Not known\n\n| | pictures without |\n|---|---:|\n" + "".join(told)
+
+
+def _asked(ledger: Ledger) -> str:
+    """How to credit a picture, with one of the export's own."""
+    example = next(ledger.rows(_EXAMPLE, (str, str, str, str)), None)
+    if example is None:
+        return ""
+    title, author, licence, url = example
+    asked = demands(licence)
+    shown = f'"{title}"' if title else "Photo"
+    return (
+        "## Where you show or share pictures\n\nName the author, the licence and the changes, as in\n\n"
+        f"> {markdown(shown)} by {markdown(author)} ({markdown_url(url)}), {_linked(licence, asked)}, "
+        "aligned and cropped\n\n"
+        "Share-alike licences bind changed copies to the same licence; non-commercial ones exclude commercial use. "
+        "Photos whose authors withdraw them must be dropped: `lpff-shards trace` finds them, `lpff-shards export "
+        "--update` takes them out.\n"
+    )
+
+
+def _terms(manifest: Manifest) -> str:
+    known = [TERMS[name] for name in manifest.sources if name in TERMS]
+    lines = "".join(f"- {terms.name}: {terms.terms} {terms.url}".rstrip() + "\n" for terms in known)
+    return f"## Terms of the data sets\n\nThe licences above are the photos'; the data sets have terms too.\n\n{lines}"

@@ -1,1 +1,0 @@
-"""Whose photos an export shows: a line a picture, and a summary for people."""
