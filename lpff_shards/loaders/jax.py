@@ -65,7 +65,7 @@ def loader(
         epochs: how many there are, 1 for an evaluation; None for no end.
         rank, world_size: of this process; by default those that `sharding` needs, else those of jax.distributed, else
             those of torchrun, mpirun or srun, else 0 of 1. Both come from one source, or from you.
-        equal: see `draws.Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
+        equal: see `Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
             each rank.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
         labels: give pairs (image, conditioning vector float32 [n, 25]); with `fields` triples, whose third part is a

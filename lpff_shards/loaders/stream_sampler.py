@@ -52,9 +52,9 @@ class Rows:
             has it; 0 keeps the shards' order.
         seed: of shuffling, mirroring and weighing.
         rank, world_size: which part of the epoch is drawn.
-        equal: see `draws.Sampling`.
+        equal: see `sampler.Sampling`.
         mirror: flip each sample with probability 1/2, drawn anew in each epoch.
-        weights: float [samples], see `draws.Sampling`.
+        weights: float [samples], see `sampler.Sampling`.
 
     Raises:
         ShardsError: a value is out of range.
@@ -150,7 +150,7 @@ def pieces(
         counts: samples of each shard.
         order: the shards in the epoch's order.
         batch_size: of one rank.
-        equal: see `draws.Sampling`; with `pad` and `drop` all workers' batches are full.
+        equal: see `sampler.Sampling`; with `pad` and `drop` all workers' batches are full.
 
     Raises:
         ShardsError: `drop` leaves nothing.

@@ -55,7 +55,7 @@ def loader(
         epoch: of the first pass.
         rank, world_size: of this process; by default torch.distributed's, else those of torchrun, Lightning, mpirun or
             srun, else 0 of 1. Both come from one source, or from you.
-        equal: see `draws.Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
+        equal: see `Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
             each rank.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
         labels: give pairs (image, conditioning vector float32 [n, 25]), as EG3D's and StyleGAN's loops unpack them;
