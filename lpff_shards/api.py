@@ -125,7 +125,7 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         strict=options.run.on_error == "fail",
     )
     picture = options.resolved_picture
-    seen = survey(mixed.entries, picture, options.format == "zip")
+    seen = survey(mixed.entries, picture, options.traits.for_trainers)
     if seen.misfits and options.run.on_error == "fail":
         first = seen.misfits[0]
         raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
@@ -136,9 +136,9 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         checksum=options.run.checksum,
         on_error=options.run.on_error,
         published=published_names(options),
-        side=seen.side if options.format == "zip" else None,
+        side=seen.side if options.traits.for_trainers else None,
     )
-    listed = options.format == "zip" and options.copies == "list"
+    listed = options.traits.for_trainers and options.copies == "list"
     entries = mixed.entries.once() if listed else mixed.entries
     lists = name_lists(options, mixed, entries, extras.num_replicas)
     decisive = recorded(options)
@@ -316,7 +316,7 @@ def _finished(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardR
 def _outputs(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Sequence[ShardReceipt]:
     """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
     folder, plan = job.folder, job.plan
-    if plan.settings.format != "zip":
+    if not plan.format.joined:
         return receipts.ordered(range(len(plan)))
     for number, output in enumerate(plan.outputs):
         if number in archives:

@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ShardsError
-from lpff_shards.options.export import Checksum, FormatName
+from lpff_shards.formats.registry import beside_names, is_shard_name
+from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.filenames import SHARD_NAMES, beside_names
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.outline import Natural
 from lpff_shards.storage.errors import NO_BUCKET
@@ -154,7 +154,7 @@ class Manifest(Struct, frozen=True):
     schema: int
     generator: str
     name: str
-    format: FormatName
+    format: str
     samples: Natural
     plan: str
     checksum: Checksum
@@ -325,7 +325,7 @@ def _odd_name(manifest: Manifest) -> str | None:
     known = beside_names(shards)
     return next(
         chain(
-            (file for file in files if not SHARD_NAMES[manifest.format].fullmatch(file)),
+            (file for file in files if not is_shard_name(file, manifest.format)),
             (word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)),
             (name for name in manifest.files if name not in known),
         ),

@@ -12,11 +12,11 @@ from functools import partial
 from isal.isal_zlib import crc32
 
 from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
-from lpff_shards.formats.readers.base import SampleError
+from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.readers.deep import deep_fault
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
-from lpff_shards.options.export import Checksum, FormatName
+from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.license import UNKNOWN_LICENCE
@@ -82,7 +82,7 @@ def verify_export(
     # What talks to stores does so by threads, which a forked process would lack.
     fork = may_fork() and not isinstance(root, BucketPath)
     manifest = read_manifest(root)
-    look = partial(_read, format=manifest.format, layout=manifest.layout, deep=deep)
+    look = partial(_read, format=get_format(manifest.format), layout=manifest.layout, deep=deep)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
     workers = max(1, min(workers, len(manifest.shards)))
@@ -161,7 +161,7 @@ def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
 
 
 def _read(
-    data: memoryview, report: OnSample, *, format: FormatName, layout: Layout, deep: bool
+    data: memoryview, report: OnSample, *, format: Format, layout: Layout, deep: bool
 ) -> tuple[_Checked, tuple[str, str] | None]:
     """The samples up to the first whose structure is wrong; that one's name and what is wrong with it.
 
@@ -174,7 +174,7 @@ def _read(
     fault = None
     inside: list[Fault] = []
     try:
-        for sample in get_reader(format)(data, layout):
+        for sample in format.samples(data, layout):
             if deep and (reason := deep_fault(sample)):
                 inside.append(Fault("", sample.key, reason))
             keys.append(sample.key)

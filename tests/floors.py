@@ -19,7 +19,8 @@ FLOORS = (
     ("exporters", "loaders", "verify"),
     ("planning", "sidecars"),
     ("executors", "manifest", "sources"),
-    ("formats", "options", "storage"),
+    ("options",),
+    ("formats", "storage"),
     ("schemas",),
     ("_version", "errors"),
 )

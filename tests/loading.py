@@ -26,7 +26,7 @@ from lpff_shards import (
     export,
     read_manifest,
 )
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.schemas.fields import FIELDS
 
 NAMES = tuple(f.name for f in FIELDS)
@@ -100,7 +100,7 @@ class Truth:
 def truths(folder: Path, split: str | None = "train") -> list[Truth]:
     """The samples of a split, in the order of its shards."""
     manifest = read_manifest(folder)
-    read = get_reader(manifest.format)
+    read = get_format(manifest.format).samples
     shards = [shard for shard in manifest.shards if split in (None, shard.split)]
     return [
         Truth(_pixels(found.picture), found.camera, found.landmarks, dict(found.scalars))

@@ -19,7 +19,7 @@ from layouts import LPFF_IDS, UP_IDS, dump, edit, v2_record, write_ffhq_eg3d, wr
 from layouts import write_unsplash_pexels as write_up
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardsError, SourceOptions, export
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.demands import demands
 from lpff_shards.sidecars.attribution import merged
@@ -71,7 +71,7 @@ def _lines(out: Path) -> list[dict[str, str]]:
 
 def _samples(out: Path) -> list[dict[str, Any]]:
     manifest = read_manifest(out)
-    read = get_reader(manifest.format)
+    read = get_format(manifest.format).samples
     return [dict(s.scalars) for shard in manifest.shards for s in read(whole(out / shard.file), manifest.layout)]
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, plan_export, verify_export
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.formats.readers.deep import deep_fault
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas import crops
 from lpff_shards.schemas.camera import faults, mirror
@@ -380,7 +380,7 @@ def test_verify_deep_finds_landmarks_outside_their_picture(photo: Photo, tmp_pat
     export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(photo.root))))
     manifest = ShardSource(str(tmp_path / "out")).manifest
     (shard,) = manifest.shards
-    (sample, *_) = get_reader("wds")(memoryview((tmp_path / "out" / shard.file).read_bytes()), manifest.layout)
+    (sample, *_) = get_format("wds").samples(memoryview((tmp_path / "out" / shard.file).read_bytes()), manifest.layout)
     assert sample.landmarks is not None and deep_fault(sample) is None
     for shift in (600, -600):
         moved = structs.replace(sample, landmarks=sample.landmarks + np.float32(shift))

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from running import examples
 from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
 
-from lpff_shards.formats.readers.base import SampleError
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.schemas.sample import Sample
 
@@ -31,7 +30,7 @@ def _shard(format: str, layout: str, count: int = 3) -> bytes:
 
 
 def _samples(shard: bytes, format: str, layout: str) -> list[Sample]:
-    return list(get_reader(format)(memoryview(shard), LAYOUTS[layout]))
+    return list(get_format(format).samples(memoryview(shard), LAYOUTS[layout]))
 
 
 def _same(a: Sample, b: Sample) -> bool:

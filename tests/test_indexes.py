@@ -26,7 +26,8 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.exporters import locks, output_lock
-from lpff_shards.options.export import STATE_FOLDER, ImageKind, Metadata
+from lpff_shards.options.export import ImageKind, Metadata
+from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.sidecars import folder
 
 FORMATS = ("wds", "tfrecord")

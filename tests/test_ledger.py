@@ -27,7 +27,7 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.sidecars.sample_index import row_groups, tables
@@ -58,7 +58,7 @@ def out(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def _samples(out: Path) -> list[tuple[str, dict[str, object]]]:
     """Every sample's shard and fields, read off the shards."""
     manifest = read_manifest(out)
-    read = get_reader(manifest.format)
+    read = get_format(manifest.format).samples
     shards = [(shard.file, read(whole(out / shard.file), manifest.layout)) for shard in manifest.shards]
     return [(file, dict(sample.scalars)) for file, samples in shards for sample in samples]
 

@@ -16,10 +16,11 @@ from servers.fault import Fault
 from stores import Bucket
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, in_order, requests
 from lpff_shards.loaders.shards import Span
-from lpff_shards.schemas.filenames import LEDGER, index_names
+from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.storage import connect, retry
 
 FORMATS = ("wds", "tfrecord")

@@ -11,10 +11,10 @@ import pytest
 from loading import held_while, lpff, sent, write
 from stores import Bucket
 
+from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.loaders.tensorflow_reading import BATCHES_AHEAD
-from lpff_shards.schemas.filenames import index_names
 
 SAMPLES, BATCH = 24, 5
 

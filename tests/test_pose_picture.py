@@ -13,7 +13,7 @@ from conftest import PROJECT
 from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, SourceOptions, export
-from lpff_shards.options.export import FORMATS
+from lpff_shards.formats.registry import NAMES as FORMATS
 from lpff_shards.sidecars.card import pose_picture
 
 MOST_BYTES = 100_000

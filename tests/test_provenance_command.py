@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, api, cli
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.record_options import published, published_names, recorded
-from lpff_shards.options.export import ALIGNMENTS, FORMATS, IMAGE_KINDS
+from lpff_shards.formats.registry import NAMES as FORMATS
+from lpff_shards.options.export import ALIGNMENTS, IMAGE_KINDS
 from lpff_shards.sidecars.card.command import WIDTH, command
 
 

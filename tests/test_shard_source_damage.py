@@ -24,14 +24,13 @@ from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
 from sealing import edit_sealed
 
 from lpff_shards import ShardsError, read_manifest
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import example, tar
 from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.readers.base import SampleError
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format, index_names
+from lpff_shards.formats.tfrecord_spans import RecordSpans
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.record_spans import RecordSpans
 from lpff_shards.schemas.fields import FIELDS, Layout
-from lpff_shards.schemas.filenames import index_names
 
 FORMATS = ("wds", "tfrecord")
 KINDS = [
@@ -444,4 +443,4 @@ def _rewritten(out: Path, change: Callable[[str, bytes], tuple[str, bytes]]) -> 
         with pytest.raises(ShardsError, match=f"{shard.name}: sample 0 is damaged: its "):
             way()
     with pytest.raises(SampleError):
-        list(get_reader("wds")(memoryview(shard.read_bytes()), read_manifest(out).layout))
+        list(get_format("wds").samples(memoryview(shard.read_bytes()), read_manifest(out).layout))

@@ -42,7 +42,7 @@ from lpff_shards.errors import BadInput
 from lpff_shards.exporters.archive import snapshot
 from lpff_shards.exporters.callbacks import Silent
 from lpff_shards.formats.pictures import png
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning import sharding
 from lpff_shards.planning.plan import Plan
@@ -337,7 +337,7 @@ def test_our_reader_yields_the_samples_of_the_shards(published: dict[str, str], 
         manifest = export(_options(tmp_path / format, sources, format, **options))
         (shard,) = manifest.shards
         data = memoryview((tmp_path / format / shard.file).read_bytes())
-        found[format] = list(get_reader(format)(data, manifest.layout))
+        found[format] = list(get_format(format).samples(data, manifest.layout))
     assert len(found["zip"]) == len(found["wds"]) == 10
     for ours, theirs in zip(found["zip"], found["wds"], strict=True):
         assert (ours.key, ours.scalars, ours.picture.data) == (theirs.key, theirs.scalars, theirs.picture.data)

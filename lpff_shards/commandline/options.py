@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from lpff_shards.commandline.help import Option
+from lpff_shards.formats.registry import NAMES
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.rules import BY, Share, one_of
@@ -170,7 +171,7 @@ mix = _stack(
            help="train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02."),
 )  # fmt: skip
 output = _stack(
-    _written("--format", type=Choice(options.FORMATS), required=True,
+    _written("--format", type=Choice(NAMES), required=True,
              help="WebDataset tar, TFRecord, or the zip that EG3D and StyleGAN train on."),
     _written("--out", type=_folder, metavar="DIR", required=True,
              help="The output folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."),

@@ -213,7 +213,7 @@ def _announce(plan: Plan, finished: int, others: int, stream: TextIO) -> None:
         say(note, stream)
     where = f", {others} of them other shares'" if others else ""
     where += f", {finished} of them finished before" if finished else ""
-    tasks = counted(len(plan), "part" if plan.settings.format == "zip" else "shard")
+    tasks = counted(len(plan), plan.format.piece)
     say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", stream)
 
 

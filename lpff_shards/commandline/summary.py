@@ -14,6 +14,7 @@ from msgspec import structs
 from lpff_shards.commandline.colors import PLAIN, Colours
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
+from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.bench.options import Report, Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
@@ -104,10 +105,11 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
         told: notes that were shown before.
     """
     total = sum(shard.bytes for shard in manifest.shards)
-    files = counted(len(manifest.shards), "zip" if manifest.format == "zip" else "shard")
+    format = get_format(manifest.format)
+    files = counted(len(manifest.shards), format.unit)
     what = f"{counted(manifest.samples, 'sample')} in {files}"
     lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
-    found = _pictures(manifest).notes() if manifest.format != "zip" else ()
+    found = () if format.for_trainers else _pictures(manifest).notes()
     lines += [f"  note: {note}" for note in found if note not in told]
     left = manifest.counts.left_out + manifest.counts.skipped
     if left:
@@ -132,7 +134,7 @@ def manifest_json(manifest: Manifest) -> str:
 
 def share_text(options: ExportOptions, share: ShareDone) -> str:
     """What a share says at its end while others are missing."""
-    all = counted(share.shards, "part" if options.format == "zip" else "shard")
+    all = counted(share.shards, options.traits.piece)
     own = f"share {options.run.task}: {share.written:,} of {all} written, in {options.out}"
     return printable(f"{own}; the last share to be done writes the manifest")
 
@@ -178,7 +180,8 @@ def indexes_json(written: Sequence[str]) -> str:
 
 def _files(count: int, format: str) -> str:
     """The files of a data set: 1 zip, 24 wds shards."""
-    return counted(count, "zip" if format == "zip" else f"{format} shard")
+    unit = get_format(format).unit
+    return counted(count, unit if unit == format else f"{format} {unit}")
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
@@ -291,7 +294,7 @@ def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
     yield f"  from {of['source_url'] or UNKNOWN}"
     yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
     for record, member in samples:
-        where = member if format == "zip" else f"sample {record.number}"
+        where = member if get_format(format).joined else f"sample {record.number}"
         yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
 
 

@@ -132,7 +132,7 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
 
 def _readers(plan: Plan, told: _Told) -> Iterable[str]:
     """What readers cannot do with the pictures; those of a zip are alike."""
-    return () if plan.settings.format == "zip" else told.pictures.notes()
+    return () if plan.format.for_trainers else told.pictures.notes()
 
 
 def _manifest(plan: Plan, told: _Told) -> Manifest:

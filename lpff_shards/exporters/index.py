@@ -13,9 +13,8 @@ from lpff_shards.executors.processes import OnShard, ShardDone
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.write_sidecars import write_accounts
-from lpff_shards.formats.readers.base import SampleError
-from lpff_shards.formats.readers.outline import outline
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.base import SampleError
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.schemas.outline import Outline
 from lpff_shards.sidecars.folder import OutputFolder
@@ -65,7 +64,7 @@ def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Ou
         started = time.monotonic()
         try:
             data = whole(root / shard.file)
-            found = outline(shard.file, data, manifest.layout)
+            found = get_format(manifest.format).outline(shard.file, data, manifest.layout)
         except OSError as error:
             raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
         except SampleError as error:
@@ -79,7 +78,7 @@ def _outlines(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Ou
 def _rows(root: Place, manifest: Manifest, shard: Outline) -> Iterator[Row]:
     """The fields of a shard's samples."""
     try:
-        for sample in get_reader(manifest.format)(whole(root / shard.file), manifest.layout):
+        for sample in get_format(manifest.format).samples(whole(root / shard.file), manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
         raise _damaged(root / shard.file, error.reason) from None

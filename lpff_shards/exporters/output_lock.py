@@ -19,10 +19,11 @@ from msgspec.structs import replace
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import OnNote
 from lpff_shards.exporters import locks
+from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.export import SOURCE_FILES, SOURCES
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
-from lpff_shards.schemas.filenames import beside_names, is_shard_name, report_files
+from lpff_shards.schemas.filenames import report_files
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import Owner, marks, strangers

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.formats.registry import is_shard_name
 from lpff_shards.manifest import MANIFEST
-from lpff_shards.options.export import PART, PictureOptions
+from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Plan
-from lpff_shards.schemas.filenames import ONCE, is_shard_name
+from lpff_shards.schemas.filenames import ONCE, PART
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sources.inventory import Inventory
@@ -87,9 +88,8 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
     with suppress(OSError):
         there = {**listed(folder.root), **listed(folder.parts)} if isinstance(folder.root, Path) else {}
     ours = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
-    archives = plan.settings.format == "zip"
     needed = 0 if isinstance(folder.root, BucketPath) else int(plan.sizes.sum())
-    if archives:
+    if plan.format.joined:
         # A zip is put together beside its parts; for a bucket, in the folder for temporary files.
         needed += max(int(plan.sizes[plan.rows(output.tasks)].sum()) for output in plan.outputs)
     needed = int(needed * (_SURE if _is_exact(plan.settings.picture) else _UNSURE))

@@ -29,7 +29,7 @@ def recorded(options: ExportOptions) -> dict[str, object]:
     shards: dict[str, object] = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
     shards["shuffle"] = options.resolved_shards.shuffles
     shards["seed"] = (options.shards.seed or 0) if options.seeded else None
-    if options.format != "zip" and not (options.shards.samples_per_shard or options.shards.shards):
+    if not options.traits.for_trainers and not (options.shards.samples_per_shard or options.shards.shards):
         shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
     return {
         "format": options.format,
@@ -41,7 +41,7 @@ def recorded(options: ExportOptions) -> dict[str, object]:
         **picture,
         **shards,
         "checksum": options.run.checksum,
-        **({"zip_copies": options.copies} if options.format == "zip" else {}),
+        **({"zip_copies": options.copies} if options.traits.for_trainers else {}),
     }
 
 

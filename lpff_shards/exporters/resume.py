@@ -30,7 +30,7 @@ def finished_archives(
         on_note: called with what is damaged.
         closely: read their bytes and look at their sources too.
     """
-    if plan.settings.format != "zip":
+    if not plan.format.joined:
         return Packed()
     tasks = [output.tasks for output in plan.outputs]
     names = [output.file for output in plan.outputs]

@@ -1,20 +1,63 @@
-"""The writer of each format."""
+"""The formats there are, by name and by the names of their files."""
 
 from __future__ import annotations
 
-from lpff_shards.formats.base import Format
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.filenames import ONCE, PART
+
+if TYPE_CHECKING:
+    from lpff_shards.formats.base import Format
+
+_HOMES: Mapping[str, str] = {"wds": "wds.WebDataset", "tfrecord": "tfrecord.TfRecord", "zip": "zip.TrainersZip"}
+NAMES = tuple(_HOMES)
 
 
+@cache
 def get_format(name: str) -> Format:
-    """The format of that name."""
-    if name == "wds":
-        from lpff_shards.formats.wds import WebDataset
+    """The format of that name.
 
-        return WebDataset()
-    if name == "zip":
-        from lpff_shards.formats.zip import ZipParts
+    Raises:
+        ShardsError: there is none.
+    """
+    if name not in _HOMES:
+        raise ShardsError(f"format {name!r} is not known", f"It is one of {', '.join(NAMES)}")
+    module, _, kind = _HOMES[name].rpartition(".")
+    found: Format = getattr(import_module(f"lpff_shards.formats.{module}"), kind)()
+    return found
 
-        return ZipParts()
-    from lpff_shards.formats.tfrecord import TfRecord
 
-    return TfRecord()
+def format_of(file: str) -> Format | None:
+    """The format whose finished files are named like that; None where no format's are."""
+    return next((format for format in map(get_format, NAMES) if _pattern(format.name).fullmatch(file)), None)
+
+
+def is_shard_name(file: str, format: str | None = None) -> bool:
+    """Whether an export may have given a name to a finished file, of one format or of any."""
+    return format_of(file) is not None if format is None else _pattern(format).fullmatch(file) is not None
+
+
+@cache
+def _pattern(format: str) -> re.Pattern[str]:
+    return re.compile(rf"[a-z][a-z0-9_]*-[a-z][a-z0-9]*{get_format(format).pattern}")
+
+
+def index_names(file: str) -> tuple[str, ...]:
+    """The names of the index files of a finished file; none of other files."""
+    format = format_of(file)
+    return () if format is None or file.endswith(PART) else format.index_names(file)
+
+
+def beside_names(shards: Iterable[str]) -> set[str]:
+    """Names of all files that an export may write beside its shards, but for the manifest."""
+    return {*ONCE, *(name for shard in shards for name in (*index_names(shard), wids_name(shard)))}
+
+
+def wids_name(file: str) -> str:
+    """Name of the wids index of the split that a tar belongs to."""
+    return f"{file[: file.rfind('-')]}.wids.json"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.containers import tar, tfrecord
 from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.registry import format_of, index_names
+from lpff_shards.formats.spans import Offsets, Spans
 from lpff_shards.loaders.files import ShardFiles, marked, unreadable_file
 from lpff_shards.loaders.object_reader import AT_ONCE, ShardRanges, Stored, unreadable
 from lpff_shards.loaders.shards import Shards
 from lpff_shards.manifest import Manifest, Shard
-from lpff_shards.schemas.filenames import index_names
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.full_reads import pread_fully
 from lpff_shards.storage.path import Place, is_file
@@ -81,10 +80,6 @@ def _bucket_offsets(root: BucketPath, shard: Shard, size: int) -> Offsets:
         raise unreadable(index, error) from None
 
 
-Offsets = NDArray[np.int64]
-"""int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
-
-
 def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
     """The offsets of the samples of a shard of so many bytes.
 
@@ -97,7 +92,7 @@ def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
         if is_file(index):
             return checked(path, shard, size, index.read_bytes())
         with path.open("rb", buffering=0) as file:
-            found = np.fromiter(_headers(file.fileno(), shard.file.endswith(".tar")), np.int64)
+            found = np.fromiter(_spans(shard).scan(lambda at, size: pread_fully(file.fileno(), size, at)), np.int64)
     except OSError as error:
         raise unreadable_file(path, error) from None
     except (ValueError, OverflowError, WireError):
@@ -117,14 +112,22 @@ def checked(path: Place, shard: Shard, size: int, index: bytes) -> Offsets:
         ShardsError: the shard is not as long as the manifest and the index say.
     """
     try:
-        found = _of_tar_index(index) if shard.file.endswith(".tar") else _of_record_index(index)
+        found = _spans(shard).offsets(index)
     except (ValueError, OverflowError):
         raise _disagrees(path) from None
     return _agreeing(path, shard, size, found)
 
 
+def _spans(shard: Shard) -> Spans:
+    format = format_of(shard.file)
+    spans = None if format is None else format.spans()
+    assert spans is not None, "loaders refuse other formats before"
+    return spans
+
+
 def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
-    end = size - (len(tar.END) if shard.file.endswith(".tar") else 0)
+    format = format_of(shard.file)
+    end = size - (len(format.end) if format else 0)
     whole = len(found) == shard.samples + 1 and found[0] == 0 and found[-1] == end and (np.diff(found) > 0).all()
     if size != shard.bytes or not whole:
         raise _disagrees(path)
@@ -136,39 +139,3 @@ def _disagrees(path: Place) -> ShardsError:
         f"{path} is not the shard that its manifest and its index file tell of",
         "See lpff-shards verify; lpff-shards index mends index files",
     )
-
-
-def _of_tar_index(index: bytes) -> Offsets:
-    """Energon's index: the offsets as they are."""
-    return np.frombuffer(index, "<u8").astype(np.int64)
-
-
-def _of_record_index(index: bytes) -> Offsets:
-    """DALI's index: a line a record, its offset and its length."""
-    spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
-    return np.append(spans[:, 0], spans[-1:].sum())
-
-
-def _headers(fd: int, is_tar: bool) -> Iterator[int]:
-    """The offsets that a shard's own headers tell, without reading what lies between them."""
-    yield from _tar_headers(fd) if is_tar else _record_headers(fd)
-
-
-def _tar_headers(fd: int) -> Iterator[int]:
-    at, key = 0, ""
-    while any(block := pread_fully(fd, tar.BLOCK, at)):
-        member = tar.read_header(block, at)
-        found = member.name.partition(".")[0]
-        if found != key:
-            yield at
-            key = found
-        at = member.end
-    yield at
-
-
-def _record_headers(fd: int) -> Iterator[int]:
-    at = 0
-    while head := pread_fully(fd, 8, at):
-        yield at
-        at += int.from_bytes(head, "little") + tfrecord.FRAMING
-    yield at

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import Pixels, decoded
+from lpff_shards.formats.registry import get_format
+from lpff_shards.formats.spans import HEAD, Beside, Found
 from lpff_shards.loaders.shards import Reads, Span
-from lpff_shards.loaders.spans import HEAD, Beside, Found, Spans
 from lpff_shards.manifest import Manifest
 
 
@@ -31,7 +32,9 @@ class Samples:
 
     def __init__(self, manifest: Manifest) -> None:
         self._layout = manifest.layout
-        self._spans = _spans(manifest.format)
+        spans = get_format(manifest.format).spans()
+        assert spans is not None, "loaders refuse other formats before"
+        self._spans = spans
 
     def load(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A whole sample.
@@ -106,13 +109,3 @@ def _fitting(into: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint
     if into.shape != shape:
         raise OtherSizeError(f"{shape[1]}x{shape[0]}, others of its batch of {into.shape[1]}x{into.shape[0]}")
     return into
-
-
-def _spans(format: str) -> Spans:
-    if format == "wds":
-        from lpff_shards.loaders.tar_spans import TarSpans
-
-        return TarSpans()
-    from lpff_shards.loaders.record_spans import RecordSpans
-
-    return RecordSpans()

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import PictureError
+from lpff_shards.formats.registry import NAMES, get_format
+from lpff_shards.formats.spans import Beside
 from lpff_shards.loaders.open_shards import opened
 from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
 from lpff_shards.loaders.shards import Reads, Span
-from lpff_shards.loaders.spans import Beside
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
@@ -256,8 +257,9 @@ _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.fl
 
 
 def _of_split(root: Place, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
-    if manifest.format not in ("wds", "tfrecord"):
-        raise ShardsError(f"{root} is of format {manifest.format}", "Loaders read --format wds and tfrecord")
+    if get_format(manifest.format).spans() is None:
+        read = " and ".join(name for name in NAMES if get_format(name).spans())
+        raise ShardsError(f"{root} is of format {manifest.format}", f"Loaders read --format {read}")
     found = tuple(shard for shard in manifest.shards if split in (None, shard.split))
     if not found:
         hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
+from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.ranks import placed
 from lpff_shards.loaders.sampler import Equal, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
@@ -121,7 +122,7 @@ def dataset(
 
 def _source(path: str | Path, split: str | None) -> ShardSource:
     source = ShardSource(path, split)
-    if source.manifest.format != "tfrecord":
+    if get_format(source.manifest.format).container != "records":
         raise ShardsError(
             f"{path} is of format {source.manifest.format}, which tf.data does not read",
             "Export with --format tfrecord, or read it with loaders.torch or ShardSource",

@@ -6,14 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.options.rules import Share, cluster_address, in_range, one_of, recordable_path
 from lpff_shards.schemas.uris import is_uri
 
-FormatName = Literal["wds", "tfrecord", "zip"]
+if TYPE_CHECKING:
+    from lpff_shards.formats.base import Format
+
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
 ImageKind = Literal["keep", "png", "stored-png", "jpeg", "webp", "raw"]
 Metadata = Literal["json", "msgpack"]
@@ -22,7 +25,6 @@ OnError = Literal["fail", "skip"]
 EngineName = Literal["local", "ray"]
 ZipCopies = Literal["files", "list"]
 
-FORMATS: tuple[str, ...] = get_args(FormatName)
 ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
 IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
 METADATA: tuple[str, ...] = get_args(Metadata)
@@ -33,10 +35,6 @@ ZIP_COPIES: tuple[str, ...] = get_args(ZipCopies)
 
 SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
-STATE_FOLDER = ".lpff-shards"
-"""Our own files in an output folder, by which it is known as one."""
-PART = ".part"
-"""Suffix of a zip's parts, which are our own and go when the zip is whole."""
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 DEMO_PICTURES = 24
@@ -234,7 +232,7 @@ class ExportOptions:
         mix: rebalancing, filters and splits.
     """
 
-    format: FormatName
+    format: str
     out: str
     sources: SourceOptions
     name: str | None = None
@@ -246,10 +244,13 @@ class ExportOptions:
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        one_of("--format", self.format, FORMATS)
+        one_of("--format", self.format, NAMES)
         one_of("--metadata", self.metadata, METADATA)
-        if self.metadata == "msgpack" and self.format != "wds":
-            raise ShardsError(f"--metadata msgpack has no effect with --format {self.format}", "It is for --format wds")
+        if self.metadata not in self.traits.metadata:
+            takes = " or ".join(name for name in NAMES if self.metadata in get_format(name).metadata)
+            raise ShardsError(
+                f"--metadata {self.metadata} has no effect with --format {self.format}", f"It is for --format {takes}"
+            )
         if self.name is not None and not NAME_RULE.fullmatch(self.name):
             raise ShardsError(
                 f"--name {self.name!r} cannot be used in file names",
@@ -258,13 +259,18 @@ class ExportOptions:
         one_of("--zip-copies", self.copies, ZIP_COPIES)
         _refuse_unmixable(self.sources, self.mix)
         _refuse_replica_file(self)
-        if self.format == "zip":
-            _refuse_for_zip(self)
+        if self.traits.for_trainers:
+            _refuse_for_trainers(self)
         elif self.zip_copies is not None:
             raise ShardsError(f"--zip-copies has no effect with --format {self.format}", "It is for --format zip")
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
+
+    @property
+    def traits(self) -> Format:
+        """The format itself."""
+        return get_format(self.format)
 
     @property
     def in_buckets(self) -> bool:
@@ -294,19 +300,19 @@ class ExportOptions:
     @property
     def resolved_picture(self) -> PictureOptions:
         """How pictures are stored, defaults filled in."""
-        image: ImageKind = self.picture.image or ("stored-png" if self.format == "zip" else "keep")
+        image = self.picture.image or cast("ImageKind", self.traits.image)
         quality = self.picture.quality or (DEFAULT_JPEG_QUALITY if image == "jpeg" else None)
         return replace(self.picture, image=image, quality=quality)
 
     @property
     def resolved_shards(self) -> ShardOptions:
         """How samples are ordered and spread: trainers that read zips shuffle themselves."""
-        return replace(self.shards, shuffle=False, seed=None) if self.format == "zip" else self.shards
+        return replace(self.shards, shuffle=False, seed=None) if self.traits.for_trainers else self.shards
 
     @property
     def seeded(self) -> bool:
         """Whether the seed decides anything."""
-        return self.resolved_shards.shuffles or (self.format == "zip" and _draws_copies(self.mix))
+        return self.resolved_shards.shuffles or (self.traits.for_trainers and _draws_copies(self.mix))
 
     @property
     def has_whole_sets(self) -> bool:
@@ -359,7 +365,7 @@ def _refuse_replica_file(options: ExportOptions) -> None:
                 f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
                 "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
             )
-    elif not (options.format == "zip" and options.serves_ffhq_rebalanced):
+    elif not (options.traits.for_trainers and options.serves_ffhq_rebalanced):
         raise ShardsError(
             "--num-replicas is for --rebalance eg3d",
             "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json",
@@ -371,7 +377,7 @@ def _draws_copies(mix: MixOptions) -> bool:
     return mix.rebalance == "uniform" and mix.as_ == "replicas"
 
 
-def _refuse_for_zip(options: ExportOptions) -> None:
+def _refuse_for_trainers(options: ExportOptions) -> None:
     """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
     side = options.picture.resolution
     if options.picture.image == "raw":

@@ -37,7 +37,7 @@ def name_lists(
         entries: what the zip stores: all of the mix, or each picture once.
         num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
     """
-    if options.format != "zip":
+    if not options.traits.for_trainers:
         return ()
     own = mix.entries.counts() if len(entries) < len(mix.entries) else np.ones(len(entries), np.int16)
     lists = {own_name(options): own}

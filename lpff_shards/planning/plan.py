@@ -14,10 +14,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.export import Checksum, FormatName, OnError, PictureOptions
+from lpff_shards.formats.base import Format
+from lpff_shards.formats.registry import get_format
+from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix
-from lpff_shards.planning.sharding import archive_name, filename
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
@@ -56,7 +57,7 @@ class Settings(Struct, frozen=True):
         side: of every picture in pixels, where the format takes one size only; 0 where none has one that it takes.
     """
 
-    format: FormatName
+    format: str
     layout: Layout
     picture: PictureOptions
     checksum: Checksum
@@ -140,6 +141,11 @@ class Plan:
         return len(self.bounds) - 1
 
     @property
+    def format(self) -> Format:
+        """The format of its files."""
+        return get_format(self.settings.format)
+
+    @property
     def samples(self) -> int:
         """Number of planned samples."""
         return len(self.keys)
@@ -148,7 +154,7 @@ class Plan:
     def filenames(self) -> tuple[str, ...]:
         """The names of the tasks' files, in each split dense from 0."""
         return tuple(
-            filename(self.settings.format, self.name, part.split, i, part.shards)
+            self.format.filename(f"{self.name}-{part.split}", i, part.shards)
             for part in self.parts
             for i in range(part.shards)
         )
@@ -157,12 +163,12 @@ class Plan:
     def outputs(self) -> tuple[Output, ...]:
         """The files of the finished data set: a task's own each, or a zip a split."""
         splits = [part.split for part in self.parts for _ in range(part.shards)]
-        if self.settings.format != "zip":
+        if not self.format.joined:
             files = zip(self.filenames, splits, strict=True)
             return tuple(Output(file, split, range(i, i + 1)) for i, (file, split) in enumerate(files))
         ends = np.cumsum([part.shards for part in self.parts]).tolist()
         return tuple(
-            Output(archive_name(self.name, part.split), part.split, range(end - part.shards, end))
+            Output(f"{self.name}-{part.split}{self.format.glob}", part.split, range(end - part.shards, end))
             for part, end in zip(self.parts, ends, strict=True)
         )
 
@@ -221,7 +227,7 @@ class Plan:
 
     def _lists(self) -> Iterator[str]:
         """What trainers do not read of a zip."""
-        if self.settings.format != "zip":
+        if not self.format.for_trainers:
             return
         own = self.lists[0]
         if (names := int(own.times.sum())) > self.samples:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.export import DEFAULT_SHARD_SIZE, PART, FormatName, ImageKind, PictureOptions, ShardOptions
+from lpff_shards.formats.registry import get_format
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ImageKind, PictureOptions, ShardOptions
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.units import exact_size, size
 
@@ -99,38 +100,14 @@ def _refuse_too_many(shards: int, samples: int) -> None:
         raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Ask for {samples} shards or fewer")
 
 
-def filename(format: FormatName, name: str, split: str, index: int, count: int) -> str:
-    """A task's file: as WebDataset's users brace-expand it, by TFDS's template, or a part of a zip."""
-    if format == "wds":
-        return f"{name}-{split}-{index:06d}.tar"
-    if format == "zip":
-        return f"{archive_name(name, split)}-{index:06d}{PART}"
-    return f"{name}-{split}.tfrecord-{index:05d}-of-{count:05d}"
-
-
-def archive_name(name: str, split: str) -> str:
-    """A split's zip."""
-    return f"{name}-{split}.zip"
-
-
 # Bytes a pixel of a 512x512 portrait photo, as measured over FFHQ-like crops: PNG 444 KB, JPEG 95 126 KB, WebP 446 KB.
 BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
-
-_SCALARS = 1000
-_CAMERA = 100
-_LANDMARKS = 544
-_TAR_MEMBER = 512 + 256
-_NPY_HEADER = 128
-# Numbers as text: a camera's 25, landmarks' 136; a picture's local header, entry of the directory, and name in a list.
-_ZIP_CAMERA = 370
-_ZIP_LANDMARKS = 1600
-_ZIP_MEMBER = 50 + 66 + 50
 
 
 def sample_bytes(
     files: NDArray[np.int64],
     typical: tuple[int, int],
-    format: FormatName,
+    format: str,
     layout: Layout,
     picture: PictureOptions,
 ) -> NDArray[np.int64]:
@@ -141,19 +118,7 @@ def sample_bytes(
         typical: width and height of a picture of that source, (0, 0) where unknown.
         format, layout, picture: how samples are written.
     """
-    return _pictures(files, typical, picture) + overhead(format, layout)
-
-
-def overhead(format: FormatName, layout: Layout) -> int:
-    """Bytes of a sample beside its picture."""
-    parts = [_CAMERA] * layout.camera + [_LANDMARKS] * layout.landmarks
-    if format == "tfrecord":
-        return sum(parts) + _SCALARS + 16
-    if format == "zip":
-        return _ZIP_MEMBER + _ZIP_CAMERA * layout.camera + _ZIP_LANDMARKS * layout.landmarks + _SCALARS
-    if layout.packed:
-        return 2 * _TAR_MEMBER + sum(parts) + _SCALARS
-    return _TAR_MEMBER + sum(_TAR_MEMBER + _NPY_HEADER + part for part in parts) + _TAR_MEMBER + _SCALARS
+    return _pictures(files, typical, picture) + get_format(format).overhead(layout)
 
 
 def _pictures(files: NDArray[np.int64], typical: tuple[int, int], picture: PictureOptions) -> NDArray[np.int64]:

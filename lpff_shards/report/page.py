@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpff_shards._version import __version__
+from lpff_shards.formats.registry import get_format
 from lpff_shards.report import tables
 from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts
@@ -106,10 +107,11 @@ def _tables(facts: Facts) -> Mapping[str, tables.Table | None]:
 
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
     """The numbers that stand on top: what, how many."""
+    unit = get_format(facts.format).unit
     tiles = [
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
-        (f"{len(facts.shards):,}", f"{facts.format} files" if facts.format == "zip" else f"{facts.format} shards"),
+        (f"{len(facts.shards):,}", f"{facts.format} {'files' if unit == facts.format else f'{unit}s'}"),
         (size(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
         (tables.percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
         (f"{tables.unknown_licences(facts):,}", "unknown licences"),

@@ -13,6 +13,7 @@ from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
+from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning.plan import Plan
@@ -57,7 +58,9 @@ def of_export(root: Place, manifest: Manifest, ledger: Ledger) -> Pictures:
     def find(rows: Rows) -> Sequence[Shown]:
         keys = _keys(ledger, rows)
         try:
-            return _all(rows, keys, _of_zips(root, manifest) if manifest.format == "zip" else _of_shards(root))
+            return _all(
+                rows, keys, _of_shards(root) if get_format(manifest.format).spans() else _of_zips(root, manifest)
+            )
         except (ShardsError, OSError) as error:
             # What keeps one from opening the export at all is told by each picture, and the rest of the report stays.
             return [Shown(key, None, _told(error)) for key in keys]

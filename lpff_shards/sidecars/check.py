@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest, keys_digest
-from lpff_shards.options.export import STATE_FOLDER
-from lpff_shards.schemas.filenames import CARD, POSES, SUMS
+from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import strangers
 from lpff_shards.storage.path import Place, is_file, names_in, whole

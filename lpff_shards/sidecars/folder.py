@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lpff_shards.errors import Damaged, ExportFailed, ShardsError
+from lpff_shards.formats.registry import index_names
 from lpff_shards.manifest import (
     MANIFEST,
     Manifest,
@@ -33,9 +34,8 @@ from lpff_shards.manifest import (
     stored,
     to_json,
 )
-from lpff_shards.options.export import PART, STATE_FOLDER
 from lpff_shards.schemas.filenames import FOLDER as REPORT
-from lpff_shards.schemas.filenames import FOLDERS, index_names, report_files
+from lpff_shards.schemas.filenames import FOLDERS, PART, STATE_FOLDER, report_files
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import Growing, GrowingFile, Whole, WholeFile
@@ -303,8 +303,7 @@ class OutputFolder:
         _to_disk((*dict.fromkeys(path.parent for path in files), self.state, self.root))
 
     def _beside(self, name: str) -> list[Place]:
-        indexes = () if name.endswith(PART) else index_names(name)
-        return [*(self.root / index for index in indexes), self._fields(name), self.receipt(name)]
+        return [*(self.root / index for index in index_names(name)), self._fields(name), self.receipt(name)]
 
     def _replace(self, path: Place, data: bytes, sync: bool = False, new: bool = False) -> bool:
         """Writes a small file; tells whether a `new` one was certainly nobody's before."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import blake3
 from msgspec import Struct
 
+from lpff_shards.formats.registry import is_shard_name
 from lpff_shards.manifest import Manifest
 
 
@@ -49,5 +49,4 @@ def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
 
 def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
     """Of the names in a folder those that readers would take for shards of a data set, and that are not known ones."""
-    ours = re.compile(rf"{re.escape(name)}-[a-z][a-z0-9]*(-[0-9]+\.tar|\.tfrecord-[0-9]+-of-[0-9]+|\.zip)")
-    return sorted(one for one in there if ours.fullmatch(one) and one not in known)
+    return sorted(one for one in there if one.startswith(f"{name}-") and is_shard_name(one) and one not in known)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from unicodedata import normalize
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Format
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.rules import BY, By, one_of
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
@@ -88,14 +90,14 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
         gone = tuple(one for one in manifest.tombstones if _is_gone(one, name, digests, by))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, wanted, by, manifest.sources))
         near = () if samples or gone or lost else tuple(_near(ledger, name))
-        members = tuple(_member(ledger, record, manifest.format) for record in samples)
+        format = get_format(manifest.format)
+        members = tuple(_member(ledger, record, format) for record in samples)
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _member(ledger: Ledger, record: Record, format: str) -> str | None:
-    if format == "zip":
-        return ledger.member(record)
-    return f"{record.fields['key']}.{record.suffix}" if format == "wds" else None
+def _member(ledger: Ledger, record: Record, format: Format) -> str | None:
+    # Pictures of a joined file are numbered, and only the ledger knows their numbers.
+    return ledger.member(record) if format.joined else format.member(str(record.fields["key"]), record.suffix)
 
 
 def _text(name: str) -> str:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from layouts import picture, write_lpff, zip_folder
 from running import run
 
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
-from lpff_shards.formats.readers.base import SampleError
-from lpff_shards.formats.readers.registry import get_reader
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, ShardReceipt, from_json, read_manifest
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sources.io.zip_directory import ZipError, read_directory
@@ -57,7 +57,7 @@ def test_a_shard_is_read_or_refused(
     manifest = read_manifest(exports(format))
     data = (exports(format) / manifest.shards[0].file).read_bytes()
     with contextlib.suppress(SampleError):
-        for _ in get_reader(format)(memoryview(mutate(draw, data)), manifest.layout):
+        for _ in get_format(format).samples(memoryview(mutate(draw, data)), manifest.layout):
             pass
 
 

@@ -19,7 +19,6 @@ from lpff_shards import (
     export,
     read_manifest,
 )
-from lpff_shards.options.export import FormatName
 from readers.truth import SPLITS, Truth, truth
 
 READERS = (
@@ -40,7 +39,7 @@ def _installed(package: str) -> str:
         return ""
 
 
-def _export(out: Path, format: FormatName, picture: PictureOptions) -> Path:
+def _export(out: Path, format: str, picture: PictureOptions) -> Path:
     export(
         ExportOptions(
             format=format,

@@ -11,7 +11,7 @@ import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.options.export import FormatName, ImageKind
+from lpff_shards.options.export import ImageKind
 
 grain = pytest.importorskip("grain", reason="Grain is not installed")
 
@@ -22,7 +22,7 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return _source(tmp_path_factory.mktemp("grain") / "out", format_, image)
 
 
-def _source(out: Path, format: FormatName, image: ImageKind) -> ShardSource:
+def _source(out: Path, format: str, image: ImageKind) -> ShardSource:
     export(
         ExportOptions(
             format=format,

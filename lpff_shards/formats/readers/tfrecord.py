@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.readers.base import SampleError, checked, pixels
+from lpff_shards.formats.readers.checks import checked, pixels
 from lpff_shards.schemas.fields import FIELDS, Kind, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.sample import Picture, Sample

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.readers.base import SampleError, checked, pixels
+from lpff_shards.formats.readers.checks import Found, checked, pixels
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -90,3 +91,30 @@ def _picture(kind: str, data: memoryview, scalars: dict[str, Any]) -> Picture:
     return Picture(
         FILE_KINDS[kind], bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", "")
     )
+
+
+def members(shard: memoryview) -> Iterator[Found]:
+    """What a tar holds, a sample of members of one key after the other; only the tar itself is checked.
+
+    Raises:
+        SampleError: it breaks the format.
+    """
+    key, group = "", list[tar.Member]()
+    number = 0
+    try:
+        for member in tar.members(shard):
+            name = member.name.partition(".")[0]
+            if group and name != key:
+                yield _found(key, group)
+                number, group = number + 1, []
+            key = name
+            group.append(member)
+    except WireError as error:
+        raise SampleError(str(error), number, key) from None
+    if group:
+        yield _found(key, group)
+
+
+def _found(key: str, group: list[tar.Member]) -> Found:
+    suffixes = tuple(member.name.partition(".")[2] for member in group)
+    return key, group[0].header, group[-1].end, suffixes, tuple(member.size for member in group)

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.readers.base import SampleError, checked
+from lpff_shards.formats.readers.checks import checked
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.bench.options import BenchOptions, Run
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.sample import SUFFIXES
@@ -72,7 +73,8 @@ _NEEDS = {
     "tensorflow": ("tensorflow",),
     "jax": ("jax", "grain"),
 }
-_FORMATS = {"webdataset": ("wds",), "tensorflow": ("tfrecord",)}
+_CONTAINERS = {"webdataset": "tar", "tensorflow": "records"}
+"""What loaders read that do not read every format for loaders."""
 _FOLDERS_ALONE = ("webdataset",)
 
 
@@ -80,7 +82,8 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     """Why a loader cannot read an export of a format here, or nothing."""
     if in_bucket and loader in _FOLDERS_ALONE:
         return "reads no buckets but by a command's pipe"
-    readable = _FORMATS.get(loader, ("wds", "tfrecord"))
+    wanted = _CONTAINERS.get(loader)
+    readable = [one.name for one in map(get_format, NAMES) if one.spans() and wanted in (None, one.container)]
     if format not in readable:
         return f"reads --format {' and '.join(readable)}"
     absent = [name for name in _NEEDS[loader] if importlib.util.find_spec(name) is None]

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
@@ -77,7 +78,7 @@ def _mix(recorded: Mapping[str, Any]) -> Iterator[Words]:
 
 
 def _picture(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    yield from _unless(recorded, "image", "stored-png" if recorded["format"] == "zip" else "keep")
+    yield from _unless(recorded, "image", get_format(recorded["format"]).image)
     yield from _unless(recorded, "resolution", None)
     yield from _unless(recorded, "quality", DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None)
 
@@ -87,7 +88,7 @@ def _shards(recorded: Mapping[str, Any]) -> Iterator[Words]:
         yield "--shard-size", exact_size(recorded["shard_size"])
     yield from _unless(recorded, "samples_per_shard", None)
     yield from _unless(recorded, "shards", None)
-    if not recorded["shuffle"] and recorded["format"] != "zip":
+    if not recorded["shuffle"] and not get_format(recorded["format"]).for_trainers:
         yield ("--no-shuffle",)
     yield from _unless(recorded, "seed", 0)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import markdown
-from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS, Array
+from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
 from lpff_shards.schemas.terms import Terms, citations, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.names import fenced, listed, table
 
 _KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
-_FILES = {"wds": "WebDataset tars", "tfrecord": "TFRecords", "zip": "zips for EG3D's and StyleGAN's trainers"}
 
 
 def contents(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -47,15 +47,16 @@ def _carries(manifest: Manifest) -> str:
 
 def _rows(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, str]]:
     options, total = manifest.options, sum(shard.bytes for shard in manifest.shards)
+    format = get_format(manifest.format)
     yield "samples", f"{manifest.samples:,}"
     yield "sources", listed(manifest.sources.items())
     yield "splits", listed(manifest.splits.items())
     mirrors = ", each picture and its mirror" if options.get("mirror") else ", no mirrors"
     yield "alignment", f"{options.get('alignment')}{mirrors}"
     yield "pictures", _pictures(manifest, suffixes)
-    yield "files", f"{_FILES[manifest.format]}: {len(manifest.shards):,}, {size(total)} in all"
-    yield "a sample", _members(manifest, suffixes)
-    if manifest.format != "zip":
+    yield "files", f"{format.title}: {len(manifest.shards):,}, {size(total)} in all"
+    yield "a sample", format.holds(manifest.layout, suffixes)
+    if not format.for_trainers:
         yield "order", f"shuffled, seed {options.get('seed')}" if options.get("shuffle") else "the sources' own"
 
 
@@ -72,22 +73,6 @@ def _pictures(manifest: Manifest, suffixes: Set[str]) -> str:
         how = f"quality {quality}"
     pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
     return ", ".join(filter(None, (kinds, how, pixels)))
-
-
-def _members(manifest: Manifest, suffixes: Set[str]) -> str:
-    layout = manifest.layout
-    arrays = [name for name in ("camera", "landmarks") if getattr(layout, name)]
-    if manifest.format == "zip":
-        suffix = "/".join(sorted(suffixes))
-        camera = ", its camera in `dataset.json`" if layout.camera else ""
-        return f"`00000/img00000000.{suffix}`{camera}, all else in a line of `samples.jsonl`"
-    if manifest.format == "tfrecord":
-        features = ["image", *(["image/shape"] if layout.raw else []), *arrays]
-        return f"a `tf.train.Example`: {', '.join(f'`{name}`' for name in features)}, and a feature a field"
-    picture = "/".join(f"`KEY.{suffix}`" for suffix in sorted(suffixes))
-    if layout.packed:
-        return f"{picture}, `KEY.mp` ({', '.join([*arrays, 'all fields'])})"
-    return ", ".join((picture, *(f"`KEY.{name}.npy`" for name in arrays), "`KEY.json` (all fields)"))
 
 
 def _mix(manifest: Manifest) -> str:
@@ -200,7 +185,7 @@ def fields(manifest: Manifest, suffixes: Set[str]) -> str:
     rows = [*_arrays(manifest, suffixes)]
     rows += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
     unknown = "Where there is no shape, it is a single value. Unknown text is empty, and nothing is ever NaN.\n"
-    if manifest.format == "tfrecord":
+    if get_format(manifest.format).container == "records":
         unknown += "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
     camera = f"\n{_CAMERA}" if manifest.layout.camera else ""
     return f"## Fields\n\n{table(('field', 'dtype', 'shape', 'unit', 'meaning'), rows)}\n{unknown}{camera}"
@@ -221,16 +206,7 @@ def field_table() -> str:
 
 def _arrays(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, ...]]:
     """The rows of what a sample holds beside its fields, under the names that the format gives."""
+    format = get_format(manifest.format)
     for array in ARRAYS:
         if array.name == "image" or getattr(manifest.layout, array.name):
-            yield _name(array, manifest, suffixes), array.dtype, array.shape, array.unit, array.doc
-
-
-def _name(array: Array, manifest: Manifest, suffixes: Set[str]) -> str:
-    if manifest.format == "tfrecord":
-        return f"`{array.name}`"
-    if array.name == "image":
-        return "picture" if manifest.format == "zip" else "/".join(f"`{suffix}`" for suffix in sorted(suffixes))
-    if manifest.format == "zip":
-        return "label in `dataset.json`" if array.name == "camera" else f"`{array.name}` in `samples.jsonl`"
-    return f"`{array.name}` in `mp`" if manifest.layout.packed else f"`{array.name}.npy`"
+            yield format.array(array.name, manifest.layout, suffixes), array.dtype, array.shape, array.unit, array.doc

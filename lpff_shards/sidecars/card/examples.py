@@ -24,7 +24,7 @@ print(len(source), sample["image"].shape, sample["metadata"]["key"], sample["met
 """,
     )
     yield Example("PyTorch", _pipeline(names, "torch"))
-    if names.format == "tfrecord":
+    if names.format.container == "records":
         yield Example(
             "TensorFlow",
             f"""from lpff_shards.loaders.tensorflow import dataset
@@ -75,8 +75,9 @@ def _code(one: Example) -> str:
 
 
 def _examples(names: Names) -> Iterator[Example]:
-    if names.format == "zip":
-        yield from zip_examples.examples(names)
-        return
-    yield from examples(names)
-    yield from (tar_examples if names.format == "wds" else record_examples).examples(names)
+    if names.format.spans():
+        yield from examples(names)
+    yield from _OF_READERS[names.format.container](names)
+
+
+_OF_READERS = {"tar": tar_examples.examples, "records": record_examples.examples, "zip": zip_examples.examples}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.terms import TERMS
 
@@ -26,7 +27,7 @@ def size_category(samples: int) -> str:
 
 def pattern(manifest: Manifest, split: str) -> str:
     """The files of a split, as shells and `datasets` match them."""
-    return f"{manifest.name}-{split}" + {"wds": "-*.tar", "tfrecord": ".tfrecord-*", "zip": ".zip"}[manifest.format]
+    return f"{manifest.name}-{split}{get_format(manifest.format).glob}"
 
 
 def _lines(manifest: Manifest) -> Iterator[str]:
@@ -36,7 +37,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield from ("task_categories:", *(f"- {task}" for task in tasks))
     yield from ("size_categories:", f"- {size_category(manifest.samples)}")
     yield from ("tags:", *(f"- {tag}" for tag in _tags(manifest)))
-    if manifest.format != "zip" and len(manifest.kinds) <= 1:
+    if not get_format(manifest.format).for_trainers and len(manifest.kinds) <= 1:
         yield from ("configs:", "- config_name: default", "  data_files:")
         for split in manifest.splits:
             yield f"  - split: {split}"
@@ -70,4 +71,4 @@ def _tags(manifest: Manifest) -> Iterator[str]:
         yield "camera-poses"
     if manifest.layout.landmarks:
         yield "landmarks"
-    yield {"wds": "webdataset", "tfrecord": "tfrecord", "zip": "stylegan"}[manifest.format]
+    yield get_format(manifest.format).tag

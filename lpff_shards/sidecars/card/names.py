@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from lpff_shards.formats.base import Format
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.options.export import FormatName
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import FORK_LISTS
 
@@ -44,7 +45,7 @@ class Names:
     """
 
     name: str
-    format: FormatName
+    format: Format
     split: str
     files: tuple[str, ...]
     suffixes: tuple[str, ...]
@@ -81,7 +82,7 @@ def names_of(manifest: Manifest, suffixes: Set[str]) -> Names:
     split = TRAIN if TRAIN in manifest.splits else next(iter(manifest.splits))
     return Names(
         name=manifest.name,
-        format=manifest.format,
+        format=get_format(manifest.format),
         split=split,
         files=tuple(shard.file for shard in manifest.shards if shard.split == split),
         suffixes=tuple(sorted(suffixes)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.export import STATE_FOLDER
+from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import BrokenBlob
 from lpff_shards.sources.io.files import Files, is_picture

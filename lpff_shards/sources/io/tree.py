@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.export import STATE_FOLDER
 from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lpff_shards.formats.containers import example
-from lpff_shards.formats.containers.tfrecord import FRAMING
+from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import WireError
-from lpff_shards.loaders.spans import Beside, Found
+from lpff_shards.formats.spans import Beside, Found, Offsets
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Field, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -25,7 +24,7 @@ class RecordSpans:
     """Features by a walk over their names and lengths."""
 
     def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
-        if int.from_bytes(head[:8], "little") + FRAMING != size:
+        if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
             raise WireError("it is not one whole record", 0)
         height = 0
         for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
@@ -50,6 +49,18 @@ class RecordSpans:
             raise WireError(f"its feature {error.args[0]} is missing") from None
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise WireError(f"its features are damaged: {error}") from None
+
+    def offsets(self, index: bytes) -> Offsets:
+        """DALI's index: a line a record, its offset and its length."""
+        spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
+        return np.append(spans[:, 0], spans[-1:].sum())
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        at = 0
+        while head := read(at, 8):
+            yield at
+            at += int.from_bytes(head, "little") + tfrecord.FRAMING
+        yield at
 
 
 def _decoded(head: bytes, tail: bytes, wanted: Set[bytes]) -> dict[str, Any]:

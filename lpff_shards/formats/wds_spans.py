@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import WireError
-from lpff_shards.loaders.spans import Beside, Found
+from lpff_shards.formats.spans import Beside, Found, Offsets
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
@@ -49,6 +49,21 @@ class TarSpans:
         if scalars:
             _check(key[:-1].decode(), found.scalars)
         return found
+
+    def offsets(self, index: bytes) -> Offsets:
+        """Energon's index: the offsets as they are."""
+        return np.frombuffer(index, "<u8").astype(np.int64)
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        at, key = 0, ""
+        while any(block := read(at, tar.BLOCK)):
+            member = tar.read_header(block, at)
+            found = member.name.partition(".")[0]
+            if found != key:
+                yield at
+                key = found
+            at = member.end
+        yield at
 
 
 def _check(key: str, scalars: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,10 @@ from lpff_shards.schemas.fields import Layout
 
 HEAD = 4096
 """Bytes that hold what stands before nearly every picture."""
+
+
+Offsets = NDArray[np.int64]
+"""int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
 
 
 class Found(Struct, frozen=True):
@@ -43,7 +47,7 @@ class Beside(Struct, frozen=True):
 
 
 class Spans(Protocol):
-    """Finds the parts of a sample of one format. Stateless."""
+    """Finds the samples of a shard of one format, and the parts of a sample. Stateless."""
 
     def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
         """Where the picture is.
@@ -71,4 +75,21 @@ class Spans(Protocol):
 
         Raises:
             WireError: these are not a sample's bytes.
+        """
+
+    def offsets(self, index: bytes) -> Offsets:
+        """The offsets of the samples, as the last of the format's `index_names` tells them.
+
+        Raises:
+            ValueError, OverflowError: it is damaged.
+        """
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        """The same, read off the headers of a shard without its samples' bytes.
+
+        Args:
+            read: gives bytes of the shard by offset and number, fewer where it ends; what it raises is raised.
+
+        Raises:
+            WireError: it breaks the format.
         """

@@ -1,9 +1,9 @@
-"""The reader interface, and the checks that every sample passes, whatever its format."""
+"""The checks that every sample passes when it is read, whatever its format; and an outline of what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,34 +14,8 @@ from lpff_shards.schemas import fields, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
-from lpff_shards.schemas.sample import Picture, Sample
-
-
-class SampleError(Exception):
-    """A shard that breaks its format or schema at one of its samples.
-
-    Args:
-        reason: what is wrong.
-        number: of the sample in its shard, from 0.
-        key: of the sample, empty where the damage hides it.
-    """
-
-    def __init__(self, reason: str, number: int, key: str = "") -> None:
-        super().__init__(reason, number, key)
-        self.reason = reason
-        self.number = number
-        self.key = key
-
-
-class Reader(Protocol):
-    """Reads the samples of one shard, in order."""
-
-    def __call__(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        """The samples of a shard.
-
-        Raises:
-            SampleError: at the first one that breaks the format or the schema.
-        """
+from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
 
 
 def checked(sample: Sample, layout: Layout) -> Sample:
@@ -96,3 +70,24 @@ def _check_picture(picture: Picture) -> None:
             f"its picture is {header.kind} of {header.width}x{header.height}, "
             f"not {picture.kind} of {picture.width}x{picture.height}"
         )
+
+
+Found = tuple[str, int, int, tuple[str, ...], tuple[int, ...]]
+"""A sample of a shard: its key, where it starts and ends, the suffixes and the sizes of its members."""
+
+
+def outline_of(file: str, found: Sequence[Found]) -> Outline:
+    """The outline of a shard of these samples."""
+    lists = {suffixes: number for number, suffixes in enumerate(dict.fromkeys(one[3] for one in found))}
+    return Outline(
+        file=file,
+        keys=tuple(key for key, *_ in found),
+        offsets=(0, *(end for _, _, end, _, _ in found)),
+        suffixes=tuple(lists),
+        members=tuple((lists[suffixes], *sizes) for _, _, _, suffixes, sizes in found),
+    )
+
+
+def picture_of(sample: Sample, start: int, end: int) -> Found:
+    """What is found of a sample of which the picture alone is told."""
+    return sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)
