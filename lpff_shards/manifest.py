@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ShardsError
-from lpff_shards.formats.registry import beside_names, is_shard_name
+from lpff_shards.formats.registry import NAMES, beside_names, is_shard_name
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
@@ -287,7 +287,9 @@ def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
     """
     _refuse_other_versions(path, data)
     manifest = from_json(data, Manifest)
-    if manifest is not None and (name := _odd_name(manifest)) is not None:
+    if manifest is None or manifest.format not in NAMES:
+        return None
+    if (name := _odd_name(manifest)) is not None:
         raise Damaged(
             f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"
         )

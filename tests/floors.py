@@ -73,4 +73,4 @@ def _containing(name: str) -> Iterator[str]:
 def drawn() -> str:
     """The floors as docs/architecture.md shows them."""
     rows = [(floor(parts[0]), "  ".join(name or "__init__" for name in parts)) for parts in FLOORS]
-    return "\n".join(f"{number}  {names}" for number, names in rows)
+    return "\n".join(f"{number:2}  {names}" for number, names in rows)

@@ -259,12 +259,12 @@ def test_the_slower_of_two_plans_removes_nothing(s3: Bucket) -> None:
     # The faster export begins and ends after the slower one has looked, and before it claims the prefix.
     prelude = f"""
 import subprocess
-from lpff_shards.exporters import claims
-claim = claims._take_over
+from lpff_shards.exporters import output_lock
+claim = output_lock._take_over
 def late(*given):
     subprocess.run({faster!r}, check=True)
     claim(*given)
-claims._take_over = late
+output_lock._take_over = late
 """
     slower = run_after(prelude, *_command("tfrecord", s3.uri))
     assert slower.returncode == 2, slower.stderr

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, plan_export
+from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.sharding import cut, filename, shuffled
+from lpff_shards.planning.sharding import cut, shuffled
 
 KEYS = [f"lpff_{n}" for n in range(50)]
 
@@ -92,9 +93,9 @@ def test_more_shards_than_samples() -> None:
 
 
 def test_file_names() -> None:
-    assert filename("wds", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train-000007.tar"
-    assert filename("tfrecord", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train.tfrecord-00007-of-00012"
-    assert filename("zip", "ffhq_lpff", "train", 7, 12) == "ffhq_lpff-train.zip-000007.part"
+    assert get_format("wds").filename("ffhq_lpff-train", 7, 12) == "ffhq_lpff-train-000007.tar"
+    assert get_format("tfrecord").filename("ffhq_lpff-train", 7, 12) == "ffhq_lpff-train.tfrecord-00007-of-00012"
+    assert get_format("zip").filename("ffhq_lpff-train", 7, 12) == "ffhq_lpff-train.zip-000007.part"
 
 
 @settings(max_examples=30)

@@ -58,4 +58,4 @@ def test_every_interpreter_is_started_by_the_same_function() -> None:
     package = Path(lpff_shards.__file__).parent
     users = [path.name for path in package.rglob("*.py") if "sys.executable" in path.read_text()]
     assert users == ["processes.py"]
-    assert (package / "processes.py").read_text().count("sys.executable") == 1
+    assert (package / "executors/processes.py").read_text().count("sys.executable") == 1

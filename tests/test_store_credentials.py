@@ -102,8 +102,8 @@ SEEN = """
 import sys
 import obstore.store
 from lpff_shards.storage import connect
-from lpff_shards.storage import connect
-connect.region_of = lambda bucket: connect.region_of(bucket, {server!r})
+asked = connect.region_of
+connect.region_of = lambda bucket: asked(bucket, {server!r})
 obstore.store.S3Store = lambda bucket, config, **_: sys.exit("region: " + config.get("region", "the environment's"))
 """
 

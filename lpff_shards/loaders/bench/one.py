@@ -58,10 +58,6 @@ def main() -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    main()
-
-
 Batches = Iterator[int]
 Open = Callable[[BenchOptions, int | None], Batches]
 
@@ -179,3 +175,7 @@ def _jax(options: BenchOptions, workers: int | None) -> Batches:
 def _refuse_workers(workers: int | None) -> None:
     if workers:
         raise ShardsError("it has no worker processes", "Leave --workers out, or give 0 too")
+
+
+if __name__ == "__main__":
+    main()
