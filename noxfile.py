@@ -97,7 +97,7 @@ def endurance(session: nox.Session) -> None:
     """Disturb every system call of small exports and cut the power 3,000 times; the long forms of other tests."""
     session.install(*nox.project.dependency_groups(PROJECT, "endurance"), ".")
     tests = session.posargs or ["tests/endurance", *(f"tests/test_{name}.py" for name in LONG)]
-    session.run("pytest", "-n", "auto", *tests, env={"LPFF_SHARDS_ENDURANCE": "1"})
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *tests, env={"LPFF_SHARDS_ENDURANCE": "1"})
 
 
 @nox.session(default=False)
