@@ -28,7 +28,7 @@ from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import example, tar
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.registry import get_format, index_names
-from lpff_shards.formats.tfrecord_spans import RecordSpans
+from lpff_shards.formats.tfrecord import TfRecord
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.fields import FIELDS, Layout
 
@@ -304,10 +304,10 @@ def test_a_feature_of_another_kind_is_told_of(value: Any) -> None:
 
     def beside(given: Any) -> Any:
         data = b"".join(example.encode(given))
-        return RecordSpans().beside(bytes(12) + data, b"", layout, scalars=True).scalars
+        return TfRecord().beside(bytes(12) + data, b"", layout, scalars=True).scalars
 
     assert beside(features)["width"] == 1
-    with pytest.raises(WireError, match="its features are damaged"):
+    with pytest.raises(WireError, match="its feature width is not one int"):
         beside([(name, value if name == "width" else other) for name, other in features])
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
+from typing import Any
 
-from lpff_shards.formats.base import Encoded
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.formats.base import Encoded, SampleError
+from lpff_shards.formats.checks import checked, outline_of, picture_of, sample_of
 from lpff_shards.formats.containers import example, tfrecord
-from lpff_shards.formats.readers import tfrecord as reading
-from lpff_shards.formats.readers.checks import outline_of, picture_of
-from lpff_shards.formats.tfrecord_spans import RecordSpans
-from lpff_shards.schemas.fields import FIELDS, Layout, Scalar
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.spans import Beside, Found, Offsets
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.filenames import DALI
+from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.outline import Outline
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 _ARRAYS = {"camera": 100, "landmarks": 544}
 _FIELDS = 1000
 """Bytes of the fields as features, about."""
-SMALL = 1 << 14
-"""Pieces below this are joined: copying them costs less than handling one more."""
+_LENGTH, _CRC = 12, 4
+_IMAGE, _SHAPE = b"image", b"image/shape"
+_CHANNELS = 3
+_TYPES: dict[Kind, type] = {"str": bytes, "int": int, "bool": int, "float": np.float32}
 
 
 class TfRecord:
@@ -43,29 +52,6 @@ class TfRecord:
     def overhead(self, layout: Layout) -> int:
         return sum(size for name, size in _ARRAYS.items() if getattr(layout, name)) + _FIELDS + tfrecord.FRAMING
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
-        arrays: dict[str, example.Value] = {"image": sample.picture.data}
-        if layout.raw:
-            arrays["image/shape"] = (sample.picture.height, sample.picture.width, 3)
-        if sample.camera is not None:
-            arrays["camera"] = sample.camera
-        if sample.landmarks is not None:
-            arrays["landmarks"] = sample.landmarks
-        scalars = sample.scalars
-        features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
-        data = _joined(example.encode(features))
-        head, tail = tfrecord.frame(data)
-        return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
-
-    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return reading.samples(shard, layout)
-
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        return outline_of(file, [picture_of(*one) for one in reading.placed(shard, layout)])
-
-    def spans(self) -> RecordSpans:
-        return RecordSpans()
-
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
         arrays = [name for name in _ARRAYS if getattr(layout, name)]
         features = ["image", *(["image/shape"] if layout.raw else []), *arrays]
@@ -76,6 +62,90 @@ class TfRecord:
 
     def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
         return None
+
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:
+        arrays: dict[str, example.Value] = {"image": sample.picture.data}
+        if layout.raw:
+            arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
+        if sample.camera is not None:
+            arrays["camera"] = sample.camera
+        if sample.landmarks is not None:
+            arrays["landmarks"] = sample.landmarks
+        scalars = sample.scalars
+        features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
+        data = example.joined(example.encode(features))
+        head, tail = tfrecord.frame(data)
+        return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+
+    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
+        return (sample for sample, _, _ in self._placed(shard, layout))
+
+    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
+        return outline_of(file, [picture_of(*one) for one in self._placed(shard, layout)])
+
+    def _placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
+        """The samples, each with where its record starts and ends."""
+        number = 0
+        try:
+            for at, data in tfrecord.records(shard):
+                end = at + len(data) + tfrecord.FRAMING
+                yield checked(self._sample(bytes(shard[at:end]), layout), layout), at, end
+                number += 1
+        except WireError as error:
+            raise SampleError(str(error), number) from None
+
+    def _sample(self, record: bytes, layout: Layout) -> Sample:
+        _check_features(record, layout)
+        found = self.picture(record, len(record), layout.raw)
+        if found is None or found.start + found.size > len(record) - _CRC:
+            raise WireError("its feature image is not one bytes")
+        data = record[found.start : found.start + found.size]
+        beside = self.beside(record[: found.start], record[found.start + found.size :], layout, scalars=True)
+        kind = "raw" if layout.raw else inspect(data).kind
+        return sample_of(str(beside.scalars["key"]), kind, data, found.shape, beside)
+
+    def spans(self) -> TfRecord:
+        return self
+
+    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
+        if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
+            raise WireError("it is not one whole record", 0)
+        height = 0
+        for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
+            if name == _IMAGE:
+                first = example.first_bytes(head, start)
+                return first and Found(*first, _shape(first[1], height) if raw else None)
+            if end > len(head):
+                break
+            if name == b"height":
+                height = _height(example.decode_feature(memoryview(head)[start:end]))
+        return None
+
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        parts = ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0))
+        found = example.some(parts, _wanted(layout, scalars))
+        try:
+            return Beside(
+                _floats(found["camera"], (CAMERA_NUMBERS,)) if layout.camera else None,
+                _floats(found["landmarks"], (LANDMARKS, 2)) if layout.landmarks else None,
+                {f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {},
+            )
+        except KeyError as error:
+            raise WireError(f"its feature {error.args[0]} is missing") from None
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise WireError(f"its features are damaged: {error}") from None
+
+    def offsets(self, index: bytes) -> Offsets:
+        """DALI's index: a line a record, its offset and its length."""
+        spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
+        return np.append(spans[:, 0], spans[-1:].sum())
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        at = 0
+        while head := read(at, 8):
+            yield at
+            at += int.from_bytes(head, "little") + tfrecord.FRAMING
+        yield at
 
 
 @lru_cache(maxsize=16)
@@ -88,14 +158,58 @@ def _value(scalar: Scalar) -> example.Value:
     return scalar.encode() if isinstance(scalar, str) else scalar
 
 
-def _joined(pieces: list[bytes]) -> list[bytes]:
-    """The same bytes in few pieces: runs of small ones joined, large ones left alone."""
-    few: list[bytes] = []
-    run: list[bytes] = []
-    for piece in pieces:
-        if len(piece) < SMALL:
-            run.append(piece)
-        else:
-            few += [b"".join(run), piece]
-            run = []
-    return [*few, b"".join(run)]
+def _check_features(record: bytes, layout: Layout) -> None:
+    """Refuse a record whose features are not those of the schema in their order, or not the shape of its pixels."""
+    arrays = [name for name in _ARRAYS if getattr(layout, name)]
+    due = _order(("image", *(["image/shape"] if layout.raw else []), *arrays))
+    features = {n.decode(errors="replace"): record[a:b] for n, a, b in _features(record)}
+    if tuple(features) != due:
+        odd = ", ".join(sorted(set(features).symmetric_difference(due))) or "other order"
+        raise WireError(f"its features differ from the schema: {odd}")
+    if layout.raw:
+        height, width, channels = [*example.decode_feature(memoryview(features["image/shape"])), 0, 0, 0][:3]
+        size = example.first_bytes(features["image"], 0)
+        if min(height, width) < 1 or channels != _CHANNELS or size is None or height * width * channels != size[1]:
+            raise WireError("its image/shape is not that of its picture")
+
+
+def _features(record: bytes) -> Iterator[tuple[bytes, int, int]]:
+    return example.spans(record[:-_CRC], example.open_example(record, _LENGTH))
+
+
+@lru_cache(maxsize=16)
+def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
+    """Names of the features that are looked at."""
+    names = [f.name for f in FIELDS] if scalars else []
+    names += [name for name in _ARRAYS if getattr(layout, name)]
+    return frozenset(name.encode() for name in names)
+
+
+def _floats(values: example.Decoded, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if not isinstance(values, np.ndarray):
+        raise TypeError("an array is not of floats")
+    return values.reshape(shape)
+
+
+def _height(values: example.Decoded) -> int:
+    if len(values) != 1 or not isinstance(values[0], int):
+        raise WireError("its height is not one number")
+    return values[0]
+
+
+def _shape(size: int, height: int) -> tuple[int, int, int]:
+    """Shape of raw pixels: `image/shape` stands behind them, height before."""
+    if height < 1 or size < 1 or size % (height * _CHANNELS):
+        raise WireError(f"its raw picture is {size} bytes of height {height}")
+    return height, size // (height * _CHANNELS), _CHANNELS
+
+
+def _scalar(field: Field, values: Any) -> str | int | bool | float:
+    value = values[0] if len(values) == 1 else None
+    if value is None or not issubclass(type(value), _TYPES[field.kind]):
+        raise WireError(f"its feature {field.name} is not one {field.kind}")
+    if field.kind == "str":
+        return str(value, "utf-8")
+    if field.kind == "float":
+        return float(value)
+    return bool(value) if field.kind == "bool" else int(value)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import msgpack
 import msgspec
+import numpy as np
 
-from lpff_shards.formats.base import Encoded
+from lpff_shards.formats.base import Encoded, SampleError
+from lpff_shards.formats.checks import Listed, checked, outline_of, sample_of
 from lpff_shards.formats.containers import npy, tar
-from lpff_shards.formats.readers import wds as reading
-from lpff_shards.formats.readers.checks import outline_of
-from lpff_shards.formats.wds_spans import TarSpans
+from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
+from lpff_shards.schemas import fields
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.outline import Outline
-from lpff_shards.schemas.sample import SUFFIXES, Sample
+from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
 _MEMBER = 512 + 256
 """Bytes of a member beside its payload: its header and, on average, half a block of padding."""
@@ -23,6 +28,7 @@ _NPY_HEADER = 128
 _ARRAYS = {"camera": 100, "landmarks": 544}
 _FIELDS = 1000
 """Bytes of the fields as JSON or msgpack, about."""
+_RAW = (SUFFIXES["raw"],)
 
 
 class WebDataset:
@@ -49,28 +55,6 @@ class WebDataset:
             return 2 * _MEMBER + sum(arrays) + _FIELDS
         return _MEMBER + sum(_MEMBER + _NPY_HEADER + size for size in arrays) + _MEMBER + _FIELDS
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
-        key, picture = sample.key, sample.picture
-        shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
-        size = len(shape) + len(picture.data)
-        suffixes, sizes = [SUFFIXES[picture.kind]], [size]
-        tail = [tar.padding(size)]
-        for suffix, content in _members(sample, layout):
-            suffixes.append(suffix)
-            sizes.append(len(content))
-            tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
-        head = tar.header(f"{key}.{suffixes[0]}", size) + shape
-        return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
-
-    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return reading.samples(shard, layout)
-
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:  # noqa: ARG002  # the members tell
-        return outline_of(file, list(reading.members(shard)))
-
-    def spans(self) -> TarSpans:
-        return TarSpans()
-
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         arrays = [name for name in _ARRAYS if getattr(layout, name)]
         picture = "/".join(f"`KEY.{suffix}`" for suffix in sorted(suffixes))
@@ -86,11 +70,111 @@ class WebDataset:
     def member(self, key: str, suffix: str) -> str:
         return f"{key}.{suffix}"
 
+    def encode(self, sample: Sample, layout: Layout) -> Encoded:
+        key, picture = sample.key, sample.picture
+        shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
+        size = len(shape) + len(picture.data)
+        suffixes, sizes = [SUFFIXES[picture.kind]], [size]
+        tail = [tar.padding(size)]
+        for suffix, content in _members(sample, layout):
+            suffixes.append(suffix)
+            sizes.append(len(content))
+            tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
+        head = tar.header(f"{key}.{suffixes[0]}", size) + shape
+        return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
+
+    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
+        number, key, group = 0, "", list[tar.Member]()
+        last = "mp" if layout.packed else "json"
+        try:
+            for member in tar.members(shard):
+                name, _, suffix = member.name.partition(".")
+                if group and (name != key or suffix in _suffixes(group)):
+                    raise WireError(f"its members are {', '.join(_suffixes(group))}, then {member.name}")
+                key = name
+                group.append(member)
+                if suffix == last:
+                    yield checked(self._sample(key, group, shard, layout), layout)
+                    number, key, group = number + 1, "", []
+            if group:
+                raise WireError(f"its members are {', '.join(_suffixes(group))}; {last} is missing")
+        except WireError as error:
+            raise SampleError(str(error), number, key) from None
+
+    def _sample(self, key: str, group: Sequence[tar.Member], shard: memoryview, layout: Layout) -> Sample:
+        arrays = [f"{name}.npy" for name in _ARRAYS if getattr(layout, name)]
+        expected = ["mp"] if layout.packed else [*arrays, "json"]
+        kind, *rest = _suffixes(group)
+        if rest != expected:
+            raise WireError(
+                f"its members are {', '.join((kind, *rest))}; behind the picture {', '.join(expected)} are due"
+            )
+        data = shard[group[0].header : group[-1].end]
+        found = self.picture(bytes(data[:HEAD]), len(data), layout.raw)
+        stop = found.start + found.size
+        beside = self.beside(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
+        return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, beside)
+
+    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:  # noqa: ARG002  # the members tell
+        listed: list[Listed] = []
+        try:
+            for key, group in tar.groups(shard):
+                sizes = tuple(member.size for member in group)
+                listed.append((key, group[0].header, group[-1].end, _suffixes(group), sizes))
+        except WireError as error:
+            raise SampleError(str(error), len(listed)) from None
+        return outline_of(file, listed)
+
+    def spans(self) -> WebDataset:
+        return self
+
+    def picture(self, head: bytes, size: int, raw: bool) -> Found:  # noqa: ARG002  # `beside` sees the end
+        name, length = tar.glance(head, 0)
+        suffix = name.partition(".")[2]
+        if suffix not in (_RAW if raw else FILE_KINDS):
+            raise WireError(f"its picture is a .{suffix}", 0)
+        if not raw:
+            return Found(tar.BLOCK, length, None)
+        shape, start = npy.picture_header(head[tar.BLOCK : tar.BLOCK + 128])
+        if math.prod(shape) != length - start:
+            raise WireError(f"its raw picture is {length - start} bytes of shape {shape}")
+        return Found(tar.BLOCK + start, length - start, shape)
+
+    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        key = head[: head.find(b".") + 1]
+        parts = tar.behind(key, tail)
+        try:
+            found = _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
+        except KeyError as error:
+            raise WireError(f"its member {error.args[0]} is missing") from None
+        except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
+            raise WireError(f"its metadata is damaged: {error}") from None
+        if scalars:
+            _check(key[:-1].decode(), found.scalars)
+        return found
+
+    def offsets(self, index: bytes) -> Offsets:
+        """Energon's index: the offsets as they are."""
+        return np.frombuffer(index, "<u8").astype(np.int64)
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        at, key = 0, ""
+        while any(block := read(at, tar.BLOCK)):
+            member = tar.read_header(block, at)
+            found = member.name.partition(".")[0]
+            if found != key:
+                yield at
+                key = found
+            at = member.end
+        yield at
+
 
 def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
     """What stands behind the picture's member."""
     if layout.packed:
-        yield "mp", _packed(sample)
+        arrays = {name: array for name in _ARRAYS if (array := getattr(sample, name)) is not None}
+        content = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
+        yield "mp", msgpack.packb(content, use_single_float=True)
         return
     if sample.camera is not None:
         yield "camera.npy", npy.dump(sample.camera)
@@ -99,11 +183,29 @@ def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
     yield "json", msgspec.json.encode(sample.scalars)
 
 
-def _packed(sample: Sample) -> bytes:
-    content: dict[str, Any] = dict(sample.scalars)
-    if sample.camera is not None:
-        content["camera"] = sample.camera.tolist()
-    if sample.landmarks is not None:
-        content["landmarks"] = sample.landmarks.tolist()
-    packed: bytes = msgpack.packb(content, use_single_float=True)
-    return packed
+def _suffixes(group: Sequence[tar.Member]) -> tuple[str, ...]:
+    return tuple(member.name.partition(".")[2] for member in group)
+
+
+def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Beside:
+    return Beside(
+        npy.exactly(parts["camera.npy"], (CAMERA_NUMBERS,)) if layout.camera else None,
+        npy.exactly(parts["landmarks.npy"], (LANDMARKS, 2)) if layout.landmarks else None,
+        msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {},
+    )
+
+
+def _unpacked(data: bytes, layout: Layout) -> Beside:
+    content = msgspec.msgpack.decode(data, type=dict[str, Any])
+    camera = np.array(content.pop("camera"), np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None
+    points = np.array(content.pop("landmarks"), np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None
+    return Beside(camera, points, content)
+
+
+def _check(key: str, scalars: Mapping[str, Any]) -> None:
+    """Refuse fields that break the schema, or are another sample's."""
+    reason = fields.fault(scalars)
+    if reason is None and scalars["key"] != key:
+        reason = f"its members are named {key}, its field key is {scalars['key']}"
+    if reason:
+        raise WireError(reason)

@@ -7,7 +7,7 @@ int64 list (packed), as tensorflow/core/example/feature.proto declares.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,8 @@ _ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
 _FLOAT = struct.Struct("<f")
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
 _SHORT = 100
+SMALL = 1 << 14
+"""Pieces below this are joined: copying them costs less than handling one more."""
 # Feature, its name, then the value: a list of a kind, which holds one message.
 _SHORT_FEATURE = b"\x0a%c%b\x12%c%c%c\x0a%c%b"
 
@@ -98,6 +100,19 @@ def _key(name: str) -> bytes:
     return _tagged(1, len(raw)) + raw
 
 
+def joined(pieces: list[bytes]) -> list[bytes]:
+    """The same bytes in few pieces: runs of small ones joined, large ones left alone."""
+    few: list[bytes] = []
+    run: list[bytes] = []
+    for piece in pieces:
+        if len(piece) < SMALL:
+            run.append(piece)
+        else:
+            few += [b"".join(run), piece]
+            run = []
+    return [*few, b"".join(run)]
+
+
 def decode(data: memoryview) -> dict[str, Decoded]:
     """The features of an Example, in the order of the file.
 
@@ -158,6 +173,27 @@ def decode_feature(data: memoryview) -> Decoded:
         return _decode_feature(data)
     except (IndexError, ValueError, struct.error) as error:
         raise WireError(f"not a feature: {error}") from None
+
+
+def some(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dict[str, Decoded]:
+    """Some features of an Example by name; the walk ends with the last of them.
+
+    Args:
+        parts: of its bytes, each with where its first feature starts.
+        wanted: their names.
+
+    Raises:
+        WireError: no features stand there.
+    """
+    found: dict[str, Decoded] = {}
+    for part, at in parts:
+        view = memoryview(part)
+        for name, start, end in spans(part, at):
+            if len(found) == len(wanted):
+                return found
+            if name in wanted:
+                found[name.decode()] = decode_feature(view[start:end])
+    return found
 
 
 def _decode_feature(data: memoryview) -> Decoded:

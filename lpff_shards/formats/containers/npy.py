@@ -37,6 +37,31 @@ def dump(array: NDArray[np.float32]) -> bytes:
     return header("<f4", array.shape) + array.astype("<f4").tobytes()
 
 
+def exactly(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The array of a file that `dump` wrote for an array of this shape.
+
+    Raises:
+        WireError: it is another file.
+    """
+    head = header("<f4", shape)
+    if data[: len(head)] != head or len(data) != len(head) + 4 * math.prod(shape):
+        raise WireError(f"an array is not float32 of {shape}")
+    return np.frombuffer(data, "<f4", offset=len(head)).reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def picture_header(head: bytes) -> tuple[tuple[int, int, int], int]:
+    """Shape (height, width, 3) of the uint8 picture whose file starts so, and where its pixels start.
+
+    Raises:
+        WireError: it is no such picture.
+    """
+    dtype, shape, start = read_header(head)
+    if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        raise WireError(f"its raw picture is {dtype} of shape {shape}")
+    return (shape[0], shape[1], 3), start
+
+
 def load(data: memoryview) -> NDArray[np.generic]:
     """The array of an NPY file of format 1.0, C-ordered, of float32, float64 or uint8, as a view of `data`.
 

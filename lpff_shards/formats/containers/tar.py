@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from msgspec import Struct
 
@@ -110,3 +111,52 @@ def read_header(block: bytes, at: int) -> Member:
     if block != expected:
         raise WireError(f"the header of {name} is damaged", at)
     return Member(name, at, at + BLOCK, size)
+
+
+def glance(data: bytes, at: int) -> tuple[str, int]:
+    """Name and payload size of the member whose header is at a place; the rest of the header is not checked.
+
+    Raises:
+        WireError: no header is there.
+    """
+    size = data[at + 124 : at + 135]
+    if data[at + 257 : at + 262] != b"ustar" or not size.isdigit():
+        raise WireError("no member starts where one should", at)
+    try:
+        return data[at : at + MAX_NAME].rstrip(b"\0").decode("ascii"), int(size, 8)
+    except ValueError as error:
+        raise WireError(f"a member's header is damaged: {error}", at) from None
+
+
+def groups(archive: memoryview) -> Iterator[tuple[str, list[Member]]]:
+    """The members of an archive by the part of their name before its first dot, adjacent ones together.
+
+    Raises:
+        WireError: as `members`.
+    """
+    for key, group in groupby(members(archive), lambda member: member.name.partition(".")[0]):
+        yield key, list(group)
+
+
+def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
+    """The members behind the first of a sample by suffix; headers are only glanced at.
+
+    Args:
+        key: the sample's, with the dot behind it.
+        tail: the sample from the end of the first member's payload on.
+
+    Raises:
+        WireError: a member is another sample's: an index file cut the archive wrongly.
+    """
+    # The padding comes first; from its end on all is whole blocks.
+    at = len(tail) % BLOCK
+    parts: dict[str, bytes] = {}
+    while at < len(tail):
+        name, size = glance(tail, at)
+        suffix = name.partition(".")[2]
+        if suffix in parts or not tail.startswith(key, at):
+            raise WireError(f"its members are those of several samples, one of them {key[:-1].decode()}", at)
+        at += BLOCK
+        parts[suffix] = tail[at : at + size]
+        at += padded(size)
+    return parts

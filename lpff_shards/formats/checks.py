@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import WireError
 from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.spans import Beside
 from lpff_shards.schemas import fields, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
@@ -37,18 +38,21 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     return sample
 
 
-def pixels(array: NDArray[Any], scalars: dict[str, Any]) -> Picture:
-    """A raw picture; `checked` compares its size with what the scalars say.
+def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | None, beside: Beside) -> Sample:
+    """A sample of what was found of it, fields included.
+
+    Args:
+        kind, data: of its picture.
+        shape: of raw pixels.
 
     Raises:
-        WireError: it is not uint8 height x width x 3.
+        WireError: raw pixels have another size than the fields say.
     """
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise WireError(f"its raw picture is {array.dtype} of shape {array.shape}")
-    height, width, _ = array.shape
-    if (width, height) != (scalars.get("width"), scalars.get("height")):
-        raise WireError(f"its raw picture is {width}x{height}, not as its fields say")
-    return Picture("raw", array.tobytes(), width, height, "RGB")
+    scalars = beside.scalars
+    width, height, mode = scalars["width"], scalars["height"], "RGB" if shape else scalars["mode"]
+    if shape and shape[:2] != (height, width):
+        raise WireError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
+    return Sample(key, Picture(kind, data, width, height, mode), beside.camera, beside.landmarks, scalars)
 
 
 def _array_fault(name: str, array: NDArray[Any] | None, due: bool, shape: tuple[int, ...]) -> str | None:
@@ -72,11 +76,11 @@ def _check_picture(picture: Picture) -> None:
         )
 
 
-Found = tuple[str, int, int, tuple[str, ...], tuple[int, ...]]
+Listed = tuple[str, int, int, tuple[str, ...], tuple[int, ...]]
 """A sample of a shard: its key, where it starts and ends, the suffixes and the sizes of its members."""
 
 
-def outline_of(file: str, found: Sequence[Found]) -> Outline:
+def outline_of(file: str, found: Sequence[Listed]) -> Outline:
     """The outline of a shard of these samples."""
     lists = {suffixes: number for number, suffixes in enumerate(dict.fromkeys(one[3] for one in found))}
     return Outline(
@@ -88,6 +92,6 @@ def outline_of(file: str, found: Sequence[Found]) -> Outline:
     )
 
 
-def picture_of(sample: Sample, start: int, end: int) -> Found:
+def picture_of(sample: Sample, start: int, end: int) -> Listed:
     """What is found of a sample of which the picture alone is told."""
     return sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)

@@ -1,1 +1,0 @@
-"""Reading shards back, sample by sample, with every check that the format and the schema allow."""
