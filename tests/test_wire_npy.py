@@ -21,10 +21,6 @@ def save(array, version=(1, 0)):
     return out.getvalue()
 
 
-def load(data):
-    return npy.load(memoryview(data))
-
-
 def numbers(shape, dtype=np.float32):
     return (np.arange(math.prod(shape)) * 0.37 - 2).reshape(shape).astype(dtype)
 
@@ -88,31 +84,25 @@ def test_dump_takes_arrays_however_they_lie_in_memory(array):
     assert npy.dump(array) == save(np.ascontiguousarray(array, dtype="<f4"))
 
 
-@given(shapes, st.sampled_from([np.float32, np.uint8]))
-@settings(max_examples=50, deadline=None)
-def test_load_reads_what_numpy_wrote(shape, dtype):
-    array = np.abs(numbers(shape)).astype(dtype)
-    found = load(save(array))
-    assert found.dtype == dtype and found.shape == shape
-    np.testing.assert_array_equal(found, array)
-
-
 @given(shapes)
-@settings(max_examples=30, deadline=None)
-def test_load_reads_what_dump_wrote(shape):
-    found = load(npy.dump(numbers(shape)))
+@settings(max_examples=50, deadline=None)
+def test_what_numpy_wrote_is_read(shape):
+    data = save(numbers(shape))
+    found = npy.exactly(data, shape)
     assert found.dtype == np.float32 and found.shape == shape
     np.testing.assert_array_equal(found, numbers(shape))
+    assert npy.exactly(npy.dump(numbers(shape)), shape).tobytes() == found.tobytes()
+    assert npy.read_header(data)[:2] == (np.float32, shape)
 
 
-def test_load_copies_nothing():
+def test_nothing_is_copied():
     data = save(numbers((68, 2)))
-    assert np.shares_memory(load(data), np.frombuffer(data, np.uint8))
+    assert np.shares_memory(npy.exactly(data, (68, 2)), np.frombuffer(data, np.uint8))
 
 
 def test_numbers_that_are_no_numbers_survive():
     array = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32)
-    assert load(npy.dump(array)).tobytes() == array.tobytes()
+    assert npy.exactly(npy.dump(array), (4,)).tobytes() == array.tobytes()
 
 
 def test_a_raw_picture_is_header_and_pixels():
@@ -122,21 +112,26 @@ def test_a_raw_picture_is_header_and_pixels():
     found = np.load(io.BytesIO(data), allow_pickle=False)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, pixels)
-    np.testing.assert_array_equal(load(data), pixels)
+    assert npy.picture_header(data) == ((5, 7, 3), len(data) - pixels.size)
+
+
+@pytest.mark.parametrize("array", [np.zeros((5, 7), np.uint8), np.zeros((5, 7, 4), np.uint8), numbers((5, 7, 3))])
+def test_what_is_no_raw_picture_is_refused(array):
+    with pytest.raises(WireError, match="its raw picture is"):
+        npy.picture_header(save(array))
 
 
 def test_every_cut_is_found():
     whole = npy.dump(numbers((4, 3)))
     for length in range(len(whole)):
         with pytest.raises(WireError):
-            load(whole[:length])
+            npy.exactly(whole[:length], (4, 3))
 
 
 @pytest.mark.parametrize("more", [b"\0", b"\0" * 4, npy.dump(numbers((4, 3)))])
 def test_bytes_behind_the_array_are_found(more):
-    with pytest.raises(WireError, match=r"payload of \d+ bytes for shape \(4, 3\)") as caught:
-        load(npy.dump(numbers((4, 3))) + more)
-    assert caught.value.offset == 128
+    with pytest.raises(WireError, match=r"not float32 of \(4, 3\)"):
+        npy.exactly(npy.dump(numbers((4, 3))) + more, (4, 3))
 
 
 @pytest.mark.parametrize(
@@ -162,17 +157,7 @@ def test_bytes_behind_the_array_are_found(more):
 )
 def test_other_files_are_refused(data):
     with pytest.raises(WireError, match=r"not an NPY file of format 1\.0"):
-        load(data)
-
-
-@pytest.mark.parametrize(
-    ("descr", "shape", "payload"),
-    [("<f4", "(3,)", 8), ("<f4", "(3,)", 16), ("|u1", "(2, 2)", 3), ("<f4", "()", 0), ("|u1", "(0, 5)", 1)],
-)
-def test_a_payload_of_another_length_is_refused(descr, shape, payload):
-    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
-    with pytest.raises(WireError, match=f"payload of {payload} bytes"):
-        load(with_header(text, bytes(payload)))
+        npy.read_header(data)
 
 
 BAD_HEADERS = [
@@ -187,17 +172,13 @@ BAD_HEADERS = [
 @pytest.mark.parametrize(("descr", "shape"), BAD_HEADERS)
 def test_odd_headers_are_refused(descr, shape):
     with pytest.raises(WireError):
-        load(with_header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"))
+        npy.read_header(with_header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"))
 
 
-def test_a_flipped_bit_of_the_header_never_raises_anything_else():
+def test_every_flipped_bit_of_the_header_is_found():
     whole = npy.dump(numbers((68, 2)))
     for bit in range(8 * 128):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
-        try:
-            load(bytes(damaged))
-        except WireError:
-            pass
-        except Exception as error:
-            pytest.fail(f"bit {bit}: {error!r}")
+        with pytest.raises(WireError):
+            npy.exactly(bytes(damaged), (68, 2))

@@ -162,7 +162,8 @@ def _check_features(record: bytes, layout: Layout) -> None:
     """Refuse a record whose features are not those of the schema in their order, or not the shape of its pixels."""
     arrays = [name for name in _ARRAYS if getattr(layout, name)]
     due = _order(("image", *(["image/shape"] if layout.raw else []), *arrays))
-    features = {n.decode(errors="replace"): record[a:b] for n, a, b in _features(record)}
+    data = record[_LENGTH:-_CRC]
+    features = {name.decode(errors="replace"): data[start:end] for name, start, end in example.features(data)}
     if tuple(features) != due:
         odd = ", ".join(sorted(set(features).symmetric_difference(due))) or "other order"
         raise WireError(f"its features differ from the schema: {odd}")
@@ -171,10 +172,6 @@ def _check_features(record: bytes, layout: Layout) -> None:
         size = example.first_bytes(features["image"], 0)
         if min(height, width) < 1 or channels != _CHANNELS or size is None or height * width * channels != size[1]:
             raise WireError("its image/shape is not that of its picture")
-
-
-def _features(record: bytes) -> Iterator[tuple[bytes, int, int]]:
-    return example.spans(record[:-_CRC], example.open_example(record, _LENGTH))
 
 
 @lru_cache(maxsize=16)

@@ -113,26 +113,6 @@ def joined(pieces: list[bytes]) -> list[bytes]:
     return [*few, b"".join(run)]
 
 
-def decode(data: memoryview) -> dict[str, Decoded]:
-    """The features of an Example, in the order of the file.
-
-    Raises:
-        WireError: it is not an Example, or a feature stands in it twice.
-    """
-    features: dict[str, Decoded] = {}
-    try:
-        for _, body in _messages(data, {1}):
-            for _, entry in _messages(body, {1}):
-                parts = dict(_messages(entry, {1, 2}))
-                name = bytes(parts[1]).decode()
-                if name in features:
-                    raise WireError(f"feature {name} stands twice in an Example")
-                features[name] = _decode_feature(parts[2])
-    except (IndexError, KeyError, UnicodeDecodeError, struct.error, ValueError) as error:
-        raise WireError(f"not a tf.train.Example: {error}") from None
-    return features
-
-
 def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Name of each feature from a place on, and where its value starts and ends; values are not looked at.
 
@@ -161,6 +141,19 @@ def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
             yield data[named:value_at], body, at
     except IndexError:
         return
+
+
+def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each feature of a whole Example, and where its value starts and ends.
+
+    Raises:
+        WireError: it is not one Example, or is cut short.
+    """
+    at = end = open_example(data, 0)
+    for name, start, end in spans(data, at):
+        yield name, start, end
+    if end != len(data) or _read_varint(data, 1)[0] != len(data) - at:
+        raise WireError("an Example is cut short", end)
 
 
 def decode_feature(data: memoryview) -> Decoded:

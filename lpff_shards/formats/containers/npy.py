@@ -62,19 +62,6 @@ def picture_header(head: bytes) -> tuple[tuple[int, int, int], int]:
     return (shape[0], shape[1], 3), start
 
 
-def load(data: memoryview) -> NDArray[np.generic]:
-    """The array of an NPY file of format 1.0, C-ordered, of float32, float64 or uint8, as a view of `data`.
-
-    Raises:
-        WireError: it is not such a file, or its length differs from what its header says.
-    """
-    dtype, shape, start = read_header(data)
-    payload = data[start:]
-    if len(payload) != dtype.itemsize * math.prod(shape):
-        raise WireError(f"NPY payload of {len(payload)} bytes for shape {shape}", start)
-    return np.frombuffer(payload, dtype).reshape(shape)
-
-
 def read_header(head: bytes | memoryview) -> tuple[np.dtype[Any], tuple[int, ...], int]:
     """Type and shape of a file's array, and where its payload starts.
 
