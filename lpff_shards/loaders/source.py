@@ -75,7 +75,7 @@ class ShardSource:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One sample: `image` (uint8), `camera` (float32 [25]) and `landmarks` (float32 [68, 2]) where the data set
-        holds them, and `metadata`, the fields of the README's table.
+        holds them, and `metadata`, the fields of docs/output.md.
 
         Raises:
             IndexError: there is no such sample.
