@@ -71,7 +71,7 @@ def cli(context: click.Context) -> None:
 @given_by.run
 @given_by.told
 def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
-    """Write shards from the given sources; the same command goes on where it was stopped."""
+    """Write shards from the given sources. Run the same command again to resume."""
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
@@ -104,7 +104,7 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
 def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
     """Makes the plan and prints it; quiet, the exit status alone tells whether there is one."""
     if chosen.run.task is not None:
-        raise ShardsError("--task and --dry-run exclude one another", "Leave --task out: the plan is of all shares")
+        raise ShardsError("--task and --dry-run cannot be used together", "Leave --task out: the plan is of all shares")
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
@@ -177,7 +177,7 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
 def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
     """Measure how fast each installed loader reads the export in the folder PATH.
 
-    The plain reading of its files stands beside them, for comparison.
+    Also measures plain file reads for comparison.
     """
     from lpff_shards.commandline import progress, summary
     from lpff_shards.commandline.progress import LOADING, PACKING, versions
@@ -215,7 +215,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
         click.echo(summary.trace_json(found) if as_json else summary.trace_text(found))
     if not found.found:
         near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
-        raise NotFound(f"{path} knows nothing by the name {name}", near)
+        raise NotFound(f"No match for {name} in {path}", near)
 
 
 @cli.command("report", manual=manuals.REPORT)
@@ -226,7 +226,7 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
     """Show what the export in the folder PATH holds, as an HTML file that needs no network, and its plots as PNGs.
 
     Poses, a contact sheet over the plane of yaw and pitch, rebalancing, sizes, licences, splits, shards, and what was
-    left out. Shards are read for the contact sheet's pictures alone.
+    left out. Only the pictures in the contact sheet are read from the shards.
     """
     from lpff_shards.report import write
 
@@ -348,5 +348,5 @@ def _unforeseen(error: BaseException) -> ShardsError:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return ShardsError(f"{error.filename}: {error.strerror}", "Give a shorter path")
     if isinstance(error, OSError):
-        return ExportFailed(f"{error.filename or 'standard output'}: {error.strerror}", "Mend that and run it again")
+        return ExportFailed(f"{error.filename or 'standard output'}: {error.strerror}", "Fix that and run it again")
     return ExportFailed(f"{type(error).__name__}: {error}", "Something in the input is nested too deeply")

@@ -293,7 +293,7 @@ CASES = [
 OPTIONS = [
     (["--allow-missing"], "--allow-missing has no effect without --update"),
     (["--out", "nul\0"], "is no path"),
-    (["--shards", "2", "--shard-size", "1MB"], "exclude one another"),
+    (["--shards", "2", "--shard-size", "1MB"], "cannot be used together"),
     (["--shard-size", "much"], "is not a size"),
     (["--shard-size", "0"], "out of range"),
     (["--shard-size", "256"], "Did you mean 256MB?"),
@@ -309,9 +309,9 @@ OPTIONS = [
     (["--alignment", "round"], "round"),
     (["--ffhq-cameras", "x.json"], "without --ffhq"),
     (["--demo", "2", "--alignment", "raw"], "--demo has no raw pictures"),
-    (["--out", "hdfs://name/x"], "of no store that is known"),
-    (["--out", "S3://name/x"], "--out S3://name/x is of no store that is known"),
-    (["--out", "s3:/name/x"], "--out s3:/name/x is of no store that is known"),
+    (["--out", "hdfs://name/x"], "is not supported"),
+    (["--out", "S3://name/x"], "--out S3://name/x is not supported"),
+    (["--out", "s3:/name/x"], "--out s3:/name/x is not supported"),
     (["--nonsense"], "--nonsense"),
 ]
 

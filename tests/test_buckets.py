@@ -244,7 +244,7 @@ def test_another_plan_is_refused_and_may_take_over(s3: Bucket) -> None:
     before = s3.contents()
     other = run(*_command("tfrecord", s3.uri))
     assert other.returncode == 2
-    assert "holds another plan's shards: format was wds, now tfrecord" in other.stderr
+    assert "already holds a different export (changed: --format wds -> tfrecord" in other.stderr
     assert s3.contents() == before
     assert run(*_command("tfrecord", s3.uri, "--overwrite")).returncode == 0
     assert not [name for name in s3.names() if ".tar" in name or ".nv-meta" in name]
@@ -268,7 +268,7 @@ output_lock._take_over = late
 """
     slower = run_after(prelude, *_command("tfrecord", s3.uri))
     assert slower.returncode == 2, slower.stderr
-    assert "holds another plan's shards: format was wds, now tfrecord" in slower.stderr
+    assert "already holds a different export (changed: --format wds -> tfrecord" in slower.stderr
     assert not [name for name in s3.names() if "tfrecord" in name]
     assert run("verify", s3.uri).returncode == 0
 
@@ -296,7 +296,7 @@ def test_a_store_without_conditional_writes_is_written_and_said_to_be_unsure(
     same(s3.contents(), wholes["wds"])
     # It looks first, so that another plan's export stays as it is.
     other = run(*_command("tfrecord", s3.uri))
-    assert (other.returncode, "holds another plan's shards" in other.stderr) == (2, True)
+    assert (other.returncode, "already holds a different export" in other.stderr) == (2, True)
     assert run(*_command("wds", s3.uri)).returncode == 0
     with pytest.raises(FileExistsError):
         BucketPath.parse(f"{s3.uri}/{STATE}/plan.json").create(b"another")

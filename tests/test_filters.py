@@ -483,7 +483,7 @@ def test_a_line_that_names_no_picture_is_told(tmp_path: Path, export: Any) -> No
     note = "--exclude: 2 of its lines name no picture here"
     shown = export("--exclude", path, "--dry-run").out.splitlines()
     assert f"note: {note}" in shown
-    assert "--exclude names no picture by: 404@N00, 99_1" in shown
+    assert "no picture matches these --exclude entries: 404@N00, 99_1" in shown
     assert json.loads(export("--exclude", path, "--dry-run", "--json").out)["notes"] == [note]
     assert f"note: {note}" in export("--exclude", path).err.splitlines()
     # What names nothing here may name a person, and a manifest is published.

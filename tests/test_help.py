@@ -17,7 +17,7 @@ Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
 COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, Command)}
 EXAMPLES = [*manuals.TOP, *(example for command in COMMANDS.values() for example in command.manual.examples)]
-TITLES = ("Output", "Sources", "Mix", "Picture", "Shards", "Run", "What is printed", "Examples", "Exit status")
+TITLES = ("Output", "Sources", "Mix", "Picture", "Shards", "Run", "Messages", "Examples", "Exit status")
 
 
 def _commands(example: Example) -> list[str]:

@@ -303,7 +303,7 @@ def test_a_damaged_plan_is_told_and_made_anew(out: Path, damage: bytes | None, c
     plan.unlink() if damage is None else plan.write_bytes(damage)
     refused = run(*DEMO, "--shards", 2, "--out", out)
     assert refused.returncode == 2
-    assert ("holds another plan's shards" if complete else "plan.json is missing or damaged") in refused.stderr
+    assert ("already holds a different export" if complete else "plan.json is missing or damaged") in refused.stderr
     done = run(*DEMO, "--shards", 3, "--out", out)
     if damage is None and not complete:
         assert done.returncode == 2
@@ -326,7 +326,7 @@ def test_a_damaged_plan_brings_back_nobody(tmp_path: Path) -> None:
     withdrawn.write_text("")
     done = run(*command)
     assert done.returncode == 2
-    assert "this would bring back 1 name that --update took out" in done.stderr
+    assert "this would bring back 1 name that an earlier --update removed" in done.stderr
     withdrawn.write_text("00000001\n")
     assert run(*command, "--update").returncode == 0
     assert contents(out) == updated

@@ -115,7 +115,7 @@ def test_quiet_verify_names_what_is_wrong(shards: Path, tmp_path: Path, command:
 def test_quiet_and_verbose_exclude_one_another(name: str, shards: Path, command: Command) -> None:
     done = command(*_argv(name, shards), "-q", "-v")
     assert (done.status, done.out) == (2, "")
-    assert done.err == "lpff-shards: --quiet and --verbose exclude one another. Give one of them\n"
+    assert done.err == "lpff-shards: --quiet and --verbose cannot be used together. Give one of them\n"
 
 
 @pytest.mark.parametrize("name", ["export", "verify", "index", "bench"])

@@ -32,7 +32,7 @@ def test_an_output_that_is_full_is_one_error(tmp_path: Path, command: str) -> No
     assert run(*SMALL, "--out", tmp_path / "out").returncode == 0
     done = _shell(f"{command.format(tmp_path / 'out')} >/dev/full")
     assert done.returncode == 1
-    assert done.stderr == "lpff-shards: standard output: No space left on device. Mend that and run it again\n"
+    assert done.stderr == "lpff-shards: standard output: No space left on device. Fix that and run it again\n"
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,12 @@ REFUSED = [
     (PictureOptions, {"image": "stored-png", "quality": 9}, "--quality has no effect with --image stored-png"),
     (PictureOptions, {"image": "png", "quality": 90}, "--quality has no effect with --image png"),
     (PictureOptions, {"image": "raw", "quality": 90}, "--quality has no effect with --image raw"),
-    (ShardOptions, {"shards": 2, "shard_size": 9}, "--shard-size and --shards exclude one another. Give one of them"),
-    (ShardOptions, {"shards": 2, "samples_per_shard": 9}, "--samples-per-shard and --shards exclude one another"),
+    (
+        ShardOptions,
+        {"shards": 2, "shard_size": 9},
+        "--shard-size and --shards cannot be used together. Give one of them",
+    ),
+    (ShardOptions, {"shards": 2, "samples_per_shard": 9}, "--samples-per-shard and --shards cannot be used together"),
     (ShardOptions, {"shard_size": 1, "samples_per_shard": 1, "shards": 1}, "--shard-size and --samples-per-shard and"),
     (ShardOptions, {"shard_size": 0}, "--shard-size 0 is out of range. It takes a whole number 1 or more"),
     (ShardOptions, {"samples_per_shard": 0}, "--samples-per-shard 0 is out of range"),
@@ -104,7 +108,7 @@ REFUSED = [
     (
         export,
         {"out": "hdfs://name/faces"},
-        "--out hdfs://name/faces is of no store that is known. Give a path, s3://... or gs://...",
+        "--out hdfs://name/faces is not supported. Use a local path, s3://... or gs://...",
     ),
 ]
 
@@ -295,7 +299,11 @@ def test_last_component(path, name):
         ("/home/jane/LPFF", "/home/jane/LPFF: x and /home/jane/LPFF/raw: y", "LPFF: x and LPFF/raw: y"),
         ("data/LPFF", "data/LPFF/info.json: no credit", "LPFF/info.json: no credit"),
         ("data/LPFF", "{here}/data/info.json: no credit", "data/info.json: no credit"),
-        ("LPFF", "3 of 7 pictures have no credit", "3 of 7 pictures have no credit"),
+        (
+            "LPFF",
+            "3 of 7 pictures have no author or license record",
+            "3 of 7 pictures have no author or license record",
+        ),
     ],
 )
 def test_a_published_text_holds_no_folder_of_the_user(path, text, expected):

@@ -43,7 +43,7 @@ def test_a_uri_is_a_path_and_back(scheme: str, bucket: str, parts: list[str]) ->
 
 @pytest.mark.parametrize("text", ["S3://b/x", "s3:/b/x", "GS:b", "gcs://b/x", "https://b.example/x"])
 def test_what_only_looks_like_a_uri_is_no_folder(text: str) -> None:
-    with pytest.raises(ShardsError, match="is of no store that is known"):
+    with pytest.raises(ShardsError, match="is not supported"):
         place(text)
     assert isinstance(place(f"./{text}"), Path)
 

@@ -59,7 +59,7 @@ STEPS = (
     Step("It is not there any more, and that is told.", "lpff-shards trace 00000005 session-shards"),
     Step("What is in it, as one page to look at?", "lpff-shards report session-shards"),
     Step("Whose pictures are the others?", "grep '^| .CC' session-shards/ATTRIBUTION.md"),
-    Step("A wrong path, a word that is none, options that exclude one another: one line, exit status 2.", ""),
+    Step("A wrong path, a word that is none, options that cannot be used together: one line, exit status 2.", ""),
     Step("", "lpff-shards export --format wds --lpff LPFFF --out none", 2),
     Step("", "lpff-shards export --format wds --demo --rebalance unifrom --out none", 2),
     Step("", "lpff-shards export --format wds --demo --shards 4 --shard-size 1MB --out none", 2),

@@ -240,7 +240,7 @@ def test_errors_come_in_their_turn(memory: Memory, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(memory, "find", refused)
     shard = Fetching(blobs)
-    with pytest.raises(ExportFailed, match=r"s3://b/0 cannot be read: ExpiredToken\. Mend that"):
+    with pytest.raises(ExportFailed, match=r"s3://b/0 cannot be read: ExpiredToken\. Check rights"):
         shard.read(blobs[0])
     shard.close()
 

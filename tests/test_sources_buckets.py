@@ -200,7 +200,7 @@ def test_a_store_that_fails_is_no_fault_of_a_picture(s3: Bucket, data: Path, tmp
     s3.break_with(Fault("error", method="GET", path=late, status=403, code="AccessDenied"))
     done = run(*command, "--on-error", "skip")
     assert done.returncode == 1
-    assert f"{s3.uri}{late[:-1]} cannot be read: AccessDenied: made by the test. Mend that" in done.stderr
+    assert f"{s3.uri}{late[:-1]} cannot be read: AccessDenied: made by the test. Check rights" in done.stderr
     s3.break_with()
     assert run(*command).returncode == 0
 

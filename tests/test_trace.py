@@ -109,9 +109,7 @@ def test_the_member_is_told(out: Path) -> None:
 def test_a_name_that_finds_nothing_is_status_1(out: Path, json_: tuple[str, ...]) -> None:
     done = run("trace", "demo AUTHOR 1000", out, *json_)
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        f"lpff-shards: {out} knows nothing by the name demo AUTHOR 1000. Near it: Demo author 1000"
-    )
+    assert done.stderr.startswith(f"lpff-shards: No match for demo AUTHOR 1000 in {out}. Near it: Demo author 1000")
     assert bool(done.stdout) == bool(json_)
     assert not json_ or json.loads(done.stdout)["found"] is False
     assert "letter by letter" in run("trace", "xyzzy", out).stderr

@@ -67,5 +67,5 @@ class Loudness(Enum):
             ShardsError: both are given.
         """
         if quiet and verbose:
-            raise ShardsError("--quiet and --verbose exclude one another", "Give one of them")
+            raise ShardsError("--quiet and --verbose cannot be used together", "Give one of them")
         return Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL

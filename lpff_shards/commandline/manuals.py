@@ -183,7 +183,7 @@ TRACE = Manual(
     ),
     statuses={
         EXIT_DONE: "the export knows the name",
-        EXIT_DAMAGED: "it does not",
+        EXIT_DAMAGED: "no match in this export",
         EXIT_BAD_INPUT: "there is no export, or nothing to look it up in, or an option is wrong",
         EXIT_INTERRUPTED: _STOPPED,
     },

@@ -124,13 +124,13 @@ def _loaders() -> Sequence[str]:
 _file, _folder = PathText(), PathText(folder=True)
 _source, _mixed, _written = _titled("Sources"), _titled("Mix"), _titled("Output")
 _pictured, _sharded, _runs = _titled("Picture"), _titled("Shards"), _titled("Run")
-_read, _found, _told = _titled("Reading"), _titled("Looking"), _titled("What is printed")
+_read, _found, _told = _titled("Reading"), _titled("Looking"), _titled("Messages")
 
 path = click.argument("path", type=_folder)
 workers = _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
 as_json = _told("--json", "as_json", is_flag=True, help="Print for machines: JSON, and nothing else, on stdout.")
 by = _found("--by", type=Choice(BY), help="Look only among these.  [default: among all]")
-quiet = _told("-q", "--quiet", is_flag=True, help="No progress, notes or summary; errors stay, and what --json prints.")
+quiet = _told("-q", "--quiet", is_flag=True, help="Print errors only (and JSON with --json).")
 verbose = _told("-v", "--verbose", is_flag=True, help="Each shard, where time goes, versions of libraries, on stderr.")
 told = _stack(as_json, quiet, verbose)
 """For every command that shows progress."""
@@ -161,7 +161,7 @@ mix = _stack(
     _mixed("--max-replicas", type=int, metavar="N",
            help=f"uniform: the most a picture counts.  [default: {mix_options.DEFAULT_MAX_REPLICAS}]"),
     _mixed("--target-size", type=int, metavar="N",
-           help="uniform: training samples in all.  [default: the densest count once]"),
+           help="uniform: total training samples.  [default: pictures of the commonest pose are kept once]"),
     _mixed("--license", type=Words(lambda: USUAL_NAMES, listed=True), multiple=True, metavar="NAME",
            help="Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable."),
     _mixed("--exclude", type=_file, metavar="FILE",
@@ -208,7 +208,7 @@ run = _stack(
     _runs("--task", type=ShareText(), metavar="I/N",
           help="Write the I-th of N shares of the shards only; the last to be done finishes the export."),
     _runs("--on-error", type=Choice(options.ON_ERROR), default="fail", show_default=True,
-          help="What a bad picture does: stop, or be left out, listed and counted."),
+          help="On a bad picture: stop, or skip it and list it in the manifest."),
     _runs("--overwrite", is_flag=True, help="Replace another plan's shards in the same folder."),
     _runs("--update", is_flag=True,
           help="Take what --exclude names since out of an export; other shards stay as they are."),

@@ -234,9 +234,9 @@ def plan_notes(plan: Plan) -> Sequence[str]:
         lines.append(f"taken out: {gone}, since the first export")
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
-        lines.append(f"--exclude names no picture by: {', '.join(plan.mix.unused[:SHOWN])}{more}")
+        lines.append(f"no picture matches these --exclude entries: {', '.join(plan.mix.unused[:SHOWN])}{more}")
     if problems:
-        lines.append(f"left out: {counted(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}")
+        lines.append(f"skipped {counted(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}")
     return lines
 
 

@@ -141,7 +141,7 @@ def share_text(options: ExportOptions, share: ShareDone) -> str:
 
 def share_json(share: ShareDone) -> str:
     """The same for machines: whether the export is finished, and its manifest where it is."""
-    return as_json({"finished": share.manifest is not None, **asdict(share)})
+    return as_json({"finished": share.manifest is not None, **structs.asdict(share)})
 
 
 def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:

@@ -58,7 +58,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     except OSError as error:
         raise ExportFailed(
             f"{folder.root / output.file} cannot be written: {error.strerror}",
-            f"Mend that ({folder.troubles}), then run the same command again: finished parts are kept",
+            f"Check {folder.troubles}, then run the same command again; finished parts are kept",
         ) from None
     return receipt
 

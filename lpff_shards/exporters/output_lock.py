@@ -116,7 +116,7 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
     except OSError as error:
         raise ExportFailed(
             f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
-            f"Mend that ({folder.troubles}), then run the same command again: finished shards are kept",
+            f"Check {folder.troubles}, then run the same command again; finished shards are kept",
         ) from None
 
 
@@ -226,8 +226,8 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
     if owner.rule == DIGEST_RULE and owner.plan == plan.digest:
         gone = counted(owner.forgotten(plan.mix.withdrawn), "name")
         return ShardsError(
-            f"--out {root}: this would bring back {gone} that --update took out",
-            "Give --update and an --exclude file that names them, or --overwrite",
+            f"--out {root}: this would bring back {gone} that an earlier --update removed",
+            "Pass --update with an --exclude file that lists them, or --overwrite",
         )
     if owner.rule != DIGEST_RULE:
         return ShardsError(
@@ -235,9 +235,9 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
             "Use the version that wrote it, choose another folder, or give --overwrite",
         )
     return ShardsError(
-        f"--out {root} holds another plan's shards: {_difference(owner, plan)}",
-        "Choose another folder, repeat the options of the first export, or give --overwrite "
-        "(--update takes out what --exclude names since)",
+        f"--out {root} already holds a different export (changed: {_difference(owner, plan)})",
+        "Use another --out, repeat the original options, or pass --overwrite "
+        "(--update removes what --exclude names since)",
     )
 
 
@@ -246,11 +246,20 @@ def _difference(owner: Owner, plan: Plan) -> str:
     mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
     if set(names) <= _PATHS:
-        files = [f"--{name.replace('_', '-')}" for name in ("exclude", "num_replicas") if mine.get(name)]
-        return f"the contents of {' or '.join(['the sources', *files])} differ"
+        files = [_flag(name) for name in ("exclude", "num_replicas") if mine.get(name)]
+        return f"the contents of {' or '.join(['the sources', *files])}"
     # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
     both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
-    return ", ".join(f"{name} was {owner.options.get(name)}, now {mine.get(name)}" for name in both or names)
+    changed = ((name, _said(owner.options.get(name)), _said(mine.get(name))) for name in both or names)
+    return ", ".join(f"{_flag(name)} {old} -> {new}" for name, old, new in changed)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _said(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:

@@ -72,5 +72,7 @@ def write_shard_elsewhere(root: Place, seen: Seen, task: ShardTask, on_sample: O
         receipt = write_shard(root, task, on_sample)
         folder.sync([receipt.file])
     except OSError as error:
-        raise ExportFailed(f"{error.filename or root} cannot be used: {error.strerror}", "Mend that") from None
+        raise ExportFailed(
+            f"{error.filename or root} cannot be used: {error.strerror}", "Fix that and run it again"
+        ) from None
     return receipt

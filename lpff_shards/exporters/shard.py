@@ -56,7 +56,7 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
-            f"Mend that ({folder.troubles}), then run the same command again: finished shards are kept",
+            f"Check {folder.troubles}, then run the same command again; finished shards are kept",
         ) from None
 
 

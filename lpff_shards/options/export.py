@@ -153,7 +153,7 @@ class ShardOptions:
 
     def __post_init__(self) -> None:
         if len(self.sizes) > 1:
-            raise ShardsError(f"{' and '.join(self.sizes)} exclude one another", "Give one of them")
+            raise ShardsError(f"{' and '.join(self.sizes)} cannot be used together", "Give one of them")
         in_range("--shard-size", self.shard_size, 1)
         in_range("--samples-per-shard", self.samples_per_shard, 1)
         in_range("--shards", self.shards, 1)
@@ -203,9 +203,9 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.update and self.task:
-            raise ShardsError("--update and --task exclude one another", "An update writes few shards: run it whole")
+            raise ShardsError("--update and --task cannot be used together", "Run an update whole")
         if self.update and self.overwrite:
-            raise ShardsError("--update and --overwrite exclude one another", "Give one of them")
+            raise ShardsError("--update and --overwrite cannot be used together", "Give one of them")
         if self.allow_missing and not self.update:
             raise ShardsError("--allow-missing has no effect without --update", "Give both, or neither")
         one_of("--engine", self.engine, ENGINES)

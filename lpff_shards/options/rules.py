@@ -50,7 +50,7 @@ def recordable_path(option: str, given: str | os.PathLike[str]) -> str:
     if "\0" in path:
         raise ShardsError(f"{option} {path} is no path: it holds a null character", "Give it without")
     if of_no_store(path):
-        raise ShardsError(f"{option} {path} is of no store that is known", "Give a path, s3://... or gs://...")
+        raise ShardsError(f"{option} {path} is not supported", "Use a local path, s3://... or gs://...")
     if is_uri(path):
         parts(path)
     return path
@@ -90,7 +90,7 @@ class Share:
     def __post_init__(self) -> None:
         if not (type(self.number) is type(self.of) is int and 1 <= self.number <= self.of <= MOST):
             raise ShardsError(
-                f"--task {self.number}/{self.of} is no share", f"It is I/N, from 1/N to N/N, N up to {MOST:,}: 2/4"
+                f"--task {self.number}/{self.of} is invalid", f"Give I/N with 1 <= I <= N <= {MOST:,}, for example 2/4"
             )
 
     @classmethod
@@ -102,7 +102,7 @@ class Share:
         """
         match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
         if match is None:
-            raise ShardsError(f"--task {text!r} is no share", "It is I/N, from 1/N to N/N: 2/4")
+            raise ShardsError(f"--task {text!r} is invalid", "Give I/N with 1 <= I <= N, for example 2/4")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:

@@ -88,7 +88,7 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
     """
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
-        raise ShardsError(f"a report needs {' and '.join(missing)}", 'Install them: pip install "lpff-shards[report]"')
+        raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
     if out is None:
         return
     page = _resolved(target(out).page)
@@ -106,7 +106,7 @@ def _resolved(path: Place) -> Place:
 
 
 def report_export(path: str | Place, out: str | Place | None = None) -> Report:
-    """Writes the report of a finished export; shards are read for the contact sheet's pictures alone.
+    """Writes the report of a finished export; only the pictures in the contact sheet are read from the shards.
 
     Args:
         path: the folder that an export wrote, or the URI of a bucket's prefix.
@@ -125,7 +125,7 @@ def report_export(path: str | Place, out: str | Place | None = None) -> Report:
 
 
 def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Report:
-    """Writes the report of a plan; sources are read for the contact sheet's pictures alone.
+    """Writes the report of a plan; only the pictures in the contact sheet are read from the sources.
 
     Args:
         plan: made by `api.plan_export`; balances: by `api.compare_rules`.

@@ -96,7 +96,7 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
     notes += known.notes
     texts = Texts.of(ids)
     if INFO in place.metadata and credits.without:
-        told = f"{credits.without} of {len(ids)} pictures have no credit"
+        told = f"{credits.without} of {len(ids)} pictures have no author or license record"
         notes.append(f"{place.metadata[INFO].where}: {told}: licence and author unknown")
     found = Pictures(
         ids=texts,

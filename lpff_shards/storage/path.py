@@ -36,7 +36,7 @@ def place(given: str | os.PathLike[str] | BucketPath) -> Place:
     if "\0" in text:
         raise ShardsError(f"{text} is no path: it holds a null character", "Give it without")
     if isinstance(given, str) and of_no_store(text):
-        raise ShardsError(f"{text} is of no store that is known", "Give a path, s3://... or gs://...")
+        raise ShardsError(f"{text} is not supported", "Use a local path, s3://... or gs://...")
     return BucketPath.parse(text) if is_uri(text) else Path(given)
 
 

@@ -154,7 +154,7 @@ def asked(where: str, request: Callable[[], T]) -> T:
     except OSError as error:
         raise ExportFailed(
             f"{where} cannot be read: {error.strerror}",
-            "Mend that (rights, network), then run the same command again: finished shards are kept",
+            "Check rights and network, then run the same command again; finished shards are kept",
         ) from None
 
 
