@@ -24,13 +24,13 @@ FFHQ_PHOTOS = 69_957
 LPFF_PICTURES = 19_590
 
 
-def with_mirrors(centres: Numbers) -> Numbers:
-    """Camera centres and their mirrors in turn."""
-    return np.stack([centres, centres * (-1, 1, 1)], axis=1).reshape(-1, 3)
+def with_mirrors(centers: Numbers) -> Numbers:
+    """Camera centers and their mirrors in turn."""
+    return np.stack([centers, centers * (-1, 1, 1)], axis=1).reshape(-1, 3)
 
 
-def centres(yaw: Numbers, pitch: Numbers) -> Numbers:
-    """Camera centres on the published sphere."""
+def centers(yaw: Numbers, pitch: Numbers) -> Numbers:
+    """Camera centers on the published sphere."""
     return 2.7 * np.stack([np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)], axis=1)
 
 
@@ -41,8 +41,8 @@ def points(ffhq_angles: str | None, scale: float) -> Numbers:
     if ffhq_angles:
         ffhq = np.load(ffhq_angles).T[: 2 * photos]
     else:
-        ffhq = angles(with_mirrors(centres(draw.normal(0, 0.27, photos), draw.normal(0, 0.13, photos))))
-    lpff = angles(with_mirrors(centres(draw.uniform(-1.4, 1.4, portraits), draw.normal(0, 0.3, portraits))))
+        ffhq = angles(with_mirrors(centers(draw.normal(0, 0.27, photos), draw.normal(0, 0.13, photos))))
+    lpff = angles(with_mirrors(centers(draw.uniform(-1.4, 1.4, portraits), draw.normal(0, 0.3, portraits))))
     return np.concatenate([ffhq, lpff])
 
 

@@ -65,8 +65,8 @@ def record(user: str, photo: str) -> dict[str, object]:
     image = {"photo_id": photo, "user_id": user, "photo_url": f"https://www.flickr.com/photos/{user}/{photo}/"}
     image |= {"server": "5727", "secret": "809c964c3a", "originalsecret": "4840597377", "originalformat": "jpg"}
     image |= {"low_resolution_download_url": f"{live}_z_d.jpg", "high_resolution_download_url": f"{live}_o_d.jpg"}
-    licence = {"name": "Attribution License", "url": "https://creativecommons.org/licenses/by/2.0/"}
-    return {"raw_image_name": f"{user}_{photo}", "image_info": {**image, "license": licence, "username": user}}
+    license = {"name": "Attribution License", "url": "https://creativecommons.org/licenses/by/2.0/"}
+    return {"raw_image_name": f"{user}_{photo}", "image_info": {**image, "license": license, "username": user}}
 
 
 def measure(root: Path, pictures: int, *options: str) -> None:

@@ -3,7 +3,7 @@
 The ledger of an export is written for 179,094 pictures and their copies, without shards: a report reads those for the
 contact sheet alone, whose portraits are drawn here. FFHQ's poses are the published angles where they are given
 (`--ffhq-angles`, a NumPy file of theta and phi, [2, 139914]), else poses that spread like them; LPFF's are those of a
-large-pose set. Licences and sizes are made up.
+large-pose set. Licenses and sizes are made up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from lpff_shards.sources.demo import look_at
 FFHQ = 139_914
 SHARDS = 512
 SOURCES = ("ffhq", "lpff")
-LICENCES = ("CC-BY-2.0", "CC-BY-NC-2.0", "CC0-1.0", "")
+LICENSES = ("CC-BY-2.0", "CC-BY-NC-2.0", "CC0-1.0", "")
 
 Angles = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def _rows(pictures: NDArray[np.int64], replicas: NDArray[np.int64], poses: Angle
         }
         known |= {"mirrored": picture % 2 == 1, "replica": replica, "split": "train", "alignment": "eg3d"}
         known |= {"has_camera": True, "yaw": float(poses[picture, 0]), "pitch": float(poses[picture, 1])}
-        known |= {"weight": 1.0, "license": LICENCES[photo % 4], "author": f"author {photo % 9999}"}
+        known |= {"weight": 1.0, "license": LICENSES[photo % 4], "author": f"author {photo % 9999}"}
         yield tuple((blank | known | {"width": 512, "height": 512, "mode": "RGB"}).values())
 
 

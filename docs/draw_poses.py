@@ -59,7 +59,7 @@ def draw() -> NDArray[np.uint8]:
 
 
 def encoded(pixels: NDArray[np.uint8]) -> bytes:
-    """The picture as a small PNG: 160 colours are plenty for it."""
+    """The picture as a small PNG: 160 colors are plenty for it."""
     out = io.BytesIO()
     palette = Image.fromarray(pixels).quantize(160, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette.save(out, "PNG", optimize=True)
@@ -139,38 +139,38 @@ def _head_from(
 
 def _world(axes: Any, view: Axes, third: str, where: tuple[float, float], align: str) -> None:
     """The axes of the world, from the middle of the head."""
-    for axis, name, colour in zip(range(3), "xyz", (RED, GREEN, BLUE), strict=True):
+    for axis, name, color in zip(range(3), "xyz", (RED, GREEN, BLUE), strict=True):
         end = _seen(view, 1.3 * np.eye(3)[axis])
         if np.any(end):
-            _arrow(axes, np.zeros(2), end, colour, 3.4)
-            axes.text(*(end * 1.14), name, color=colour, size=LARGE, weight="bold", ha="center", va="center")
+            _arrow(axes, np.zeros(2), end, color, 3.4)
+            axes.text(*(end * 1.14), name, color=color, size=LARGE, weight="bold", ha="center", va="center")
         else:
-            axes.text(*where, third, color=colour, size=NORMAL, weight="bold", ha=align, va="center")
+            axes.text(*where, third, color=color, size=NORMAL, weight="bold", ha=align, va="center")
 
 
-def _camera(axes: Any, view: Axes, camera: NDArray[np.float64], colour: str) -> None:
+def _camera(axes: Any, view: Axes, camera: NDArray[np.float64], color: str) -> None:
     """A camera: its body, and what it looks at."""
     from matplotlib.patches import Polygon
 
     pose = camera[:16].reshape(4, 4)
-    centre = _seen(view, pose[:3, 3])
+    center = _seen(view, pose[:3, 3])
     forward = _seen(view, pose[:3, 2])
     side = np.array([-forward[1], forward[0]])
-    front = centre + 0.3 * forward
-    body = [centre - 0.12 * forward + 0.17 * side, centre - 0.12 * forward - 0.17 * side]
-    axes.add_patch(Polygon([*body, front - 0.1 * side, front + 0.1 * side], closed=True, color=colour, zorder=3))
+    front = center + 0.3 * forward
+    body = [center - 0.12 * forward + 0.17 * side, center - 0.12 * forward - 0.17 * side]
+    axes.add_patch(Polygon([*body, front - 0.1 * side, front + 0.1 * side], closed=True, color=color, zorder=3))
 
 
 def _camera_axes(
     axes: Any, view: Axes, camera: NDArray[np.float64], names: dict[int, tuple[str, tuple[float, float]]]
 ) -> None:
     pose = camera[:16].reshape(4, 4)
-    centre = _seen(view, pose[:3, 3])
+    center = _seen(view, pose[:3, 3])
     for axis, (name, offset) in names.items():
-        colour = (RED, GREEN, BLUE)[axis]
-        end = centre + 0.95 * _seen(view, pose[:3, axis])
-        _arrow(axes, centre, end, colour, 2.4)
-        axes.text(*(end + offset), name, color=colour, size=NORMAL, ha="center", va="center")
+        color = (RED, GREEN, BLUE)[axis]
+        end = center + 0.95 * _seen(view, pose[:3, axis])
+        _arrow(axes, center, end, color, 2.4)
+        axes.text(*(end + offset), name, color=color, size=NORMAL, ha="center", va="center")
 
 
 def _angle(axes: Any, view: Axes, degrees: int, name: str, where: tuple[float, float], align: str) -> None:
@@ -180,21 +180,21 @@ def _angle(axes: Any, view: Axes, degrees: int, name: str, where: tuple[float, f
     told = yaw_pitch(cameras[-1][None, 3:12:4])[0][0 if view is TOP else 1]
     if not math.isclose(told, math.radians(degrees)):
         raise RuntimeError(f"the code calls this camera's angle {math.degrees(told):g}, not {degrees}")
-    colour = ACCENT if degrees > 0 else GREY
+    color = ACCENT if degrees > 0 else GREY
     points = np.array([_seen(view, camera[3:12:4]) / RADIUS * 1.72 for camera in cameras])
-    axes.plot(*points[:-3].T, color=colour, lw=2.2, zorder=2)
-    _arrow(axes, points[-5], points[-1], colour, 2.2)
+    axes.plot(*points[:-3].T, color=color, lw=2.2, zorder=2)
+    _arrow(axes, points[-5], points[-1], color, 2.2)
     weight = "bold" if degrees > 0 else "normal"
-    axes.text(*where, name, color=colour, size=NORMAL, weight=weight, ha=align, va="center", zorder=5)
+    axes.text(*where, name, color=color, size=NORMAL, weight=weight, ha=align, va="center", zorder=5)
 
 
 def _radius(axes: Any, view: Axes, camera: NDArray[np.float64], where: tuple[float, float]) -> None:
-    centre = _seen(view, camera[3:12:4])
-    axes.plot(*np.array([0.25 * centre, 0.9 * centre]).T, color=GREY, lw=1.3, ls=":", zorder=0.5)
+    center = _seen(view, camera[3:12:4])
+    axes.plot(*np.array([0.25 * center, 0.9 * center]).T, color=GREY, lw=1.3, ls=":", zorder=0.5)
     axes.text(*where, f"{RADIUS}", color=GREY, size=NORMAL, ha="center", va="center")
 
 
-def _arrow(axes: Any, start: NDArray[np.float64], end: NDArray[np.float64], colour: str, width: float) -> None:
+def _arrow(axes: Any, start: NDArray[np.float64], end: NDArray[np.float64], color: str, width: float) -> None:
     axes.annotate(
         "",
         xy=end,
@@ -202,7 +202,7 @@ def _arrow(axes: Any, start: NDArray[np.float64], end: NDArray[np.float64], colo
         zorder=4,
         arrowprops={
             "arrowstyle": "-|>,head_width=0.36,head_length=0.75",
-            "color": colour,
+            "color": color,
             "lw": width,
             "shrinkA": 0,
             "shrinkB": 0,

@@ -1,4 +1,4 @@
-"""lpff-shards: face crops with cameras and licences as WebDataset tar or TFRecord shards, or as trainers' zips.
+"""lpff-shards: face crops with cameras and licenses as WebDataset tar or TFRecord shards, or as trainers' zips.
 
 The public names are imported when they are first used, so that `import lpff_shards` stays light.
 """

@@ -20,7 +20,7 @@ import click
 from lpff_shards._version import __version__
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.colors import Loudness, colours_of
+from lpff_shards.commandline.colors import Loudness, colors_of
 from lpff_shards.commandline.help import Group, no_such_option
 from lpff_shards.errors import (
     EXIT_BAD_INPUT,
@@ -56,7 +56,7 @@ CLEANING = 5.0
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Packs face crops, cameras and licences into shards that trainers stream."""
+    """Packs face crops, cameras and licenses into shards that trainers stream."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         sys.exit(EXIT_BAD_INPUT)
@@ -115,7 +115,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
     if as_json:
         click.echo(summary.plan_json(plan, balances))
     elif loudness is not Loudness.QUIET:
-        click.echo(summary.plan_text(plan, balances, colours_of(sys.stdout)))
+        click.echo(summary.plan_text(plan, balances, colors_of(sys.stdout)))
     if report is not None:
         from lpff_shards.report.write import report_plan
 
@@ -138,7 +138,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
     if as_json:
         click.echo(summary.verdict_json(verdict))
     elif not quiet:
-        click.echo(summary.verdict_text(verdict, colours_of(sys.stdout)))
+        click.echo(summary.verdict_text(verdict, colors_of(sys.stdout)))
     else:
         for line in summary.fault_lines(verdict):
             click.echo(line)
@@ -190,7 +190,7 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
         progress.say(versions((*PACKING, *LOADING)), sys.stderr)
     line = {Loudness.NORMAL: summary.progress, Loudness.VERBOSE: summary.details}.get(loudness)
     report = bench_export(chosen, lambda run: progress.say(line(run), sys.stderr) if line else None)
-    click.echo(summary.report_json(report) if as_json else summary.report_text(report, colours_of(sys.stdout)))
+    click.echo(summary.report_json(report) if as_json else summary.report_text(report, colors_of(sys.stdout)))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
 
@@ -201,7 +201,7 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
 @given_by.by
 @given_by.as_json
 def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
-    """Find a photo in an export: which shards, which bytes, whose it is and under which licence.
+    """Find a photo in an export: which shards, which bytes, whose it is and under which license.
 
     NAME is a sample's key, a source id (of a face or of a photo), a photo id, an author's name or id, or a photo's URL.
     PATH is the folder that the export wrote.
@@ -225,7 +225,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
 def report_(path: str, out: str | None, as_json: bool) -> None:
     """Show what the export in the folder PATH holds, as an HTML file that needs no network, and its plots as PNGs.
 
-    Poses, a contact sheet over the plane of yaw and pitch, rebalancing, sizes, licences, splits, shards, and what was
+    Poses, a contact sheet over the plane of yaw and pitch, rebalancing, sizes, licenses, splits, shards, and what was
     left out. Only the pictures in the contact sheet are read from the shards.
     """
     from lpff_shards.report import write
@@ -298,7 +298,7 @@ def _hear_signals() -> None:
 
 def _fail(error: ShardsError) -> NoReturn:
     with contextlib.suppress(OSError):
-        click.echo(f"{colours_of(sys.stderr).error(f'{PROGRAM}:')} {error}", err=True)
+        click.echo(f"{colors_of(sys.stderr).error(f'{PROGRAM}:')} {error}", err=True)
     sys.exit(error.exit_status)
 
 

@@ -136,7 +136,7 @@ class Manifest(Struct, frozen=True):
         checksum: algorithm of the shards' checksums.
         options: that decided what was written.
         layout: what every sample holds: raw, camera, landmarks, packed.
-        counts, sources, licenses, splits: samples in all, by source, by licence and by split.
+        counts, sources, licenses, splits: samples in all, by source, by license and by split.
         filtered: pictures left out by the user's wish, by reason.
         shards: the shards in order.
         files: digest of each file beside the shards, see `file_digest`, by its name.

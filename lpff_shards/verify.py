@@ -19,7 +19,7 @@ from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_d
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.check import Fault, beside_faults, read_receipt
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.checksums import checksum_of, file_checksum
@@ -179,7 +179,7 @@ def _read(
                 inside.append(Fault("", sample.key, reason))
             keys.append(sample.key)
             sources[str(sample.scalars["dataset"])] += 1
-            licenses[str(sample.scalars["license"]) or UNKNOWN_LICENCE] += 1
+            licenses[str(sample.scalars["license"]) or UNKNOWN_LICENSE] += 1
             splits[str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:

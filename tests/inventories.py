@@ -7,7 +7,7 @@ from typing import Any
 
 from layouts import v2_record, write_lpff, write_unsplash_pexels
 
-from lpff_shards.schemas.license import Licence
+from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
 from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
@@ -49,7 +49,7 @@ def ffhq_credit(index: int) -> Credit:
         author_id=f"frumkin{index}",
         title=meta["photo_title"],
         source_url=meta["photo_url"],
-        licence=Licence(SHORT[index % 3], meta["license_url"], meta["license"]),
+        license=License(SHORT[index % 3], meta["license_url"], meta["license"]),
         category=record["category"],
     )
 

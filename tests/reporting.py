@@ -27,7 +27,7 @@ def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts
         "options": {"format": "wds", "rebalance": "lpff", "as": "replicas"},
         "dataset": Labels((np.arange(n) % 2).astype(np.int32), ("ffhq", "lpff")),
         "split": Labels(np.zeros(n, np.int32), ("train",)),
-        "licence": Labels((np.arange(n) % 3).astype(np.int32), ("CC-BY-2.0", "CC-BY-NC-SA-2.0", "unknown")),
+        "license": Labels((np.arange(n) % 3).astype(np.int32), ("CC-BY-2.0", "CC-BY-NC-SA-2.0", "unknown")),
         "yaw": np.radians(draw.uniform(-80, 80, n)).astype(np.float32),
         "pitch": np.radians(draw.uniform(-40, 40, n)).astype(np.float32),
         "has_camera": np.ones(n, np.bool_),
@@ -55,6 +55,6 @@ def pool(made: Facts) -> Pictures:
     return Pictures(Labels(made.dataset.codes[first], names), yaw, pitch, np.ones(len(yaw), np.int64))
 
 
-def grey(rows: Rows) -> list[Shown]:
+def gray(rows: Rows) -> list[Shown]:
     """Pictures for a contact sheet."""
     return [Shown(f"key_{row}", np.full((8, 8, 3), row % 256, np.uint8)) for row in rows]

@@ -23,13 +23,13 @@ from layouts import edit as edit_json
 SIDE = 16
 FFHQ_PHOTOS = 20
 LPFF_PICTURES = 24
-LPFF_LICENCES = (
+LPFF_LICENSES = (
     ("Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
     ("Attribution-ShareAlike License", "https://creativecommons.org/licenses/by-sa/2.0/"),
     ("Public Domain Mark", "https://creativecommons.org/publicdomain/mark/1.0/"),
     ("Public Domain Dedication (CC0)", "https://creativecommons.org/publicdomain/zero/1.0/"),
 )
-FFHQ_LICENCES = (
+FFHQ_LICENSES = (
     ("Attribution-NonCommercial License", "https://creativecommons.org/licenses/by-nc/2.0/"),
     ("Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
     ("United States Government Work", "http://www.usa.gov/copyright.shtml"),
@@ -38,7 +38,7 @@ FFHQ_LICENCES = (
 
 
 def write_all(root: Path) -> Path:
-    """Writes them: pictures of 16x16 whose cameras spread, photos of many authors under every published licence."""
+    """Writes them: pictures of 16x16 whose cameras spread, photos of many authors under every published license."""
     ids = lpff_ids()
     write_lpff(root / "LPFF", ids, size=SIDE)
     edit_json(root / "LPFF/info.json", _licensed)
@@ -62,9 +62,9 @@ def lpff_ids() -> list[str]:
 
 
 def _licensed(info: Json) -> Json:
-    """LPFF's records, the licences in turn."""
+    """LPFF's records, the licenses in turn."""
     for number, id in enumerate(sorted(info)):
-        name, url = LPFF_LICENCES[number % len(LPFF_LICENCES)]
+        name, url = LPFF_LICENSES[number % len(LPFF_LICENSES)]
         info[id] = lpff_info(id)
         info[id]["image_info"]["license"] = {"name": name, "url": url}
     return info
@@ -72,7 +72,7 @@ def _licensed(info: Json) -> Json:
 
 def _ffhq_licensed(records: Json) -> Json:
     for number, record in enumerate(records.values()):
-        name, url = FFHQ_LICENCES[number % len(FFHQ_LICENCES)]
+        name, url = FFHQ_LICENSES[number % len(FFHQ_LICENSES)]
         record["metadata"] |= {"license": name, "license_url": url}
     return records
 

@@ -1,4 +1,4 @@
-"""ATTRIBUTION: exactly one line for the picture of every sample, with licence and author, or `unknown` and counted."""
+"""ATTRIBUTION: exactly one line for the picture of every sample, with license and author, or `unknown` and counted."""
 
 from __future__ import annotations
 
@@ -137,18 +137,18 @@ def _check_summary(summary: str, lines: list[dict[str, str]], samples: int) -> N
         of = sum(int(line["samples"]) for line in lines if line["license"] == short)
         (row,) = re.findall(rf"\| \[?{re.escape(short)}\b.*\|", summary)
         assert f"| {count:,} | {of:,} |" in row
-    for name, what in (("author", "author"), ("license", "licence")):
+    for name, what in (("author", "author"), ("license", "license")):
         unknown = sum(line[name] == "unknown" for line in lines)
         assert f"| {what} | {unknown:,} of {len(lines):,} |" in summary
 
 
-def test_what_licences_ask_for_stands_in_the_summary(sources: dict[str, str], tmp_path: Path) -> None:
+def test_what_licenses_ask_for_stands_in_the_summary(sources: dict[str, str], tmp_path: Path) -> None:
     _export(tmp_path / "out", sources)
     _check_lines(tmp_path / "out")
     summary = (tmp_path / "out/ATTRIBUTION.md").read_text()
     for short, asked in (
-        ("CC-BY-SA-2.0", "author, licence and changes named, **share-alike**"),
-        ("CC-BY-NC-2.0", "author, licence and changes named, **non-commercial use only**"),
+        ("CC-BY-SA-2.0", "author, license and changes named, **share-alike**"),
+        ("CC-BY-NC-2.0", "author, license and changes named, **non-commercial use only**"),
         ("Pexels", "not sold unaltered, not redistributed as stock photos"),
         ("unknown", "not known: find out before showing or sharing it"),
     ):

@@ -34,7 +34,7 @@ from lpff_shards.sidecars.card.names import fenced
 HOSTILE = '---\n```\n# "x": |<b>`*_[y](z)'
 FENCED = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 SECTIONS = ["What is inside", "How it was made", "Loading", "Fields", "Poses"]
-OWNERS = ["Licences of the photos", "Terms of the data sets"]
+OWNERS = ["Licenses of the photos", "Terms of the data sets"]
 
 
 def _options(out: Path, format: str = "wds", **more: Any) -> ExportOptions:
@@ -153,7 +153,7 @@ def test_text_of_the_user_s_stays_on_its_line(text: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>|~&#$]", shown)
 
 
-def test_licences_say_what_they_ask_for(made: Manifest) -> None:
+def test_licenses_say_what_they_ask_for(made: Manifest) -> None:
     counts = {"CC-BY-2.0": 1200, "CC-BY-NC-SA-2.0": 3, "CC0-1.0": 2, "unknown": 4567}
     text = card(structs.replace(made, licenses=counts), {"png"})
     assert "| [CC-BY-2.0](https://creativecommons.org/licenses/by/2.0/) | 1,200 | yes |  |  |  |\n" in text
@@ -162,7 +162,7 @@ def test_licences_say_what_they_ask_for(made: Manifest) -> None:
     )
     assert "| [CC0-1.0](https://creativecommons.org/publicdomain/zero/1.0/) | 2 |  |  |  |  |\n" in text
     assert "| unknown | 4,567 | ? | ? | ? | ? |\n" in text
-    assert "Of 4,567 samples the licence is unknown" in text
+    assert "Of 4,567 samples the license is unknown" in text
     assert "](ATTRIBUTION.csv)" in text
     assert "is unknown" not in card(made, {"png"})
 
@@ -194,12 +194,12 @@ def test_what_was_left_out_is_told(made: Manifest) -> None:
     gone = structs.replace(
         _with(made, exclude="gone.txt"),
         counts=Counts(planned=10, written=8, skipped=2, left_out=1),
-        filtered={"licence CC-BY-SA-2.0": 1234},
+        filtered={"license CC-BY-SA-2.0": 1234},
         tombstones=(Tombstone("key", "file", ()),) * 3,
         notes=("--exclude: 2 of its lines name no picture here",),
     )
     text = card(gone, {"png"})
-    assert "- licence CC-BY-SA-2.0: 1,234\n" in text
+    assert "- license CC-BY-SA-2.0: 1,234\n" in text
     assert "- 1 unusable pictures before planning and 2 of 10 planned samples" in text
     assert "--exclude gone.txt --resolution 16 --shards 2 --on-error skip" in text.replace(" \\\n ", "")
     assert "with `--update` took out 3 samples that gone.txt names since" in text

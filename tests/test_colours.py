@@ -1,4 +1,4 @@
-"""Colours and the progress bar: on a terminal alone, and as its environment asks."""
+"""Colors and the progress bar: on a terminal alone, and as its environment asks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from running import call, run
 from terminals import on_terminal
 
-from lpff_shards.commandline.colors import PLAIN, Colours, colours_of
+from lpff_shards.commandline.colors import PLAIN, Colors, colors_of
 
 DEMO = ("export", "--format", "wds", "--demo", 4, "--resolution", 16, "--shards", 2, "--workers", 1)
 RED, GREEN, BOLD, END = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Terminal(io.StringIO):
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("colours") / "out"
+    out = tmp_path_factory.mktemp("colors") / "out"
     assert run(*DEMO, "--out", out).returncode == 0
     return out
 
@@ -45,19 +45,19 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"TERM": "dumb"}, False),
     ],
 )
-def test_colours_are_on_where_a_terminal_may_show_them(environment: dict[str, str], on: bool) -> None:
-    assert colours_of(Terminal(), environment) == Colours(on)
-    assert colours_of(io.StringIO(), environment) == PLAIN
+def test_colors_are_on_where_a_terminal_may_show_them(environment: dict[str, str], on: bool) -> None:
+    assert colors_of(Terminal(), environment) == Colors(on)
+    assert colors_of(io.StringIO(), environment) == PLAIN
 
 
-def test_a_closed_stream_has_no_colours() -> None:
+def test_a_closed_stream_has_no_colors() -> None:
     stream = io.StringIO()
     stream.close()
-    assert colours_of(stream, {}) == PLAIN
+    assert colors_of(stream, {}) == PLAIN
 
 
 def test_the_marks() -> None:
-    on = Colours(True)
+    on = Colors(True)
     assert (on.error("x"), on.ok("x"), on.head("x")) == (f"{RED}{BOLD}x{END}", f"{GREEN}x{END}", f"{BOLD}x{END}")
     assert (PLAIN.error("x"), PLAIN.ok("x"), PLAIN.head("x")) == ("x", "x", "x")
 
@@ -75,7 +75,7 @@ def test_heads_are_bold_on_a_terminal(shards: Path, tmp_path: Path) -> None:
     plan = on_terminal(*DEMO, "--out", shards, "--dry-run")
     assert f"  {BOLD}sources:{END} demo 8\n" in plan.text
     plain = on_terminal(*DEMO, "--out", shards, "--dry-run", environment={"NO_COLOR": "1"})
-    assert plain.text == COLOUR.sub("", plan.text)
+    assert plain.text == COLOR.sub("", plan.text)
     assert plain.text == run(*DEMO, "--out", shards, "--dry-run").stdout
 
 
@@ -93,7 +93,7 @@ def test_verdicts_are_green_or_red_on_a_terminal(
     assert "\x1b" not in call(capsys, monkeypatch, "verify", copy).out
 
 
-def test_json_has_no_colours_on_a_terminal(shards: Path) -> None:
+def test_json_has_no_colors_on_a_terminal(shards: Path) -> None:
     assert "\x1b" not in on_terminal("verify", "--json", shards).text
 
 

@@ -463,7 +463,7 @@ def _picture(path: Path, side: int) -> Array:
 
 
 def _off(first: Array, second: Array, crop: Array) -> float:
-    """How far the grey levels of two pictures differ where a map says that they show the same."""
+    """How far the gray levels of two pictures differ where a map says that they show the same."""
     ndimage = pytest.importorskip("scipy.ndimage")
     first, second = ndimage.gaussian_filter(first, 2), ndimage.gaussian_filter(second, 2)
     y, x = (np.mgrid[: len(first), : len(first)] + 0.5) / len(first)

@@ -106,7 +106,7 @@ def test_frontal_landmarks_lie_where_a_face_has_them() -> None:
     x, y = landmarks(look_at(0, 0), person(5), 256).T
     assert (x > 0).all() and (x < 255).all() and (y > 0).all() and (y < 255).all()
     assert x[0] < x[36] < x[39] < x[27] < x[42] < x[45] < x[16]
-    assert x[27] == x[30] == x[8] == 127.5  # between the two middle pixels, whose centres are 127 and 128
+    assert x[27] == x[30] == x[8] == 127.5  # between the two middle pixels, whose centers are 127 and 128
     assert y[19] < y[37] < y[30] < y[51] < y[57] < y[8]
 
 
@@ -165,8 +165,8 @@ def test_people_differ() -> None:
 
 
 @pytest.mark.parametrize("number", range(30))
-def test_colours_and_proportions_stay_in_range(number: int) -> None:
+def test_colors_and_proportions_stay_in_range(number: int) -> None:
     who = person(number)
-    for colour in (who.skin, who.hair, who.iris, who.shirt, who.background):
-        assert len(colour) == 3 and all(0.0 <= level <= 1.0 for level in colour)
+    for color in (who.skin, who.hair, who.iris, who.shirt, who.background):
+        assert len(color) == 3 and all(0.0 <= level <= 1.0 for level in color)
     assert 0.9 <= who.head_width <= 1.1 and 0.75 <= who.nose_length <= 1.25 and 0.0 <= who.hair_length <= 1.0

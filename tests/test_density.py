@@ -41,9 +41,9 @@ def _line(count: int, jitter: float, slope: float = 1.0) -> Points:
     return np.stack([along, slope * along], axis=1) + jitter * _normal(count)
 
 
-def _at(count: int, *centres: tuple[float, float]) -> Points:
-    """A crowd of `count` points at the origin and one at each of the centres."""
-    return np.concatenate([np.zeros((count, 2)), np.array(centres)])
+def _at(count: int, *centers: tuple[float, float]) -> Points:
+    """A crowd of `count` points at the origin and one at each of the centers."""
+    return np.concatenate([np.zeros((count, 2)), np.array(centers)])
 
 
 def _poses(count: int = 300) -> Points:

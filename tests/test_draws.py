@@ -187,7 +187,7 @@ def test_every_order_of_four_comes_equally_often(by: str) -> None:
     assert not _too_uneven(np.array(list(found.values())), 6000 / 24)
 
 
-def test_neighbours_are_torn_apart() -> None:
+def test_neighbors_are_torn_apart() -> None:
     distances = np.abs(np.diff(np.concatenate([shuffled(1000, 0, epoch) for epoch in range(20)])))
     assert (distances == 1).mean() < 0.004
     assert abs(distances.mean() - 1000 / 3) < 10

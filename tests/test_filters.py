@@ -18,7 +18,7 @@ from running import Done, call, examples
 
 from lpff_shards import ShardsError
 from lpff_shards.planning.filters import BY_ID, BY_PHOTO, BY_USER, select
-from lpff_shards.schemas.license import Licence
+from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
@@ -27,14 +27,14 @@ from lpff_shards.sources.io.blobs import FileBlob
 from lpff_shards.sources.num_replicas import read_exclusions
 from lpff_shards.sources.scanned_image import Found
 
-BY, SA = "licence CC-BY-2.0", "licence CC-BY-SA-2.0"
+BY, SA = "license CC-BY-2.0", "license CC-BY-SA-2.0"
 
 
 class Picture(NamedTuple):
     """What decides whether a picture is kept."""
 
     id: str
-    licence: str = "CC-BY-2.0"
+    license: str = "CC-BY-2.0"
     photo_id: str = ""
     user_id: str = ""
     is_mirror: bool = False
@@ -51,7 +51,7 @@ def inventory(source: str, pictures: Sequence[Picture]) -> Inventory:
             face=n % 4,
             is_mirror=p.is_mirror,
             points=np.full((68, 2), n, np.float32) if n % 3 == 0 else None,
-            credit=Credit(p.photo_id, f"author {n}", p.user_id, f"title {n}", licence=Licence(p.licence)),
+            credit=Credit(p.photo_id, f"author {n}", p.user_id, f"title {n}", license=License(p.license)),
             fault=("/nowhere/info.json", p.fault) if p.fault else None,
             place=10 * n,
         )
@@ -75,9 +75,9 @@ def told(inventory: Inventory) -> list[tuple[Any, ...]]:
     ]
 
 
-def kept(pictures: Sequence[Picture], licences: Collection[str] = (), exclusions: Sequence[str] = ()) -> list[str]:
+def kept(pictures: Sequence[Picture], licenses: Collection[str] = (), exclusions: Sequence[str] = ()) -> list[str]:
     """Ids of what is kept of one source."""
-    (left,) = select([inventory("lpff", pictures)], licences, exclusions).inventories
+    (left,) = select([inventory("lpff", pictures)], licenses, exclusions).inventories
     return list(left.ids)
 
 
@@ -91,7 +91,7 @@ ALL = [picture.id for picture in FOUR]
 
 
 @pytest.mark.parametrize(
-    ("licences", "rows"),
+    ("licenses", "rows"),
     [
         ((), [0, 1, 2, 3]),
         (("CC-BY-2.0",), [0, 1]),
@@ -102,8 +102,8 @@ ALL = [picture.id for picture in FOUR]
         (("CC-BY-NC-2.0",), []),
     ],
 )
-def test_the_named_licences_are_kept(licences: tuple[str, ...], rows: list[int]) -> None:
-    assert kept(FOUR, licences) == [ALL[row] for row in rows]
+def test_the_named_licenses_are_kept(licenses: tuple[str, ...], rows: list[int]) -> None:
+    assert kept(FOUR, licenses) == [ALL[row] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_the_excluded_are_left_out(exclusions: tuple[str, ...], rows: list[int],
     assert chosen.reasons == reasons
 
 
-def test_a_licence_without_a_place_keeps_its_ports() -> None:
+def test_a_license_without_a_place_keeps_its_ports() -> None:
     pictures = [Picture("a", "CC-BY-2.1-JP"), Picture("b", "CC-BY-2.1"), Picture("c", "CC-BY-SA-2.1-JP")]
     assert kept(pictures, ["CC-BY-2.1"]) == ["a", "b"]
     assert kept(pictures, ["CC-BY-2.1-JP"]) == ["a"]
@@ -135,7 +135,7 @@ def test_a_licence_without_a_place_keeps_its_ports() -> None:
 def test_reasons_are_counted_over_all_sources_the_exclusion_first() -> None:
     sources = [inventory("lpff", FOUR), inventory("ffhq", [Picture("00000", "", "99", "u1@N0"), Picture("00001", "")])]
     chosen = select(sources, ["CC0-1.0"], ["u1@N0_12_01", "00000"])
-    assert chosen.reasons == {"licence CC-BY-2.0": 2, BY_ID: 2, "licence unknown": 2}
+    assert chosen.reasons == {"license CC-BY-2.0": 2, BY_ID: 2, "license unknown": 2}
     assert [len(left) for left in chosen.inventories] == [0, 0]
 
 
@@ -174,7 +174,7 @@ def test_unused_exclusions_are_told_in_order() -> None:
     assert select([inventory("lpff", FOUR)], (), exclusions).unused == ("zz", "aa", "mm")
 
 
-def test_an_exclusion_is_used_though_another_or_the_licence_left_the_picture_out_already() -> None:
+def test_an_exclusion_is_used_though_another_or_the_license_left_the_picture_out_already() -> None:
     exclusions = ["u1@N0", "11", "u1@N0_11", "u1@N0_11_01", "13"]
     assert select([inventory("lpff", FOUR)], ["CC0-1.0"], exclusions).unused == ()
 
@@ -222,14 +222,14 @@ def test_the_reasons_of_problems_stay() -> None:
     assert select([before], ["CC-BY-2.0"], ()).inventories[0].problems == before.problems
 
 
-def test_a_problem_of_another_licence_is_left_out_and_counted() -> None:
+def test_a_problem_of_another_license_is_left_out_and_counted() -> None:
     found = select([inventory("lpff", FAULTY)], ["CC0-1.0"], ())
     assert found.inventories[0].problems == found.inventories[0].problem_credits == ()
     assert found.reasons[BY] == len(FAULTY) == 5
 
 
-def test_a_problem_that_tells_no_licence_stays() -> None:
-    before = inventory("lpff", [picture._replace(licence="") for picture in FAULTY])
+def test_a_problem_that_tells_no_license_stays() -> None:
+    before = inventory("lpff", [picture._replace(license="") for picture in FAULTY])
     assert select([before], ["CC0-1.0"], ()).inventories[0].problems == before.problems
 
 
@@ -251,7 +251,7 @@ PICTURES = st.lists(
     st.builds(
         Picture,
         id=st.sampled_from([f"{user}_{photo}_{face:02d}" for user in "uv" for photo in (1, 2, 3) for face in (1, 2)]),
-        licence=st.sampled_from(["", "CC-BY-2.0", "CC0-1.0"]),
+        license=st.sampled_from(["", "CC-BY-2.0", "CC0-1.0"]),
         photo_id=st.sampled_from(["", "1", "2", "3"]),
         user_id=st.sampled_from(["", "u", "v", "w"]),
         is_mirror=st.booleans(),
@@ -291,16 +291,16 @@ def _is_excluded(picture: Picture, names: Collection[str]) -> bool:
 @settings(max_examples=examples(200), deadline=None)
 @given(
     pictures=PICTURES,
-    licences=st.sets(st.sampled_from(["unknown", "CC-BY-2.0", "CC0-1.0", "PDM-1.0"])),
+    licenses=st.sets(st.sampled_from(["unknown", "CC-BY-2.0", "CC0-1.0", "PDM-1.0"])),
     exclusions=st.lists(st.sampled_from(["u_1_01", "v_2_02", "u_3", "v_1", "1", "3", "u", "w", "x"]), unique=True),
 )
 def test_what_is_kept_is_right_and_what_it_was(
-    pictures: list[Picture], licences: set[str], exclusions: list[str]
+    pictures: list[Picture], licenses: set[str], exclusions: list[str]
 ) -> None:
     before = inventory("lpff", pictures)
-    chosen = select([before], licences, exclusions)
+    chosen = select([before], licenses, exclusions)
     excluded = [_is_excluded(picture, exclusions) for picture in pictures]
-    foreign = [bool(licences) and (picture.licence or "unknown") not in licences for picture in pictures]
+    foreign = [bool(licenses) and (picture.license or "unknown") not in licenses for picture in pictures]
     rows = [row for row in range(len(pictures)) if not excluded[row] and not foreign[row]]
     assert told(chosen.inventories[0]) == [told(before)[row] for row in rows]
     assert sum(n for why, n in chosen.reasons.items() if why.startswith("excluded by")) == sum(excluded)
@@ -428,7 +428,7 @@ def test_nothing_left_is_told_in_a_line_with_the_reasons(
 
 
 @pytest.mark.parametrize("name", ["CC-BY", "CC0", "CC-BY-2", "cc_by_2.0", "MIT", "", "CC-BY-2.0;PDM-1.0", "*"])
-def test_a_licence_that_is_none_is_refused_with_the_list(tmp_path: Path, export: Any, name: str) -> None:
+def test_a_license_that_is_none_is_refused_with_the_list(tmp_path: Path, export: Any, name: str) -> None:
     done = export("--license", f"PDM-1.0,{name}")
     assert (done.status, done.out) == (2, "")
     (line,) = done.err.splitlines()
@@ -449,7 +449,7 @@ def test_a_licence_that_is_none_is_refused_with_the_list(tmp_path: Path, export:
         (["cc-by-sa-2.0", "cc-by-2.0,CC-BY-2.0"], ["CC-BY-2.0", "CC-BY-SA-2.0"], {}),
     ],
 )
-def test_licences_in_any_case_in_lists_and_repeated(
+def test_licenses_in_any_case_in_lists_and_repeated(
     export: Any, given_: list[str], recorded: list[str], filtered: dict[str, int]
 ) -> None:
     done = export("--dry-run", "--json", *(arg for name in given_ for arg in ("--license", name)))
@@ -491,7 +491,7 @@ def test_a_line_that_names_no_picture_is_told(tmp_path: Path, export: Any) -> No
     assert "404@N00" not in json.dumps(_manifest(tmp_path))
 
 
-def test_a_licence_that_no_picture_has_is_told(export: Any) -> None:
+def test_a_license_that_no_picture_has_is_told(export: Any) -> None:
     shown = export("--license", "CC-BY-4.0,CC-BY-2.0", "--dry-run").out.splitlines()
     assert [line for line in shown if "--license" in line] == ["note: --license CC-BY-4.0 is no picture's here"]
 

@@ -76,7 +76,7 @@ def test_it_finds_what_the_folder_holds(folders: dict[str, Path], bucket: Bucket
     assert list(source.column("key")) == [truth.fields["key"] for truth in expected]
 
 
-def test_a_request_a_sample_and_one_for_neighbours(uri: str, bucket: Bucket) -> None:
+def test_a_request_a_sample_and_one_for_neighbors(uri: str, bucket: Bucket) -> None:
     source = ShardSource(uri)
     per_shard = [shard.samples for shard in source.shards]
     apart = [sum(per_shard[:n]) for n in range(3)] + [2, per_shard[0] + 2, 4]
@@ -215,7 +215,7 @@ def test_columns_of_an_export_without_its_ledger(folders: dict[str, Path], uri: 
     assert list(source.column("key")) == [truth.fields["key"] for truth in truths(folders["wds"])]
 
 
-def test_neighbours_make_blocks() -> None:
+def test_neighbors_make_blocks() -> None:
     spans = [Span(0, 0, 4), Span(0, 4, 9), Span(0, 9, 12), Span(1, 0, 5), Span(1, 8, 9), Span(1, 9, 30)]
     assert list(in_order(spans, 9)) == [
         (Span(0, 0, 9), 2),

@@ -70,7 +70,7 @@ def test_a_request_a_sample_and_fewer_in_turn(uri: str, bucket: Bucket, tf: Modu
 
 
 def test_batches_are_asked_for_ahead(uri: str, bucket: Bucket, tf: ModuleType) -> None:
-    # Every other sample, so that none is another's neighbour.
+    # Every other sample, so that none is another's neighbor.
     found = dataset(uri, 4, shuffle=24, seed=2)
     numbers = [batch["index"].numpy() for batch in found]
     apart = sum(int((np.diff(np.sort(batch)) > 1).sum()) + 1 for batch in numbers[:BATCHES_AHEAD])

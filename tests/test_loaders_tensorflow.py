@@ -119,7 +119,7 @@ def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode:
     from lpff_shards.loaders.tensorflow_records import decode_picture
 
     out = io.BytesIO()
-    picture = Image.open(io.BytesIO(_noise("colour", "PNG")))
+    picture = Image.open(io.BytesIO(_noise("color", "PNG")))
     picture.putalpha(Image.linear_gradient("L").resize(SIZE))
     (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
     assert np.array_equal(tf.function(decode_picture)(out.getvalue(), "a key"), decoded(out.getvalue()))
@@ -264,8 +264,8 @@ def test_tar_shards_are_refused(folders: Folders, tf: ModuleType) -> None:
 
 
 def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
-    with pytest.raises(ShardsError, match="field 'colour' is not known"):
-        dataset(folders(), 4, fields=("colour",))
+    with pytest.raises(ShardsError, match="field 'color' is not known"):
+        dataset(folders(), 4, fields=("color",))
 
 
 def test_a_tensorflow_without_webp_has_ours(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from loading import NAMES, lpff, write
 
 from lpff_shards import SourceOptions
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.batches import Batches, flip_picture, labelled, mirror_batch
+from lpff_shards.loaders.batches import Batches, flip_picture, labeled, mirror_batch
 from lpff_shards.loaders.sampler import Draw, Sampling
 
 
@@ -139,17 +139,17 @@ def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) 
 def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
     load = Batches(ShardSource(demo)).load
     batch = load(Draw(0, 0, np.array([3, 1]), np.array([True, False])))
-    image, label = labelled(batch, ())
+    image, label = labeled(batch, ())
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert batch["camera"][0, 3] == -ShardSource(demo)[3]["camera"][3]
     ffhq = SourceOptions(ffhq=str(layouts.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
     bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(Draw(0, 0, np.arange(2), np.zeros(2, bool)))
-    assert (labelled(bare, ())[1].shape, labelled(bare, ())[1].dtype) == ((2, 0), np.float32)
+    assert (labeled(bare, ())[1].shape, labeled(bare, ())[1].dtype) == ((2, 0), np.float32)
 
 
 def test_labels_come_with_the_fields_that_were_asked_for(demo: Path) -> None:
     batches = Batches(ShardSource(demo), ("key", "mirrored", "key"))
     batch = batches.load(Draw(0, 0, np.array([3, 1]), np.array([True, False])))
-    image, label, fields = labelled(batch, batches.fields)
+    image, label, fields = labeled(batch, batches.fields)
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert fields == {"key": batch["key"], "mirrored": batch["mirrored"]}

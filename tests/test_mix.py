@@ -93,8 +93,8 @@ def test_uniform_copies_are_the_weights_over_seeds() -> None:
 
 def test_uniform_fills_the_poses_more_evenly_than_the_others() -> None:
     plan = _plan(demo=2000, rebalance="uniform")
-    centres, _ = plan.mix.pool.entries.centres()
-    bins = pose_bins(centres)
+    centers, _ = plan.mix.pool.entries.centers()
+    bins = pose_bins(centers)
     found = {rule: entropy(bins, plan.mix.pool.weigh(rule, MixOptions())) for rule in ("none", *RULES)}
     assert found["uniform"] > found["none"] + 0.2
     steeper = plan.mix.pool.weigh("uniform", MixOptions(rebalance="uniform", alpha=1.0, max_replicas=1000))
@@ -158,7 +158,7 @@ def test_filters_come_before_densities(tmp_path: Path) -> None:
 
 def _demo_credits() -> tuple[list[str], list[str]]:
     (inventory,) = _plan().inventories
-    return list(inventory.ids), [credit.licence.short for credit in inventory.credits]
+    return list(inventory.ids), [credit.license.short for credit in inventory.credits]
 
 
 SPLITS = "train=0.6,val=0.2,test=0.2"
@@ -239,9 +239,9 @@ def test_weights_density_and_pose_are_in_each_sample(shards: Path) -> None:
 
 def test_the_manifest_tells_what_was_filtered(shards: Path) -> None:
     manifest = read_manifest(shards)
-    assert manifest.filtered.keys() == {"licence CC-BY-SA-2.0"}
+    assert manifest.filtered.keys() == {"license CC-BY-SA-2.0"}
     assert sum(manifest.filtered.values()) + manifest.samples / 2 == 60
-    assert f"- licence CC-BY-SA-2.0: {manifest.filtered['licence CC-BY-SA-2.0']}\n" in _card(shards)
+    assert f"- license CC-BY-SA-2.0: {manifest.filtered['license CC-BY-SA-2.0']}\n" in _card(shards)
 
 
 def _card(shards: Path) -> str:
@@ -297,10 +297,10 @@ def test_the_dry_run_compares_the_rules(
         facts = f"{rule['samples']:>11,} samples, {rule['effective']:>11,.0f} effective, {rule['entropy']:.2f} bits"
         assert f"  {mark} {rule['rule']:7} {facts}\n" in text
     assert found["chosen"] == found["rules"][1]
-    centres, _ = plan.mix.pool.entries.centres()
-    assert found["chosen"]["entropy"] == pytest.approx(entropy(pose_bins(centres), plan.mix.weights))
+    centers, _ = plan.mix.pool.entries.centers()
+    assert found["chosen"]["entropy"] == pytest.approx(entropy(pose_bins(centers), plan.mix.weights))
     assert found["chosen"]["effective"] == pytest.approx(effective_size(plan.mix.weights))
-    assert found["bins"] == len(np.unique(pose_bins(centres)))
+    assert found["bins"] == len(np.unique(pose_bins(centers)))
 
 
 def test_the_dry_run_says_why_a_rule_does_not_fit(

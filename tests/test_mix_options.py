@@ -1,4 +1,4 @@
-"""Options of the mix: what is refused and how it is said, names of data sets, fractions, licences."""
+"""Options of the mix: what is refused and how it is said, names of data sets, fractions, licenses."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def test_any_decimals_that_add_up_to_one_are_taken_and_no_others(drawn: tuple[in
         fractions(f"{spec}1")
 
 
-# Licences.
+# Licenses.
 
 
 @pytest.mark.parametrize(
@@ -356,7 +356,7 @@ def test_any_decimals_that_add_up_to_one_are_taken_and_no_others(drawn: tuple[in
         ("cc0-1.0,pdm-1.0", ("CC0-1.0", "PDM-1.0")),
     ],
 )
-def test_licences_are_kept_by_their_usual_spelling_sorted_each_once(given_: Any, names: tuple[str, ...]) -> None:
+def test_licenses_are_kept_by_their_usual_spelling_sorted_each_once(given_: Any, names: tuple[str, ...]) -> None:
     assert MixOptions(license=given_).license == names
 
 

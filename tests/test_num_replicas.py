@@ -269,7 +269,7 @@ def test_excluded_pictures_shift_no_index(tmp_path: Path, naming: str) -> None:
     assert _copies(_plan(tmp_path, mix={"exclude": str(exclude)})) == expected
 
 
-def test_pictures_of_other_licences_shift_no_index(tmp_path: Path) -> None:
+def test_pictures_of_other_licenses_shift_no_index(tmp_path: Path) -> None:
     write_ffhq_eg3d(tmp_path / "F", 4)
     metadata = write_ffhq_v2(tmp_path / "v2.json", range(4))
     plan = _plan(tmp_path, mix={"license": ("CC-BY-SA-2.0",)}, ffhq_metadata=str(metadata))
@@ -294,10 +294,10 @@ def test_names_by_index_tell_the_index_themselves(tmp_path: Path) -> None:
     assert list(_copies(_plan(tmp_path)).items()) == list(zip(_keys([1, 3], "index"), [4, 2, 2, 6], strict=True))
 
 
-def _stylegan(tmp_path: Path, photos: Sequence[int], labelled: Sequence[int], **more: Any) -> dict[str, int]:
+def _stylegan(tmp_path: Path, photos: Sequence[int], labeled: Sequence[int], **more: Any) -> dict[str, int]:
     """Copies of StyleGAN-aligned FFHQ, with cameras of some photos by EG3D's dataset.json."""
     write_ffhq_stylegan(tmp_path / "F", photos)
-    write_ffhq_eg3d(tmp_path / "eg3d", labelled)
+    write_ffhq_eg3d(tmp_path / "eg3d", labeled)
     return _copies(_plan(tmp_path, alignment="stylegan", ffhq_cameras=f"{tmp_path}/eg3d/dataset.json", **more))
 
 

@@ -127,7 +127,7 @@ def test_re_encoded_pictures_carry_no_metadata(kind: str, image: str) -> None:
 
 
 @pytest.mark.parametrize("quality", [None, 30, 100])
-def test_jpeg_has_full_colour_resolution_and_the_quality_asked_for(quality: int | None) -> None:
+def test_jpeg_has_full_color_resolution_and_the_quality_asked_for(quality: int | None) -> None:
     data = _file("RGB", width=64, height=64)
     stored = _store(data, False, PictureOptions(image="jpeg", quality=quality))
     out = io.BytesIO()
@@ -178,11 +178,11 @@ def test_the_same_picture_gives_the_same_bytes(kind: str) -> None:
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("kind", ["png", "stored-png", "raw"])
-def test_of_sixteen_bits_of_grey_the_high_byte_is_taken(kind: str, flip: bool) -> None:
-    grey = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
-    data = _saved(Image.fromarray(grey), "PNG")
+def test_of_sixteen_bits_of_gray_the_high_byte_is_taken(kind: str, flip: bool) -> None:
+    gray = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    data = _saved(Image.fromarray(gray), "PNG")
     assert _store(data, False, PictureOptions()).picture.mode == "I;16"
-    expected = np.repeat(grey[..., None] >> 8, 3, 2)
+    expected = np.repeat(gray[..., None] >> 8, 3, 2)
     stored = _store(data, flip, PictureOptions(image=kind))
     assert np.array_equal(_pixels(stored), expected[:, ::-1] if flip else expected)
     assert "converted from I;16 to RGB" in stored.changes
@@ -216,7 +216,7 @@ def test_an_encoder_s_error_is_the_picture_s(kind: str, monkeypatch: pytest.Monk
 
 def test_the_first_frame_of_many_is_taken() -> None:
     out = io.BytesIO()
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     frames[0].save(out, "PNG", save_all=True, append_images=frames[1:])
     assert _pixels(_store(out.getvalue(), False, PictureOptions(image="raw")))[0, 0].tolist() == [255, 0, 0]
 
@@ -242,7 +242,7 @@ def test_what_does_not_come_with_the_pixels_is_said() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_frames_that_are_lost_are_said(kind: str) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     data = _saved(frames[0], kind, save_all=True, append_images=frames[1:], lossless=True)
     assert "first of 2 frames taken" in _store(data, True, PictureOptions()).changes
 

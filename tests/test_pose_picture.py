@@ -18,7 +18,7 @@ from lpff_shards.sidecars.card import pose_picture
 
 MOST_BYTES = 100_000
 TOLERANCE = 1.0
-"""Levels of 255 by which pixels may differ on average: a palette of few colours, another version's smoothing."""
+"""Levels of 255 by which pixels may differ on average: a palette of few colors, another version's smoothing."""
 
 
 def _pixels(data: bytes) -> np.ndarray:

@@ -22,7 +22,7 @@ from lpff_shards.schemas.escaping import as_json, csv_cell, html, markdown, mark
 Call = Callable[..., Done]
 ESCAPES = "\x1b]0;OWNED\x07\x1b[2J\u202e\x9b"
 AUTHOR = f"=cmd|'/C calc'!A0 山田 {ESCAPES}"
-URL = "https://x/) <script>alert(1)</script>\n\n# Licence: public domain\n\n[click](javascript:alert(1)"
+URL = "https://x/) <script>alert(1)</script>\n\n# License: public domain\n\n[click](javascript:alert(1)"
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_an_export_of_hostile_text_is_text(hostile: Path, tmp_path: Path, comman
         assert (done.out + done.err).replace("\n", "").isprintable()
     assert "\\x1b]0;OWNED" in command(*export).out
     page = (out / "ATTRIBUTION.md").read_text()
-    assert page.replace("\n", "").isprintable() and "<script>" not in page and "\n# Licence" not in page
+    assert page.replace("\n", "").isprintable() and "<script>" not in page and "\n# License" not in page
     assert "](javascript" not in page.replace("\\](", "") and AUTHOR not in page
     with (out / "ATTRIBUTION.csv").open(encoding="utf-8", newline="") as file:
         (row, *_) = csv.DictReader(file)

@@ -184,7 +184,7 @@ def test_an_export_has_the_facts_and_the_pictures_of_its_plan(format: Any, image
         shown = of_export(tmp_path, manifest, ledger)(rows)
     for column in ("yaw", "pitch", "has_camera", "mirrored", "replica", "copies", "weight", "width", "height", "shard"):
         np.testing.assert_array_equal(getattr(found, column), getattr(planned, column), err_msg=column)
-    for labels in ("dataset", "split", "licence"):
+    for labels in ("dataset", "split", "license"):
         ours, plans = getattr(found, labels), getattr(planned, labels)
         assert [ours.names[i] for i in ours.codes] == [plans.names[i] for i in plans.codes]
     assert [(s.file, s.split, s.samples) for s in found.shards] == [

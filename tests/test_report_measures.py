@@ -37,9 +37,9 @@ def test_the_effective_size_of_weights_is_kish_s(weights: list[float]) -> None:
 
 def test_pose_bins_part_poses_as_those_of_the_plan_do() -> None:
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(500, 3))
-    yaw, pitch = np.degrees(yaw_pitch(centres)).T
-    ours, plans = pose_bins(yaw, pitch), poses.pose_bins(centres)
+    centers = draw.normal(size=(500, 3))
+    yaw, pitch = np.degrees(yaw_pitch(centers)).T
+    ours, plans = pose_bins(yaw, pitch), poses.pose_bins(centers)
     assert len(np.unique(ours)) == len(np.unique(plans)) == len(np.unique(np.stack([ours, plans]), axis=1).T)
 
 

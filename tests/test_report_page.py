@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reporting import NOTHING_LOST, facts, grey, pool
+from reporting import NOTHING_LOST, facts, gray, pool
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.planning.rule_comparison import Balance, Balances
@@ -27,7 +27,7 @@ HEADINGS = (
     "Contact sheet",
     "Rebalancing and replicas",
     "Resolutions and file sizes",
-    "Sources and licences",
+    "Sources and licenses",
     "Splits",
     "Shards",
     "Skipped, filtered and taken out",
@@ -97,7 +97,7 @@ def _odd() -> dict[str, Facts]:
     }
 
 
-def _written(made: Facts, out: Path, pictures: Any = grey) -> Page:
+def _written(made: Facts, out: Path, pictures: Any = gray) -> Page:
     write.write(made, pictures, write.target(out / "r.html"), dpi=24)
     return Page((out / "r.html").read_text())
 
@@ -172,7 +172,7 @@ def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
         options={HOSTILE: HOSTILE, "rebalance": "none"},
         notes=(HOSTILE,),
         losses=lost,
-        licence=Labels(np.zeros(60, np.int32), (HOSTILE,)),
+        license=Labels(np.zeros(60, np.int32), (HOSTILE,)),
         dataset=Labels(np.zeros(60, np.int32), (HOSTILE,)),
         split=Labels(np.zeros(60, np.int32), (HOSTILE,)),
     )
@@ -196,7 +196,7 @@ def test_the_page_asks_for_nothing(tmp_path: Path, undrawn: None) -> None:
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, undrawn: None) -> None:
     def pictures(rows: Rows) -> list[Shown]:
-        return [Shown("torn", None, "cut short") if i == 3 else shown for i, shown in enumerate(grey(rows))]
+        return [Shown("torn", None, "cut short") if i == 3 else shown for i, shown in enumerate(gray(rows))]
 
     made = facts()
     page = _written(made, tmp_path, pictures)
@@ -207,21 +207,21 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, undrawn: None) -
 
 def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_path: Path, undrawn: None) -> None:
     listed = tuple(LeftOut(f"file{i}", f"id{i}", f"reason{i}") for i in range(60))
-    lost = replace(NOTHING_LOST, left_out=58, skipped=2, filtered={"licence": 7}, listed=listed)
+    lost = replace(NOTHING_LOST, left_out=58, skipped=2, filtered={"license": 7}, listed=listed)
     page = _written(facts(losses=lost), tmp_path)
-    assert re.search(r"filtered: licence\s+7\s", page.text)
+    assert re.search(r"filtered: license\s+7\s", page.text)
     assert "reason49" in page.text and "reason50" not in page.text
     assert "and 10 more" in page.text
 
 
-def test_licences_are_flagged_by_what_they_ask_for() -> None:
-    rows = {row[0].text: row[-1].flags for row in tables.licences(facts()).rows}
+def test_licenses_are_flagged_by_what_they_ask_for() -> None:
+    rows = {row[0].text: row[-1].flags for row in tables.licenses(facts()).rows}
     assert rows == {
         "CC-BY-2.0": ("attribution",),
         "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),
         "unknown": ("unknown",),
     }
-    assert tables.unknown_licences(facts()) == 20
+    assert tables.unknown_licenses(facts()) == 20
 
 
 @pytest.mark.parametrize("out", ["report", "report.txt", "report.html/"])
@@ -233,7 +233,7 @@ def test_a_report_is_an_html_file(out: str, tmp_path: Path) -> None:
 
 def test_a_report_appears_whole_or_not_at_all(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
     target = write.target(tmp_path / "r.html")
-    write.write(facts(), grey, target)
+    write.write(facts(), gray, target)
     before = (tmp_path / "r.html").read_bytes()
 
     def full(path: Path, data: bytes) -> int:
@@ -243,14 +243,14 @@ def test_a_report_appears_whole_or_not_at_all(tmp_path: Path, undrawn: None, mon
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ShardsError, match="No space left on device"):
-        write.write(facts(seed=1), grey, target)
+        write.write(facts(seed=1), gray, target)
     assert (tmp_path / "r.html").read_bytes() == before
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["contact-sheet.png", "r-plots", "r.html"]
 
 
 def test_reports_of_equal_sets_are_equal(tmp_path: Path, undrawn: None) -> None:
     for name in ("a", "b"):
-        write.write(facts(), grey, write.target(tmp_path / f"{name}.html"))
+        write.write(facts(), gray, write.target(tmp_path / f"{name}.html"))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 

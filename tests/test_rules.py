@@ -123,17 +123,17 @@ def test_one_yaw_makes_no_arcs(low: float, high: float) -> None:
         arc_replicas(np.full(3, low), low, high)
 
 
-def _centres(theta: Numbers, phi: Numbers) -> Numbers:
-    """Camera centres on the sphere, [n, 3]."""
-    centre = [np.cos(theta), np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi)]
-    return RADIUS * np.stack(centre, axis=1)
+def _centers(theta: Numbers, phi: Numbers) -> Numbers:
+    """Camera centers on the sphere, [n, 3]."""
+    center = [np.cos(theta), np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi)]
+    return RADIUS * np.stack(center, axis=1)
 
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_eg3ds_file_differs_from_its_rule_in_2898_pictures(shared_data: Path, side: int) -> None:
-    centres = _centres(*np.load(shared_data / "ffhq_eg3d_theta_phi.npy")) * [side, 1, 1]
+    centers = _centers(*np.load(shared_data / "ffhq_eg3d_theta_phi.npy")) * [side, 1, 1]
     published = json.loads((shared_data / "FFHQ_num_replicas.json").read_text())
-    yaw = yaw_pitch(centres)[:, 0]
+    yaw = yaw_pitch(centers)[:, 0]
     counts = arc_replicas(yaw, yaw.min(), yaw.max())
     assert len(counts) == len(published) == 139_914
     assert (counts != [published[str(index)] for index in range(len(counts))]).sum() == 2898
@@ -260,7 +260,7 @@ def test_copies_are_weights_rounded_down_or_up(units: list[int], seed: int) -> N
 
 @settings(deadline=None)
 @given(st.lists(UNITS, max_size=60), SEEDS)
-def test_any_neighbours_have_their_weights_within_one(units: list[int], seed: int) -> None:
+def test_any_neighbors_have_their_weights_within_one(units: list[int], seed: int) -> None:
     ahead = np.cumsum([0, *(whole(np.array(units, np.float64) / UNIT, seed) * UNIT - np.array(units, np.int64))])
     # The largest difference of two such sums is that of the worst run between them.
     assert ahead.max() - ahead.min() < UNIT
@@ -431,9 +431,9 @@ def test_effective_size_is_between_one_and_all(weights: list[float], scale: floa
 # Poses.
 
 
-def _published_angles(centres: Numbers) -> Numbers:
+def _published_angles(centers: Numbers) -> Numbers:
     """The published script's formulas."""
-    x, y, z = centres.T
+    x, y, z = centers.T
     phi = np.arctan2(z, y)
     return np.stack([np.arctan2(y / np.cos(phi), x), phi], axis=1)
 
@@ -443,23 +443,23 @@ SPHERE *= RADIUS / np.linalg.norm(SPHERE, axis=1, keepdims=True)
 
 
 def test_angles_are_the_published_ones_but_at_the_horizon() -> None:
-    centres = SPHERE[np.abs(SPHERE[:, 1]) > 1e-3]
-    assert len(centres) > 1900
-    np.testing.assert_allclose(angles(centres), _published_angles(centres), rtol=0, atol=1e-12)
+    centers = SPHERE[np.abs(SPHERE[:, 1]) > 1e-3]
+    assert len(centers) > 1900
+    np.testing.assert_allclose(angles(centers), _published_angles(centers), rtol=0, atol=1e-12)
 
 
-def test_angles_lead_back_to_the_centre() -> None:
+def test_angles_lead_back_to_the_center() -> None:
     theta, phi = angles(SPHERE).T
     assert theta.min() >= 0
     assert theta.max() <= np.pi
-    np.testing.assert_allclose(_centres(theta, phi), SPHERE, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(_centers(theta, phi), SPHERE, rtol=0, atol=1e-14)
 
 
 HALF = math.pi / 2
 
 
 @pytest.mark.parametrize(
-    ("centre", "expected"),
+    ("center", "expected"),
     [
         ((0, 0, 2.7), (HALF, HALF)),
         ((0, 0, -2.7), (HALF, -HALF)),
@@ -472,12 +472,12 @@ HALF = math.pi / 2
         ((1, -1, 0), (HALF / 2, 2 * HALF)),
     ],
 )
-def test_angles_at_and_off_the_horizon(centre: tuple[float, float, float], expected: tuple[float, float]) -> None:
-    np.testing.assert_allclose(angles(np.array([centre], np.float64)), [expected], rtol=0, atol=1e-14)
+def test_angles_at_and_off_the_horizon(center: tuple[float, float, float], expected: tuple[float, float]) -> None:
+    np.testing.assert_allclose(angles(np.array([center], np.float64)), [expected], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize(
-    ("centre", "yaw", "pitch"),
+    ("center", "yaw", "pitch"),
     [
         ((0, 0, 2.7), 0, 0),
         ((1, 0, 1), 45, 0),
@@ -491,8 +491,8 @@ def test_angles_at_and_off_the_horizon(centre: tuple[float, float, float], expec
         ((0, 2, 0), 0, 90),
     ],
 )
-def test_yaw_and_pitch(centre: tuple[float, float, float], yaw: float, pitch: float) -> None:
-    np.testing.assert_allclose(np.degrees(yaw_pitch(np.array([centre], np.float64))), [[yaw, pitch]], atol=1e-9)
+def test_yaw_and_pitch(center: tuple[float, float, float], yaw: float, pitch: float) -> None:
+    np.testing.assert_allclose(np.degrees(yaw_pitch(np.array([center], np.float64))), [[yaw, pitch]], atol=1e-9)
 
 
 def test_a_mirror_turns_yaw_and_theta_about_and_keeps_pitch_and_phi() -> None:
@@ -502,10 +502,10 @@ def test_a_mirror_turns_yaw_and_theta_about_and_keeps_pitch_and_phi() -> None:
 
 
 def _looking(yaw: Numbers, pitch: Numbers) -> Numbers:
-    """Centres of cameras at yaws and pitches in degrees."""
+    """Centers of cameras at yaws and pitches in degrees."""
     yaw, pitch = np.radians(yaw), np.radians(pitch)
-    centre = [np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)]
-    return RADIUS * np.stack(centre, axis=-1).reshape(-1, 3)
+    center = [np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)]
+    return RADIUS * np.stack(center, axis=-1).reshape(-1, 3)
 
 
 YAWS, PITCHES = np.meshgrid(np.arange(-180.0, 180, 10), np.arange(-90.0, 90, 10), indexing="ij")

@@ -16,7 +16,7 @@ yaws = st.floats(-3, 3)
 pitches = st.floats(-1.5, 1.5)
 rolls = st.floats(-0.5, 0.5)
 cameras = st.builds(look_at, yaws, pitches, rolls)
-centres = st.floats(0.05, 0.95)
+centers = st.floats(0.05, 0.95)
 
 few = settings(max_examples=50, deadline=None)
 
@@ -101,7 +101,7 @@ def test_any_numbers_can_be_checked(numbers):
     assert set(found) == {0} and found[0].startswith("camera")
 
 
-@given(cameras, centres, st.floats(-0.1, 0.1))
+@given(cameras, centers, st.floats(-0.1, 0.1))
 @few
 def test_mirroring_a_camera_twice_is_nothing(numbers, cx, skew):
     twice = camera.mirror(camera.mirror(numbers[None]))
@@ -130,7 +130,7 @@ def test_a_mirror_stands_on_the_other_side(yaw, pitch, roll):
     np.testing.assert_allclose(mirrored, look_at(-yaw, pitch, -roll), rtol=0, atol=1e-12)
 
 
-@given(cameras, centres, st.floats(-0.1, 0.1), st.tuples(*[st.floats(-0.5, 0.5)] * 3))
+@given(cameras, centers, st.floats(-0.1, 0.1), st.tuples(*[st.floats(-0.5, 0.5)] * 3))
 @few
 def test_a_mirrored_camera_sees_the_mirrored_world(numbers, cx, skew, point):
     numbers[17:19] = skew, cx
@@ -146,7 +146,7 @@ def test_yaw_and_pitch_tell_where_the_camera_stands(yaw, pitch, roll):
     np.testing.assert_allclose((one.yaw, one.pitch), (yaw, pitch), rtol=0, atol=1e-9)
     np.testing.assert_allclose((one.mirrored().yaw, one.mirrored().pitch), (-yaw, pitch), rtol=0, atol=1e-9)
     np.testing.assert_allclose(
-        camera.yaw_pitch(camera.centres(one.numbers[None])), [[one.yaw, one.pitch]], rtol=0, atol=1e-14
+        camera.yaw_pitch(camera.centers(one.numbers[None])), [[one.yaw, one.pitch]], rtol=0, atol=1e-14
     )
 
 

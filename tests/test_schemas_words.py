@@ -1,4 +1,4 @@
-"""Licences, keys and fields: what sources say becomes short names, safe names and typed scalars."""
+"""Licenses, keys and fields: what sources say becomes short names, safe names and typed scalars."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.keys import KEY_RULE, MAX_ID, safe_id, sample_key
-from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, Licence, licence
+from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
 
 few = settings(max_examples=50, deadline=None)
 
@@ -75,20 +75,20 @@ CC = "https://creativecommons.org"
         ("", f"{CC}/publicdomain/zero/2.0/", ""),
     ],
 )
-def test_licences(name, url, short):
-    assert licence(name, url) == Licence(short, url, name)
+def test_licenses(name, url, short):
+    assert license(name, url) == License(short, url, name)
 
 
-def test_the_licences_that_sites_stand_for():
-    assert licence(UNSPLASH.name, UNSPLASH.url) == UNSPLASH
-    assert licence(PEXELS.name, PEXELS.url) == PEXELS
-    assert licence("", "") == UNKNOWN
+def test_the_licenses_that_sites_stand_for():
+    assert license(UNSPLASH.name, UNSPLASH.url) == UNSPLASH
+    assert license(PEXELS.name, PEXELS.url) == PEXELS
+    assert license("", "") == UNKNOWN
 
 
 @given(st.text(), st.text())
 @few
-def test_what_is_said_of_a_licence_is_kept(name, url):
-    found = licence(name, url)
+def test_what_is_said_of_a_license_is_kept(name, url):
+    found = license(name, url)
     assert (found.name, found.url) == (name, url)
 
 
@@ -183,7 +183,7 @@ def without(name):
         (SCALARS, None),
         (changed(title="", face=0, mirrored=False, yaw=-1.0), None),
         (without("author"), "its fields differ from the schema: author"),
-        (changed(colour=1), "its fields differ from the schema: colour"),
+        (changed(color=1), "its fields differ from the schema: color"),
         (without("yaw") | {"Yaw": 1.0}, "its fields differ from the schema: Yaw, yaw"),
         (dict(reversed(SCALARS.items())), "its fields differ from the schema: other order"),
         ({}, "its fields differ from the schema: alignment, author, author_id,"),

@@ -178,7 +178,7 @@ def test_what_is_unknown_is_refused(small: Path) -> None:
     for numbers in ([1.5], ["a"]):
         with pytest.raises(TypeError):
             source.batch(numbers)  # type: ignore[arg-type]
-    for fields in (["colour"], ["key", "image"]):
+    for fields in (["color"], ["key", "image"]):
         with pytest.raises(ShardsError, match=r"is not known\. It is one of: key, dataset"):
             source.batch([0], fields)
     with pytest.raises(ShardsError, match="field 'camera' is not known"):

@@ -115,7 +115,7 @@ def test_a_whole_bucket_and_what_is_published_of_it(s3: Bucket, data: Path, tmp_
     assert not [file for file, content in found.items() if s3.name.encode() in content]
     manifest = json.loads(found["manifest.json"])
     assert manifest["options"]["lpff"] == "."
-    assert "./crop/eg3d: info.json was not found, so licences and authors are unknown" in manifest["notes"]
+    assert "./crop/eg3d: info.json was not found, so licenses and authors are unknown" in manifest["notes"]
     assert b"--lpff ." in found["README.md"]
 
 

@@ -10,15 +10,15 @@ from inventories import read
 from layouts import FOLDERS, LPFF_IDS, UP_IDS, dump, edit, write_lpff, write_unsplash_pexels
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.license import Licence
+from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 
 
 @pytest.mark.parametrize(
     ("alignment", "lost", "told"),
     [
-        ("eg3d", "info.json", "licences"),
-        ("raw", "info.json", "licences"),
+        ("eg3d", "info.json", "licenses"),
+        ("raw", "info.json", "licenses"),
         ("realign2400", "realign2400_lm.json", "no landmarks"),
         ("raw", "raw_lm.json", "no landmarks"),
         ("raw", "realign2400_lm.json", "cameras are those of the EG3D crops"),
@@ -75,11 +75,11 @@ def test_records_without_a_picture_are_told(tmp_path: Path) -> None:
         ("x.jpg", ""),
     ],
 )
-def test_the_host_tells_the_licence(tmp_path: Path, url: str, short: str) -> None:
+def test_the_host_tells_the_license(tmp_path: Path, url: str, short: str) -> None:
     root = write_unsplash_pexels(tmp_path)
     edit(root / "info.json", lambda info: info | {UP_IDS[0]: url})
     found = read("unsplash_pexels", root).credits[0]
-    assert (found.licence.short, found.source_url, found.author) == (short, url, "")
+    assert (found.license.short, found.source_url, found.author) == (short, url, "")
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_the_host_tells_the_licence(tmp_path: Path, url: str, short: str) -> Non
         ("https://example.org/all-rights-reserved", ""),
     ],
 )
-def test_lpff_names_its_licences_by_url(tmp_path: Path, url: str, short: str) -> None:
+def test_lpff_names_its_licenses_by_url(tmp_path: Path, url: str, short: str) -> None:
     root = write_lpff(tmp_path)
     info = json.loads((root / "info.json").read_text())
     info[LPFF_IDS[0]]["image_info"]["license"] = {"name": "as Flickr says", "url": url}
     dump(root / "info.json", info)
-    assert read("lpff", root).credits[0].licence == Licence(short, url, "as Flickr says")
+    assert read("lpff", root).credits[0].license == License(short, url, "as Flickr says")

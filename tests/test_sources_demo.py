@@ -48,12 +48,12 @@ def test_ids_are_unique_and_in_order(many: Inventory) -> None:
     assert len(keys) == MANY and all(KEY_RULE.fullmatch(key) for key in keys)
 
 
-def test_photos_authors_and_licences_are_shared_as_in_the_published_sets(many: Inventory) -> None:
+def test_photos_authors_and_licenses_are_shared_as_in_the_published_sets(many: Inventory) -> None:
     photos = Counter(credit.photo_id for credit in many.credits)
     assert set(photos.values()) == {1, 2, 3}
     assert len({credit.author_id for credit in many.credits}) < len(photos)
     short = {"CC-BY-2.0", "CC-BY-SA-2.0", "PDM-1.0", "CC0-1.0"}
-    assert {credit.licence.short for credit in many.credits} == short
+    assert {credit.license.short for credit in many.credits} == short
     for id, credit in zip(many.ids, many.credits, strict=True):
         assert id.startswith(f"{credit.author_id}_{credit.photo_id}_")
         assert credit.author and credit.title and credit.source_url.startswith("https://example.org/")
@@ -81,7 +81,7 @@ def test_cameras_are_like_the_published_ones(many: Inventory) -> None:
     assert camera.faults(many.cameras) == {} and many.has_camera.all()
     assert np.allclose(np.linalg.norm(many.cameras[:, [3, 7, 11]], axis=1), 2.7, atol=1e-12)
     assert (many.cameras[:, 16:] == (4.2647, 0, 0.5, 0, 4.2647, 0.5, 0, 0, 1)).all()
-    yaw, pitch = np.degrees(camera.yaw_pitch(camera.centres(many.cameras))).T
+    yaw, pitch = np.degrees(camera.yaw_pitch(camera.centers(many.cameras))).T
     assert np.abs(yaw[::2]).max() <= 20 and 60 < np.abs(yaw[1::2]).max() <= 75 and np.abs(pitch).max() <= 30
     assert yaw.min() < -60 and yaw.max() > 60
 

@@ -127,7 +127,7 @@ def test_metadata_joins_by_ffhq_id(tmp_path: Path) -> None:
     assert contents(clean(eg3d(root, metadata=metadata))) == expected_eg3d(root, "id", credits=True)
 
 
-def test_index_names_tell_no_licence(tmp_path: Path) -> None:
+def test_index_names_tell_no_license(tmp_path: Path) -> None:
     root = write_ffhq_eg3d(tmp_path / "set", PHOTOS, "index")
     inventory = eg3d(root, metadata=write_ffhq_v2(tmp_path / "v2.json", range(3)))
     assert contents(inventory) == expected_eg3d(root, "index")
@@ -147,7 +147,7 @@ def test_a_picture_that_the_metadata_lacks(tmp_path: Path) -> None:
         assert not inventory.problems
         lacking = [c == Credit() for c in inventory.credits]
         assert lacking == [id == "00001" for id in inventory.ids]
-        assert any("v2.json" in note for note in inventory.notes)  # licence unknown: the user is to know
+        assert any("v2.json" in note for note in inventory.notes)  # license unknown: the user is to know
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_null_is_unknown(lpff: Path, tmp_path: Path) -> None:
 
     edit(lpff / "info.json", forget)
     credit = read("lpff", lpff).record(0).credit
-    assert (credit.author, credit.licence.short, credit.source_url) == ("", "", "")
+    assert (credit.author, credit.license.short, credit.source_url) == ("", "", "")
     assert credit.photo_id == "21795165006"
     ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 1)
     v2 = write_ffhq_v2(tmp_path / "v2.json", [0])

@@ -29,7 +29,7 @@ from layouts import (
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import crops
-from lpff_shards.schemas.license import Licence
+from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.io.blobs import ZipBlob
 
@@ -41,10 +41,10 @@ IDS = {"lpff": LPFF_IDS, "unsplash_pexels": UP_IDS}
 def credit(name: str, id: str) -> Credit:
     """The credit that the written info.json gives."""
     if name == "unsplash_pexels":
-        pexels = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
-        unsplash = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
+        pexels = License("Pexels", "https://www.pexels.com/license/", "Pexels License")
+        unsplash = License("Unsplash", "https://unsplash.com/license", "Unsplash License")
         url = up_info(id)
-        return Credit(photo_id=id[:-3], source_url=url, licence=pexels if "pexels.com" in url else unsplash)
+        return Credit(photo_id=id[:-3], source_url=url, license=pexels if "pexels.com" in url else unsplash)
     image = lpff_info(id)["image_info"]
     words, url = image["license"]["name"], image["license"]["url"]
     short = {"by": "CC-BY-2.0", "by-sa": "CC-BY-SA-2.0"}[url.split("/")[-3]]
@@ -55,7 +55,7 @@ def credit(name: str, id: str) -> Credit:
         source_url=image["photo_url"],
         low_resolution_download_url=image["low_resolution_download_url"],
         high_resolution_download_url=image["high_resolution_download_url"],
-        licence=Licence(short, url, words),
+        license=License(short, url, words),
     )
 
 
@@ -304,7 +304,7 @@ def test_a_photo_that_nobody_knows_is_kept_under_its_name(tmp_path: Path) -> Non
     inventory = read("lpff", root, "raw")
     record = inventory.record(list(inventory.ids).index("5@N00_3071459242"))
     assert (len(inventory), record.face, record.camera, record.landmarks) == (4, 0, None, None)
-    assert record.credit.licence == Licence() and record.credit.author == ""
+    assert record.credit.license == License() and record.credit.author == ""
     assert record.blob.read() == (root / "raw/5@N00_3071459242.jpg").read_bytes()
     (note,) = inventory.notes
     assert "1 of 4" in note and "info.json" in note

@@ -13,7 +13,7 @@ from layouts import ALIGNMENTS, FOLDERS, zip_folder
 from PIL import Image
 
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.license import PEXELS, Licence
+from lpff_shards.schemas.license import PEXELS, License
 from lpff_shards.schemas.record import Credit, Record
 
 LPFF_ID, UP_ID = "100004356@N06_21795165006_01", "guess-attic-girl-woman-pretty_01"
@@ -24,12 +24,12 @@ LPFF_CREDIT = Credit(
     source_url="https://www.flickr.com/photos/100004356@N06/21795165006/",
     low_resolution_download_url="https://live.staticflickr.com/5727/21795165006_809c964c3a_z_d.jpg",
     high_resolution_download_url="https://live.staticflickr.com/5727/21795165006_4840597377_o_d.jpg",
-    licence=Licence("CC-BY-2.0", "https://creativecommons.org/licenses/by/2.0/", "Attribution License"),
+    license=License("CC-BY-2.0", "https://creativecommons.org/licenses/by/2.0/", "Attribution License"),
 )
 UP_CREDIT = Credit(
     photo_id="guess-attic-girl-woman-pretty",
     source_url="https://images.pexels.com/photos/34525/guess-attic-girl-woman-pretty.jpg",
-    licence=PEXELS,
+    license=PEXELS,
 )
 SAMPLES = pytest.mark.parametrize(
     ("name", "id", "credit"), [("lpff", LPFF_ID, LPFF_CREDIT), ("unsplash_pexels", UP_ID, UP_CREDIT)]

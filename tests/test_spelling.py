@@ -1,4 +1,4 @@
-"""Did you mean: wrong names of commands, options, words, licences, splits, loaders and fields get the right one."""
+"""Did you mean: wrong names of commands, options, words, licenses, splits, loaders and fields get the right one."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def test_a_wrong_split(shards: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_wrong_names_from_python(shards: Path) -> None:
-    with pytest.raises(ShardsError, match=r"field 'licence' is not known\. Did you mean license\? It is one of: key,"):
-        ShardSource(shards).column("licence")
+    with pytest.raises(ShardsError, match=r"field 'license' is not known\. Did you mean license\? It is one of: key,"):
+        ShardSource(shards).column("license")
     with pytest.raises(ShardsError, match=r"Did you mean first\? It is one of: last, first"):
         ShardSource(shards, channels="frist")  # type: ignore[arg-type]
     with pytest.raises(ShardsError, match=r"Did you mean stored-png\?"):
@@ -111,6 +111,6 @@ def test_wrong_names_from_python(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SHORT_NAMES)
-def test_every_licence_that_is_proposed_is_taken(name: str) -> None:
+def test_every_license_that_is_proposed_is_taken(name: str) -> None:
     assert canonical(name) == name
     assert MixOptions(license=(name.lower(),)).license == (name,)

@@ -134,7 +134,7 @@ MISFITS = {
     "wide": (("png", encoded((64, 32))), {}, "is 64x32, and --format zip takes square ones"),
     "ten": (("png", encoded((48, 48))), {}, "is 48x48, and --format zip takes powers of two: --resolution 64 makes"),
     "small": (("png", encoded((32, 32))), {}, "takes one size, 64x64 like others here: --resolution 64 makes"),
-    "grey": (("png", encoded((64, 64), mode="L")), {"image": "keep"}, "has colour mode L, and --format zip takes RGB"),
+    "gray": (("png", encoded((64, 64), mode="L")), {"image": "keep"}, "has color mode L, and --format zip takes RGB"),
 }
 
 
@@ -154,7 +154,7 @@ def test_the_dry_run_refuses_what_the_zip_would(tmp_path: Path, kind: str, packe
     skipping = options(tmp_path / "out", path, "zip", picture=how, on_error="skip")
     note = told(plan_export(skipping).notes, "will be left out")
     assert note.startswith(f"2 pictures will be left out, such as {IDS[5]}: the picture")
-    assert export(skipping).counts.skipped == (2 if kind == "grey" else 4)
+    assert export(skipping).counts.skipped == (2 if kind == "gray" else 4)
 
 
 # EXIF.

@@ -1,4 +1,4 @@
-"""Terms, citations and what licences ask for: one entry a source, entries that BibTeX reads, nothing guessed."""
+"""Terms, citations and what licenses ask for: one entry a source, entries that BibTeX reads, nothing guessed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from lpff_shards.options.export import SOURCES
 from lpff_shards.schemas.demands import UNKNOWN, Demands, demands
-from lpff_shards.schemas.license import canonical, licence
+from lpff_shards.schemas.license import canonical, license
 from lpff_shards.schemas.terms import EG3D, TERMS, citations, terms_of
 
 ENTRIES = citations((*TERMS.values(), EG3D))
@@ -73,6 +73,6 @@ def test_demands_follow_the_short_name() -> None:
         "CC-BY-2.1-JP",
     ],
 )
-def test_urls_are_those_by_which_licences_are_told(short: str) -> None:
+def test_urls_are_those_by_which_licenses_are_told(short: str) -> None:
     assert canonical(short) == short
-    assert licence("", demands(short).url).short == short
+    assert license("", demands(short).url).short == short

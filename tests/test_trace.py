@@ -86,11 +86,11 @@ def test_the_place_is_the_sample_s(out: Path) -> None:
 def test_the_command_tells_whose_it_is(out: Path) -> None:
     done = run("trace", "10001@N00_00000004_02", out)
     assert done.returncode == 0
-    head, licence, source, changes, *rest = done.stdout.splitlines()
+    head, license, source, changes, *rest = done.stdout.splitlines()
     assert (
         head == 'demo 10001@N00_00000004_02 (photo 00000004, face 2): "Demo photo 4" by Demo author 10001 (10001@N00)'
     )
-    assert licence == "  licence CC-BY-2.0 https://creativecommons.org/licenses/by/2.0/ (attribution)"
+    assert license == "  license CC-BY-2.0 https://creativecommons.org/licenses/by/2.0/ (attribution)"
     assert source == "  from https://example.org/photos/10001@N00/00000004/"
     assert changes.startswith("  aligned and cropped as for EG3D; resized from 256x256 to 16x16 (Lanczos)")
     assert rest[0].startswith("  demo_10001-N00_00000004_02")

@@ -81,10 +81,10 @@ def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width=WIDTH, height=HEIGHT, depth=8, colour=2):
+def png(width=WIDTH, height=HEIGHT, depth=8, color=2):
     """A PNG of that header, and no pixels."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    palette = chunk(b"PLTE", bytes(3)) if colour == 3 else b""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(3)) if color == 3 else b""
     return PNG + chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
@@ -131,10 +131,10 @@ def test_bytes_behind_the_picture_do_no_harm(data):
 PNG_MODES = [*product([0], [2, 4, 8, 16]), *product([3], [1, 2, 4, 8]), *product([2, 4, 6], [8, 16])]
 
 
-@pytest.mark.parametrize(("colour", "depth"), PNG_MODES)
-def test_modes_of_png_are_pillows_but_for_16_bits(colour, depth):
-    data = png(depth=depth, colour=colour)
-    ours = {(2, 16): "RGB;16", (4, 16): "LA;16", (6, 16): "RGBA;16"}.get((colour, depth))
+@pytest.mark.parametrize(("color", "depth"), PNG_MODES)
+def test_modes_of_png_are_pillows_but_for_16_bits(color, depth):
+    data = png(depth=depth, color=color)
+    ours = {(2, 16): "RGB;16", (4, 16): "LA;16", (6, 16): "RGBA;16"}.get((color, depth))
     with Image.open(io.BytesIO(data)) as image:
         assert inspect(data).mode == (ours or image.mode)
 
@@ -146,7 +146,7 @@ def test_a_png_of_one_bit_is_as_pillow_names_it():
     assert inspect(data) == PictureHeader("png", WIDTH, HEIGHT, "1", plain=True)
 
 
-@pytest.mark.parametrize("data", [png(colour=5), jpeg(5, 7).replace(b"\0\5\1", b"\0\5\2")])
+@pytest.mark.parametrize("data", [png(color=5), jpeg(5, 7).replace(b"\0\5\1", b"\0\5\2")])
 def test_a_mode_that_there_is_not_is_refused(data):
     with pytest.raises(WireError, match=r"which there is not|which is no picture"):
         inspect(data)
@@ -171,7 +171,7 @@ def test_a_jpeg_of_12_bits_is_refused():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (png(colour=3).replace(chunk(b"PLTE", bytes(3)), b""), "no palette before its pixels"),
+        (png(color=3).replace(chunk(b"PLTE", bytes(3)), b""), "no palette before its pixels"),
         (png().replace(b"\x08\x02\0\0\0", b"\x08\x02\0\0\x02"), "interlace method that there is not"),
         (png()[:33] + chunk(b"ABCD", b"") + png()[33:], "a chunk ABCD, which is needed and not known"),
         (png()[:-12] + chunk(b"abcd", b"") + png()[33:], "chunks IDAT in two places"),

@@ -87,8 +87,8 @@ def test_each_row_takes_the_filter_that_leaves_least() -> None:
     draw = np.random.default_rng(3)
     across = np.cumsum(draw.integers(0, 200, (1, 30, 3)), axis=1)
     rows = [
-        np.tile([[1], [255]], (15, 3)).reshape(1, 30, 3),  # small as it is, unlike its neighbours
-        np.broadcast_to([[[90, 160, 250]]], (1, 30, 3)),  # like its left neighbours
+        np.tile([[1], [255]], (15, 3)).reshape(1, 30, 3),  # small as it is, unlike its neighbors
+        np.broadcast_to([[[90, 160, 250]]], (1, 30, 3)),  # like its left neighbors
         across,
         across + 1,  # like the row above
     ]

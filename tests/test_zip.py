@@ -387,7 +387,7 @@ ODD = {
     "wide": (("RGB", 16, 8), "is 16x8, and --format zip takes square ones"),
     "ten": (("RGB", 10, 10), "is 10x10, and --format zip takes powers of two: --resolution 8 makes it so"),
     "large": (("RGB", 16, 16), "is 16x16, and --format zip takes one size, 8x8 like others here: --resolution 8 makes"),
-    "grey": (("L", 8, 8), "has colour mode L, and --format zip takes RGB: --image png makes it so"),
+    "gray": (("L", 8, 8), "has color mode L, and --format zip takes RGB: --image png makes it so"),
 }
 
 
@@ -411,7 +411,7 @@ def test_what_trainers_refuse_is_named(tmp_path: Path, kind: str) -> None:
     assert "2@N01_502_01: the picture " + reason in str(caught.value)
     manifest = export(_options(tmp_path / "out", lpff, run={"on_error": "skip"}, **options))
     # A mirror is made anew, in RGB.
-    lost = 1 if kind == "grey" else 2
+    lost = 1 if kind == "gray" else 2
     assert (manifest.counts.planned, manifest.counts.written, manifest.counts.skipped) == (12, 12 - lost, lost)
     assert {skip.id for skip in manifest.skipped} == {"2@N01_502_01"}
     seen = trainers.read(tmp_path / "out/lpff-train.zip")
@@ -423,8 +423,8 @@ def test_what_trainers_refuse_is_named(tmp_path: Path, kind: str) -> None:
 def test_what_is_mended_by_the_advice_that_is_given(tmp_path: Path) -> None:
     large = SourceOptions(lpff=str(_odd(tmp_path / "large", "RGB", 16, 16)))
     assert export(_options(tmp_path / "a", large, picture={"resolution": 8})).samples == 12
-    grey = SourceOptions(lpff=str(_odd(tmp_path / "grey", "L", 8, 8)))
-    assert export(_options(tmp_path / "b", grey, picture={"image": "png"})).samples == 12
+    gray = SourceOptions(lpff=str(_odd(tmp_path / "gray", "L", 8, 8)))
+    assert export(_options(tmp_path / "b", gray, picture={"image": "png"})).samples == 12
 
 
 def test_pictures_none_of_which_fit_are_one_error(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lpff_shards.errors import ShardsError
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
+class Colors:
     """How parts of a text are marked; where they are off, every text stays as it is."""
 
     on: bool = False
@@ -32,16 +32,16 @@ class Colours:
         return click.style(text, bold=True) if self.on else text
 
 
-PLAIN = Colours()
+PLAIN = Colors()
 
 
-def colours_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Colours:
-    """The colours for a stream: on for a terminal that knows them, unless NO_COLOR or CLICOLOR=0 says otherwise.
+def colors_of(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Colors:
+    """The colors for a stream: on for a terminal that knows them, unless NO_COLOR or CLICOLOR=0 says otherwise.
 
     NO_COLOR counts where it is set and not empty, as https://no-color.org has it.
     """
     refused = environ.get("NO_COLOR") or environ.get("CLICOLOR") == "0" or environ.get("TERM") == "dumb"
-    return Colours(is_terminal(stream) and not refused)
+    return Colors(is_terminal(stream) and not refused)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lpff_shards.commandline.colors import colours_of
+from lpff_shards.commandline.colors import colors_of
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.closest_match import did_you_mean, nearest
 
@@ -50,11 +50,11 @@ class Formatter(click.HelpFormatter):
     """click's, with bold heads on a terminal."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        super().write_usage(prog, args, colours_of(sys.stdout).head((prefix or "Usage: ").rstrip()) + " ")
+        super().write_usage(prog, args, colors_of(sys.stdout).head((prefix or "Usage: ").rstrip()) + " ")
 
     def write_heading(self, heading: str) -> None:
-        # Not under the colour: the indentation, which click counts.
-        super().write_heading(colours_of(sys.stdout).head(heading))
+        # Not under the color: the indentation, which click counts.
+        super().write_heading(colors_of(sys.stdout).head(heading))
 
     def write_examples(self, examples: tuple[Example, ...]) -> None:
         """Commands under their tasks, their lines as they are."""

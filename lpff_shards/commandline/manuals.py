@@ -70,7 +70,7 @@ EXPORT = Manual(
             "    --as weights --out shards",
         ),
         Example(
-            "Leave out all but some licences, or photos that were withdrawn",
+            "Leave out all but some licenses, or photos that were withdrawn",
             "lpff-shards export --format wds --lpff LPFF --license CC0-1.0,PDM-1.0 \\\n"
             "    --out shards\n"
             "lpff-shards export --format wds --lpff LPFF --exclude withdrawn.txt \\\n"
@@ -154,7 +154,7 @@ INDEX = Manual(
 
 REPORT = Manual(
     purpose=LOOK_UP,
-    summary="See poses, licences, splits, shards and sample pictures as HTML.",
+    summary="See poses, licenses, splits, shards and sample pictures as HTML.",
     examples=(
         Example("Into the export's own folder (report/index.html)", "lpff-shards report shards"),
         Example("Elsewhere, the plots as PNGs in the folder set-plots", "lpff-shards report shards --out set.html"),
@@ -170,7 +170,7 @@ REPORT = Manual(
 
 TRACE = Manual(
     purpose=LOOK_UP,
-    summary="Find a photo: its shards, its bytes, its author, its licence.",
+    summary="Find a photo: its shards, its bytes, its author, its license.",
     examples=(
         Example("By a sample's key", "lpff-shards trace lpff_100004356-N06_21795165006_01 shards"),
         Example(

@@ -141,7 +141,7 @@ sources = _stack(
     _source("--ffhq", type=_file, metavar="PATH", help="FFHQ, aligned as --alignment says: a folder or a zip."),
     _source("--ffhq-cameras", type=_file, metavar="FILE", help="EG3D's dataset.json, where it is not inside --ffhq."),
     _source("--ffhq-metadata", type=_file, metavar="FILE",
-            help="ffhq-dataset-v2.json: licences, authors, landmarks."),
+            help="ffhq-dataset-v2.json: licenses, authors, landmarks."),
     _source("--demo", metavar="[N]", type=int, is_flag=False, flag_value=options.DEMO_PICTURES,
             help=f"N rendered portraits ({options.DEMO_PICTURES} without a number); nothing to download."),
     _source("--alignment", type=Choice(options.ALIGNMENTS), default="eg3d", show_default=True,

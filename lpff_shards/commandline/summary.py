@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from lpff_shards.commandline.colors import PLAIN, Colours
+from lpff_shards.commandline.colors import PLAIN, Colors
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
 from lpff_shards.formats.registry import get_format
@@ -32,16 +32,16 @@ from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict
 
 
-def plan_text(plan: Plan, balances: Balances | None, colours: Colours = PLAIN) -> str:
+def plan_text(plan: Plan, balances: Balances | None, colors: Colors = PLAIN) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
         f"{plan.name}: {counted(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
         f"about {size(int(plan.sizes.sum()))}",
         *_file_lines(plan),
-        *_counts(colours.head("sources:"), plan.by_source()),
-        *(_counts(colours.head("splits:"), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
-        *_counts(colours.head("licences:"), plan.by_licence()),
-        *_balance_lines(balances, colours),
+        *_counts(colors.head("sources:"), plan.by_source()),
+        *(_counts(colors.head("splits:"), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
+        *_counts(colors.head("licenses:"), plan.by_license()),
+        *_balance_lines(balances, colors),
         f"  plan {plan.digest[:16]}",
     ]
     return "\n".join([*lines, *map(printable, plan_notes(plan))])
@@ -54,12 +54,12 @@ def _file_lines(plan: Plan) -> Iterator[str]:
         yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
 
 
-def _balance_lines(balances: Balances | None, colours: Colours) -> Iterator[str]:
+def _balance_lines(balances: Balances | None, colors: Colors) -> Iterator[str]:
     """A line a rule, the plan's own marked."""
     if balances is None:
         return
     flat = math.log2(balances.bins)
-    head = colours.head("training poses by --rebalance")
+    head = colors.head("training poses by --rebalance")
     yield f"  {head} (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
     for one in balances.rules:
         mark = "*" if one is balances.chosen else " "
@@ -78,7 +78,7 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
             "samples": plan.samples,
             "bytes": int(plan.sizes.sum()),
             "sources": plan.by_source(),
-            "licenses": plan.by_licence(),
+            "licenses": plan.by_license(),
             "splits": plan.by_split(),
             "filtered": plan.mix.filtered,
             "balance": balances,
@@ -144,13 +144,13 @@ def share_json(share: ShareDone) -> str:
     return as_json({"finished": share.manifest is not None, **structs.asdict(share)})
 
 
-def verdict_text(verdict: Verdict, colours: Colours = PLAIN) -> str:
+def verdict_text(verdict: Verdict, colors: Colors = PLAIN) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
     files = _files(verdict.shards, verdict.format)
     what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
     if verdict.ok:
-        return f"{what}: {colours.ok('all whole')} ({_speed(verdict)})"
-    count = colours.error(counted(len(verdict.faults), "fault"))
+        return f"{what}: {colors.ok('all whole')} ({_speed(verdict)})"
+    count = colors.error(counted(len(verdict.faults), "fault"))
     return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
 
 
@@ -199,10 +199,10 @@ def details(run: Run) -> str:
     return progress(run) + ("" if run.problem else counted)
 
 
-def report_text(report: Report, colours: Colours = PLAIN) -> str:
+def report_text(report: Report, colors: Colors = PLAIN) -> str:
     """The table: pictures and bytes a second of the files as stored."""
     first, head, *rest = map(printable, _lines(report))
-    return "\n".join((first, colours.head(head), *rest))
+    return "\n".join((first, colors.head(head), *rest))
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -290,7 +290,7 @@ def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
     title = f'"{of["title"]}" ' if of["title"] else ""
     id = f" ({of['author_id']})" if of["author_id"] else ""
     yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
-    yield f"  licence {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
+    yield f"  license {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
     yield f"  from {of['source_url'] or UNKNOWN}"
     yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
     for record, member in samples:
@@ -298,7 +298,7 @@ def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
         yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
 
 
-def _asked(licence: str) -> str:
-    asked = demands(licence)
+def _asked(license: str) -> str:
+    asked = demands(license)
     told = ", ".join([*asked.flags, *([asked.also] if asked.also else [])])
     return f" ({told})" if told else ""

@@ -63,7 +63,7 @@ RETRIES = 5
 LOOK = 5.0
 """Seconds between looks at how large the cluster is."""
 END = 10.0
-"""Seconds that tasks have to end when they are cancelled; then they are killed."""
+"""Seconds that tasks have to end when they are canceled; then they are killed."""
 NOTES = 500
 """Of progress, a second, that the board gets at most."""
 
@@ -112,7 +112,7 @@ class Flight(Generic[Task, Result]):
         """Ends what is still in flight, so that nobody writes when the export is over."""
         # What a second Ctrl-C or a lost cluster leaves is ended by Ray when this process disconnects.
         with contextlib.suppress(self._ray.exceptions.RayError):
-            # Ray 2.40 and 2.52 abort where a task that has just ended is cancelled.
+            # Ray 2.40 and 2.52 abort where a task that has just ended is canceled.
             for ref in self._late(0):
                 self._ray.cancel(ref)
             for ref in self._late(END):

@@ -188,8 +188,8 @@ def list_lines(
         names: of the pictures, with their suffix; they are in the order in which the forks sort them.
         entries: of the pictures, in the same order.
     """
-    centres, known = entries.centres()
-    yaw = np.where(known, yaw_pitch(centres)[:, 0], 0.0)
+    centers, known = entries.centers()
+    yaw = np.where(known, yaw_pitch(centers)[:, 0], 0.0)
     for one in lists:
         at = np.repeat(np.arange(len(names)), one.times)
         yield f"{one.name}.json", (b'"%b"' % names[row].encode() for row in at.tolist())

@@ -90,10 +90,10 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
 def _pool(plan: Plan) -> Pool:
     """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
     pool = plan.mix.pool
-    centres, known = pool.cameras
+    centers, known = pool.cameras
     chosen = known & pool.written
     names = tuple(inventory.source for inventory in pool.entries.inventories)
-    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centres[chosen]))
+    return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centers[chosen]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         layout=plan.settings.layout,
         counts=Counts(plan.samples, written, len(told.skipped), len(left_out)),
         sources=kept.by_source(),
-        licenses=kept.by_licence(),
+        licenses=kept.by_license(),
         filtered=plan.mix.filtered,
         shards=told.shards,
         kinds=told.pictures.kinds,

@@ -46,7 +46,7 @@ def _camera_fault(sample: Sample) -> str | None:
     numbers = sample.camera.astype(np.float64)[None]
     for reason in camera.faults(numbers).values():
         return f"its {reason}"
-    found = camera.yaw_pitch(camera.centres(numbers))[0]
+    found = camera.yaw_pitch(camera.centers(numbers))[0]
     told = np.array([sample.scalars["yaw"], sample.scalars["pitch"]], np.float64)
     # Angles that differ by a whole turn are one.
     off = np.abs((found - told + np.pi) % (2 * np.pi) - np.pi)

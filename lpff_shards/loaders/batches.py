@@ -81,7 +81,7 @@ class Batches:
         return batch
 
 
-def labelled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
+def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
     """A batch as training loops unpack it, from one that holds the fields.
 
     Args:

@@ -12,7 +12,7 @@ import grain
 from absl import flags
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.batches import Batches, labelled
+from lpff_shards.loaders.batches import Batches, labeled
 from lpff_shards.loaders.jax_arrays import joined
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.sampler import Sampling
@@ -53,7 +53,7 @@ class Drawn:
     Args:
         batches: of which source.
         sampling: of the rank.
-        labels: give what `labelled` makes of batches, not dicts.
+        labels: give what `labeled` makes of batches, not dicts.
         first, stop: the first batch, and the one behind the last, counted from the start of epoch 0.
     """
 
@@ -68,7 +68,7 @@ class Drawn:
 
     def __getitem__(self, index: int) -> Any:
         batch = self._batches.load(self._sampling.draw(*divmod(self._first + index, len(self._sampling))))
-        return labelled(batch, self._batches.fields) if self._labels else batch
+        return labeled(batch, self._batches.fields) if self._labels else batch
 
 
 class Epochs(grain.IterDataset[Any]):

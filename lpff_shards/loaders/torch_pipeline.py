@@ -11,7 +11,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import Batches, labelled
+from lpff_shards.loaders.batches import Batches, labeled
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.sampler import Draw
 from lpff_shards.loaders.states import Drawing
@@ -74,7 +74,7 @@ class Tensors:
 
     Args:
         batches: of which source.
-        labels: give what `labelled` makes of batches, not dicts.
+        labels: give what `labeled` makes of batches, not dicts.
     """
 
     def __init__(self, batches: Batches, labels: bool) -> None:
@@ -84,7 +84,7 @@ class Tensors:
     def __call__(self, draw: Draw) -> Any:
         """The draw's batch, its images [n, 3, height, width] in channels-last memory."""
         batch = self._batches.load(draw)
-        return _tensors(labelled(batch, self._batches.fields) if self._labels else batch)
+        return _tensors(labeled(batch, self._batches.fields) if self._labels else batch)
 
 
 def _tensors(batch: Any) -> Any:

@@ -52,7 +52,7 @@ class SourceOptions:
         unsplash_pexels: the same for Unsplash-Pexels.
         ffhq: folder or zip of FFHQ, aligned as `alignment` says.
         ffhq_cameras: EG3D's dataset.json, where it does not lie inside `ffhq`.
-        ffhq_metadata: ffhq-dataset-v2.json: licences, authors, landmarks.
+        ffhq_metadata: ffhq-dataset-v2.json: licenses, authors, landmarks.
         demo: number of portraits of the built-in demo source.
         alignment: which alignment of the pictures to take.
         mirror: write each picture's mirror beside it; None means yes for eg3d, no for the others.

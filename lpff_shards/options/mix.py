@@ -43,7 +43,7 @@ class MixOptions:
         alpha: for `uniform`: weights are proportional to density^-alpha, 0 to 1, 0.5 by default.
         max_replicas: for `uniform`: the most that one picture counts, 8 by default.
         target_size: for `uniform`: samples in all; by default the densest picture counts once.
-        license: short names of the licences to keep, CC-BY-2.1 with its ports (CC-BY-2.1-JP); empty keeps all.
+        license: short names of the licenses to keep, CC-BY-2.1 with its ports (CC-BY-2.1-JP); empty keeps all.
         exclude: file of pictures to leave out, one a line, by any of their names (see `schemas.names`).
         splits: `train`, `official`, or fractions such as `train=0.96,val=0.04`.
     """
@@ -75,7 +75,7 @@ class MixOptions:
             if getattr(self, name) is not None:
                 path = recordable_path(f"--{name.replace('_', '-')}", getattr(self, name))
                 object.__setattr__(self, name, path)
-        object.__setattr__(self, "license", _licences(self.license))
+        object.__setattr__(self, "license", _licenses(self.license))
         names = dict(self.fractions)
         if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:
             raise ShardsError(f"--splits {self.splits} has no train split to rebalance", f"Name one of them {TRAIN}")
@@ -86,8 +86,8 @@ class MixOptions:
         return () if self.splits == OFFICIAL else _fractions(self.splits)
 
 
-def _licences(given: Iterable[str]) -> tuple[str, ...]:
-    """Licences by their usual spelling, sorted, each once."""
+def _licenses(given: Iterable[str]) -> tuple[str, ...]:
+    """Licenses by their usual spelling, sorted, each once."""
     if isinstance(given, str):
         given = (given,)
     names = [name.strip() for text in given for name in text.split(",")]

@@ -55,9 +55,9 @@ def density(points: Points, thresholds: Sequence[float] = ()) -> NDArray[np.floa
         ShardsError: fewer than three points, or all of them on one line.
     """
     factor = bandwidth(points)
-    centred = points - points.mean(axis=0)
-    first = centred[:, 0] / factor[0, 0]
-    white = np.stack([first, (centred[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
+    centerd = points - points.mean(axis=0)
+    first = centerd[:, 0] / factor[0, 0]
+    white = np.stack([first, (centerd[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
     scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * len(points))
     found: NDArray[np.float64] = kernel_sums(white) * scale
     near = np.zeros(len(found), bool)
@@ -129,7 +129,7 @@ def _chunks(order: NDArray[np.int64], first: int, last: int) -> Iterator[NDArray
 
 
 def _windows(points: Points, tile: NDArray[np.int64]) -> tuple[Points, Points]:
-    """w at the nodes of the tile and its neighbours, for both dimensions: float64 [points, 3 * TILE] each."""
+    """w at the nodes of the tile and its neighbors, for both dimensions: float64 [points, 3 * TILE] each."""
     nodes = np.arange(-TILE, 2 * TILE) * STEP
     # Relative to the tile's corner, so that coordinates of any size keep their digits.
     offsets = points - tile * (TILE * STEP)
@@ -138,7 +138,7 @@ def _windows(points: Points, tile: NDArray[np.int64]) -> tuple[Points, Points]:
 
 
 def _around(tile: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], slice, slice]]:
-    """The tile and its neighbours, each with its place in the matrix of nodes."""
+    """The tile and its neighbors, each with its place in the matrix of nodes."""
     column, row = tile.tolist()
     for i in range(3):
         for j in range(3):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.options.mix import TRAIN
-from lpff_shards.schemas.camera import centres
+from lpff_shards.schemas.camera import centers
 from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.keys import sample_key
@@ -91,9 +91,9 @@ class Entries:
         own: NDArray[np.bool_] = self.gather([inventory.is_mirror for inventory in self.inventories])
         return np.not_equal(own, self.flip)
 
-    def centres(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def centers(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Where each entry's camera stands, mirrored where it is flipped, float64 [n, 3]; and whether it is known."""
-        stand = self.gather([centres(inventory.cameras) for inventory in self.inventories])
+        stand = self.gather([centers(inventory.cameras) for inventory in self.inventories])
         stand[self.flip, 0] *= -1.0
         return stand, self.gather([inventory.has_camera for inventory in self.inventories])
 

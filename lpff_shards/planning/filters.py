@@ -1,4 +1,4 @@
-"""Filters: which pictures of an inventory are used at all, by licence and by exclusion."""
+"""Filters: which pictures of an inventory are used at all, by license and by exclusion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
-from lpff_shards.schemas.license import UNKNOWN_LICENCE, families
+from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
 from lpff_shards.schemas.names import Wanted, marks
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.inventory import Inventory
@@ -38,35 +38,35 @@ class Filtered:
     unused: tuple[str, ...]
 
 
-def select(inventories: Sequence[Inventory], licences: Collection[str], exclusions: Sequence[str]) -> Filtered:
-    """Keeps the pictures of these licences (all, if none is named), less the excluded ones.
+def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
+    """Keeps the pictures of these licenses (all, if none is named), less the excluded ones.
 
     Args:
-        licences: short names, without a place for all ports too; `unknown` for pictures whose licence is not known.
+        licenses: short names, without a place for all ports too; `unknown` for pictures whose license is not known.
         exclusions: any names of pictures, see `schemas.names`.
     """
-    kept_licences = frozenset(licences)
+    kept_licenses = frozenset(licenses)
     excluded = Wanted(exclusions)
     reasons: Counter[str] = Counter()
     used: set[str] = set()
     kept = []
     for inventory in inventories:
-        left_out = dict(_verdicts(inventory, kept_licences, excluded, used))
+        left_out = dict(_verdicts(inventory, kept_licenses, excluded, used))
         reasons.update(left_out.values())
         rows = np.delete(np.arange(len(inventory)), list(left_out))
         left = inventory.take(rows) if left_out else inventory
-        kept.append(_less_problems(left, kept_licences, excluded, used, reasons))
+        kept.append(_less_problems(left, kept_licenses, excluded, used, reasons))
     return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
 
 
 def _verdicts(
-    inventory: Inventory, licences: frozenset[str], excluded: Wanted, used: set[str]
+    inventory: Inventory, licenses: frozenset[str], excluded: Wanted, used: set[str]
 ) -> Iterator[tuple[int, str]]:
     """The rows of the pictures that are left out, each with the reason."""
-    if not licences and not excluded:
+    if not licenses and not excluded:
         return
     for row, (id, credit) in enumerate(zip(inventory.ids, inventory.credits, strict=True)):
-        if reason := _verdict(inventory.source, id, credit, licences, excluded, used):
+        if reason := _verdict(inventory.source, id, credit, licenses, excluded, used):
             yield row, reason
 
 
@@ -94,12 +94,12 @@ def withdrawn_problems(
     return _with_problems(inventory, kept), tuple(gone)
 
 
-def _verdict(source: str, id: str, credit: Credit, licences: frozenset[str], excluded: Wanted, used: set[str]) -> str:
+def _verdict(source: str, id: str, credit: Credit, licenses: frozenset[str], excluded: Wanted, used: set[str]) -> str:
     """Why a picture is left out, empty where it is kept."""
     if excluded and (reason := _exclusion(source, id, credit, excluded, used)):
         return reason
-    short = credit.licence.short or UNKNOWN_LICENCE
-    return f"licence {short}" if licences and licences.isdisjoint(families(short)) else ""
+    short = credit.license.short or UNKNOWN_LICENSE
+    return f"license {short}" if licenses and licenses.isdisjoint(families(short)) else ""
 
 
 def _exclusion(source: str, id: str, credit: Credit, excluded: Wanted, used: set[str]) -> str:
@@ -112,12 +112,12 @@ def _exclusion(source: str, id: str, credit: Credit, excluded: Wanted, used: set
 
 
 def _less_problems(
-    inventory: Inventory, licences: frozenset[str], excluded: Wanted, used: set[str], reasons: Counter[str]
+    inventory: Inventory, licenses: frozenset[str], excluded: Wanted, used: set[str], reasons: Counter[str]
 ) -> Inventory:
-    """A picture that is left out need not be usable; one whose licence its damage hides stays a problem."""
+    """A picture that is left out need not be usable; one whose license its damage hides stays a problem."""
     kept = []
     for problem, id, credit in _problems(inventory):
-        told = licences if credit.licence.short else frozenset()
+        told = licenses if credit.license.short else frozenset()
         reason = _verdict(inventory.source, id, credit, told, excluded, used)
         reasons.update([reason] if reason else [])
         kept += [] if reason else [(problem, credit)]

@@ -20,7 +20,7 @@ from lpff_shards.planning.filters import Filtered, select
 from lpff_shards.planning.rebalance import Pool, Weights, copied, counts_once
 from lpff_shards.planning.splits import note_unknown
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.license import UNKNOWN_LICENCE, families
+from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
 from lpff_shards.sources.inventory import Inventory
 
 
@@ -208,8 +208,8 @@ def on_filters(
         named_any: whether the file of --exclude names anything.
         unused: exclusions that name no picture.
     """
-    licences = [licence for inventory in everything for licence in inventory.licences().met()]
-    met = {name for licence in licences for name in families(licence.short or UNKNOWN_LICENCE)}
+    licenses = [license for inventory in everything for license in inventory.licenses().met()]
+    met = {name for license in licenses for name in families(license.short or UNKNOWN_LICENSE)}
     for name in options.license:
         if name not in met:
             yield f"--license {name} is no picture's here"

@@ -23,7 +23,7 @@ from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.names import marks
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
@@ -299,15 +299,15 @@ class Plan:
         counts = np.bincount(self.entries.split, minlength=len(self.entries.splits))
         return {name: int(n) for name, n in zip(self.entries.splits, counts, strict=True) if n}
 
-    def by_licence(self) -> dict[str, int]:
-        """Planned samples by licence, most first; unknown ones under `unknown`."""
+    def by_license(self) -> dict[str, int]:
+        """Planned samples by license, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
         for number, inventory in enumerate(self.inventories):
             rows = self.entries.row[self.entries.source == number]
-            licences = inventory.licences()
-            found = np.bincount(licences.codes[rows], minlength=len(licences.values)).tolist()
-            for licence, count in zip(licences.values, found, strict=True):
-                counts.update({licence.short or UNKNOWN_LICENCE: count} if count else {})
+            licenses = inventory.licenses()
+            found = np.bincount(licenses.codes[rows], minlength=len(licenses.values)).tolist()
+            for license, count in zip(licenses.values, found, strict=True):
+                counts.update({license.short or UNKNOWN_LICENSE: count} if count else {})
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

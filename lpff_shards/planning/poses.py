@@ -1,4 +1,4 @@
-"""Poses of camera centres, bins of them, and how evenly a set fills the bins."""
+"""Poses of camera centers, bins of them, and how evenly a set fills the bins."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ BIN_DEGREES = 10.0
 Numbers = NDArray[np.float64]
 
 
-def angles(centres: Numbers) -> Numbers:
+def angles(centers: Numbers) -> Numbers:
     """theta = atan2(hypot(y, z), x) and phi = atan2(z, y) in radians, [n, 3] to [n, 2].
 
     The angles of LPFF's rebalancing script, which writes hypot(y, z) as y / cos(phi): the same but at y = 0.
     """
-    x, y, z = centres.T
+    x, y, z = centers.T
     return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
 
 
-def pose_bins(centres: Numbers) -> NDArray[np.int64]:
+def pose_bins(centers: Numbers) -> NDArray[np.int64]:
     """The bin of each pose, 10 degrees of yaw by 10 of pitch: int64 [n], in rows of equal yaw."""
-    bins = np.floor(np.degrees(yaw_pitch(centres)) / BIN_DEGREES).astype(np.int64)
+    bins = np.floor(np.degrees(yaw_pitch(centers)) / BIN_DEGREES).astype(np.int64)
     rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
     return rows
 

@@ -12,7 +12,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
 from lpff_shards.planning import density, poses, rules
 from lpff_shards.planning.entries import Entries
-from lpff_shards.schemas.camera import centres, yaw_pitch
+from lpff_shards.schemas.camera import centers, yaw_pitch
 from lpff_shards.sources.inventory import Inventory
 
 Weights = NDArray[np.float64]
@@ -34,8 +34,8 @@ class Pool:
 
     @cached_property
     def cameras(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Centres of the cameras, float64 [n, 3], and whether they are known."""
-        return self.entries.centres()
+        """Centers of the cameras, float64 [n, 3], and whether they are known."""
+        return self.entries.centers()
 
     @cached_property
     def density(self) -> NDArray[np.float64]:
@@ -45,7 +45,7 @@ class Pool:
             ShardsError: the cameras do not spread.
         """
         stand, known = self.cameras
-        others = [centres(inventory.anonymous_cameras) for inventory in self.entries.inventories]
+        others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
         every = np.concatenate([stand[known], *others])
         found = np.zeros(len(known))
         found[known] = density.density(poses.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
@@ -108,9 +108,9 @@ class Pool:
         return counts
 
     def _arcs(self) -> Weights:
-        centres, known = self.cameras
+        centers, known = self.cameras
         counts = np.ones(len(known))
-        yaw = yaw_pitch(centres[known])[:, 0]
+        yaw = yaw_pitch(centers[known])[:, 0]
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 

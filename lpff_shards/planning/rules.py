@@ -98,11 +98,11 @@ def _made_exact(units: NDArray[np.int64], total: int, cap: int) -> NDArray[np.in
 def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
     """Weights as whole numbers of copies, by systematic sampling: int64 [n].
 
-    Each weight is rounded down or up, a whole one stays, any run of neighbours adds up to its weights' sum to within
+    Each weight is rounded down or up, a whole one stays, any run of neighbors adds up to its weights' sum to within
     one, and over seeds a picture's mean number of copies is its weight.
 
     Args:
-        weights: float64 [n], multiples of `1 / UNIT`; neighbours should be alike in pose.
+        weights: float64 [n], multiples of `1 / UNIT`; neighbors should be alike in pose.
         seed: moves the start.
     """
     start = int.from_bytes(hashlib.blake2b(b"copies", digest_size=4, key=seed.to_bytes(8, "little")).digest(), "little")

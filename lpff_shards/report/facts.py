@@ -87,7 +87,7 @@ class Facts:
         name, format: of the data set; generator: what wrote it; plan: digest of the plan (hex).
         planned: nothing is written yet: sizes of files are estimates, and those of pictures are each source's first.
         options: that decided what is written.
-        dataset, split, licence: of each sample; an unknown licence is `unknown`.
+        dataset, split, license: of each sample; an unknown license is `unknown`.
         yaw, pitch: float32, radians; `has_camera` (bool) says where they are known.
         mirrored: bool; replica: int64, 0 for the first copy of a picture.
         copies: int64, how often a sample counts where a list of names says so (zip), else 1.
@@ -106,7 +106,7 @@ class Facts:
     options: Mapping[str, object]
     dataset: Labels
     split: Labels
-    licence: Labels
+    license: Labels
     yaw: NDArray[np.float32]
     pitch: NDArray[np.float32]
     has_camera: Bools

@@ -14,7 +14,7 @@ from lpff_shards.formats.errors import WireError
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.report.evenness import Counts
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
-from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.storage.path import Place, whole
 
@@ -26,7 +26,7 @@ def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
         ShardsError: the ledger or a zip cannot be read.
     """
     counts = manifest.counts
-    licence = _labels(ledger, "license")
+    license = _labels(ledger, "license")
     return Facts(
         name=manifest.name,
         format=manifest.format,
@@ -36,7 +36,7 @@ def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
         options=manifest.options,
         dataset=_labels(ledger, "dataset"),
         split=_in_order(_labels(ledger, "split"), manifest),
-        licence=Labels(licence.codes, tuple(name or UNKNOWN_LICENCE for name in licence.names)),
+        license=Labels(license.codes, tuple(name or UNKNOWN_LICENSE for name in license.names)),
         yaw=ledger.numbers("yaw"),
         pitch=ledger.numbers("pitch"),
         has_camera=ledger.numbers("has_camera"),

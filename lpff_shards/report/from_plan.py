@@ -13,7 +13,7 @@ from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rule_comparison import Balances
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
 from lpff_shards.schemas.camera import yaw_pitch
-from lpff_shards.schemas.license import UNKNOWN_LICENCE
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index.pose_histogram import count_poses
 from lpff_shards.sources.inventory import Inventory
 
@@ -25,8 +25,8 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         balances: the rules of rebalancing side by side, see `api.compare_rules`.
     """
     entries = plan.entries
-    centres, known = entries.centres()
-    poses = np.where(known[:, None], yaw_pitch(centres), 0.0).astype(np.float32)
+    centers, known = entries.centers()
+    poses = np.where(known[:, None], yaw_pitch(centers), 0.0).astype(np.float32)
     sizes = np.array([_size(plan, inventory) for inventory in plan.inventories], np.int64).reshape(-1, 2)
     return Facts(
         name=plan.name,
@@ -37,7 +37,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         options=plan.options,
         dataset=Labels(entries.source.astype(np.int32), tuple(i.source for i in plan.inventories)),
         split=Labels(entries.split.astype(np.int32), entries.splits),
-        licence=_licences(entries),
+        license=_licenses(entries),
         yaw=poses[:, 0],
         pitch=poses[:, 1],
         has_camera=known,
@@ -73,11 +73,11 @@ def _shards(plan: Plan) -> Sequence[ShardFact]:
     ]
 
 
-def _licences(entries: Entries) -> Labels:
+def _licenses(entries: Entries) -> Labels:
     numbers: dict[str, int] = {}
     columns = [
         np.array(
-            [numbers.setdefault(credit.licence.short or UNKNOWN_LICENCE, len(numbers)) for credit in inventory.credits],
+            [numbers.setdefault(credit.license.short or UNKNOWN_LICENSE, len(numbers)) for credit in inventory.credits],
             np.int32,
         )
         for inventory in entries.inventories
@@ -88,10 +88,10 @@ def _licences(entries: Entries) -> Labels:
 def _pool(mix: Mix) -> Pictures:
     """The training pictures that are written, before any is copied or left undrawn."""
     entries = mix.pool.entries.take(mix.pool.written)
-    centres, known = entries.centres()
+    centers, known = entries.centers()
     found = count_poses(
         tuple(inventory.source for inventory in entries.inventories),
         entries.source[known].astype(np.int64),
-        yaw_pitch(centres[known]),
+        yaw_pitch(centers[known]),
     )
     return Pictures(Labels(found.dataset, found.datasets), found.yaw, found.pitch, found.pictures)

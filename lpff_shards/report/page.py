@@ -95,7 +95,7 @@ def render(facts: Facts, drawn: Mapping[str, Drawn], view: View) -> str:
 
 
 def _tables(facts: Facts) -> Mapping[str, tables.Table | None]:
-    made: tuple[str, ...] = ("sources", "licences", "splits", "balance", "rules", "uneven_shards", "shard_sizes")
+    made: tuple[str, ...] = ("sources", "licenses", "splits", "balance", "rules", "uneven_shards", "shard_sizes")
     made = (*made, "losses", "left_out", "tombstones", "options")
     libraries = [
         ("report by", f"lpff-shards {__version__}"),
@@ -114,7 +114,7 @@ def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
         (f"{len(facts.shards):,}", f"{facts.format} {'files' if unit == facts.format else f'{unit}s'}"),
         (size(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
         (tables.percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
-        (f"{tables.unknown_licences(facts):,}", "unknown licences"),
+        (f"{tables.unknown_licenses(facts):,}", "unknown licenses"),
     ]
     if facts.has_camera.any():
         tiles.append((f"{after(facts).entropy:.2f} bits", "entropy of poses"))

@@ -79,7 +79,7 @@ PLOTS: tuple[Plot, ...] = (
     Plot("replicas", "Pictures by how often they count", histograms.replicas, _rebalanced),
     Plot("resolutions", "Sizes of pictures in pixels", histograms.resolutions, _never),
     Plot("file-sizes", "Sizes of files", histograms.file_sizes, _never),
-    Plot("licences", "Licences by source", shares.licences, _never),
+    Plot("licenses", "Licenses by source", shares.licenses, _never),
     Plot("splits", "Splits by source", shares.splits, _never),
     Plot("shard-sizes", "Sizes of shards", shards.sizes, _never),
     Plot("shard-poses", "How even the poses of shards are", shards.poses, _several_shards),

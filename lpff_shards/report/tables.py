@@ -88,25 +88,25 @@ def terms(facts: Facts) -> tuple[str, ...]:
     return tuple(TERMS[name].name for name in names if name in TERMS)
 
 
-def licences(facts: Facts) -> Table:
-    """Samples by licence, with what each asks for."""
-    every = facts.licence.counts()
+def licenses(facts: Facts) -> Table:
+    """Samples by license, with what each asks for."""
+    every = facts.license.counts()
     order = [i for i in np.argsort(-every, kind="stable").tolist() if every[i]]
     rows = (
         (
-            Cell(facts.licence.names[i]),
+            Cell(facts.license.names[i]),
             count(every[i]),
             share(every[i], len(facts)),
-            Cell("", flags=asked(facts.licence.names[i])),
+            Cell("", flags=asked(facts.license.names[i])),
         )
         for i in order
     )
-    return Table("Samples by licence of the photo", ("licence", "samples", "share", "asks for"), tuple(rows))
+    return Table("Samples by license of the photo", ("license", "samples", "share", "asks for"), tuple(rows))
 
 
-def asked(licence: str) -> tuple[str, ...]:
-    """What a licence asks for, in words."""
-    found = demands(licence)
+def asked(license: str) -> tuple[str, ...]:
+    """What a license asks for, in words."""
+    found = demands(license)
     return found.flags if found.known else ("unknown",)
 
 
@@ -260,11 +260,11 @@ def versions(facts: Facts, libraries: Iterable[tuple[str, str]]) -> Table:
     return Table("Versions", ("what", "version"), tuple((Cell(name), Cell(version)) for name, version in rows))
 
 
-def unknown_licences(facts: Facts) -> int:
-    """Samples whose licence is not known."""
+def unknown_licenses(facts: Facts) -> int:
+    """Samples whose license is not known."""
     return sum(
         int(number)
-        for name, number in zip(facts.licence.names, facts.licence.counts().tolist(), strict=True)
+        for name, number in zip(facts.license.names, facts.license.counts().tolist(), strict=True)
         if not demands(name).known
     )
 

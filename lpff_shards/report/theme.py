@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 4.4, 3.1
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours as #rrggbb.
+    """Colors as #rrggbb.
 
     Attributes:
         paper, ink, quiet, line: background, text, lesser text and axes, grid.
@@ -43,11 +43,11 @@ class Theme:
     ramp: tuple[str, ...]
 
     def source(self, name: str, number: int) -> str:
-        """The colour of a data set, the `number`-th of those shown."""
+        """The color of a data set, the `number`-th of those shown."""
         return self.sources.get(name) or self.spare[number % len(self.spare)]
 
     @property
-    def colours(self) -> LinearSegmentedColormap:
+    def colors(self) -> LinearSegmentedColormap:
         """The ramp as matplotlib takes it."""
         from matplotlib.colors import LinearSegmentedColormap
 
@@ -207,7 +207,7 @@ def thousands(value: float) -> str:
 
 
 def as_png(made: Figure, dpi: float) -> bytes:
-    """The figure as a PNG of few colours, which is a third of the size and looks the same."""
+    """The figure as a PNG of few colors, which is a third of the size and looks the same."""
     import io
 
     import numpy as np

@@ -41,5 +41,5 @@ def misfit(width: int, height: int, mode: str, side: int) -> str | None:
         others = f"{side}x{side} like others here" if side else "and others fit less"
         return f"{size}, and --format zip takes one size, {others}: --resolution {side or width} makes them alike"
     if mode != "RGB":
-        return f"the picture has colour mode {mode}, and --format zip takes RGB: --image png makes it so"
+        return f"the picture has color mode {mode}, and --format zip takes RGB: --image png makes it so"
     return None

@@ -1,4 +1,4 @@
-"""Cameras: 25 numbers, a 4x4 camera-to-world matrix (row-major) and 3x3 intrinsics normalised by picture size.
+"""Cameras: 25 numbers, a 4x4 camera-to-world matrix (row-major) and 3x3 intrinsics normalized by picture size.
 
 Axes are OpenCV's (x right, y down, z forward); the world has y up and the head at the origin, looking along +z. A
 frontal camera of the published sets sits at (0, 0, 2.7). Source: the cameras that EG3D and LPFF publish.
@@ -32,19 +32,19 @@ class Camera(Struct, frozen=True, eq=False):
     @property
     def yaw(self) -> float:
         """Radians: 0 seen from the front, positive where the camera stands towards world +x."""
-        x, _, z = self._centre()
+        x, _, z = self._center()
         return math.atan2(x, z)
 
     @property
     def pitch(self) -> float:
         """Radians: 0 level with the head, positive where the camera stands above it."""
-        x, y, z = self._centre()
+        x, y, z = self._center()
         return math.atan2(y, math.hypot(x, z))
 
-    def _centre(self) -> list[float]:
+    def _center(self) -> list[float]:
         # One camera at a time: Python's own numbers are ten times as fast as arrays of one.
-        centre: list[float] = self.numbers[3:12:4].tolist()
-        return centre
+        center: list[float] = self.numbers[3:12:4].tolist()
+        return center
 
     def mirrored(self) -> Camera:
         """The camera of the horizontally flipped picture."""
@@ -69,17 +69,17 @@ def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
     return flipped
 
 
-def centres(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
+def centers(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where cameras stand, [n, 25] to [n, 3]."""
     return cameras[:, 3:12:4]
 
 
-def yaw_pitch(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Yaw and pitch in radians of camera centres as seen from the head, [n, 3] to [n, 2].
+def yaw_pitch(centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Yaw and pitch in radians of camera centers as seen from the head, [n, 3] to [n, 2].
 
     yaw = atan2(x, z) in [-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
     """
-    x, y, z = centres.T
+    x, y, z = centers.T
     return np.stack([np.arctan2(x, z), np.arctan2(y, np.hypot(x, z))], axis=1)
 
 
@@ -106,16 +106,16 @@ def likely_convention(cameras: NDArray[np.float64]) -> str:
         ("world-to-camera", stand, pose[:, 2, :3]),
         ("world-to-camera with OpenGL axes", stand, -pose[:, 2, :3]),
     )
-    for name, centre, axis in tries:
-        if _off_axis(centre, axis).mean() < 0.5:
+    for name, center, axis in tries:
+        if _off_axis(center, axis).mean() < 0.5:
             return name
     return "OpenGL axes, world-to-camera, or a head elsewhere"
 
 
-def _off_axis(centre: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _off_axis(center: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether the origin lies off the axes of cameras, [n, 3] each."""
-    away = np.sqrt(np.square(centre).sum(axis=1))
-    towards = -(centre * axis).sum(axis=1)
+    away = np.sqrt(np.square(center).sum(axis=1))
+    towards = -(center * axis).sum(axis=1)
     off: NDArray[np.bool_] = towards < away * math.cos(AWAY)
     return off
 
@@ -149,9 +149,9 @@ def _rules(cameras: NDArray[np.float64]) -> Iterator[tuple[Any, Callable[[int], 
     yield ~(np.abs(det - 1) <= TOLERANCE), lambda i: f"camera's rotation has determinant {det[i]:.4g}, not +1"
     focal = np.minimum(intrinsics[:, 0, 0], intrinsics[:, 1, 1])
     yield ~(focal > 0), lambda i: f"camera's focal length is {focal[i]:.4g}, not positive"
-    centre = intrinsics[:, :2, 2]
-    inside = ((centre > 0) & (centre < 1)).all(axis=1)
-    yield ~inside, lambda i: f"camera's principal point is {_row(centre[i])}, outside the picture (0 to 1)"
+    center = intrinsics[:, :2, 2]
+    inside = ((center > 0) & (center < 1)).all(axis=1)
+    yield ~inside, lambda i: f"camera's principal point is {_row(center[i])}, outside the picture (0 to 1)"
     yield (
         np.abs(intrinsics[:, 1, 0]) > TOLERANCE,
         lambda i: f"camera's intrinsics have {intrinsics[i, 1, 0]:.4g} below fx",

@@ -1,4 +1,4 @@
-"""What a photo's licence asks for, told from its short name."""
+"""What a photo's license asks for, told from its short name."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _CC = re.compile(r"CC-(BY(?:-NC)?(?:-SA|-ND)?)-([0-9]\.[0-9])(?:-([A-Z]{2,8}))?"
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a licence asks for.
+    """What a license asks for.
 
     Attributes:
-        name: of the licence in words; empty where it is unknown.
+        name: of the license in words; empty where it is unknown.
         url: of its text; empty where it is unknown.
-        known: whether the licence is known; where it is not, the rest says nothing.
-        attribution: the author's name, the licence and a note of the changes wherever a picture is shown.
-        share_alike: derivatives come under the same licence.
+        known: whether the license is known; where it is not, the rest says nothing.
+        attribution: the author's name, the license and a note of the changes wherever a picture is shown.
+        share_alike: derivatives come under the same license.
         non_commercial: no commercial use.
         no_derivatives: no changed copies may be shared.
         also: what else it asks for or forbids, in words.
@@ -58,7 +58,7 @@ _WORDS = {"BY": "Attribution", "NC": "NonCommercial", "SA": "ShareAlike", "ND": 
 
 
 def demands(short: str) -> Demands:
-    """What the licence with this short name (`Licence.short`) asks for; `UNKNOWN` for any other name."""
+    """What the license with this short name (`License.short`) asks for; `UNKNOWN` for any other name."""
     match = _CC.fullmatch(short)
     if match is None:
         return _OTHERS.get(short, UNKNOWN)

@@ -57,7 +57,7 @@ ARRAYS: tuple[Array, ...] = (
         "float32",
         "68 x 2",
         "pixels",
-        "x, y of the 68 iBUG points in the stored picture, pixel centres at whole numbers; zeros where unknown",
+        "x, y of the 68 iBUG points in the stored picture, pixel centers at whole numbers; zeros where unknown",
     ),
 )
 
@@ -85,8 +85,8 @@ FIELDS: tuple[Field, ...] = (
     Field("landmarks_source", "str", "published with the data set, or computed from another crop's; empty without"),
     Field("density", "float", "pose density of rebalancing; 0 where not computed", "1/radian²"),
     Field("weight", "float", "relative weight for loaders that resample; 1 without rebalancing"),
-    Field("license", "str", "short name of the photo's licence: CC-BY-2.0, CC0-1.0, ..."),
-    Field("license_url", "str", "the licence's text"),
+    Field("license", "str", "short name of the photo's license: CC-BY-2.0, CC0-1.0, ..."),
+    Field("license_url", "str", "the license's text"),
     Field("author", "str", "name of the photographer"),
     Field("author_id", "str", "id of the photographer at the photo's host"),
     Field("title", "str", "title of the photo"),
@@ -96,7 +96,7 @@ FIELDS: tuple[Field, ...] = (
     Field("changes", "str", "what was done to the photo, as CC BY asks to say"),
     Field("width", "int", "of the stored picture", "pixels"),
     Field("height", "int", "of the stored picture", "pixels"),
-    Field("mode", "str", "colour mode of the stored picture: RGB, RGBA, L, LA, P, ..."),
+    Field("mode", "str", "color mode of the stored picture: RGB, RGBA, L, LA, P, ..."),
     Field(
         "exif_orientation", "int", "1 to 8, by which readers that apply EXIF turn the stored picture; 1 if it has none"
     ),

@@ -35,7 +35,7 @@ PLOTS = (
     "replicas",
     "resolutions",
     "file-sizes",
-    "licences",
+    "licenses",
     "splits",
     "shard-sizes",
     "shard-poses",

@@ -1,4 +1,4 @@
-"""Facial landmarks: 68 points (x, y) in pixels of their picture, in iBUG's order, pixel centres at whole numbers."""
+"""Facial landmarks: 68 points (x, y) in pixels of their picture, in iBUG's order, pixel centers at whole numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Licences by short name (SPDX where SPDX has one), told from the URL or the name that a source gives."""
+"""Licenses by short name (SPDX where SPDX has one), told from the URL or the name that a source gives."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
-    """A photo's licence.
+class License:
+    """A photo's license.
 
     Attributes:
         short: short name such as `CC-BY-2.0`, or `CC-BY-2.1-JP` of a port to the law of a place; empty where unknown.
-        url: of the licence's text, as the source gives it; empty where unknown.
+        url: of the license's text, as the source gives it; empty where unknown.
         name: in words, as the source gives it.
     """
 
@@ -22,9 +22,9 @@ class Licence:
     name: str = ""
 
 
-UNKNOWN = Licence()
-UNSPLASH = Licence("Unsplash", "https://unsplash.com/license", "Unsplash License")
-PEXELS = Licence("Pexels", "https://www.pexels.com/license/", "Pexels License")
+UNKNOWN = License()
+UNSPLASH = License("Unsplash", "https://unsplash.com/license", "Unsplash License")
+PEXELS = License("Pexels", "https://www.pexels.com/license/", "Pexels License")
 
 _HOST = r"(?:(?:https?:)?//)?(?:www\.)?"
 _END = r"/?(?:[?#].*)?"
@@ -52,14 +52,14 @@ _NAMES = {
 
 
 _SHORT = re.compile(r"(CC-BY(?:-NC)?(?:-SA|-ND)?-[0-9]\.[0-9])(?:-[A-Z]{2,8})?")
-UNKNOWN_LICENCE = "unknown"
-"""What an unknown licence is counted and asked for as."""
+UNKNOWN_LICENSE = "unknown"
+"""What an unknown license is counted and asked for as."""
 
 USUAL_NAMES = (
     *("CC-BY-2.0", "CC-BY-SA-2.0", "CC-BY-NC-2.0", "CC0-1.0", "PDM-1.0", "US-Gov-Works", "Unsplash", "Pexels"),
-    UNKNOWN_LICENCE,
+    UNKNOWN_LICENSE,
 )
-"""Licences that the data sets' photos have, as they are asked for."""
+"""Licenses that the data sets' photos have, as they are asked for."""
 _RIGHTS = ("BY", "BY-SA", "BY-ND", "BY-NC", "BY-NC-SA", "BY-NC-ND")
 _VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS for version in _VERSIONS))
@@ -76,28 +76,28 @@ def _creative_commons(rights: str, version: str, place: str) -> str:
 
 @cache
 def families(short: str) -> tuple[str, ...]:
-    """Return the names that a licence may be asked for by: a port, CC-BY-2.1-JP, is also one of CC-BY-2.1."""
+    """Return the names that a license may be asked for by: a port, CC-BY-2.1-JP, is also one of CC-BY-2.1."""
     match = _SHORT.fullmatch(short)
     return (short, match[1]) if match else (short,)
 
 
 def canonical(short: str) -> str | None:
     """A short name in its usual spelling, whatever its case, or None where it is none that a source gives."""
-    others = {name.upper(): name for name in (*(name for _, name in _PUBLIC), UNKNOWN_LICENCE)}
+    others = {name.upper(): name for name in (*(name for _, name in _PUBLIC), UNKNOWN_LICENSE)}
     upper = short.upper()
     return upper if _SHORT.fullmatch(upper) else others.get(upper)
 
 
-def licence(name: str, url: str) -> Licence:
-    """The licence that a record names; `short` stays empty where it is not known for sure, never guessed.
+def license(name: str, url: str) -> License:
+    """The license that a record names; `short` stays empty where it is not known for sure, never guessed.
 
-    The URL decides. Without one a name settles only the licences that have no versions: a Creative Commons name does
+    The URL decides. Without one a name settles only the licenses that have no versions: a Creative Commons name does
     not tell its version.
     """
     match = _CC.fullmatch(url.strip())
     if match:
-        return Licence(_creative_commons(match[1].upper(), match[2], (match[3] or "").upper()), url, name)
+        return License(_creative_commons(match[1].upper(), match[2], (match[3] or "").upper()), url, name)
     for part, short in _PUBLIC:
         if re.fullmatch(rf"{_HOST}{part}{_END}", url.strip(), re.IGNORECASE | re.DOTALL):
-            return Licence(short, url, name)
-    return Licence(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)
+            return License(short, url, name)
+    return License(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lpff_shards.schemas.camera import Camera
 from lpff_shards.schemas.landmarks import Points
-from lpff_shards.schemas.license import UNKNOWN, Licence
+from lpff_shards.schemas.license import UNKNOWN, License
 
 
 class Blob(Protocol):
@@ -50,7 +50,7 @@ class Credit(Struct, frozen=True, gc=False):
         title: of the photo.
         source_url: the photo's page or file at its host.
         low_resolution_download_url, high_resolution_download_url: files of the photo at its host.
-        licence: of the photo.
+        license: of the photo.
         category: FFHQ's `training` or `validation`.
     """
 
@@ -63,7 +63,8 @@ class Credit(Struct, frozen=True, gc=False):
     source_url: str = ""
     low_resolution_download_url: str = ""
     high_resolution_download_url: str = ""
-    licence: Licence = UNKNOWN
+    # Plans seal credits by these names, so the name that older exports have stays.
+    license: License = field(name="licence", default=UNKNOWN)
     category: str = ""
 
 
@@ -82,7 +83,7 @@ class Record(Struct, frozen=True, eq=False):
         landmarks: of this picture; None where unknown.
         landmarks_size: width and height in pixels of the picture that the landmarks are of, 0 for this very file's.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
-        credit: author, licence and photo.
+        credit: author, license and photo.
     """
 
     source: str

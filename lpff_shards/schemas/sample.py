@@ -24,7 +24,7 @@ class Picture(Struct, frozen=True, eq=False):
         kind: `png`, `jpeg`, `webp`, or `raw` (uint8 height x width x 3, row-major).
         data: the file's bytes, or the pixels for `raw`.
         width, height: pixels.
-        mode: colour mode, such as RGB.
+        mode: color mode, such as RGB.
     """
 
     kind: str

@@ -60,23 +60,23 @@ TERMS: Mapping[str, Terms] = {
         "FFHQ (Flickr-Faces-HQ, NVIDIA)",
         "https://github.com/NVlabs/ffhq-dataset",
         "The data set and its metadata are under [CC BY-NC-SA 4.0](https://creativecommons.org/licenses/by-nc-sa/4.0/):"
-        " for non-commercial purposes, citing the paper, indicating changes, derivatives under the same licence. "
+        " for non-commercial purposes, citing the paper, indicating changes, derivatives under the same license. "
         "It is not intended for, and should not be used for, developing or improving facial recognition. Photos that "
-        "their authors withdraw must be dropped. Each photo stays under its author's own licence.",
+        "their authors withdraw must be dropped. Each photo stays under its author's own license.",
         _STYLEGAN,
     ),
     "lpff": Terms(
         "LPFF (Large-Pose Flickr Faces)",
         "https://github.com/oneThousand1000/LPFF-dataset",
         "For non-commercial research purposes only. Photos that their authors withdraw must be dropped. Each photo "
-        "stays under its author's own licence.",
+        "stays under its author's own license.",
         _LPFF,
     ),
     "unsplash_pexels": Terms(
         "Unsplash-Pexels (published with LPFF)",
         "https://github.com/oneThousand1000/LPFF-dataset",
-        "For non-commercial research purposes only. The photos are under the [Unsplash licence]"
-        "(https://unsplash.com/license) or the [Pexels licence](https://www.pexels.com/license/). Both are free of "
+        "For non-commercial research purposes only. The photos are under the [Unsplash license]"
+        "(https://unsplash.com/license) or the [Pexels license](https://www.pexels.com/license/). Both are free of "
         "charge and ask for no attribution; neither allows selling unaltered photos, nor redistributing them as a "
         "collection of stock photos. Unsplash restricts the use of its photos for machine learning: see "
         "https://unsplash.com/data.",
@@ -85,7 +85,7 @@ TERMS: Mapping[str, Terms] = {
     "demo": Terms(
         "The demo portraits of lpff-shards",
         "",
-        "Rendered, no photographs: the persons, authors and licences are made up.",
+        "Rendered, no photographs: the persons, authors and licenses are made up.",
     ),
 }
 """Terms of each source, by the name that the field `dataset` holds."""

@@ -40,7 +40,7 @@ class Line(Struct, frozen=True):
         dataset, source_id, photo_id, face: which picture of which data set.
         title, author, author_id: of the photo, as its host has them; author is `unknown` where no source tells it.
         license, license_url: of the photo; `unknown` where no source tells it for sure.
-        attribution, share_alike, non_commercial, no_derivatives: `yes` or `no` as the licence asks, `unknown`.
+        attribution, share_alike, non_commercial, no_derivatives: `yes` or `no` as the license asks, `unknown`.
         source_url: the photo at its host.
         changes: what was done to it.
         samples: how many show it.
@@ -67,12 +67,12 @@ class Line(Struct, frozen=True):
 
 def lines(ledger: Ledger) -> Iterator[Line]:
     """The lines of an export, by data set and source id: every sample's picture has exactly one."""
-    # A data set has few licences and few ways of changing pictures: each is looked at once.
+    # A data set has few licenses and few ways of changing pictures: each is looked at once.
     asks, merge = cache(demands), cache(merged)
     for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
-        _, dataset, source_id, photo_id, face, title, author, author_id, licence, url, source_url, *_ = rows[0]
-        asked = asks(licence)
+        _, dataset, source_id, photo_id, face, title, author, author_id, license, url, source_url, *_ = rows[0]
+        asked = asks(license)
 
         def told(flag: bool, known: bool = asked.known) -> str:
             return ("yes" if flag else "no") if known else UNKNOWN
@@ -86,7 +86,7 @@ def lines(ledger: Ledger) -> Iterator[Line]:
             title=title,
             author=author or UNKNOWN,
             author_id=author_id,
-            license=licence or UNKNOWN,
+            license=license or UNKNOWN,
             license_url=url,
             attribution=told(asked.attribution),
             share_alike=told(asked.share_alike),
@@ -124,7 +124,7 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
             (quoted if "\r" in "".join(map(str, row)) else table).writerow(row)
 
 
-_LICENCES = """
+_LICENSES = """
 SELECT license, count(*), sum(n) FROM pictures
 JOIN (SELECT picture, count(*) AS n FROM samples GROUP BY picture) USING (picture)
 GROUP BY license ORDER BY count(*) DESC, license
@@ -136,14 +136,14 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 
 
 def summary(manifest: Manifest, ledger: Ledger) -> str:
-    """The summary as Markdown: licences with numbers of pictures and what they ask for, what is not known, terms."""
+    """The summary as Markdown: licenses with numbers of pictures and what they ask for, what is not known, terms."""
     ((pictures,),) = ledger.rows("SELECT count(*) FROM pictures", (int,))
     parts = [
         f"# Whose photos these are: {manifest.name}\n",
         f"{manifest.samples:,} samples show {pictures:,} pictures. `{ATTRIBUTION[0]}` has a line for each: its author, "
-        "title and licence, where the photo is at its host, and what was done to it. A sample's picture is found there "
+        "title and license, where the photo is at its host, and what was done to it. A sample's picture is found there "
         "by `dataset` and `source_id`, or by the sample's key less the marks of mirrors and copies (`_m`, `_r01`).\n",
-        _licences(ledger),
+        _licenses(ledger),
         _unknown(ledger, pictures),
         _asked(ledger),
         _terms(manifest),
@@ -151,10 +151,10 @@ def summary(manifest: Manifest, ledger: Ledger) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _licences(ledger: Ledger) -> str:
-    rows = ledger.rows(_LICENCES, (str, int, int))
+def _licenses(ledger: Ledger) -> str:
+    rows = ledger.rows(_LICENSES, (str, int, int))
     told = (f"| {_named(name)} | {pictures:,} | {of:,} | {_wants(name)} |\n" for name, pictures, of in rows)
-    return "## Licences\n\n| licence | pictures | samples | asks for |\n|---|---:|---:|---|\n" + "".join(told)
+    return "## Licenses\n\n| license | pictures | samples | asks for |\n|---|---:|---:|---|\n" + "".join(told)
 
 
 def _named(short: str) -> str:
@@ -175,7 +175,7 @@ def _words(asked: Demands) -> Iterator[str]:
         yield "not known: find out before showing or sharing it"
         return
     flags = (
-        (asked.attribution, "author, licence and changes named"),
+        (asked.attribution, "author, license and changes named"),
         (asked.share_alike, "**share-alike**"),
         (asked.non_commercial, "**non-commercial use only**"),
         (asked.no_derivatives, "**no changed copies shared**"),
@@ -186,7 +186,7 @@ def _words(asked: Demands) -> Iterator[str]:
 def _unknown(ledger: Ledger, pictures: int) -> str:
     """What no source tells, counted; nothing is guessed."""
     told = []
-    for column, what in (("author", "author"), ("license", "licence"), ("source_url", "place at a host")):
+    for column, what in (("author", "author"), ("license", "license"), ("source_url", "place at a host")):
         ((count,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {column} = ''", (int,))
         told.append(f"| {what} | {count:,} of {pictures:,} |\n")
     return "## Not known\n\n| | pictures without |\n|---|---:|\n" + "".join(told)
@@ -197,14 +197,14 @@ def _asked(ledger: Ledger) -> str:
     example = next(ledger.rows(_EXAMPLE, (str, str, str, str)), None)
     if example is None:
         return ""
-    title, author, licence, url = example
-    asked = demands(licence)
+    title, author, license, url = example
+    asked = demands(license)
     shown = f'"{title}"' if title else "Photo"
     return (
-        "## Where you show or share pictures\n\nName the author, the licence and the changes, as in\n\n"
-        f"> {markdown(shown)} by {markdown(author)} ({markdown_url(url)}), {_linked(licence, asked)}, "
+        "## Where you show or share pictures\n\nName the author, the license and the changes, as in\n\n"
+        f"> {markdown(shown)} by {markdown(author)} ({markdown_url(url)}), {_linked(license, asked)}, "
         "aligned and cropped\n\n"
-        "Share-alike licences bind changed copies to the same licence; non-commercial ones exclude commercial use. "
+        "Share-alike licenses bind changed copies to the same license; non-commercial ones exclude commercial use. "
         "Photos whose authors withdraw them must be dropped: `lpff-shards trace` finds them, `lpff-shards export "
         "--update` takes them out.\n"
     )
@@ -213,4 +213,4 @@ def _asked(ledger: Ledger) -> str:
 def _terms(manifest: Manifest) -> str:
     known = [TERMS[name] for name in manifest.sources if name in TERMS]
     lines = "".join(f"- {terms.name}: {terms.terms} {terms.url}".rstrip() + "\n" for terms in known)
-    return f"## Terms of the data sets\n\nThe licences above are the photos'; the data sets have terms too.\n\n{lines}"
+    return f"## Terms of the data sets\n\nThe licenses above are the photos'; the data sets have terms too.\n\n{lines}"

@@ -1,4 +1,4 @@
-"""The built-in demo: portraits rendered from known cameras, with landmarks, licences and authors."""
+"""The built-in demo: portraits rendered from known cameras, with landmarks, licenses and authors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lpff_shards.formats.pictures import png
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.license import licence
+from lpff_shards.schemas.license import license
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.build import build
@@ -28,7 +28,7 @@ SIZES = {"eg3d": 256, "stylegan": 512}
 FACES_A_PHOTO = 3
 PHOTOS_AN_AUTHOR = 4
 
-_LICENCES = (
+_LICENSES = (
     ("Attribution License", "https://creativecommons.org/licenses/by/2.0/"),
     ("Attribution-ShareAlike License", "https://creativecommons.org/licenses/by-sa/2.0/"),
     ("Public Domain Mark", "https://creativecommons.org/publicdomain/mark/1.0/"),
@@ -130,7 +130,7 @@ def _credit(photo: str) -> Credit:
         author_id=user,
         title=f"Demo photo {int(number)}",
         source_url=f"https://example.org/photos/{user}/{number}/",
-        licence=licence(*_LICENCES[int(number) % len(_LICENCES)]),
+        license=license(*_LICENSES[int(number) % len(_LICENSES)]),
     )
 
 

@@ -20,7 +20,7 @@ Field = NDArray[np.floating[Any]]  # float32 per ray; the stubs lose the precisi
 _SKIN, _HAIR, _SHIRT = 1, 2, 3  # 0 is the background
 _EYE_X, _EYE_Y, _MOUTH_Y, _NOSE_Y = 0.062, 0.022, -0.130, -0.058  # world units
 _LIGHT_Y, _LIGHT_Z = 0.42, 0.9075  # a unit vector with x = 0, or the two halves would be lit differently
-_EDGE = 0.045  # colour step between neighbours above which both are supersampled
+_EDGE = 0.045  # color step between neighbors above which both are supersampled
 _SKINS: tuple[Rgb, ...] = ((1.0, 0.84, 0.74), (0.92, 0.71, 0.56), (0.76, 0.53, 0.38), (0.52, 0.34, 0.24))
 _HAIRS: tuple[Rgb, ...] = ((0.12, 0.10, 0.10), (0.34, 0.20, 0.11), (0.70, 0.48, 0.24), (0.62, 0.61, 0.60))
 _IRISES: tuple[Rgb, ...] = ((0.32, 0.19, 0.10), (0.26, 0.48, 0.70), (0.28, 0.48, 0.28), (0.50, 0.37, 0.16))
@@ -45,7 +45,7 @@ _POINTS: tuple[tuple[int, int, float, float, float], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Colours (RGB in 0..1) and proportions (near 1; hair_length 0..1) of one left-right symmetric head."""
+    """Colors (RGB in 0..1) and proportions (near 1; hair_length 0..1) of one left-right symmetric head."""
 
     skin: Rgb
     hair: Rgb
@@ -59,10 +59,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One ellipsoid: ``rows`` of the matrix that takes world offsets from its centre to the unit sphere."""
+    """One ellipsoid: ``rows`` of the matrix that takes world offsets from its center to the unit sphere."""
 
     material: int
-    centre: Vec
+    center: Vec
     rows: tuple[Vec, Vec, Vec]
     thickness: float  # the smallest radius, world units
 
@@ -83,11 +83,11 @@ def render(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.ui
     # Whole numbers over 2 * size: exactly antisymmetric about the middle whatever the size.
     steps = np.arange(1 - size, size, 2) / (2.0 * size)
     u, v = (((steps + (0.5 - m[c])) / m[f]).astype(np.float32) for c, f in ((18, 16), (21, 20)))
-    picture = _colours(m, who, u[None, :], v[:, None])
+    picture = _colors(m, who, u[None, :], v[:, None])
     rows, columns = np.nonzero(_edges(picture))
     du, dv, ue, ve = 0.25 / (size * m[16]), 0.25 / (size * m[20]), u[columns], v[rows]
     us, vs = np.concatenate((ue - du, ue + du)), np.concatenate((ve, ve))
-    fine = (_colours(m, who, us, vs - dv) + _colours(m, who, us, vs + dv)).reshape(3, 2, -1)
+    fine = (_colors(m, who, us, vs - dv) + _colors(m, who, us, vs + dv)).reshape(3, 2, -1)
     # Left and right have a sum of their own: it is exactly these two that a mirrored camera swaps.
     picture[:, rows, columns] = (fine[:, 0] + fine[:, 1]) * 0.25
     levels = np.minimum(np.maximum(picture, 0.0), 1.0) * 255.0 + 0.5
@@ -95,7 +95,7 @@ def render(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.ui
 
 
 def landmarks(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.float32]:
-    """The 68 iBUG points, float32 [68, 2] (x, y) in pixels (centres at whole numbers), hidden or not."""
+    """The 68 iBUG points, float32 [68, 2] (x, y) in pixels (centers at whole numbers), hidden or not."""
     m: list[float] = camera.tolist()
     pixels = np.zeros((68, 2), np.float32)
     for left, right, x, y, z in _POINTS:
@@ -115,7 +115,7 @@ def _pick(palette: tuple[Rgb, ...], which: float, shade: float) -> Rgb:
 def _parts(who: Person) -> list[_Part]:
     tip, long = 0.168 + 0.042 * who.nose_length, who.hair_length
     side_x = 0.130 + 0.022 * min(1.0, 3.0 * long)  # short hair leaves the ears free
-    # Material, centre x y z, radii x y z, tilt about the x axis in radians; with x > 0 one more is at -x.
+    # Material, center x y z, radii x y z, tilt about the x axis in radians; with x > 0 one more is at -x.
     ellipsoids = (
         (_SKIN, 0.0, 0.075, -0.035, 0.160, 0.185, 0.195, 0.0),  # skull
         (_SKIN, 0.0, -0.055, 0.045, 0.132, 0.185, 0.125, 0.0),  # face and jaw
@@ -147,7 +147,7 @@ def _parts(who: Person) -> list[_Part]:
     return parts
 
 
-def _colours(m: list[float], who: Person, u: Field, v: Field) -> Field:
+def _colors(m: list[float], who: Person, u: Field, v: Field) -> Field:
     """RGB, float32 [3, *shape], along the camera's rays (u, v, 1); shape is that of u and v broadcast."""
     parts = _parts(who)
     depth, material = _trace(m, parts, u, v)
@@ -158,7 +158,7 @@ def _colours(m: list[float], who: Person, u: Field, v: Field) -> Field:
         t, us, vs = depth[mask], np.broadcast_to(u, mask.shape)[mask], np.broadcast_to(v, mask.shape)[mask]
         x, y, z = (m[k + 3] + t * (m[k] * us + (m[k + 1] * vs + m[k + 2])) for k in (0, 4, 8))
         x = np.abs(x)
-        ny, nz = _normals([p for p in parts if p.material == kind and p.centre[0] >= 0.0], reach, x, y, z)
+        ny, nz = _normals([p for p in parts if p.material == kind and p.center[0] >= 0.0], reach, x, y, z)
         lit = np.maximum(ny * _LIGHT_Y + nz * _LIGHT_Z, 0.0)
         light, shine = 0.50 + 0.12 * ny + 0.58 * lit, lit * lit * lit
         if kind == _SKIN:  # the jaw keeps the light from the neck
@@ -175,7 +175,7 @@ def _trace(m: list[float], parts: list[_Part], u: Field, v: Field) -> tuple[Fiel
     shape = np.broadcast_shapes(u.shape, v.shape)
     depth, material = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int8)
     for part in parts:
-        o = (m[3] - part.centre[0], m[7] - part.centre[1], m[11] - part.centre[2])
+        o = (m[3] - part.center[0], m[7] - part.center[1], m[11] - part.center[2])
         sx, sy, sz = (q[0] * o[0] + q[1] * o[1] + q[2] * o[2] for q in part.rows)
         turn = [[q[0] * m[k] + q[1] * m[k + 4] + q[2] * m[k + 8] for k in range(3)] for q in part.rows]
         dx, dy, dz = (r[0] * u + (r[1] * v + r[2]) for r in turn)
@@ -193,7 +193,7 @@ def _normals(group: list[_Part], reach: float, x: Field, y: Field, z: Field) -> 
     tx, ty, tz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for part in group:
         a, b, c = part.rows
-        dx, dy, dz = x - part.centre[0], y - part.centre[1], z - part.centre[2]
+        dx, dy, dz = x - part.center[0], y - part.center[1], z - part.center[2]
         qx, qy, qz = a[0] * dx, b[1] * dy + b[2] * dz, c[1] * dy + c[2] * dz
         gx, gy, gz = a[0] * qx, b[1] * qy + c[1] * qz, b[2] * qy + c[2] * qz
         far = (qx * qx + qy * qy + qz * qz - 1.0) * 0.5 * max(1.0, part.thickness / reach)
@@ -211,7 +211,7 @@ def _cover(depth: Field, soft: float = 0.002) -> Field:
 
 
 def _painted(who: Person, x: Field, y: Field, z: Field) -> Field:
-    """Skin colour, float32 [3, n], with eyes, brows, lips and nostrils painted on at (|x|, y, z)."""
+    """Skin color, float32 [3, n], with eyes, brows, lips and nostrils painted on at (|x|, y, z)."""
     (r, g, b), ex, ey, my = who.skin, x - _EYE_X, y - _EYE_Y, y - _MOUTH_Y
     dark = (0.35 * r, 0.22 * g, 0.20 * b)
     lip, wide = np.maximum(1.0 - x * x / 0.046**2, 0.0), 1.0 - ex * ex / 0.031**2
@@ -234,14 +234,14 @@ def _painted(who: Person, x: Field, y: Field, z: Field) -> Field:
         (_cover(0.0034 - np.abs(ey - lid)) * _cover(wide + 0.15, 0.2), (0.12, 0.08, 0.07)),
         (_cover(brow, 0.003) * _cover(0.043 - np.abs(ex), 0.006), who.hair),
     )
-    front, colour = _cover(z - 0.06), np.repeat(np.array(who.skin, np.float32)[:, None], x.size, axis=1)
+    front, color = _cover(z - 0.06), np.repeat(np.array(who.skin, np.float32)[:, None], x.size, axis=1)
     for cover, paint in layers:
-        colour += (front * cover) * (np.array(paint, np.float32)[:, None] - colour)
-    return colour
+        color += (front * cover) * (np.array(paint, np.float32)[:, None] - color)
+    return color
 
 
 def _edges(picture: Field) -> NDArray[np.bool_]:
-    """Pixels, bool [h, w], that differ visibly from a neighbour in a picture [3, h, w]."""
+    """Pixels, bool [h, w], that differ visibly from a neighbor in a picture [3, h, w]."""
     height, width = picture.shape[1:]
     wide = np.pad(picture, ((0, 0), (1, 1), (1, 1)), mode="edge")
     near = [wide[:, i : i + height, j : j + width] for i, j in ((0, 1), (2, 1), (1, 0), (1, 2))]

@@ -28,7 +28,7 @@ STYLEGAN_SIDE = 1024
 SAMPLED = 8
 """Pairs, or pictures, whose sizes are looked at; the pixels of the first and the last pair are too."""
 UNLIKE = 8.0
-"""Mean difference of two pictures' grey, of 255, from which they are no mirror images; two faces differ by about 60."""
+"""Mean difference of two pictures' gray, of 255, from which they are no mirror images; two faces differ by about 60."""
 _OWN_FIELDS = re.compile(rb'"(dataset|alignment)":"(\w*)"')
 _LONGEST = 64
 """Bytes of such a field at most."""
@@ -131,12 +131,12 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
 
 
 def _thumb(data: bytes) -> NDArray[np.float64]:
-    """The means of the parts of a picture's grey, float64 [16, 16], 0 to 255."""
+    """The means of the parts of a picture's gray, float64 [16, 16], 0 to 255."""
     header = inspect(data)
     if reason := unstorable(header, decoded=True):
         raise PictureError(reason)
-    grey = Image.fromarray(decode(data, header)).convert("L").resize((16, 16), Image.Resampling.BOX)
-    return np.asarray(grey, np.float64)
+    gray = Image.fromarray(decode(data, header)).convert("L").resize((16, 16), Image.Resampling.BOX)
+    return np.asarray(gray, np.float64)
 
 
 def _refuse_originals(given: str, named: Sequence[Named]) -> None:

@@ -100,7 +100,7 @@ class FfhqEg3d:
 
     def _notes(self, named: Sequence[Named], metadata: Metadata | None) -> Iterator[str]:
         if metadata is None:
-            yield f"--ffhq {self.path}: without --ffhq-metadata licences and authors are unknown"
+            yield f"--ffhq {self.path}: without --ffhq-metadata licenses and authors are unknown"
             return
         anonymous = [name for n, name, _ in named if not n.has_ffhq_id]
         if anonymous:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
-from lpff_shards.schemas.license import Licence, licence
+from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
@@ -145,7 +145,7 @@ class Metadata:
 
     Attributes:
         where: the file.
-        credits: author, licence and photo.
+        credits: author, license and photo.
         points: float32 [n, 68, 2], in pixels of a StyleGAN-aligned picture; `rows` says which row is an id's.
         sizes: width and height of that picture, 0 where its record does not tell them.
         faults: what is wrong with an id's record.
@@ -176,7 +176,7 @@ class Metadata:
             told = f"--ffhq-metadata {self.where} has no record of any picture here, such as {missing[0]}"
             raise ShardsError(told, "Give FFHQ's ffhq-dataset-v2.json")
         photos = f"{len(missing)} photos, such as {missing[0]},"
-        return [f"{self.where}: {photos} have no record: licence and author unknown"]
+        return [f"{self.where}: {photos} have no record: license and author unknown"]
 
 
 def read_metadata(given: str, with_points: bool) -> Metadata:
@@ -195,14 +195,14 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
     rows: dict[str, int] = {}
     points: list[Points] = []
     sizes: list[tuple[int, int]] = []
-    licences: dict[tuple[str, str], Licence] = {}
+    licenses: dict[tuple[str, str], License] = {}
     met: set[str] = set()
     for table in read_tables(blob, "FFHQ's records by index"):
         faults |= dict.fromkeys((index.zfill(5) for index in met & table.rows.keys()), TWICE)
         for index in (index for index in table.rows if index not in met):
             id = index.zfill(5)
             try:
-                credits[id] = _credit(table, index, licences)
+                credits[id] = _credit(table, index, licenses)
                 if with_points:
                     found, size = _read_points(table, index)
                     rows[id] = len(points)
@@ -215,7 +215,7 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
     return Metadata(blob.where, credits, every, sizes, rows, faults)
 
 
-def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) -> Credit:
+def _credit(table: Table, index: str, licenses: dict[tuple[str, str], License]) -> Credit:
     meta = _need(table.get(index, _ROW))
     names, url = (meta.metadata.license or "", meta.metadata.license_url or ""), meta.metadata.photo_url or ""
     return Credit(
@@ -224,7 +224,7 @@ def _credit(table: Table, index: str, licences: dict[tuple[str, str], Licence]) 
         author_id=_author_id(url),
         title=meta.metadata.photo_title or "",
         source_url=url,
-        licence=licences.setdefault(names, licence(*names)),
+        license=licenses.setdefault(names, license(*names)),
         category=meta.category,
     )
 

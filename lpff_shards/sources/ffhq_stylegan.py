@@ -103,7 +103,7 @@ class FfhqStylegan:
                 "zip of it whole"
             )
         elif metadata is None:
-            yield f"--ffhq {self.path}: without --ffhq-metadata licences, authors and landmarks are unknown"
+            yield f"--ffhq {self.path}: without --ffhq-metadata licenses, authors and landmarks are unknown"
         else:
             yield from metadata.note_missing(n.id for n, _, _ in named)
 

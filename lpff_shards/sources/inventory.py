@@ -13,7 +13,7 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.columns.structs import column, repeated, take
 from lpff_shards.schemas.columns.values import Repeated
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.schemas.license import Licence
+from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, Record
 
 EG3D = "eg3d"
@@ -96,9 +96,9 @@ class Inventory:
             places=self.places[rows],
         )
 
-    def licences(self) -> Repeated[Licence]:
-        """The licence of each picture."""
-        return repeated(column(self.credits, "licence"))
+    def licenses(self) -> Repeated[License]:
+        """The license of each picture."""
+        return repeated(column(self.credits, "license"))
 
     def record(self, row: int) -> Record:
         """The record of a row, self-contained."""

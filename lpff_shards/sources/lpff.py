@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.license import Licence, licence
+from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import lpff_layout
 from lpff_shards.sources.inventory import Inventory
@@ -20,7 +20,7 @@ from lpff_shards.sources.io.json_files import Table
 _ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
 
 
-class _Licence(Struct, frozen=True):
+class _License(Struct, frozen=True):
     name: str | None = None
     url: str | None = None
 
@@ -33,7 +33,7 @@ class _Image(Struct, frozen=True):
     title: str | None = None
     low_resolution_download_url: str | None = None
     high_resolution_download_url: str | None = None
-    license: _Licence | None = None
+    license: _License | None = None
 
 
 class _Info(Struct, frozen=True):
@@ -51,16 +51,16 @@ class Lpff:
     alignment: str
 
     def inventory(self) -> Inventory:
-        # Few licences are met again and again: each is told once.
-        read = partial(_read_credit, cache(licence))
+        # Few licenses are met again and again: each is told once.
+        read = partial(_read_credit, cache(license))
         return lpff_layout.read("--lpff", "lpff", self.path, self.alignment, read)
 
 
-def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> Credit:
+def _read_credit(tell: Callable[[str, str], License], info: Table, id: str) -> Credit:
     """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
 
     Args:
-        tell: the licence of a name and a URL.
+        tell: the license of a name and a URL.
 
     Raises:
         ValueError: the record is not of info.json's shape.
@@ -71,7 +71,7 @@ def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> C
     if record is None:
         return Credit(photo_id=photo, author_id=user)
     image = record.image_info
-    terms = image.license or _Licence()
+    terms = image.license or _License()
     return Credit(
         photo_id=image.photo_id or photo,
         author=image.username or "",
@@ -80,5 +80,5 @@ def _read_credit(tell: Callable[[str, str], Licence], info: Table, id: str) -> C
         source_url=image.photo_url or "",
         low_resolution_download_url=image.low_resolution_download_url or "",
         high_resolution_download_url=image.high_resolution_download_url or "",
-        licence=tell(terms.name or "", terms.url or ""),
+        license=tell(terms.name or "", terms.url or ""),
     )

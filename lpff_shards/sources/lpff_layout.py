@@ -97,7 +97,7 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
     texts = Texts.of(ids)
     if INFO in place.metadata and credits.without:
         told = f"{credits.without} of {len(ids)} pictures have no author or license record"
-        notes.append(f"{place.metadata[INFO].where}: {told}: licence and author unknown")
+        notes.append(f"{place.metadata[INFO].where}: {told}: license and author unknown")
     found = Pictures(
         ids=texts,
         camera_ids=texts,
@@ -216,7 +216,7 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
             f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
             f"Put {CAMERAS} into the data set's folder",
         )
-    lost = {INFO: "licences and authors are unknown"}
+    lost = {INFO: "licenses and authors are unknown"}
     if alignment in LANDMARKS:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
     elsewhere = "cameras are those of the EG3D crops"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, Licence
+from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import lpff_layout
 from lpff_shards.sources.inventory import Inventory
@@ -33,16 +33,16 @@ class UnsplashPexels:
 
 
 def read_credit(info: Table, id: str) -> Credit:
-    """The credit of an id: its host, and so its licence, is told from the URL.
+    """The credit of an id: its host, and so its license, is told from the URL.
 
     Raises:
         ValueError: the record is not a URL.
     """
     url = info.get(id, _URL) or ""
-    return Credit(photo_id=photo_and_face(id)[0], source_url=url, licence=_licence(url))
+    return Credit(photo_id=photo_and_face(id)[0], source_url=url, license=_license(url))
 
 
-def _licence(url: str) -> Licence:
+def _license(url: str) -> License:
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").removeprefix("www.")

@@ -21,7 +21,7 @@ SECTIONS = {
     "Contact sheet": "noses point to the left of the picture",
     "Rebalancing and replicas": "rebalanced by the rule uniform",
     "Resolutions and file sizes": "Sizes of pictures in pixels",
-    "Sources and licences": "share-alike",
+    "Sources and licenses": "share-alike",
     "Splits": "Samples by split",
     "Shards": "dealing samples out at random",
     "Skipped, filtered and taken out": "is cut short",
@@ -34,7 +34,7 @@ SHARDS = 4
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 5,000 samples: rebalanced, mirrored, in three splits, some licences left out, some pictures bad."""
+    """About 5,000 samples: rebalanced, mirrored, in three splits, some licenses left out, some pictures bad."""
     root = tmp_path_factory.mktemp("browser")
     given = ["--demo", PICTURES, "--lpff", _bad_lpff(root / "LPFF"), "--resolution", 64, "--image", "jpeg"]
     mix = [
@@ -105,6 +105,6 @@ def test_the_page_is_small_enough_to_send(browser: Any, report: Path) -> None:
 
 
 def _brightness(browser: Any) -> float:
-    colour = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-    red, green, blue = (int(part) for part in colour[4:-1].split(","))
+    color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    red, green, blue = (int(part) for part in color[4:-1].split(","))
     return (red + green + blue) / 3

@@ -173,18 +173,18 @@ def test_both_rebalanced_by_density(published: Published, rebalanced: Plan) -> N
     copies = _copies(rebalanced, "ffhq") | _copies(rebalanced, "lpff")
     assert list(copies) == _ffhq_keys() + _lpff_keys(published, "", "_m")
     assert set(copies.values()) == {1, 2, 3, 4, 5, 6}
-    centres, known = rebalanced.mix.pool.entries.centres()
+    centers, known = rebalanced.mix.pool.entries.centers()
     assert (len(known), known.all()) == (179_094, True)
     counts = np.array(list(copies.values()))
     chosen = np.random.default_rng(5).choice(179_094, 150, replace=False)
-    assert counts[chosen].tolist() == _by_scipy(centres, chosen)
+    assert counts[chosen].tolist() == _by_scipy(centers, chosen)
 
 
-def _by_scipy(centres: np.ndarray, chosen: np.ndarray) -> list[int]:
+def _by_scipy(centers: np.ndarray, chosen: np.ndarray) -> list[int]:
     """The rule of the paper, spelled out once more, for some of the pictures."""
     from scipy.stats import gaussian_kde
 
-    x, y, z = centres.T
+    x, y, z = centers.T
     points = np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)])
     density = gaussian_kde(points)(points[:, chosen])
     return [6 if f < 0.02 else 5 if f < 0.03 else min(max(round(0.24 / f), 1), 4) for f in density.tolist()]

@@ -95,7 +95,7 @@ def test_torch_s_own_data_loader_reads_by_fresh_processes(folders: dict[str, Pat
     batches = list(torch.utils.data.DataLoader(source, 10, num_workers=1, multiprocessing_context=start))
     pictures = [picture.numpy().tobytes() for batch in batches for picture in batch["image"]]
     assert pictures == [truth.pixels.tobytes() for truth in expected]
-    # A batch of neighbours is a request, and one more where it goes on in the next shard.
+    # A batch of neighbors is a request, and one more where it goes on in the next shard.
     assert s3.counts().methods["GET"] <= 3 + 2
 
 

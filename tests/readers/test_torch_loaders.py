@@ -750,7 +750,7 @@ def test_ctrl_c_ends_it(exports: dict[int, Path]) -> None:
         ({"equal": "even"}, "equal 'even' is not known"),
         ({"equal": "drop", "batch_size": 38}, "equal='drop' leaves nothing of 37 samples for 1 x 38"),
         ({"split": "val"}, "has no split 'val'"),
-        ({"fields": ["colour"]}, "field 'colour' is not known"),
+        ({"fields": ["color"]}, "field 'color' is not known"),
     ],
 )
 def test_options_out_of_range_are_refused_at_once(

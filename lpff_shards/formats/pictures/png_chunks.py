@@ -89,7 +89,7 @@ def _header(data: bytes) -> tuple[int, int, str]:
     width, height, depth, color, *methods = _HEADER.unpack_from(data, 16)
     mode = _MODES.get((color, depth))
     if mode is None:
-        raise WireError(f"the PNG has colour type {color} of {depth} bits, which there is not")
+        raise WireError(f"the PNG has color type {color} of {depth} bits, which there is not")
     if methods not in ([0, 0, 0], [0, 0, 1]):
         raise WireError("the PNG has a compression, filter or interlace method that there is not")
     check_size(width, height)

@@ -78,7 +78,7 @@ def replicas(facts: Facts, theme: Theme) -> Figure:
     else:
         copies, pictures = copies_of_pictures(facts)
         ax = axes(made, theme, "copies of a picture", "pictures", grid="y")
-        _labelled(ax, theme, [str(number) for number in copies.tolist()], pictures)
+        _labeled(ax, theme, [str(number) for number in copies.tolist()], pictures)
     plain_thousands(ax.yaxis)
     return made
 
@@ -135,7 +135,7 @@ def file_sizes(facts: Facts, theme: Theme) -> Figure:
         if high > low:
             ax.hist(np.minimum(sizes, high), bins=50, range=(low, high), color=theme.main)
         else:
-            _labelled(ax, theme, [f"{low:,.1f}" if unit > 1 else f"{low:,.0f}"], np.array([len(facts)]))
+            _labeled(ax, theme, [f"{low:,.1f}" if unit > 1 else f"{low:,.0f}"], np.array([len(facts)]))
     plain_thousands(ax.yaxis)
     ax.margins(x=0.02)
     return made
@@ -145,7 +145,7 @@ def _unit(typical: float) -> tuple[float, str]:
     return (1e6, "MB") if typical >= 2e6 else (1e3, "KB") if typical >= 2e3 else (1.0, "bytes")
 
 
-def _labelled(ax: Axes, theme: Theme, names: list[str], counts: Counts) -> None:
+def _labeled(ax: Axes, theme: Theme, names: list[str], counts: Counts) -> None:
     bars = ax.bar(np.arange(len(names)), counts, width=0.7 if len(names) > 2 else 0.35, color=theme.main)
     if len(names) <= SHOWN:
         ax.bar_label(bars, [f"{count:,}" for count in counts.tolist()], padding=2, color=theme.ink, fontsize=TEXT)

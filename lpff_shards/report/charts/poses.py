@@ -22,31 +22,31 @@ YAW, PITCH = "yaw", "pitch"
 
 
 def by_source(facts: Facts, theme: Theme) -> Figure:
-    """Each sample a dot in its data set's colour; of many, cells coloured by the share of each data set."""
+    """Each sample a dot in its data set's color; of many, cells colored by the share of each data set."""
     made = figure(theme)
     ax = axes(made, theme, YAW, PITCH)
     seen = facts.has_camera
     yaw, pitch = (angles[seen] for angles in facts.degrees)
     codes = facts.dataset.codes[seen]
     present = np.flatnonzero(np.bincount(codes, minlength=len(facts.dataset.names)))
-    colours = [theme.source(facts.dataset.names[code], number) for number, code in enumerate(present.tolist())]
+    colors = [theme.source(facts.dataset.names[code], number) for number, code in enumerate(present.tolist())]
     if len(yaw) <= SCATTER:
         # In one collection and in mixed order, so that no data set hides another.
         order = np.argsort(np.modf(np.arange(len(yaw)) * 0.6180339887)[0], kind="stable")
-        paint = np.array(colours, object)[np.searchsorted(present, codes)][order]
+        paint = np.array(colors, object)[np.searchsorted(present, codes)][order]
         _dots(ax, yaw[order], pitch[order], color=paint.tolist())
     else:
-        _blend(ax, theme, [(yaw[codes == code], pitch[codes == code]) for code in present.tolist()], colours)
+        _blend(ax, theme, [(yaw[codes == code], pitch[codes == code]) for code in present.tolist()], colors)
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], marker="o", linestyle="", markersize=6, color=colour) for colour in colours]
+    handles = [Line2D([], [], marker="o", linestyle="", markersize=6, color=color) for color in colors]
     legend(ax, theme, handles, [f"{facts.dataset.names[code]}" for code in present.tolist()])
     degree_ticks(ax)
     return made
 
 
 def by_replicas(facts: Facts, theme: Theme) -> Figure:
-    """Each picture coloured by how often it counts; of many, the mean of each cell's pictures."""
+    """Each picture colored by how often it counts; of many, the mean of each cell's pictures."""
     made = figure(theme)
     ax = axes(made, theme, YAW, PITCH)
     seen = facts.has_camera & facts.training
@@ -56,12 +56,12 @@ def by_replicas(facts: Facts, theme: Theme) -> Figure:
         # Copies of a picture lie upon one another: the last on top tells how many there are.
         times = counted * (replica + 1)
         order = np.argsort(times, kind="stable")
-        drawn = _dots(ax, yaw[order], pitch[order], c=times[order], cmap=theme.colours)
+        drawn = _dots(ax, yaw[order], pitch[order], c=times[order], cmap=theme.colors)
     else:
         grid = _Grid.around(yaw, pitch)
         pictures, total = grid.sums(yaw, pitch, replica == 0), grid.sums(yaw, pitch, counted)
         with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = grid.show(ax, np.where(total > 0, total / np.maximum(pictures, 1), np.nan), cmap=theme.colours)
+            drawn = grid.show(ax, np.where(total > 0, total / np.maximum(pictures, 1), np.nan), cmap=theme.colors)
     _bar(made, theme, drawn, "weight" if facts.weighted else "copies of a picture")
     degree_ticks(ax)
     return made
@@ -80,7 +80,7 @@ def density(facts: Facts, theme: Theme) -> Figure:
     if not high:
         low = high = 1.0
     drawn = grid.show(
-        ax, np.where(total > 0, total, np.nan), cmap=theme.colours, norm=LogNorm(low, max(high, low * 1.01))
+        ax, np.where(total > 0, total, np.nan), cmap=theme.colors, norm=LogNorm(low, max(high, low * 1.01))
     )
     bar = _bar(made, theme, drawn, "weight per square degree" if facts.weighted else "samples per square degree")
     if high > low:
@@ -140,14 +140,14 @@ class _Grid:
         )  # fmt: skip
 
 
-def _blend(ax: Axes, theme: Theme, sets: list[tuple[Floats, Floats]], colours: list[str]) -> None:
-    """Cells coloured by the share of each set, the stronger the more samples they hold, on a logarithmic scale."""
+def _blend(ax: Axes, theme: Theme, sets: list[tuple[Floats, Floats]], colors: list[str]) -> None:
+    """Cells colored by the share of each set, the stronger the more samples they hold, on a logarithmic scale."""
     from matplotlib.colors import to_rgb
 
     grid = _Grid.around(np.concatenate([yaw for yaw, _ in sets]), np.concatenate([pitch for _, pitch in sets]))
     counts = np.stack([grid.sums(yaw, pitch, np.ones(len(yaw))) for yaw, pitch in sets], axis=-1)
     total = counts.sum(axis=-1, keepdims=True)
-    mixed = (counts / np.maximum(total, 1)) @ np.array([to_rgb(colour) for colour in colours])
+    mixed = (counts / np.maximum(total, 1)) @ np.array([to_rgb(color) for color in colors])
     strength = np.where(total > 0, 0.3 + 0.7 * np.log1p(total) / np.log1p(total.max()), 0.0)
     grid.show(ax, strength * mixed + (1 - strength) * np.array(to_rgb(theme.paper)))
     ax.set_axisbelow(False)

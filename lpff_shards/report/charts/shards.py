@@ -27,11 +27,11 @@ def sizes(facts: Facts, theme: Theme) -> Figure:
     handles: list[Any] = []
     for number, split in enumerate(splits):
         own = np.array([i for i, shard in enumerate(facts.shards) if shard.split == split])
-        colour = theme.main if not number else theme.spare[(number - 1) % len(theme.spare)]
+        color = theme.main if not number else theme.spare[(number - 1) % len(theme.spare)]
         if len(held) <= BARS:
-            handles.append(ax.bar(own, held[own], width=0.8, color=colour))
+            handles.append(ax.bar(own, held[own], width=0.8, color=color))
         else:
-            handles.append(ax.scatter(own, held[own], s=6, color=colour, linewidths=0))
+            handles.append(ax.scatter(own, held[own], s=6, color=color, linewidths=0))
     if len(splits) > 1:
         legend(ax, theme, handles, splits)
     ax.set_ylim(0, float(held.max(initial=0.0)) * 1.08 or 1)

@@ -1,4 +1,4 @@
-"""Licences and splits, each bar cut by data set."""
+"""Licenses and splits, each bar cut by data set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def licences(facts: Facts, theme: Theme) -> Figure:
-    """Samples by licence, the commonest on top."""
-    return _bars(facts, theme, facts.licence)
+def licenses(facts: Facts, theme: Theme) -> Figure:
+    """Samples by license, the commonest on top."""
+    return _bars(facts, theme, facts.license)
 
 
 def splits(facts: Facts, theme: Theme) -> Figure:
@@ -34,10 +34,10 @@ def _bars(facts: Facts, theme: Theme, labels: Labels, *, ranked: bool = True) ->
     places = np.arange(len(order))[::-1].astype(np.float64)
     left = np.zeros(len(order))
     present = np.flatnonzero(facts.dataset.counts()).tolist()
-    colours = [theme.source(facts.dataset.names[code], number) for number, code in enumerate(present)]
-    for code, colour in zip(present, colours, strict=True):
+    colors = [theme.source(facts.dataset.names[code], number) for number, code in enumerate(present)]
+    for code, color in zip(present, colors, strict=True):
         own = labels.counts(np.equal(facts.dataset.codes, code))[order].astype(np.float64)
-        ax.barh(places, own, left=left, height=0.62, color=colour, edgecolor=theme.paper, linewidth=0.6)
+        ax.barh(places, own, left=left, height=0.62, color=color, edgecolor=theme.paper, linewidth=0.6)
         left += own
     for place, count in zip(places.tolist(), counts[order].tolist(), strict=True):
         ax.annotate(
@@ -49,5 +49,5 @@ def _bars(facts: Facts, theme: Theme, labels: Labels, *, ranked: bool = True) ->
     ax.margins(x=0.16)
     ax.set_xlim(left=0)
     plain_thousands(ax.xaxis)
-    legend(ax, theme, [Patch(color=colour) for colour in colours], [facts.dataset.names[code] for code in present])
+    legend(ax, theme, [Patch(color=color) for color in colors], [facts.dataset.names[code] for code in present])
     return made

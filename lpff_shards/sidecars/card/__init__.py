@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.sidecars.card.command import making
-from lpff_shards.sidecars.card.contents import citation, contents, fields, left_out, licences, poses, terms
+from lpff_shards.sidecars.card.contents import citation, contents, fields, left_out, licenses, poses, terms
 from lpff_shards.sidecars.card.examples import loading
 from lpff_shards.sidecars.card.front_matter import head
 
@@ -26,7 +26,7 @@ def card(manifest: Manifest, suffixes: Set[str]) -> str:
         fields(manifest, suffixes),
         poses(manifest),
         left_out(manifest),
-        licences(manifest),
+        licenses(manifest),
         terms(manifest),
         citation(manifest),
     )

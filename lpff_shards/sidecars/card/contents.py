@@ -42,7 +42,7 @@ def left_out(manifest: Manifest) -> str:
 
 def _carries(manifest: Manifest) -> str:
     what = ["camera"] * manifest.layout.camera + ["68 landmarks"] * manifest.layout.landmarks
-    return f"{', '.join([*what, 'licence'])} and author"
+    return f"{', '.join([*what, 'license'])} and author"
 
 
 def _rows(manifest: Manifest, suffixes: Set[str]) -> Iterator[tuple[str, str]]:
@@ -98,23 +98,23 @@ _RULES = {
 }
 
 
-def licences(manifest: Manifest) -> str:
-    """A table of the photos' licences with what they ask for."""
+def licenses(manifest: Manifest) -> str:
+    """A table of the photos' licenses with what they ask for."""
     rows = [_row(name, count) for name, count in manifest.licenses.items()]
     unknown = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
-    columns = ("licence", "samples", "attribution", "share-alike", "non-commercial", "no derivatives")
+    columns = ("license", "samples", "attribution", "share-alike", "non-commercial", "no derivatives")
     asked = (
-        "Every sample names its licence, author and source in the fields `license`, `license_url`, `author` and "
-        "`source_url`, as far as its data set tells them. Attribution means the author's name, the licence and the "
+        "Every sample names its license, author and source in the fields `license`, `license_url`, `author` and "
+        "`source_url`, as far as its data set tells them. Attribution means the author's name, the license and the "
         "note in `changes` wherever a picture is shown or shared; [ATTRIBUTION.csv](ATTRIBUTION.csv) has them all in a "
         "line a picture, [ATTRIBUTION.md](ATTRIBUTION.md) is the summary. Photos that their authors withdraw must be "
         "dropped: `lpff-shards export --update --exclude FILE` takes them out.\n"
     )
     if unknown:
         asked += (
-            f"\nOf {unknown:,} samples the licence is unknown: the sources do not tell it, and it is not guessed.\n"
+            f"\nOf {unknown:,} samples the license is unknown: the sources do not tell it, and it is not guessed.\n"
         )
-    return f"## Licences of the photos\n\n{table(columns, rows)}\n{asked}"
+    return f"## Licenses of the photos\n\n{table(columns, rows)}\n{asked}"
 
 
 def terms(manifest: Manifest) -> str:

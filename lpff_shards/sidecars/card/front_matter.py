@@ -32,7 +32,7 @@ def pattern(manifest: Manifest, split: str) -> str:
 
 def _lines(manifest: Manifest) -> Iterator[str]:
     yield f"pretty_name: {json.dumps(manifest.name)}"
-    yield from _licence(manifest)
+    yield from _license(manifest)
     tasks = ["unconditional-image-generation", *(["image-to-3d"] if manifest.layout.camera else [])]
     yield from ("task_categories:", *(f"- {task}" for task in tasks))
     yield from ("size_categories:", f"- {size_category(manifest.samples)}")
@@ -54,8 +54,8 @@ def _paths(manifest: Manifest, split: str) -> Iterator[str]:
     yield from (f"    - {json.dumps(shard.file)}" for shard in own if shard.samples)
 
 
-def _licence(manifest: Manifest) -> Iterator[str]:
-    """The photos have licences of their own, so the hub's name for the whole is `other`, named after the terms."""
+def _license(manifest: Manifest) -> Iterator[str]:
+    """The photos have licenses of their own, so the hub's name for the whole is `other`, named after the terms."""
     names = [name.replace("_", "-") for name in manifest.sources]
     yield "license: other"
     yield f"license_name: {'-and-'.join(names)}-terms"
