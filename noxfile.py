@@ -54,7 +54,7 @@ def short(session: nox.Session) -> None:
 
 LONG = (
     *("draws", "filters", "formats", "killed", "mix_options"),
-    *("num_replicas", "pieces", "splits", "verify", "wire_zip"),
+    *("num_replicas", "pieces", "splits", "verify", "containers_zip"),
 )
 """Test files that try more kills, flips and examples in `nox -s endurance`."""
 

@@ -13,7 +13,7 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
 from lpff_shards.formats.base import Format, SampleError
-from lpff_shards.formats.deep import deep_fault
+from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
@@ -72,7 +72,7 @@ def verify_export(
         path: the folder that an export wrote, or the URI of a bucket's prefix.
         workers: processes; 1 reads in this one.
         on_progress: told of the samples that were read.
-        deep: decode every picture and check every camera too, see `formats.deep`.
+        deep: decode every picture and check every camera too, see `formats.deep_checks`.
         on_shard: told of each shard that was read.
 
     Raises:

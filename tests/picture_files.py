@@ -242,3 +242,9 @@ SUFFIXES = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 def suffix(name: str) -> str:
     """The suffix of a file by its name here."""
     return SUFFIXES[name.split(" ")[0]]
+
+
+def stored_size(height: int, width: int) -> int:
+    """Bytes of an RGB PNG without compression: signature, header, the blocks of its rows, checksums, end."""
+    rows = height * (1 + 3 * width)
+    return 8 + (12 + 13) + 12 + 2 + rows + 5 * -(-rows // 0xFFFF) + 4 + 12

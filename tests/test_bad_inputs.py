@@ -399,7 +399,7 @@ def test_everything_is_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
 def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
     from lpff_shards import ExportOptions, SourceOptions, plan_export
     from lpff_shards.errors import BadInput
-    from lpff_shards.exporters.image_cache import Darkroom
+    from lpff_shards.exporters.image_cache import ImageCache
     from lpff_shards.exporters.sample import make_sample
 
     root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
@@ -407,7 +407,7 @@ def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
     _crop(root).write_bytes(_crop(root).read_bytes() + b"more")
     (entry,) = (e for task in plan.tasks() for e in task.entries if e.key.endswith("_02"))
     with pytest.raises(BadInput, match="bytes, not the"):
-        make_sample(entry, plan.settings, Darkroom((entry,), plan.settings.picture))
+        make_sample(entry, plan.settings, ImageCache((entry,), plan.settings.picture))
     _crop(root).unlink()
     with pytest.raises(BadInput, match="cannot be read: No such file"):
-        make_sample(entry, plan.settings, Darkroom((entry,), plan.settings.picture))
+        make_sample(entry, plan.settings, ImageCache((entry,), plan.settings.picture))

@@ -17,7 +17,7 @@ from stores import Bucket
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.commandline.summary import report_text
 from lpff_shards.loaders.bench import run as benching
-from lpff_shards.loaders.bench.one import get_contestant, last_line, measure, missing
+from lpff_shards.loaders.bench.one import get_opener, last_line, measure, missing
 from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
 from lpff_shards.loaders.bench.run import bench_export, read_twice
 from lpff_shards.storage.path import place
@@ -68,7 +68,7 @@ def test_every_loader_is_told_of(folders: dict[str, Path]) -> None:
 
 
 def test_an_epoch_of_the_source_holds_each_sample_once(folders: dict[str, Path]) -> None:
-    batches = get_contestant("source")(_options(folders["wds"]), None)
+    batches = get_opener("source")(_options(folders["wds"]), None)
     assert [next(batches) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
 
 

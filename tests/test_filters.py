@@ -22,9 +22,9 @@ from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.build import build
 from lpff_shards.sources.cameras import Cameras
+from lpff_shards.sources.given_files import read_exclusions
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.sources.num_replicas import read_exclusions
 from lpff_shards.sources.scanned_image import Found
 
 BY, SA = "license CC-BY-2.0", "license CC-BY-SA-2.0"

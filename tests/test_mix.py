@@ -435,5 +435,5 @@ def test_a_refusal_names_the_files_whose_contents_may_differ(tmp_path: Path) -> 
     file.write_text("nobody\n")
     run()
     file.write_text("00000001\n")
-    with pytest.raises(ShardsError, match="the contents of the sources or --exclude differ"):
+    with pytest.raises(ShardsError, match="changed: the contents of the sources or --exclude"):
         run()

@@ -86,7 +86,11 @@ REFUSED = [
     (ShardOptions, {"samples_per_shard": 0}, "--samples-per-shard 0 is out of range"),
     (ShardOptions, {"shards": 0}, "--shards 0 is out of range"),
     (ShardOptions, {"shards": -5}, "--shards -5 is out of range"),
-    (ShardOptions, {"shuffle": False, "seed": 0}, "--seed has no effect with --no-shuffle. Drop one of them"),
+    (
+        export,
+        {"shards": ShardOptions(shuffle=False, seed=0)},
+        "--seed has no effect with --no-shuffle. Drop one of them",
+    ),
     (ShardOptions, {"seed": -1}, "--seed -1 is out of range. It takes a whole number from 0 to 9223372036854775807"),
     (ShardOptions, {"seed": 2**63}, "--seed 9223372036854775808 is out of range"),
     (RunOptions, {"workers": 0}, "--workers 0 is out of range. It takes a whole number from 1 to 512"),
@@ -224,6 +228,9 @@ def test_what_is_recorded_of_a_zip():
         "zip_copies": "files",
     }
     assert record(format="zip", zip_copies="list")["zip_copies"] == "list"
+    # The seed rounds copies, in whatever order they come.
+    unshuffled = record(mix=MixOptions(rebalance="uniform"), shards=ShardOptions(shuffle=False, seed=3))
+    assert (unshuffled["shuffle"], unshuffled["seed"]) == (False, 3)
     drawn = record(format="zip", mix=MixOptions(rebalance="uniform"), shards=ShardOptions(seed=3))
     assert (drawn["shuffle"], drawn["seed"]) == (False, 3)
 

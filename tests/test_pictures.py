@@ -7,12 +7,11 @@ import zlib
 
 import numpy as np
 import pytest
-from picture_files import chunk
+from picture_files import chunk, stored_size
 from PIL import Image
 
 from lpff_shards.exporters import pictures
 from lpff_shards.exporters.pictures import Stored, encode, store
-from lpff_shards.formats.pictures import png
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
 
@@ -271,5 +270,5 @@ def test_stored_pngs_are_made_anew_and_say_so(mode: str, kind: str) -> None:
     stored = _store(data, False, PictureOptions(image="stored-png"))
     assert stored.picture.kind == "png"
     assert np.array_equal(_pixels(stored), np.asarray(_opened(data).convert("RGB")))
-    assert len(stored.picture.data) == png.stored_size(12, 12)
+    assert len(stored.picture.data) == stored_size(12, 12)
     assert stored.changes[-1] == "re-encoded as PNG without compression"

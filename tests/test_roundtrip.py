@@ -13,7 +13,7 @@ from PIL import Image
 from reading import Read, read_tfrecord, read_wds, read_zip
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export, plan_export
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.camera import mirror as mirror_cameras
@@ -63,7 +63,7 @@ def test_every_sample_comes_back(tmp_path: Path, tf: ModuleType, format: str, me
     for task in plan.tasks():
         for entry in task.entries:
             # Each made alone, where the export shares what pictures have in common.
-            alone = Darkroom((entry,), task.settings.picture)
+            alone = ImageCache((entry,), task.settings.picture)
             expected, got = make_sample(entry, task.settings, alone), found[entry.key]
             assert got.picture == expected.picture.data
             assert got.kind == expected.picture.kind

@@ -26,7 +26,7 @@ from sealing import edit_sealed
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import example, tar
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format, index_names
 from lpff_shards.formats.tfrecord import TfRecord
 from lpff_shards.loaders import ShardSource
@@ -307,7 +307,7 @@ def test_a_feature_of_another_kind_is_told_of(value: Any) -> None:
         return TfRecord().beside(bytes(12) + data, b"", layout, scalars=True).scalars
 
     assert beside(features)["width"] == 1
-    with pytest.raises(WireError, match="its feature width is not one int"):
+    with pytest.raises(FormatError, match="its feature width is not one int"):
         beside([(name, value if name == "width" else other) for name, other in features])
 
 

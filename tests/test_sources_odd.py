@@ -33,9 +33,9 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
 from lpff_shards.sources.ffhq_files import file_blob
 from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
+from lpff_shards.sources.given_files import read_exclusions
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.sources.io.zip_tree import ZipTree
-from lpff_shards.sources.num_replicas import read_exclusions
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.formats.deep import deep_fault
+from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.sample import Sample
 
@@ -94,7 +94,7 @@ def test_a_whole_export_is_whole_at_depth_too(tmp_path: Path, image: Any) -> Non
 def sample() -> Sample:
     plan = plan_export(ExportOptions(format="wds", out="x", sources=SourceOptions(demo=1)))
     (task,) = plan.tasks()
-    return make_sample(task.entries[0], task.settings, Darkroom(task.entries, task.settings.picture))
+    return make_sample(task.entries[0], task.settings, ImageCache(task.entries, task.settings.picture))
 
 
 def _with(sample: Sample, **scalars: object) -> Sample:

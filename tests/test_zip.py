@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 import trainers
 from layouts import dump, mirrored, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_lpff
+from picture_files import stored_size
 from PIL import Image
 from reading import read_wds
 from running import changed, contents, run, run_after
 from sealing import edit_sealed
-from test_wire_zip import zipped
+from test_containers_zip import zipped
 
 from lpff_shards import (
     ExportOptions,
@@ -41,7 +42,6 @@ from lpff_shards import (
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.archive import snapshot
 from lpff_shards.exporters.callbacks import Silent
-from lpff_shards.formats.pictures import png
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning import sharding
@@ -314,8 +314,8 @@ def test_pictures_are_stored_without_compression_unless_asked_for(tmp_path: Path
         sizes[image] = {member[1] for member in receipt["members"]}
         trainers.read(out / "demo-train.zip")
         assert verify_export(out, deep=True).ok
-    assert sizes[None] == {png.stored_size(64, 64)}
-    assert max(sizes["jpeg"]) < max(sizes["png"]) < png.stored_size(64, 64)
+    assert sizes[None] == {stored_size(64, 64)}
+    assert max(sizes["jpeg"]) < max(sizes["png"]) < stored_size(64, 64)
 
 
 def test_stored_pngs_are_for_every_format(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ def test_stored_pngs_are_for_every_format(tmp_path: Path) -> None:
         assert manifest.options["image"] == "stored-png"
         assert verify_export(tmp_path / format, deep=True).ok
     for sample in read_wds(tmp_path / "wds").values():
-        assert len(sample.picture) == png.stored_size(16, 16)
+        assert len(sample.picture) == stored_size(16, 16)
         assert str(sample.fields["changes"]).endswith("re-encoded as PNG without compression")
 
 

@@ -1,1 +1,1 @@
-"""Writing shards: the formats, the pictures' re-encoding, one shard's life cycle, the processes, the output folder."""
+"""Writing shards: a task from its entries to a shard and receipt; joining zips; resuming and finishing an export."""

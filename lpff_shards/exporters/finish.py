@@ -13,7 +13,7 @@ from msgspec import structs
 from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.record_options import published
-from lpff_shards.exporters.write_sidecars import write_accounts
+from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -79,7 +79,7 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     files = {name: folder.write(name, data).digest for name, data in once.items()}
     with closing(ahead(folder.fields, receipts)) as fields:
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
-        accounts = write_accounts(folder, manifest, shards, _pool(plan))
+        accounts = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in accounts.items()}
     files |= told.indexes
     manifest = structs.replace(manifest, files=files)

@@ -25,7 +25,7 @@ KEPT_BYTES = 64 * 10**6
 _Shown = tuple[str, bool]
 
 
-class Darkroom:
+class ImageCache:
     """Makes stored pictures for the entries of one shard, asked for in their order.
 
     Args:

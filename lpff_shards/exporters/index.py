@@ -12,13 +12,13 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import OnShard, ShardDone
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.packed import Packed
-from lpff_shards.exporters.write_sidecars import write_accounts
+from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.schemas.outline import Outline
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.sidecars.indexes import registry as catalog
+from lpff_shards.sidecars.indexes import registry as indexes
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
 from lpff_shards.sidecars.sample_index.row_groups import Row
@@ -48,11 +48,11 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     manifest = read_manifest(root)
     outlines = Packed(enumerate(_outlines(root, manifest, on_shard)))
     kinds = {suffixes[0] for shard in outlines.values() for suffixes in shard.suffixes}
-    of_shards = chain.from_iterable(catalog.of_shard(shard).items() for shard in outlines.values())
-    files = chain(catalog.of_data_set(manifest, kinds).items(), of_shards)
+    of_shards = chain.from_iterable(indexes.of_shard(shard).items() for shard in outlines.values())
+    files = chain(indexes.of_data_set(manifest, kinds).items(), of_shards)
     written = {name: folder.write(name, data) for name, data in files}
     shards = ((shard, _rows(root, manifest, shard)) for shard in outlines.values())
-    written |= write_accounts(folder, manifest, shards, _pool(root, manifest))
+    written |= write_sidecars(folder, manifest, shards, _pool(root, manifest))
     digests = {name: one.digest for name, one in written.items()}
     # Another version of SQLite, or of this program, writes other bytes of the same contents.
     folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))

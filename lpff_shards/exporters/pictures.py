@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures import png
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decode
 from lpff_shards.formats.pictures.header import PictureHeader, unstorable
@@ -59,7 +59,7 @@ def store(data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_d
     """
     try:
         header = inspect(data)
-    except WireError as error:
+    except FormatError as error:
         raise PictureError(str(error)) from None
     resized = _resizes(header, options)
     passes = not resized and _passes(header, options)

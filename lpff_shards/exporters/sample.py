@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.pictures import FILTER, Stored
 from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
@@ -23,17 +23,17 @@ _ALIGNED = {
 }
 
 
-def make_sample(entry: Entry, settings: Settings, darkroom: Darkroom) -> Sample:
+def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sample:
     """Makes an entry's sample.
 
     Args:
-        darkroom: of the shard's entries, in whose order samples are made.
+        image_cache: of the shard's entries, in whose order samples are made.
 
     Raises:
         BadInput: the picture cannot be read or stored; it names the file and the id.
     """
     record = entry.record
-    stored = darkroom.stored(entry)
+    stored = image_cache.stored(entry)
     if record.source == "ffhq" and stored.original[0] != stored.original[1]:
         reason = f"the picture is {stored.original[0]}x{stored.original[1]}, and FFHQ's aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)

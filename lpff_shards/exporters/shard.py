@@ -13,7 +13,7 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.registry import get_format
@@ -45,8 +45,11 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
 
     def write() -> ShardReceipt:
         told.begin()
-        with folder.growing(task.filename, task.planned) as growing, closing(_darkroom(task, task.entries)) as darkroom:
-            receipt, fields = _write_samples(task, darkroom, growing, told)
+        with (
+            folder.growing(task.filename, task.planned) as growing,
+            closing(_cache_of(task, task.entries)) as images,
+        ):
+            receipt, fields = _write_samples(task, images, growing, told)
             folder.publish(growing, receipt, fields, of_shard(receipt))
         return receipt
 
@@ -78,13 +81,13 @@ class _Once:
             self._on_sample(size)
 
 
-def _darkroom(task: ShardTask, entries: Sequence[Entry]) -> Darkroom:
-    """The darkroom of some of a task's entries."""
-    return Darkroom(entries, task.settings.picture, task.settings.side)
+def _cache_of(task: ShardTask, entries: Sequence[Entry]) -> ImageCache:
+    """The image_cache of some of a task's entries."""
+    return ImageCache(entries, task.settings.picture, task.settings.side)
 
 
 def _write_samples(
-    task: ShardTask, darkroom: Darkroom, growing: Growing, on_sample: OnSample
+    task: ShardTask, image_cache: ImageCache, growing: Growing, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
     """Writes the shard's bytes; returns its receipt and its samples' fields."""
     format, settings = get_format(task.settings.format), task.settings
@@ -99,7 +102,7 @@ def _write_samples(
     turned = 0
     for entry in task.entries:
         try:
-            sample = make_sample(entry, settings, darkroom)
+            sample = make_sample(entry, settings, image_cache)
         except BadInput as error:
             if settings.on_error == "fail":
                 raise
@@ -144,10 +147,10 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
     found = []
-    with closing(_darkroom(task, entries)) as darkroom:
+    with closing(_cache_of(task, entries)) as image_cache:
         for entry in entries:
             try:
-                darkroom.stored(entry)
+                image_cache.stored(entry)
             except BadInput as error:
                 found.append(_left_out(entry, error, task.settings))
     return found == list(skipped)

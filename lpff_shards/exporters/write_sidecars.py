@@ -18,7 +18,7 @@ from lpff_shards.sidecars.sample_index.tables import facts
 from lpff_shards.sidecars.sample_index.write import write_ledger
 
 
-def write_accounts(
+def write_sidecars(
     folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None
 ) -> dict[str, Written]:
     """Writes the ledger, then by it the table and the summary of attribution; returns them by name.

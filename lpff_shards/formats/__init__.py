@@ -1,1 +1,1 @@
-"""WebDataset, TFRecord and zip: writing and reading samples, and the byte formats that they are made of."""
+"""WebDataset, TFRecord and zip: writing and reading samples; their containers, and picture files."""

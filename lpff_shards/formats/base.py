@@ -1,8 +1,8 @@
 """The format contract: all that the other parts know of a format.
 
-A format is a stateless object with a name, found by `registry.get_format`. It gives the names of its files, writes and
-reads the samples of a shard, and says what its files are called in texts. Nothing outside `formats` asks which format
-it has; what differs between formats is an attribute or a method here. The rules that every format keeps, which
+A format is a stateless object with a name, found by `registry.get_format`. It names its files, writes and reads the
+samples of a shard, and gives the words that messages and the card use for its files. Outside `formats` nothing compares
+names of formats; what differs between them is an attribute or a method here. The rules that every format keeps, which
 `tests/test_formats.py` checks:
 
 - `encode` gives equal bytes for equal samples, and `samples` reads them back.
@@ -29,7 +29,8 @@ class Encoded(Struct, frozen=True):
 
     Attributes:
         pieces: one behind the other; a large picture is one of them and is not copied.
-        suffixes: of its members in a tar, picture first; of a record, what the picture's would be.
+        suffixes: of its members, the picture's first: all of a tar's, picture and note in a part of a zip, the
+            picture's alone of a record.
         sizes: payload bytes of each of these.
     """
 
@@ -59,7 +60,7 @@ class Format(Protocol):
 
     Attributes:
         name: on the command line and in the manifest.
-        container: of samples, by which readers know them: tar, records (tf.train.Example), or none of these.
+        container: what holds the samples: tar, records (tf.train.Example) or zip.
         title: of its files, in the card.
         tag: of the Hugging Face hub.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.formats.spans import Beside
 from lpff_shards.schemas import fields, landmarks
@@ -23,7 +23,7 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     """The sample itself.
 
     Raises:
-        WireError: its picture, camera, landmarks or scalars are not as the schema says.
+        FormatError: its picture, camera, landmarks or scalars are not as the schema says.
     """
     reason = fields.fault(sample.scalars)
     if reason is None and not KEY_RULE.fullmatch(sample.key):
@@ -33,7 +33,7 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     reason = reason or _array_fault("camera", sample.camera, layout.camera, (CAMERA_NUMBERS,))
     reason = reason or _array_fault("landmarks", sample.landmarks, layout.landmarks, (landmarks.LANDMARKS, 2))
     if reason:
-        raise WireError(reason)
+        raise FormatError(reason)
     _check_picture(sample.picture)
     return sample
 
@@ -46,12 +46,12 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
         shape: of raw pixels.
 
     Raises:
-        WireError: raw pixels have another size than the fields say.
+        FormatError: raw pixels have another size than the fields say.
     """
     scalars = beside.scalars
     width, height, mode = scalars["width"], scalars["height"], "RGB" if shape else scalars["mode"]
     if shape and shape[:2] != (height, width):
-        raise WireError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
+        raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
     return Sample(key, Picture(kind, data, width, height, mode), beside.camera, beside.landmarks, scalars)
 
 
@@ -70,7 +70,7 @@ def _check_picture(picture: Picture) -> None:
         return
     header = inspect(picture.data)
     if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
-        raise WireError(
+        raise FormatError(
             f"its picture is {header.kind} of {header.width}x{header.height}, "
             f"not {picture.kind} of {picture.width}x{picture.height}"
         )
@@ -92,6 +92,6 @@ def outline_of(file: str, found: Sequence[Listed]) -> Outline:
     )
 
 
-def picture_of(sample: Sample, start: int, end: int) -> Listed:
+def listed_picture(sample: Sample, start: int, end: int) -> Listed:
     """What is found of a sample of which the picture alone is told."""
     return sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class WireError(Exception):
+class FormatError(Exception):
     """Bytes that break their format.
 
     Args:
@@ -20,5 +20,5 @@ class WireError(Exception):
         return f"{self.reason} (at byte {self.offset})" if self.offset >= 0 else self.reason
 
 
-class CutError(WireError):
+class CutError(FormatError):
     """Bytes that end too early."""

@@ -61,7 +61,7 @@ class Spans(Protocol):
             None where more of the sample is needed to tell.
 
         Raises:
-            WireError: these are not a sample's bytes.
+            FormatError: these are not a sample's bytes.
         """
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
@@ -74,7 +74,7 @@ class Spans(Protocol):
             scalars: whether the fields are wanted.
 
         Raises:
-            WireError: these are not a sample's bytes.
+            FormatError: these are not a sample's bytes.
         """
 
     def offsets(self, index: bytes) -> Offsets:
@@ -91,5 +91,5 @@ class Spans(Protocol):
             read: gives bytes of the shard by offset and number, fewer where it ends; what it raises is raised.
 
         Raises:
-            WireError: it breaks the format.
+            FormatError: it breaks the format.
         """

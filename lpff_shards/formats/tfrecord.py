@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.base import Encoded, SampleError
-from lpff_shards.formats.checks import checked, outline_of, picture_of, sample_of
+from lpff_shards.formats.checks import checked, listed_picture, outline_of, sample_of
 from lpff_shards.formats.containers import example, tfrecord
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.formats.spans import Beside, Found, Offsets
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
@@ -50,10 +50,10 @@ class TfRecord:
         return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
 
     def overhead(self, layout: Layout) -> int:
-        return sum(size for name, size in _ARRAYS.items() if getattr(layout, name)) + _FIELDS + tfrecord.FRAMING
+        return sum(_ARRAYS[name] for name in layout.arrays) + _FIELDS + tfrecord.FRAMING
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
-        arrays = [name for name in _ARRAYS if getattr(layout, name)]
+        arrays = layout.arrays
         features = ["image", *(["image/shape"] if layout.raw else []), *arrays]
         return f"a `tf.train.Example`: {', '.join(f'`{name}`' for name in features)}, and a feature a field"
 
@@ -81,7 +81,7 @@ class TfRecord:
         return (sample for sample, _, _ in self._placed(shard, layout))
 
     def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        return outline_of(file, [picture_of(*one) for one in self._placed(shard, layout)])
+        return outline_of(file, [listed_picture(*one) for one in self._placed(shard, layout)])
 
     def _placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
         """The samples, each with where its record starts and ends."""
@@ -91,14 +91,14 @@ class TfRecord:
                 end = at + len(data) + tfrecord.FRAMING
                 yield checked(self._sample(bytes(shard[at:end]), layout), layout), at, end
                 number += 1
-        except WireError as error:
+        except FormatError as error:
             raise SampleError(str(error), number) from None
 
     def _sample(self, record: bytes, layout: Layout) -> Sample:
         _check_features(record, layout)
         found = self.picture(record, len(record), layout.raw)
         if found is None or found.start + found.size > len(record) - _CRC:
-            raise WireError("its feature image is not one bytes")
+            raise FormatError("its feature image is not one bytes")
         data = record[found.start : found.start + found.size]
         beside = self.beside(record[: found.start], record[found.start + found.size :], layout, scalars=True)
         kind = "raw" if layout.raw else inspect(data).kind
@@ -109,7 +109,7 @@ class TfRecord:
 
     def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
         if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
-            raise WireError("it is not one whole record", 0)
+            raise FormatError("it is not one whole record", 0)
         height = 0
         for name, start, end in example.spans(head, example.open_example(head, _LENGTH)):
             if name == _IMAGE:
@@ -123,7 +123,7 @@ class TfRecord:
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
         parts = ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0))
-        found = example.some(parts, _wanted(layout, scalars))
+        found = example.find_features(parts, _wanted(layout, scalars))
         try:
             return Beside(
                 _floats(found["camera"], (CAMERA_NUMBERS,)) if layout.camera else None,
@@ -131,9 +131,9 @@ class TfRecord:
                 {f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {},
             )
         except KeyError as error:
-            raise WireError(f"its feature {error.args[0]} is missing") from None
+            raise FormatError(f"its feature {error.args[0]} is missing") from None
         except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise WireError(f"its features are damaged: {error}") from None
+            raise FormatError(f"its features are damaged: {error}") from None
 
     def offsets(self, index: bytes) -> Offsets:
         """DALI's index: a line a record, its offset and its length."""
@@ -160,25 +160,25 @@ def _value(scalar: Scalar) -> example.Value:
 
 def _check_features(record: bytes, layout: Layout) -> None:
     """Refuse a record whose features are not those of the schema in their order, or not the shape of its pixels."""
-    arrays = [name for name in _ARRAYS if getattr(layout, name)]
+    arrays = layout.arrays
     due = _order(("image", *(["image/shape"] if layout.raw else []), *arrays))
     data = record[_LENGTH:-_CRC]
     features = {name.decode(errors="replace"): data[start:end] for name, start, end in example.features(data)}
     if tuple(features) != due:
         odd = ", ".join(sorted(set(features).symmetric_difference(due))) or "other order"
-        raise WireError(f"its features differ from the schema: {odd}")
+        raise FormatError(f"its features differ from the schema: {odd}")
     if layout.raw:
         height, width, channels = [*example.decode_feature(memoryview(features["image/shape"])), 0, 0, 0][:3]
         size = example.first_bytes(features["image"], 0)
         if min(height, width) < 1 or channels != _CHANNELS or size is None or height * width * channels != size[1]:
-            raise WireError("its image/shape is not that of its picture")
+            raise FormatError("its image/shape is not that of its picture")
 
 
 @lru_cache(maxsize=16)
 def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
     """Names of the features that are looked at."""
     names = [f.name for f in FIELDS] if scalars else []
-    names += [name for name in _ARRAYS if getattr(layout, name)]
+    names += layout.arrays
     return frozenset(name.encode() for name in names)
 
 
@@ -190,21 +190,21 @@ def _floats(values: example.Decoded, shape: tuple[int, ...]) -> NDArray[np.float
 
 def _height(values: example.Decoded) -> int:
     if len(values) != 1 or not isinstance(values[0], int):
-        raise WireError("its height is not one number")
+        raise FormatError("its height is not one number")
     return values[0]
 
 
 def _shape(size: int, height: int) -> tuple[int, int, int]:
     """Shape of raw pixels: `image/shape` stands behind them, height before."""
     if height < 1 or size < 1 or size % (height * _CHANNELS):
-        raise WireError(f"its raw picture is {size} bytes of height {height}")
+        raise FormatError(f"its raw picture is {size} bytes of height {height}")
     return height, size // (height * _CHANNELS), _CHANNELS
 
 
 def _scalar(field: Field, values: Any) -> str | int | bool | float:
     value = values[0] if len(values) == 1 else None
     if value is None or not issubclass(type(value), _TYPES[field.kind]):
-        raise WireError(f"its feature {field.name} is not one {field.kind}")
+        raise FormatError(f"its feature {field.name} is not one {field.kind}")
     if field.kind == "str":
         return str(value, "utf-8")
     if field.kind == "float":

@@ -13,7 +13,7 @@ import numpy as np
 from lpff_shards.formats.base import Encoded, SampleError
 from lpff_shards.formats.checks import Listed, checked, outline_of, sample_of
 from lpff_shards.formats.containers import npy, tar
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
@@ -50,13 +50,13 @@ class WebDataset:
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
 
     def overhead(self, layout: Layout) -> int:
-        arrays = [size for name, size in _ARRAYS.items() if getattr(layout, name)]
+        arrays = [_ARRAYS[name] for name in layout.arrays]
         if layout.packed:
             return 2 * _MEMBER + sum(arrays) + _FIELDS
         return _MEMBER + sum(_MEMBER + _NPY_HEADER + size for size in arrays) + _MEMBER + _FIELDS
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
-        arrays = [name for name in _ARRAYS if getattr(layout, name)]
+        arrays = layout.arrays
         picture = "/".join(f"`KEY.{suffix}`" for suffix in sorted(suffixes))
         if layout.packed:
             return f"{picture}, `KEY.mp` ({', '.join([*arrays, 'all fields'])})"
@@ -90,23 +90,23 @@ class WebDataset:
             for member in tar.members(shard):
                 name, _, suffix = member.name.partition(".")
                 if group and (name != key or suffix in _suffixes(group)):
-                    raise WireError(f"its members are {', '.join(_suffixes(group))}, then {member.name}")
+                    raise FormatError(f"its members are {', '.join(_suffixes(group))}, then {member.name}")
                 key = name
                 group.append(member)
                 if suffix == last:
                     yield checked(self._sample(key, group, shard, layout), layout)
                     number, key, group = number + 1, "", []
             if group:
-                raise WireError(f"its members are {', '.join(_suffixes(group))}; {last} is missing")
-        except WireError as error:
+                raise FormatError(f"its members are {', '.join(_suffixes(group))}; {last} is missing")
+        except FormatError as error:
             raise SampleError(str(error), number, key) from None
 
     def _sample(self, key: str, group: Sequence[tar.Member], shard: memoryview, layout: Layout) -> Sample:
-        arrays = [f"{name}.npy" for name in _ARRAYS if getattr(layout, name)]
+        arrays = [f"{name}.npy" for name in layout.arrays]
         expected = ["mp"] if layout.packed else [*arrays, "json"]
         kind, *rest = _suffixes(group)
         if rest != expected:
-            raise WireError(
+            raise FormatError(
                 f"its members are {', '.join((kind, *rest))}; behind the picture {', '.join(expected)} are due"
             )
         data = shard[group[0].header : group[-1].end]
@@ -121,7 +121,7 @@ class WebDataset:
             for key, group in tar.groups(shard):
                 sizes = tuple(member.size for member in group)
                 listed.append((key, group[0].header, group[-1].end, _suffixes(group), sizes))
-        except WireError as error:
+        except FormatError as error:
             raise SampleError(str(error), len(listed)) from None
         return outline_of(file, listed)
 
@@ -132,12 +132,12 @@ class WebDataset:
         name, length = tar.glance(head, 0)
         suffix = name.partition(".")[2]
         if suffix not in (_RAW if raw else FILE_KINDS):
-            raise WireError(f"its picture is a .{suffix}", 0)
+            raise FormatError(f"its picture is a .{suffix}", 0)
         if not raw:
             return Found(tar.BLOCK, length, None)
         shape, start = npy.picture_header(head[tar.BLOCK : tar.BLOCK + 128])
         if math.prod(shape) != length - start:
-            raise WireError(f"its raw picture is {length - start} bytes of shape {shape}")
+            raise FormatError(f"its raw picture is {length - start} bytes of shape {shape}")
         return Found(tar.BLOCK + start, length - start, shape)
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
@@ -146,9 +146,9 @@ class WebDataset:
         try:
             found = _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
         except KeyError as error:
-            raise WireError(f"its member {error.args[0]} is missing") from None
+            raise FormatError(f"its member {error.args[0]} is missing") from None
         except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
-            raise WireError(f"its metadata is damaged: {error}") from None
+            raise FormatError(f"its metadata is damaged: {error}") from None
         if scalars:
             _check(key[:-1].decode(), found.scalars)
         return found
@@ -208,4 +208,4 @@ def _check(key: str, scalars: Mapping[str, Any]) -> None:
     if reason is None and scalars["key"] != key:
         reason = f"its members are named {key}, its field key is {scalars['key']}"
     if reason:
-        raise WireError(reason)
+        raise FormatError(reason)

@@ -16,9 +16,9 @@ from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
 from lpff_shards.formats.base import Encoded, SampleError
-from lpff_shards.formats.checks import checked, outline_of, picture_of
+from lpff_shards.formats.checks import checked, listed_picture, outline_of
 from lpff_shards.formats.containers.zip import Member, members
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
@@ -46,6 +46,10 @@ _MEMBER = 50 + 66 + 50
 """Bytes of a picture's local header, of its entry in the directory and of its name in a list, about."""
 _TEXTS = {"camera": 370, "landmarks": 1600}
 _FIELDS = 1000
+"""Bytes of the fields as JSON, about."""
+_BLOCK = 1 << 20
+"""Bytes of a text that are split into lines at once."""
+_Camera = NDArray[np.float32] | None
 
 
 class TrainersZip:
@@ -67,7 +71,7 @@ class TrainersZip:
         return ()
 
     def overhead(self, layout: Layout) -> int:
-        return _MEMBER + sum(size for name, size in _TEXTS.items() if getattr(layout, name)) + _FIELDS
+        return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + _FIELDS
 
     def encode(self, sample: Sample, layout: Layout) -> Encoded:  # noqa: ARG002  # what the sample has tells it
         # Whole numbers of float32 stay what they are as JSON's doubles.
@@ -79,10 +83,10 @@ class TrainersZip:
         return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return (sample for sample, _, _ in placed(shard, layout))
+        return (sample for sample, _, _ in _placed(shard, layout))
 
     def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        return outline_of(file, [picture_of(*one) for one in placed(shard, layout)])
+        return outline_of(file, [listed_picture(*one) for one in _placed(shard, layout)])
 
     def spans(self) -> None:
         return None
@@ -99,20 +103,7 @@ class TrainersZip:
         return None
 
 
-BLOCK = 1 << 20
-_Camera = NDArray[np.float32] | None
-
-
-def samples(shard: memoryview, layout: Layout) -> Iterator[Sample]:
-    """The samples of a zip.
-
-    Raises:
-        SampleError: at the first that breaks the format or the schema.
-    """
-    return (sample for sample, _, _ in placed(shard, layout))
-
-
-def placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
+def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
     """The samples of a zip, each with where its picture's local header starts and its picture ends.
 
     Raises:
@@ -120,9 +111,9 @@ def placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int
     """
     number, key = 0, ""
     try:
-        pictures, labels, lists, fields = _sorted(list(members(shard)))
+        pictures, labels, lists, fields = _split_members(list(members(shard)))
         names = [picture.name for picture in pictures]
-        cameras = _cameras(labels.read(shard), names) if layout.camera else _none(labels.read(shard), len(names))
+        cameras = _cameras(labels.read(shard), names) if layout.camera else _no_cameras(labels.read(shard), len(names))
         rows = _rows(fields.read(shard), names)
         size = None
         index = -1
@@ -134,15 +125,15 @@ def placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int
             yield sample, picture.header, picture.end
         number, key = len(names), ""
         _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
-    except WireError as error:
+    except FormatError as error:
         raise SampleError(str(error), number, key) from None
 
 
-def _sorted(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence[Member], Member]:
+def _split_members(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence[Member], Member]:
     """The pictures, dataset.json, the lists of names and samples.jsonl, which stand in this order."""
     names = [member.name for member in found]
     if LABELS not in names or names[-1] != SAMPLES:
-        raise WireError(f"the zip does not hold {LABELS} behind its pictures and {SAMPLES} at its end")
+        raise FormatError(f"the zip does not hold {LABELS} behind its pictures and {SAMPLES} at its end")
     at = names.index(LABELS)
     return found[:at], found[at], found[at + 1 : -1], found[-1]
 
@@ -159,38 +150,38 @@ def _kind(picture: Member, before: int, replica: object) -> tuple[str, int]:
     numbers = (before, before + 1) if copy and before >= 0 else (before + 1,)
     number = next((number for number in numbers if stem == picture_stem(number, copy)), None)
     if suffix not in FILE_KINDS or number is None:
-        raise WireError(f"its picture is called {picture.name}")
+        raise FormatError(f"its picture is called {picture.name}")
     return FILE_KINDS[suffix], number
 
 
 def _lines(data: memoryview) -> Iterator[bytes]:
     """The lines of a text, without their line feeds."""
     rest = b""
-    for start in range(0, len(data), BLOCK):
-        *whole, rest = (rest + bytes(data[start : start + BLOCK])).split(b"\n")
+    for start in range(0, len(data), _BLOCK):
+        *whole, rest = (rest + bytes(data[start : start + _BLOCK])).split(b"\n")
         yield from whole
     if rest:
-        raise WireError("a text of the zip ends within a line")
+        raise FormatError("a text of the zip ends within a line")
 
 
 def _cameras(data: memoryview, names: Sequence[str]) -> Iterator[_Camera]:
     """The cameras of dataset.json, which lists the pictures in order, a line each."""
     lines = _lines(data)
     if next(lines, None) != b'{"labels": [':
-        raise WireError(f"{LABELS} does not begin as it should")
+        raise FormatError(f"{LABELS} does not begin as it should")
     for number, (name, line) in enumerate(zip(names, lines, strict=False), 1):
         comma = b"," if number < len(names) else b""
         label = _decoded(line.removesuffix(comma), tuple[str, list[float]], LABELS)
         if label[0] != name or len(label[1]) != CAMERA_NUMBERS or not line.endswith(comma):
-            raise WireError(f"{LABELS} has no label of {CAMERA_NUMBERS} numbers for {name} in its place")
+            raise FormatError(f"{LABELS} has no label of {CAMERA_NUMBERS} numbers for {name} in its place")
         yield np.array(label[1], np.float32)
     if list(lines) != [b"]}"]:
-        raise WireError(f"{LABELS} does not end behind the label of the last picture")
+        raise FormatError(f"{LABELS} does not end behind the label of the last picture")
 
 
-def _none(data: memoryview, count: int) -> Iterator[_Camera]:
-    if bytes(data[:BLOCK]) != b'{"labels": null}\n':
-        raise WireError(f"{LABELS} holds labels, and the data set has no cameras")
+def _no_cameras(data: memoryview, count: int) -> Iterator[_Camera]:
+    if bytes(data[:_BLOCK]) != b'{"labels": null}\n':
+        raise FormatError(f"{LABELS} holds labels, and the data set has no cameras")
     return repeat(None, count)
 
 
@@ -200,17 +191,17 @@ def _rows(data: memoryview, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     for name, line in zip(names, lines, strict=False):
         row: dict[str, Any] = _decoded(line, dict[str, Any], SAMPLES)
         if row.pop("name", None) != name:
-            raise WireError(f"{SAMPLES} has no line for {name} in its place")
+            raise FormatError(f"{SAMPLES} has no line for {name} in its place")
         yield row
     if next(lines, None) is not None:
-        raise WireError(f"{SAMPLES} has more lines than there are pictures")
+        raise FormatError(f"{SAMPLES} has more lines than there are pictures")
 
 
 def _decoded(line: bytes, type: Any, where: str) -> Any:
     try:
         return msgspec.json.decode(line, type=type)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise WireError(f"{where} is damaged: {error}") from None
+        raise FormatError(f"{where} is damaged: {error}") from None
 
 
 def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -> Sample:
@@ -218,10 +209,10 @@ def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -
     try:
         landmarks = None if points is None else np.array(points, np.float32).reshape(LANDMARKS, 2)
     except (ValueError, TypeError, OverflowError):
-        raise WireError(f"its landmarks are not {LANDMARKS} pairs of numbers") from None
+        raise FormatError(f"its landmarks are not {LANDMARKS} pairs of numbers") from None
     scalars = {f.name: row[f.name] for f in FIELDS if f.name in row}
     if len(scalars) != len(row):
-        raise WireError(f"it has fields that the schema lacks: {', '.join(sorted(row.keys() - scalars.keys()))}")
+        raise FormatError(f"it has fields that the schema lacks: {', '.join(sorted(row.keys() - scalars.keys()))}")
     size = (scalars.get("width", 0), scalars.get("height", 0))
     picture = Picture(kind, bytes(data), *size, scalars.get("mode", ""))
     return Sample(str(scalars.get("key", "")), picture, camera, landmarks, scalars)
@@ -231,7 +222,7 @@ def _check_demands(picture: Picture, side: int) -> None:
     """What trainers demand."""
     if (picture.width, picture.height, picture.mode) != (side, side, "RGB") or side & (side - 1):
         size = f"{picture.width}x{picture.height}"
-        raise WireError(f"its picture is {size} {picture.mode}; trainers take RGB of one size, a power of two")
+        raise FormatError(f"its picture is {size} {picture.mode}; trainers take RGB of one size, a power of two")
 
 
 def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> None:
@@ -242,10 +233,10 @@ def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> N
             indices: list[int] = _decoded(bytes(data), list[int], name)
             length = lengths.get(name.replace(SNAPSHOTS, ".json"), 0)
             if len(indices) != SNAPSHOT_PICTURES or not all(0 <= index < length for index in indices):
-                raise WireError(f"{name} does not hold {SNAPSHOT_PICTURES} indices into its list")
+                raise FormatError(f"{name} does not hold {SNAPSHOT_PICTURES} indices into its list")
             continue
         listed: list[str] = _decoded(bytes(data), list[str], name)
         lengths[name] = len(listed)
         for one in listed:
             if one not in pictures:
-                raise WireError(f"{name} names {one}, which the zip does not hold")
+                raise FormatError(f"{name} names {one}, which the zip does not hold")

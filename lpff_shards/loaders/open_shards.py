@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of, index_names
 from lpff_shards.formats.spans import Offsets, Spans
 from lpff_shards.loaders.files import ShardFiles, marked, unreadable_file
@@ -95,7 +95,7 @@ def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
             found = np.fromiter(_spans(shard).scan(lambda at, size: pread_fully(file.fileno(), size, at)), np.int64)
     except OSError as error:
         raise unreadable_file(path, error) from None
-    except (ValueError, OverflowError, WireError):
+    except (ValueError, OverflowError, FormatError):
         raise _disagrees(path) from None
     return _agreeing(path, shard, size, found)
 

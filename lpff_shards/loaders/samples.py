@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import Pixels, decoded
 from lpff_shards.formats.registry import get_format
 from lpff_shards.formats.spans import HEAD, Beside, Found
@@ -45,7 +45,7 @@ class Samples:
             scalars: whether its fields are wanted.
 
         Raises:
-            WireError, PictureError: it is damaged.
+            FormatError, PictureError: it is damaged.
             OtherSizeError: its picture does not fit.
             ShardsError: it cannot be read.
         """
@@ -99,9 +99,9 @@ class Samples:
 def _whole(found: Found | None, size: int) -> Found:
     """A picture that lies in its sample of so many bytes."""
     if found is None:
-        raise WireError("it has no picture")
+        raise FormatError("it has no picture")
     if found.start + found.size > size:
-        raise WireError("its picture is cut short")
+        raise FormatError("its picture is cut short")
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.formats.spans import Beside
@@ -224,7 +224,7 @@ class ShardSource:
         span = self._span(index)
         try:
             return self._samples.load(span, reads, into, scalars)
-        except (WireError, PictureError) as error:
+        except (FormatError, PictureError) as error:
             raise self.damaged(index, error) from None
         except OtherSizeError as error:
             raise ShardsError(
@@ -239,7 +239,7 @@ class ShardSource:
         span = self._span(index)
         try:
             return self._samples.fields(span, reads)
-        except WireError as error:
+        except FormatError as error:
             raise self.damaged(index, error) from None
         finally:
             reads.check(span.shard)

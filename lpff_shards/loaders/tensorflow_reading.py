@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from lpff_shards.formats.containers import tfrecord
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.stream_sampler import Row
 from lpff_shards.loaders.tensorflow_records import Tensors
@@ -95,7 +95,7 @@ def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.obje
     for row, stored in enumerate(source.stored(numbers)):
         try:
             ((_, data),) = tfrecord.records(memoryview(stored))
-        except (WireError, ValueError) as error:
+        except (FormatError, ValueError) as error:
             raise source.damaged(numbers[row], error) from None
         found[row] = bytes(data)
     return found

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.pictures.png_chunks import SIGNATURE
 from lpff_shards.schemas import camera
@@ -124,7 +124,7 @@ def _pixels_of(data: bytes, key: bytes) -> Pixels:
     """
     try:
         return np.ascontiguousarray(decoded(data))
-    except (WireError, PictureError) as error:
+    except (FormatError, PictureError) as error:
         name = key.decode(errors="replace")
         raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
 

@@ -157,8 +157,6 @@ class ShardOptions:
         in_range("--shard-size", self.shard_size, 1)
         in_range("--samples-per-shard", self.samples_per_shard, 1)
         in_range("--shards", self.shards, 1)
-        if self.seed is not None and not self.shuffles:
-            raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
         in_range("--seed", self.seed, 0, 2**63 - 1)
 
     @property
@@ -263,6 +261,8 @@ class ExportOptions:
             _refuse_for_trainers(self)
         elif self.zip_copies is not None:
             raise ShardsError(f"--zip-copies has no effect with --format {self.format}", "It is for --format zip")
+        if self.shards.seed is not None and not self.seeded:
+            raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
         object.__setattr__(self, "out", recordable_path("--out", self.out))
@@ -312,7 +312,7 @@ class ExportOptions:
     @property
     def seeded(self) -> bool:
         """Whether the seed decides anything."""
-        return self.resolved_shards.shuffles or (self.traits.for_trainers and _draws_copies(self.mix))
+        return self.resolved_shards.shuffles or _draws_copies(self.mix)
 
     @property
     def has_whole_sets(self) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.containers.zip import members
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.report.evenness import Counts
 from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
@@ -95,7 +95,7 @@ def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
         data = whole(root / shard.file)
         found = list(members(data))
         names: list[str] = next(json.loads(bytes(one.read(data))) for one in found if one.name == f"{name}.json")
-    except (OSError, WireError, ValueError, StopIteration) as error:
+    except (OSError, FormatError, ValueError, StopIteration) as error:
         raise ShardsError(f"{root / shard.file} cannot be read: {error}", "See lpff-shards verify") from None
     times = Counter(names)
     return (times[member.name] or 1 for member in found[: shard.samples])

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.containers.zip import Member, members
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.source import ShardSource
@@ -44,7 +44,7 @@ def of_plan(plan: Plan) -> Pictures:
     def make(row: int) -> Pixels:
         entry = plan.entries.entry(row, plan.keys[row])
         settings = plan.settings
-        picture = make_sample(entry, settings, Darkroom([entry], settings.picture, settings.side)).picture
+        picture = make_sample(entry, settings, ImageCache([entry], settings.picture, settings.side)).picture
         if picture.kind == "raw":
             return np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, 3)
         return decoded(picture.data)
@@ -79,7 +79,7 @@ def _all(rows: Rows, keys: Sequence[str], make: Callable[[int], Pixels]) -> Sequ
         row, key = wanted
         try:
             return Shown(key, make(row))
-        except (ShardsError, WireError, PictureError, OSError) as error:
+        except (ShardsError, FormatError, PictureError, OSError) as error:
             return Shown(key, None, _told(error))
 
     return list(ahead(show, zip(rows, keys, strict=True), THREADS))
@@ -121,7 +121,7 @@ class _Zip:
         try:
             self._data = whole(path)
             self._members = list(members(self._data))
-        except (OSError, WireError) as error:
+        except (OSError, FormatError) as error:
             self._problem = f"{path}: {error}"
 
     def picture(self, number: int) -> Pixels:

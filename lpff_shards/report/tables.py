@@ -10,7 +10,7 @@ import numpy as np
 
 from lpff_shards.planning.rule_comparison import Balance
 from lpff_shards.report.evenness import LARGE_YAW
-from lpff_shards.report.facts import Facts, Labels
+from lpff_shards.report.facts import Facts
 from lpff_shards.report.measures import Spread, after, before
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.terms import TERMS
@@ -267,8 +267,3 @@ def unknown_licenses(facts: Facts) -> int:
         for name, number in zip(facts.license.names, facts.license.counts().tolist(), strict=True)
         if not demands(name).known
     )
-
-
-def names_held(labels: Labels) -> tuple[str, ...]:
-    """The labels that samples bear."""
-    return tuple(name for name, number in zip(labels.names, labels.counts().tolist(), strict=True) if number)

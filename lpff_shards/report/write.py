@@ -22,7 +22,7 @@ from lpff_shards.report.plots import DPI, draw_all
 from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
 from lpff_shards.schemas.escaping import as_json
-from lpff_shards.schemas.filenames import FOLDER, PAGE, SHEET, unfinished
+from lpff_shards.schemas.filenames import REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET, unfinished
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.storage.bucket import BucketPath
@@ -71,7 +71,7 @@ def target(out: str | Place) -> Target:
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
     above = path.absolute().parent if isinstance(path, Path) else path.parent
-    own = (path.name, above.name) == (PAGE, FOLDER)
+    own = (path.name, above.name) == (REPORT_PAGE, REPORT_FOLDER)
     if own and isinstance(above, Path) and above.is_symlink():
         raise ShardsError(f"{above} is a link", "Put a folder in its place, or remove it")
     return Target(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
@@ -94,9 +94,10 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
     page = _resolved(target(out).page)
     if root is not None:
         folder = _resolved(place(root))
-        own = folder / FOLDER / PAGE
+        own = folder / REPORT_FOLDER / REPORT_PAGE
         if str(page).startswith(f"{folder}/") and page != own:
-            hint = f"Give a file elsewhere, or {place(root) / FOLDER / PAGE}: later exports take that one away"
+            kept = place(root) / REPORT_FOLDER / REPORT_PAGE
+            hint = f"Give a file elsewhere, or {kept}: later exports take that one away"
             raise ShardsError(f"report {out} lies in the export's own folder", hint)
 
 
@@ -121,7 +122,7 @@ def report_export(path: str | Place, out: str | Place | None = None) -> Report:
     manifest = read_manifest(root)
     with Ledger.open(root, manifest) as ledger:
         facts = export_facts(root, manifest, ledger)
-        return write(facts, of_export(root, manifest, ledger), target(out or root / FOLDER / PAGE))
+        return write(facts, of_export(root, manifest, ledger), target(out or root / REPORT_FOLDER / REPORT_PAGE))
 
 
 def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Report:
@@ -155,7 +156,7 @@ def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> 
     thumbs = list(thumbnails(found, SIDE))
     html = page.render(facts, drawn, page.view(chosen, found, thumbs)).encode()
     plots = {f"{name}.png": one.pictures[LIGHT.name] for name, one in drawn.items() if not one.lacking}
-    plots[f"{SHEET}.png"] = composed(chosen, thumbs, LIGHT)
+    plots[f"{REPORT_SHEET}.png"] = composed(chosen, thumbs, LIGHT)
     lacking = [f"{name}.png" for name, one in drawn.items() if one.lacking]
     try:
         _write(where, html, plots, lacking)

@@ -142,3 +142,8 @@ class Layout:
     camera: bool
     landmarks: bool
     packed: bool = False
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays that every sample holds beside its picture."""
+        return tuple(name for name in ("camera", "landmarks") if getattr(self, name))

@@ -1,4 +1,4 @@
-"""Names of the files of an export: shards, index files, files of the data set, reports."""
+"""Names of the files beside the shards: index files, files of the data set, reports."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TFDS = ("dataset_info.json", "features.json")
 ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *ENERGON, *TFDS)
 """Files beside the shards that stand once in a data set, but for the manifest and the indexes of wids."""
 
-FOLDER = "report"
+REPORT_FOLDER = "report"
 """Where the report of an export lies in its folder."""
-PAGE = "index.html"
+REPORT_PAGE = "index.html"
 PLOTS = (
     "poses-by-source",
     "poses-by-replicas",
@@ -40,7 +40,7 @@ PLOTS = (
     "shard-sizes",
     "shard-poses",
 )
-SHEET = "contact-sheet"
+REPORT_SHEET = "contact-sheet"
 
 
 def unfinished(name: str) -> str:
@@ -50,5 +50,5 @@ def unfinished(name: str) -> str:
 
 def report_files() -> tuple[str, ...]:
     """Every file that a report may have left in the folder of an export, by its path in that folder."""
-    names = (PAGE, *(f"{plot}.png" for plot in (*PLOTS, SHEET)))
-    return tuple(f"{FOLDER}/{file}" for name in names for file in (name, unfinished(name)))
+    names = (REPORT_PAGE, *(f"{plot}.png" for plot in (*PLOTS, REPORT_SHEET)))
+    return tuple(f"{REPORT_FOLDER}/{file}" for name in names for file in (name, unfinished(name)))

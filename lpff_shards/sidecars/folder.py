@@ -34,8 +34,7 @@ from lpff_shards.manifest import (
     stored,
     to_json,
 )
-from lpff_shards.schemas.filenames import FOLDER as REPORT
-from lpff_shards.schemas.filenames import FOLDERS, PART, STATE_FOLDER, report_files
+from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import Growing, GrowingFile, Whole, WholeFile
@@ -197,7 +196,7 @@ class OutputFolder:
         if isinstance(self.root, BucketPath):
             return
         inner = ("", "/partial", "/receipts", "/fields", "/parts")
-        for name in (*FOLDERS, REPORT, *(f"{STATE_FOLDER}{part}" for part in inner)):
+        for name in (*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)):
             with contextlib.suppress(OSError):
                 # What cannot be looked at cannot be written either, which is told by whoever tries.
                 if (self.root / name).is_symlink():
@@ -263,10 +262,10 @@ class OutputFolder:
         remove(self.root, [MANIFEST])
         to_disk(self.root)
         # A report shows pictures, some of which may have been withdrawn.
-        remove(self.root / REPORT, [name.removeprefix(f"{REPORT}/") for name in report_files()])
+        remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
         if isinstance(self.root, Path):
             with contextlib.suppress(OSError):
-                (self.root / REPORT).rmdir()
+                (self.root / REPORT_FOLDER).rmdir()
 
     def clear_partial(self, alone: bool = False) -> None:
         """Removes what unfinished shards left behind; the folder that they grow in is there then.

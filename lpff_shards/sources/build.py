@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.pictures import kinds as wire
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.columns.structs import Structs, column, take
 from lpff_shards.schemas.columns.texts import Rows
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
@@ -172,7 +172,7 @@ def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:
 def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:
     # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
     try:
-        header = wire.inspect(blobs[int(used[0])].read()) if len(used) else None
-    except (BlobError, WireError):
+        header = inspect(blobs[int(used[0])].read()) if len(used) else None
+    except (BlobError, FormatError):
         return 0, 0
     return (header.width, header.height) if header else (0, 0)

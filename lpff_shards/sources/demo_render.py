@@ -1,4 +1,4 @@
-"""Stylised portraits drawn with numpy alone, so that a demonstration needs no photographs of real people.
+"""Stylized portraits drawn with numpy alone, so that a demonstration needs no photographs of real people.
 
 World: y up, the head at the origin, facing +z, symmetric in x. A mirrored camera gives the mirrored picture
 byte for byte, because pixel arrays see only operations that IEEE 754 rounds exactly (+ - * / sqrt min max abs

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decode
 from lpff_shards.formats.pictures.header import unstorable
 from lpff_shards.formats.pictures.kinds import inspect
@@ -125,7 +125,7 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
     """Whether two pictures are mirror images as far as can be told: true where one cannot be read."""
     try:
         thumbs = [_thumb(read_whole(blob)) for blob in (original, mirrored)]
-    except (ShardsError, WireError, PictureError):
+    except (ShardsError, FormatError, PictureError):
         return True
     return float(np.abs(thumbs[0][:, ::-1] - thumbs[1]).mean()) < UNLIKE
 

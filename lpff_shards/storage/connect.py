@@ -15,6 +15,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
+from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
 
 if TYPE_CHECKING:
@@ -82,8 +83,6 @@ def _retries(patient: bool) -> RetryConfig:
 
 def _client(plain: bool) -> ClientConfig:
     """Plain: whether the endpoint speaks http, without encryption."""
-    from lpff_shards._version import __version__
-
     # A part of 8 MiB gets through within two minutes at 70 KB/s.
     return {
         "allow_http": plain,

@@ -15,7 +15,7 @@ from layouts import picture, write_lpff, zip_folder
 from running import run
 
 from lpff_shards.formats.base import SampleError
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, ShardReceipt, from_json, read_manifest
@@ -33,7 +33,7 @@ many = settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @many
 @given(draw=RANDOMS)
 def test_a_picture_decodes_or_is_refused(kind: str, mutate: mutators.Mutator, draw: Random) -> None:
-    with contextlib.suppress(WireError, PictureError):
+    with contextlib.suppress(FormatError, PictureError):
         decoded(mutate(draw, picture("one", 8, kind)))
 
 

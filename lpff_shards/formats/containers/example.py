@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 Value = bytes | float | int | NDArray[np.float32] | Sequence[int]
 Decoded = list[bytes] | NDArray[np.float32] | list[int]
@@ -123,7 +123,7 @@ def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
         at: where a feature starts, behind the Example's own tag and length.
 
     Raises:
-        WireError: no features stand there.
+        FormatError: no features stand there.
     """
     try:
         while at < len(data):
@@ -132,10 +132,10 @@ def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
             if length >= 0x80:
                 length, name_at = _read_varint(data, at + 1)
             if data[at] != _ENTRY or data[name_at] != _ENTRY or data[name_at + 1] >= 0x80:
-                raise WireError("not a tf.train.Example: no feature where one should start", at)
+                raise FormatError("not a tf.train.Example: no feature where one should start", at)
             value_at = name_at + 2 + data[name_at + 1]
             if data[value_at] != _VALUE:
-                raise WireError("not a tf.train.Example: a feature without a value", at)
+                raise FormatError("not a tf.train.Example: a feature without a value", at)
             body = value_at + 2 if data[value_at + 1] < 0x80 else _read_varint(data, value_at + 1)[1]
             at, named = name_at + length, name_at + 2
             yield data[named:value_at], body, at
@@ -147,28 +147,28 @@ def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name of each feature of a whole Example, and where its value starts and ends.
 
     Raises:
-        WireError: it is not one Example, or is cut short.
+        FormatError: it is not one Example, or is cut short.
     """
     at = end = open_example(data, 0)
     for name, start, end in spans(data, at):
         yield name, start, end
     if end != len(data) or _read_varint(data, 1)[0] != len(data) - at:
-        raise WireError("an Example is cut short", end)
+        raise FormatError("an Example is cut short", end)
 
 
 def decode_feature(data: memoryview) -> Decoded:
     """The values of one feature.
 
     Raises:
-        WireError: it is none.
+        FormatError: it is none.
     """
     try:
         return _decode_feature(data)
     except (IndexError, ValueError, struct.error) as error:
-        raise WireError(f"not a feature: {error}") from None
+        raise FormatError(f"not a feature: {error}") from None
 
 
-def some(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dict[str, Decoded]:
+def find_features(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dict[str, Decoded]:
     """Some features of an Example by name; the walk ends with the last of them.
 
     Args:
@@ -176,7 +176,7 @@ def some(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dict[str, De
         wanted: their names.
 
     Raises:
-        WireError: no features stand there.
+        FormatError: no features stand there.
     """
     found: dict[str, Decoded] = {}
     for part, at in parts:
@@ -206,14 +206,14 @@ def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
     The value may reach behind `data`.
 
     Raises:
-        WireError: the feature holds no bytes.
+        FormatError: the feature holds no bytes.
     """
     try:
         if data[at] != _ENTRY:
-            raise WireError("a feature that should be bytes is not", at)
+            raise FormatError("a feature that should be bytes is not", at)
         _, inner = _read_varint(data, at + 1)
         if data[inner] != _ENTRY:
-            raise WireError("a feature that should be bytes is not", at)
+            raise FormatError("a feature that should be bytes is not", at)
         size, start = _read_varint(data, inner + 1)
     except IndexError:
         return None
@@ -224,14 +224,14 @@ def open_example(data: bytes, at: int) -> int:
     """Where the first feature of the Example at a place starts.
 
     Raises:
-        WireError: there is none.
+        FormatError: there is none.
     """
     try:
         if data[at] != _ENTRY:
-            raise WireError("not a tf.train.Example", at)
+            raise FormatError("not a tf.train.Example", at)
         return _read_varint(data, at + 1)[1]
     except IndexError:
-        raise WireError("an Example is cut short", at) from None
+        raise FormatError("an Example is cut short", at) from None
 
 
 def _messages(data: memoryview, fields: set[int]) -> Iterator[tuple[int, memoryview]]:
@@ -240,7 +240,7 @@ def _messages(data: memoryview, fields: set[int]) -> Iterator[tuple[int, memoryv
         tag, at = _read_varint(data, at)
         length, at = _read_varint(data, at)
         if tag & 7 != _LEN or tag >> 3 not in fields or at + length > len(data):
-            raise WireError(f"not a tf.train.Example: tag {tag}, length {length}", at)
+            raise FormatError(f"not a tf.train.Example: tag {tag}, length {length}", at)
         yield tag >> 3, data[at : at + length]
         at += length
 
@@ -253,7 +253,7 @@ def _read_varint(data: memoryview | bytes, at: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << shift
         if byte < 0x80 and number < 1 << 64:
             return number, at
-    raise WireError("a varint of more than 64 bits", at)
+    raise FormatError("a varint of more than 64 bits", at)
 
 
 def _varints(data: bytes) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _SHAPE = r"\((\d{1,9}(?:, \d{1,9})*,?|)\)"
@@ -41,11 +41,11 @@ def exactly(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The array of a file that `dump` wrote for an array of this shape.
 
     Raises:
-        WireError: it is another file.
+        FormatError: it is another file.
     """
     head = header("<f4", shape)
     if data[: len(head)] != head or len(data) != len(head) + 4 * math.prod(shape):
-        raise WireError(f"an array is not float32 of {shape}")
+        raise FormatError(f"an array is not float32 of {shape}")
     return np.frombuffer(data, "<f4", offset=len(head)).reshape(shape)
 
 
@@ -54,11 +54,11 @@ def picture_header(head: bytes) -> tuple[tuple[int, int, int], int]:
     """Shape (height, width, 3) of the uint8 picture whose file starts so, and where its pixels start.
 
     Raises:
-        WireError: it is no such picture.
+        FormatError: it is no such picture.
     """
     dtype, shape, start = read_header(head)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
-        raise WireError(f"its raw picture is {dtype} of shape {shape}")
+        raise FormatError(f"its raw picture is {dtype} of shape {shape}")
     return (shape[0], shape[1], 3), start
 
 
@@ -69,10 +69,10 @@ def read_header(head: bytes | memoryview) -> tuple[np.dtype[Any], tuple[int, ...
         head: the file's first bytes, or all of them.
 
     Raises:
-        WireError: it is not the head of an NPY file such as `header` makes.
+        FormatError: it is not the head of an NPY file such as `header` makes.
     """
     length = int.from_bytes(head[8:10], "little")
     match = _HEADER.fullmatch(bytes(head[10 : 10 + length]).decode("latin-1"))
     if bytes(head[:8]) != _MAGIC or match is None:
-        raise WireError("not an NPY file of format 1.0", 0)
+        raise FormatError("not an NPY file of format 1.0", 0)
     return np.dtype(match[1]), tuple(int(n) for n in match[2].split(",") if n.strip()), 10 + length

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 BLOCK = 512
 MAX_NAME = 100
@@ -76,40 +76,40 @@ def members(archive: memoryview) -> Iterator[Member]:
     """The members of an archive that `header` could have written, up to its end mark.
 
     Raises:
-        WireError: at the first header, padding or end mark that breaks the format.
+        FormatError: at the first header, padding or end mark that breaks the format.
     """
     at = 0
     while True:
         block = bytes(archive[at : at + BLOCK])
         if len(block) < BLOCK:
-            raise WireError("the archive is cut short: no end mark", at)
+            raise FormatError("the archive is cut short: no end mark", at)
         if not any(block):
             break
         member = read_header(block, at)
         if member.end > len(archive):
-            raise WireError(f"the archive is cut short inside {member.name}", at)
+            raise FormatError(f"the archive is cut short inside {member.name}", at)
         if any(archive[member.offset + member.size : member.end]):
-            raise WireError(f"the padding behind {member.name} is not zero", member.offset + member.size)
+            raise FormatError(f"the padding behind {member.name} is not zero", member.offset + member.size)
         yield member
         at = member.end
     if bytes(archive[at:]) != END:
-        raise WireError("the end mark is not two zero blocks", at)
+        raise FormatError("the end mark is not two zero blocks", at)
 
 
 def read_header(block: bytes, at: int) -> Member:
     """The member whose header stands at a place in its archive.
 
     Raises:
-        WireError: `header` could not have written it.
+        FormatError: `header` could not have written it.
     """
     try:
         name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
         size = int(block[124:135], 8)
         expected = header(name, size)
     except (UnicodeDecodeError, ValueError) as error:
-        raise WireError(f"a member's header is damaged: {error}", at) from None
+        raise FormatError(f"a member's header is damaged: {error}", at) from None
     if block != expected:
-        raise WireError(f"the header of {name} is damaged", at)
+        raise FormatError(f"the header of {name} is damaged", at)
     return Member(name, at, at + BLOCK, size)
 
 
@@ -117,22 +117,22 @@ def glance(data: bytes, at: int) -> tuple[str, int]:
     """Name and payload size of the member whose header is at a place; the rest of the header is not checked.
 
     Raises:
-        WireError: no header is there.
+        FormatError: no header is there.
     """
     size = data[at + 124 : at + 135]
     if data[at + 257 : at + 262] != b"ustar" or not size.isdigit():
-        raise WireError("no member starts where one should", at)
+        raise FormatError("no member starts where one should", at)
     try:
         return data[at : at + MAX_NAME].rstrip(b"\0").decode("ascii"), int(size, 8)
     except ValueError as error:
-        raise WireError(f"a member's header is damaged: {error}", at) from None
+        raise FormatError(f"a member's header is damaged: {error}", at) from None
 
 
 def groups(archive: memoryview) -> Iterator[tuple[str, list[Member]]]:
     """The members of an archive by the part of their name before its first dot, adjacent ones together.
 
     Raises:
-        WireError: as `members`.
+        FormatError: as `members`.
     """
     for key, group in groupby(members(archive), lambda member: member.name.partition(".")[0]):
         yield key, list(group)
@@ -146,7 +146,7 @@ def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
         tail: the sample from the end of the first member's payload on.
 
     Raises:
-        WireError: a member is another sample's: an index file cut the archive wrongly.
+        FormatError: a member is another sample's: an index file cut the archive wrongly.
     """
     # The padding comes first; from its end on all is whole blocks.
     at = len(tail) % BLOCK
@@ -155,7 +155,7 @@ def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
         name, size = glance(tail, at)
         suffix = name.partition(".")[2]
         if suffix in parts or not tail.startswith(key, at):
-            raise WireError(f"its members are those of several samples, one of them {key[:-1].decode()}", at)
+            raise FormatError(f"its members are those of several samples, one of them {key[:-1].decode()}", at)
         at += BLOCK
         parts[suffix] = tail[at : at + size]
         at += padded(size)

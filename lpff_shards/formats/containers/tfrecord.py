@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 FRAMING = 16
 _MASK_DELTA = 0xA282EAD8
@@ -37,21 +37,21 @@ def records(file: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Offset and data of each record of a file.
 
     Raises:
-        WireError: at the first record whose length or data does not match its checksum, or that is cut short.
+        FormatError: at the first record whose length or data does not match its checksum, or that is cut short.
     """
     at = 0
     while at < len(file):
         head = bytes(file[at : at + 12])
         if len(head) < 12:
-            raise WireError("the file is cut short inside a record's length", at)
+            raise FormatError("the file is cut short inside a record's length", at)
         if masked(google_crc32c.value(head[:8])) != _CRC.unpack(head[8:])[0]:
-            raise WireError("a record's length does not match its CRC", at)
+            raise FormatError("a record's length does not match its CRC", at)
         (length,) = _LENGTH.unpack(head[:8])
         data = file[at + 12 : at + 12 + length]
         tail = bytes(file[at + 12 + length : at + FRAMING + length])
         if len(tail) < 4:
-            raise WireError("the file is cut short inside a record", at)
+            raise FormatError("the file is cut short inside a record", at)
         if masked(google_crc32c.value(bytes(data))) != _CRC.unpack(tail)[0]:
-            raise WireError("a record's data does not match its CRC", at)
+            raise FormatError("a record's data does not match its CRC", at)
         yield at, data
         at += FRAMING + length

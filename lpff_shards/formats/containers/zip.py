@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from isal.isal_zlib import crc32
 from msgspec import Struct
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 FULL = 0xFFFFFFFF
 """A 32-bit field that is full says: see the Zip64 field."""
@@ -97,13 +97,13 @@ class Member(Struct, frozen=True):
         """The member's bytes.
 
         Raises:
-            WireError: its local header or its CRC-32 is not as the directory says.
+            FormatError: its local header or its CRC-32 is not as the directory says.
         """
         if bytes(archive[self.header : self.offset]) != local_header(self.name, self.crc, self.size):
-            raise WireError(f"the local header of {self.name} is damaged", self.header)
+            raise FormatError(f"the local header of {self.name} is damaged", self.header)
         data = archive[self.offset : self.end]
         if crc32(data) != self.crc:
-            raise WireError(f"{self.name} does not match its CRC", self.offset)
+            raise FormatError(f"{self.name} does not match its CRC", self.offset)
         return data
 
 
@@ -111,7 +111,7 @@ def members(archive: memoryview) -> Iterator[Member]:
     """The members of an archive that the functions above could have written, by its central directory, in order.
 
     Raises:
-        WireError: at the first entry that breaks the format, or whose member does not follow the one before.
+        FormatError: at the first entry that breaks the format, or whose member does not follow the one before.
     """
     count, size, at = _directory(archive)
     stop, due, found = at + size, 0, 0
@@ -121,20 +121,20 @@ def members(archive: memoryview) -> Iterator[Member]:
         due, found = member.end, found + 1
         yield member
     if (at, found, due) != (stop, count, stop - size):
-        raise WireError("the central directory is damaged", at)
+        raise FormatError("the central directory is damaged", at)
 
 
 def _directory(archive: memoryview) -> tuple[int, int, int]:
     """How many members there are, the central directory's size, and where it starts."""
     tail = bytes(archive[-(_END64.size + _LOCATOR.size + _END.size) :])
     if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\5\6":
-        raise WireError("the archive is cut short: no end of central directory")
+        raise FormatError("the archive is cut short: no end of central directory")
     _, _, _, _, count, size, at, _ = _END.unpack(tail[-_END.size :])
     if tail[:4] == b"PK\6\6" and len(tail) == _END64.size + _LOCATOR.size + _END.size:
         *_, count, size, at = _END64.unpack(tail[: _END64.size])
     expected = end(count, size, at)
     if at + size + len(expected) != len(archive) or bytes(archive[at + size :]) != expected:
-        raise WireError("the end of the central directory is damaged", max(0, len(archive) - len(tail)))
+        raise FormatError("the end of the central directory is damaged", max(0, len(archive) - len(tail)))
     return count, size, at
 
 
@@ -148,8 +148,8 @@ def _member(archive: memoryview, at: int, due: int) -> Member:
         if size == FULL:
             (size,) = struct.unpack_from("<Q", archive, start + length + 4)
     except (struct.error, UnicodeDecodeError):
-        raise WireError("the central directory is damaged", at) from None
+        raise FormatError("the central directory is damaged", at) from None
     expected = entry(name, crc, size, due)
     if bytes(archive[at : at + len(expected)]) != expected:
-        raise WireError(f"the entry of {name!r} in the central directory is damaged", at)
+        raise FormatError(f"the entry of {name!r} in the central directory is damaged", at)
     return Member(name, due, due + len(local_header(name, crc, size)), size, crc)

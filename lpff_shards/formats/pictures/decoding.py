@@ -28,7 +28,7 @@ def decoded(data: bytes) -> Pixels:
     """The pixels of a PNG, JPEG or WebP file, uint8 [height, width, 3], RGB.
 
     Raises:
-        WireError: it is not a whole picture file.
+        FormatError: it is not a whole picture file.
         PictureError: it does not decode.
     """
     return decode(data, inspect(data))

@@ -10,7 +10,7 @@ import struct
 
 from msgspec import Struct
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 MAX_PIXELS = 178_956_970
 """Above this Pillow refuses a picture as a decompression bomb."""
@@ -44,11 +44,11 @@ class PictureHeader(Struct, frozen=True):
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise WireError if a picture has no pixels or too many."""
+    """Raise FormatError if a picture has no pixels or too many."""
     if not (width and height):
-        raise WireError(f"the picture is {width}x{height} pixels")
+        raise FormatError(f"the picture is {width}x{height} pixels")
     if width * height > MAX_PIXELS:
-        raise WireError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS} are taken")
+        raise FormatError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS} are taken")
 
 
 def unstorable(header: PictureHeader, decoded: bool, encoder: str = "") -> str | None:
@@ -83,6 +83,7 @@ def extras(
         metadata: it has EXIF, XMP, text or other data.
     """
     found = [f"first of {frames} frames taken"] if frames > 1 else []
+    # The field `changes` has been spelled so in every shard.
     found += ["colour profile dropped"] if profile else []
     found += ["EXIF orientation dropped, not applied"] if orientation != 1 else []
     found += ["transparency dropped"] if transparency else []

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import CutError, WireError
+from lpff_shards.formats.errors import CutError, FormatError
 from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
 
@@ -46,7 +46,7 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
     """What a JPEG says of itself.
 
     Raises:
-        WireError: it is cut short, is of a kind that few decoders know, or has no pixels or too many.
+        FormatError: it is cut short, is of a kind that few decoders know, or has no pixels or too many.
     """
     header: tuple[int, int, str] | None = None
     marked: list[tuple[int, bytes]] = []
@@ -59,14 +59,14 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
         elif marker >= _APP0:
             marked.append((marker, data[start + 4 : end]))
     if header is None:
-        raise WireError("the JPEG has no frame header", scan)
+        raise FormatError("the JPEG has no frame header", scan)
     # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
     if data.rfind(_END) < scan:
-        raise WireError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
+        raise FormatError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
     width, height, mode = header
     scans = 1 + data.count(_NEXT_SCAN, scan + 2, data.find(_END, scan))
     if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
-        raise WireError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
+        raise FormatError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
     turned, found = _extras(marked) if marked else (1, ())
     return PictureHeader("jpeg", width, height, mode, False, turned, found)
 
@@ -120,27 +120,27 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             raise CutError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
         at, marker = found.start(), data[found.start() + 1]
         if marker == _END[1]:
-            raise WireError("the JPEG has no frame header or no pixels")
+            raise FormatError("the JPEG has no frame header or no pixels")
         end = at + 2 + struct.unpack_from(">H", data, at + 2)[0]
         yield marker, at, end
         if marker == _SCAN:
             return
         at = end
-    raise WireError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its pixels")
+    raise FormatError(f"the JPEG has more than {_MAX_SEGMENTS:,} segments before its pixels")
 
 
 def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
     """The width, height and color mode that a frame's header tells."""
     bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
     if components not in _MODES:
-        raise WireError(f"the JPEG has {components} components, which is no picture")
+        raise FormatError(f"the JPEG has {components} components, which is no picture")
     if bits != 8:
-        raise WireError(f"the JPEG has {bits} bits a color; only 8 are taken")
+        raise FormatError(f"the JPEG has {bits} bits a color; only 8 are taken")
     if marker not in _HUFFMAN:
-        raise WireError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders know")
+        raise FormatError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders know")
     check_size(width, height)
     if max(width, height) > MAX_SIDES["jpeg"]:
-        raise WireError(f"the JPEG is {width}x{height} pixels; decoders take at most {MAX_SIDES['jpeg']:,} a side")
+        raise FormatError(f"the JPEG is {width}x{height} pixels; decoders take at most {MAX_SIDES['jpeg']:,} a side")
     return width, height, _MODES[components]
 
 

@@ -1,25 +1,21 @@
-"""What a picture file is: kind, size, color mode, and what it holds besides pixels, without decoding.
-
-Source for WebP: RFC 9649.
-"""
+"""What a picture file is: kind, size, color mode, and what it holds besides pixels, without decoding."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 
-from lpff_shards.formats.errors import WireError
-from lpff_shards.formats.pictures import header
-from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.jpeg import glance_jpeg, inspect_jpeg
 from lpff_shards.formats.pictures.png_chunks import SIGNATURE, glance_png, inspect_png
+from lpff_shards.formats.pictures.webp import glance_webp, inspect_webp
 
 
 def inspect(data: bytes) -> PictureHeader:
     """Read a whole picture file's header and check that the file is not cut short.
 
     Raises:
-        WireError: it is none of the three kinds, is cut short, has no pixels or too many, or is of a kind that our
+        FormatError: it is none of the three kinds, is cut short, has no pixels or too many, or is of a kind that our
             loaders do not decode.
     """
     try:
@@ -30,10 +26,10 @@ def inspect(data: bytes) -> PictureHeader:
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return inspect_webp(data)
     except (IndexError, struct.error):
-        raise WireError("the picture is cut short") from None
+        raise FormatError("the picture is cut short") from None
     if not data:
-        raise WireError("the file is empty")
-    raise WireError(f"not a PNG, JPEG or WebP file: it starts with {data[:8].hex(' ')}")
+        raise FormatError("the file is empty")
+    raise FormatError(f"not a PNG, JPEG or WebP file: it starts with {data[:8].hex(' ')}")
 
 
 def glance(data: bytes) -> PictureHeader | None:
@@ -43,7 +39,7 @@ def glance(data: bytes) -> PictureHeader | None:
         None where they do not reach the size.
 
     Raises:
-        WireError: they are of no picture that `inspect` takes.
+        FormatError: they are of no picture that `inspect` takes.
     """
     try:
         if data.startswith(SIGNATURE):
@@ -53,71 +49,3 @@ def glance(data: bytes) -> PictureHeader | None:
         return glance_webp(data) if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
     except (IndexError, struct.error):
         return None
-
-
-_CHUNKS = 12
-"""Where the first chunk starts."""
-_MAX_CHUNKS = 1 << 16
-_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
-
-
-def inspect_webp(data: bytes) -> PictureHeader:
-    """What a WebP says of itself.
-
-    Raises:
-        WireError: it is cut short, starts with an unknown chunk, or has no pixels or too many.
-    """
-    (length,) = struct.unpack_from("<I", data, 4)
-    if length + 8 > len(data):
-        raise WireError(f"the WebP is cut short: {len(data)} bytes, {length + 8} are needed")
-    width, height, mode = _first(data)
-    check_size(width, height)
-    if data[_CHUNKS : _CHUNKS + 4] != b"VP8X":
-        return PictureHeader("webp", width, height, mode)
-    found = list(_chunks(data, length + 8))
-    exif = next((header.from_exif(body) for kind, body in found if kind == b"EXIF"), 0)
-    xmp = next((header.from_xmp(body) for kind, body in found if kind == b"XMP "), 0)
-    turned, kinds = exif or xmp or 1, [kind for kind, _ in found]
-    named = _PIXELS | {b"ICCP"} | ({b"EXIF"} if exif > 1 else set())
-    lost = extras(
-        frames=kinds.count(b"ANMF"),
-        profile=b"ICCP" in kinds,
-        orientation=turned,
-        metadata=not named.issuperset(kinds),
-    )
-    return PictureHeader("webp", width, height, mode, False, turned, lost)
-
-
-def glance_webp(data: bytes) -> PictureHeader:
-    """What the first bytes of a WebP say of it; EXIF data stand at its end."""
-    width, height, mode = _first(data)
-    check_size(width, height)
-    return PictureHeader("webp", width, height, mode)
-
-
-def _first(data: bytes) -> tuple[int, int, str]:
-    """The width, height and color mode that the first chunk tells."""
-    kind = data[_CHUNKS : _CHUNKS + 4]
-    if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF, "RGB"
-    if kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "RGBA" if bits >> 28 & 1 else "RGB"
-    if kind == b"VP8X":
-        width = int.from_bytes(data[24:27], "little") + 1
-        height = int.from_bytes(data[27:30], "little") + 1
-        return width, height, "RGBA" if data[20] & 0x10 else "RGB"
-    raise WireError(f"the WebP starts with an unknown chunk {kind!r}")
-
-
-def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the body of each chunk; of pixels the first bytes alone."""
-    at = _CHUNKS
-    for _ in range(_MAX_CHUNKS):
-        if at + 8 > end:
-            return
-        kind, length = struct.unpack_from("<4sI", data, at)
-        yield kind, b"" if kind in _PIXELS else data[at + 8 : at + 8 + length]
-        at += 8 + length + length % 2
-    raise WireError(f"the WebP has more than {_MAX_CHUNKS:,} chunks")

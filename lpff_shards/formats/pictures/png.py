@@ -21,7 +21,7 @@ from isal.isal_zlib import adler32, crc32
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.png_chunks import SIGNATURE, chunks, is_interlaced, rows_size
 
 Rows = NDArray[np.uint8]
@@ -72,12 +72,6 @@ def beginning(height: int, width: int) -> bytes:
     return SIGNATURE + _chunk(b"IHDR", struct.pack(">II5B", width, height, *_RGB))
 
 
-def stored_size(height: int, width: int) -> int:
-    """Bytes of the file that `encode_stored` makes of an RGB picture of this size."""
-    rows = height * (1 + 3 * width)
-    return len(SIGNATURE) + (12 + 13) + 12 + 2 + rows + 5 * -(-rows // _STORED) + 4 + 12
-
-
 def _zlib_stored(data: memoryview) -> Iterator[bytes | memoryview]:
     """A zlib stream of deflate blocks that hold the data as it is (RFC 1950, RFC 1951)."""
     yield b"\x78\x01"
@@ -95,13 +89,13 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     is wrong. So the stream is inflated here, which also takes less time than libspng's zlib.
 
     Raises:
-        WireError: the zlib stream is damaged, or holds fewer bytes than the rows or far more.
+        FormatError: the zlib stream is damaged, or holds fewer bytes than the rows or far more.
         Exception: of any kind: it does not decode.
     """
     try:
         plain = _inflated(data)
     except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stub calls the class an instance
-        raise WireError(f"its zlib stream is damaged: {error}") from None
+        raise FormatError(f"its zlib stream is damaged: {error}") from None
     return _decoder()(plain)
 
 
@@ -154,9 +148,11 @@ def _check_rest(stream: Any, packed: bytes, size: int) -> None:
         size -= found
         packed = stream.unconsumed_tail
     if size > 0:
-        raise WireError(f"its zlib stream is cut short: {size} bytes of rows are missing")
+        raise FormatError(f"its zlib stream is cut short: {size} bytes of rows are missing")
     if not stream.eof:
-        raise WireError("its zlib stream has no end" if size > -_PIECE else "its zlib stream holds far too many bytes")
+        raise FormatError(
+            "its zlib stream has no end" if size > -_PIECE else "its zlib stream holds far too many bytes"
+        )
 
 
 def _chunk(kind: bytes, *parts: bytes) -> bytes:

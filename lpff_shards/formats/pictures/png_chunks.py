@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from isal.isal_zlib import crc32
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
 
@@ -49,12 +49,12 @@ def inspect_png(data: bytes) -> PictureHeader:
     """What a PNG says of itself, after every chunk was found whole and as its CRC-32 says.
 
     Raises:
-        WireError: it is cut short or damaged, lacks what its pixels need, or has no pixels or too many.
+        FormatError: it is cut short or damaged, lacks what its pixels need, or has no pixels or too many.
     """
     width, height, mode = _header(data)
     places, end = _check_chunks(data)
     if mode == "P" and not places.get(b"PLTE", len(data)) < places[b"IDAT"]:
-        raise WireError("the PNG has no palette before its pixels")
+        raise FormatError("the PNG has no palette before its pixels")
     if end == len(data) and places.keys() <= _NEEDED.get(mode, _PIXELS):
         return PictureHeader("png", width, height, mode, True)
     turned = _orientation(data, places)
@@ -85,13 +85,13 @@ def _header(data: bytes) -> tuple[int, int, str]:
     """The width, height and mode that IHDR tells."""
     length, kind = _CHUNK.unpack_from(data, 8)
     if (length, kind) != (_HEADER.size, b"IHDR"):
-        raise WireError("the PNG does not start with IHDR")
+        raise FormatError("the PNG does not start with IHDR")
     width, height, depth, color, *methods = _HEADER.unpack_from(data, 16)
     mode = _MODES.get((color, depth))
     if mode is None:
-        raise WireError(f"the PNG has color type {color} of {depth} bits, which there is not")
+        raise FormatError(f"the PNG has color type {color} of {depth} bits, which there is not")
     if methods not in ([0, 0, 0], [0, 0, 1]):
-        raise WireError("the PNG has a compression, filter or interlace method that there is not")
+        raise FormatError("the PNG has a compression, filter or interlace method that there is not")
     check_size(width, height)
     return width, height, mode
 
@@ -139,9 +139,9 @@ def _check_chunks(data: bytes) -> tuple[_Places, int]:
         length, kind = _CHUNK.unpack_from(data, at)
         end = at + 12 + length
         if end > len(data):
-            raise WireError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
+            raise FormatError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
         if crc32(view[at + 4 : end - 4]) != _CRC.unpack_from(data, end - 4)[0]:
-            raise WireError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
+            raise FormatError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
         if kind != last:
             _check_place(kind, places)
             places.setdefault(kind, at)
@@ -149,9 +149,9 @@ def _check_chunks(data: bytes) -> tuple[_Places, int]:
             break
         at, last = end, kind
     else:
-        raise WireError("the PNG has far more chunks than pixels need")
+        raise FormatError("the PNG has far more chunks than pixels need")
     if b"IDAT" not in places:
-        raise WireError("the PNG has no pixels")
+        raise FormatError("the PNG has no pixels")
     return places, end
 
 
@@ -161,9 +161,9 @@ def _check_place(kind: bytes, places: _Places) -> None:
         return
     name = kind.decode("latin-1")
     if kind not in _PIXELS and kind != b"PLTE":
-        raise WireError(f"the PNG has a chunk {name}, which is needed and not known")
+        raise FormatError(f"the PNG has a chunk {name}, which is needed and not known")
     if kind in places:
-        raise WireError(f"the PNG has chunks {name} in two places")
+        raise FormatError(f"the PNG has chunks {name} in two places")
 
 
 def _body(data: bytes, at: int) -> bytes:

@@ -47,7 +47,7 @@ def main() -> None:
     workers = None if told == "own" else int(told)
     started = time.perf_counter()
     try:
-        batches = get_contestant(loader)(options, workers)
+        batches = get_opener(loader)(options, workers)
         next(batches)
         start = time.perf_counter() - started
         run = Run(loader, workers, *measure(batches, options.seconds), start)
@@ -86,7 +86,7 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     return f"not installed: {' and '.join(absent)}" if absent else ""
 
 
-def get_contestant(loader: str) -> Open:
+def get_opener(loader: str) -> Open:
     """How a loader is opened, given the options and a number of workers."""
     openers: dict[str, Open] = {
         "source": _source,

@@ -31,8 +31,8 @@ STORED = (
     *("width", "height", "mode", "exif_orientation", "resize_filter"),
 )
 """Fields of which a data set has few combinations."""
-SAMPLE = ("key", "mirrored", "replica", "has_camera", "yaw", "pitch", "has_landmarks", "density", "weight")
-"""Fields of a sample itself."""
+SAMPLE = tuple(field.name for field in FIELDS if field.name not in {*PICTURE, *STORED})
+"""Fields of a sample itself: all others."""
 PLACE = ("shard", "number", "offset", "bytes", "picture_bytes")
 """Where a sample is, beside the name of its file."""
 

@@ -15,7 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.kinds import glance
 from lpff_shards.schemas.record import Blob
@@ -190,6 +190,6 @@ def sizes_of(blobs: Sequence[Blob]) -> NDArray[np.int64]:
 def _header(blob: Blob) -> PictureHeader | None:
     try:
         return glance(blob.head(HEAD)) or glance(blob.head(LONG_HEAD))
-    except (BlobError, WireError):
+    except (BlobError, FormatError):
         # Whoever reads it whole has the words for it.
         return None

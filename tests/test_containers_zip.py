@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards.formats.containers import zip as archives
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 GIB = 1 << 30
 
@@ -56,14 +56,14 @@ def test_what_is_written_is_read(contents: list[tuple[str, bytes]]) -> None:
 def test_every_flipped_bit_is_noticed(where: float, bit: int) -> None:
     archive = bytearray(zipped([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")]))
     archive[int(where * len(archive))] ^= 1 << bit
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         _read(bytes(archive))
 
 
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_cut_archive_is_noticed(where: float) -> None:
     archive = zipped([("00000/img00000000.png", b"picture"), ("dataset.json", b"{}")])
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         _read(archive[: int(where * len(archive))])
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_files import stored_size
 from PIL import Image, ImageFile
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures import png
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.formats.pictures.header import PictureHeader
@@ -115,7 +116,7 @@ def test_paeth_s_predictor_is_the_standard_s(left: int, up: int, corner: int) ->
 def test_stored_pngs_have_the_right_pixels_and_a_size_of_their_own(height: int, width: int, seed: int) -> None:
     pixels = _drawn("noise", height, width, seed)
     data = png.encode_stored(pixels)
-    assert len(data) == png.stored_size(height, width)
+    assert len(data) == stored_size(height, width)
     assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
     assert np.array_equal(png.decode(data), pixels)
@@ -138,9 +139,9 @@ def test_a_stream_that_is_damaged_is_refused_however_large(at_once: int, monkeyp
     assert np.array_equal(png.decode(_with_stream(pixels, packed)), pixels)
     assert np.array_equal(png.decode(_with_stream(pixels, zlib.compress(rows + bytes(999)))), pixels)
     for wrong in (packed[:-4], packed[:-1] + b"?", packed[:-40], zlib.compress(rows[:-1]), b"no stream", b""):
-        with pytest.raises((WireError, RuntimeError)):
+        with pytest.raises((FormatError, RuntimeError)):
             png.decode(_with_stream(pixels, wrong))
-    with pytest.raises(WireError, match="far too many bytes"):
+    with pytest.raises(FormatError, match="far too many bytes"):
         png.decode(_with_stream(pixels, zlib.compress(rows + bytes(1 << 22))))
 
 

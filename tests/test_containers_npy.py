@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards.formats.containers import npy
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 shapes = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 
@@ -117,20 +117,20 @@ def test_a_raw_picture_is_header_and_pixels():
 
 @pytest.mark.parametrize("array", [np.zeros((5, 7), np.uint8), np.zeros((5, 7, 4), np.uint8), numbers((5, 7, 3))])
 def test_what_is_no_raw_picture_is_refused(array):
-    with pytest.raises(WireError, match="its raw picture is"):
+    with pytest.raises(FormatError, match="its raw picture is"):
         npy.picture_header(save(array))
 
 
 def test_every_cut_is_found():
     whole = npy.dump(numbers((4, 3)))
     for length in range(len(whole)):
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             npy.exactly(whole[:length], (4, 3))
 
 
 @pytest.mark.parametrize("more", [b"\0", b"\0" * 4, npy.dump(numbers((4, 3)))])
 def test_bytes_behind_the_array_are_found(more):
-    with pytest.raises(WireError, match=r"not float32 of \(4, 3\)"):
+    with pytest.raises(FormatError, match=r"not float32 of \(4, 3\)"):
         npy.exactly(npy.dump(numbers((4, 3))) + more, (4, 3))
 
 
@@ -156,7 +156,7 @@ def test_bytes_behind_the_array_are_found(more):
     ],
 )
 def test_other_files_are_refused(data):
-    with pytest.raises(WireError, match=r"not an NPY file of format 1\.0"):
+    with pytest.raises(FormatError, match=r"not an NPY file of format 1\.0"):
         npy.read_header(data)
 
 
@@ -171,7 +171,7 @@ BAD_HEADERS = [
 
 @pytest.mark.parametrize(("descr", "shape"), BAD_HEADERS)
 def test_odd_headers_are_refused(descr, shape):
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         npy.read_header(with_header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"))
 
 
@@ -180,5 +180,5 @@ def test_every_flipped_bit_of_the_header_is_found():
     for bit in range(8 * 128):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             npy.exactly(bytes(damaged), (68, 2))

@@ -1,4 +1,4 @@
-"""The darkroom reads and decodes a picture once for all samples of a shard, and gives what each would get alone."""
+"""The image_cache reads and decodes a picture once for all samples of a shard, and gives what each would get alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters import image_cache, pictures
-from lpff_shards.exporters.image_cache import Darkroom
+from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.record import Credit, Entry, Record
 
@@ -51,7 +51,7 @@ def _entries(shown: list[tuple[int, bool]], reads: Counter[str], data: bytes | N
 
 
 def _all(entries: list[Entry], options: PictureOptions) -> list[bytes]:
-    room = Darkroom(entries, options)
+    room = ImageCache(entries, options)
     made = [room.stored(entry).picture.data for entry in entries]
     assert not room._kept
     assert room._kept_bytes == 0
@@ -68,7 +68,7 @@ def test_everyone_gets_what_it_would_get_alone(shown: list[tuple[int, bool]], op
     reads: Counter[str] = Counter()
     together = _all(_entries(shown, reads), options)
     assert all(count == 1 for count in reads.values())
-    alone = [Darkroom((entry,), options).stored(entry).picture.data for entry in _entries(shown, Counter())]
+    alone = [ImageCache((entry,), options).stored(entry).picture.data for entry in _entries(shown, Counter())]
     assert together == alone
 
 
@@ -94,7 +94,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     random.Random(0).shuffle(shown)
     reads: Counter[str] = Counter()
     entries = _entries(shown, reads)
-    room = Darkroom(entries, PictureOptions())
+    room = ImageCache(entries, PictureOptions())
     for entry in entries:
         assert room.stored(entry).picture.data == picture(entry.record.id)
         assert room._kept_bytes == sum(len(stored.picture.data) for stored in room._kept.values()) <= size
@@ -105,7 +105,7 @@ def test_a_picture_that_does_not_decode_is_left_out_with_its_mirror() -> None:
     # Whole by its chunks, so that it passes through; its pixels are none, so that nothing can be made of it.
     shown = [(1, False), (1, True), (1, False)]
     entries = [replace(entry, must_decode=True) for entry in _entries(shown, Counter(), undecodable())]
-    room = Darkroom(entries, PictureOptions())
+    room = ImageCache(entries, PictureOptions())
     for entry in entries:
         with pytest.raises(BadInput, match="does not decode"):
             room.stored(entry)
@@ -113,7 +113,7 @@ def test_a_picture_that_does_not_decode_is_left_out_with_its_mirror() -> None:
 
 def test_a_picture_whose_mirror_is_in_another_shard_must_decode() -> None:
     (entry,) = _entries([(1, False)], Counter(), undecodable())
-    assert Darkroom((entry,), PictureOptions()).stored(entry).picture.data == undecodable()
+    assert ImageCache((entry,), PictureOptions()).stored(entry).picture.data == undecodable()
     mirrored_elsewhere = replace(entry, must_decode=True)
     with pytest.raises(BadInput, match="does not decode"):
-        Darkroom((mirrored_elsewhere,), PictureOptions()).stored(mirrored_elsewhere)
+        ImageCache((mirrored_elsewhere,), PictureOptions()).stored(mirrored_elsewhere)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards.formats.containers.tfrecord import FRAMING, frame, masked, records
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 SMALL = [b"", b"ab", b"hello world"]
 
@@ -74,7 +74,7 @@ def test_every_flipped_bit_is_found():
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             read(bytes(damaged))
 
 
@@ -85,7 +85,7 @@ def test_every_cut_inside_a_record_is_found():
         if length in boundaries:
             assert read(whole[:length]) == SMALL[: boundaries[length]]
         else:
-            with pytest.raises(WireError):
+            with pytest.raises(FormatError):
                 read(whole[:length])
 
 
@@ -101,7 +101,7 @@ def test_every_cut_inside_a_record_is_found():
     ],
 )
 def test_damage_is_named(damaged, message, offset):
-    with pytest.raises(WireError, match=message) as caught:
+    with pytest.raises(FormatError, match=message) as caught:
         read(damaged)
     assert caught.value.offset == offset
 
@@ -120,5 +120,5 @@ def test_tensorflow_reads_our_files_and_writes_them_alike(tf, tmp_path):
 @given(st.binary(max_size=60))
 @settings(max_examples=40, deadline=None)
 def test_noise_behind_the_records_is_found(noise):
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         read(write(SMALL) + b"x" + noise)

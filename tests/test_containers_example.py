@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards.formats.containers import example
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 int64s = st.integers(-(2**63), 2**63 - 1)
 float32s = st.lists(st.floats(width=32, allow_nan=False), max_size=5).map(lambda n: np.array(n, np.float32))
@@ -121,7 +121,7 @@ def test_an_array_of_any_shape_is_flattened():
 def test_every_cut_of_an_example_is_found():
     whole = encode({"a": b"xyz", "b": [1, -1], "c": np.ones(2, np.float32)})
     for length in range(1, len(whole)):
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             decode(whole[:length])
 
 
@@ -150,7 +150,7 @@ def wrapped(entry):
     ],
 )
 def test_other_bytes_are_refused(data):
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         decode(data)
 
 
@@ -158,5 +158,5 @@ def test_other_bytes_are_refused(data):
 @settings(max_examples=60, deadline=None)
 def test_random_bytes_raise_nothing_else(noise, head):
     data = bytes.fromhex(head) + noise
-    with suppress(WireError, UnicodeDecodeError):
+    with suppress(FormatError, UnicodeDecodeError):
         decode(data)

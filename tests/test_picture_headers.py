@@ -1,4 +1,4 @@
-"""Headers of pictures: what Pillow says of the same files, every cut found, nothing but WireError for bad ones."""
+"""Headers of pictures: what Pillow says of the same files, every cut found, nothing but FormatError for bad ones."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 from PIL import Image
 
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.header import MAX_PIXELS, PictureHeader
 from lpff_shards.formats.pictures.kinds import inspect
 
@@ -117,7 +117,7 @@ def test_pillow_agrees(data):
 @pictures
 def test_every_cut_is_found(data):
     for length in range(len(data)):
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             inspect(data[:length])
 
 
@@ -148,7 +148,7 @@ def test_a_png_of_one_bit_is_as_pillow_names_it():
 
 @pytest.mark.parametrize("data", [png(color=5), jpeg(5, 7).replace(b"\0\5\1", b"\0\5\2")])
 def test_a_mode_that_there_is_not_is_refused(data):
-    with pytest.raises(WireError, match=r"which there is not|which is no picture"):
+    with pytest.raises(FormatError, match=r"which there is not|which is no picture"):
         inspect(data)
 
 
@@ -159,12 +159,12 @@ def test_huffman_coded_frames_of_jpeg_are_taken(frame):
 
 @pytest.mark.parametrize("frame", [0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)])
 def test_other_frames_of_jpeg_are_refused(frame):
-    with pytest.raises(WireError, match="lossless, hierarchical or arithmetic-coded"):
+    with pytest.raises(FormatError, match="lossless, hierarchical or arithmetic-coded"):
         inspect(jpeg(5, 7).replace(b"\xff\xc0", bytes([0xFF, frame])))
 
 
 def test_a_jpeg_of_12_bits_is_refused():
-    with pytest.raises(WireError, match="12 bits a color"):
+    with pytest.raises(FormatError, match="12 bits a color"):
         inspect(jpeg(5, 7).replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc0\0\x0b\x0c"))
 
 
@@ -179,7 +179,7 @@ def test_a_jpeg_of_12_bits_is_refused():
 )
 def test_a_png_that_decoders_refuse_is_refused(data, message):
     header = PNG + chunk(b"IHDR", data[16:29])
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(FormatError, match=message):
         inspect(header + data[33:])
 
 
@@ -192,7 +192,7 @@ def test_the_thumbnail_is_not_the_picture():
     data = PICTURES["jpeg with thumbnail"]
     assert data.count(b"\xff\xd9") == 2
     assert inspect(data) == PictureHeader("jpeg", WIDTH, HEIGHT, "RGB", extras=("metadata dropped",))
-    with pytest.raises(WireError, match="cut short: no pixels or no end mark"):
+    with pytest.raises(FormatError, match="cut short: no pixels or no end mark"):
         inspect(data[:-1])
 
 
@@ -201,7 +201,7 @@ def test_the_thumbnail_is_not_the_picture():
     [png(40_000, 40_000), png(MAX_PIXELS + 1, 1), jpeg(65_535, 65_535), vp8(16_383, 16_383), vp8x(1 << 24, 1 << 24)],
 )
 def test_too_many_pixels_are_refused(data):
-    with pytest.raises(WireError, match=r"the picture is \d+x\d+ pixels; at most 178956970 are taken"):
+    with pytest.raises(FormatError, match=r"the picture is \d+x\d+ pixels; at most 178956970 are taken"):
         inspect(data)
 
 
@@ -216,7 +216,7 @@ def test_pillow_refuses_just_as_many():
 
 @pytest.mark.parametrize("data", [png(width=0), png(height=0), jpeg(0, 7), jpeg(5, 0), vp8(0, 7), vp8(5, 0)])
 def test_a_picture_without_pixels_is_refused(data):
-    with pytest.raises(WireError, match=r"the picture is (0x\d+|\d+x0) pixels"):
+    with pytest.raises(FormatError, match=r"the picture is (0x\d+|\d+x0) pixels"):
         inspect(data)
 
 
@@ -247,7 +247,7 @@ def test_sizes_of_webp():
     ],
 )
 def test_bad_files_are_named(data, message):
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(FormatError, match=message):
         inspect(data)
 
 
@@ -260,7 +260,7 @@ HEADS = [
 @given(st.sampled_from(HEADS), st.binary(max_size=80))
 @settings(max_examples=60, deadline=None)
 def test_random_bytes_raise_nothing_but_wire_errors(head, tail):
-    with suppress(WireError):
+    with suppress(FormatError):
         inspect(head + tail)
 
 
@@ -270,7 +270,7 @@ def test_damaged_pictures_raise_nothing_but_wire_errors(data, draw):
     place = draw.draw(st.integers(0, len(data) - 1))
     damaged = bytearray(data)
     damaged[place] ^= draw.draw(st.integers(1, 255))
-    with suppress(WireError):
+    with suppress(FormatError):
         inspect(bytes(damaged))
 
 
@@ -291,5 +291,5 @@ def test_damaged_pictures_raise_nothing_but_wire_errors(data, draw):
     ],
 )
 def test_files_of_endless_parts_are_refused(data, message):
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(FormatError, match=message):
         inspect(data)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpff_shards.formats.containers.tar import BLOCK, END, MAX_NAME, MAX_SIZE, Member, header, members, padding
-from lpff_shards.formats.errors import WireError
+from lpff_shards.formats.errors import FormatError
 
 names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=MAX_NAME)
 payloads = st.one_of(st.binary(max_size=40), st.sampled_from([511, 512, 513, 1024, 1500]).map(bytes))
@@ -109,7 +109,7 @@ def test_padding_fills_a_block(size):
 def test_every_cut_is_found():
     whole = write(FILES)
     for length in range(len(whole)):
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             read(whole[:length])
 
 
@@ -128,7 +128,7 @@ def test_every_cut_is_found():
     ],
 )
 def test_a_cut_archive_says_where(length, message, offset):
-    with pytest.raises(WireError, match=message) as caught:
+    with pytest.raises(FormatError, match=message) as caught:
         read(write(FILES)[:length])
     assert caught.value.offset == offset
     assert str(caught.value).endswith(f"(at byte {offset})")
@@ -136,14 +136,14 @@ def test_a_cut_archive_says_where(length, message, offset):
 
 def test_members_before_a_fault_are_handed_out():
     found = []
-    with pytest.raises(WireError):
+    with pytest.raises(FormatError):
         found.extend(m.name for m in members(memoryview(write(FILES)[:-1])))
     assert found == ["a.png", "a.json", "b.png", "b.json"]
 
 
 @pytest.mark.parametrize("more", [b"\0", bytes(512), bytes(9216), b"x", write(FILES)])
 def test_bytes_behind_the_end_mark_are_found(more):
-    with pytest.raises(WireError, match="end mark"):
+    with pytest.raises(FormatError, match="end mark"):
         read(write(FILES) + more)
 
 
@@ -157,7 +157,7 @@ def test_every_flipped_bit_outside_a_payload_is_found():
         try:
             read(flipped(whole, bit))
             missed.append(bit)
-        except WireError:
+        except FormatError:
             pass
     assert missed == []
 
@@ -170,7 +170,7 @@ def test_a_flipped_bit_of_any_archive_is_found_or_is_in_a_payload(files, data):
     if any(m.offset <= bit // 8 < m.offset + m.size for m in members(memoryview(whole))):
         assert [name for name, _ in read(flipped(whole, bit))] == [name for name, _ in files]
     else:
-        with pytest.raises(WireError):
+        with pytest.raises(FormatError):
             read(flipped(whole, bit))
 
 
@@ -196,7 +196,7 @@ def test_damage_is_named(place, value, message):
     damaged = bytearray(write(FILES))
     start = place % len(damaged)
     damaged[start : start + len(value)] = value
-    with pytest.raises(WireError, match=message):
+    with pytest.raises(FormatError, match=message):
         read(bytes(damaged))
 
 
@@ -207,7 +207,7 @@ def test_an_archive_by_other_hands_is_not_ours(form):
         info = tarfile.TarInfo("a.png")
         info.size, info.mtime = 3, 1234567890
         archive.addfile(info, io.BytesIO(b"123"))
-    with pytest.raises(WireError, match=r"header of a\.png is damaged"):
+    with pytest.raises(FormatError, match=r"header of a\.png is damaged"):
         read(out.getvalue())
 
 

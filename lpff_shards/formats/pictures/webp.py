@@ -1,0 +1,77 @@
+"""WebP files: size, color mode and metadata. Source: RFC 9649."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures import header
+from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
+
+_CHUNKS = 12
+"""Where the first chunk starts."""
+_MAX_CHUNKS = 1 << 16
+_PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
+
+
+def inspect_webp(data: bytes) -> PictureHeader:
+    """What a WebP says of itself.
+
+    Raises:
+        FormatError: it is cut short, starts with an unknown chunk, or has no pixels or too many.
+    """
+    (length,) = struct.unpack_from("<I", data, 4)
+    if length + 8 > len(data):
+        raise FormatError(f"the WebP is cut short: {len(data)} bytes, {length + 8} are needed")
+    width, height, mode = _first(data)
+    check_size(width, height)
+    if data[_CHUNKS : _CHUNKS + 4] != b"VP8X":
+        return PictureHeader("webp", width, height, mode)
+    found = list(_chunks(data, length + 8))
+    exif = next((header.from_exif(body) for kind, body in found if kind == b"EXIF"), 0)
+    xmp = next((header.from_xmp(body) for kind, body in found if kind == b"XMP "), 0)
+    turned, kinds = exif or xmp or 1, [kind for kind, _ in found]
+    named = _PIXELS | {b"ICCP"} | ({b"EXIF"} if exif > 1 else set())
+    lost = extras(
+        frames=kinds.count(b"ANMF"),
+        profile=b"ICCP" in kinds,
+        orientation=turned,
+        metadata=not named.issuperset(kinds),
+    )
+    return PictureHeader("webp", width, height, mode, False, turned, lost)
+
+
+def glance_webp(data: bytes) -> PictureHeader:
+    """What the first bytes of a WebP say of it; EXIF data stand at its end."""
+    width, height, mode = _first(data)
+    check_size(width, height)
+    return PictureHeader("webp", width, height, mode)
+
+
+def _first(data: bytes) -> tuple[int, int, str]:
+    """The width, height and color mode that the first chunk tells."""
+    kind = data[_CHUNKS : _CHUNKS + 4]
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF, "RGB"
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "RGBA" if bits >> 28 & 1 else "RGB"
+    if kind == b"VP8X":
+        width = int.from_bytes(data[24:27], "little") + 1
+        height = int.from_bytes(data[27:30], "little") + 1
+        return width, height, "RGBA" if data[20] & 0x10 else "RGB"
+    raise FormatError(f"the WebP starts with an unknown chunk {kind!r}")
+
+
+def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
+    """The kind and the body of each chunk; of pixels the first bytes alone."""
+    at = _CHUNKS
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > end:
+            return
+        kind, length = struct.unpack_from("<4sI", data, at)
+        yield kind, b"" if kind in _PIXELS else data[at + 8 : at + 8 + length]
+        at += 8 + length + length % 2
+    raise FormatError(f"the WebP has more than {_MAX_CHUNKS:,} chunks")
