@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,11 +27,14 @@ from picture_files import (
     suffix,
     with_pixels,
 )
+from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.pictures import store
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
+from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.manifest import Manifest
@@ -199,3 +203,44 @@ def test_no_picture_ends_tensorflow_s_process(tmp_path: Path, tf: ModuleType) ->
     done = subprocess.run([sys.executable, "-c", HOSTILE, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("refused") >= len(files) - len(REFUSED)
+
+
+def _jpeg_cut_in_its_pixels(change: Callable[[bytearray, int], None]) -> bytes:
+    """A JPEG of noise of which a quarter of the pixels is there, and whose scan header is changed."""
+    out = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(out, "JPEG", quality=90, subsampling=0)
+    data = bytearray(out.getvalue())
+    start = data.find(b"\xff\xda")
+    body = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+    change(data, body)
+    return bytes(data[: body + (len(data) - body) // 4]) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("at", [-3, -2, -1])
+def test_an_odd_scan_header_hides_no_cut(at: int) -> None:
+    """libjpeg tells its first warning alone, and that of such a header is harmless."""
+
+    def odd(data: bytearray, body: int) -> None:
+        data[body + at] = 5
+
+    with pytest.raises(PictureError):
+        decoded(_jpeg_cut_in_its_pixels(odd))
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(out, "JPEG")
+    whole = bytearray(out.getvalue())
+    expected = decoded(bytes(whole))
+    start = whole.find(b"\xff\xda")
+    whole[start + 2 + int.from_bytes(whole[start + 2 : start + 4]) + at] = 5
+    assert (decoded(bytes(whole)) == expected).all()
+
+
+def test_an_end_mark_in_a_scan_header_is_none() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(out, "JPEG")
+    data = bytearray(out.getvalue())
+    start = data.find(b"\xff\xda")
+    body = start + 2 + int.from_bytes(data[start + 2 : start + 4])
+    data[body - 2 : body] = b"\xff\xd9"
+    with pytest.raises(FormatError, match="cut short"):
+        inspect(bytes(data[:body]))

@@ -276,3 +276,15 @@ Ledger._next = next
     assert done.stderr.startswith("lpff-shards: temporary files cannot be written: ")
     assert done.stderr.endswith(". Set TMPDIR to a folder that can be written\n")
     assert done.stdout == ""
+
+
+def test_a_shard_that_gets_shorter_meanwhile_is_not_blamed_on_memory(tmp_path: Path) -> None:
+    """What is mapped into memory and gone from the disk ends a worker by SIGBUS."""
+    assert run("export", "--format", "wds", "--demo", 4, "--shards", 2, "--out", tmp_path / "out").returncode == 0
+    prelude = (
+        "import os, signal, lpff_shards.verify as v\nv._read = lambda *_, **__: os.kill(os.getpid(), signal.SIGBUS)"
+    )
+    done = run_after(prelude, "verify", tmp_path / "out", "--workers", 2)
+    assert done.returncode == 2
+    assert "a file got shorter while it was read" in done.stderr
+    assert "memory" not in done.stderr

@@ -340,9 +340,12 @@ def _receive(worker: _Worker) -> Any:
 
 
 def _killed(worker: _Worker) -> ExportFailed:
+    status = worker.join()
+    told = f"a worker process was killed (exit status {status})"
+    if status == -signal.SIGBUS:
+        return ExportFailed(f"{told}: a file got shorter while it was read, or its disk failed", "Run it again")
     return ExportFailed(
-        f"a worker process was killed (exit status {worker.join()})",
-        "The system may be short of memory: run the same command again, with fewer --workers if need be",
+        told, "The system may be short of memory: run the same command again, with fewer --workers if need be"
     )
 
 

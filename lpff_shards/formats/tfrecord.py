@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -95,14 +96,15 @@ class TfRecord:
             raise SampleError(str(error), number) from None
 
     def _sample(self, record: bytes, layout: Layout) -> Sample:
-        _check_features(record, layout)
+        image, shape = _checked_features(record, layout)
         found = self.picture(record, len(record), layout.raw)
-        if found is None or found.start + found.size > len(record) - _CRC:
+        if found is None or found.size != len(image):
             raise FormatError("its feature image is not one bytes")
-        data = record[found.start : found.start + found.size]
         beside = self.beside(record[: found.start], record[found.start + found.size :], layout, scalars=True)
-        kind = "raw" if layout.raw else inspect(data).kind
-        return sample_of(str(beside.scalars["key"]), kind, data, found.shape, beside)
+        if found.shape is not None and shape != list(found.shape):
+            raise FormatError(f"its image/shape is {shape}, its picture has {list(found.shape)}")
+        kind = "raw" if layout.raw else inspect(image).kind
+        return sample_of(str(beside.scalars["key"]), kind, image, found.shape, beside)
 
     def spans(self) -> TfRecord:
         return self
@@ -158,20 +160,28 @@ def _value(scalar: Scalar) -> example.Value:
     return scalar.encode() if isinstance(scalar, str) else scalar
 
 
-def _check_features(record: bytes, layout: Layout) -> None:
-    """Refuse a record whose features are not those of the schema in their order, or not the shape of its pixels."""
-    arrays = layout.arrays
-    due = _order(("image", *(["image/shape"] if layout.raw else []), *arrays))
+def _checked_features(record: bytes, layout: Layout) -> tuple[bytes, list[int]]:
+    """The picture of a record whose features are those of the schema in their order, and its stored shape."""
     data = record[_LENGTH:-_CRC]
-    features = {name.decode(errors="replace"): data[start:end] for name, start, end in example.features(data)}
-    if tuple(features) != due:
-        odd = ", ".join(sorted(set(features).symmetric_difference(due))) or "other order"
-        raise FormatError(f"its features differ from the schema: {odd}")
-    if layout.raw:
-        height, width, channels = [*example.decode_feature(memoryview(features["image/shape"])), 0, 0, 0][:3]
-        size = example.first_bytes(features["image"], 0)
-        if min(height, width) < 1 or channels != _CHANNELS or size is None or height * width * channels != size[1]:
-            raise FormatError("its image/shape is not that of its picture")
+    found = [(name.decode(errors="replace"), start, end) for name, start, end in example.features(data)]
+    due = _order(("image", *(["image/shape"] if layout.raw else []), *layout.arrays))
+    names = tuple(name for name, _, _ in found)
+    if names != due:
+        twice = next((name for name, next_ in pairwise(names) if name == next_), "")
+        odd = ", ".join(sorted(set(names).symmetric_difference(due)))
+        told = f"it has {twice} twice" if twice else f"its features differ from the schema: {odd or 'other order'}"
+        raise FormatError(told)
+    values = {
+        name: example.decode_feature(memoryview(data)[start:end])
+        for name, start, end in found
+        if name in ("image", "image/shape")
+    }
+    image, shape = values["image"], list(values.get("image/shape", ()))
+    if len(image) != 1 or not isinstance(image[0], bytes):
+        raise FormatError("its feature image is not one bytes")
+    if not all(isinstance(side, int) for side in shape):
+        raise FormatError("its image/shape is not of whole numbers")
+    return image[0], [int(side) for side in shape]
 
 
 @lru_cache(maxsize=16)
@@ -205,6 +215,8 @@ def _scalar(field: Field, values: Any) -> str | int | bool | float:
     value = values[0] if len(values) == 1 else None
     if value is None or not issubclass(type(value), _TYPES[field.kind]):
         raise FormatError(f"its feature {field.name} is not one {field.kind}")
+    if field.kind == "bool" and value not in (0, 1):
+        raise FormatError(f"its feature {field.name} is {value}, not 0 or 1")
     if field.kind == "str":
         return str(value, "utf-8")
     if field.kind == "float":

@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.formats.base import Encoded, SampleError
 from lpff_shards.formats.checks import Listed, checked, outline_of, sample_of
@@ -147,7 +148,7 @@ class WebDataset:
             found = _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
         except KeyError as error:
             raise FormatError(f"its member {error.args[0]} is missing") from None
-        except (ValueError, TypeError, OverflowError, RecursionError, msgspec.DecodeError) as error:
+        except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
             raise FormatError(f"its metadata is damaged: {error}") from None
         if scalars:
             _check(key[:-1].decode(), found.scalars)
@@ -197,9 +198,18 @@ def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Beside:
 
 def _unpacked(data: bytes, layout: Layout) -> Beside:
     content = msgspec.msgpack.decode(data, type=dict[str, Any])
-    camera = np.array(content.pop("camera"), np.float32).reshape(CAMERA_NUMBERS) if layout.camera else None
-    points = np.array(content.pop("landmarks"), np.float32).reshape(LANDMARKS, 2) if layout.landmarks else None
+    camera = _numbers(content.pop("camera"), list[float], (CAMERA_NUMBERS,)) if layout.camera else None
+    points = _numbers(content.pop("landmarks"), list[list[float]], (LANDMARKS, 2)) if layout.landmarks else None
     return Beside(camera, points, content)
+
+
+def _numbers(value: object, type: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Lists of numbers as an array; what is no number, or none of float32, is refused."""
+    with np.errstate(over="raise"):
+        found = np.array(msgspec.convert(value, type), np.float32)
+    if found.shape != shape:
+        raise FormatError(f"an array is not float32 of {shape}")
+    return found
 
 
 def _check(key: str, scalars: Mapping[str, Any]) -> None:

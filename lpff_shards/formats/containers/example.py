@@ -21,6 +21,7 @@ Decoded = list[bytes] | NDArray[np.float32] | list[int]
 _LEN = 2
 _BYTES, _FLOATS, _INTS = 1, 2, 3
 _ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
+_VALUE_TAG = bytes([_VALUE])
 _FLOAT = struct.Struct("<f")
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
 _SHORT = 100
@@ -151,6 +152,9 @@ def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """
     at = end = open_example(data, 0)
     for name, start, end in spans(data, at):
+        told = _VALUE_TAG + varint(end - start)
+        if end > len(data) or data[start - len(told) : start] != told:
+            raise FormatError(f"the value of {name.decode(errors='replace')} has another length than it says", start)
         yield name, start, end
     if end != len(data) or _read_varint(data, 1)[0] != len(data) - at:
         raise FormatError("an Example is cut short", end)

@@ -48,7 +48,7 @@ def check_size(width: int, height: int) -> None:
     if not (width and height):
         raise FormatError(f"the picture is {width}x{height} pixels")
     if width * height > MAX_PIXELS:
-        raise FormatError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS} are taken")
+        raise FormatError(f"the picture is {width}x{height} pixels; at most {MAX_STORED_PIXELS:,} are taken")
 
 
 def unstorable(header: PictureHeader, decoded: bool, encoder: str = "") -> str | None:

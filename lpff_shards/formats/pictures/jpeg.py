@@ -27,6 +27,9 @@ _MARKER = re.compile(rb"\xff(?=[^\xff\x00\x01\xd0-\xd8])", re.DOTALL)
 _MAX_SEGMENTS, _MAX_SCANS, _MAX_PASSES = 1 << 16, 64, 1 << 30
 """Most segments and scans, and pixels of all scans together: decoders go through all pixels for each scan."""
 _SCAN, _NEXT_SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
+_SEQUENTIAL = frozenset({0xC0, 0xC1})
+_SCAN_HEADER = re.compile(rb"(\xff\xda\0(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6}|\x0e\x04.{8})).{3}", re.DOTALL)
+"""The header of a scan of one to four components, up to its last three bytes: which coefficients it holds."""
 _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
@@ -55,16 +58,16 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
         if marker in _FRAMES:
             header = _frame(data, marker, start)
         elif marker == _SCAN:
-            scan = start
+            scan = end
         elif marker >= _APP0:
             marked.append((marker, data[start + 4 : end]))
     if header is None:
         raise FormatError("the JPEG has no frame header", scan)
     # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
-    if data.rfind(_END) < scan:
+    if data.rfind(_END) <= scan:
         raise FormatError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
     width, height, mode = header
-    scans = 1 + data.count(_NEXT_SCAN, scan + 2, data.find(_END, scan))
+    scans = 1 + data.count(_NEXT_SCAN, scan, data.find(_END, scan))
     if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
         raise FormatError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
     turned, found = _extras(marked) if marked else (1, ())
@@ -172,7 +175,7 @@ def _stripped(data: bytes, mode: str) -> bytes:
     """The JPEG without what its pixels do not need up to its first scan, and with nothing there to warn of."""
     # Of a transform that it does not know libjpeg thinks the same, after a warning.
     transform = b"\2" if mode == "CMYK" else b"\1"
-    kept, at = [data[:2]], 0
+    kept, at, sequential = [data[:2]], 0, False
     for marker, start, at in _segments(data):
         body = data[start + 4 : at]
         if marker == _APP0 and body.startswith(_JFIF):
@@ -181,7 +184,10 @@ def _stripped(data: bytes, mode: str) -> bytes:
             kept.append(b"\xff\xee\0\x0e" + body[: _ADOBE_SIZE - 1] + (transform if body[_ADOBE_SIZE - 1] else b"\0"))
         elif marker in _TABLES:
             kept.append(data[start:at])
-    return b"".join((*kept, data[at:]))
+        sequential = sequential or marker in _SEQUENTIAL
+    whole = b"".join((*kept, data[at:]))
+    # These decoders take all coefficients of a block at once, whatever a scan's header says.
+    return _SCAN_HEADER.sub(lambda found: found[1] + b"\0\x3f\0", whole) if sequential else whole
 
 
 def _without_padding(data: bytes, size: int) -> bytes:
