@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 # Also for `python -m lpff_shards`: shells know completion, and people the examples, by this name.
 PROGRAM = "lpff-shards"
 
+LATER = 0.01
+"""Seconds after which a signal is delivered again that came where nothing can be raised."""
 CLEANING = 5.0
 """Seconds after a signal in which further ones do not disturb what it interrupted."""
 
@@ -77,7 +79,7 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
 
     loudness = Loudness.asked(quiet, verbose)
     chosen = _options(given)
-    _check_report(report, chosen.out)
+    _check_report(report, chosen)
     if dry_run:
         _dry_run(chosen, report, as_json, loudness)
         return
@@ -244,12 +246,15 @@ def _looking() -> Iterator[None]:
         raise ShardsError(known.message, known.hint) from None
 
 
-def _check_report(out: str | None, root: str) -> None:
+def _check_report(out: str | None, chosen: options.ExportOptions) -> None:
     """Refuses a report that cannot be written before the work that it is to tell of."""
     if out is not None:
-        from lpff_shards.report.write import check
+        from lpff_shards.exporters.preflight import refuse_sources
+        from lpff_shards.exporters.record_options import given_paths
+        from lpff_shards.report.write import check, target
 
-        check(out, root)
+        check(out, chosen.out)
+        refuse_sources(target(out).page.parent, given_paths(chosen), "--report")
 
 
 def _say_report(made: Report, loudness: Loudness) -> None:
@@ -276,6 +281,10 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
     return options.ExportOptions(**given, **parts)
 
 
+class _Stopped(KeyboardInterrupt):
+    """A signal to stop. Of a KeyboardInterrupt itself that passes an `exec`, as dataclasses do, Python would die."""
+
+
 def _hear_signals() -> None:
     """Makes the first Ctrl-C or SIGTERM a KeyboardInterrupt.
 
@@ -286,10 +295,20 @@ def _hear_signals() -> None:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if not stopped:
             stopped.append(time.monotonic())
-            raise KeyboardInterrupt
+            raise _Stopped
         if time.monotonic() - stopped[0] > CLEANING:
             os._exit(EXIT_INTERRUPTED)
 
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        """Stop a moment later where Python could not raise it, as in the callbacks of an import."""
+        if not isinstance(lost.exc_value, _Stopped):
+            sys.__unraisablehook__(lost)
+            return
+        stopped.clear()
+        signal.setitimer(signal.ITIMER_REAL, LATER)
+
+    sys.unraisablehook = again
+    signal.signal(signal.SIGALRM, stop)
     signal.signal(signal.SIGTERM, stop)
     # Ignored where a shell started this in the background.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -23,6 +23,7 @@ from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.outline import Natural
+from lpff_shards.schemas.sample import SUFFIXES
 from lpff_shards.storage.errors import NO_BUCKET
 from lpff_shards.storage.path import Place, exists, is_file, is_folder, place
 
@@ -80,6 +81,8 @@ class ShardReceipt(Struct, frozen=True):
             and self.samples == len(self.keys) == len(keys) - len(self.skipped)
             and len(self.crcs) == len(self.members) == self.samples
             and all(_fits(self.suffixes, member) for member in self.members)
+            and all(names and names[0] in SUFFIXES.values() for names in self.suffixes)
+            and sum(count for _, _, count in self.sizes) == self.samples >= self.turned
             and len(self.offsets) == self.samples + 1
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
@@ -272,7 +275,7 @@ def read_manifest(folder: str | Place) -> Manifest:
     manifest = parsed_manifest(path, data)
     if manifest is None:
         raise Damaged(
-            f"{path} is not what an export wrote: its seal is not that of its text",
+            f"{path} is not what an export wrote: its seal or its contents are wrong",
             "Run the export's command again: it writes it anew",
         )
     return manifest

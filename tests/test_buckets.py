@@ -150,7 +150,7 @@ def test_credentials_that_expire_are_one_error_and_then_it_goes_on(
     assert done.returncode == 1
     assert ("ExpiredToken" if bucket.scheme == "s3" else "AuthenticationRequired") in done.stderr
     assert "Traceback" not in done.stderr
-    assert "run the same command again: finished shards are kept" in done.stderr
+    assert "run the same command again; finished shards are kept" in done.stderr
     assert "manifest.json" not in bucket.names()
     bucket.break_with()
     done = run(*_command("wds", bucket.uri))

@@ -183,3 +183,9 @@ def test_long_commands_are_wrapped() -> None:
     assert len(line.splitlines()) > 2
     assert all(part.endswith(" \\") for part in line.splitlines()[:-1])
     assert recorded(_parsed(line)) == recorded(options)
+
+
+def test_a_terminal_obeys_no_name_in_the_command() -> None:
+    options = ExportOptions(format="wds", out="x", sources=SourceOptions(lpff="es\x1b]0;OWNED\x07'\\c"))
+    assert "\x1b" not in (told := command(recorded(options), out="x"))
+    assert r"$'es\x1b]0;OWNED\x07\x27\x5cc'" in told

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from layouts import LPFF_IDS, picture, write_lpff
@@ -467,3 +469,41 @@ def test_what_cannot_fit_is_refused_before_it_starts(out: Path, tmp_path: Path, 
         FULL.format(needed // 4 if format == "wds" else 2 * needed), *command, "--overwrite", "--name", "x"
     )
     assert again.returncode == 0, again.stderr
+
+
+def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "out/.lpff-shards"
+    state.mkdir(parents=True)
+    (state / "lock").symlink_to(tmp_path / "elsewhere")
+    done = run(*DEMO, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "is a link" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda receipt: receipt.update(suffixes=[["gif", *names[1:]] for names in receipt["suffixes"]]),
+        lambda receipt: receipt.update(suffixes=[[] for _ in receipt["suffixes"]]),
+        lambda receipt: receipt.update(sizes=[[1, 1, 99]]),
+        lambda receipt: receipt.update(turned=99),
+    ],
+)
+def test_a_receipt_that_cannot_be_is_made_anew(out: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Whoever writes a seal may write anything: what no export can write is no receipt."""
+    before = contents(out)
+    receipt = sorted((out / ".lpff-shards/receipts").iterdir())[0]
+    edit_sealed(receipt, edit)
+    done = run(*DEMO, "--shards", 3, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "ATTRIBUTION.csv", "samples.sqlite"])
+def test_what_stands_in_place_of_a_file_is_a_fault(out: Path, name: str) -> None:
+    (out / name).unlink()
+    assert run("verify", out).returncode == 0
+    (out / name).mkdir()
+    done = run("verify", out)
+    assert (done.returncode, f"{name}: is not a regular file" in done.stdout) == (1, True)

@@ -276,3 +276,31 @@ def test_verbose_words_on_the_way(
     assert "demo: 16 samples, 6 shards" in done.err
     assert "pictures/s" in done.err
     assert done.out.startswith("demo: 16 samples in 6 shards")
+
+
+def test_a_signal_that_python_cannot_raise_is_delivered_again(tmp_path: Path) -> None:
+    prelude = "import lpff_shards.cli as cli\nreal = cli.cli.main\n" + (
+        "def main(**given):\n"
+        "    import os, signal, time, weakref\n"
+        "    thing = type('Thing', (), {})()\n"
+        "    kept = weakref.ref(thing, lambda _: [os.kill(os.getpid(), signal.SIGTERM), sum(range(1000))])\n"
+        "    del thing\n"
+        "    time.sleep(5)\n"
+        "    real(**given)\n"
+        "cli.cli.main = main"
+    )
+    done = run_after(prelude, "export", "--format", "wds", "--demo", 2, "--out", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (130, "lpff-shards: stopped\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_signal_amid_a_dataclass_is_status_130(tmp_path: Path) -> None:
+    """Of a KeyboardInterrupt that passes an exec Python dies by SIGINT at its end."""
+    prelude = "import lpff_shards.cli as cli\n" + (
+        "def main(**_):\n"
+        "    exec('import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(5)')\n"
+        "cli.cli.main = main"
+    )
+    code = f"{prelude}\nimport sys\nsys.argv = ['lpff-shards', 'verify', 'x']\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "lpff-shards: stopped\n")

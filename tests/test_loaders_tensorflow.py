@@ -119,7 +119,7 @@ def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode:
     from lpff_shards.loaders.tensorflow_records import decode_picture
 
     out = io.BytesIO()
-    picture = Image.open(io.BytesIO(_noise("color", "PNG")))
+    picture = Image.open(io.BytesIO(_noise("colors", "PNG")))
     picture.putalpha(Image.linear_gradient("L").resize(SIZE))
     (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
     assert np.array_equal(tf.function(decode_picture)(out.getvalue(), "a key"), decoded(out.getvalue()))

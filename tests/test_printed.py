@@ -143,6 +143,6 @@ def test_totals_agree(hostile: Path, tmp_path: Path) -> None:
     counts = manifest["counts"]
     assert counts == {"planned": 6, "written": 4, "skipped": 2, "left_out": 1}
     assert "  4 samples written, 2 left out, " in done.stderr
-    assert "left out: 1 picture, such as odd_01" in done.stderr
+    assert "skipped 1 picture, such as odd_01" in done.stderr
     assert "lpff: 4 samples in 2 shards" in done.stdout
     assert "  left out: 3 (1 picture and 2 samples, listed" in done.stdout

@@ -274,3 +274,25 @@ def test_there_must_be_an_export_and_its_ledger(tmp_path: Path, command: Call) -
     (tmp_path / "out/samples.sqlite").unlink()
     done = command("report", tmp_path / "out")
     assert done.status == 2 and "lpff-shards index" in done.err
+
+
+def test_files_of_others_are_not_replaced_by_plots(tmp_path: Path) -> None:
+    assert run("export", "--format", "wds", "--demo", 2, "--out", tmp_path / "out").returncode == 0
+    plots = tmp_path / "set-plots"
+    plots.mkdir()
+    (plots / "yaw.png").write_text("mine")
+    done = run("report", tmp_path / "out", "--out", tmp_path / "set.html")
+    assert done.returncode == 2
+    assert f"{plots} already holds yaw.png" in done.stderr
+    assert (plots / "yaw.png").read_text() == "mine"
+    (plots / "yaw.png").unlink()
+    for _ in range(2):
+        assert run("report", tmp_path / "out", "--out", tmp_path / "set.html").returncode == 0
+
+
+def test_a_report_in_a_data_set_is_refused(tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "LPFF")
+    command = ("export", "--format", "wds", "--lpff", root, "--out", tmp_path / "out")
+    done = run(*command, "--report", root / "crop/eg3d/r.html")
+    assert done.returncode == 2
+    assert f"--report {root / 'crop/eg3d'} is the folder of --lpff or in it" in done.stderr

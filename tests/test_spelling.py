@@ -100,8 +100,8 @@ def test_a_wrong_split(shards: Path, capsys: pytest.CaptureFixture[str], monkeyp
 
 
 def test_wrong_names_from_python(shards: Path) -> None:
-    with pytest.raises(ShardsError, match=r"field 'license' is not known\. Did you mean license\? It is one of: key,"):
-        ShardSource(shards).column("license")
+    with pytest.raises(ShardsError, match=r"field 'licence' is not known\. Did you mean license\? It is one of: key,"):
+        ShardSource(shards).column("licence")
     with pytest.raises(ShardsError, match=r"Did you mean first\? It is one of: last, first"):
         ShardSource(shards, channels="frist")  # type: ignore[arg-type]
     with pytest.raises(ShardsError, match=r"Did you mean stored-png\?"):

@@ -529,7 +529,7 @@ def test_overwriting_leaves_nothing_of_the_other_plan(lpff: SourceOptions, tmp_p
     out = tmp_path / "out"
     _export(out, lpff, mix=MixOptions(splits="train=0.5,val=0.5"))
     assert len(list(out.glob("*.zip"))) == 2
-    with pytest.raises(ShardsError, match=r"splits was train=0\.5,val=0\.5, now train"):
+    with pytest.raises(ShardsError, match=r"--splits train=0\.5,val=0\.5 -> train"):
         _export(out, lpff)
     (out / STATE / "parts").mkdir()
     (out / STATE / "parts/lpff-val.zip-000000.part").write_bytes(b"left behind")

@@ -23,11 +23,11 @@ def opened(path: Path) -> Iterator[int]:
         OSError: it cannot be made, or neither written nor read.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError as error:
         # A colleague's, who made it with another umask: reading is enough to lock it.
         try:
-            fd = os.open(path, os.O_RDONLY)
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             raise error from None
     try:

@@ -27,7 +27,7 @@ _UNSURE = 0.25
 """The least that samples take of what is planned for them: of exact sizes, and of estimates."""
 
 
-def refuse_sources(out: Place, given: Mapping[str, str]) -> None:
+def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out") -> None:
     """Refuse to write into a data set that is read, or over a file of it.
 
     Its next listing would find the export's own files; and an export removes what it takes for its own.
@@ -35,6 +35,7 @@ def refuse_sources(out: Place, given: Mapping[str, str]) -> None:
     Args:
         out: where the export is to be.
         given: paths of data sets and of the files beside them, by the name of their option.
+        written: the option that names `out`, for the error.
 
     Raises:
         ShardsError: `out` is one of the data sets, or in one of them, or one of the files has a name of an export's.
@@ -42,10 +43,10 @@ def refuse_sources(out: Place, given: Mapping[str, str]) -> None:
     for name, path in given.items():
         source, option = place(path), f"--{name.replace('_', '-')}"
         if _within(out, source):
-            raise ShardsError(f"--out {out} is the folder of {option} or in it", "Choose a folder beside it")
+            raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder beside it")
         if _is_ours(source.name) and _within(source, out):
             raise ShardsError(
-                f"--out {out} holds {option} {path}, named like a file of an export", "Choose another folder"
+                f"{written} {out} holds {option} {path}, named like a file of an export", "Choose another folder"
             )
 
 

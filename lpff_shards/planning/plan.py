@@ -264,7 +264,7 @@ class Plan:
         if lost := [output for output in self.outputs if output.split not in held]:
             raise ShardsError(
                 f"--update would leave nothing in {lost[0].file}, nor anywhere in the split {lost[0].split}",
-                "Export anew, with --overwrite in place of --update",
+                "Delete the folder, or export other pictures with --overwrite in place of --update",
             )
         emptied = [
             f"{file} holds no sample any more; NVIDIA DALI refuses such a shard: name the others to it"

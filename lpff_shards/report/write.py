@@ -26,7 +26,7 @@ from lpff_shards.schemas.filenames import REPORT_FOLDER, REPORT_PAGE, REPORT_SHE
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, is_folder, place, remove
+from lpff_shards.storage.path import Place, is_folder, names_in, place, read_if_there, remove
 
 SUFFIXES = (".html", ".htm")
 
@@ -56,6 +56,10 @@ class Report:
     samples: int
     training: Spread
     unreadable: Mapping[str, str]
+
+
+MADE = b"<footer>Made by lpff-shards."
+"""What every page of a report holds, by which it is known as one."""
 
 
 def target(out: str | Place) -> Target:
@@ -91,6 +95,7 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
         raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
     if out is None:
         return
+    _refuse_others(target(out))
     page = _resolved(target(out).page)
     if root is not None:
         folder = _resolved(place(root))
@@ -99,6 +104,25 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
             kept = place(root) / REPORT_FOLDER / REPORT_PAGE
             hint = f"Give a file elsewhere, or {kept}: later exports take that one away"
             raise ShardsError(f"report {out} lies in the export's own folder", hint)
+
+
+def _refuse_others(where: Target) -> None:
+    """Refuse a folder of plots that holds files although no report of ours is beside it.
+
+    Raises:
+        ShardsError: it does.
+    """
+    try:
+        there = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
+        data = (read_if_there(where.page) or b"") if there else MADE
+    except OSError:
+        # What cannot be looked at cannot be written either, which is told then.
+        return
+    if MADE not in data:
+        raise ShardsError(
+            f"{where.plots} already holds {min(there)}, and {where.page} is no report",
+            "Give another file, or remove it",
+        )
 
 
 def _resolved(path: Place) -> Place:

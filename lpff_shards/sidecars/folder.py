@@ -159,7 +159,7 @@ class OutputFolder:
             OSError: it cannot be written, or a store has another number of bytes than were sent.
         """
         path = self.root / name
-        changed = read_if_there(path) != data
+        changed = _read(path) != data
         if changed:
             self._replace(path, data, sync=True)
             if isinstance(path, BucketPath):
@@ -195,7 +195,7 @@ class OutputFolder:
         """
         if isinstance(self.root, BucketPath):
             return
-        inner = ("", "/partial", "/receipts", "/fields", "/parts")
+        inner = ("", "/partial", "/receipts", "/fields", "/parts", "/lock")
         for name in (*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)):
             with contextlib.suppress(OSError):
                 # What cannot be looked at cannot be written either, which is told by whoever tries.
@@ -334,11 +334,22 @@ class OutputFolder:
 
 
 def _same(path: Place, other: Path) -> bool:
-    """Whether a file is there and equals another one."""
-    if not is_file(path):
+    """Whether a file is there and equals another one; one that may not be read does not."""
+    try:
+        if not is_file(path):
+            return False
+        with on_disk(path) as before:
+            return filecmp.cmp(before, other, shallow=False)
+    except PermissionError:
         return False
-    with on_disk(path) as before:
-        return filecmp.cmp(before, other, shallow=False)
+
+
+def _read(path: Place) -> bytes | None:
+    """All bytes of a file; None where it is not there, or may not be read and so is written anew."""
+    try:
+        return read_if_there(path)
+    except PermissionError:
+        return None
 
 
 def _to_disk(paths: Iterable[Place]) -> None:

@@ -40,7 +40,19 @@ def command(recorded: Mapping[str, Any], out: str, skips: bool = False) -> str:
         Lines of about 100 columns at most, joined by backslashes; an option and its value stay on one line.
     """
     words = [*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out))]
-    return _wrapped(["lpff-shards export", *(" ".join(map(shlex.quote, word)) for word in words)])
+    return _wrapped(["lpff-shards export", *(" ".join(map(_quoted, word)) for word in words)])
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; what terminals obey is spelled, as bash and zsh read it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    spelled = (c if c.isprintable() and c not in "\\'" else _spelled(c) for c in word)
+    return f"$'{''.join(spelled)}'"
+
+
+def _spelled(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
 def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
