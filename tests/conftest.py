@@ -15,8 +15,6 @@ import pytest
 from running import DATA
 from stores import bucket, gcs, gcs_servers, s3, s3_servers
 
-from lpff_shards.executors.processes import available_cores
-
 __all__ = ["DATA", "bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
 
 # The environments of other readers do without.
@@ -28,12 +26,6 @@ with contextlib.suppress(ModuleNotFoundError):
     settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Workers of `-n auto`: one more than cores, since many tests wait for processes and servers."""
-    return available_cores() + 1
 
 
 def pytest_collection_finish() -> None:
