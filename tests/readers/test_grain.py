@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lpff_shards.formats.containers.example import decode
+from lpff_shards.formats.containers.example import decode_feature, features
 from readers.truth import NAME, Truth, assert_same, pixels
 
 grain = pytest.importorskip("grain", reason="Grain is not installed here")
 
 
 def _sample(record: bytes) -> tuple[str, np.ndarray, np.ndarray]:
-    features = decode(memoryview(record))
-    return features["key"][0].decode(), np.asarray(features["camera"]), pixels(features["image"][0])
+    view = memoryview(record)
+    found = {name.decode(): decode_feature(view[start:end]) for name, start, end in features(record)}
+    return found["key"][0].decode(), np.asarray(found["camera"]), pixels(found["image"][0])
 
 
 def test_grain_reads_every_split_of_records(records: Path, split: str, expected: Mapping[str, Truth]) -> None:
