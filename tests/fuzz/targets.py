@@ -230,7 +230,9 @@ class Fuzzed:
         if status == 0:
             status, out, err = self._run("verify")
             yield from self._judge("verify", status, err)
-            if status:
+            # A JPEG without a mirror is kept undecoded, and only a deep look finds that it does not decode.
+            kept = self.target.source == "raw" and "does not decode" in out
+            if status and not kept:
                 yield f"export ended with 0, verify with {status}: {(out or err)!r}"
 
     def _of_export(self, draw: Random) -> Iterator[str]:
