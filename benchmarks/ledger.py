@@ -20,7 +20,7 @@ from lpff_shards.manifest import MANIFEST, Counts, Manifest, Shard, to_json
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.keys import sample_key
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.attribution import lines, write_table
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
@@ -47,12 +47,13 @@ def _row(sample: int, photos: int) -> Row:
     )
 
 
-def _shards(manifest: Manifest) -> Iterator[tuple[Outline, Iterator[Row]]]:
-    offsets = tuple(range(0, BYTES * (A_SHARD + 1), BYTES))
-    members = ((0, BYTES - 2000, 500),) * A_SHARD
+def _shards(manifest: Manifest) -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
+    built = ReceiptBuilder()
+    for number in range(A_SHARD):
+        built.add("", BYTES * (number + 1), ("png", "json"), (BYTES - 2000, 500))
     for number, shard in enumerate(manifest.shards):
         rows = (_row(number * A_SHARD + sample, manifest.samples // 4) for sample in range(A_SHARD))
-        yield Outline(shard.file, (), offsets, (("png", "json"),), members), rows
+        yield built.build(shard.file, BYTES * A_SHARD), rows
 
 
 def _manifest(samples: int) -> Manifest:

@@ -31,7 +31,7 @@ from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.schemas.filenames import LEDGER
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.sample_index.pose_histogram import count_poses
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
@@ -98,16 +98,18 @@ def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
         filtered={},
         shards=shards,
     )
-    outlines = (_outline(shard.file, sizes[piece]) for shard, piece in zip(shards, pieces, strict=True))
+    outlines = (_receipt(shard.file, sizes[piece]) for shard, piece in zip(shards, pieces, strict=True))
     rows = (_rows(picture[piece], replica[piece], poses) for piece in pieces)
     before = count_poses(SOURCES, (np.arange(len(poses)) >= FFHQ).astype(np.int64), poses)
     write_ledger(root / LEDGER, of_ledger(manifest), zip(outlines, rows, strict=True), before)
     return manifest
 
 
-def _outline(file: str, sizes: NDArray[np.int64]) -> Outline:
-    offsets = np.append(0, np.cumsum(sizes)).tolist()
-    return Outline(file, (), tuple(offsets), (("png",),), tuple((0, size) for size in sizes.tolist()))
+def _receipt(file: str, sizes: NDArray[np.int64]) -> ShardReceipt:
+    built = ReceiptBuilder()
+    for size in sizes.tolist():
+        built.add("", built.at + size, ("png",), (size,))
+    return built.build(file, built.at)
 
 
 def _rows(pictures: NDArray[np.int64], replicas: NDArray[np.int64], poses: Angles) -> Iterator[Row]:

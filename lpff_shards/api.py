@@ -24,7 +24,7 @@ from lpff_shards.exporters.record_options import given_paths, last_component, pu
 from lpff_shards.exporters.remote_worker import Seen, write_shard_elsewhere
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.shard import write_shard
-from lpff_shards.manifest import Manifest, ShardReceipt, ShareDone
+from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
 from lpff_shards.planning.filters import excluded_rows, withdrawn_problems
@@ -33,6 +33,7 @@ from lpff_shards.planning.name_lists import name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.names import Wanted
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import marks

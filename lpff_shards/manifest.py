@@ -7,23 +7,21 @@ not believed. Names of files in them are those that an export gives; others are 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import blake3
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.formats.registry import NAMES, beside_names, is_shard_name
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.schemas.outline import Natural
-from lpff_shards.schemas.sample import SUFFIXES
+from lpff_shards.schemas.receipt import Natural
 from lpff_shards.storage.errors import NO_BUCKET
 from lpff_shards.storage.path import Place, exists, is_file, is_folder, place
 
@@ -33,80 +31,6 @@ MANIFEST_VERSION = 2
 T = TypeVar("T")
 
 _SEALED = re.compile(rb',\n "seal": "([0-9a-f]{32})"\n}\n\Z')
-
-
-class ShardReceipt(Struct, frozen=True):
-    """What one finished shard holds; written after the shard, bound to its plan.
-
-    Attributes:
-        file: its name.
-        plan: digest of the plan it belongs to.
-        sources: stamp of the source files it was made from, see `ShardTask.stamp`.
-        samples, bytes: of the shard.
-        checksum: of its bytes (hex), by `algorithm`.
-        keys: of its samples, in order.
-        offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
-        crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
-        suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
-        members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
-        fields: digest of the samples' fields, see `sidecars.sample_index.row_groups`.
-        skipped: samples planned and left out.
-        sizes: of the pictures as stored: width, height, and how many samples have it.
-        turned: samples whose stored file has an EXIF orientation other than 1.
-    """
-
-    file: str
-    plan: str
-    sources: str
-    samples: Natural
-    bytes: Natural
-    algorithm: str
-    checksum: str
-    keys: tuple[str, ...]
-    offsets: tuple[Natural, ...]
-    crcs: tuple[Natural, ...]
-    suffixes: tuple[tuple[str, ...], ...]
-    members: tuple[tuple[Natural, ...], ...]
-    fields: str
-    skipped: tuple[LeftOut, ...] = ()
-    sizes: tuple[tuple[Natural, Natural, Natural], ...] = ()
-    turned: Natural = 0
-
-    def fits(self, file: str, keys: Sequence[str]) -> bool:
-        """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
-        lost = {skip.key for skip in self.skipped}
-        return (
-            self.file == file
-            and list(self.keys) == [key for key in keys if key not in lost]
-            and self.samples == len(self.keys) == len(keys) - len(self.skipped)
-            and len(self.crcs) == len(self.members) == self.samples
-            and all(_fits(self.suffixes, member) for member in self.members)
-            and all(names and names[0] in SUFFIXES.values() for names in self.suffixes)
-            and sum(count for _, _, count in self.sizes) == self.samples >= self.turned
-            and len(self.offsets) == self.samples + 1
-            and list(self.offsets) == sorted({0, *self.offsets})
-            and self.offsets[-1] <= self.bytes
-        )
-
-
-class StoredReceipt(ShardReceipt, frozen=True):
-    """The receipt of a shard in a bucket.
-
-    Attributes:
-        etag: the store's mark of the shard's contents, by which it is known again without reading it.
-    """
-
-    etag: str = ""
-
-
-def stored(receipt: ShardReceipt, etag: str) -> StoredReceipt:
-    """A receipt with the store's mark of its shard."""
-    return StoredReceipt(**structs.asdict(receipt), etag=etag)
-
-
-def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    """Whether a sample's members are as many as its list names."""
-    return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class Shard(Struct, frozen=True):
@@ -193,15 +117,6 @@ class ShareDone(Struct, frozen=True):
     manifest: Manifest | None
     written: int
     shards: int
-
-
-def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:
-    """Samples by the width and height of their picture."""
-    sizes: Counter[tuple[int, int]] = Counter()
-    for receipt in receipts:
-        for width, height, count in receipt.sizes:
-            sizes[width, height] += count
-    return sizes
 
 
 def keys_digest(keys: tuple[str, ...]) -> str:

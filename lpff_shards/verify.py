@@ -15,11 +15,12 @@ from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, Shard
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.formats.registry import get_format
-from lpff_shards.manifest import MANIFEST, Manifest, Shard, ShardReceipt, keys_digest, read_manifest
+from lpff_shards.manifest import MANIFEST, Manifest, Shard, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.check import Fault, beside_faults, read_receipt
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.checksums import checksum_of, file_checksum

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lpff_shards.exporters.remote_worker import Seen
 from lpff_shards.exporters.remote_worker import write_shard_elsewhere as write_undisturbed
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import ShardTask
+from lpff_shards.schemas.receipt import ShardReceipt
 
 AT = 3
 """The sample of a shard at which it is disturbed."""

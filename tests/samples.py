@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from lpff_shards.formats.registry import get_format
 from lpff_shards.schemas.fields import FIELDS, Layout
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.sample import Picture, Sample
 
 LAYOUTS = {
@@ -46,3 +49,23 @@ def sample(layout: Layout, number: int = 0) -> Sample:
     camera = np.arange(25, dtype=np.float32) / 8 - number if layout.camera else None
     points = np.arange(136, dtype=np.float32).reshape(68, 2) / 8 + number if layout.landmarks else None
     return Sample(key, picture, camera, points, scalars)
+
+
+class Gathered:
+    """A sink that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        self.pieces += pieces
+
+
+def written(format: str, layout: Layout, samples: Iterable[Sample], file: str = "x") -> tuple[bytes, ShardReceipt]:
+    """The shard of some samples, and what its writer tells of it."""
+    sink = Gathered()
+    writer = get_format(format).writer(file, sink, layout)
+    for one in samples:
+        writer.add(one)
+    receipt = writer.close()
+    return b"".join(sink.pieces), receipt

@@ -21,9 +21,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from layouts import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unsplash_pexels, zip_folder
 from running import Done, call, changed, contents, run, run_after
+from samples import LAYOUTS, sample
 
 from lpff_shards import api
-from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, Appender
+from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, ShardSink
+from lpff_shards.formats.appending import AppendingWriter, Encoded
 from lpff_shards.storage.atomic_file import GrowingFile
 
 FORMATS = ("wds", "tfrecord")
@@ -609,15 +611,18 @@ def _check_appended(samples: Sequence[Sequence[bytes]], end: bytes) -> None:
     """Appends the samples to a file, and compares all that is told of it."""
     heard = Heard()
     with TemporaryDirectory() as folder, GrowingFile(Path(folder, "growing"), Path(folder, "shard")) as growing:
-        shard = Appender(growing, heard)
+        sink, encoded = ShardSink(growing, heard), iter(samples)
+        shard = AppendingWriter("shard", sink, lambda _: Encoded(next(encoded), ("png",), (0,)), end)
         joined = [b"".join(pieces) for pieces in samples]
-        assert [shard.add(pieces) for pieces in samples] == list(map(len, joined))
+        assert [shard.add(sample(LAYOUTS["bare"])) for _ in samples] == list(map(len, joined))
         expected = b"".join([*joined, end])
-        assert shard.finish(end) == len(expected)
+        told = shard.close()
+        sink.flush()
+        assert told.bytes == len(expected)
         assert growing.finish() == ""
         assert Path(folder, "shard").read_bytes() == expected == heard.data
-    assert shard.crcs == list(map(zlib.crc32, joined))
-    assert shard.offsets == [len(b"".join(joined[:n])) for n in range(len(joined) + 1)]
+    assert list(told.crcs) == list(map(zlib.crc32, joined))
+    assert list(told.offsets) == [len(b"".join(joined[:n])) for n in range(len(joined) + 1)]
 
 
 @settings(max_examples=40, deadline=None)

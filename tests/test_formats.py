@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from running import examples
-from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample
+from samples import LAYOUTS, TFRECORD_LAYOUTS, WDS_LAYOUTS, sample, written
 
 from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.registry import get_format
@@ -23,10 +25,7 @@ every_case = pytest.mark.parametrize(("format", "layout"), CASES)
 
 
 def _shard(format: str, layout: str, count: int = 3) -> bytes:
-    writer = get_format(format)
-    encoded = [writer.encode(sample(LAYOUTS[layout], n), LAYOUTS[layout]) for n in range(count)]
-    pieces = [piece for one in encoded for piece in one.pieces]
-    return b"".join([*pieces, writer.end])
+    return written(format, LAYOUTS[layout], (sample(LAYOUTS[layout], n) for n in range(count)))[0]
 
 
 def _samples(shard: bytes, format: str, layout: str) -> list[Sample]:
@@ -46,6 +45,16 @@ def test_what_is_encoded_is_decoded(format: str, layout: str) -> None:
     decoded = _samples(_shard(format, layout), format, layout)
     assert len(decoded) == 3
     assert all(_same(got, sample(LAYOUTS[layout], n)) for n, got in enumerate(decoded))
+
+
+@every_case
+def test_a_shard_is_described_as_its_writer_told(format: str, layout: str) -> None:
+    shard, told = written(format, LAYOUTS[layout], (sample(LAYOUTS[layout], n) for n in range(3)))
+    found = get_format(format).describe("x", memoryview(shard), LAYOUTS[layout])
+    assert structs.replace(found, crcs=told.crcs) == told
+    assert (told.bytes, len(told.keys), told.offsets[0]) == (len(shard), 3, 0)
+    spans = zip(told.offsets, told.offsets[1:], strict=False)
+    assert [zlib.crc32(shard[start:end]) for start, end in spans] == list(told.crcs)
 
 
 @every_case

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgpack
 import pytest
-from samples import LAYOUTS, sample
+from samples import LAYOUTS, sample, written
 
 from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.containers import example, tar, tfrecord
@@ -94,14 +94,13 @@ SIDE = sample(RAW, 0).picture.height
 )
 def test_a_crafted_record_is_refused(change: Callable[[Features], bytes], reason: str) -> None:
     format = get_format("tfrecord")
-    (data,) = (
-        bytes(data) for _, data in tfrecord.records(memoryview(b"".join(format.encode(sample(RAW, 0), RAW).pieces)))
-    )
+    shard, _ = written("tfrecord", RAW, [sample(RAW, 0)])
+    (data,) = (bytes(data) for _, data in tfrecord.records(memoryview(shard)))
     found = [(name.decode(), data[start:end]) for name, start, end in example.features(data)]
     assert _of(found) == data
     changed = change(found)
     head, tail = tfrecord.frame([changed])
-    for read in (format.samples, lambda shard, layout: [format.outline("x-train.tfrecord-0-of-1", shard, layout)]):
+    for read in (format.samples, lambda shard, layout: [format.describe("x-train.tfrecord-0-of-1", shard, layout)]):
         with pytest.raises(SampleError, match=reason):
             list(read(memoryview(head + changed + tail), RAW))
 
@@ -124,7 +123,7 @@ def test_a_crafted_record_is_refused(change: Callable[[Features], bytes], reason
 @pytest.mark.filterwarnings("error")
 def test_a_crafted_msgpack_member_is_refused(edit: dict[str, object]) -> None:
     layout, format = LAYOUTS["packed"], get_format("wds")
-    shard = b"".join([*format.encode(sample(layout, 0), layout).pieces, format.end])
+    shard, _ = written("wds", layout, [sample(layout, 0)])
     picture, packed = tar.members(memoryview(shard))
     content = msgpack.unpackb(shard[packed.offset : packed.offset + packed.size]) | edit
     body = msgpack.packb(content, use_single_float=edit != {"camera": [1e300] * 25})

@@ -8,9 +8,8 @@ import tracemalloc
 import pytest
 
 from lpff_shards.exporters.packed import Packed
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.schemas.left_out import LeftOut
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ShardReceipt
 
 
 def _receipt(number: int, samples: int) -> ShardReceipt:
@@ -48,12 +47,6 @@ def test_what_was_packed_is_unpacked() -> None:
     assert list(packed.values()) == [receipts[0], receipts[2], receipts[0]] and len(packed) == 3
     with pytest.raises(KeyError):
         packed[4]
-
-
-def test_each_is_unpacked_as_what_it_was() -> None:
-    outline = Outline("a", ("k",), (0, 9), (("png",),), ((0, 9),))
-    packed: Packed[Outline | ShardReceipt] = Packed([(0, outline), (1, _receipt(1, 1))])
-    assert packed[0] == outline and packed[1] == _receipt(1, 1)
 
 
 def test_packed_they_take_less_than_a_quarter() -> None:

@@ -21,7 +21,8 @@ from lpff_shards import (
     export,
     verify_export,
 )
-from lpff_shards.manifest import ShardReceipt, from_json, keys_digest, read_manifest
+from lpff_shards.manifest import from_json, keys_digest, read_manifest
+from lpff_shards.schemas.receipt import ShardReceipt
 
 FORMATS = ("wds", "tfrecord")
 FLIPS = 500 if ENDURANCE else 100

@@ -19,8 +19,8 @@ from lpff_shards.commandline.colors import Loudness, is_terminal
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.exporters.callbacks import Observer, Silent
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import Plan
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted, rate, size
 
 PLAIN_SECONDS = 5.0

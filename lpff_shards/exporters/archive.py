@@ -21,11 +21,11 @@ from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import copy_range
 from lpff_shards.exporters.zip_writer import Archive, Text
 from lpff_shards.formats.zip import Note
-from lpff_shards.manifest import ShardReceipt, sizes_of
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import NameList, Output, Plan
 from lpff_shards.schemas.archive import FORK_LISTS, LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import WholeFile

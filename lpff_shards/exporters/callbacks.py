@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol
 
 from lpff_shards.executors.processes import Progress, ShardDone
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import Plan
+from lpff_shards.schemas.receipt import ShardReceipt
 
 Step = Literal["planning", "checking", "writing", "finishing"]
 """What an export does, one after the other; checking is of what an earlier run left."""

@@ -20,11 +20,9 @@ from lpff_shards.manifest import (
     Counts,
     Manifest,
     Shard,
-    ShardReceipt,
     checksum_lines,
     file_digest,
     keys_digest,
-    sizes_of,
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
@@ -33,6 +31,7 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import CARD, POSES, SUMS
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import registry as indexes

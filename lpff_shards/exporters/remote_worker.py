@@ -10,8 +10,8 @@ from pathlib import Path
 from lpff_shards.errors import ExportFailed
 from lpff_shards.executors.processes import OnSample
 from lpff_shards.exporters.shard import write_shard
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import ShardTask
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage.path import Place, exists, is_folder
 

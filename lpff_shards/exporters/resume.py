@@ -10,9 +10,9 @@ from lpff_shards.executors.processes import OnNote
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
-from lpff_shards.manifest import ShardReceipt, StoredReceipt
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import registry as indexes
 from lpff_shards.storage.bucket import BucketPath, Listed
@@ -137,9 +137,7 @@ def _same_bytes(path: Place, found: Listed, receipt: ShardReceipt) -> bool:
     """Whether a shard is what was written: a file by its checksum, an object by the store's mark of it."""
     if isinstance(path, BucketPath):
         # A listing may write the mark in another way than the object's own headers.
-        return isinstance(receipt, StoredReceipt) and (
-            receipt.etag == found.etag or receipt.etag == (path.stat() or found).etag
-        )
+        return receipt.etag == found.etag or receipt.etag == (path.stat() or found).etag
     return file_checksum(path, receipt.algorithm) == receipt.checksum
 
 

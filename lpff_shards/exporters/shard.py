@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 
-from isal.isal_zlib import crc32
+from msgspec import structs
 
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
@@ -17,9 +17,9 @@ from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.registry import get_format
-from lpff_shards.manifest import ShardReceipt
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes.registry import of_shard
@@ -90,13 +90,11 @@ def _write_samples(
     task: ShardTask, image_cache: ImageCache, growing: Growing, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
     """Writes the shard's bytes; returns its receipt and its samples' fields."""
-    format, settings = get_format(task.settings.format), task.settings
+    settings = task.settings
     checksum = hasher(settings.checksum)
-    shard = Appender(growing, checksum)
-    keys: list[str] = []
+    sink = ShardSink(growing, checksum)
+    writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
     rows: list[row_groups.Row] = []
-    lists: dict[tuple[str, ...], int] = {}
-    members: list[tuple[int, ...]] = []
     skipped: list[LeftOut] = []
     sizes: Counter[tuple[int, int]] = Counter()
     turned = 0
@@ -109,28 +107,19 @@ def _write_samples(
             skipped.append(_left_out(entry, error, settings))
             on_sample(0)
             continue
-        keys.append(entry.key)
         sizes[sample.picture.width, sample.picture.height] += 1
         turned += sample.scalars["exif_orientation"] != 1
         rows.append(tuple(sample.scalars.values()))
-        encoded = format.encode(sample, settings.layout)
-        members.append((lists.setdefault(encoded.suffixes, len(lists)), *encoded.sizes))
-        on_sample(shard.add(encoded.pieces))
-    size = shard.finish(format.end)
+        on_sample(writer.add(sample))
+    written = writer.close()
+    sink.flush()
     fields = row_groups.encode(rows)
-    receipt = ShardReceipt(
-        file=task.filename,
+    receipt = structs.replace(
+        written,
         plan=task.digest,
         sources=task.stamp(),
-        samples=len(keys),
-        bytes=size,
         algorithm=settings.checksum,
         checksum=checksum.hexdigest(),
-        keys=tuple(keys),
-        offsets=tuple(shard.offsets),
-        crcs=tuple(shard.crcs),
-        suffixes=tuple(lists),
-        members=tuple(members),
         fields=row_groups.digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
@@ -167,16 +156,12 @@ MOST_PIECES = 512
 """Pieces written by one call; systems take 1,024 at most."""
 
 
-class Appender:
-    """Writes samples one behind the other.
+class ShardSink:
+    """Gathers what a shard's writer appends, and writes it in large blocks.
 
     Args:
-        shard: what they are written to.
+        shard: what it is written to.
         checksum: told every byte.
-
-    Attributes:
-        offsets: where each sample starts, and the end of the last one.
-        crcs: CRC-32 of each sample's bytes.
     """
 
     def __init__(self, shard: Growing, checksum: Hasher) -> None:
@@ -184,33 +169,16 @@ class Appender:
         self._checksum = checksum
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self.offsets = [0]
-        self.crcs: list[int] = []
 
-    def add(self, pieces: Sequence[bytes]) -> int:
-        """Appends a sample and returns its length in bytes."""
-        crc = length = 0
-        for piece in pieces:
-            crc = crc32(piece, crc)
-            length += len(piece)
-        self.crcs.append(crc)
-        self.offsets.append(self.offsets[-1] + length)
-        self._queue(pieces, length)
-        return length
-
-    def finish(self, end: bytes) -> int:
-        """Appends what stands behind the last sample, writes all that waits, and returns the file's length."""
-        self._queue([end], len(end))
-        self._flush()
-        return self.offsets[-1] + len(end)
-
-    def _queue(self, pieces: Sequence[bytes], length: int) -> None:
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append bytes."""
         self._waiting += pieces
-        self._waiting_bytes += length
+        self._waiting_bytes += sum(map(len, pieces))
         if self._waiting_bytes >= BLOCK or len(self._waiting) >= MOST_PIECES:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write all that waits."""
         for start in range(0, len(self._waiting), MOST_PIECES):
             self._shard.write(self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:

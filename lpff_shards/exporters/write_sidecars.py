@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.filenames import ATTRIBUTION, LEDGER
-from lpff_shards.schemas.outline import Outlined
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.folder import OutputFolder, Written
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
@@ -19,7 +19,7 @@ from lpff_shards.sidecars.sample_index.write import write_ledger
 
 
 def write_sidecars(
-    folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None
+    folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None
 ) -> dict[str, Written]:
     """Writes the ledger, then by it the table and the summary of attribution; returns them by name.
 
@@ -39,6 +39,6 @@ def write_sidecars(
 
 
 def _write_ledger(
-    manifest: Manifest, shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None, path: Path
+    manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None, path: Path
 ) -> None:
     write_ledger(path, facts(manifest), shards, pool)

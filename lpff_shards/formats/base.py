@@ -5,38 +5,26 @@ samples of a shard, and gives the words that messages and the card use for its f
 names of formats; what differs between them is an attribute or a method here. The rules that every format keeps, which
 `tests/test_formats.py` checks:
 
-- `encode` gives equal bytes for equal samples, and `samples` reads them back.
-- A shard is the encoded samples one behind the other, then `end`. A cut or a flipped bit is noticed when it is read,
-  at the latest by the checksum in the manifest.
+- Equal samples in equal order give equal bytes, and `samples` reads them back.
+- A writer only appends. A cut or a flipped bit is noticed when a shard is read, at the latest by the checksum in the
+  manifest.
 - A `joined` format writes parts, which `exporters.archive` joins to one file a split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Protocol
-
-from msgspec import Struct
 
 from lpff_shards.formats.spans import Spans
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.sample import Sample
 
-
-class Encoded(Struct, frozen=True):
-    """A sample's bytes.
-
-    Attributes:
-        pieces: one behind the other; a large picture is one of them and is not copied.
-        suffixes: of its members, the picture's first: all of a tar's, picture and note in a part of a zip, the
-            picture's alone of a record.
-        sizes: payload bytes of each of these.
-    """
-
-    pieces: list[bytes]
-    suffixes: tuple[str, ...]
-    sizes: tuple[int, ...]
+ARRAY_BYTES = {"camera": 100, "landmarks": 544}
+"""Bytes of the arrays of a sample, for `Format.overhead`."""
+FIELD_BYTES = 1000
+"""Bytes of the fields of a sample, about."""
 
 
 class SampleError(Exception):
@@ -55,6 +43,31 @@ class SampleError(Exception):
         self.key = key
 
 
+class Sink(Protocol):
+    """What a shard's bytes are written to, in order."""
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append bytes; large pieces are not copied.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+
+
+class ShardWriter(Protocol):
+    """Writes one shard."""
+
+    def add(self, sample: Sample) -> int:
+        """Write a sample, at once or later; return about how many bytes it takes.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+
+    def close(self) -> ShardReceipt:
+        """Write what is left; return where each sample is, see `schemas.receipt.ReceiptBuilder`."""
+
+
 class Format(Protocol):
     """One format; see the rules above.
 
@@ -71,7 +84,6 @@ class Format(Protocol):
         metadata: the kinds of --metadata that it takes.
         pattern: regular expression of the end of a finished file's name, behind NAME-SPLIT.
         glob: the same for shells.
-        end: what stands behind the last sample of a task's file.
     """
 
     name: str
@@ -86,7 +98,6 @@ class Format(Protocol):
     metadata: tuple[str, ...]
     pattern: str
     glob: str
-    end: bytes
 
     def filename(self, stem: str, number: int, count: int) -> str:
         """The name of a task's file.
@@ -102,11 +113,11 @@ class Format(Protocol):
     def overhead(self, layout: Layout) -> int:
         """About how many bytes a sample takes beside its picture."""
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
-        """The bytes of one sample, in few pieces.
+    def writer(self, file: str, sink: Sink, layout: Layout) -> ShardWriter:
+        """What writes a task's file.
 
         Args:
-            sample: to write; equal samples give equal bytes.
+            file: its name.
             layout: what every sample of the data set holds.
         """
 
@@ -117,8 +128,8 @@ class Format(Protocol):
             SampleError: at the first one that breaks the format or the schema.
         """
 
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        """What is where in a finished file of that name, as its receipt told.
+    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
+        """What is where in a finished file of that name, as its writer told, without checksums.
 
         Raises:
             SampleError: it breaks the format.

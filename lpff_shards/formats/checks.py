@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,20 @@ from lpff_shards.schemas import fields, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
-from lpff_shards.schemas.outline import Outline
-from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
+from lpff_shards.schemas.sample import Picture, Sample
+
+
+def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
+    """Refuse fields that break the schema, or are another sample's.
+
+    Raises:
+        FormatError: they are.
+    """
+    reason = fields.fault(scalars)
+    if reason is None and scalars["key"] != key:
+        reason = f"its field key is {scalars['key']}, it is stored as {key}"
+    if reason:
+        raise FormatError(reason)
 
 
 def checked(sample: Sample, layout: Layout) -> Sample:
@@ -25,11 +37,10 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     Raises:
         FormatError: its picture, camera, landmarks or scalars are not as the schema says.
     """
-    reason = fields.fault(sample.scalars)
-    if reason is None and not KEY_RULE.fullmatch(sample.key):
+    check_fields(sample.key, sample.scalars)
+    reason = None
+    if not KEY_RULE.fullmatch(sample.key):
         reason = f"its key is {sample.key!r}, which readers may not take"
-    if reason is None and sample.scalars["key"] != sample.key:
-        reason = f"its field key is {sample.scalars['key']}"
     reason = reason or _array_fault("camera", sample.camera, layout.camera, (CAMERA_NUMBERS,))
     reason = reason or _array_fault("landmarks", sample.landmarks, layout.landmarks, (landmarks.LANDMARKS, 2))
     if reason:
@@ -74,24 +85,3 @@ def _check_picture(picture: Picture) -> None:
             f"its picture is {header.kind} of {header.width}x{header.height}, "
             f"not {picture.kind} of {picture.width}x{picture.height}"
         )
-
-
-Listed = tuple[str, int, int, tuple[str, ...], tuple[int, ...]]
-"""A sample of a shard: its key, where it starts and ends, the suffixes and the sizes of its members."""
-
-
-def outline_of(file: str, found: Sequence[Listed]) -> Outline:
-    """The outline of a shard of these samples."""
-    lists = {suffixes: number for number, suffixes in enumerate(dict.fromkeys(one[3] for one in found))}
-    return Outline(
-        file=file,
-        keys=tuple(key for key, *_ in found),
-        offsets=(0, *(end for _, _, end, _, _ in found)),
-        suffixes=tuple(lists),
-        members=tuple((lists[suffixes], *sizes) for _, _, _, suffixes, sizes in found),
-    )
-
-
-def listed_picture(sample: Sample, start: int, end: int) -> Listed:
-    """What is found of a sample of which the picture alone is told."""
-    return sample.key, start, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)

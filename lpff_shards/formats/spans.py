@@ -47,7 +47,13 @@ class Beside(Struct, frozen=True):
 
 
 class Spans(Protocol):
-    """Finds the samples of a shard of one format, and the parts of a sample. Stateless."""
+    """Finds the samples of a shard of one format, and the parts of a sample. Stateless.
+
+    Attributes:
+        end: what stands behind the last sample of a shard.
+    """
+
+    end: bytes
 
     def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
         """Where the picture is.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import Encoded, SampleError
-from lpff_shards.formats.checks import checked, listed_picture, outline_of, sample_of
+from lpff_shards.formats.appending import AppendingWriter, Encoded
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
@@ -20,14 +21,11 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.filenames import DALI
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
-_ARRAYS = {"camera": 100, "landmarks": 544}
-_FIELDS = 1000
-"""Bytes of the fields as features, about."""
 _LENGTH, _CRC = 12, 4
-_IMAGE, _SHAPE = b"image", b"image/shape"
+_IMAGE = b"image"
 _CHANNELS = 3
 _TYPES: dict[Kind, type] = {"str": bytes, "int": int, "bool": int, "float": np.float32}
 
@@ -51,7 +49,7 @@ class TfRecord:
         return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
 
     def overhead(self, layout: Layout) -> int:
-        return sum(_ARRAYS[name] for name in layout.arrays) + _FIELDS + tfrecord.FRAMING
+        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES + tfrecord.FRAMING
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
         arrays = layout.arrays
@@ -64,33 +62,25 @@ class TfRecord:
     def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
         return None
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
-        arrays: dict[str, example.Value] = {"image": sample.picture.data}
-        if layout.raw:
-            arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
-        if sample.camera is not None:
-            arrays["camera"] = sample.camera
-        if sample.landmarks is not None:
-            arrays["landmarks"] = sample.landmarks
-        scalars = sample.scalars
-        features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
-        data = example.joined(example.encode(features))
-        head, tail = tfrecord.frame(data)
-        return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
+        return AppendingWriter(file, sink, partial(_encoded, layout))
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return (sample for sample, _, _ in self._placed(shard, layout))
+        return (sample for sample, _ in self._placed(shard, layout))
 
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        return outline_of(file, [listed_picture(*one) for one in self._placed(shard, layout)])
+    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
+        found = ReceiptBuilder()
+        for sample, end in self._placed(shard, layout):
+            found.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+        return found.build(file, len(shard))
 
-    def _placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
-        """The samples, each with where its record starts and ends."""
+    def _placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        """The samples, each with where its record ends."""
         number = 0
         try:
             for at, data in tfrecord.records(shard):
                 end = at + len(data) + tfrecord.FRAMING
-                yield checked(self._sample(bytes(shard[at:end]), layout), layout), at, end
+                yield checked(self._sample(bytes(shard[at:end]), layout), layout), end
                 number += 1
         except FormatError as error:
             raise SampleError(str(error), number) from None
@@ -148,6 +138,26 @@ class TfRecord:
             yield at
             at += int.from_bytes(head, "little") + tfrecord.FRAMING
         yield at
+
+
+def example_of(layout: Layout, sample: Sample) -> list[bytes]:
+    """A sample as a tf.train.Example, in few pieces."""
+    arrays: dict[str, example.Value] = {"image": sample.picture.data}
+    if layout.raw:
+        arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
+    if sample.camera is not None:
+        arrays["camera"] = sample.camera
+    if sample.landmarks is not None:
+        arrays["landmarks"] = sample.landmarks
+    scalars = sample.scalars
+    features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
+    return example.joined(example.encode(features))
+
+
+def _encoded(layout: Layout, sample: Sample) -> Encoded:
+    data = example_of(layout, sample)
+    head, tail = tfrecord.frame(data)
+    return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
 
 
 @lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -11,24 +12,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import Encoded, SampleError
-from lpff_shards.formats.checks import Listed, checked, outline_of, sample_of
+from lpff_shards.formats.appending import AppendingWriter, Encoded
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
-from lpff_shards.schemas import fields
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
 _MEMBER = 512 + 256
 """Bytes of a member beside its payload: its header and, on average, half a block of padding."""
 _NPY_HEADER = 128
-_ARRAYS = {"camera": 100, "landmarks": 544}
-_FIELDS = 1000
-"""Bytes of the fields as JSON or msgpack, about."""
 _RAW = (SUFFIXES["raw"],)
 
 
@@ -51,10 +49,9 @@ class WebDataset:
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
 
     def overhead(self, layout: Layout) -> int:
-        arrays = [_ARRAYS[name] for name in layout.arrays]
-        if layout.packed:
-            return 2 * _MEMBER + sum(arrays) + _FIELDS
-        return _MEMBER + sum(_MEMBER + _NPY_HEADER + size for size in arrays) + _MEMBER + _FIELDS
+        arrays = [ARRAY_BYTES[name] for name in layout.arrays]
+        more = 0 if layout.packed else (_MEMBER + _NPY_HEADER) * len(arrays)
+        return 2 * _MEMBER + sum(arrays) + more + FIELD_BYTES
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         arrays = layout.arrays
@@ -71,18 +68,8 @@ class WebDataset:
     def member(self, key: str, suffix: str) -> str:
         return f"{key}.{suffix}"
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:
-        key, picture = sample.key, sample.picture
-        shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
-        size = len(shape) + len(picture.data)
-        suffixes, sizes = [SUFFIXES[picture.kind]], [size]
-        tail = [tar.padding(size)]
-        for suffix, content in _members(sample, layout):
-            suffixes.append(suffix)
-            sizes.append(len(content))
-            tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
-        head = tar.header(f"{key}.{suffixes[0]}", size) + shape
-        return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
+    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
+        return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
         number, key, group = 0, "", list[tar.Member]()
@@ -113,18 +100,17 @@ class WebDataset:
         data = shard[group[0].header : group[-1].end]
         found = self.picture(bytes(data[:HEAD]), len(data), layout.raw)
         stop = found.start + found.size
-        beside = self.beside(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
+        beside = self._beside(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
         return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, beside)
 
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:  # noqa: ARG002  # the members tell
-        listed: list[Listed] = []
+    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members tell
+        found = ReceiptBuilder()
         try:
             for key, group in tar.groups(shard):
-                sizes = tuple(member.size for member in group)
-                listed.append((key, group[0].header, group[-1].end, _suffixes(group), sizes))
+                found.add(key, group[-1].end, _suffixes(group), [member.size for member in group])
         except FormatError as error:
-            raise SampleError(str(error), len(listed)) from None
-        return outline_of(file, listed)
+            raise SampleError(str(error), len(found)) from None
+        return found.build(file, len(shard))
 
     def spans(self) -> WebDataset:
         return self
@@ -142,17 +128,21 @@ class WebDataset:
         return Found(tar.BLOCK + start, length - start, shape)
 
     def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        found = self._beside(head, tail, layout, scalars)
+        if scalars:
+            check_fields(head.partition(b".")[0].decode(), found.scalars)
+        return found
+
+    def _beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+        """As `beside`, the fields as they were found."""
         key = head[: head.find(b".") + 1]
         parts = tar.behind(key, tail)
         try:
-            found = _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
+            return _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
         except KeyError as error:
             raise FormatError(f"its member {error.args[0]} is missing") from None
         except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
             raise FormatError(f"its metadata is damaged: {error}") from None
-        if scalars:
-            _check(key[:-1].decode(), found.scalars)
-        return found
 
     def offsets(self, index: bytes) -> Offsets:
         """Energon's index: the offsets as they are."""
@@ -170,10 +160,24 @@ class WebDataset:
         yield at
 
 
+def _encoded(layout: Layout, sample: Sample) -> Encoded:
+    key, picture = sample.key, sample.picture
+    shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
+    size = len(shape) + len(picture.data)
+    suffixes, sizes = [SUFFIXES[picture.kind]], [size]
+    tail = [tar.padding(size)]
+    for suffix, content in _members(sample, layout):
+        suffixes.append(suffix)
+        sizes.append(len(content))
+        tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
+    head = tar.header(f"{key}.{suffixes[0]}", size) + shape
+    return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
+
+
 def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
     """What stands behind the picture's member."""
     if layout.packed:
-        arrays = {name: array for name in _ARRAYS if (array := getattr(sample, name)) is not None}
+        arrays = {name: array for name in ARRAY_BYTES if (array := getattr(sample, name)) is not None}
         content = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
         yield "mp", msgpack.packb(content, use_single_float=True)
         return
@@ -210,12 +214,3 @@ def _numbers(value: object, type: Any, shape: tuple[int, ...]) -> NDArray[np.flo
     if found.shape != shape:
         raise FormatError(f"an array is not float32 of {shape}")
     return found
-
-
-def _check(key: str, scalars: Mapping[str, Any]) -> None:
-    """Refuse fields that break the schema, or are another sample's."""
-    reason = fields.fault(scalars)
-    if reason is None and scalars["key"] != key:
-        reason = f"its members are named {key}, its field key is {scalars['key']}"
-    if reason:
-        raise FormatError(reason)

@@ -15,8 +15,9 @@ from isal.isal_zlib import crc32
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import Encoded, SampleError
-from lpff_shards.formats.checks import checked, listed_picture, outline_of
+from lpff_shards.formats.appending import AppendingWriter, Encoded
+from lpff_shards.formats.base import FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
@@ -24,7 +25,7 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.filenames import PART
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.outline import Outline
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
 
 
@@ -45,8 +46,6 @@ class Note(Struct, frozen=True, array_like=True):
 _MEMBER = 50 + 66 + 50
 """Bytes of a picture's local header, of its entry in the directory and of its name in a list, about."""
 _TEXTS = {"camera": 370, "landmarks": 1600}
-_FIELDS = 1000
-"""Bytes of the fields as JSON, about."""
 _BLOCK = 1 << 20
 """Bytes of a text that are split into lines at once."""
 _Camera = NDArray[np.float32] | None
@@ -62,7 +61,6 @@ class TrainersZip:
     image = "stored-png"
     metadata: tuple[str, ...] = ("json",)
     pattern, glob = r"\.zip", ".zip"
-    end = b""
 
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts go when the zip is there
         return f"{stem}.zip-{number:06d}{PART}"
@@ -71,22 +69,19 @@ class TrainersZip:
         return ()
 
     def overhead(self, layout: Layout) -> int:
-        return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + _FIELDS
+        return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES
 
-    def encode(self, sample: Sample, layout: Layout) -> Encoded:  # noqa: ARG002  # what the sample has tells it
-        # Whole numbers of float32 stay what they are as JSON's doubles.
-        label = None if sample.camera is None else sample.camera.tolist()
-        points = {} if sample.landmarks is None else {"landmarks": sample.landmarks.tolist()}
-        fields = msgspec.json.encode({**sample.scalars, **points})
-        picture = sample.picture.data
-        note = msgspec.json.encode(Note(crc32(picture), Raw(msgspec.json.encode(label)), Raw(fields)))
-        return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
+    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples tell it
+        return AppendingWriter(file, sink, _encoded)
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return (sample for sample, _, _ in _placed(shard, layout))
+        return (sample for sample, _ in _placed(shard, layout))
 
-    def outline(self, file: str, shard: memoryview, layout: Layout) -> Outline:
-        return outline_of(file, [listed_picture(*one) for one in _placed(shard, layout)])
+    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
+        found = ReceiptBuilder()
+        for sample, end in _placed(shard, layout):
+            found.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+        return found.build(file, len(shard))
 
     def spans(self) -> None:
         return None
@@ -103,8 +98,18 @@ class TrainersZip:
         return None
 
 
-def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, int]]:
-    """The samples of a zip, each with where its picture's local header starts and its picture ends.
+def _encoded(sample: Sample) -> Encoded:
+    # Whole numbers of float32 stay what they are as JSON's doubles.
+    label = None if sample.camera is None else sample.camera.tolist()
+    points = {} if sample.landmarks is None else {"landmarks": sample.landmarks.tolist()}
+    fields = msgspec.json.encode({**sample.scalars, **points})
+    picture = sample.picture.data
+    note = msgspec.json.encode(Note(crc32(picture), Raw(msgspec.json.encode(label)), Raw(fields)))
+    return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
+
+
+def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    """The samples of a zip, each with where its picture ends, behind which the next local header starts.
 
     Raises:
         SampleError: at the first that breaks the format or the schema.
@@ -122,7 +127,7 @@ def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int, in
             kind, index = _kind(picture, index, row.get("replica"))
             sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
             _check_demands(sample.picture, size := size or sample.picture.width)
-            yield sample, picture.header, picture.end
+            yield sample, picture.end
         number, key = len(names), ""
         _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
     except FormatError as error:

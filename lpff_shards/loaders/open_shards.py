@@ -126,8 +126,7 @@ def _spans(shard: Shard) -> Spans:
 
 
 def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
-    format = format_of(shard.file)
-    end = size - (len(format.end) if format else 0)
+    end = size - len(_spans(shard).end)
     whole = len(found) == shard.samples + 1 and found[0] == 0 and found[-1] == end and (np.diff(found) > 0).all()
     if size != shard.bytes or not whole:
         raise _disagrees(path)

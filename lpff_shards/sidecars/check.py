@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lpff_shards.manifest import Manifest, Shard, ShardReceipt, file_digest, keys_digest
+from lpff_shards.manifest import Manifest, Shard, file_digest, keys_digest
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import strangers
 from lpff_shards.storage.path import Place, exists, is_file, names_in, whole

@@ -21,20 +21,20 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import structs
+
 from lpff_shards.errors import Damaged, ExportFailed, ShardsError
 from lpff_shards.formats.registry import index_names
 from lpff_shards.manifest import (
     MANIFEST,
     Manifest,
-    ShardReceipt,
-    StoredReceipt,
     file_digest,
     from_json,
     parsed_manifest,
-    stored,
     to_json,
 )
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.atomic_file import Growing, GrowingFile, Whole, WholeFile
@@ -150,7 +150,7 @@ class OutputFolder:
         self._replace(self._fields(receipt.file), fields)
         for index, data in beside.items():
             self._replace(self.root / index, data)
-        self._replace(self.receipt(receipt.file), to_json(stored(receipt, mark) if mark else receipt))
+        self._replace(self.receipt(receipt.file), to_json(structs.replace(receipt, etag=mark) if mark else receipt))
 
     def write(self, name: str, data: bytes) -> Written:
         """Write a file beside the shards, unless it is there already: whole or not at all, and on disk on return.
@@ -184,8 +184,7 @@ class OutputFolder:
     def read_receipt(self, name: str) -> ShardReceipt | None:
         """A shard's receipt; None where it is missing or damaged."""
         data = read_if_there(self.receipt(name))
-        kind = StoredReceipt if isinstance(self.root, BucketPath) else ShardReceipt
-        return None if data is None else from_json(data, kind)
+        return None if data is None else from_json(data, ShardReceipt)
 
     def refuse_links(self) -> None:
         """Refuse links in place of the folders that an export keeps in its own: they may lead to anyone's files.

@@ -18,7 +18,8 @@ from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.formats.registry import get_format
-from lpff_shards.manifest import Manifest, ShardReceipt, from_json, read_manifest
+from lpff_shards.manifest import Manifest, from_json, read_manifest
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sources.io.zip_directory import ZipError, read_directory
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.filenames import ENERGON
-from lpff_shards.schemas.outline import Outlined
+from lpff_shards.schemas.receipt import ShardReceipt
 
 VERSION = "7.0.0"
 _EXPECTED = ("train", "val", "test")
@@ -16,7 +16,7 @@ _SAMPLES = "sample_type:\n  __module__: megatron.energon\n  __class__: ImageClas
 _CRUDE = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
 
-def of_tar(shard: Outlined) -> bytes:
+def of_tar(shard: ShardReceipt) -> bytes:
     """Where each sample's first header is and where the last sample ends, little-endian unsigned 64-bit numbers."""
     return struct.pack(f"<{len(shard.offsets)}Q", *shard.offsets)
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Set
 from lpff_shards.formats.registry import format_of, get_format, wids_name
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.filenames import TFDS
-from lpff_shards.schemas.outline import Outlined
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.indexes import dali, energon, tfds, wids
 
 
-def of_shard(shard: Outlined) -> Mapping[str, bytes]:
+def of_shard(shard: ShardReceipt) -> Mapping[str, bytes]:
     """The index files of a shard by name; none of a zip, nor of its parts."""
     format = format_of(shard.file)
     if format is None:
@@ -40,7 +40,7 @@ def _of_records(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
     return dict(zip(TFDS, (tfds.dataset_info(manifest), tfds.features(manifest, kinds)), strict=True))
 
 
-_OF_SHARD: Mapping[str, tuple[Callable[[Outlined], bytes], ...]] = {
+_OF_SHARD: Mapping[str, tuple[Callable[[ShardReceipt], bytes], ...]] = {
     "tar": (dali.of_tar, energon.of_tar),
     "records": (dali.of_records,),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import blake3
 import msgspec
 
-from lpff_shards.schemas.outline import Outlined
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import (
@@ -35,7 +35,7 @@ PRAGMA cache_size = -65536;
 
 
 def write_ledger(
-    path: Path, facts: Mapping[str, str], shards: Iterable[tuple[Outlined, Iterable[Row]]], pool: Pool | None
+    path: Path, facts: Mapping[str, str], shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None
 ) -> None:
     """Writes a ledger; the same samples give the same bytes, by one version of SQLite.
 
@@ -65,16 +65,16 @@ def write_ledger(
         raise OSError(code, f"SQLite: {error}", str(path)) from None
 
 
-def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[Outlined, Iterable[Row]]]) -> None:
+def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]]) -> None:
     pictures, stored = Numbers(), Numbers()
     insert_picture = _insert("pictures", 1 + len(PICTURE))
     insert_stored = _insert("stored", 2 + len(STORED))
     insert_sample = _insert("samples", 3 + len(SAMPLE) + len(PLACE))
     sample = 0
-    for number, (outline, rows) in enumerate(shards):
-        ledger.execute(_insert("shards", 2), (number, outline.file))
+    for number, (receipt, rows) in enumerate(shards):
+        ledger.execute(_insert("shards", 2), (number, receipt.file))
         samples = []
-        for row, place in zip(rows, places(number, outline), strict=True):
+        for row, place in zip(rows, places(number, receipt), strict=True):
             shown, how = of_picture(row), (place[0], *of_stored(row))
             samples.append((sample, *of_sample(row), *place[1:], pictures.of(shown), stored.of(how)))
             sample += 1
@@ -83,12 +83,12 @@ def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[Outlined, I
         ledger.executemany(insert_sample, samples)
 
 
-def places(shard: int, outline: Outlined) -> Iterator[tuple[str, int, int, int, int, int]]:
+def places(shard: int, receipt: ShardReceipt) -> Iterator[tuple[str, int, int, int, int, int]]:
     """The suffix of each sample's picture, and where the sample is: the columns of `PLACE`."""
-    offsets = outline.offsets
-    for number, (kind, size, *_) in enumerate(outline.members):
+    offsets = receipt.offsets
+    for number, (kind, size, *_) in enumerate(receipt.members):
         start, end = offsets[number], offsets[number + 1]
-        yield outline.suffixes[kind][0], shard, number, start, end - start, size
+        yield receipt.suffixes[kind][0], shard, number, start, end - start, size
 
 
 def _poses(pool: Pool) -> Iterator[tuple[str | int, ...]]:

@@ -1,0 +1,137 @@
+"""What one shard holds, in its receipt; and collecting it while samples are written or read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.sample import SUFFIXES
+
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A number of bytes or samples."""
+
+
+class ShardReceipt(Struct, frozen=True):
+    """What one finished shard holds; written after the shard, bound to its plan.
+
+    Attributes:
+        file: its name.
+        plan: digest of the plan it belongs to.
+        sources: stamp of the source files it was made from, see `ShardTask.stamp`.
+        samples, bytes: of the shard.
+        checksum: of its bytes (hex), by `algorithm`.
+        keys: of its samples, in order.
+        offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
+        crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
+        suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
+        members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
+        fields: digest of the samples' fields, see `sidecars.sample_index.row_groups`.
+        skipped: samples planned and left out.
+        sizes: of the pictures as stored: width, height, and how many samples have it.
+        turned: samples whose stored file has an EXIF orientation other than 1.
+        etag: the store's mark of the shard's contents, by which it is known again without reading it; of buckets only.
+    """
+
+    file: str
+    plan: str
+    sources: str
+    samples: Natural
+    bytes: Natural
+    algorithm: str
+    checksum: str
+    keys: tuple[str, ...]
+    offsets: tuple[Natural, ...]
+    crcs: tuple[Natural, ...]
+    suffixes: tuple[tuple[str, ...], ...]
+    members: tuple[tuple[Natural, ...], ...]
+    fields: str
+    skipped: tuple[LeftOut, ...] = ()
+    sizes: tuple[tuple[Natural, Natural, Natural], ...] = ()
+    turned: Natural = 0
+    etag: str | UnsetType = UNSET
+
+    def fits(self, file: str, keys: Sequence[str]) -> bool:
+        """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
+        lost = {skip.key for skip in self.skipped}
+        return (
+            self.file == file
+            and list(self.keys) == [key for key in keys if key not in lost]
+            and self.samples == len(self.keys) == len(keys) - len(self.skipped)
+            and len(self.crcs) == len(self.members) == self.samples
+            and all(_fits(self.suffixes, member) for member in self.members)
+            and all(names and names[0] in SUFFIXES.values() for names in self.suffixes)
+            and sum(count for _, _, count in self.sizes) == self.samples >= self.turned
+            and len(self.offsets) == self.samples + 1
+            and list(self.offsets) == sorted({0, *self.offsets})
+            and self.offsets[-1] <= self.bytes
+        )
+
+
+def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
+    """Whether a sample's members are as many as its list names."""
+    return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
+
+
+class ReceiptBuilder:
+    """Collects what a shard holds, sample after sample.
+
+    Attributes:
+        at: where the next sample starts.
+    """
+
+    def __init__(self) -> None:
+        self.at = 0
+        self._keys: list[str] = []
+        self._offsets = [0]
+        self._crcs: list[int] = []
+        self._lists: dict[tuple[str, ...], int] = {}
+        self._members: list[tuple[int, ...]] = []
+
+    def add(self, key: str, end: int, suffixes: tuple[str, ...], sizes: Sequence[int], crc: int = 0) -> None:
+        """Add a sample that starts where the one before it ends.
+
+        Args:
+            end: where it ends.
+            suffixes, sizes: of its members, the picture's first.
+            crc: CRC-32 of its bytes.
+        """
+        self.at = end
+        self._keys.append(key)
+        self._offsets.append(end)
+        self._crcs.append(crc)
+        self._members.append((self._lists.setdefault(suffixes, len(self._lists)), *sizes))
+
+    def __len__(self) -> int:
+        """Samples so far."""
+        return len(self._keys)
+
+    def build(self, file: str, size: int) -> ShardReceipt:
+        """Return the receipt of a shard of so many bytes, which still lacks what its samples do not tell."""
+        return ShardReceipt(
+            file=file,
+            plan="",
+            sources="",
+            samples=len(self._keys),
+            bytes=size,
+            algorithm="",
+            checksum="",
+            keys=tuple(self._keys),
+            offsets=tuple(self._offsets),
+            crcs=tuple(self._crcs),
+            suffixes=tuple(self._lists),
+            members=tuple(self._members),
+            fields="",
+        )
+
+
+def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:
+    """Samples by the width and height of their picture."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for receipt in receipts:
+        for width, height, count in receipt.sizes:
+            sizes[width, height] += count
+    return sizes
