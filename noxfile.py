@@ -88,14 +88,14 @@ def browser(session: nox.Session) -> None:
 def ray(session: nox.Session) -> None:
     """Export on a local Ray cluster, and kill its nodes."""
     session.install(*nox.project.dependency_groups(PROJECT, "ray"))
-    session.install(".[gcs,s3]")
+    session.install(".[gcs,parquet,s3]")
     session.run("pytest", "tests/test_ray.py", "tests/test_ray_buckets.py", *session.posargs)
 
 
 @nox.session(default=False)
 def endurance(session: nox.Session) -> None:
     """Disturb every system call of small exports and cut the power 3,000 times; the long forms of other tests."""
-    session.install(*nox.project.dependency_groups(PROJECT, "endurance"), ".")
+    session.install(*nox.project.dependency_groups(PROJECT, "endurance"), ".[parquet]")
     tests = session.posargs or ["tests/endurance", *(f"tests/test_{name}.py" for name in LONG)]
     session.run("pytest", "-n", "auto", "--dist", "worksteal", *tests, env={"LPFF_SHARDS_ENDURANCE": "1"})
 

@@ -24,6 +24,7 @@ from lpff_shards.exporters.record_options import given_paths, last_component, pu
 from lpff_shards.exporters.remote_worker import Seen, write_shard_elsewhere
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
 from lpff_shards.exporters.shard import write_shard
+from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
@@ -238,6 +239,7 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     # What talks to stores does so by threads, which a forked process would lack.
     engine = chosen(options.run, fork=may_fork() and not options.in_buckets)
     told.entered("planning")
+    installed_format(options.format)
     plan = plan_export(options)
     told.entered("checking")
     folder = OutputFolder(place(options.out))

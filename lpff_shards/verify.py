@@ -14,7 +14,7 @@ from isal.isal_zlib import crc32
 from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.deep_checks import deep_fault
-from lpff_shards.formats.registry import get_format
+from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.columns.texts import Texts, duplicates
@@ -83,7 +83,7 @@ def verify_export(
     # What talks to stores does so by threads, which a forked process would lack.
     fork = may_fork() and not isinstance(root, BucketPath)
     manifest = read_manifest(root)
-    look = partial(_read, format=get_format(manifest.format), layout=manifest.layout, deep=deep)
+    look = partial(_read, format=installed_format(manifest.format), layout=manifest.layout, deep=deep)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
     workers = max(1, min(workers, len(manifest.shards)))

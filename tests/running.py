@@ -16,6 +16,7 @@ import pytest
 from forks import Forks
 
 from lpff_shards import cli
+from lpff_shards.formats.registry import is_shard_name
 
 DATA = Path(os.environ.get("LPFF_SHARDS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 """Real samples of the data sets, where they are at hand."""
@@ -87,7 +88,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def shards(folder: Path) -> list[Path]:
     """The shards in an output folder, in order; not what lies beside them."""
-    return sorted([*folder.glob("*.tar"), *folder.glob("*.tfrecord-*")])
+    return sorted(path for path in folder.iterdir() if is_shard_name(path.name))
 
 
 def children(pid: int) -> list[int]:

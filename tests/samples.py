@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -22,6 +24,13 @@ LAYOUTS = {
 }
 WDS_LAYOUTS = tuple(LAYOUTS)
 TFRECORD_LAYOUTS = ("plain", "bare", "raw")
+FORMAT_LAYOUTS = {
+    "wds": WDS_LAYOUTS,
+    "tfrecord": TFRECORD_LAYOUTS,
+    "parquet": ("plain", "bare"),
+    "arrayrecord": TFRECORD_LAYOUTS,
+}
+"""Of the formats whose tasks write finished files, the layouts that each takes."""
 
 
 def png(width: int, height: int, shade: int = 0) -> bytes:
@@ -54,8 +63,12 @@ def sample(layout: Layout, number: int = 0) -> Sample:
 class Gathered:
     """A sink that keeps what is written to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
         self.pieces: list[bytes] = []
+        self._folder = folder
+
+    def file(self) -> Path:
+        return Path(self._folder, "made")
 
     def write(self, pieces: Sequence[bytes]) -> None:
         self.pieces += pieces
@@ -63,9 +76,10 @@ class Gathered:
 
 def written(format: str, layout: Layout, samples: Iterable[Sample], file: str = "x") -> tuple[bytes, ShardReceipt]:
     """The shard of some samples, and what its writer tells of it."""
-    sink = Gathered()
-    writer = get_format(format).writer(file, sink, layout)
-    for one in samples:
-        writer.add(one)
-    receipt = writer.close()
-    return b"".join(sink.pieces), receipt
+    with TemporaryDirectory() as folder:
+        sink = Gathered(folder)
+        writer = get_format(format).writer(file, sink, layout)
+        for one in samples:
+            writer.add(one)
+        receipt = writer.close()
+        return b"".join(sink.pieces), receipt

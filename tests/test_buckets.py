@@ -21,7 +21,7 @@ from lpff_shards.storage.bucket import BucketPath
 
 STATE = ".lpff-shards"
 DEMO = ("export", "--demo", 12, "--resolution", 16, "--shards", 3, "--seed", 4)
-FORMATS = ("wds", "tfrecord", "zip")
+FORMATS = ("wds", "tfrecord", "zip", "parquet", "arrayrecord")
 
 
 def _command(format: str, out: object, *more: object) -> tuple[object, ...]:

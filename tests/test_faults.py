@@ -28,7 +28,7 @@ from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, ShardSink
 from lpff_shards.formats.appending import AppendingWriter, Encoded
 from lpff_shards.storage.atomic_file import GrowingFile
 
-FORMATS = ("wds", "tfrecord")
+FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
 ID = LPFF_IDS[1]
 STATE = ".lpff-shards"
 
@@ -611,7 +611,7 @@ def _check_appended(samples: Sequence[Sequence[bytes]], end: bytes) -> None:
     """Appends the samples to a file, and compares all that is told of it."""
     heard = Heard()
     with TemporaryDirectory() as folder, GrowingFile(Path(folder, "growing"), Path(folder, "shard")) as growing:
-        sink, encoded = ShardSink(growing, heard), iter(samples)
+        sink, encoded = ShardSink(growing, heard, lambda: Path(folder, "made")), iter(samples)
         shard = AppendingWriter("shard", sink, lambda _: Encoded(next(encoded), ("png",), (0,)), end)
         joined = [b"".join(pieces) for pieces in samples]
         assert [shard.add(sample(LAYOUTS["bare"])) for _ in samples] == list(map(len, joined))

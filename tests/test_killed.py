@@ -20,7 +20,8 @@ from forks import Forks
 from layouts import picture, write, write_lpff
 from running import ENDURANCE, changed, children, contents, run_after, shards, wait_for
 
-FORMATS = ("wds", "tfrecord")
+FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
+"""ArrayRecord files are written twice, and none is small, so it is not among those that fill a disk."""
 SHARDS = 16
 KILLS = 40 if ENDURANCE else 6
 STOPS = 10 if ENDURANCE else 3
@@ -261,7 +262,7 @@ BLIND = "import lpff_shards.api as api\napi.refuse_full = lambda *_: None\n"
 """Others fill the disk while an export runs, so that what it saw before is no help."""
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMATS[:3])
 def test_a_disk_that_is_really_full_is_one_error_and_more_room_is_enough(
     bulky: Path, small_disk: Path, forks: Forks, tmp_path: Path, format: str
 ) -> None:
@@ -318,7 +319,7 @@ GROWING = (8, 8, 16, 24, 128, 160)
 LIMIT = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))"
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMATS[:3])
 def test_shards_before_the_one_that_is_too_large_for_the_disk_are_kept(
     forks: Forks, tmp_path: Path, format: str
 ) -> None:

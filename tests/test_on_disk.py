@@ -22,7 +22,7 @@ from lpff_shards import (
     index_export,
 )
 
-FORMATS = ("wds", "tfrecord", "zip")
+FORMATS = ("wds", "tfrecord", "zip", "parquet", "arrayrecord")
 
 
 class Disk:

@@ -153,7 +153,7 @@ def test_an_update_and_shares_are_the_same_too(nodes: Nodes, export: Export) -> 
     assert contents(export.out) == export.local("wds", "--exclude", gone, "--update") != expected
 
 
-@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+@pytest.mark.parametrize("format", ["wds", "tfrecord", "parquet", "arrayrecord"])
 def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, format: str) -> None:
     expected = export.local(format)
     node = nodes.add()

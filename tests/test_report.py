@@ -16,6 +16,7 @@ from sealing import edit_sealed
 
 from lpff_shards import export, read_manifest
 from lpff_shards.api import compare_rules, plan_export
+from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.report import plots, write
@@ -167,9 +168,9 @@ def _planned(out: Path, **other: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("image", ["keep", "raw"])
-@pytest.mark.parametrize("format", ["wds", "tfrecord", "zip"])
+@pytest.mark.parametrize("format", ["wds", "tfrecord", "zip", "parquet", "arrayrecord"])
 def test_an_export_has_the_facts_and_the_pictures_of_its_plan(format: Any, image: Any, tmp_path: Path) -> None:
-    if (format, image) == ("zip", "raw"):
+    if image == "raw" and not get_format(format).raw:
         image = "stored-png"
     given: dict[str, Any] = {"format": format, "mix": MixOptions(rebalance="lpff", splits="train=0.7,val=0.3")}
     given["shards"] = ShardOptions() if format == "zip" else ShardOptions(shards=4)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import call, contents, run
+from running import call, contents, run, shards
 
 from lpff_shards import (
     ExportOptions,
@@ -49,11 +49,10 @@ class Exports:
 
     def files(self) -> dict[str, tuple[int, bytes]]:
         """Inode and bytes of each shard."""
-        shards = [path for path in self.out.iterdir() if path.suffix == ".tar" or ".tfrecord-" in path.name]
-        return {path.name: (path.stat().st_ino, path.read_bytes()) for path in shards}
+        return {path.name: (path.stat().st_ino, path.read_bytes()) for path in shards(self.out)}
 
 
-@pytest.fixture(params=["wds", "tfrecord"])
+@pytest.fixture(params=["wds", "tfrecord", "parquet", "arrayrecord"])
 def exports(request: pytest.FixtureRequest, tmp_path: Path) -> Exports:
     return Exports(tmp_path, request.param, rebalance="lpff", splits="train=0.8,val=0.2")
 

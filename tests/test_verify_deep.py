@@ -40,7 +40,7 @@ def lpff(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+@pytest.mark.parametrize("format", ["wds", "tfrecord", "parquet", "arrayrecord"])
 def test_a_picture_that_does_not_decode_is_named(lpff: Path, tmp_path: Path, format: Any) -> None:
     out = tmp_path / "out"
     sources = SourceOptions(lpff=str(lpff), mirror=False)

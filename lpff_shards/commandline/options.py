@@ -172,7 +172,7 @@ mix = _stack(
 )  # fmt: skip
 output = _stack(
     _written("--format", type=Choice(NAMES), required=True,
-             help="WebDataset tar, TFRecord, or the zip that EG3D and StyleGAN train on."),
+             help="WebDataset tar, TFRecord, the zip that EG3D and StyleGAN train on, Parquet, or ArrayRecord."),
     _written("--out", type=_folder, metavar="DIR", required=True,
              help="The output folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."),
     _written("--name", help="Name of the data set.  [default: from the sources]"),

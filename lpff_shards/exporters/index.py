@@ -14,7 +14,7 @@ from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.base import SampleError
-from lpff_shards.formats.registry import get_format
+from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
@@ -64,7 +64,7 @@ def _receipts(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Sh
         started = time.monotonic()
         try:
             data = whole(root / shard.file)
-            found = get_format(manifest.format).describe(shard.file, data, manifest.layout)
+            found = installed_format(manifest.format).describe(shard.file, data, manifest.layout)
         except OSError as error:
             raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
         except SampleError as error:
@@ -78,7 +78,7 @@ def _receipts(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Sh
 def _rows(root: Place, manifest: Manifest, shard: ShardReceipt) -> Iterator[Row]:
     """The fields of a shard's samples."""
     try:
-        for sample in get_format(manifest.format).samples(whole(root / shard.file), manifest.layout):
+        for sample in installed_format(manifest.format).samples(whole(root / shard.file), manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
         raise _damaged(root / shard.file, error.reason) from None

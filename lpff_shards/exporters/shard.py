@@ -6,8 +6,9 @@ Samples are appended with few writes and no copies of pictures, and checksums ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 from msgspec import structs
 
@@ -48,8 +49,11 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
         with (
             folder.growing(task.filename, task.planned) as growing,
             closing(_cache_of(task, task.entries)) as images,
+            ExitStack() as files,
         ):
-            receipt, fields = _write_samples(task, images, growing, told)
+            made = folder.room(f"{task.filename}.made")
+            sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
+            receipt, fields = _write_samples(task, images, sink, told)
             folder.publish(growing, receipt, fields, of_shard(receipt))
         return receipt
 
@@ -87,12 +91,10 @@ def _cache_of(task: ShardTask, entries: Sequence[Entry]) -> ImageCache:
 
 
 def _write_samples(
-    task: ShardTask, image_cache: ImageCache, growing: Growing, on_sample: OnSample
+    task: ShardTask, image_cache: ImageCache, sink: ShardSink, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
     """Writes the shard's bytes; returns its receipt and its samples' fields."""
     settings = task.settings
-    checksum = hasher(settings.checksum)
-    sink = ShardSink(growing, checksum)
     writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
     rows: list[row_groups.Row] = []
     skipped: list[LeftOut] = []
@@ -119,7 +121,7 @@ def _write_samples(
         plan=task.digest,
         sources=task.stamp(),
         algorithm=settings.checksum,
-        checksum=checksum.hexdigest(),
+        checksum=sink.checksum.hexdigest(),
         fields=row_groups.digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
@@ -162,11 +164,13 @@ class ShardSink:
     Args:
         shard: what it is written to.
         checksum: told every byte.
+        file: gives a path for a library that writes files alone.
     """
 
-    def __init__(self, shard: Growing, checksum: Hasher) -> None:
+    def __init__(self, shard: Growing, checksum: Hasher, file: Callable[[], Path]) -> None:
         self._shard = shard
-        self._checksum = checksum
+        self.checksum = checksum
+        self.file = file
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
 
@@ -182,5 +186,5 @@ class ShardSink:
         for start in range(0, len(self._waiting), MOST_PIECES):
             self._shard.write(self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:
-            self._checksum.update(piece)
+            self.checksum.update(piece)
         self._waiting, self._waiting_bytes = [], 0

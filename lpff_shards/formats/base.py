@@ -14,6 +14,7 @@ names of formats; what differs between them is an attribute or a method here. Th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
 from typing import Protocol
 
 from lpff_shards.formats.spans import Spans
@@ -53,6 +54,9 @@ class Sink(Protocol):
             OSError: they cannot be written.
         """
 
+    def file(self) -> Path:
+        """A path for a library that writes files alone; what is there goes with the sink."""
+
 
 class ShardWriter(Protocol):
     """Writes one shard."""
@@ -74,12 +78,16 @@ class Format(Protocol):
     Attributes:
         name: on the command line and in the manifest.
         container: what holds the samples: tar, records (tf.train.Example) or zip.
-        title: of its files, in the card.
+        title: of its files, in the card; note: what the card says of its fields, empty or a line.
+        loading: titles and code of examples for other readers, which run in the data set's folder; `{name}` and
+            `{split}` are filled in. Those of the oldest formats, which depend on more, are in `sidecars.card`.
         tag: of the Hugging Face hub.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.
         joined: whether tasks write parts, which are joined to one file a split.
         for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, who shuffle, crop and count by
             themselves: square RGB pictures of one size, in the sources' order, with lists of names.
+        raw: whether it takes pictures as pixels.
+        needs: a module that it needs and the extra that brings it, None where the core is enough.
         image: how pictures are stored by default.
         metadata: the kinds of --metadata that it takes.
         pattern: regular expression of the end of a finished file's name, behind NAME-SPLIT.
@@ -89,11 +97,15 @@ class Format(Protocol):
     name: str
     container: str
     title: str
+    note: str
+    loading: tuple[tuple[str, str], ...]
     tag: str
     unit: str
     piece: str
     joined: bool
     for_trainers: bool
+    raw: bool
+    needs: tuple[str, str] | None
     image: str
     metadata: tuple[str, ...]
     pattern: str
@@ -137,6 +149,19 @@ class Format(Protocol):
 
     def spans(self) -> Spans | None:
         """What loaders find samples and their parts by; None where loaders do not read the format."""
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:
+        """The file of a sample's picture, or its pixels.
+
+        Args:
+            sample: its bytes.
+            start: where they start in their shard.
+            size: of the picture, as the receipt tells it.
+            raw: whether the data set holds pixels.
+
+        Raises:
+            FormatError: these are not a sample's bytes.
+        """
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         """What a sample is made of, in Markdown.

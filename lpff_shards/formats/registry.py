@@ -6,15 +6,26 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.filenames import ONCE, PART
+from lpff_shards.schemas.filenames import ONCE
 
 if TYPE_CHECKING:
     from lpff_shards.formats.base import Format
 
-_HOMES: Mapping[str, str] = {"wds": "wds.WebDataset", "tfrecord": "tfrecord.TfRecord", "zip": "zip.TrainersZip"}
+GROUP = "lpff_shards.formats"
+"""The entry points by which other packages add formats: its name, and a class that is a `formats.base.Format`."""
+_HOMES: Mapping[str, str] = {
+    "wds": "lpff_shards.formats.wds:WebDataset",
+    "tfrecord": "lpff_shards.formats.tfrecord:TfRecord",
+    "zip": "lpff_shards.formats.zip:TrainersZip",
+    "parquet": "lpff_shards.formats.parquet:Parquet",
+    "arrayrecord": "lpff_shards.formats.arrayrecord:ArrayRecord",
+    **{one.name: one.value for one in entry_points(group=GROUP)},
+}
 NAMES = tuple(_HOMES)
 
 
@@ -27,9 +38,22 @@ def get_format(name: str) -> Format:
     """
     if name not in _HOMES:
         raise ShardsError(f"format {name!r} is not known", f"It is one of {', '.join(NAMES)}")
-    module, _, kind = _HOMES[name].rpartition(".")
-    found: Format = getattr(import_module(f"lpff_shards.formats.{module}"), kind)()
+    module, _, kind = _HOMES[name].partition(":")
+    found: Format = getattr(import_module(module), kind)()
     return found
+
+
+def installed_format(name: str) -> Format:
+    """As `get_format`, for reading and writing files.
+
+    Raises:
+        ShardsError: a library that it needs is missing.
+    """
+    format = get_format(name)
+    if format.needs and find_spec(format.needs[0]) is None:
+        module, extra = format.needs
+        raise ShardsError(f"--format {name} needs {module}", f'Install it: pip install "lpff-shards[{extra}]"')
+    return format
 
 
 def format_of(file: str) -> Format | None:
@@ -50,7 +74,7 @@ def _pattern(format: str) -> re.Pattern[str]:
 def index_names(file: str) -> tuple[str, ...]:
     """The names of the index files of a finished file; none of other files."""
     format = format_of(file)
-    return () if format is None or file.endswith(PART) else format.index_names(file)
+    return () if format is None else format.index_names(file)
 
 
 def beside_names(shards: Iterable[str]) -> set[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 
 HEAD = 4096
@@ -99,3 +100,15 @@ class Spans(Protocol):
         Raises:
             FormatError: it breaks the format.
         """
+
+
+def payload(spans: Spans, sample: bytes, raw: bool) -> bytes:
+    """The file of a whole sample's picture, or its pixels.
+
+    Raises:
+        FormatError: these are not a sample's bytes.
+    """
+    found = spans.picture(sample, len(sample), raw)
+    if found is None or found.start + found.size > len(sample):
+        raise FormatError("its picture is cut short")
+    return sample[found.start : found.start + found.size]

@@ -17,7 +17,7 @@ from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
+from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets, payload
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -35,8 +35,10 @@ class WebDataset:
 
     name, container = "wds", "tar"
     title, tag = "WebDataset tars", "webdataset"
+    note, loading = "", ()
     unit = piece = "shard"
     joined = for_trainers = False
+    raw, needs = True, None
     image = "keep"
     metadata: tuple[str, ...] = ("json", "msgpack")
     pattern, glob = r"-[0-9]+\.tar", "-*.tar"
@@ -111,6 +113,9 @@ class WebDataset:
         except FormatError as error:
             raise SampleError(str(error), len(found)) from None
         return found.build(file, len(shard))
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
+        return payload(self, sample, raw)
 
     def spans(self) -> WebDataset:
         return self

@@ -20,12 +20,12 @@ from lpff_shards.formats.base import FIELD_BYTES, SampleError, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.placed import Placed
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.filenames import PART
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
 
 
@@ -51,13 +51,15 @@ _BLOCK = 1 << 20
 _Camera = NDArray[np.float32] | None
 
 
-class TrainersZip:
+class TrainersZip(Placed):
     """The archive of EG3D's and StyleGAN's trainers; its parts hold pictures and notes in turn."""
 
     name, container = "zip", "zip"
     title, tag = "zips for EG3D's and StyleGAN's trainers", "stylegan"
+    note, loading = "", ()
     unit, piece = "zip", "part"
     joined = for_trainers = True
+    raw, needs = False, None
     image = "stored-png"
     metadata: tuple[str, ...] = ("json",)
     pattern, glob = r"\.zip", ".zip"
@@ -74,17 +76,14 @@ class TrainersZip:
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples tell it
         return AppendingWriter(file, sink, _encoded)
 
-    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        return (sample for sample, _ in _placed(shard, layout))
-
-    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
-        found = ReceiptBuilder()
-        for sample, end in _placed(shard, layout):
-            found.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
-        return found.build(file, len(shard))
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        return _placed(shard, layout)
 
     def spans(self) -> None:
         return None
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it is last
+        return sample[-size:]
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         camera = ", its camera in `dataset.json`" if layout.camera else ""

@@ -221,7 +221,8 @@ class ExportOptions:
     """Everything `lpff-shards export` takes.
 
     Attributes:
-        format: `wds` (WebDataset tar), `tfrecord`, or `zip` (EG3D's and StyleGAN's archive, one a split).
+        format: `wds` (WebDataset tar), `tfrecord`, `zip` (EG3D's and StyleGAN's archive, one a split), `parquet` or
+            `arrayrecord`.
         out: the output folder, or a prefix of a bucket as `s3://bucket/prefix`.
         name: of the data set; None derives it from the sources (`ffhq_lpff`).
         metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
@@ -257,6 +258,11 @@ class ExportOptions:
         one_of("--zip-copies", self.copies, ZIP_COPIES)
         _refuse_unmixable(self.sources, self.mix)
         _refuse_replica_file(self)
+        if self.picture.image == "raw" and not self.traits.raw:
+            raise ShardsError(
+                f"--image raw is not for --format {self.format}",
+                f"Use {', '.join(kind for kind in IMAGE_KINDS if kind != 'raw')}",
+            )
         if self.traits.for_trainers:
             _refuse_for_trainers(self)
         elif self.zip_copies is not None:
@@ -380,8 +386,6 @@ def _draws_copies(mix: MixOptions) -> bool:
 def _refuse_for_trainers(options: ExportOptions) -> None:
     """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
     side = options.picture.resolution
-    if options.picture.image == "raw":
-        raise ShardsError("--image raw is not for --format zip", "Use stored-png (default), png, jpeg, webp or keep")
     if side is not None and side & (side - 1):
         raise ShardsError(
             f"--resolution {side} is not for --format zip, whose trainers take powers of two",

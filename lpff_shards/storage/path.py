@@ -14,6 +14,7 @@ from pathlib import Path
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.schemas.uris import is_uri, of_no_store
 from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.full_reads import pread_fully
 
 Place = Path | BucketPath
 
@@ -103,6 +104,18 @@ def whole(place: Place) -> memoryview:
             return memoryview(b"")
         # The mapping outlives the file's name, and goes when the last view of it does.
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def read_at(place: Place, at: int, size: int) -> bytes:
+    """Bytes of a file or object, fewer where it ends before.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(place, BucketPath):
+        return place.read_at(at, size)
+    with place.open("rb", buffering=0) as file:
+        return pread_fully(file.fileno(), size, at)
 
 
 def read_if_there(place: Place) -> bytes | None:

@@ -73,6 +73,20 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _export(tmp_path_factory.mktemp("records") / "out", "tfrecord", PictureOptions(resolution=64))
 
 
+@pytest.fixture(scope="session")
+def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of Parquet files with the same samples."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed here")
+    return _export(tmp_path_factory.mktemp("parquet") / "out", "parquet", PictureOptions(resolution=64))
+
+
+@pytest.fixture(scope="session")
+def arrayrecords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ArrayRecord files with the same samples."""
+    pytest.importorskip("array_record", reason="array-record is not installed here")
+    return _export(tmp_path_factory.mktemp("arrayrecord") / "out", "arrayrecord", PictureOptions(resolution=64))
+
+
 @pytest.fixture(params=SPLITS)
 def split(request: pytest.FixtureRequest) -> str:
     """Each split in turn."""

@@ -1,4 +1,4 @@
-"""Hugging Face's datasets load the folder of tars by the head of its README.md, without a network."""
+"""Hugging Face's datasets load folders of tars and of Parquet files by the head of README.md, without a network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from lpff_shards.schemas.fields import FIELDS
 from readers.truth import SPLITS, Truth, assert_same
 
 
@@ -30,3 +31,18 @@ def test_load_dataset_reads_every_split(
     for split in SPLITS:
         found = ((s["json"]["key"], np.float32(s["camera.npy"]), np.asarray(s["png"])) for s in loaded[split])
         assert_same(found, truths[split])
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+def test_parquet_files_give_pictures_and_typed_columns(
+    datasets: ModuleType, parquet: Path, truths: Mapping[str, Mapping[str, Truth]], streaming: bool, tmp_path: Path
+) -> None:
+    loaded = datasets.load_dataset(str(parquet), streaming=streaming, cache_dir=str(tmp_path))
+    assert set(loaded) == set(SPLITS)
+    for split in SPLITS:
+        found = ((s["key"], np.float32(s["camera"]), np.asarray(s["image"])) for s in loaded[split])
+        assert_same(found, truths[split])
+    features = loaded["train"].features
+    assert features["image"] == datasets.Image()
+    kinds = {"str": "string", "int": "int64", "bool": "bool", "float": "float32"}
+    assert {f.name: features[f.name].dtype for f in FIELDS} == {f.name: kinds[f.kind] for f in FIELDS}

@@ -185,8 +185,7 @@ def fields(manifest: Manifest, suffixes: Set[str]) -> str:
     rows = [*_arrays(manifest, suffixes)]
     rows += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
     unknown = "Where there is no shape, it is a single value. Unknown text is empty, and nothing is ever NaN.\n"
-    if get_format(manifest.format).container == "records":
-        unknown += "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
+    unknown += get_format(manifest.format).note
     camera = f"\n{_CAMERA}" if manifest.layout.camera else ""
     return f"## Fields\n\n{table(('field', 'dtype', 'shape', 'unit', 'meaning'), rows)}\n{unknown}{camera}"
 

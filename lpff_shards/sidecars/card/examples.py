@@ -77,7 +77,10 @@ def _code(one: Example) -> str:
 def _examples(names: Names) -> Iterator[Example]:
     if names.format.spans():
         yield from examples(names)
-    yield from _OF_READERS[names.format.container](names)
+    if names.format.container in _OF_READERS:
+        yield from _OF_READERS[names.format.container](names)
+    for title, code in names.format.loading:
+        yield Example(title, code.format(name=names.name, split=names.split))
 
 
 _OF_READERS = {"tar": tar_examples.examples, "records": record_examples.examples, "zip": zip_examples.examples}

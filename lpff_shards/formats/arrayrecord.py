@@ -1,0 +1,190 @@
+"""ArrayRecord: the Examples of TFRecords in files that Grain reads at random, one Riegeli chunk a sample."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from isal.isal_zlib import crc32
+
+from lpff_shards.formats import examples
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.placed import Placed
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
+from lpff_shards.schemas.sample import SUFFIXES, Sample
+
+# Riegeli's records: blocks of 64 KiB, each with a header that interrupts the chunks, a header before each chunk
+# (two hashes around the data's size, type and records, decoded size), see riegeli/doc/riegeli_records_file_format.md.
+_BLOCK, _BLOCK_HEADER = 1 << 16, 24
+_INNER = _BLOCK - _BLOCK_HEADER
+_CHUNK = struct.Struct("<8xQ8xQQ")
+_RECORDS = ord("r")
+_OPTIONS = "group_size:1,uncompressed"
+_AT_ONCE = 16
+
+_GRAIN = """import glob
+
+import grain
+
+source = grain.sources.ArrayRecordDataSource(sorted(glob.glob("{name}-{split}.array_record-*")))
+print(len(source), len(source[0]))  # each a serialized tf.train.Example
+"""
+
+
+class ArrayRecord(Placed):
+    """Pictures are compressed already, so records are not; each is found by the library's own index at the end."""
+
+    name, container = "arrayrecord", "arrayrecord"
+    title, tag = "ArrayRecord files", "arrayrecord"
+    note, loading = examples.NOTE, (("Grain", _GRAIN),)
+    unit = piece = "shard"
+    joined = for_trainers = False
+    raw = True
+    needs = ("array_record", "jax")
+    image = "keep"
+    metadata: tuple[str, ...] = ("json",)
+    pattern, glob = r"\.array_record-[0-9]+-of-[0-9]+", ".array_record-*"
+
+    def filename(self, stem: str, number: int, count: int) -> str:
+        return f"{stem}.array_record-{number:05d}-of-{count:05d}"
+
+    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # its index is in the file
+        return ()
+
+    def overhead(self, layout: Layout) -> int:
+        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES + _CHUNK.size
+
+    def writer(self, file: str, sink: Sink, layout: Layout) -> _Writer:
+        return _Writer(file, sink, layout)
+
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        number = 0
+        try:
+            # The library reads files alone.
+            with NamedTemporaryFile() as copy:
+                copy.write(shard)
+                copy.flush()
+                ends = _ends(lambda at, size: bytes(shard[at : at + size]))
+                for record in _records(copy.name):
+                    end = next(ends, 0)
+                    if not end:
+                        raise FormatError("it holds more records than chunks")
+                    yield examples.decode_sample(record, layout), end
+                    number += 1
+        except FormatError as error:
+            raise SampleError(str(error), number) from None
+
+    def spans(self) -> None:
+        return None
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
+        chunk = _without_headers(sample, start)[0 if start else _CHUNK.size :]
+        example = chunk[-_CHUNK.unpack_from(chunk)[2] :]
+        found = examples.find_picture(example, 0, raw)
+        if found is None:
+            raise FormatError("it holds no picture")
+        return example[found.start : found.start + found.size]
+
+    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
+        return examples.holds(layout)
+
+    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
+        return f"`{name}`"
+
+    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
+        return None
+
+
+class _Writer:
+    """Writes a file by the library, then copies it, which tells each sample's place and checksum."""
+
+    def __init__(self, file: str, sink: Sink, layout: Layout) -> None:
+        from array_record.python.array_record_module import ArrayRecordWriter
+
+        self._file, self._sink, self._layout = file, sink, layout
+        self._path = sink.file()
+        self._told: list[tuple[str, str, int]] = []
+        with _named(self._path):
+            self._records = ArrayRecordWriter(str(self._path), _OPTIONS)
+
+    def add(self, sample: Sample) -> int:
+        data = b"".join(examples.encode_sample(sample, self._layout))
+        with _named(self._path):
+            self._records.write(data)
+        self._told.append((sample.key, SUFFIXES[sample.picture.kind], len(sample.picture.data)))
+        return len(data)
+
+    def close(self) -> ShardReceipt:
+        with _named(self._path):
+            self._records.close()
+        written = ReceiptBuilder()
+        with self._path.open("rb") as file:
+            ends = _ends(lambda at, size: os.pread(file.fileno(), size, at))
+            for (key, suffix, size), end in zip(self._told, ends, strict=False):
+                data = file.read(end - written.at)
+                written.add(key, end, (suffix,), (size,), crc32(data))
+                self._sink.write([data])
+            rest = file.read()
+            self._sink.write([rest])
+        return written.build(self._file, written.at + len(rest))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Make the library's errors OSErrors of that path."""
+    try:
+        yield
+    except RuntimeError as error:
+        code = next((code for code in errno.errorcode if os.strerror(code) in str(error)), errno.EIO)
+        raise OSError(code, os.strerror(code), str(path)) from None
+
+
+def _records(path: str) -> Iterator[bytes]:
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    try:
+        reader = ArrayRecordReader(path)
+        for start in range(0, reader.num_records(), _AT_ONCE):
+            yield from reader.read(start, min(start + _AT_ONCE, reader.num_records()))
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise FormatError(str(error)) from None
+
+
+def _ends(read: Callable[[int, int], bytes]) -> Iterator[int]:
+    """Where each chunk of records ends; those of the library's index come last.
+
+    Args:
+        read: gives bytes of the file by offset and number, fewer where it ends.
+    """
+    at = 0
+    while True:
+        start, stop = _outer(at), _outer(at + _CHUNK.size)
+        header = _without_headers(read(start, stop - start), start)
+        if len(header) < _CHUNK.size:
+            return
+        size, kind, _ = _CHUNK.unpack(header)
+        at += _CHUNK.size + size
+        if kind & 0xFF == _RECORDS:
+            yield _outer(at)
+
+
+def _outer(at: int) -> int:
+    """The place in the file of a place among the bytes of its chunks."""
+    return at // _INNER * _BLOCK + _BLOCK_HEADER + at % _INNER
+
+
+def _without_headers(data: bytes, start: int) -> bytes:
+    """Bytes from a place in the file on, less the headers of blocks among them."""
+    pieces, at = [], start
+    while at < start + len(data):
+        stop = at - at % _BLOCK + _BLOCK
+        pieces.append(data[max(at, stop - _INNER) - start : stop - start])
+        at = stop
+    return b"".join(pieces)

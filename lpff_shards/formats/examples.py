@@ -1,0 +1,171 @@
+"""Samples as tf.train.Examples, features sorted by name, for every format whose records hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.formats.checks import checked, sample_of
+from lpff_shards.formats.containers import example
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.spans import Beside, Found
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
+from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.schemas.sample import Sample
+
+NOTE = "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
+"""What the card says of fields in Examples."""
+_IMAGE = b"image"
+_CHANNELS = 3
+_TYPES: dict[Kind, type] = {"str": bytes, "int": int, "bool": int, "float": np.float32}
+
+
+def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
+    """A sample as an Example, in few pieces; a large picture is one of them and is not copied."""
+    arrays: dict[str, example.Value] = {"image": sample.picture.data}
+    if layout.raw:
+        arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
+    if sample.camera is not None:
+        arrays["camera"] = sample.camera
+    if sample.landmarks is not None:
+        arrays["landmarks"] = sample.landmarks
+    scalars = sample.scalars
+    features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
+    return example.joined(example.encode(features))
+
+
+def holds(layout: Layout) -> str:
+    """What an Example holds, in Markdown."""
+    features = ["image", *(["image/shape"] if layout.raw else []), *layout.arrays]
+    return f"a `tf.train.Example`: {', '.join(f'`{name}`' for name in features)}, and a feature a field"
+
+
+def decode_sample(data: bytes, layout: Layout) -> Sample:
+    """The sample of an Example, checked against the schema.
+
+    Raises:
+        FormatError: it breaks the schema.
+    """
+    image, shape = _checked_features(data, layout)
+    found = find_picture(data, 0, layout.raw)
+    if found is None or found.size != len(image):
+        raise FormatError("its feature image is not one bytes")
+    head, tail = data[: found.start], data[found.start + found.size :]
+    beside = decode_beside(((head, example.open_example(head, 0)), (tail, 0)), layout, scalars=True)
+    if found.shape is not None and shape != list(found.shape):
+        raise FormatError(f"its image/shape is {shape}, its picture has {list(found.shape)}")
+    kind = "raw" if layout.raw else inspect(image).kind
+    return checked(sample_of(str(beside.scalars["key"]), kind, image, found.shape, beside), layout)
+
+
+def find_picture(head: bytes, start: int, raw: bool) -> Found | None:
+    """Where the picture is in an Example that starts at an offset of these bytes, see `formats.spans`."""
+    height = 0
+    for name, at, end in example.spans(head, example.open_example(head, start)):
+        if name == _IMAGE:
+            first = example.first_bytes(head, at)
+            return first and Found(*first, _shape(first[1], height) if raw else None)
+        if end > len(head):
+            break
+        if name == b"height":
+            height = _height(example.decode_feature(memoryview(head)[at:end]))
+    return None
+
+
+def decode_beside(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: bool) -> Beside:
+    """What an Example holds beside its picture, see `formats.spans`.
+
+    Args:
+        parts: the pieces of it around the picture, each with where its features start.
+    """
+    found = example.find_features(parts, _wanted(layout, scalars))
+    try:
+        return Beside(
+            _floats(found["camera"], (CAMERA_NUMBERS,)) if layout.camera else None,
+            _floats(found["landmarks"], (LANDMARKS, 2)) if layout.landmarks else None,
+            {f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {},
+        )
+    except KeyError as error:
+        raise FormatError(f"its feature {error.args[0]} is missing") from None
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise FormatError(f"its features are damaged: {error}") from None
+
+
+@lru_cache(maxsize=16)
+def _order(arrays: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of a sample's features, sorted."""
+    return tuple(sorted((*arrays, *(f.name for f in FIELDS))))
+
+
+def _value(scalar: Scalar) -> example.Value:
+    return scalar.encode() if isinstance(scalar, str) else scalar
+
+
+def _checked_features(data: bytes, layout: Layout) -> tuple[bytes, list[int]]:
+    """The picture of an Example whose features are those of the schema in their order, and its stored shape."""
+    found = [(name.decode(errors="replace"), start, end) for name, start, end in example.features(data)]
+    due = _order(("image", *(["image/shape"] if layout.raw else []), *layout.arrays))
+    names = tuple(name for name, _, _ in found)
+    if names != due:
+        twice = next((name for name, next_ in pairwise(names) if name == next_), "")
+        odd = ", ".join(sorted(set(names).symmetric_difference(due)))
+        told = f"it has {twice} twice" if twice else f"its features differ from the schema: {odd or 'other order'}"
+        raise FormatError(told)
+    values = {
+        name: example.decode_feature(memoryview(data)[start:end])
+        for name, start, end in found
+        if name in ("image", "image/shape")
+    }
+    image, shape = values["image"], list(values.get("image/shape", ()))
+    if len(image) != 1 or not isinstance(image[0], bytes):
+        raise FormatError("its feature image is not one bytes")
+    if not all(isinstance(side, int) for side in shape):
+        raise FormatError("its image/shape is not of whole numbers")
+    return image[0], [int(side) for side in shape]
+
+
+@lru_cache(maxsize=16)
+def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
+    """Names of the features that are looked at."""
+    names = [f.name for f in FIELDS] if scalars else []
+    names += layout.arrays
+    return frozenset(name.encode() for name in names)
+
+
+def _floats(values: example.Decoded, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if not isinstance(values, np.ndarray):
+        raise TypeError("an array is not of floats")
+    return values.reshape(shape)
+
+
+def _height(values: example.Decoded) -> int:
+    if len(values) != 1 or not isinstance(values[0], int):
+        raise FormatError("its height is not one number")
+    return values[0]
+
+
+def _shape(size: int, height: int) -> tuple[int, int, int]:
+    """Shape of raw pixels: `image/shape` stands behind them, height before."""
+    if height < 1 or size < 1 or size % (height * _CHANNELS):
+        raise FormatError(f"its raw picture is {size} bytes of height {height}")
+    return height, size // (height * _CHANNELS), _CHANNELS
+
+
+def _scalar(field: Field, values: Any) -> str | int | bool | float:
+    value = values[0] if len(values) == 1 else None
+    if value is None or not issubclass(type(value), _TYPES[field.kind]):
+        raise FormatError(f"its feature {field.name} is not one {field.kind}")
+    if field.kind == "bool" and value not in (0, 1):
+        raise FormatError(f"its feature {field.name} is {value}, not 0 or 1")
+    if field.kind == "str":
+        return str(value, "utf-8")
+    if field.kind == "float":
+        return float(value)
+    return bool(value) if field.kind == "bool" else int(value)

@@ -1,0 +1,254 @@
+"""Parquet: a row a sample, the picture's file and every field a column, as Hugging Face's datasets read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from isal.isal_zlib import crc32
+
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.checks import checked
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.placed import Placed, add_picture
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas.fields import DTYPES, FIELDS, Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
+from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+GROUP = 32 << 20
+"""Bytes of pictures in a row group: what a writer holds in memory, and a streaming reader reads at once."""
+_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
+_PREFIX = 4
+"""Bytes before a picture in its column: its length, little-endian (Parquet's encoding PLAIN)."""
+
+_DATASETS = """from os import getcwd
+
+from datasets import load_dataset
+
+dataset = load_dataset(getcwd(), split="{split}", streaming=True)
+sample = next(iter(dataset))
+print(sample["key"], sample["image"].size, sample["license"])
+"""
+
+
+class Parquet(Placed):
+    """Row groups of whole samples; pictures lie uncompressed in the file, one behind the other."""
+
+    name, container = "parquet", "parquet"
+    title, tag = "Parquet files", "parquet"
+    note, loading = "", (("Hugging Face datasets", _DATASETS),)
+    unit = piece = "shard"
+    joined = for_trainers = raw = False
+    needs = ("pyarrow", "parquet")
+    image = "keep"
+    metadata: tuple[str, ...] = ("json",)
+    pattern, glob = r"-[0-9]+-of-[0-9]+\.parquet", "-*.parquet"
+
+    def filename(self, stem: str, number: int, count: int) -> str:
+        return f"{stem}-{number:05d}-of-{count:05d}.parquet"
+
+    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # the footer tells where rows are
+        return ()
+
+    def overhead(self, layout: Layout) -> int:
+        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES // 4
+
+    def writer(self, file: str, sink: Sink, layout: Layout) -> _Writer:
+        return _Writer(file, sink, layout)
+
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        return _placed(shard, layout)
+
+    def spans(self) -> None:
+        return None
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it is last
+        return sample[-size:]
+
+    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
+        columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
+        return f"a row: {columns}, and a column a field"
+
+    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
+        return "`image`, its file in `image.bytes`" if name == "image" else f"`{name}`"
+
+    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none
+        return None
+
+
+class _Writer:
+    """Gathers samples and writes them a row group at a time."""
+
+    def __init__(self, file: str, sink: Sink, layout: Layout) -> None:
+        import pyarrow.parquet as pq
+
+        names = [f.name for f in FIELDS]
+        self._file, self._sink = file, sink
+        self._schema = _schema(layout)
+        self._out = _Out()
+        self._parquet = pq.ParquetWriter(
+            self._out,
+            self._schema,
+            compression=dict.fromkeys(names, "zstd"),
+            use_dictionary=names,
+            # Of pictures the least and the largest would be whole pictures.
+            write_statistics=names,
+            write_page_checksum=True,
+        )
+        self._waiting: list[Sample] = []
+        self._size = 0
+        self._rest = b""
+        self._written = ReceiptBuilder()
+
+    def add(self, sample: Sample) -> int:
+        self._waiting.append(sample)
+        self._size += len(sample.picture.data)
+        if self._size >= GROUP:
+            self._write_group()
+        return len(sample.picture.data)
+
+    def close(self) -> ShardReceipt:
+        if self._waiting:
+            self._write_group()
+        self._parquet.close()
+        end = self._rest + self._out.taken()
+        self._sink.write([end])
+        return self._written.build(self._file, self._written.at + len(end))
+
+    def _write_group(self) -> None:
+        self._parquet.write_table(_table(self._waiting, self._schema))
+        # What stands behind the last picture of a group belongs to the first sample of the next one.
+        group, start, first = self._rest + self._out.taken(), 0, self._written.at
+        for sample, end in zip(self._waiting, _ends(group, self._waiting), strict=True):
+            add_picture(self._written, sample, first + end, crc32(memoryview(group)[start:end]))
+            start = end
+        self._rest = group[start:]
+        self._sink.write([group[:start]])
+        self._waiting, self._size = [], 0
+
+
+class _Out:
+    """The file that pyarrow writes to."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self._pieces.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing waits here."""
+
+    def close(self) -> None:
+        """It is read afterwards."""
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
+def _ends(group: bytes, samples: Sequence[Sample], at: int = 0) -> Iterator[int]:
+    """Where each picture of a row group ends: between two of one page stands the length of the second alone."""
+    for sample in samples:
+        data = sample.picture.data
+        at = group.find(len(data).to_bytes(_PREFIX, "little") + data[:64], at) + _PREFIX + len(data)
+        if at < _PREFIX + len(data) or not group.endswith(data, 0, at):
+            raise FormatError(f"the picture of {sample.key} is not stored as it is")
+        yield at
+
+
+def _schema(layout: Layout) -> pa.Schema:
+    """The columns, with what Hugging Face's datasets want to know of them."""
+    import pyarrow as pa
+
+    # By their types values may be null, though none is: `datasets` takes no others for those of its features.
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns: list[tuple[str, Any, Mapping[str, Any]]] = [("image", image, {"_type": "Image"})]
+    for name in layout.arrays:
+        kind, told = pa.float32(), _value("float32")
+        for side in reversed(_SHAPES[name]):
+            kind = pa.list_(pa.field("element", kind), side)
+            told = {"feature": told, "length": side, "_type": "Sequence"}
+        columns.append((name, kind, told))
+    columns += ((f.name, pa.type_for_alias(_DTYPE[f.kind]), _value(_DTYPE[f.kind])) for f in FIELDS)
+    features = {name: told for name, _, told in columns}
+    return pa.schema(
+        [pa.field(name, kind) for name, kind, _ in columns],
+        {"huggingface": json.dumps({"info": {"features": features}})},
+    )
+
+
+_DTYPE = {**DTYPES, "str": "string"}
+
+
+def _value(dtype: str) -> dict[str, Any]:
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        "image": [{"bytes": s.picture.data, "path": f"{s.key}.{SUFFIXES[s.picture.kind]}"} for s in samples]
+    }
+    columns |= {name: [getattr(s, name).tolist() for s in samples] for name in _SHAPES if name in schema.names}
+    columns |= {f.name: [s.scalars[f.name] for s in samples] for f in FIELDS}
+    return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    """The samples of a file, each with where its picture ends.
+
+    Raises:
+        SampleError: at the first that breaks the format or the schema.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
+        if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
+            raise FormatError("its columns are not those of the schema")
+        for group in range(file.num_row_groups):
+            samples = [checked(one, layout) for one in _rows(file.read_row_group(group, use_threads=False))]
+            start = file.metadata.row_group(group).column(0).data_page_offset
+            size = file.metadata.row_group(group).column(0).total_compressed_size
+            ends = _ends(bytes(shard[start : start + size]), samples)
+            for sample, end in zip(samples, ends, strict=True):
+                yield sample, start + end
+                number += 1
+    except FormatError as error:
+        raise SampleError(str(error), number) from None
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SampleError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}", number) from None
+
+
+def _rows(table: pa.Table) -> Iterator[Sample]:
+    """The samples of a row group; a fault is told of the first sample of its group."""
+    arrays = {
+        name: np.array(table[name].combine_chunks().flatten(recursive=True), np.float32).reshape(-1, *shape)
+        for name, shape in _SHAPES.items()
+        if name in table.column_names
+    }
+    scalars = table.select([f.name for f in FIELDS]).to_pylist()
+    for number, (image, row) in enumerate(zip(table["image"], scalars, strict=True)):
+        data = image["bytes"].as_py()
+        kind, suffix = inspect(data).kind, image["path"].as_py().removeprefix(f"{row['key']}.")
+        if suffix != SUFFIXES[kind]:
+            raise FormatError(f"its picture is {kind} and called {image['path'].as_py()}")
+        picture = Picture(kind, data, row["width"], row["height"], row["mode"])
+        camera, points = (arrays[name][number] if name in arrays else None for name in _SHAPES)
+        yield Sample(row["key"], picture, camera, points, row)
