@@ -25,10 +25,10 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
-from lpff_shards.exporters import locks, output_lock
 from lpff_shards.options.export import ImageKind, Metadata
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.sidecars import folder
+from lpff_shards.storage import locks, output_lock
 
 FORMATS = ("wds", "tfrecord")
 SPLITS = "train=0.5,val=0.25,test=0.25"

@@ -140,7 +140,7 @@ def test_shares_of_another_plan_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_export_and_shares_do_not_write_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpff_shards.exporters import locks
+    from lpff_shards.storage import locks
 
     out = tmp_path / "out"
     assert export_share(_options(out, Share(1, 2))).manifest is None

@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import OnNote
-from lpff_shards.exporters import locks
 from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.export import SOURCE_FILES, SOURCES
@@ -27,6 +26,7 @@ from lpff_shards.schemas.filenames import report_files
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import Owner, marks, strangers
+from lpff_shards.storage import locks
 from lpff_shards.storage.background_sync import make_durable
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import Place, exists, is_file, is_folder, names_in, remove
