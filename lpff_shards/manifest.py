@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any, TypeVar
 
 import blake3
@@ -23,7 +22,7 @@ from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.receipt import Natural
 from lpff_shards.storage.errors import NO_BUCKET
-from lpff_shards.storage.path import Place, exists, is_file, is_folder, place
+from lpff_shards.storage.path import Place, causes, exists, is_file, is_folder, is_remote, place
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2
@@ -172,9 +171,9 @@ def read_manifest(folder: str | Place) -> Manifest:
     root = place(folder)
     path = root / MANIFEST
     try:
-        if isinstance(root, Path) and not is_folder(root):
+        if not is_remote(root) and not is_folder(root):
             raise ShardsError(f"{folder} is not a folder", "Give the folder that an export wrote")
-        if isinstance(path, Path) and exists(path) and not is_file(path):
+        if not is_remote(path) and exists(path) and not is_file(path):
             raise ShardsError(f"{path} is not a regular file", "Export again into a fresh folder")
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -185,8 +184,7 @@ def read_manifest(folder: str | Place) -> Manifest:
             "Its export has not finished: run it again to go on; or no export has written there",
         ) from None
     except OSError as error:
-        hint = "Check its rights" if isinstance(root, Path) else "Check the credentials, the endpoint and the network"
-        raise ShardsError(f"{path} cannot be read: {error.strerror}", hint) from None
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", f"Check {causes(root)}") from None
     manifest = parsed_manifest(path, data)
     if manifest is None:
         raise Damaged(

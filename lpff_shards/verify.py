@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from isal.isal_zlib import crc32
 
@@ -22,9 +23,8 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.check import Fault, beside_faults, read_receipt
-from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.checksums import checksum_of, file_checksum
-from lpff_shards.storage.path import Place, exists, is_file, place, whole
+from lpff_shards.storage.path import Place, exists, is_file, is_remote, place, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def verify_export(
     """
     root = place(path)
     # What talks to stores does so by threads, which a forked process would lack.
-    fork = may_fork() and not isinstance(root, BucketPath)
+    fork = may_fork() and not is_remote(root)
     manifest = read_manifest(root)
     look = partial(_read, format=installed_format(manifest.format), layout=manifest.layout, deep=deep)
     start = time.monotonic()
@@ -156,9 +156,7 @@ def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, rep
 
 def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
     """The checksum of a shard; a file is read for it, so that what cannot be read is told."""
-    if isinstance(path, BucketPath):
-        return checksum_of(data, algorithm)
-    return file_checksum(path, algorithm)
+    return checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
 
 
 def _read(

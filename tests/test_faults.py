@@ -416,6 +416,7 @@ import os, signal
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import lpff_shards.api as api, lpff_shards.exporters.shard as shard
 from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.storage.local import LocalFolder
 
 def deadly(function):
     calls = []
@@ -435,7 +436,7 @@ DEATHS = [
     ("shard.make_sample", 6, 2),
     ("OutputFolder.publish", 3, 2),
     # Two index files and a receipt a shard.
-    ("OutputFolder._replace", 9, 2),
+    ("LocalFolder._replace", 9, 2),
 ]
 
 

@@ -271,11 +271,11 @@ def test_too_few_open_files_for_the_workers(tmp_path: Path) -> None:
 
 
 def test_a_worker_left_over_does_not_touch_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpff_shards.sidecars.folder import OutputFolder
+    from lpff_shards.storage.local import LocalFolder
 
-    ours = OutputFolder(tmp_path).partial("x.tar")
+    ours = LocalFolder(tmp_path).partial("x.tar")
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    assert OutputFolder(tmp_path).partial("x.tar") != ours
+    assert LocalFolder(tmp_path).partial("x.tar") != ours
 
 
 def test_a_damaged_receipt_is_told_and_made_anew(out: Path) -> None:

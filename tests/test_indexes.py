@@ -25,10 +25,12 @@ from lpff_shards import (
     read_manifest,
     verify_export,
 )
+from lpff_shards.exporters import output_lock
 from lpff_shards.options.export import ImageKind, Metadata
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.sidecars import folder
-from lpff_shards.storage import locks, output_lock
+from lpff_shards.storage import locks
+from lpff_shards.storage.local import LocalFolder
 
 FORMATS = ("wds", "tfrecord")
 SPLITS = "train=0.5,val=0.25,test=0.25"
@@ -248,9 +250,9 @@ def test_while_an_export_is_at_work_nothing_is_written(tars: Path, monkeypatch: 
     monkeypatch.setattr(locks, "SECONDS", 0.0)
     ours = folder.OutputFolder(tars)
     with output_lock.locked(ours):
-        ours.partial("shard").write_bytes(b"growing")
+        LocalFolder(tars).partial("shard").write_bytes(b"growing")
         with pytest.raises(ShardsError, match="is being written by another export"):
             index_export(tars)
-        assert ours.partial("shard").read_bytes() == b"growing"
+        assert LocalFolder(tars).partial("shard").read_bytes() == b"growing"
     assert index_export(tars) == ()
-    assert not ours.partial("shard").exists()
+    assert not LocalFolder(tars).partial("shard").exists()

@@ -29,6 +29,7 @@ from lpff_shards import (
 )
 from lpff_shards.exporters.output_lock import locked, shared
 from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.storage.local import LocalFolder
 
 COMMAND = ("export", "--demo", 20, "--no-mirror", "--resolution", 16, "--splits", "train=0.5,val=0.5")
 SHARDS = {"wds": ("--shards", 6), "tfrecord": ("--shards", 6), "zip": ()}
@@ -210,7 +211,7 @@ def test_shares_are_all_tasks_once_and_alike(count: int, of: int) -> None:
 
 
 def test_partial_files_of_two_machines_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = OutputFolder(Path("x"))
+    folder = LocalFolder(Path("x"))
     names = set()
     for machine in ("node1", "node2"):
         monkeypatch.setattr("platform.node", lambda machine=machine: machine)

@@ -23,8 +23,8 @@ from lpff_shards.api import export_share, plan_export
 from lpff_shards.exporters import output_lock
 from lpff_shards.exporters.output_lock import locked, shared
 from lpff_shards.options.rules import Share
-from lpff_shards.sidecars import folder as folders
 from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.storage import local
 
 SMALL = ("export", "--demo", 4, "--no-mirror", "--resolution", 16)
 SHARES = ("export", "--format", "wds", "--demo", "4", "--no-mirror", "--resolution", "16", "--shards", "4")
@@ -87,7 +87,7 @@ def test_a_lock_that_can_only_be_read_keeps_others_out(tmp_path: Path, monkeypat
 
 
 def _file(folder: OutputFolder, here: str, pid: int, age: float = 0.0) -> Path:
-    path = folder.partial("x.tar").with_name(f"x.tar.{here}.{pid}")
+    path = local.LocalFolder(Path(str(folder.root))).partial("x.tar").with_name(f"x.tar.{here}.{pid}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"growing")
     os.utime(path, (time.time() - age,) * 2)
@@ -105,13 +105,13 @@ def _gone() -> int:
 
 
 def test_without_locks_only_files_of_nobody_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, here = OutputFolder(tmp_path), folders._here()
+    folder, here = OutputFolder(tmp_path), local._here()
     plan = plan_export(_options(tmp_path))
     for kind in ("shared", "alone"):
         monkeypatch.setattr(fcntl, "flock", _no_locks)
-        stay = [_file(folder, here, os.getppid(), 2 * folders.A_DAY), _file(folder, "0badcafe", os.getpid(), 3600)]
+        stay = [_file(folder, here, os.getppid(), 2 * local.A_DAY), _file(folder, "0badcafe", os.getpid(), 3600)]
         go = [_file(folder, here, os.getpid()), _file(folder, here, _gone())]
-        go.append(_file(folder, "0badcafe", 7, 2 * folders.A_DAY))
+        go.append(_file(folder, "0badcafe", 7, 2 * local.A_DAY))
         if kind == "shared":
             with shared(folder, plan, overwrite=False, on_note=print):
                 pass
@@ -172,9 +172,9 @@ def _interrupted(*_: object) -> None:
 def test_nothing_partial_stays_where_the_plan_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None], task: Share | None
 ) -> None:
-    sync = folders.os.fsync
+    sync = local.os.fsync
     # The first thing that is written; folders are brought to the disk before it.
-    monkeypatch.setattr(folders.os, "fsync", lambda fd: sync(fd) if stat.S_ISDIR(os.fstat(fd).st_mode) else fault())
+    monkeypatch.setattr(local.os, "fsync", lambda fd: sync(fd) if stat.S_ISDIR(os.fstat(fd).st_mode) else fault())
     with pytest.raises(KeyboardInterrupt if fault is _interrupted else ShardsError):
         export_share(_options(tmp_path, task)) if task else export(_options(tmp_path))
     assert not list((tmp_path / STATE / "partial").iterdir())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.sample_index import row_groups
-from lpff_shards.storage.atomic_file import WholeFile
 from lpff_shards.storage.background_sync import Settling, to_disk
 from lpff_shards.storage.checksums import hasher
 from lpff_shards.storage.full_reads import pread_fully
@@ -46,19 +46,19 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
         ExportFailed: the disk is full or the folder cannot be written.
     """
     try:
-        with folder.room(output.file) as growing:
+        with folder.storage.room(output.file) as growing:
             offsets = _written(folder, plan, output, parts, growing)
             fields = b"".join(folder.fields(part) for part in parts)
             receipt = _receipt(plan, output, parts, growing, offsets, row_groups.digest(fields))
             # The parts go then: the zip must not be lost to a power cut.
             to_disk(growing)
-            folder.publish(WholeFile(growing, folder.path(output.file)), receipt, fields, {})
+            folder.publish(partial(folder.storage.keep, growing, output.file), receipt, fields, {})
         folder.sync([output.file])
         folder.drop_parts([part.file for part in parts])
     except OSError as error:
         raise ExportFailed(
             f"{folder.root / output.file} cannot be written: {error.strerror}",
-            f"Check {folder.troubles}, then run the same command again; finished parts are kept",
+            f"Check {folder.storage.causes}, then run the same command again; finished parts are kept",
         ) from None
     return receipt
 

@@ -6,11 +6,9 @@ object or file that only one can create, and two exports of the same plan write 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import msgspec
@@ -22,14 +20,11 @@ from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.export import SOURCE_FILES, SOURCES
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
-from lpff_shards.schemas.filenames import report_files
+from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.units import counted
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder
 from lpff_shards.sidecars.owner import Owner, marks, strangers
-from lpff_shards.storage import locks
-from lpff_shards.storage.background_sync import make_durable
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, exists, is_file, is_folder, names_in, remove
+from lpff_shards.storage.path import Place, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
 """Recorded options that name files: what is in them decides, not their names."""
@@ -64,18 +59,8 @@ def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -
     claim = partial(_claim, folder, plan, overwrite, on_note)
     with _telling(folder):
         _check(folder, plan, overwrite)
-        if isinstance(folder.state, BucketPath):
-            claim(alone=False)
+        with folder.storage.share(lambda: _is_of(folder, plan), claim):
             yield
-            return
-        make_durable(folder.state)
-        with locks.opened(folder.state / "lock") as lock:
-            try:
-                locks.join(lock, str(folder.root), lambda: _is_of(folder, plan), claim)
-                folder.clear_partial()
-                yield
-            finally:
-                folder.clear_partial()
 
 
 @contextmanager
@@ -86,17 +71,12 @@ def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]
         ShardsError: another one does.
         OSError: the folder cannot be written.
     """
-    if isinstance(folder.state, BucketPath):
-        yield False
-        return
-    folder.refuse_links()
-    make_durable(folder.state)
-    with locks.opened(folder.state / "lock") as lock:
-        alone = locks.exclude_all(lock, str(folder.root), seconds)
+    folder.refuse_odd()
+    with folder.storage.lock(seconds) as alone:
         try:
             yield alone
         finally:
-            folder.clear_partial(alone)
+            folder.storage.clear_unfinished(alone)
 
 
 def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
@@ -116,7 +96,7 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
     except OSError as error:
         raise ExportFailed(
             f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
-            f"Check {folder.troubles}, then run the same command again; finished shards are kept",
+            f"Check {folder.storage.causes}, then run the same command again; finished shards are kept",
         ) from None
 
 
@@ -127,9 +107,8 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, a
         alone: nobody else writes it meanwhile.
     """
     _check(folder, plan, overwrite)
-    if isinstance(folder.receipts, Path):
-        folder.receipts.mkdir(exist_ok=True)
-    folder.clear_partial(alone)
+    folder.storage.make_folder(RECEIPTS)
+    folder.storage.clear_unfinished(alone)
     owner = _owner(folder, plan)
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite, on_note)
@@ -184,10 +163,7 @@ def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
     """Refuses where the plan may not write."""
-    root = folder.root
-    if isinstance(root, Path) and exists(root) and not is_folder(root):
-        raise ShardsError(f"--out {root} is not a folder", "Give a folder; it is made where it is missing")
-    folder.refuse_links()
+    folder.refuse_odd()
     if not overwrite:
         # A manifest of another version is not replaced.
         folder.finished()
@@ -277,31 +253,23 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
     owner = _owner_by(plan)
-    damaged = isinstance(folder.state, Path) and is_file(folder.plan_file) and folder.owner() is None
-    if not (overwrite and is_folder(folder.state)) and not damaged:
+    damaged = folder.storage.locks and is_file(folder.plan_file) and folder.owner() is None
+    if not (overwrite and is_folder(folder.root / STATE_FOLDER)) and not damaged:
         _own_first(folder, plan, owner, on_note)
         return
-    if isinstance(folder.state, BucketPath):
-        _try_writing(folder.state)
+    folder.storage.refuse_unwritable()
     # The manifest goes first: without it the folder counts as unfinished whatever happens next.
     folder.unfinish()
     shards = _written(folder, folder.owner())
     removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
-    removals += [partial(_remove_tree, ours) for ours in (folder.parts, folder.state / "fields", folder.receipts)]
+    removals += [partial(folder.storage.remove_tree, ours) for ours in (PARTS, FIELDS, RECEIPTS)]
     for removal in removals:
         # Where nothing can be locked another share of this plan may be faster, and at its shards already.
         if _is_of(folder, plan):
             return
         removal()
-    if isinstance(folder.receipts, Path):
-        folder.receipts.mkdir(exist_ok=True)
+    folder.storage.make_folder(RECEIPTS)
     folder.own(owner)
-
-
-def _try_writing(state: BucketPath) -> None:
-    """Learns whether anything may be written, before what is there is removed; folders tell by their lock."""
-    (state / "tried").replace(b"")
-    remove(state, ["tried"])
 
 
 def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) -> None:
@@ -314,10 +282,3 @@ def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) 
         _check(folder, plan, overwrite=False)
         if not _is_of(folder, plan):
             raise ShardsError(f"--out {folder.root}: {folder.plan_file} is damaged", "Give --overwrite") from None
-
-
-def _remove_tree(place: Place) -> None:
-    if isinstance(place, BucketPath):
-        place.remove_all()
-    else:
-        shutil.rmtree(place, ignore_errors=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,11 +13,10 @@ from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.filenames import ONCE, PART
 from lpff_shards.schemas.units import size
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import PARTS, OutputFolder
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, exists, is_folder, listed, place
+from lpff_shards.storage.path import Place, contains, is_remote, listed, place
 
 _SURE = 0.98
 _UNSURE = 0.25
@@ -42,9 +38,9 @@ def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out")
     """
     for name, path in given.items():
         source, option = place(path), f"--{name.replace('_', '-')}"
-        if _within(out, source):
+        if contains(source, out):
             raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder beside it")
-        if _is_ours(source.name) and _within(source, out):
+        if _is_ours(source.name) and contains(out, source):
             raise ShardsError(
                 f"{written} {out} holds {option} {path}, named like a file of an export", "Choose another folder"
             )
@@ -58,25 +54,12 @@ def refuse_pictures(out: Place, inventories: Iterable[Inventory]) -> None:
     """
     for inventory in inventories:
         for blob in (inventory.blobs[0], inventory.blobs[-1]) if len(inventory) else ():
-            if isinstance(blob, FileBlob) and _within(out, Path(blob.path).parent):
+            if isinstance(blob, FileBlob) and contains(Path(blob.path).parent, out):
                 raise ShardsError(f"--out {out} is in the folder of {blob.where}", "Choose a folder beside it")
 
 
 def _is_ours(name: str) -> bool:
     return is_shard_name(name) or name in ONCE or name.endswith((".idx", ".wids.json", MANIFEST))
-
-
-def _within(inner: Place, outer: Place) -> bool:
-    if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
-        return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
-    if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
-        return False
-    if Path(os.path.abspath(inner)).is_relative_to(os.path.abspath(outer)):  # noqa: PTH100  # links are not followed
-        return True
-    inner = inner.absolute()
-    there = next(folder for folder in (inner, *inner.parents) if exists(folder)).resolve()
-    # By the file system's own identity of folders: names may differ in case, or by links.
-    return any(folder.samefile(outer) for folder in (there, *there.parents))
 
 
 def refuse_full(folder: OutputFolder, plan: Plan) -> None:
@@ -86,16 +69,16 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
         ExportFailed: it needs more than is free and than its own shards take already.
     """
     there = {}
+    fills = not is_remote(folder.root)
     with suppress(OSError):
-        there = {**listed(folder.root), **listed(folder.parts)} if isinstance(folder.root, Path) else {}
+        there = {**listed(folder.root), **listed(folder.root / PARTS)} if fills else {}
     ours = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
-    needed = 0 if isinstance(folder.root, BucketPath) else int(plan.sizes.sum())
+    needed = int(plan.sizes.sum()) if fills else 0
     if plan.format.joined:
         # A zip is put together beside its parts; for a bucket, in the folder for temporary files.
         needed += max(int(plan.sizes[plan.rows(output.tasks)].sum()) for output in plan.outputs)
     needed = int(needed * (_SURE if _is_exact(plan.settings.picture) else _UNSURE))
-    disk = Path(tempfile.gettempdir()) if isinstance(folder.root, BucketPath) else folder.root.absolute()
-    free = _free(disk)
+    disk, free = folder.storage.free()
     if free is not None and needed > free + ours:
         raise ExportFailed(
             f"the export takes {size(needed)} or more, and {disk} has room for {size(free + ours)}",
@@ -108,11 +91,3 @@ def _is_exact(picture: PictureOptions) -> bool:
     if picture.resolution is None:
         return picture.kind == "keep"
     return picture.kind in ("raw", "stored-png")
-
-
-def _free(disk: Path) -> int | None:
-    """Bytes that are free where a folder is or is to be; None where the file system does not tell."""
-    with suppress(OSError):
-        usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
-        return usage.free if usage.total else None
-    return None

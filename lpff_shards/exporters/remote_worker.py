@@ -13,7 +13,7 @@ from lpff_shards.exporters.shard import write_shard
 from lpff_shards.planning.plan import ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.storage.path import Place, exists, is_folder
+from lpff_shards.storage.path import Place, absolute, exists, is_folder
 
 PATIENCE = 5.0
 """Seconds that a file of one machine may take to be seen by another."""
@@ -55,8 +55,7 @@ class Seen:
                 return str(source.absolute())
         owner = folder.owner()
         if owner is None or owner.plan != self.plan:
-            root = folder.root
-            return f"the export in {root.absolute() if isinstance(root, Path) else root}"
+            return f"the export in {absolute(folder.root)}"
         return None
 
 

@@ -13,11 +13,9 @@ from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.sidecars.indexes import registry as indexes
-from lpff_shards.storage.bucket import BucketPath, Listed
-from lpff_shards.storage.checksums import file_checksum
-from lpff_shards.storage.path import Place, listed, read_if_there
+from lpff_shards.storage.path import is_remote, listed, read_if_there
 from lpff_shards.storage.prefetch import ASKED, ahead
 
 
@@ -57,7 +55,7 @@ def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None
     Raises:
         OSError: one cannot be read or written.
     """
-    there = listed(folder.root) if isinstance(folder.root, BucketPath) else {}
+    there = listed(folder.root) if is_remote(folder.root) else {}
     for receipt in receipts:
         for name, data in indexes.of_shard(receipt).items():
             if (name not in there or there[name].size != len(data)) and read_if_there(folder.root / name) != data:
@@ -99,7 +97,7 @@ def _found(
 ) -> Packed[ShardReceipt]:
     """The receipts of the files that tasks made and that are whole, by number."""
     told = folder.with_receipts()
-    files = {**listed(folder.root), **listed(folder.parts)} if told else {}
+    files = {**listed(folder.root), **listed(folder.root / PARTS)} if told else {}
     damaged: list[str] = []
 
     def check(name: str, tasks: range) -> ShardReceipt | None:
@@ -121,9 +119,10 @@ def _found(
             return receipt
         if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
             return None
-        return receipt if _same_bytes(folder.path(name), files[name], receipt) else None
+        marks = (receipt.algorithm, receipt.checksum, receipt.etag if isinstance(receipt.etag, str) else "")
+        return receipt if folder.storage.same(shard_name(name), files[name], *marks) else None
 
-    threads = max(workers, ASKED) if isinstance(folder.root, BucketPath) else workers
+    threads = max(workers, ASKED) if is_remote(folder.root) else workers
     with closing(ahead(lambda shard: check(*shard), zip(names, tasks, strict=True), threads)) as receipts:
         checked = zip(numbers, receipts, strict=True)
         found = Packed((number, receipt) for number, receipt in checked if receipt is not None)
@@ -131,14 +130,6 @@ def _found(
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         on_note(f"the receipt of {min(damaged)}{more} is damaged; what it tells of is written again")
     return found
-
-
-def _same_bytes(path: Place, found: Listed, receipt: ShardReceipt) -> bool:
-    """Whether a shard is what was written: a file by its checksum, an object by the store's mark of it."""
-    if isinstance(path, BucketPath):
-        # A listing may write the mark in another way than the object's own headers.
-        return receipt.etag == found.etag or receipt.etag == (path.stat() or found).etag
-    return file_checksum(path, receipt.algorithm) == receipt.checksum
 
 
 def _same_sources(plan: Plan, name: str, tasks: range, receipt: ShardReceipt) -> bool:

@@ -22,10 +22,10 @@ from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.indexes.registry import of_shard
 from lpff_shards.sidecars.sample_index import row_groups
-from lpff_shards.storage.atomic_file import Growing
+from lpff_shards.storage.base import Growing
 from lpff_shards.storage.checksums import Hasher, hasher
 from lpff_shards.storage.path import Place
 from lpff_shards.storage.retry import persistent
@@ -47,14 +47,14 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
     def write() -> ShardReceipt:
         told.begin()
         with (
-            folder.growing(task.filename, task.planned) as growing,
+            folder.storage.growing(shard_name(task.filename), task.planned) as growing,
             closing(_cache_of(task, task.entries)) as images,
             ExitStack() as files,
         ):
-            made = folder.room(f"{task.filename}.made")
+            made = folder.storage.room(f"{task.filename}.made")
             sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
             receipt, fields = _write_samples(task, images, sink, told)
-            folder.publish(growing, receipt, fields, of_shard(receipt))
+            folder.publish(growing.finish, receipt, fields, of_shard(receipt))
         return receipt
 
     try:
@@ -63,7 +63,7 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
-            f"Check {folder.troubles}, then run the same command again; finished shards are kept",
+            f"Check {folder.storage.causes}, then run the same command again; finished shards are kept",
         ) from None
 
 

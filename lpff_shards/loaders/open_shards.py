@@ -17,7 +17,7 @@ from lpff_shards.loaders.shards import Shards
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.full_reads import pread_fully
-from lpff_shards.storage.path import Place, is_file
+from lpff_shards.storage.path import Place, is_file, is_remote
 from lpff_shards.storage.prefetch import ahead
 
 
@@ -32,10 +32,15 @@ def opened(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Sh
     Raises:
         ShardsError: a shard is gone, or is not as long as the manifest and its index file say.
     """
-    if isinstance(root, Path):
-        marks = [marked(root / shard.file) for shard in shards]
-        files = ShardFiles(root, manifest, [shard.file for shard in shards], marks)
-        return files, [file_offsets(root, shard, mark.size) for shard, mark in zip(shards, marks, strict=True)]
+    if is_remote(root):
+        return _opened_objects(root, shards)
+    folder = Path(str(root))
+    marks = [marked(folder / shard.file) for shard in shards]
+    files = ShardFiles(folder, manifest, [shard.file for shard in shards], marks)
+    return files, [file_offsets(folder, shard, mark.size) for shard, mark in zip(shards, marks, strict=True)]
+
+
+def _opened_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
     there = _listed(root)
 
     def opened_one(shard: Shard) -> tuple[Stored, Offsets]:

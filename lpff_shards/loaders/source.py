@@ -26,8 +26,7 @@ from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, place
+from lpff_shards.storage.path import Place, is_remote, place
 
 Channels = Literal["last", "first"]
 
@@ -100,7 +99,7 @@ class ShardSource:
     @property
     def remote(self) -> bool:
         """Whether it lies in a bucket."""
-        return isinstance(self._root, BucketPath)
+        return is_remote(self._root)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
         """Several samples at once, their pictures read straight into one array.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 from lpff_shards.errors import ExportFailed, ShardsError, printable
 from lpff_shards.manifest import read_manifest
@@ -22,11 +21,23 @@ from lpff_shards.report.plots import DPI, draw_all
 from lpff_shards.report.sheet import sheet
 from lpff_shards.report.theme import LIGHT
 from lpff_shards.schemas.escaping import as_json
-from lpff_shards.schemas.filenames import REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET, unfinished
+from lpff_shards.schemas.filenames import REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.sample_index.read import Ledger
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, is_folder, names_in, place, read_if_there, remove
+from lpff_shards.storage.path import (
+    Place,
+    absolute,
+    is_folder,
+    is_link,
+    is_remote,
+    make_folder,
+    names_in,
+    place,
+    read_if_there,
+    remove,
+    replace_file,
+    resolved,
+)
 
 SUFFIXES = (".html", ".htm")
 
@@ -71,12 +82,12 @@ def target(out: str | Place) -> Target:
         ShardsError: it is not the name of an HTML file that can be written.
     """
     path = place(out)
-    if path.suffix.lower() not in SUFFIXES or (isinstance(path, Path) and is_folder(path)):
+    if path.suffix.lower() not in SUFFIXES or (not is_remote(path) and is_folder(path)):
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report is the export's own, however its name was given.
-    above = path.absolute().parent if isinstance(path, Path) else path.parent
+    above = absolute(path).parent
     own = (path.name, above.name) == (REPORT_PAGE, REPORT_FOLDER)
-    if own and isinstance(above, Path) and above.is_symlink():
+    if own and is_link(above):
         raise ShardsError(f"{above} is a link", "Put a folder in its place, or remove it")
     return Target(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
@@ -96,9 +107,9 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
     if out is None:
         return
     _refuse_others(target(out))
-    page = _resolved(target(out).page)
+    page = resolved(target(out).page)
     if root is not None:
-        folder = _resolved(place(root))
+        folder = resolved(place(root))
         own = folder / REPORT_FOLDER / REPORT_PAGE
         if str(page).startswith(f"{folder}/") and page != own:
             kept = place(root) / REPORT_FOLDER / REPORT_PAGE
@@ -114,20 +125,16 @@ def _refuse_others(where: Target) -> None:
     """
     try:
         there = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
-        data = (read_if_there(where.page) or b"") if there else MADE
+        if not there or MADE in (read_if_there(where.page) or b""):
+            return
     except OSError:
         # What cannot be looked at cannot be written either, which is told then.
         return
-    if MADE not in data:
+    if there:
         raise ShardsError(
             f"{where.plots} already holds {min(there)}, and {where.page} is no report",
             "Give another file, or remove it",
         )
-
-
-def _resolved(path: Place) -> Place:
-    """A path without links, so that two can be compared."""
-    return path.resolve() if isinstance(path, Path) else path
 
 
 def report_export(path: str | Place, out: str | Place | None = None) -> Report:
@@ -201,25 +208,11 @@ def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> 
 
 def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iterable[str]) -> None:
     """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
-    if isinstance(where.plots, Path):
-        where.plots.mkdir(parents=True, exist_ok=True)
+    make_folder(where.plots)
     remove(where.plots, list(lacking))
     for name, data in plots.items():
-        _appear(where.plots / name, data)
-    _appear(where.page, html)
-
-
-def _appear(path: Place, data: bytes) -> None:
-    if isinstance(path, BucketPath):
-        path.replace(data)
-        return
-    temporary = path.with_name(unfinished(path.name))
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        replace_file(where.plots / name, data)
+    replace_file(where.page, html)
 
 
 def report_text(report: Report) -> str:

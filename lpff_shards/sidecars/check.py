@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from lpff_shards.manifest import Manifest, Shard, file_digest, keys_digest
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import strangers
-from lpff_shards.storage.path import Place, exists, is_file, names_in, whole
+from lpff_shards.storage.path import Place, is_file, is_taken, names_in, whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -37,8 +36,7 @@ def _changed(path: Place, digest: str) -> str:
     """What is wrong with a file; empty where nothing is, or the file is missing."""
     try:
         if not is_file(path):
-            there = exists(path) or (isinstance(path, Path) and path.is_symlink())
-            return "is not a regular file" if there else ""
+            return "is not a regular file" if is_taken(path) else ""
         return "" if file_digest(whole(path)) == digest else "is not what was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"

@@ -13,11 +13,10 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras, parse_cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
-from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
-from lpff_shards.sources.io.bucket_tree import object_blob
+from lpff_shards.sources.io.blobs import BrokenBlob
+from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.json_files import decode_file
 from lpff_shards.sources.io.tree import Tree
-from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import above
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
@@ -50,7 +49,7 @@ def labels_beside(*given: str | None) -> Iterator[Blob]:
     for folder in dict.fromkeys(folder for path in given if path for folder in above(path, 1)):
         for name in LABELS:
             try:
-                blob = object_blob(folder / name) if isinstance(folder, BucketPath) else path_blob(str(folder / name))
+                blob = blob_at(folder / name)
             except OSError:
                 continue
             if blob is not None and not isinstance(blob, BrokenBlob):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections import defaultdict
@@ -21,16 +20,14 @@ from lpff_shards.schemas.keys import nfc, photo_and_face
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.build import join
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.blobs import path_blob
-from lpff_shards.sources.io.bucket_tree import object_blob
+from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.json_files import Table, read_tables
 from lpff_shards.sources.io.tree import Tree, archive_in, only_folder, open_tree
 from lpff_shards.sources.join_metadata import ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.lpff_crops import MEASURED, describe
 from lpff_shards.sources.scanned_image import Pictures
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import above, is_file
+from lpff_shards.storage.path import Place, above, is_file
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -43,7 +40,7 @@ _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
 
 
 @dataclass(frozen=True)
-class Place:
+class Located:
     """Where a data set's parts were found.
 
     Attributes:
@@ -116,7 +113,7 @@ def read(option: str, source: str, given: str, alignment: str, read_credit: Read
     return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
 
 
-def locate(option: str, given: str, alignment: str) -> Place:
+def locate(option: str, given: str, alignment: str) -> Located:
     """Finds the pictures of an alignment: in the published folders or zips, or flat as the archives unpack.
 
     Raises:
@@ -133,7 +130,7 @@ def locate(option: str, given: str, alignment: str) -> Place:
                         if place is not folder:
                             _refuse_other_alignment(option, place.where, ".", alignment)
                         unread = tuple(other.where for other in folders if other is not folder)
-                        return Place(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
+                        return Located(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
     raise ShardsError(
         f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
         _packed(only_folder(tree), alignment)
@@ -171,7 +168,7 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
     return {}
 
 
-def _metadata_above(folder: Path | BucketPath) -> dict[str, Blob]:
+def _metadata_above(folder: Place) -> dict[str, Blob]:
     # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
     try:
         return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
@@ -182,12 +179,9 @@ def _metadata_above(folder: Path | BucketPath) -> dict[str, Blob]:
         raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
 
 
-def _metadata_in(folder: Path | BucketPath) -> dict[str, Blob]:
-    if isinstance(folder, BucketPath):
-        found = {name: object_blob(folder / name) for name in METADATA}
-        return {name: blob for name, blob in found.items() if blob is not None}
-    paths = [path for name in METADATA if os.path.lexists(path := folder / name)]
-    return {path.name: path_blob(str(path)) for path in paths}
+def _metadata_in(folder: Place) -> dict[str, Blob]:
+    found = {name: blob_at(folder / name) for name in METADATA}
+    return {name: blob for name, blob in found.items() if blob is not None}
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
@@ -205,7 +199,7 @@ def _strangers(folder: Tree) -> list[str]:
     return [name for name in folder.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
 
 
-def _missing(place: Place, alignment: str) -> Iterator[str]:
+def _missing(place: Located, alignment: str) -> Iterator[str]:
     """Notes of what is not there.
 
     Raises:
@@ -234,7 +228,7 @@ def _missing(place: Place, alignment: str) -> Iterator[str]:
             yield f"{place.where}: {name} was not found, so {consequence}"
 
 
-def _odd_size(place: Place, alignment: str, size: tuple[int, int]) -> Iterator[str]:
+def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
     """The note of crops of the size that another alignment's are published in."""
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
     if others and alignment not in MEASURED:
@@ -244,7 +238,7 @@ def _odd_size(place: Place, alignment: str, size: tuple[int, int]) -> Iterator[s
         )
 
 
-def _tables(place: Place, name: str, expected: str) -> Iterator[Table]:
+def _tables(place: Located, name: str, expected: str) -> Iterator[Table]:
     """A metadata file, a part of it at a time; nothing where it is missing."""
     if name in place.metadata:
         yield from read_tables(place.metadata[name], expected)
@@ -266,7 +260,7 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
     return _in_order(ids, rows)
 
 
-def _faces(place: Place) -> tuple[list[str], NDArray[np.int64]]:
+def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
     """Ids of the faces of photos, sorted, and which of the pictures each is in.
 
     The metadata tell which faces there are; a face's photo is told from its id.

@@ -1,4 +1,4 @@
-"""A shard while it is written: a file under a temporary name, or an upload. It appears whole or not at all."""
+"""A shard while it is written: a file under a temporary name, which appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,36 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 from lpff_shards.storage.background_sync import Settling
-from lpff_shards.storage.path import Place
-from lpff_shards.storage.uploads import send
 
 STRIDE = 1 << 25
 """Bytes after which a growing file is brought to the disk."""
-
-
-class Whole(Protocol):
-    """A file that is made and has no name yet."""
-
-    def finish(self) -> str:
-        """Makes it appear under its name; returns the store's mark of it, empty for files.
-
-        Raises:
-            OSError: it cannot.
-        """
-
-
-class Growing(Whole, Protocol):
-    """What a shard's bytes are written to."""
-
-    def write(self, pieces: Sequence[bytes]) -> None:
-        """Appends bytes.
-
-        Raises:
-            OSError: they cannot be written.
-        """
 
 
 class GrowingFile:
@@ -81,23 +56,3 @@ class GrowingFile:
         self._disk.wait()
         self._path.rename(self._final)
         return ""
-
-
-class WholeFile:
-    """A file that was made at a path of its own.
-
-    Args:
-        path: where it lies; for a bucket it may be anywhere.
-        final: where it is to appear.
-    """
-
-    def __init__(self, path: Path, final: Place) -> None:
-        self._path = path
-        self._final = final
-
-    def finish(self) -> str:
-        """Renames it, or sends it."""
-        if isinstance(self._final, Path):
-            self._path.rename(self._final)
-            return ""
-        return send(self._path, self._final).etag

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeGuard
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.schemas.filenames import unfinished
 from lpff_shards.schemas.uris import is_uri, of_no_store
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.full_reads import pread_fully
@@ -104,6 +107,82 @@ def whole(place: Place) -> memoryview:
             return memoryview(b"")
         # The mapping outlives the file's name, and goes when the last view of it does.
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def is_remote(place: Place) -> TypeGuard[BucketPath]:
+    """Whether it is in a bucket: each request takes long, and is made by threads, which a forked process would lack."""
+    return isinstance(place, BucketPath)
+
+
+def absolute(place: Place) -> Place:
+    """The place as seen from any folder."""
+    return place if isinstance(place, BucketPath) else place.absolute()
+
+
+def resolved(place: Place) -> Place:
+    """The place without links, so that two can be compared."""
+    return place if isinstance(place, BucketPath) else place.resolve()
+
+
+def causes(place: Place) -> str:
+    """What usually keeps one from reading there, for errors."""
+    return "the credentials, the endpoint and the network" if isinstance(place, BucketPath) else "its rights"
+
+
+def is_taken(place: Place) -> bool:
+    """As `exists`, links that lead nowhere too."""
+    return exists(place) or is_link(place)
+
+
+def is_link(place: Place) -> bool:
+    """Whether a symbolic link is there."""
+    return isinstance(place, Path) and place.is_symlink()
+
+
+def make_folder(place: Place) -> None:
+    """Make a folder and those above it, where folders exist."""
+    if isinstance(place, Path):
+        place.mkdir(parents=True, exist_ok=True)
+
+
+def replace_file(place: Place, data: bytes) -> None:
+    """Write a small file or object, which appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if isinstance(place, BucketPath):
+        place.replace(data)
+        return
+    temporary = place.with_name(unfinished(place.name))
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(place)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def contains(outer: Place, inner: Place) -> bool:
+    """Whether a place is another one, or in it; raises what `exists` does."""
+    if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
+        return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
+    if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
+        return False
+    if Path(os.path.abspath(inner)).is_relative_to(os.path.abspath(outer)):  # noqa: PTH100  # links are not followed
+        return True
+    inner = inner.absolute()
+    there = next(folder for folder in (inner, *inner.parents) if exists(folder)).resolve()
+    # By the file system's own identity of folders: names may differ in case, or by links.
+    return any(folder.samefile(outer) for folder in (there, *there.parents))
+
+
+def free_bytes(disk: Path) -> int | None:
+    """Bytes that are free where a folder is or is to be; None where the file system does not tell."""
+    with suppress(OSError):
+        usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
+        return usage.free if usage.total else None
+    return None
 
 
 def read_at(place: Place, at: int, size: int) -> bytes:

@@ -23,7 +23,7 @@ from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
 from lpff_shards.manifest import read_manifest
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, place
+from lpff_shards.storage.path import Place, causes, is_remote, place
 from lpff_shards.storage.prefetch import ahead
 
 PATIENCE = 120.0
@@ -50,7 +50,7 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
     if not any(shard.samples for shard in shards):
         raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
     root = place(options.path)
-    in_bucket = isinstance(root, BucketPath)
+    in_bucket = is_remote(root)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
     for loader in options.loaders:
         if problem := missing(loader, manifest.format, in_bucket):
@@ -138,13 +138,12 @@ def _read(places: Sequence[Place], seconds: float) -> tuple[int, float]:
 
 def _pieces(places: Sequence[Place]) -> Iterator[int]:
     """Sizes of pieces as they are read: of files one after the other, of objects as many at once as loaders ask for."""
-    objects = [place for place in places if isinstance(place, BucketPath)]
+    objects = [place for place in places if is_remote(place)]
     if objects:
         yield from ahead(_fetched, _ranges(objects), AT_ONCE)
         return
     buffer = bytearray(PIECE)
-    for path in places:
-        assert isinstance(path, Path)
+    for path in map(Path, map(str, places)):
         try:
             with path.open("rb", buffering=0) as file:
                 while got := file.readinto(buffer):
@@ -172,5 +171,4 @@ def _fetched(piece: tuple[BucketPath, int, int]) -> int:
 
 
 def _unreadable(place: Place, error: OSError) -> ShardsError:
-    where = "bucket, its credentials and the network" if isinstance(place, BucketPath) else "folder"
-    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check the {where}")
+    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check {causes(place)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from functools import cached_property
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.io.blobs import BrokenBlob
+from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.odd_keys import NO_PATH, is_odd
+from lpff_shards.storage.path import Place, is_remote
 from lpff_shards.storage.prefetch import ahead
 
 _RIGHTS = "Check the URI, your rights and the network"
@@ -126,6 +128,17 @@ def object_blob(path: BucketPath) -> ObjectBlob | None:
     """
     found = path.stat()
     return None if found is None else _blob(path, found)
+
+
+def blob_at(place: Place) -> Blob | None:
+    """The blob of a file or object; None where nothing is there.
+
+    Raises:
+        OSError: a store does not tell.
+    """
+    if is_remote(place):
+        return object_blob(place)
+    return path_blob(str(place)) if os.path.lexists(str(place)) else None
 
 
 def _blob(path: BucketPath, found: Listed) -> ObjectBlob:

@@ -17,11 +17,11 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob
-from lpff_shards.sources.io.bucket_tree import BucketTree, open_bucket
+from lpff_shards.sources.io.bucket_tree import open_bucket
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import zip_tree
-from lpff_shards.storage.path import is_folder
+from lpff_shards.storage.path import Place, is_folder, is_remote
 from lpff_shards.storage.prefetch import ahead
 
 MAX_WRAPPERS = 4
@@ -35,6 +35,10 @@ class Tree(Protocol):
     @property
     def where(self) -> str:
         """How errors name it."""
+
+    @property
+    def path(self) -> Place | None:
+        """Where it is; None inside a zip."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly in it, sorted."""
@@ -159,7 +163,7 @@ def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
     parent = tree.sub(folder) if folder else tree
     if parent is None or own not in parent.files():
         return None
-    if isinstance(parent, FolderTree | BucketTree):
+    if parent.path is not None:
         return open_tree(option, str(parent.path / own))
     raise ShardsError(f"{option} {parent.where}/{own} is a zip in a zip", "Unpack the outer one, and give its folder")
 
@@ -181,7 +185,7 @@ def only_folder(tree: Tree) -> Tree:
 
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
     """The folders of these names directly in a tree, in order; those of a bucket are listed several at once."""
-    if isinstance(tree, BucketTree):
+    if tree.path is not None and is_remote(tree.path):
         with closing(ahead(tree.sub, names)) as found:
             folders: list[Tree | None] = list(found)
     else:

@@ -46,6 +46,10 @@ class ZipTree:
     listing: dict[str, _Folder] = field(repr=False)
 
     @property
+    def path(self) -> None:
+        """Nothing in a zip has a place of its own."""
+
+    @property
     def where(self) -> str:
         return f"{self.archive}:{self.inside}" if self.inside else self.archive
 

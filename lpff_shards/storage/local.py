@@ -1,0 +1,215 @@
+"""A folder of the file system that an export writes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.filenames import STATE_FOLDER
+from lpff_shards.storage import locks
+from lpff_shards.storage.atomic_file import GrowingFile
+from lpff_shards.storage.background_sync import make_durable, to_disk
+from lpff_shards.storage.bucket import Listed
+from lpff_shards.storage.checksums import file_checksum
+from lpff_shards.storage.path import exists, free_bytes, is_folder
+from lpff_shards.storage.prefetch import ahead
+
+_SETTLED_AT_ONCE = 8
+A_DAY = 86_400.0
+"""Seconds after which an unfinished file of a machine that cannot be asked is taken for left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFolder:
+    """See `storage.base.Storage`."""
+
+    root: Path
+    causes = "path, rights, free space"
+    locks = True
+
+    @property
+    def _state(self) -> Path:
+        return self.root / STATE_FOLDER
+
+    def partial(self, name: str) -> Path:
+        """Where a file grows before it gets its final name.
+
+        It is the process's own: a worker whose parent was killed may still be at the same shard, and shares of the
+        export run on other machines.
+        """
+        return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
+
+    def growing(self, name: str, planned: int) -> GrowingFile:  # noqa: ARG002  # files need not know their size
+        path = self.root / name
+        partial = self.partial(path.name)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        return GrowingFile(partial, path)
+
+    @contextmanager
+    def room(self, name: str) -> Iterator[Path]:
+        path = self.partial(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # SQLite would give it rights of its own.
+            path.write_bytes(b"")
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep(self, made: Path, name: str) -> str:
+        made.rename(self.root / name)
+        return ""
+
+    def write(self, name: str, data: bytes) -> None:
+        self._replace(name, data, sync=False, new=False)
+
+    def write_durably(self, name: str, data: bytes) -> None:
+        self._replace(name, data, sync=True, new=False)
+
+    def create(self, name: str, data: bytes) -> bool:
+        self._replace(name, data, sync=True, new=True)
+        return True
+
+    def settle(self, names: Iterable[str]) -> None:
+        paths = [self.root / name for name in names]
+        # What several threads wait for, a file system brings to the disk in one go: a third of the time of one by one.
+        parts = (paths[first::_SETTLED_AT_ONCE] for first in range(_SETTLED_AT_ONCE))
+        for _ in ahead(_to_disk, parts, _SETTLED_AT_ONCE):
+            pass
+
+    def same(self, name: str, found: Listed, algorithm: str, checksum: str, etag: str) -> bool:  # noqa: ARG002
+        return file_checksum(self.root / name, algorithm) == checksum
+
+    @contextmanager
+    def lock(self, seconds: float | None) -> Iterator[bool]:
+        make_durable(self._state)
+        with locks.opened(self._state / "lock") as lock:
+            yield locks.exclude_all(lock, str(self.root), seconds)
+
+    @contextmanager
+    def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> Iterator[None]:
+        make_durable(self._state)
+        with locks.opened(self._state / "lock") as lock:
+            try:
+                locks.join(lock, str(self.root), ours, take_over)
+                self.clear_unfinished(alone=False)
+                yield
+            finally:
+                self.clear_unfinished(alone=False)
+
+    def make_folder(self, name: str) -> None:
+        (self.root / name).mkdir(exist_ok=True)
+
+    def remove_tree(self, name: str) -> None:
+        shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def remove_empty(self, name: str) -> None:
+        with contextlib.suppress(OSError):
+            (self.root / name).rmdir()
+
+    def clear_unfinished(self, alone: bool) -> None:
+        """Files of other processes stay, unless nobody else is at work, see `_is_left`; makes the folder for them."""
+        if (partial := self._state / "partial").is_symlink():
+            return
+        with contextlib.suppress(OSError):
+            partial.mkdir(exist_ok=True)
+            for path in partial.iterdir():
+                with contextlib.suppress(OSError):
+                    if alone or _is_left(path):
+                        path.unlink()
+
+    def refuse_odd(self, folders: Iterable[str]) -> None:
+        if exists(self.root) and not is_folder(self.root):
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is made where it is missing")
+        for name in folders:
+            with contextlib.suppress(OSError):
+                # What cannot be looked at cannot be written either, which is told by whoever tries.
+                if (self.root / name).is_symlink():
+                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
+
+    def refuse_unwritable(self) -> None:
+        """The lock in the folder has told already."""
+
+    def free(self) -> tuple[Path, int | None]:
+        disk = self.root.absolute()
+        return disk, free_bytes(disk)
+
+    def _replace(self, name: str, data: bytes, sync: bool, new: bool) -> None:
+        path, temporary = self.root / name, self.partial(f"{Path(name).name}.new")
+        try:
+            for folder in (path.parent, temporary.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            if new:
+                _link(temporary, path)
+            temporary.rename(path)
+        except OSError as error:
+            # An error of writing does not say of itself which file it was.
+            raise OSError(error.errno, error.strerror, str(path)) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        if sync:
+            to_disk(path.parent)
+
+
+def _to_disk(paths: Iterable[Path]) -> None:
+    for path in paths:
+        to_disk(path)
+
+
+def _link(path: Path, new: Path) -> None:
+    """Gives a file a name that nobody has taken, which two cannot do at once.
+
+    Raises:
+        FileExistsError: someone has.
+    """
+    try:
+        new.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems have no further names; there the folder's lock has to do.
+        if exists(new):
+            raise FileExistsError(errno.EEXIST, "is there already", str(new)) from None
+
+
+def _here() -> str:
+    """A word for where process ids are of the same processes: this machine since its start, and this container."""
+    return f"{zlib.crc32(f'{platform.node()} {_boot()}'.encode()):08x}"
+
+
+@cache
+def _boot() -> str:
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a partial file is this process's own, one of a process that is gone, or has not changed for a day."""
+    process, _, pid = path.name.rpartition(".")
+    if not process.endswith(f".{_here()}") or not pid.isdecimal():
+        return time.time() - path.stat().st_mtime > A_DAY
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return int(pid) == os.getpid()
