@@ -35,7 +35,10 @@ def _offers(monkeypatch: pytest.MonkeyPatch, line: str) -> list[str]:
     ("line", "offers"),
     [
         ("lpff-shards ex", ["plain,export"]),
-        ("lpff-shards export --format ", ["plain,wds", "plain,tfrecord", "plain,zip"]),
+        (
+            "lpff-shards export --format ",
+            ["plain,wds", "plain,tfrecord", "plain,zip", "plain,parquet", "plain,arrayrecord"],
+        ),
         ("lpff-shards export --format=t", ["plain,tfrecord"]),
         ("lpff-shards export --format wds --rebalance l", ["plain,lpff"]),
         ("lpff-shards export --rebal", ["plain,--rebalance"]),

@@ -8,6 +8,7 @@ import pytest
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
 from lpff_shards.exporters.record_options import last_component, published, published_names, recorded
+from lpff_shards.options.declaration import declared
 from lpff_shards.options.export import (
     DEFAULT_SHARD_SIZE,
     ExportOptions,
@@ -33,7 +34,7 @@ REFUSED_FOR_ZIP = [
     ({"metadata": "msgpack"}, "--metadata msgpack has no effect with --format zip. It is for --format wds"),
     (
         {"picture": PictureOptions(image="raw")},
-        "--image raw is not for --format zip. Use stored-png (default), png, jp",
+        "--image raw is not for --format zip. Use keep, png, stored-png, jp",
     ),
     (
         {"picture": PictureOptions(resolution=500)},
@@ -178,7 +179,10 @@ def test_defaults():
         **{"shard_size": None, "samples_per_shard": None, "shards": None},
         **{"shuffle": None, "seed": None},
     }
-    assert dataclasses.astuple(RunOptions()) == (None, "blake3", "fail", False, False, None, "local", None, False)
+    assert dataclasses.asdict(RunOptions()) == {
+        **{"checksum": "blake3", "workers": None, "engine": "local", "ray_address": None, "task": None},
+        **{"on_error": "fail", "overwrite": False, "update": False, "allow_missing": False},
+    }
     assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, "eg3d", None)
 
 
@@ -333,3 +337,17 @@ def test_paths_inside_one_another_are_published_too():
 )
 def test_a_published_text_keeps_its_words_apart(path, text, expected):
     assert published(text, published_names(export(sources=SourceOptions(lpff=path)))) == expected
+
+
+def test_what_decides_bytes_is_recorded_and_nothing_else():
+    parts = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
+    declarations = {name.rstrip("_"): one for part in parts for name, one in declared(part).items()}
+    decisive = {name for name, one in declarations.items() if one.decides}
+    assert set(recorded(export(format="zip"))) == decisive
+    assert set(recorded(export())) == decisive - {"zip_copies"}
+
+
+def test_every_field_is_declared():
+    nested = {"sources", "mix", "picture", "shards", "run"}
+    for part in (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions):
+        assert {one.name for one in dataclasses.fields(part)} - set(declared(part)) <= nested

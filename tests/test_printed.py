@@ -127,7 +127,8 @@ def test_an_error_of_the_command_line_is_one_line(command: Call) -> None:
     done = command("export")
     assert done.status == 2
     assert done.err == (
-        "lpff-shards: Missing option '--format'. Choose from: wds, tfrecord, zip. See lpff-shards export --help\n"
+        "lpff-shards: Missing option '--format'. Choose from: wds, tfrecord, zip, parquet, arrayrecord. "
+        "See lpff-shards export --help\n"
     )
 
 

@@ -12,11 +12,11 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from lpff_shards.commandline.help import Option
-from lpff_shards.formats.registry import NAMES
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
+from lpff_shards.options.declaration import MISSING, declared, defaults, flag
+from lpff_shards.options.declaration import Option as Declared
 from lpff_shards.options.rules import BY, Share, one_of
-from lpff_shards.schemas.license import USUAL_NAMES
 
 _POWERS = "KMGT"
 
@@ -121,9 +121,43 @@ def _loaders() -> Sequence[str]:
     return LOADERS
 
 
+def _declared(kind: type, section: str) -> Callable[[F], F]:
+    """The options that a frozen dataclass declares, under a title."""
+    given = defaults(kind)
+    return _stack(*(_click(name, one, given[name], section) for name, one in declared(kind).items()))
+
+
+def _click(name: str, one: Declared, default: Any, section: str) -> Callable[[F], F]:
+    """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
+    words = [flag(name), name]
+    given: dict[str, Any] = {"help": one.help, "metavar": one.metavar}
+    if default is MISSING:
+        given["required"] = True
+    elif one.shown:
+        given |= {"default": default, "show_default": True}
+    if one.kind == "switch":
+        words[0] = f"{flag(name)}/{flag(f'no_{name}')}"
+        given["default"] = None
+    elif one.kind == "flag":
+        given["is_flag"] = True
+    else:
+        given["type"] = _type(one)
+    if one.bare is not None:
+        given |= {"is_flag": False, "flag_value": one.bare}
+    return click.option(*words, cls=Option, section=section, multiple=one.repeated, **given)
+
+
+def _type(one: Declared) -> Any:
+    if one.choices:
+        return Choice(one.choices)
+    if one.offered:
+        return Words(one.offered, listed=one.repeated)
+    plain = {"whole": int, "number": float, "bytes": Size(), "share": ShareText(), "file": _file, "folder": _folder}
+    return plain.get(one.kind, str)
+
+
 _file, _folder = PathText(), PathText(folder=True)
-_source, _mixed, _written = _titled("Sources"), _titled("Mix"), _titled("Output")
-_pictured, _sharded, _runs = _titled("Picture"), _titled("Shards"), _titled("Run")
+_runs = _titled("Run")
 _read, _found, _told = _titled("Reading"), _titled("Looking"), _titled("Messages")
 
 path = click.argument("path", type=_folder)
@@ -135,85 +169,13 @@ verbose = _told("-v", "--verbose", is_flag=True, help="Each shard, where time go
 told = _stack(as_json, quiet, verbose)
 """For every command that shows progress."""
 
-sources = _stack(
-    _source("--lpff", type=_file, metavar="PATH", help="LPFF: its folder, a flat folder of its crops, or a zip."),
-    _source("--unsplash-pexels", type=_file, metavar="PATH", help="Unsplash-Pexels: the same."),
-    _source("--ffhq", type=_file, metavar="PATH", help="FFHQ, aligned as --alignment says: a folder or a zip."),
-    _source("--ffhq-cameras", type=_file, metavar="FILE", help="EG3D's dataset.json, where it is not inside --ffhq."),
-    _source("--ffhq-metadata", type=_file, metavar="FILE",
-            help="ffhq-dataset-v2.json: licenses, authors, landmarks."),
-    _source("--demo", metavar="[N]", type=int, is_flag=False, flag_value=options.DEMO_PICTURES,
-            help=f"N rendered portraits ({options.DEMO_PICTURES} without a number); nothing to download."),
-    _source("--alignment", type=Choice(options.ALIGNMENTS), default="eg3d", show_default=True,
-            help="Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'."),
-    _source("--mirror/--no-mirror", default=None,
-            help="Write each picture's mirror beside it.  [default: yes for eg3d]"),
-)  # fmt: skip
-mix = _stack(
-    _mixed("--rebalance", type=Choice(mix_options.REBALANCE), default="none", show_default=True,
-           help="By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution."),
-    _mixed("--as", "as_", type=Choice(mix_options.AS), default="replicas", show_default=True,
-           help="Copies as samples of their own, or each picture once with its weight."),
-    _mixed("--num-replicas", type=_file, metavar="FILE",
-           help="EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced."),
-    _mixed("--alpha", type=float, metavar="A",
-           help=f"uniform: weights go by density^-A, 0 to 1.  [default: {mix_options.DEFAULT_ALPHA}]"),
-    _mixed("--max-replicas", type=int, metavar="N",
-           help=f"uniform: the most a picture counts.  [default: {mix_options.DEFAULT_MAX_REPLICAS}]"),
-    _mixed("--target-size", type=int, metavar="N",
-           help="uniform: total training samples.  [default: pictures of the commonest pose are kept once]"),
-    _mixed("--license", type=Words(lambda: USUAL_NAMES, listed=True), multiple=True, metavar="NAME",
-           help="Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable."),
-    _mixed("--exclude", type=_file, metavar="FILE",
-           help="Photos to leave out, one a line, by any name that `trace` takes."),
-    _mixed("--splits", type=Words(lambda: (mix_options.TRAIN, mix_options.OFFICIAL)), metavar="SPEC",
-           default=mix_options.TRAIN, show_default=True,
-           help="train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02."),
-)  # fmt: skip
-output = _stack(
-    _written("--format", type=Choice(NAMES), required=True,
-             help="WebDataset tar, TFRecord, the zip that EG3D and StyleGAN train on, Parquet, or ArrayRecord."),
-    _written("--out", type=_folder, metavar="DIR", required=True,
-             help="The output folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."),
-    _written("--name", help="Name of the data set.  [default: from the sources]"),
-    _written("--metadata", type=Choice(options.METADATA), default="json", show_default=True,
-             help="wds: NPY and JSON members, or one msgpack member for all but the picture."),
-    _written("--zip-copies", type=Choice(options.ZIP_COPIES), default=None,
-             help="zip: store copies as files, which every trainer counts, or as names in lists, which LPFF's forks "
-                  "alone read.  [default: files]"),
-)  # fmt: skip
-picture = _stack(
-    _pictured("--image", type=Choice(options.IMAGE_KINDS), default=None,
-              help="keep passes the files through unchanged; the others re-encode as RGB, stored-png without "
-                   "compression.  [default: stored-png for zip, else keep]"),
-    _pictured("--resolution", type=int, metavar="N", help="Resize square pictures to NxN (Lanczos)."),
-    _pictured("--quality", type=int, metavar="N", help="1-100, for jpeg (default 95) and webp (default lossless)."),
-)  # fmt: skip
-shards = _stack(
-    _sharded("--shard-size", type=Size(), help="About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]"),
-    _sharded("--samples-per-shard", type=int, metavar="N", help="Samples in every shard but the last."),
-    _sharded("--shards", type=int, metavar="N", help="Number of shards, of equal numbers of samples."),
-    _sharded("--shuffle/--no-shuffle", default=None,
-             help="Shuffle, or keep the source order.  [default: keep for zip, else shuffle]"),
-    _sharded("--seed", type=int, metavar="N", help="Of the shuffle, and of uniform's copies.  [default: 0]"),
-)  # fmt: skip
+output = _declared(options.ExportOptions, "Output")
+sources = _declared(options.SourceOptions, "Sources")
+mix = _declared(mix_options.MixOptions, "Mix")
+picture = _declared(options.PictureOptions, "Picture")
+shards = _declared(options.ShardOptions, "Shards")
 run = _stack(
-    _runs("--checksum", type=Choice(options.CHECKSUMS), default="blake3", show_default=True,
-          help="sha256 also writes SHA256SUMS."),
-    workers,
-    _runs("--engine", type=Choice(options.ENGINES), default="local", show_default=True,
-          help="What writes the shards: processes of this machine, or a Ray cluster, N (--workers) at once."),
-    _runs("--ray-address", metavar="ADDRESS",
-          help="HOST:PORT of the cluster, or auto.  [default: $RAY_ADDRESS, else one is started here]"),
-    _runs("--task", type=ShareText(), metavar="I/N",
-          help="Write the I-th of N shares of the shards only; the last to be done finishes the export."),
-    _runs("--on-error", type=Choice(options.ON_ERROR), default="fail", show_default=True,
-          help="On a bad picture: stop, or skip it and list it in the manifest."),
-    _runs("--overwrite", is_flag=True, help="Replace another plan's shards in the same folder."),
-    _runs("--update", is_flag=True,
-          help="Take what --exclude names since out of an export; other shards stay as they are."),
-    _runs("--allow-missing", is_flag=True,
-          help="With --update: go on though --exclude names something that never was in the export."),
+    _declared(options.RunOptions, "Run"),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     _runs("--report", type=_file, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),

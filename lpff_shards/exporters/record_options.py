@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from lpff_shards.options.declaration import declared
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE, SOURCE_FILES, SOURCES, ExportOptions
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.schemas.uris import is_uri
@@ -13,36 +14,31 @@ from lpff_shards.storage.path import above as folders_above
 from lpff_shards.storage.path import place
 
 
-def recorded(options: ExportOptions) -> dict[str, object]:
+def recorded(options: ExportOptions) -> dict[str, Any]:
     """The options that decide what is written, as the manifest holds them.
 
     Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` decide nothing;
     `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
     """
-    sources: dict[str, object] = {f.name: getattr(options.sources, f.name) for f in fields(options.sources)}
-    sources["mirror"] = options.sources.mirrors
-    mix = {f.name.rstrip("_"): getattr(options.mix, f.name) for f in fields(options.mix)}
+    parts = (options.sources, options.mix, options.resolved_picture, options.resolved_shards)
+    found: dict[str, Any] = {"format": options.format, "name": options.dataset_name, "metadata": options.metadata}
+    for part in parts:
+        found |= {name.rstrip("_"): getattr(part, name) for name, one in declared(part).items() if one.decides}
+    found |= {"mirror": options.sources.mirrors, **given_names(options)}
     if options.mix.rebalance == "uniform":
-        mix["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
-        mix["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
-    picture = {f.name: getattr(options.resolved_picture, f.name) for f in fields(options.picture)}
-    shards: dict[str, object] = {f.name: getattr(options.shards, f.name) for f in fields(options.shards)}
-    shards["shuffle"] = options.resolved_shards.shuffles
-    shards["seed"] = (options.shards.seed or 0) if options.seeded else None
+        found["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
+        found["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
+    found["shuffle"] = options.resolved_shards.shuffles
+    found["seed"] = (options.shards.seed or 0) if options.seeded else None
     if not options.traits.for_trainers and not (options.shards.samples_per_shard or options.shards.shards):
-        shards["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
-    return {
-        "format": options.format,
-        "name": options.dataset_name,
-        "metadata": options.metadata,
-        **sources,
-        **mix,
-        **{name: last_component(path) for name, path in given_paths(options).items()},
-        **picture,
-        **shards,
-        "checksum": options.run.checksum,
-        **({"zip_copies": options.copies} if options.traits.for_trainers else {}),
-    }
+        found["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
+    found["checksum"] = options.run.checksum
+    return found | ({"zip_copies": options.copies} if options.traits.for_trainers else {})
+
+
+def given_names(options: ExportOptions) -> dict[str, str]:
+    """The given paths, each by its last component."""
+    return {name: last_component(path) for name, path in given_paths(options).items()}
 
 
 def last_component(path: str) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
+from lpff_shards.options.declaration import check, flag, option, required
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import Share, cluster_address, in_range, one_of, recordable_path
+from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
 from lpff_shards.schemas.uris import is_uri
 
 if TYPE_CHECKING:
@@ -45,34 +46,25 @@ NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """Where the pictures come from; what is given is combined. Paths may be URIs: `s3://bucket/prefix`, `gs://...`.
+    """Where the pictures come from; what is given is combined. Paths may be URIs: `s3://bucket/prefix`, `gs://...`."""
 
-    Attributes:
-        lpff: folder or zip of LPFF in its published layout, or a flat folder of its crops.
-        unsplash_pexels: the same for Unsplash-Pexels.
-        ffhq: folder or zip of FFHQ, aligned as `alignment` says.
-        ffhq_cameras: EG3D's dataset.json, where it does not lie inside `ffhq`.
-        ffhq_metadata: ffhq-dataset-v2.json: licenses, authors, landmarks.
-        demo: number of portraits of the built-in demo source.
-        alignment: which alignment of the pictures to take.
-        mirror: write each picture's mirror beside it; None means yes for eg3d, no for the others.
-    """
-
-    lpff: str | None = None
-    unsplash_pexels: str | None = None
-    ffhq: str | None = None
-    ffhq_cameras: str | None = None
-    ffhq_metadata: str | None = None
-    demo: int | None = None
-    alignment: Alignment = "eg3d"
-    mirror: bool | None = None
+    lpff: str | None = option("LPFF: its folder, a flat folder of its crops, or a zip.", "file", metavar="PATH")
+    unsplash_pexels: str | None = option("Unsplash-Pexels: the same.", "file", metavar="PATH")
+    ffhq: str | None = option("FFHQ, aligned as --alignment says: a folder or a zip.", "file", metavar="PATH")
+    ffhq_cameras: str | None = option("EG3D's dataset.json, where it is not inside --ffhq.", "file", metavar="FILE")
+    ffhq_metadata: str | None = option("ffhq-dataset-v2.json: licenses, authors, landmarks.", "file", metavar="FILE")
+    demo: int | None = option(
+        f"N rendered portraits ({DEMO_PICTURES} without a number); nothing to download.",
+        "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES,
+    )  # fmt: skip
+    alignment: Alignment = option(
+        "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.",
+        "word", default="eg3d", choices=ALIGNMENTS, shown=True,
+    )  # fmt: skip
+    mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
 
     def __post_init__(self) -> None:
-        one_of("--alignment", self.alignment, ALIGNMENTS)
-        in_range("--demo", self.demo, 1, 10_000_000)
-        for name in (*SOURCES, *SOURCE_FILES):
-            if name != "demo" and getattr(self, name) is not None:
-                object.__setattr__(self, name, recordable_path(f"--{name.replace('_', '-')}", getattr(self, name)))
+        check(self)
         if not self.given:
             raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
         if self.alignment not in ("eg3d", "stylegan"):
@@ -81,9 +73,10 @@ class SourceOptions:
                     raise ShardsError(
                         f"--{name} has no {self.alignment} pictures", "Use --alignment eg3d or --alignment stylegan"
                     )
-        for option, value in (("--ffhq-cameras", self.ffhq_cameras), ("--ffhq-metadata", self.ffhq_metadata)):
-            if value is not None and self.ffhq is None:
-                raise ShardsError(f"{option} was given without --ffhq", "It describes FFHQ's pictures: give --ffhq too")
+        for name in SOURCE_FILES:
+            if getattr(self, name) is not None and self.ffhq is None:
+                hint = "It describes FFHQ's pictures: give --ffhq too"
+                raise ShardsError(f"{flag(name)} was given without --ffhq", hint)
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -104,23 +97,22 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureOptions:
-    """How pictures are stored.
+    """How pictures are stored."""
 
-    Attributes:
-        image: `keep` passes the source's bytes through, the others re-encode as RGB, `stored-png` without compression;
-            None means stored-png for zip, keep for the other formats.
-        resolution: side in pixels to resize square pictures to (Lanczos); None leaves them.
-        quality: 1 to 100 for jpeg (default 95) and webp (without it WebP is lossless).
-    """
-
-    image: ImageKind | None = None
-    resolution: int | None = None
-    quality: int | None = None
+    image: ImageKind | None = option(
+        "keep passes the files through unchanged; the others re-encode as RGB, stored-png without compression.  "
+        "[default: stored-png for zip, else keep]",
+        "word", choices=IMAGE_KINDS,
+    )  # fmt: skip
+    resolution: int | None = option(
+        "Resize square pictures to NxN (Lanczos).", "whole", metavar="N", least=4, most=MAX_RESOLUTION
+    )
+    quality: int | None = option(
+        "1-100, for jpeg (default 95) and webp (default lossless).", "whole", metavar="N", most=100
+    )
 
     def __post_init__(self) -> None:
-        one_of("--image", self.kind, IMAGE_KINDS)
-        in_range("--resolution", self.resolution, 4, MAX_RESOLUTION)
-        in_range("--quality", self.quality, 1, 100)
+        check(self)
         if self.quality is not None and self.image not in ("jpeg", "webp"):
             chosen = f"with --image {self.image}" if self.image else "without --image"
             raise ShardsError(f"--quality has no effect {chosen}", "Use it with --image jpeg or --image webp")
@@ -133,31 +125,24 @@ class PictureOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardOptions:
-    """How samples are spread over shards: at most one of the three sizes.
+    """How samples are spread over shards, by at most one of the three sizes.
 
-    Attributes:
-        shard_size: about the most bytes of a shard; the number of shards is then 1, 2, 4 or a multiple of 8, and every
-            shard holds the same number of samples, give or take one. At least that of the average sample.
-        samples_per_shard: samples in every shard but the last.
-        shards: number of shards, of equal numbers of samples, give or take one.
-        shuffle: order samples by a hash of seed and key; False keeps the sources' order; None means no for zip, yes for
-            the other formats.
-        seed: of the shuffle, 0 by default.
+    By `shard_size` the number of shards is 1, 2, 4 or a multiple of 8, and every shard holds the same number of
+    samples, give or take one, as by `shards`.
     """
 
-    shard_size: int | None = None
-    samples_per_shard: int | None = None
-    shards: int | None = None
-    shuffle: bool | None = None
-    seed: int | None = None
+    shard_size: int | None = option("About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]", "bytes")
+    samples_per_shard: int | None = option("Samples in every shard but the last.", "whole", metavar="N")
+    shards: int | None = option("Number of shards, of equal numbers of samples.", "whole", metavar="N")
+    shuffle: bool | None = option("Shuffle, or keep the source order.  [default: keep for zip, else shuffle]", "switch")
+    seed: int | None = option(
+        "Of the shuffle, and of uniform's copies.  [default: 0]", "whole", metavar="N", least=0, most=2**63 - 1
+    )
 
     def __post_init__(self) -> None:
         if len(self.sizes) > 1:
             raise ShardsError(f"{' and '.join(self.sizes)} cannot be used together", "Give one of them")
-        in_range("--shard-size", self.shard_size, 1)
-        in_range("--samples-per-shard", self.samples_per_shard, 1)
-        in_range("--shards", self.shards, 1)
-        in_range("--seed", self.seed, 0, 2**63 - 1)
+        check(self)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -175,29 +160,38 @@ class ShardOptions:
 class RunOptions:
     """How the export runs: none of these changes a shard of good input.
 
-    Attributes:
-        workers: processes; None means every core this process may use. With `ray` the most shards at once; None means
-            every CPU of the cluster.
-        checksum: algorithm of the receipts and the manifest; sha256 also writes SHA256SUMS.
-        on_error: `fail` stops at the first bad picture, `skip` leaves bad ones out, listed and counted.
-        overwrite: replace the shards of another plan in the same folder.
-        update: take pictures that `exclude` names since out of a finished export, writing their shards alone again.
-        task: write this share of the shards only; whichever share is the last to be done finishes the export.
-        engine: `local` writes shards by processes of this machine, `ray` by tasks of a Ray cluster.
-        ray_address: HOST:PORT of the cluster, or `auto` for the one that runs on this machine; None means what the
-            environment's RAY_ADDRESS says, else one that is started for the export.
-        allow_missing: with `update`, go on where `exclude` names something that never was in the export.
+    With `engine="ray"`, `workers` are the most shards at once, by default every CPU of the cluster.
     """
 
-    workers: int | None = None
-    checksum: Checksum = "blake3"
-    on_error: OnError = "fail"
-    overwrite: bool = False
-    update: bool = False
-    task: Share | None = None
-    engine: EngineName = "local"
-    ray_address: str | None = None
-    allow_missing: bool = False
+    checksum: Checksum = option(
+        "sha256 also writes SHA256SUMS.", "word", default="blake3", choices=CHECKSUMS, shown=True
+    )
+    workers: int | None = option("Processes.  [default: every core]", "whole", metavar="N", decides=False)
+    engine: EngineName = option(
+        "What writes the shards: processes of this machine, or a Ray cluster, N (--workers) at once.",
+        "word", default="local", choices=ENGINES, shown=True, decides=False,
+    )  # fmt: skip
+    ray_address: str | None = option(
+        "HOST:PORT of the cluster, or auto.  [default: $RAY_ADDRESS, else one is started here]",
+        "text", metavar="ADDRESS", decides=False,
+    )  # fmt: skip
+    task: Share | None = option(
+        "Write the I-th of N shares of the shards only; the last to be done finishes the export.",
+        "share", metavar="I/N", decides=False,
+    )  # fmt: skip
+    on_error: OnError = option(
+        "On a bad picture: stop, or skip it and list it in the manifest.",
+        "word", default="fail", choices=ON_ERROR, shown=True, decides=False,
+    )  # fmt: skip
+    overwrite: bool = option("Replace another plan's shards in the same folder.", "flag", default=False, decides=False)
+    update: bool = option(
+        "Take what --exclude names since out of an export; other shards stay as they are.",
+        "flag", default=False, decides=False,
+    )  # fmt: skip
+    allow_missing: bool = option(
+        "With --update: go on though --exclude names something that never was in the export.",
+        "flag", default=False, decides=False,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.update and self.task:
@@ -206,45 +200,43 @@ class RunOptions:
             raise ShardsError("--update and --overwrite cannot be used together", "Give one of them")
         if self.allow_missing and not self.update:
             raise ShardsError("--allow-missing has no effect without --update", "Give both, or neither")
-        one_of("--engine", self.engine, ENGINES)
+        check(self, "workers")
         if self.ray_address is not None:
             if self.engine != "ray":
                 raise ShardsError("--ray-address has no effect without --engine ray", "Give both, or neither")
             cluster_address("--ray-address", self.ray_address)
         in_range("--workers", self.workers, 1, MAX_WORKERS[self.engine])
-        one_of("--checksum", self.checksum, CHECKSUMS)
-        one_of("--on-error", self.on_error, ON_ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
-    """Everything `lpff-shards export` takes.
+    """Everything `lpff-shards export` takes."""
 
-    Attributes:
-        format: `wds` (WebDataset tar), `tfrecord`, `zip` (EG3D's and StyleGAN's archive, one a split), `parquet` or
-            `arrayrecord`.
-        out: the output folder, or a prefix of a bucket as `s3://bucket/prefix`.
-        name: of the data set; None derives it from the sources (`ffhq_lpff`).
-        metadata: `json`, or `msgpack` for one packed member beside the picture (wds only).
-        zip_copies: `files` stores each copy of a picture as a file of the zip, which every trainer counts; `list`
-            stores a picture once and repeats its name in the lists, which LPFF's forks alone read; None means files.
-        mix: rebalancing, filters and splits.
-    """
-
-    format: str
-    out: str
+    format: str = field(metadata=required(
+        "WebDataset tar, TFRecord, the zip that EG3D and StyleGAN train on, Parquet, or ArrayRecord.",
+        "word", choices=NAMES,
+    ))  # fmt: skip
+    out: str = field(metadata=required(
+        "The output folder, or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.", "folder", metavar="DIR", decides=False
+    ))  # fmt: skip
     sources: SourceOptions
-    name: str | None = None
-    metadata: Metadata = "json"
-    zip_copies: ZipCopies | None = None
+    name: str | None = option("Name of the data set.  [default: from the sources]", "text")
+    metadata: Metadata = option(
+        "wds: NPY and JSON members, or one msgpack member for all but the picture.",
+        "word", default="json", choices=METADATA, shown=True,
+    )  # fmt: skip
+    zip_copies: ZipCopies | None = option(
+        "zip: store copies as files, which every trainer counts, or as names in lists, which LPFF's forks alone "
+        "read.  [default: files]",
+        "word", choices=ZIP_COPIES,
+    )  # fmt: skip
     mix: MixOptions = field(default_factory=MixOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
     shards: ShardOptions = field(default_factory=ShardOptions)
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        one_of("--format", self.format, NAMES)
-        one_of("--metadata", self.metadata, METADATA)
+        check(self, "out")
         if self.metadata not in self.traits.metadata:
             takes = " or ".join(name for name in NAMES if self.metadata in get_format(name).metadata)
             raise ShardsError(
@@ -255,7 +247,6 @@ class ExportOptions:
                 f"--name {self.name!r} cannot be used in file names",
                 "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
             )
-        one_of("--zip-copies", self.copies, ZIP_COPIES)
         _refuse_unmixable(self.sources, self.mix)
         _refuse_replica_file(self)
         if self.picture.image == "raw" and not self.traits.raw:

@@ -9,7 +9,8 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path, shortened
+from lpff_shards.options.declaration import check, flag, option
+from lpff_shards.options.rules import shortened
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
 
@@ -34,47 +35,54 @@ _SPLIT = re.compile(r"([a-z][a-z0-9]{0,19})=([0-9]{0,3}\.[0-9]{1,30}|[0-9]{1,3})
 class MixOptions:
     """Which pictures become samples, how often, and in which split.
 
-    Attributes:
-        rebalance: `lpff` replicates by pose density as LPFF's paper does, `eg3d` by yaw as EG3D does, `uniform` draws
-            the poses towards a flat distribution.
-        as_: `replicas` writes copies as samples of their own, `weights` writes each picture once with its weight.
-        num_replicas: EG3D's replica file, for `eg3d`; without it replicas are computed from the cameras. A zip of all
-            of FFHQ holds the list FFHQ_rebalanced.json by it, whatever the rule.
-        alpha: for `uniform`: weights are proportional to density^-alpha, 0 to 1, 0.5 by default.
-        max_replicas: for `uniform`: the most that one picture counts, 8 by default.
-        target_size: for `uniform`: samples in all; by default the densest picture counts once.
-        license: short names of the licenses to keep, CC-BY-2.1 with its ports (CC-BY-2.1-JP); empty keeps all.
-        exclude: file of pictures to leave out, one a line, by any of their names (see `schemas.names`).
-        splits: `train`, `official`, or fractions such as `train=0.96,val=0.04`.
+    A license is kept with its ports (CC-BY-2.1-JP with CC-BY-2.1).
     """
 
-    rebalance: Rebalance = "none"
-    as_: As = "replicas"
-    num_replicas: str | None = None
-    alpha: float | None = None
-    max_replicas: int | None = None
-    target_size: int | None = None
-    license: tuple[str, ...] = ()
-    exclude: str | None = None
-    splits: str = TRAIN
+    rebalance: Rebalance = option(
+        "By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution.",
+        "word", default="none", choices=REBALANCE, shown=True,
+    )  # fmt: skip
+    as_: As = option(
+        "Copies as samples of their own, or each picture once with its weight.",
+        "word", default="replicas", choices=AS, shown=True,
+    )  # fmt: skip
+    num_replicas: str | None = option(
+        "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.",
+        "file", metavar="FILE",
+    )  # fmt: skip
+    alpha: float | None = option(
+        f"uniform: weights go by density^-A, 0 to 1.  [default: {DEFAULT_ALPHA}]",
+        "number", metavar="A", least=0, most=1,
+    )  # fmt: skip
+    max_replicas: int | None = option(
+        f"uniform: the most a picture counts.  [default: {DEFAULT_MAX_REPLICAS}]",
+        "whole", metavar="N", most=MAX_REPLICAS,
+    )  # fmt: skip
+    target_size: int | None = option(
+        "uniform: total training samples.  [default: pictures of the commonest pose are kept once]",
+        "whole", metavar="N", most=MAX_TARGET,
+    )  # fmt: skip
+    license: tuple[str, ...] = option(
+        "Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable.",
+        "text", default=(), metavar="NAME", repeated=True, offered=lambda: USUAL_NAMES,
+    )  # fmt: skip
+    exclude: str | None = option(
+        "Photos to leave out, one a line, by any name that `trace` takes.", "file", metavar="FILE"
+    )
+    splits: str = option(
+        "train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02.",
+        "text", default=TRAIN, metavar="SPEC", shown=True, offered=lambda: (TRAIN, OFFICIAL),
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         if not isinstance(self.splits, str):
             raise ShardsError(f"--splits {self.splits!r} is not text", f"It is {TRAIN}, {OFFICIAL}, or fractions")
-        one_of("--rebalance", self.rebalance, REBALANCE)
-        one_of("--as", self.as_, AS)
+        check(self)
         if self.as_ == "weights" and self.rebalance == "none":
             raise ShardsError("--as weights has no effect with --rebalance none", "Choose a --rebalance too")
-        for option in ("alpha", "max_replicas", "target_size"):
-            if getattr(self, option) is not None and self.rebalance != "uniform":
-                raise ShardsError(f"--{option.replace('_', '-')} is for --rebalance uniform", "Give both, or neither")
-        number_in_range("--alpha", self.alpha, 0, 1)
-        in_range("--max-replicas", self.max_replicas, 1, MAX_REPLICAS)
-        in_range("--target-size", self.target_size, 1, MAX_TARGET)
-        for name in ("num_replicas", "exclude"):
-            if getattr(self, name) is not None:
-                path = recordable_path(f"--{name.replace('_', '-')}", getattr(self, name))
-                object.__setattr__(self, name, path)
+        for name in ("alpha", "max_replicas", "target_size"):
+            if getattr(self, name) is not None and self.rebalance != "uniform":
+                raise ShardsError(f"{flag(name)} is for --rebalance uniform", "Give both, or neither")
         object.__setattr__(self, "license", _licenses(self.license))
         names = dict(self.fractions)
         if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:

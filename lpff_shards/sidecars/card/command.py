@@ -8,21 +8,41 @@ from typing import Any
 
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
+from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
     SOURCE_FILES,
     SOURCES,
     ExportOptions,
+    PictureOptions,
+    RunOptions,
+    ShardOptions,
     SourceOptions,
 )
-from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.units import exact_size
 from lpff_shards.sidecars.card.names import fenced, table
 
 WIDTH = 100
 _PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
+_GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
+_ORDER = (
+    "format",
+    *(*SOURCES, *SOURCE_FILES, "alignment", "mirror"),
+    *(name.rstrip("_") for name in declared(MixOptions)),
+    *("name", "metadata", "zip_copies"),
+    *(*declared(PictureOptions), *declared(ShardOptions)),
+    "checksum",
+)
+"""Sources in the order in which they are combined, what names the data set behind what it is made of."""
+_DEFAULTS: Mapping[str, Any] = {
+    **{name.rstrip("_"): value for kind in _GROUPS for name, value in defaults(kind).items()},
+    **{"alpha": DEFAULT_ALPHA, "max_replicas": DEFAULT_MAX_REPLICAS, "shard_size": DEFAULT_SHARD_SIZE, "seed": 0},
+    "zip_copies": "files",
+}
+"""What is recorded of an option that was not given, where that depends on no other."""
 
 Words = tuple[str, ...]
 
@@ -56,60 +76,37 @@ def _spelled(letter: str) -> str:
 
 
 def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    yield "--format", recorded["format"]
-    yield from _sources(recorded)
-    yield from _mix(recorded)
-    if recorded["name"] != _name_by_default(recorded):
-        yield "--name", recorded["name"]
-    yield from _unless(recorded, "metadata", "json")
-    yield from _unless(recorded, "zip_copies", "files")
-    yield from _picture(recorded)
-    yield from _shards(recorded)
-    yield from _unless(recorded, "checksum", "blake3")
+    for name in _ORDER:
+        value = recorded.get(name)
+        if value is None or value == () or value == [] or value == _default(name, recorded):
+            continue
+        if isinstance(value, bool):
+            yield (flag(name if value else f"no_{name}"),)
+        else:
+            yield flag(name), _spelled_value(name, value)
 
 
-def _sources(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    for name in (*SOURCES, *SOURCE_FILES):
-        yield from _unless(recorded, name, None)
-    yield from _unless(recorded, "alignment", "eg3d")
-    if recorded["mirror"] != (recorded["alignment"] == "eg3d"):
-        yield ("--mirror" if recorded["mirror"] else "--no-mirror",)
+def _spelled_value(name: str, value: Any) -> str:
+    if name in _PATHS:
+        return _path(value)
+    if name == "shard_size":
+        return exact_size(value)
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
-def _mix(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    yield from _unless(recorded, "rebalance", "none")
-    yield from _unless(recorded, "as", "replicas")
-    yield from _unless(recorded, "num_replicas", None)
-    yield from _unless(recorded, "alpha", DEFAULT_ALPHA)
-    yield from _unless(recorded, "max_replicas", DEFAULT_MAX_REPLICAS)
-    yield from _unless(recorded, "target_size", None)
-    if recorded["license"]:
-        yield "--license", ",".join(recorded["license"])
-    yield from _unless(recorded, "exclude", None)
-    yield from _unless(recorded, "splits", TRAIN)
-
-
-def _picture(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    yield from _unless(recorded, "image", get_format(recorded["format"]).image)
-    yield from _unless(recorded, "resolution", None)
-    yield from _unless(recorded, "quality", DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None)
-
-
-def _shards(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    if recorded["shard_size"] not in (None, DEFAULT_SHARD_SIZE):
-        yield "--shard-size", exact_size(recorded["shard_size"])
-    yield from _unless(recorded, "samples_per_shard", None)
-    yield from _unless(recorded, "shards", None)
-    if not recorded["shuffle"] and not get_format(recorded["format"]).for_trainers:
-        yield ("--no-shuffle",)
-    yield from _unless(recorded, "seed", 0)
-
-
-def _unless(recorded: Mapping[str, Any], name: str, default: object) -> Iterator[Words]:
-    """The option with its value, where it has one that is not the default."""
-    value = recorded.get(name)
-    if value is not None and value != default:
-        yield f"--{name.replace('_', '-')}", _path(value) if name in _PATHS else str(value)
+def _default(name: str, recorded: Mapping[str, Any]) -> object:
+    """What an option is that was not given, as it is recorded."""
+    if name == "name":
+        return _name_by_default(recorded)
+    if name == "mirror":
+        return recorded["alignment"] == "eg3d"
+    if name == "image":
+        return get_format(recorded["format"]).image
+    if name == "quality":
+        return DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None
+    if name == "shuffle":
+        return not get_format(recorded["format"]).for_trainers
+    return _DEFAULTS.get(name)
 
 
 def _path(name: str) -> str:

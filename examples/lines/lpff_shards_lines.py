@@ -1,0 +1,91 @@
+"""A format of another package: msgpack messages behind one another, one a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from lpff_shards.formats.appending import AppendingWriter, Encoded
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.checks import checked
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.placed import Placed
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
+
+_LENGTH = 8
+
+
+class Lines(Placed):
+    """Each message has its length before it, 8 bytes, and the picture at its end."""
+
+    name, container = "lines", "lines"
+    title, tag, note = "files of msgpack messages", "msgpack", ""
+    loading = (("msgpack", "import msgspec\n\n# each message: a length of 8 bytes, then msgpack\n"),)
+    unit = piece = "shard"
+    joined = for_trainers = raw = False
+    needs = None
+    image = "keep"
+    metadata = ("json",)
+    pattern, glob = r"-[0-9]+\.lines", "-*.lines"
+
+    def filename(self, stem: str, number: int, count: int) -> str:
+        return f"{stem}-{number:06d}.lines"
+
+    def index_names(self, file: str) -> tuple[str, ...]:
+        return ()
+
+    def overhead(self, layout: Layout) -> int:
+        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
+
+    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
+        return AppendingWriter(file, sink, _encoded)
+
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        at = number = 0
+        try:
+            while at < len(shard):
+                end = at + _LENGTH + int.from_bytes(shard[at : at + _LENGTH], "little")
+                yield checked(_sample(bytes(shard[at + _LENGTH : end])), layout), end
+                at, number = end, number + 1
+        except (FormatError, msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+            raise SampleError(str(error), number) from None
+
+    def spans(self) -> None:
+        return None
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:
+        return sample[-size:]
+
+    def holds(self, layout: Layout, suffixes: Set[str]) -> str:
+        return "a msgpack message"
+
+    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:
+        return f"`{name}`"
+
+    def member(self, key: str, suffix: str) -> None:
+        return None
+
+
+def _encoded(sample: Sample) -> Encoded:
+    content: dict[str, Any] = {"fields": dict(sample.scalars), "kind": sample.picture.kind}
+    for name in ("camera", "landmarks"):
+        array = getattr(sample, name)
+        content[name] = None if array is None else array.tobytes()
+    # The picture comes last, so that it is found without the rest.
+    message = msgspec.msgpack.encode({**content, "image": sample.picture.data})
+    head = len(message).to_bytes(_LENGTH, "little")
+    return Encoded([head, message], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+
+
+def _sample(message: bytes) -> Sample:
+    content = msgspec.msgpack.decode(message, type=dict[str, Any])
+    fields = content["fields"]
+    picture = Picture(content["kind"], content["image"], fields["width"], fields["height"], fields["mode"])
+    camera, landmarks = (
+        None if content[name] is None else np.frombuffer(content[name], np.float32) for name in ("camera", "landmarks")
+    )
+    return Sample(fields["key"], picture, camera, None if landmarks is None else landmarks.reshape(68, 2), fields)

@@ -1,0 +1,95 @@
+"""An option is declared once, as a field of a frozen dataclass; the command line, its checks and the record derive.
+
+`option` says all that is known of it. `commandline.options` makes the click option of it, `check` refuses what it does
+not take, `exporters.record_options` records those that decide bytes, and `sidecars.card.command` spells them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal
+
+from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path
+
+__all__ = ["MISSING", "Option", "check", "declared", "defaults", "flag", "option", "required"]
+
+Kind = Literal["word", "text", "whole", "number", "bytes", "file", "folder", "share", "flag", "switch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of an option.
+
+    Attributes:
+        help: for the command line, one or two lines; what it takes, in words.
+        kind: `word` is one of `choices`, `switch` has an opposite (--no-...), `bytes` takes 256MB, `share` I/N.
+        metavar: what the help calls its value.
+        choices: the words that it takes.
+        least, most: of a number.
+        shown: whether the help tells its default; else the text of `help` does.
+        repeated: whether it may be given several times.
+        bare: what it is without a value, where it may have none.
+        decides: whether it decides bytes, and so is recorded.
+        offered: words that the shell offers.
+    """
+
+    help: str
+    kind: Kind
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    least: float = 1
+    most: float | None = None
+    shown: bool = False
+    repeated: bool = False
+    bare: int | None = None
+    decides: bool = True
+    offered: Callable[[], Sequence[str]] | None = None
+
+
+def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:
+    """A field of an option, see `Option`."""
+    return field(default=default, metadata={"option": Option(help, kind, **more)})
+
+
+def required(help: str, kind: Kind, **more: Any) -> Mapping[str, Option]:
+    """The metadata of a field of an option without a default: type checkers know `dataclasses.field` alone."""
+    return {"option": Option(help, kind, **more)}
+
+
+def declared(options: Any) -> Mapping[str, Option]:
+    """The options of a dataclass by the names of their fields, in order."""
+    return {one.name: one.metadata["option"] for one in fields(options) if "option" in one.metadata}
+
+
+def defaults(options: Any) -> Mapping[str, Any]:
+    """Their defaults; MISSING where one must be given."""
+    return {one.name: one.default for one in fields(options) if "option" in one.metadata}
+
+
+def flag(name: str) -> str:
+    """An option as the command line has it."""
+    return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def check(options: Any, *left: str) -> None:
+    """Refuse values that their options do not take; paths become texts.
+
+    Args:
+        left: names of options that are checked otherwise.
+
+    Raises:
+        ShardsError: there is one.
+    """
+    for name, one in declared(type(options)).items():
+        value = getattr(options, name)
+        if name in left or (value is None and defaults(type(options))[name] is None):
+            continue
+        if one.kind == "word":
+            one_of(flag(name), value, one.choices)
+        elif one.kind in ("whole", "bytes"):
+            in_range(flag(name), value, int(one.least), None if one.most is None else int(one.most))
+        elif one.kind == "number":
+            number_in_range(flag(name), value, one.least, one.most or 0)
+        elif one.kind in ("file", "folder"):
+            object.__setattr__(options, name, recordable_path(flag(name), value))
