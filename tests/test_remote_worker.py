@@ -127,7 +127,7 @@ def test_a_server_that_is_no_cluster_s_head_is_told_at_once(greets: bytes) -> No
         thread.start()
         port = server.getsockname()[1]
         with pytest.raises(
-            ShardsError, match=rf"at 127\.0\.0\.1:{port} is no Ray cluster's head|no Ray cluster answers"
+            ShardsError, match=rf"127\.0\.0\.1:{port} is not the head node of a Ray cluster|no Ray cluster answers"
         ):
             ray_cluster._check_answers(f"127.0.0.1:{port}")
         thread.join()

@@ -114,7 +114,7 @@ def _check_answers(address: str) -> None:
         ) from None
     if not speaks:
         raise ExportFailed(
-            f"what answers at {address} is no Ray cluster's head",
+            f"{address} is not the head node of a Ray cluster",
             "Give the address that `ray start --head` printed, usually port 6379; 8265 is the dashboard's",
         )
 

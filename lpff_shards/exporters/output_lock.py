@@ -172,7 +172,7 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
         before, owner = owner, _owner(folder, plan)
         if owner == before:
             raise refusal
-        # Another export began meanwhile, and what seemed nobody's may be its.
+        # Another export started in the meantime and may own these files.
 
 
 def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | None) -> ShardsError | None:

@@ -128,7 +128,7 @@ def stream(
     prefetch: int | None = None,
     pin_memory: bool = False,
 ) -> StatefulDataLoader[Any]:
-    """Batches of an export, shard after shard, for disks and file systems that dislike jumping about.
+    """Batches of an export, shard after shard, for storage with slow random reads.
 
     Ranks and workers read stretches of their own of the shuffled shards, cut inside shards where these are few, so an
     epoch is exact for any number of them. Batches are those of `loader`.

@@ -50,7 +50,7 @@ class Working(NamedTuple):
 def working(
     source: ShardSource, workers: int | None, threads: int | None, prefetch: int | None, most: int | None = None
 ) -> Working:
-    """What the user asked for, None replaced.
+    """The loader's options with defaults resolved.
 
     Raw pictures and stored PNGs are left to threads, and so are JPEGs and WebPs of a bucket, for which fresh processes
     would be spawned; others to a process a core.

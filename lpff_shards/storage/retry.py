@@ -17,7 +17,7 @@ FIRST_WAIT = 0.2
 
 
 def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
-    """What a call gives, tried again where its connection broke.
+    """Run a call, again where its connection broke; return what it gives.
 
     The library itself tries again what it takes for safe, and whatever the store refuses for being busy or down; a
     listing, a removal or an upload's begin whose connection breaks it does not. Here all may come twice.
@@ -34,7 +34,7 @@ def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
 
 
 def heard(call: Callable[[], T], seconds: float | None = None) -> T:
-    """What a call gives; where it comes from the main thread, another one waits for it, and signals are heard.
+    """Run the call in a helper thread so that the main thread can handle signals; return what it gives.
 
     Args:
         seconds: how long to wait, where that is bounded; the main thread alone heeds it.
