@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from graphlib import TopologicalSorter
 from floors import FLOORS, PACKAGE, floor, imports, part
 
 import lpff_shards
+from lpff_shards.formats.registry import NAMES
 
 ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
 
@@ -77,3 +79,13 @@ def test_import_loads_nothing_heavy() -> None:
 def test_public_names_are_there() -> None:
     for name in lpff_shards.__all__:
         assert getattr(lpff_shards, name) is not None
+
+
+def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
+    # TensorFlow Datasets' own word for a kind of file, and containers by which card and indexes choose their parts.
+    kept = {"sidecars/indexes/tfds.py": {"tfrecord"}, "sidecars/card/examples.py": {"zip"}}
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("formats/"):
+            words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert words & {*NAMES} <= kept.get(name, set()), f"{name} names {words & {*NAMES}}"
