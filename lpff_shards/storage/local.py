@@ -83,6 +83,9 @@ class LocalFolder:
 
     def settle(self, names: Iterable[str]) -> None:
         paths = [self.root / name for name in names]
+        if len(paths) <= _SETTLED_AT_ONCE:
+            _to_disk(paths)
+            return
         # What several threads wait for, a file system brings to the disk in one go: a third of the time of one by one.
         parts = (paths[first::_SETTLED_AT_ONCE] for first in range(_SETTLED_AT_ONCE))
         for _ in ahead(_to_disk, parts, _SETTLED_AT_ONCE):
