@@ -33,7 +33,9 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A limit of a few files more than this process has open; sources of other tests have no part in it."""
     monkeypatch.setattr(files, "_SOURCES", WeakValueDictionary())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = max(int(file.name) for file in Path("/proc/self/fd").iterdir()) + 25
+    highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
+    # Besides the files of this process there is room for the fourth that sources take, and a few more.
+    limit = max(highest + 25, (highest + 15) * 4 // 3)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     yield limit
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
