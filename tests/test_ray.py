@@ -30,7 +30,7 @@ pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-
 TESTS = Path(__file__).parent
 SAMPLES = 48
 STATE = ".lpff-shards"
-FORMATS = {"wds": ("--shards", 8), "tfrecord": ("--shards", 8), "zip": ()}
+FORMATS = {**dict.fromkeys(("wds", "tfrecord", "parquet", "arrayrecord"), ("--shards", 8)), "zip": ()}
 
 
 @dataclass(frozen=True)
