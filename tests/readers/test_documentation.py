@@ -62,4 +62,4 @@ def test_every_reader_has_an_example() -> None:
         *("torch", "torchdata", "webdataset", "wids", "datasets", "megatron.energon", "nvidia.dali"),
         *("tensorflow", "tensorflow_datasets", "jax", "grain", "pyarrow", "array_record"),
     }
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 4
