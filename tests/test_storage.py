@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from floors import PACKAGE
+from msgspec import structs
 from stores import Bucket
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.receipt import ReceiptBuilder
 from lpff_shards.storage.base import Storage, storage_of
+from lpff_shards.storage.checksums import checksum_of
 from lpff_shards.storage.path import Place, listed, names_in, place, read_if_there
 
 BYTES = b"12345678" * 1000
@@ -37,7 +40,7 @@ def test_a_file_written_in_pieces_appears_when_it_is_finished(storage: Storage) 
         assert read_if_there(storage.root / "a.tar") is None
         mark = growing.finish()
     assert read_if_there(storage.root / "a.tar") == BYTES
-    assert bool(mark) is not storage.locks
+    assert bool(mark) is not storage.lockable
 
 
 def test_a_file_that_is_given_up_never_appears(storage: Storage) -> None:
@@ -74,15 +77,16 @@ def test_what_was_created_is_not_created_again(storage: Storage) -> None:
 
 
 def test_a_file_is_known_again_and_another_is_not(storage: Storage) -> None:
-    from lpff_shards.storage.checksums import checksum_of
-
     with storage.lock(None), storage.growing("a.tar", len(BYTES)) as growing:
         growing.write([BYTES])
         mark = growing.finish()
-    checksum = checksum_of(BYTES, "blake3")
-    assert storage.same("a.tar", listed(storage.root)["a.tar"], "blake3", checksum, mark)
+    receipt = structs.replace(
+        ReceiptBuilder().build("a.tar", len(BYTES)),
+        **{"algorithm": "blake3", "checksum": checksum_of(BYTES, "blake3"), "etag": mark},
+    )
+    assert storage.same("a.tar", listed(storage.root)["a.tar"], receipt)
     storage.write("a.tar", bytes(len(BYTES)))
-    assert not storage.same("a.tar", listed(storage.root)["a.tar"], "blake3", checksum, mark)
+    assert not storage.same("a.tar", listed(storage.root)["a.tar"], receipt)
 
 
 def test_folders_go_with_all_that_is_in_them(storage: Storage) -> None:
@@ -96,8 +100,8 @@ def test_folders_go_with_all_that_is_in_them(storage: Storage) -> None:
 
 def test_a_second_export_waits_where_there_are_locks(storage: Storage) -> None:
     with storage.lock(None) as alone:
-        assert alone is storage.locks
-        if storage.locks:
+        assert alone is storage.lockable
+        if storage.lockable:
             with pytest.raises(ShardsError, match="being written by another export"), storage.lock(0.0):
                 pass
 

@@ -35,9 +35,6 @@ class Lines(Placed):
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:06d}.lines"
 
-    def index_names(self, file: str) -> tuple[str, ...]:
-        return ()
-
     def overhead(self, layout: Layout) -> int:
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
 
@@ -54,20 +51,11 @@ class Lines(Placed):
         except (FormatError, msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
             raise SampleError(str(error), number) from None
 
-    def spans(self) -> None:
-        return None
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:
-        return sample[-size:]
-
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         return "a msgpack message"
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:
         return f"`{name}`"
-
-    def member(self, key: str, suffix: str) -> None:
-        return None
 
 
 def _encoded(sample: Sample) -> Encoded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import MISSING
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,8 +15,8 @@ from click.types import StringParamType
 from lpff_shards.commandline.help import Option
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
-from lpff_shards.options.declaration import MISSING, declared, defaults, flag
 from lpff_shards.options.declaration import Option as Declared
+from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
 
 _POWERS = "KMGT"

@@ -13,7 +13,7 @@ from lpff_shards.executors.processes import OnShard, ShardDone
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.write_sidecars import write_sidecars
-from lpff_shards.formats.base import SampleError
+from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -46,12 +46,13 @@ def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple
 def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     root = folder.root
     manifest = read_manifest(root)
-    receipts = Packed(enumerate(_receipts(root, manifest, on_shard)))
+    format = installed_format(manifest.format)
+    receipts = Packed(enumerate(_receipts(root, manifest, format, on_shard)))
     kinds = {suffixes[0] for shard in receipts.values() for suffixes in shard.suffixes}
     of_shards = chain.from_iterable(indexes.of_shard(shard).items() for shard in receipts.values())
     files = chain(indexes.of_data_set(manifest, kinds).items(), of_shards)
     written = {name: folder.write(name, data) for name, data in files}
-    shards = ((shard, _rows(root, manifest, shard)) for shard in receipts.values())
+    shards = ((shard, _rows(root, manifest, format, shard)) for shard in receipts.values())
     written |= write_sidecars(folder, manifest, shards, _pool(root, manifest))
     digests = {name: one.digest for name, one in written.items()}
     # Another version of SQLite, or of this program, writes other bytes of the same contents.
@@ -59,12 +60,12 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     return tuple(name for name, one in written.items() if one.changed)
 
 
-def _receipts(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[ShardReceipt]:
+def _receipts(root: Place, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
     for shard in manifest.shards:
         started = time.monotonic()
         try:
             data = whole(root / shard.file)
-            found = installed_format(manifest.format).describe(shard.file, data, manifest.layout)
+            found = format.describe(shard.file, data, manifest.layout)
         except OSError as error:
             raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
         except SampleError as error:
@@ -75,10 +76,10 @@ def _receipts(root: Place, manifest: Manifest, on_shard: OnShard) -> Iterator[Sh
         yield found
 
 
-def _rows(root: Place, manifest: Manifest, shard: ShardReceipt) -> Iterator[Row]:
+def _rows(root: Place, manifest: Manifest, format: Format, shard: ShardReceipt) -> Iterator[Row]:
     """The fields of a shard's samples."""
     try:
-        for sample in installed_format(manifest.format).samples(whole(root / shard.file), manifest.layout):
+        for sample in format.samples(whole(root / shard.file), manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
         raise _damaged(root / shard.file, error.reason) from None

@@ -18,6 +18,7 @@ from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import OnNote
 from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
+from lpff_shards.options.declaration import flag
 from lpff_shards.options.export import SOURCE_FILES, SOURCES
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
@@ -222,16 +223,12 @@ def _difference(owner: Owner, plan: Plan) -> str:
     mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
     if set(names) <= _PATHS:
-        files = [_flag(name) for name in ("exclude", "num_replicas") if mine.get(name)]
+        files = [flag(name) for name in ("exclude", "num_replicas") if mine.get(name)]
         return f"the contents of {' or '.join(['the sources', *files])}"
     # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
     both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
     changed = ((name, _said(owner.options.get(name)), _said(mine.get(name))) for name in both or names)
-    return ", ".join(f"{_flag(name)} {old} -> {new}" for name, old, new in changed)
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return ", ".join(f"{flag(name)} {old} -> {new}" for name, old, new in changed)
 
 
 def _said(value: object) -> str:
@@ -253,7 +250,7 @@ def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
     owner = _owner_by(plan)
-    damaged = folder.storage.locks and is_file(folder.plan_file) and folder.owner() is None
+    damaged = folder.storage.lockable and is_file(folder.plan_file) and folder.owner() is None
     if not (overwrite and is_folder(folder.root / STATE_FOLDER)) and not damaged:
         _own_first(folder, plan, owner, on_note)
         return

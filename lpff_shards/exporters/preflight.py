@@ -9,6 +9,7 @@ from pathlib import Path
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.formats.registry import is_shard_name
 from lpff_shards.manifest import MANIFEST
+from lpff_shards.options.declaration import flag
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.filenames import ONCE, PART
@@ -37,7 +38,7 @@ def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out")
         ShardsError: `out` is one of the data sets, or in one of them, or one of the files has a name of an export's.
     """
     for name, path in given.items():
-        source, option = place(path), f"--{name.replace('_', '-')}"
+        source, option = place(path), flag(name)
         if contains(source, out):
             raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder beside it")
         if _is_ours(source.name) and contains(out, source):

@@ -24,7 +24,8 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
     found: dict[str, Any] = {"format": options.format, "name": options.dataset_name, "metadata": options.metadata}
     for part in parts:
         found |= {name.rstrip("_"): getattr(part, name) for name, one in declared(part).items() if one.decides}
-    found |= {"mirror": options.sources.mirrors, **given_names(options)}
+    found["mirror"] = options.sources.mirrors
+    found |= {name: last_component(path) for name, path in given_paths(options).items()}
     if options.mix.rebalance == "uniform":
         found["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
         found["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
@@ -34,11 +35,6 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
         found["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
     found["checksum"] = options.run.checksum
     return found | ({"zip_copies": options.copies} if options.traits.for_trainers else {})
-
-
-def given_names(options: ExportOptions) -> dict[str, str]:
-    """The given paths, each by its last component."""
-    return {name: last_component(path) for name, path in given_paths(options).items()}
 
 
 def last_component(path: str) -> str:

@@ -119,8 +119,7 @@ def _found(
             return receipt
         if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
             return None
-        marks = (receipt.algorithm, receipt.checksum, receipt.etag if isinstance(receipt.etag, str) else "")
-        return receipt if folder.storage.same(shard_name(name), files[name], *marks) else None
+        return receipt if folder.storage.same(shard_name(name), files[name], receipt) else None
 
     threads = max(workers, ASKED) if is_remote(folder.root) else workers
     with closing(ahead(lambda shard: check(*shard), zip(names, tasks, strict=True), threads)) as receipts:

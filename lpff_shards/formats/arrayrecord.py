@@ -55,9 +55,6 @@ class ArrayRecord(Placed):
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}.array_record-{number:05d}-of-{count:05d}"
 
-    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # its index is in the file
-        return ()
-
     def overhead(self, layout: Layout) -> int:
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES + _CHUNK.size
 
@@ -81,9 +78,6 @@ class ArrayRecord(Placed):
         except FormatError as error:
             raise SampleError(str(error), number) from None
 
-    def spans(self) -> None:
-        return None
-
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
         chunk = _without_headers(sample, start)[0 if start else _CHUNK.size :]
         example = chunk[-_CHUNK.unpack_from(chunk)[2] :]
@@ -97,9 +91,6 @@ class ArrayRecord(Placed):
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         return f"`{name}`"
-
-    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
-        return None
 
 
 class _Writer:
@@ -131,6 +122,8 @@ class _Writer:
                 data = file.read(end - written.at)
                 written.add(key, end, (suffix,), (size,), crc32(data))
                 self._sink.write([data])
+            if len(written) < len(self._told):
+                raise FormatError(f"{len(self._told)} records were written, and {len(written)} are found")
             rest = file.read()
             self._sink.write([rest])
         return written.build(self._file, written.at + len(rest))

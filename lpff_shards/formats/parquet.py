@@ -55,9 +55,6 @@ class Parquet(Placed):
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:05d}-of-{count:05d}.parquet"
 
-    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # the footer tells where rows are
-        return ()
-
     def overhead(self, layout: Layout) -> int:
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES // 4
 
@@ -65,13 +62,26 @@ class Parquet(Placed):
         return _Writer(file, sink, layout)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        return _placed(shard, layout)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-    def spans(self) -> None:
-        return None
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it is last
-        return sample[-size:]
+        number = 0
+        try:
+            file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
+            if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
+                raise FormatError("its columns are not those of the schema")
+            for group in range(file.num_row_groups):
+                samples = [checked(one, layout) for one in _rows(file.read_row_group(group, use_threads=False))]
+                start = file.metadata.row_group(group).column(0).data_page_offset
+                size = file.metadata.row_group(group).column(0).total_compressed_size
+                ends = _ends(bytes(shard[start : start + size]), samples)
+                for sample, end in zip(samples, ends, strict=True):
+                    yield sample, start + end
+                    number += 1
+        except FormatError as error:
+            raise SampleError(str(error), number) from None
+        except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SampleError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}", number) from None
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
         columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
@@ -79,9 +89,6 @@ class Parquet(Placed):
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         return "`image`, its file in `image.bytes`" if name == "image" else f"`{name}`"
-
-    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none
-        return None
 
 
 class _Writer:
@@ -206,34 +213,6 @@ def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
     columns |= {name: [getattr(s, name).tolist() for s in samples] for name in _SHAPES if name in schema.names}
     columns |= {f.name: [s.scalars[f.name] for s in samples] for f in FIELDS}
     return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
-
-
-def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-    """The samples of a file, each with where its picture ends.
-
-    Raises:
-        SampleError: at the first that breaks the format or the schema.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
-        if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
-            raise FormatError("its columns are not those of the schema")
-        for group in range(file.num_row_groups):
-            samples = [checked(one, layout) for one in _rows(file.read_row_group(group, use_threads=False))]
-            start = file.metadata.row_group(group).column(0).data_page_offset
-            size = file.metadata.row_group(group).column(0).total_compressed_size
-            ends = _ends(bytes(shard[start : start + size]), samples)
-            for sample, end in zip(samples, ends, strict=True):
-                yield sample, start + end
-                number += 1
-    except FormatError as error:
-        raise SampleError(str(error), number) from None
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SampleError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}", number) from None
 
 
 def _rows(table: pa.Table) -> Iterator[Sample]:

@@ -50,9 +50,6 @@ class TfRecord(Placed):
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         return f"`{name}`"
 
-    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
-        return None
-
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout))
 

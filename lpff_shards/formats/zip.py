@@ -67,9 +67,6 @@ class TrainersZip(Placed):
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts go when the zip is there
         return f"{stem}.zip-{number:06d}{PART}"
 
-    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # a zip has its directory
-        return ()
-
     def overhead(self, layout: Layout) -> int:
         return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES
 
@@ -77,13 +74,26 @@ class TrainersZip(Placed):
         return AppendingWriter(file, sink, _encoded)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        return _placed(shard, layout)
-
-    def spans(self) -> None:
-        return None
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it is last
-        return sample[-size:]
+        number, key = 0, ""
+        try:
+            pictures, labels, lists, fields = _split_members(list(members(shard)))
+            names = [picture.name for picture in pictures]
+            cameras = (
+                _cameras(labels.read(shard), names) if layout.camera else _no_cameras(labels.read(shard), len(names))
+            )
+            rows = _rows(fields.read(shard), names)
+            size = None
+            index = -1
+            for number, (picture, camera, row) in enumerate(zip(pictures, cameras, rows, strict=True)):  # noqa: B007
+                key = str(row.get("key", ""))
+                kind, index = _kind(picture, index, row.get("replica"))
+                sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
+                _check_demands(sample.picture, size := size or sample.picture.width)
+                yield sample, picture.end
+            number, key = len(names), ""
+            _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
+        except FormatError as error:
+            raise SampleError(str(error), number, key) from None
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         camera = ", its camera in `dataset.json`" if layout.camera else ""
@@ -92,9 +102,6 @@ class TrainersZip(Placed):
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         places = {"image": "picture", "camera": "label in `dataset.json`"}
         return places.get(name, f"`{name}` in `samples.jsonl`")
-
-    def member(self, key: str, suffix: str) -> None:  # noqa: ARG002  # there are none by key
-        return None
 
 
 def _encoded(sample: Sample) -> Encoded:
@@ -105,32 +112,6 @@ def _encoded(sample: Sample) -> Encoded:
     picture = sample.picture.data
     note = msgspec.json.encode(Note(crc32(picture), Raw(msgspec.json.encode(label)), Raw(fields)))
     return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
-
-
-def _placed(shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-    """The samples of a zip, each with where its picture ends, behind which the next local header starts.
-
-    Raises:
-        SampleError: at the first that breaks the format or the schema.
-    """
-    number, key = 0, ""
-    try:
-        pictures, labels, lists, fields = _split_members(list(members(shard)))
-        names = [picture.name for picture in pictures]
-        cameras = _cameras(labels.read(shard), names) if layout.camera else _no_cameras(labels.read(shard), len(names))
-        rows = _rows(fields.read(shard), names)
-        size = None
-        index = -1
-        for number, (picture, camera, row) in enumerate(zip(pictures, cameras, rows, strict=True)):  # noqa: B007
-            key = str(row.get("key", ""))
-            kind, index = _kind(picture, index, row.get("replica"))
-            sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
-            _check_demands(sample.picture, size := size or sample.picture.width)
-            yield sample, picture.end
-        number, key = len(names), ""
-        _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
-    except FormatError as error:
-        raise SampleError(str(error), number, key) from None
 
 
 def _split_members(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence[Member], Member]:

@@ -6,13 +6,12 @@ not take, `exporters.record_options` records those that decide bytes, and `sidec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path
-
-__all__ = ["MISSING", "Option", "check", "declared", "defaults", "flag", "option", "required"]
 
 Kind = Literal["word", "text", "whole", "number", "bytes", "file", "folder", "share", "flag", "switch"]
 
@@ -81,15 +80,16 @@ def check(options: Any, *left: str) -> None:
     Raises:
         ShardsError: there is one.
     """
-    for name, one in declared(type(options)).items():
+    given = defaults(options)
+    for name, one in declared(options).items():
         value = getattr(options, name)
-        if name in left or (value is None and defaults(type(options))[name] is None):
+        if name in left or (value is None and given[name] is None):
             continue
         if one.kind == "word":
             one_of(flag(name), value, one.choices)
         elif one.kind in ("whole", "bytes"):
             in_range(flag(name), value, int(one.least), None if one.most is None else int(one.most))
         elif one.kind == "number":
-            number_in_range(flag(name), value, one.least, one.most or 0)
+            number_in_range(flag(name), value, one.least, math.inf if one.most is None else one.most)
         elif one.kind in ("file", "folder"):
             object.__setattr__(options, name, recordable_path(flag(name), value))

@@ -148,7 +148,7 @@ class ShardOptions:
     def sizes(self) -> tuple[str, ...]:
         """The options of size that were given."""
         names = ("shard_size", "samples_per_shard", "shards")
-        return tuple(f"--{name.replace('_', '-')}" for name in names if getattr(self, name) is not None)
+        return tuple(flag(name) for name in names if getattr(self, name) is not None)
 
     @property
     def shuffles(self) -> bool:

@@ -130,11 +130,10 @@ def _refuse_others(where: Target) -> None:
     except OSError:
         # What cannot be looked at cannot be written either, which is told then.
         return
-    if there:
-        raise ShardsError(
-            f"{where.plots} already holds {min(there)}, and {where.page} is no report",
-            "Give another file, or remove it",
-        )
+    raise ShardsError(
+        f"{where.plots} already holds {min(there)}, and {where.page} is no report",
+        "Give another file, or remove it",
+    )
 
 
 def report_export(path: str | Place, out: str | Place | None = None) -> Report:

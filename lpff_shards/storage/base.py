@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import Listed
 from lpff_shards.storage.path import Place
 
@@ -51,7 +52,7 @@ class Storage(Protocol):
     Attributes:
         root: the place itself.
         causes: what usually keeps one from writing there, for errors.
-        locks: whether it can be kept from others.
+        lockable: whether it can be kept from others.
     """
 
     @property
@@ -61,7 +62,7 @@ class Storage(Protocol):
     def causes(self) -> str: ...
 
     @property
-    def locks(self) -> bool: ...
+    def lockable(self) -> bool: ...
 
     def growing(self, name: str, planned: int) -> Growing:
         """Begin a file of about so many bytes that is written piece by piece.
@@ -96,7 +97,7 @@ class Storage(Protocol):
     def settle(self, names: Iterable[str]) -> None:
         """Wait until files or folders are on disk."""
 
-    def same(self, name: str, found: Listed, algorithm: str, checksum: str, etag: str) -> bool:
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
         """Whether a file is the one that was written: by its checksum, or by the store's mark of it."""
 
     def lock(self, seconds: float | None) -> AbstractContextManager[bool]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage import locks
 from lpff_shards.storage.atomic_file import GrowingFile
 from lpff_shards.storage.background_sync import make_durable, to_disk
@@ -36,7 +37,7 @@ class LocalFolder:
 
     root: Path
     causes = "path, rights, free space"
-    locks = True
+    lockable = True
 
     @property
     def _state(self) -> Path:
@@ -91,8 +92,8 @@ class LocalFolder:
         for _ in ahead(_to_disk, parts, _SETTLED_AT_ONCE):
             pass
 
-    def same(self, name: str, found: Listed, algorithm: str, checksum: str, etag: str) -> bool:  # noqa: ARG002
-        return file_checksum(self.root / name, algorithm) == checksum
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # its bytes tell
+        return file_checksum(self.root / name, receipt.algorithm) == receipt.checksum
 
     @contextmanager
     def lock(self, seconds: float | None) -> Iterator[bool]:

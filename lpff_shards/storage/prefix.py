@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lpff_shards.schemas.filenames import STATE_FOLDER
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.path import free_bytes, scratch
 from lpff_shards.storage.uploads import Upload, check_size, send
@@ -20,7 +21,7 @@ class BucketPrefix:
 
     root: BucketPath
     causes = "bucket, endpoint, credentials"
-    locks = False
+    lockable = False
 
     def growing(self, name: str, planned: int) -> Upload:
         return Upload(self.root / name, planned)
@@ -46,9 +47,9 @@ class BucketPrefix:
     def settle(self, names: Iterable[str]) -> None:
         """All is settled when it is written."""
 
-    def same(self, name: str, found: Listed, algorithm: str, checksum: str, etag: str) -> bool:  # noqa: ARG002
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
         # A listing may write the mark in another way than the object's own headers.
-        return etag == found.etag or etag == ((self.root / name).stat() or found).etag
+        return receipt.etag == found.etag or receipt.etag == ((self.root / name).stat() or found).etag
 
     @contextmanager
     def lock(self, seconds: float | None) -> Iterator[bool]:  # noqa: ARG002  # nobody is waited for
