@@ -53,8 +53,8 @@ def short(session: nox.Session) -> None:
 
 
 LONG = (
-    *("draws", "filters", "formats", "killed", "mix_options"),
-    *("num_replicas", "pieces", "splits", "verify", "containers_zip"),
+    *("filters", "formats", "killed", "mix_options"),
+    *("num_replicas", "sampler", "shard_slices", "splits", "verify", "containers_zip"),
 )
 """Test files that try more kills, flips and examples in `nox -s endurance`."""
 

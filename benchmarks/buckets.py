@@ -21,7 +21,7 @@ import numpy as np
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.uploads import send
 from tests.servers.child import Child
@@ -35,7 +35,7 @@ BUCKET = "bucket-of-shards"
 
 def shuffled(source: ShardSource) -> Iterator[int]:
     """Batches as `loaders.torch.loader` draws them, by one thread."""
-    sampling = Sampling(samples=len(source), batch_size=BATCH)
+    sampling = EpochSampler(counts=[len(source)], batch_size=BATCH)
     for epoch in count():
         for number in range(len(sampling)):
             yield len(source.batch(sampling.draw(epoch, number).indices)["index"])

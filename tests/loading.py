@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import io
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +33,20 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.schemas.fields import FIELDS
 
 NAMES = tuple(f.name for f in FIELDS)
+
+
+def check_documented(loader: Any, options: type) -> None:
+    """Check that a loader's signature and documentation name each of its options once, with the same defaults."""
+    parameters = inspect.signature(loader).parameters
+    assert list(parameters) == [field.name for field in dataclasses.fields(options)]
+    for field in dataclasses.fields(options):
+        assert parameters[field.name].default in (field.default, inspect.Parameter.empty)
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in list(parameters.values())[2:])
+    before, args, raises = re.split(r"\n(?:Args|Raises):\n", inspect.getdoc(loader) or "")
+    told = [name for names in re.findall(r"^ {4}([a-z_, ]+): ", args, re.MULTILINE) for name in names.split(", ")]
+    assert sorted(told) == sorted(parameters)
+    assert before
+    assert "ShardsError" in raises
 
 
 def lpff_ids(count: int) -> list[str]:

@@ -13,8 +13,7 @@ from stores import Bucket
 
 from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.tensorflow import dataset
-from lpff_shards.loaders.tensorflow_reading import BATCHES_AHEAD
+from lpff_shards.loaders.tensorflow import BATCHES_AHEAD, dataset
 
 SAMPLES, BATCH = 24, 5
 

@@ -24,7 +24,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import flip_picture, mirror_batch
-from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
 
@@ -131,7 +131,7 @@ def test_ranks_share_an_epoch(folders: Folders, tf: ModuleType, shards: int, wor
     for equal in (None, "pad"):
         for rank in range(world_size):
             options: dict[str, Any] = {"shuffle": 5, "seed": 3, "rank": rank, "world_size": world_size, "equal": equal}
-            row = Rows(counts=counts, batch_size=4, **options).row(1)
+            row = StreamSampler(counts=counts, batch_size=4, **options).row(1)
             found = [_numpy(batch)["index"] for batch in dataset(path, 4, epoch=1, **options)]
             assert np.array_equal(np.concatenate(found), row.indices)
 
@@ -148,7 +148,7 @@ def test_shapes_are_static(folders: Folders, tf: ModuleType) -> None:
 def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
     path, fields = folders(), ("yaw", "mirrored", "pitch")
     source = ShardSource(path)
-    row = Rows(counts=[shard.samples for shard in source.shards], batch_size=4, seed=7, mirror=True).row(2)
+    row = StreamSampler(counts=[shard.samples for shard in source.shards], batch_size=4, seed=7, mirror=True).row(2)
     assert 0 < row.flips.sum() < len(row.flips)
     for number, batch in enumerate(dataset(path, 4, shuffle=0, seed=7, epoch=2, mirror=True, fields=fields)):
         part = slice(number * 4, number * 4 + 4)

@@ -14,7 +14,7 @@ from loading import NAMES, lpff, write
 from lpff_shards import SourceOptions
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import Batches, flip_picture, labeled, mirror_batch
-from lpff_shards.loaders.sampler import Draw, Sampling
+from lpff_shards.loaders.sampler import EpochSampler, SampleOrder
 
 
 @pytest.fixture(scope="module", params=["wds", "tfrecord"])
@@ -121,8 +121,8 @@ def test_nothing_is_flipped_where_nothing_is_to_be() -> None:
 def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) -> None:
     out = write(tmp_path / "out", "wds", lpff(tmp_path, 12), 2)
     source = ShardSource(out, channels=channels)
-    load: Callable[[Draw], dict[str, Any]] = Batches(source, ["mirrored"]).load
-    sampling = Sampling(samples=12, batch_size=5, seed=1, mirror=True)
+    load: Callable[[SampleOrder], dict[str, Any]] = Batches(source, ["mirrored"]).load
+    sampling = EpochSampler(counts=[12], batch_size=5, seed=1, mirror=True)
     seen = set()
     for number in range(len(sampling)):
         draw = sampling.draw(0, number)
@@ -138,18 +138,20 @@ def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) 
 
 def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
     load = Batches(ShardSource(demo)).load
-    batch = load(Draw(0, 0, np.array([3, 1]), np.array([True, False])))
+    batch = load(SampleOrder(np.array([3, 1]), np.array([True, False])))
     image, label = labeled(batch, ())
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert batch["camera"][0, 3] == -ShardSource(demo)[3]["camera"][3]
     ffhq = SourceOptions(ffhq=str(layouts.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
-    bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(Draw(0, 0, np.arange(2), np.zeros(2, bool)))
+    bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(
+        SampleOrder(np.arange(2), np.zeros(2, bool))
+    )
     assert (labeled(bare, ())[1].shape, labeled(bare, ())[1].dtype) == ((2, 0), np.float32)
 
 
 def test_labels_come_with_the_fields_that_were_asked_for(demo: Path) -> None:
     batches = Batches(ShardSource(demo), ("key", "mirrored", "key"))
-    batch = batches.load(Draw(0, 0, np.array([3, 1]), np.array([True, False])))
+    batch = batches.load(SampleOrder(np.array([3, 1]), np.array([True, False])))
     image, label, fields = labeled(batch, batches.fields)
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert fields == {"key": batch["key"], "mirrored": batch["mirrored"]}

@@ -22,11 +22,11 @@ Patch = pytest.MonkeyPatch
 READ = """
 import json, sys
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.loaders.ranks import placed
 source = ShardSource(sys.argv[1])
 rank, world_size = placed(None, None, None)
-drawn = Sampling(samples=len(source), batch_size=2, rank=rank, world_size=world_size)
+drawn = EpochSampler(counts=[len(source)], batch_size=2, rank=rank, world_size=world_size)
 batches = [source.batch(drawn.draw(0, number).indices, ("key",)) for number in range(len(drawn))]
 print(json.dumps([key for batch in batches for key in batch["key"]]))
 """

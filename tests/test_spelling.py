@@ -9,7 +9,7 @@ from running import call, run
 
 from lpff_shards import ShardsError
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.schemas.closest_match import choice_hint, did_you_mean, nearest
@@ -107,7 +107,7 @@ def test_wrong_names_from_python(shards: Path) -> None:
     with pytest.raises(ShardsError, match=r"Did you mean stored-png\?"):
         PictureOptions(image="storedpng")  # type: ignore[arg-type]
     with pytest.raises(ShardsError, match=r"Did you mean drop\? It is one of: None, 'pad', 'drop'"):
-        Sampling(samples=8, batch_size=2, equal="dorp")  # type: ignore[arg-type]
+        EpochSampler(counts=[8], batch_size=2, equal="dorp")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", SHORT_NAMES)

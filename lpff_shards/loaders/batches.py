@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.pictures.decoding import Pixels
-from lpff_shards.loaders.sampler import Draw
+from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource, kinds_of
 from lpff_shards.schemas import camera, landmarks
 
@@ -74,7 +74,7 @@ class Batches:
         self.fields = tuple(kinds_of(fields))
         self._flip = flip
 
-    def load(self, draw: Draw) -> dict[str, Any]:
+    def load(self, draw: SampleOrder) -> dict[str, Any]:
         """A batch, see `ShardSource.batch`, its samples mirrored where the draw says so."""
         batch = self.source.batch(draw.indices, self.fields)
         mirror_batch(batch, draw.flips, self.source.channels == "last", self._flip)

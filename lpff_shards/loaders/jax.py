@@ -1,50 +1,53 @@
-"""A pipeline for JAX: `loader`, fully shuffled over ShardSource, loaded ahead by Grain.
+"""A loader for JAX: `loader`, fully shuffled over ShardSource, loaded ahead by Grain.
 
 It draws the very batches that `loaders.torch.loader` draws for equal options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import sys
+import weakref
+from dataclasses import dataclass
+from typing import Any
 
-from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.batches import Batches
-from lpff_shards.loaders.sampler import Equal, Sampling
+import grain
+from absl import flags
+from jax.sharding import Sharding
+
+from lpff_shards.loaders.batches import Batches, labeled
+from lpff_shards.loaders.jax_arrays import GlobalArrays, joined, placed
+from lpff_shards.loaders.options import ShuffledOptions, takes
+from lpff_shards.loaders.ranks import refuse_joined_since
+from lpff_shards.loaders.sampler import EpochSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.worker_defaults import working
-
-if TYPE_CHECKING:
-    from jax.sharding import Sharding
-
-    from lpff_shards.loaders.jax_epochs import Epochs
+from lpff_shards.loaders.states import LoaderSettings
+from lpff_shards.loaders.worker_defaults import Working, guard_spawn, working
 
 MOST_WORKERS = 16
 """Processes that load, unless more are asked for: each takes a second of a core to start and some 200 MB."""
 
 
-def loader(
-    path: str | Path,
-    batch_size: int,
-    *,
-    split: str | None = "train",
-    shuffle: bool = True,
-    seed: int = 0,
-    epoch: int = 0,
-    epochs: int | None = None,
-    rank: int | None = None,
-    world_size: int | None = None,
-    equal: Equal | None = None,
-    mirror: bool = False,
-    labels: bool = False,
-    weights: bool = False,
-    fields: Sequence[str] = (),
-    workers: int | None = None,
-    threads: int | None = None,
-    prefetch: int | None = None,
-    sharding: Sharding | None = None,
-) -> Epochs:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class JaxOptions(ShuffledOptions):
+    """Options of `loader`.
+
+    Args:
+        epochs: how many there are, 1 for an evaluation; None for no end.
+        sharding: give global `jax.Array`s [world_size * batch_size, ...] of this sharding of the first axis, for which
+            each process loads its rows; needs `equal`, and decides rank and world size. Whole numbers have 32 bits
+            unless jax_enable_x64 is set; lists of strings stay this process's own.
+    """
+
+    epochs: int | None = None
+    sharding: Sharding | None = None
+
+    def __post_init__(self) -> None:
+        ShuffledOptions.__post_init__(self)
+        refuse_below("epochs", 1 if self.epochs is None else self.epochs, 1)
+
+
+@takes(JaxOptions)
+def loader(options: JaxOptions) -> Epochs:
     """Batches of an export in a fully shuffled order, read at their recorded offsets: a `grain.IterDataset`.
 
     Batches are dicts of numpy arrays: `index` int64 [n], `image` uint8 [n, height, width, 3], `camera` float32 [n, 25],
@@ -55,74 +58,151 @@ def loader(
     `batches.get_state()` is a small dict, `set_state` goes on from it in another process too, whatever `workers`,
     `threads` and `prefetch` are there; Grain's checkpoint handler and Orbax take the iterator as it is.
 
-    Args:
-        path: the folder that an export wrote, or its URI.
-        batch_size: of one rank.
-        split: whose samples; None for all.
-        shuffle: a new order for each epoch; False keeps the shards' order.
-        seed: of shuffling, mirroring and weighing.
-        epoch: the first one.
-        epochs: how many there are, 1 for an evaluation; None for no end.
-        rank, world_size: of this process; by default those that `sharding` needs, else those of jax.distributed, else
-            those of torchrun, mpirun or srun, else 0 of 1. Both come from one source, or from you.
-        equal: see `Sampling`: None gives every sample exactly once, `pad` and `drop` equally many full batches to
-            each rank.
-        mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25]); with `fields` triples, whose third part is a
-            dict of these.
-        weights: draw samples in proportion to their `weight`.
-        fields: metadata fields that batches hold.
-        workers: processes that load; by default none for raw pictures and stored PNGs, and one a core, up to
-            `MOST_WORKERS`, for those that take long to decode. Processes are spawned: a script that asks for them has
-            its main part under `if __name__ == "__main__":`. JPEGs decode as fast in threads; those of a
-            bucket, and WebPs, are left to threads.
-        threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
-            bucket one a core and one more.
-        prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer
-            than threads.
-        sharding: give global `jax.Array`s [world_size * batch_size, ...] of this sharding of the first axis, for which
-            each process loads its rows; needs `equal`. Whole numbers have 32 bits unless jax_enable_x64 is set; lists
-            of strings stay this process's own.
+    `workers` are up to `MOST_WORKERS` by default. They are spawned: a script that asks for them has its main part under
+    `if __name__ == "__main__":`. JPEGs decode as fast in threads.
 
     Raises:
         ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
             iterating, the process has joined others since and has another rank now.
     """
-    from lpff_shards.loaders.jax_arrays import GlobalArrays, placed
-    from lpff_shards.loaders.jax_epochs import Ahead, Epochs
-
-    source = ShardSource(path, split)
-    given = sharding is not None or (rank is not None and world_size is not None)
-    rank, world_size = placed(rank, world_size, sharding)
-    sampling = Sampling(
-        samples=len(source),
-        batch_size=batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-        equal=equal,
-        mirror=mirror,
-        weights=source.column("weight") if weights else None,
-    )
-    _refuse_odd_epochs(epoch, epochs)
-    return Epochs(
-        Batches(source, fields),
-        sampling,
-        labels,
-        found=None if given else (rank, world_size),
-        epoch=epoch,
-        epochs=epochs,
-        ahead=Ahead(**working(source, workers, threads, prefetch, MOST_WORKERS)._asdict()),
-        finish=_as_it_is if sharding is None else GlobalArrays(sharding, batch_size, world_size, equal),
-    )
+    return Epochs(options)
 
 
-def _refuse_odd_epochs(epoch: int, epochs: int | None) -> None:
-    for name, value, least in (("epoch", epoch, 0), ("epochs", 1 if epochs is None else epochs, 1)):
-        if not isinstance(value, int) or value < least:
-            raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+class _Drawn:
+    """A rank's batches from one of them on, by number: a data source of Grain. Picklable.
+
+    Args:
+        batches: of which source.
+        order: of the rank.
+        labels: give what `labeled` makes of batches, not dicts.
+        first, stop: the first batch, and the one behind the last, counted from the start of epoch 0.
+    """
+
+    def __init__(self, batches: Batches, order: EpochSampler, labels: bool, first: int, stop: int) -> None:
+        self._batches = batches
+        self._order = order
+        self._labels = labels
+        self._first, self._stop = first, stop
+
+    def __len__(self) -> int:
+        return max(0, self._stop - self._first)
+
+    def __getitem__(self, index: int) -> Any:
+        batch = self._batches.load(self._order.draw(*divmod(self._first + index, len(self._order))))
+        return labeled(batch, self._batches.fields) if self._labels else batch
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+class Epochs(grain.IterDataset[Any]):
+    """Batches of a rank, epoch after epoch; every iterator begins at the first epoch.
+
+    Args:
+        options: as the user gave them.
+
+    Attributes:
+        batches_per_epoch: of this rank.
+    """
+
+    def __init__(self, options: JaxOptions) -> None:
+        super().__init__()
+        source = ShardSource(options.path, options.split)
+        place = placed(options.rank, options.world_size, options.sharding)
+        order = options.sampler(EpochSampler, source, place)
+        self.batches_per_epoch = len(order)
+        self.settings = LoaderSettings(source, order)
+        self.first = options.epoch * self.batches_per_epoch
+        self._global = (
+            None
+            if options.sharding is None
+            else GlobalArrays(options.sharding, options.batch_size, place[1], options.equal)
+        )
+        self._by: Working = working(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
+        self._stop = (
+            sys.maxsize if options.epochs is None else (options.epoch + options.epochs) * self.batches_per_epoch
+        )
+        self._drawn = (Batches(source, options.fields), order, options.labels)
+        self._found = None if options.placed or options.sharding is not None else place
+
+    def __iter__(self) -> grain.DatasetIterator[Any]:
+        if self._found is not None:
+            refuse_joined_since(self._found, joined())
+        return _Pass(self)
+
+    def load(self, first: int) -> grain.DatasetIterator[Any]:
+        """The loaded batches from one of them on."""
+        source, by = _Drawn(*self._drawn, first, self._stop), self._by
+        threads = 0 if by.workers else min(by.threads, by.prefetch)
+        reading = grain.ReadOptions(threads, by.prefetch if threads else 0)
+        loaded = grain.MapDataset.source(source).to_iter_dataset(reading)
+        if by.workers:
+            _let_flag_be_read()
+            # Grain's own threads start them, whenever it likes.
+            guard_spawn()
+        return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
+
+    def finish(self, batch: Any) -> Any:
+        """What the user gets of a loaded batch; made in the user's thread."""
+        return batch if self._global is None else self._global(batch)
+
+    def __str__(self) -> str:
+        return f"Epochs(batches_per_epoch={self.batches_per_epoch})"
+
+
+def _let_flag_be_read() -> None:
+    # Grain 0.2.18 reads this flag in programs without absl's app.run too, which absl forbids (google/grain issue 1355).
+    name = "grain_enable_multiprocess_worker_profiling"
+    if name in flags.FLAGS and not flags.FLAGS.is_parsed():
+        flags.FLAGS[name].present = 1
+
+
+class _Pass(grain.DatasetIterator[Any]):
+    """The batches in order; the state is which of them comes next, whoever loads them."""
+
+    def __init__(self, epochs: Epochs) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._next = epochs.first
+        self._coming: list[grain.DatasetIterator[Any]] = []
+        # At the program's end too: Grain's own cleaning comes too late then, and Python complains of it.
+        weakref.finalize(self, _close_all, self._coming)
+
+    def __next__(self) -> Any:
+        try:
+            batch = self._epochs.finish(next(self._loading()))
+        except StopIteration:
+            raise
+        except BaseException:
+            # What loads ahead may be past the batch that failed, which is the one to try again.
+            _close_all(self._coming)
+            raise
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        epoch, number = divmod(self._next, self._epochs.batches_per_epoch)
+        return {"epoch": epoch, "number": number, "of": self._epochs.settings.settings(None)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._epochs.settings.refuse_other(state.get("of"), None)
+        _close_all(self._coming)
+        self._next = int(state["epoch"]) * self._epochs.batches_per_epoch + int(state["number"])
+
+    def start_prefetch(self) -> None:
+        self._loading().start_prefetch()
+
+    def close(self) -> None:
+        _close_all(self._coming)
+        super().close()
+
+    def __str__(self) -> str:
+        return str(self._epochs)
+
+    def _loading(self) -> grain.DatasetIterator[Any]:
+        self._assert_not_closed()
+        if not self._coming:
+            self._coming.append(self._epochs.load(self._next))
+        return self._coming[0]
+
+
+def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
+    while iterators:
+        iterators.pop().close()

@@ -70,7 +70,7 @@ class GlobalArrays:
         sharding: of the arrays' first axis.
         batch_size: of one part.
         world_size: how many parts there are.
-        equal: how the epoch is cut, see `sampler.Sampling`.
+        equal: how the epoch is cut, see `sampler.EpochSampler`.
 
     Raises:
         ShardsError: batches would not all be full, or do not divide among the sharding's devices.

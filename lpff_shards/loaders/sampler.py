@@ -6,6 +6,7 @@ with one global batch size any number of ranks sees the same samples at each ste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -23,31 +24,28 @@ _SHUFFLE, _FLIP, _WEIGH, _SCATTER = 1, 2, 3, 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Draw(NamedTuple):
-    """The samples of one batch.
+class SampleOrder(NamedTuple):
+    """Samples in the order in which they are read.
 
     Attributes:
-        epoch, number: of the batch; numbers count the rank's batches of the epoch.
         indices: int64 [n], numbers of the samples.
         flips: bool [n], which of them are to be mirrored.
     """
 
-    epoch: int
-    number: int
     indices: NDArray[np.int64]
     flips: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sampling:
-    """How an epoch is drawn from a number of samples.
+class Sampler:
+    """What decides which samples of an epoch a rank reads; `EpochSampler` and `StreamSampler` order them.
 
     Attributes:
-        samples: how many there are.
+        counts: samples of each shard.
         batch_size: of one rank.
-        shuffle: a new order for each epoch; False keeps the shards' order.
+        shuffle: False and 0 keep the shards' order.
         seed: of shuffling, mirroring and weighing.
-        rank, world_size: which part of each global batch is drawn.
+        rank, world_size: which part of an epoch is drawn.
         equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one
             sample; `pad` repeats samples of the epoch's start, `drop` leaves out those at its end, so that all ranks
             have equally many batches, all of them full.
@@ -59,9 +57,9 @@ class Sampling:
         ShardsError: a value out of range, or nothing left to draw.
     """
 
-    samples: int
+    counts: Sequence[int]
     batch_size: int
-    shuffle: bool = True
+    shuffle: int = True
     seed: int = 0
     rank: int = 0
     world_size: int = 1
@@ -71,11 +69,26 @@ class Sampling:
 
     def __post_init__(self) -> None:
         refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
-        refuse_no_bool("shuffle", self.shuffle)
         refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             refuse_odd_weights(self.weights, self.samples)
         equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses what leaves nothing
+
+    @property
+    def samples(self) -> int:
+        """Samples of all shards."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EpochSampler(Sampler):
+    """A rank's batches of an epoch whose samples are all shuffled, or as the shards have them."""
+
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        Sampler.__post_init__(self)
+        refuse_no_bool("shuffle", self.shuffle)
 
     @property
     def total(self) -> int:
@@ -88,7 +101,7 @@ class Sampling:
         start, end = _part(rest, self.rank, self.world_size)
         return full + (start < end)
 
-    def draw(self, epoch: int, number: int) -> Draw:
+    def draw(self, epoch: int, number: int) -> SampleOrder:
         """A batch of this rank.
 
         Args:
@@ -100,13 +113,14 @@ class Sampling:
         step = self.batch_size * self.world_size
         start, end = _part(min(step, self.total - number * step), self.rank, self.world_size)
         positions = np.arange(number * step + start, number * step + end)
-        indices = _order(self, epoch)[positions % self.samples]
+        order = _order(self, epoch)
+        indices = order[positions % len(order)]
         flips = coin_flips(positions, self.seed, epoch) if self.mirror else np.zeros(len(positions), np.bool_)
-        return Draw(epoch, number, indices, flips)
+        return SampleOrder(indices, flips)
 
 
 @lru_cache(maxsize=2)
-def _order(sampling: Sampling, epoch: int) -> NDArray[np.int64]:
+def _order(sampling: EpochSampler, epoch: int) -> NDArray[np.int64]:
     """The samples of an epoch in order, int64 [samples]."""
     count = sampling.samples
     order = shuffled(count, sampling.seed, epoch) if sampling.shuffle else np.arange(count)

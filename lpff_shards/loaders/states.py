@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import blake3
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.stream_sampler import StreamSampler
 
 Setting = str | int | bool | None
 
 _DATA = ("plan", "shards")
-_OF_DATA = ("samples", "counts", "weights")
-"""Fields of the drawing that the data set decides."""
+_OPTIONS = ("batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
+_LOADERS = {EpochSampler: "Sampling", StreamSampler: "Rows"}
+"""The names that states hold; those of older versions do too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class LoaderSettings:
     """What decides a loader's batches.
 
     Attributes:
         source: of the samples.
-        by: how they are drawn.
+        by: their order.
     """
 
     source: ShardSource
-    by: Sampling | Rows
+    by: EpochSampler | StreamSampler
 
     def settings(self, workers: int | None) -> dict[str, Setting]:
         """Return what a state holds: JSON's plain values by name.
@@ -39,11 +39,11 @@ class Drawing:
             workers: processes that load, where the order or the state depends on them.
         """
         return {
-            "loader": type(self.by).__name__,
+            "loader": _LOADERS[type(self.by)],
             "plan": self.source.manifest.plan,
             "shards": _digest([shard.keys for shard in self.source.shards]),
             "split": self.source.split,
-            **{name: _plain(value) for name, value in self._options().items()},
+            **{name: _plain(getattr(self.by, name)) for name in _OPTIONS},
             "weights": self.by.weights is not None,
             **({} if workers is None else {"workers": workers}),
         }
@@ -63,22 +63,11 @@ class Drawing:
             differ = [name for name in now if saved.get(name) != now[name]]
             if differ:
                 raise _other(saved, now, differ)
-        elif saved is None or saved != self._signature(workers):
+        else:
             raise ShardsError(
                 "This is not a loader state, or one of an older version that does not list its settings",
                 "Recreate the loader with the data set and all options that it was saved with, workers among them",
             )
-
-    def _options(self) -> dict[str, object]:
-        names = [field.name for field in dataclasses.fields(self.by) if field.name not in _OF_DATA]
-        return {name: getattr(self.by, name) for name in names}
-
-    def _signature(self, workers: int | None) -> str:
-        """What states of older versions hold in place of settings."""
-        options = [f"{f.name}={getattr(self.by, f.name)!r}" for f in dataclasses.fields(self.by) if f.name != "weights"]
-        data = [self.source.manifest.plan, *(shard.keys for shard in self.source.shards)]
-        more = [str(self.by.weights is not None), str(workers or 0)]
-        return _digest([type(self.by).__name__, *data, *options, *more])
 
 
 def _other(saved: dict[str, Setting], now: dict[str, Setting], differ: list[str]) -> ShardsError:

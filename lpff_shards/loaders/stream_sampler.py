@@ -17,67 +17,31 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.sampler import (
     Equal,
+    SampleOrder,
+    Sampler,
     coin_flips,
     equal_total,
     refuse_below,
-    refuse_no_bool,
-    refuse_odd,
-    refuse_odd_weights,
     scattered,
     shuffled,
     weighted,
 )
 
 
-class Row(NamedTuple):
-    """Samples in the order in which a rank reads them.
-
-    Attributes:
-        indices: int64 [n], numbers of the samples.
-        flips: bool [n], which of them are to be mirrored.
-    """
-
-    indices: NDArray[np.int64]
-    flips: NDArray[np.bool_]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rows:
-    """How a rank's rows are drawn from shards.
+class StreamSampler(Sampler):
+    """A rank's samples of an epoch, shard after shard.
 
-    Attributes:
-        counts: samples of each shard.
-        batch_size: of one rank.
-        shuffle: shards come in a new order each epoch, and each sample less than so many places from where its shard
-            has it; 0 keeps the shards' order.
-        seed: of shuffling, mirroring and weighing.
-        rank, world_size: which part of the epoch is drawn.
-        equal: see `sampler.Sampling`.
-        mirror: flip each sample with probability 1/2, drawn anew in each epoch.
-        weights: float [samples], see `sampler.Sampling`.
-
-    Raises:
-        ShardsError: a value is out of range.
+    Shards come in a new order each epoch, and each sample less than `shuffle` places from where its shard has it.
     """
 
-    counts: Sequence[int]
-    batch_size: int
     shuffle: int = 0
-    seed: int = 0
-    rank: int = 0
-    world_size: int = 1
-    equal: Equal | None = None
-    mirror: bool = False
-    weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
+        Sampler.__post_init__(self)
         refuse_below("shuffle", self.shuffle, 0)
-        refuse_no_bool("mirror", self.mirror)
-        if self.weights is not None:
-            refuse_odd_weights(self.weights, sum(self.counts))
 
-    def row(self, epoch: int, start: int = 0) -> Row:
+    def row(self, epoch: int, start: int = 0) -> SampleOrder:
         """The rank's samples of an epoch.
 
         Args:
@@ -93,10 +57,10 @@ class Rows:
             raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {most} batches")
         return self.of(ids[start * self.batch_size :], epoch)
 
-    def of(self, ids: NDArray[np.int64], epoch: int) -> Row:
+    def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
         """The samples that some numbers of an epoch stand for."""
         flips = coin_flips(ids, self.seed, epoch) if self.mirror else np.zeros(len(ids), np.bool_)
-        return Row(ids % sum(self.counts), flips)
+        return SampleOrder(ids % self.samples, flips)
 
     def _ids(self, epoch: int) -> NDArray[np.int64]:
         stretch = self.stretch(epoch, Reader(self.rank, self.world_size))
@@ -119,12 +83,12 @@ class Rows:
             ids = drawn + samples * (np.arange(samples) - np.searchsorted(drawn, drawn))
             ends = np.searchsorted(drawn, firsts)
         order = shuffled(len(self.counts), self.seed, epoch).tolist() if self.shuffle else range(len(self.counts))
-        found = pieces(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
+        found = shard_slices(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
         row = [ids[ends[p.shard] + p.start : ends[p.shard] + p.stop] for p in found]
         return np.concatenate(row) if row else ids[:0]
 
 
-class Piece(NamedTuple):
+class ShardSlice(NamedTuple):
     """A stretch of a shard: its samples from `start` to `stop`."""
 
     shard: int
@@ -141,16 +105,16 @@ class Reader(NamedTuple):
     workers: int = 1
 
 
-def pieces(
+def shard_slices(
     counts: Sequence[int], order: Sequence[int], batch_size: int, equal: Equal | None, reader: Reader
-) -> list[Piece]:
+) -> list[ShardSlice]:
     """The stretches that a worker reads in an epoch, in order.
 
     Args:
         counts: samples of each shard.
         order: the shards in the epoch's order.
         batch_size: of one rank.
-        equal: see `sampler.Sampling`; with `pad` and `drop` all workers' batches are full.
+        equal: see `sampler.EpochSampler`; with `pad` and `drop` all workers' batches are full.
 
     Raises:
         ShardsError: `drop` leaves nothing.
@@ -175,7 +139,7 @@ def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader)
     return min(start + first * batch_size, stop), min(start + last * batch_size, stop)
 
 
-def _cut(counts: Sequence[int], order: Sequence[int], start: int, stop: int) -> Iterator[Piece]:
+def _cut(counts: Sequence[int], order: Sequence[int], start: int, stop: int) -> Iterator[ShardSlice]:
     samples = sum(counts)
     # A padded row may go round more than once, where there are fewer samples than a global batch.
     at = start // samples * samples
@@ -183,5 +147,5 @@ def _cut(counts: Sequence[int], order: Sequence[int], start: int, stop: int) -> 
         for shard in order:
             low, high = max(start - at, 0), min(stop - at, counts[shard])
             if low < high:
-                yield Piece(shard, low, high)
+                yield ShardSlice(shard, low, high)
             at += counts[shard]

@@ -6,41 +6,58 @@ anywhere at no cost: by `start`, or by a tf.train.Checkpoint of its iterator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
+from lpff_shards.formats.containers import tfrecord
+from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format
+from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import placed
-from lpff_shards.loaders.sampler import Equal, refuse_below
+from lpff_shards.loaders.sampler import SampleOrder, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.stream_sampler import StreamSampler
+from lpff_shards.loaders.tensorflow_records import Records, Steps, Tensors
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+BATCHES_AHEAD = 2
+"""Batches whose records are asked for at once, each record by a request of its own."""
+
+Make = Callable[[Any, Any, Any], Any]
+"""Makes a sample of its number, whether it is mirrored, and its record."""
 
 
-def dataset(
-    path: str | Path,
-    batch_size: int,
-    *,
-    split: str | None = "train",
-    shuffle: int = 1000,
-    seed: int = 0,
-    epoch: int = 0,
-    rank: int | None = None,
-    world_size: int | None = None,
-    equal: Equal | None = None,
-    mirror: bool = False,
-    labels: bool = False,
-    weights: bool = False,
-    fields: Sequence[str] = (),
-    start: int = 0,
-    parallel: int | None = None,
-    prefetch: int | None = None,
-) -> tf.data.Dataset:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TensorflowOptions(LoaderOptions):
+    """Options of `dataset`.
+
+    Args:
+        shuffle: shards come in a new order each epoch, and samples less than so many places from where shards have
+            them, which takes no memory; 0 keeps the shards' order.
+        start: batches of the epoch to leave out because they were used already; the rest is as it would have been.
+        parallel: samples that are read and decoded at once; by default tf.data tunes it.
+        prefetch: batches that are made ahead; by default tf.data tunes it.
+    """
+
+    shuffle: int = 1000
+    start: int = 0
+    parallel: int | None = None
+    prefetch: int | None = None
+
+    def __post_init__(self) -> None:
+        LoaderOptions.__post_init__(self)
+        refuse_below("start", self.start, 0)
+
+
+@takes(TensorflowOptions)
+def dataset(options: TensorflowOptions) -> tf.data.Dataset:
     """One epoch's batches of a `--format tfrecord` export.
 
     Batches are dicts: `index` int64 [n], the samples' numbers in `ShardSource`; `image` uint8 [n, height, width, 3];
@@ -53,28 +70,6 @@ def dataset(
     c.get_per_replica_batch_size tells. With JAX it is a process: give rank=jax.process_index() and
     world_size=jax.process_count(), on TPU hosts too.
 
-    Args:
-        path: the folder that an export wrote, or its URI.
-        batch_size: of one rank.
-        split: whose samples; None for all.
-        shuffle: shards come in a new order each epoch, and samples less than so many places from where shards have
-            them, which takes no memory; 0 keeps the shards' order.
-        seed: of shuffling, mirroring and weighing.
-        epoch: which; each has an order, mirrors and draws of its own.
-        rank, world_size: of this process; by default those of torchrun, Lightning, mpirun or srun, else 0 of 1. Both
-            come from one source, or from you.
-        equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one sample;
-            `pad` repeats samples and `drop` leaves some out, so that all ranks have equally many batches, all full.
-        mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras);
-            with `fields` triples, whose third part is a dict of these.
-        weights: samples come in proportion to their `weight`, rounded up or down at random, in epochs as long as
-            without. The weights of all samples are read first.
-        fields: metadata fields that batches hold.
-        start: batches of the epoch to leave out because they were used already; the rest is as it would have been.
-        parallel: samples that are read and decoded at once; by default tf.data tunes it.
-        prefetch: batches that are made ahead; by default tf.data tunes it.
-
     Raises:
         ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or rank and world size
             are not known both.
@@ -84,40 +79,19 @@ def dataset(
         tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size, or a PNG or WebP does
             not decode.
     """
-    import tensorflow as tf
-
-    from lpff_shards.loaders.tensorflow_reading import batches
-    from lpff_shards.loaders.tensorflow_records import Records, Steps
-
-    source = _source(path, split)
-    rank, world_size = placed(rank, world_size, None)
-    rows = Rows(
-        counts=[shard.samples for shard in source.shards],
-        batch_size=batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-        equal=equal,
-        mirror=mirror,
-        weights=source.column("weight") if weights else None,
-    )
-    refuse_below("epoch", epoch, 0)
-    refuse_below("start", start, 0)
-    row = rows.row(epoch, start)
+    source = _source(options.path, options.split)
+    order = options.sampler(StreamSampler, source, placed(options.rank, options.world_size, None))
     records = Records(
         layout=source.manifest.layout,
         image=source.manifest.options["image"],
         size=source[0]["image"].shape[:2],
-        kinds=kinds_of(fields),
+        kinds=kinds_of(options.fields),
     )
-    make = Steps(records, mirror=mirror, labels=labels)
-    found = (
-        batches(source, row, batch_size, equal is not None, make.sample, parallel or tf.data.AUTOTUNE)
-        .map(make.batch)
-        .prefetch(prefetch or tf.data.AUTOTUNE)
-    )
-    return found.with_options(_options(source.remote))
+    make = Steps(records, mirror=options.mirror, labels=options.labels)
+    row = order.row(options.epoch, options.start)
+    read = _of_bucket if source.remote else _of_files
+    batches = read(source, row, options, make.sample)
+    return batches.map(make.batch).prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(_data_options(source))
 
 
 def _source(path: str | Path, split: str | None) -> ShardSource:
@@ -130,11 +104,7 @@ def _source(path: str | Path, split: str | None) -> ShardSource:
     return source
 
 
-def _options(remote: bool) -> Any:
-    import tensorflow as tf
-
-    from lpff_shards.loaders.tensorflow_reading import BATCHES_AHEAD
-
+def _data_options(source: ShardSource) -> tf.data.Options:
     options = tf.data.Options()
     # Its share is this rank's already.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -142,7 +112,79 @@ def _options(remote: bool) -> Any:
     options.experimental_symbolic_checkpoint = True
     # TensorFlow takes a record that is read inside a map for state; there is none.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
-    if remote:
+    if source.remote:
         # Threads that wait for the network are none that decode.
         options.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
     return options
+
+
+def _of_files(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
+    """The samples of a row, in order and in batches; TensorFlow reads their files."""
+    files = tuple(map(str, source.files))
+
+    def sample(index: Any, flip: Any, shard: Any, offset: Any) -> Any:
+        return make(index, flip, _read(files, shard, offset))
+
+    places = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
+    found = places.map(sample, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    batches = found.batch(options.batch_size, drop_remainder=options.equal is not None)
+    return batches.map(lambda samples, flips: (_checked(source, samples), flips))
+
+
+def _checked(source: ShardSource, samples: Tensors) -> Tensors:
+    """A batch whose files are those that the source opened: TensorFlow opens them by name."""
+
+    def check(numbers: NDArray[np.int64]) -> bool:
+        source.check_files(numbers)
+        return True
+
+    with tf.control_dependencies([tf.numpy_function(check, [samples["index"]], tf.bool, stateful=True)]):
+        # Behind what every user of the batch needs, and stateful: TensorFlow leaves out what it thinks has no effect.
+        return {**samples, "image": tf.identity(samples["image"])}
+
+
+def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
+    """The bytes of one record, its checksums compared.
+
+    Args:
+        shard: int64, number of its file.
+        offset: int64, the byte of the file at which it starts.
+    """
+    # Without a buffer a record is read to where it stays, and nothing behind it.
+    variant = tf.raw_ops.TFRecordDatasetV2(
+        filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
+    )
+    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+
+
+def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
+    """The samples of a row, in order and in batches; their records are asked for a batch at a time.
+
+    TensorFlow itself reads no S3: that went to tensorflow-io, which new releases do not have.
+    """
+
+    def fetched(indices: Any, flips: Any) -> Any:
+        records = tf.numpy_function(lambda numbers: _records(source, numbers), [indices], tf.string, stateful=False)
+        return indices, flips, tf.ensure_shape(records, [None])
+
+    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
+    together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
+    found = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
+    samples = found.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    return samples.batch(options.batch_size, drop_remainder=options.equal is not None)
+
+
+def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The bytes of some records, as objects [n], their checksums compared.
+
+    Raises:
+        ShardsError: one cannot be read, or is damaged.
+    """
+    found = np.empty(len(numbers), object)
+    for row, stored in enumerate(source.stored(numbers)):
+        try:
+            ((_, data),) = tfrecord.records(memoryview(stored))
+        except (FormatError, ValueError) as error:
+            raise source.damaged(numbers[row], error) from None
+        found[row] = bytes(data)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,19 +14,24 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders import ranks
 from lpff_shards.loaders.batches import Batches, labeled
+from lpff_shards.loaders.options import LoaderOptions
 from lpff_shards.loaders.ranks import refuse_joined_since
-from lpff_shards.loaders.sampler import Draw
-from lpff_shards.loaders.states import Drawing
+from lpff_shards.loaders.sampler import SampleOrder
+from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.states import LoaderSettings
 from lpff_shards.loaders.worker_defaults import context
 
 _OF = "of"
+
+Load = Callable[[SampleOrder], Any]
+"""Loads a batch."""
 
 
 class Pipeline(StatefulDataLoader[Any]):
     """Whole batches of a dataset; a state goes on only in a pipeline that draws the same ones.
 
     Args:
-        drawing: what decides the batches.
+        settings: what decides the batches.
         found: rank and world size, where the user has not given both; None where both were given.
         adopts: the number of workers was left open, so that a state's own number replaces this machine's.
         given: see torch's DataLoader.
@@ -32,9 +39,9 @@ class Pipeline(StatefulDataLoader[Any]):
 
     multiprocessing_context: Any
 
-    def __init__(self, drawing: Drawing, found: tuple[int, int] | None, *, adopts: bool, **given: Any) -> None:
+    def __init__(self, settings: LoaderSettings, found: tuple[int, int] | None, *, adopts: bool, **given: Any) -> None:
         super().__init__(**given, batch_size=None, collate_fn=_as_it_is)
-        self._drawing = drawing
+        self._settings = settings
         self._found = found
         self._adopts = adopts
 
@@ -48,13 +55,13 @@ class Pipeline(StatefulDataLoader[Any]):
         return super().__iter__()
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), _OF: self._drawing.settings(self.num_workers)}
+        return {**super().state_dict(), _OF: self._settings.settings(self.num_workers)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         rest = dict(state_dict) if isinstance(state_dict, dict) else {}
         saved = rest.pop(_OF, None)
         workers = self._workers(saved)
-        self._drawing.refuse_other(saved, workers)
+        self._settings.refuse_other(saved, workers)
         self.num_workers = workers
         super().load_state_dict(rest)
 
@@ -69,22 +76,14 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-class Tensors:
-    """Loads draws as torch takes them. Picklable.
+def load_tensors(source: ShardSource, options: LoaderOptions) -> Load:
+    """What loads batches as torch takes them, images [n, 3, height, width] in channels-last memory. Picklable."""
+    return partial(_load, Batches(source, options.fields, flip_picture), options.labels)
 
-    Args:
-        batches: of which source.
-        labels: give what `labeled` makes of batches, not dicts.
-    """
 
-    def __init__(self, batches: Batches, labels: bool) -> None:
-        self._batches = batches
-        self._labels = labels
-
-    def __call__(self, draw: Draw) -> Any:
-        """The draw's batch, its images [n, 3, height, width] in channels-last memory."""
-        batch = self._batches.load(draw)
-        return _tensors(labeled(batch, self._batches.fields) if self._labels else batch)
+def _load(batches: Batches, labels: bool, order: SampleOrder) -> Any:
+    batch = batches.load(order)
+    return _tensors(labeled(batch, batches.fields) if labels else batch)
 
 
 def _tensors(batch: Any) -> Any:

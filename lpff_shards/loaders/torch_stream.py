@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,8 @@ import webdataset as wds
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
-from lpff_shards.loaders.sampler import Draw
-from lpff_shards.loaders.stream_sampler import Reader, Rows, batches
-from lpff_shards.loaders.torch_epochs import Load
-from lpff_shards.loaders.torch_pipeline import Pipeline
+from lpff_shards.loaders.stream_sampler import Reader, StreamSampler, batches
+from lpff_shards.loaders.torch_pipeline import Load, Pipeline
 from lpff_shards.storage.prefetch import ahead
 
 
@@ -31,7 +30,7 @@ class Stream(IterableDataset[Any]):
         epoch: of the next pass.
     """
 
-    def __init__(self, rows: Rows, load: Load, epoch: int, ahead: int = 0) -> None:
+    def __init__(self, rows: StreamSampler, load: Load, epoch: int, ahead: int = 0) -> None:
         self._rows = rows
         self._load = load
         self._ahead = ahead
@@ -48,12 +47,8 @@ class Stream(IterableDataset[Any]):
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
         """The batches of an epoch from one of them on; those before it are drawn, not read."""
-        draws = (
-            Draw(epoch, number, *self._rows.of(ids, epoch))
-            for number, ids in enumerate(self._drawn(epoch))
-            if number >= first
-        )
-        yield from ahead(self._load, draws, self._ahead) if self._ahead else map(self._load, draws)
+        orders = (self._rows.of(ids, epoch) for ids in islice(self._drawn(epoch), first, None))
+        return ahead(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterable[NDArray[np.int64]]:
         """The numbers of each batch's samples."""

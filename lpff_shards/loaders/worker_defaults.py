@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import current_process, get_context, resource_tracker, spawn
 from multiprocessing.context import (
     BaseContext,
@@ -15,10 +16,11 @@ from multiprocessing.context import (
 )
 from multiprocessing.process import BaseProcess
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
+from lpff_shards.loaders.sampler import refuse_below
 from lpff_shards.loaders.source import ShardSource
 
 FEW = 2
@@ -33,7 +35,8 @@ _BY_THREADS = ("jpeg", "webp")
 """Pictures whose decoders let go of Python meanwhile; libspng, for PNGs, does not."""
 
 
-class Working(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Working:
     """Who loads, and how far ahead.
 
     Attributes:
@@ -46,6 +49,11 @@ class Working(NamedTuple):
     threads: int
     prefetch: int
 
+    def __post_init__(self) -> None:
+        refuse_below("workers", self.workers, 0)
+        refuse_below("threads", self.threads, 1)
+        refuse_below("prefetch", self.prefetch, 1 if self.workers else 0)
+
 
 def working(
     source: ShardSource, workers: int | None, threads: int | None, prefetch: int | None, most: int | None = None
@@ -57,6 +65,9 @@ def working(
 
     Args:
         most: processes, unless more are asked for.
+
+    Raises:
+        ShardsError: a number is out of range.
     """
     cores = available_cores()
     decoding = source.remote and source.manifest.options.get("image") in _BY_THREADS

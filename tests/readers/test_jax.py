@@ -16,11 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from launchers import LAUNCHED, use
+from loading import check_documented
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, ShardsError, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.jax import loader
-from lpff_shards.loaders.sampler import Equal, Sampling
+from lpff_shards.loaders.jax import JaxOptions, loader
+from lpff_shards.loaders.sampler import EpochSampler, Equal
 from lpff_shards.schemas import camera, landmarks
 
 pytest.importorskip("grain", reason="Grain is not installed")
@@ -94,7 +95,7 @@ def test_epochs_are_exact_and_the_batches_are_the_drawn_ones(
     lengths = set()
     for rank in range(world_size):
         loaded = loader(exported(shards, "raw"), 2, rank=rank, world_size=world_size, equal=equal, seed=3, epochs=2)
-        sampling = Sampling(samples=SAMPLES, batch_size=2, rank=rank, world_size=world_size, equal=equal, seed=3)
+        sampling = EpochSampler(counts=[SAMPLES], batch_size=2, rank=rank, world_size=world_size, equal=equal, seed=3)
         found = [batch["index"].tolist() for batch in loaded]
         lengths.add(loaded.batches_per_epoch)
         assert loaded.batches_per_epoch == len(sampling) == len(found) // 2
@@ -299,10 +300,10 @@ def test_ranks_of_a_launcher_share_an_epoch(raw: Path, monkeypatch: pytest.Monke
 
 
 def test_a_loader_made_before_its_process_joined_is_refused(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpff_shards.loaders import jax_epochs
+    from lpff_shards.loaders import jax as pipeline
 
     early, given = loader(raw, 4, epochs=1), loader(raw, 4, epochs=1, rank=0, world_size=1)
-    monkeypatch.setattr(jax_epochs, "joined", lambda: (1, 2))
+    monkeypatch.setattr(pipeline, "joined", lambda: (1, 2))
     with pytest.raises(ShardsError, match="made as rank 0 of 1, and the process is now rank 1 of 2"):
         iter(early)
     assert next(iter(given))["index"].shape == (4,)
@@ -324,3 +325,7 @@ def _script(code: str, *words: object) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_signature_and_help_are_those_of_the_options() -> None:
+    check_documented(loader, JaxOptions)

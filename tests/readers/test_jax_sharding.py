@@ -23,7 +23,7 @@ import sys, jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from lpff_shards import ShardsError
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.sampler import Sampling
+from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.loaders.jax import loader
 
 path = sys.argv[1]
@@ -48,7 +48,7 @@ DEVICES = (
 import etils.epath, grain
 
 ones = over(8)
-drawn = Sampling(samples=len(source), batch_size=8, equal="pad")
+drawn = EpochSampler(counts=[len(source)], batch_size=8, equal="pad")
 for workers in (0, 1):
     batches = iter(loader(path, 8, equal="pad", fields=["key", "width", "yaw"], sharding=ones, workers=workers))
     held = [next(batches) for _ in range(6)]
@@ -111,7 +111,7 @@ jax.distributed.initialize(f"127.0.0.1:{sys.argv[2]}", 2, me)
 assert jax.device_count() == 8 and jax.local_device_count() == 4
 
 def check(sharding, parts, mine):
-    whole = Sampling(samples=len(source), batch_size=8 * parts, equal="pad")
+    whole = EpochSampler(counts=[len(source)], batch_size=8 * parts, equal="pad")
     loaded = loader(path, 8, equal="pad", sharding=sharding, fields=["key"])
     assert loaded.batches_per_epoch == len(whole)
     rows = set()
@@ -135,7 +135,7 @@ check(spread, 1, 0)
 uneven = Mesh(np.array(jax.devices())[[0, 1, 2, 4]], ("data",))
 refused("uneven", batch_size=8, equal="pad", sharding=NamedSharding(uneven, P("data")))
 plain = loader(path, 8, equal="pad")
-mine = Sampling(samples=len(source), batch_size=8, equal="pad", rank=me, world_size=2)
+mine = EpochSampler(counts=[len(source)], batch_size=8, equal="pad", rank=me, world_size=2)
 assert next(iter(plain))["index"].tolist() == mine.draw(0, 0).indices.tolist()
 """
 )

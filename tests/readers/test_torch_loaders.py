@@ -20,12 +20,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import blake3
 import numpy as np
 import pytest
 from conftest import PROJECT
 from launchers import LAUNCHED, use
-from loading import lpff, truths, write
+from loading import check_documented, lpff, truths, write
 from planting import NAMES, installed, plant
 
 torch = pytest.importorskip("torch", reason="torch is not installed here")
@@ -34,7 +33,8 @@ pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
 from lpff_shards.loaders import ShardSource, torch_stream, worker_defaults  # noqa: E402
-from lpff_shards.loaders.torch import loader, stream  # noqa: E402
+from lpff_shards.loaders.batches import Batches  # noqa: E402
+from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:'set_vital' is deprecated",
@@ -326,23 +326,29 @@ def test_a_state_goes_on_with_its_own_workers_on_a_machine_with_other_cores(
         pipeline(mixed, BATCH, seed=3, workers=1).load_state_dict(state)
 
 
-def test_a_state_of_an_older_version_goes_on(exports: dict[int, Path]) -> None:
-    batches = loader(exports[3], BATCH, workers=0, seed=3)
-    running = iter(batches)
-    next(running)
-    manifest = read_manifest(exports[3])
-    options = (37, 4, True, 3, 0, 1, None, False)
-    names = ("samples", "batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
-    told = ["Sampling", manifest.plan, *(shard.keys for shard in manifest.shards)]
-    told += [f"{name}={value!r}" for name, value in zip(names, options, strict=True)]
-    old = blake3.blake3("\n".join([*told, "False", "0"]).encode()).hexdigest(length=16)
-    state = {**batches.state_dict(), "of": old}
-    expected = _indices(running)
-    again = loader(exports[3], BATCH, workers=0, seed=3)
-    again.load_state_dict(state)
-    assert _indices(again) == expected
-    with pytest.raises(ShardsError, match="or one of an older version"):
-        loader(exports[3], BATCH, workers=0, seed=4).load_state_dict(state)
+def test_signatures_and_help_are_those_of_the_options() -> None:
+    check_documented(loader, TorchOptions)
+    check_documented(stream, StreamOptions)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_batch_that_failed_is_tried_again(
+    exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch, prefetch: int
+) -> None:
+    expected = _indices(loader(exports[3], BATCH, workers=0, seed=3))
+    load, failures = Batches.load, iter([False, False, True])
+
+    def fail_once(batches: Batches, order: Any) -> Any:
+        if next(failures, False):
+            raise ShardsError("the store is away", "Try again")
+        return load(batches, order)
+
+    monkeypatch.setattr(Batches, "load", fail_once)
+    running = iter(loader(exports[3], BATCH, workers=0, seed=3, prefetch=prefetch, threads=1))
+    found = [next(running)["index"].tolist() for _ in range(2)]
+    with pytest.raises(ShardsError, match="the store is away"):
+        next(running)
+    assert [*found, *_indices(running)] == expected
 
 
 def test_short_reads_are_continued(exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:

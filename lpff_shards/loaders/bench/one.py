@@ -102,12 +102,12 @@ def get_opener(loader: str) -> Open:
 def _source(options: BenchOptions, workers: int | None) -> Batches:
     """Shuffled batches of ShardSource, by this very thread."""
     from lpff_shards.loaders.batches import Batches as Drawn
-    from lpff_shards.loaders.sampler import Sampling
+    from lpff_shards.loaders.sampler import EpochSampler
     from lpff_shards.loaders.source import ShardSource
 
     _refuse_workers(workers)
     source = ShardSource(options.path, options.split)
-    sampling = Sampling(samples=len(source), batch_size=options.batch_size, mirror=options.mirror)
+    sampling = EpochSampler(counts=[len(source)], batch_size=options.batch_size, mirror=options.mirror)
     drawn = Drawn(source)
     for epoch in count():
         for number in range(len(sampling)):

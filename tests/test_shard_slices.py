@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards import ShardsError
-from lpff_shards.loaders.stream_sampler import Piece, Reader, batches, pieces
+from lpff_shards.loaders.stream_sampler import Reader, ShardSlice, batches, shard_slices
 
 WORLDS = (1, 2, 3, 8)
 WORKERS = (1, 2, 5)
@@ -22,7 +22,7 @@ EQUALS = (None, "pad", "drop")
 Sample = tuple[int, int]
 
 
-def _samples(found: Sequence[Piece]) -> list[Sample]:
+def _samples(found: Sequence[ShardSlice]) -> list[Sample]:
     assert all(piece.start < piece.stop for piece in found)
     return [(piece.shard, at) for piece in found for at in range(piece.start, piece.stop)]
 
@@ -30,7 +30,7 @@ def _samples(found: Sequence[Piece]) -> list[Sample]:
 def _check_epoch(counts: Sequence[int], order: Sequence[int], batch: int, equal: Any, world: int, workers: int) -> None:
     row = [(shard, at) for shard in order for at in range(counts[shard])]
     ranks = [
-        [_samples(pieces(counts, order, batch, equal, Reader(rank, world, w, workers))) for w in range(workers)]
+        [_samples(shard_slices(counts, order, batch, equal, Reader(rank, world, w, workers))) for w in range(workers)]
         for rank in range(world)
     ]
     # Laid end to end they are the row, cut off or begun again.
@@ -69,7 +69,7 @@ def test_every_sample_comes_as_equal_says(
     draw.shuffle(order)
     if equal == "drop" and sum(counts) < batch * world:
         with pytest.raises(ShardsError, match="equal='drop' leaves nothing of"):
-            pieces(counts, order, batch, equal, Reader(0, world, 0, workers))
+            shard_slices(counts, order, batch, equal, Reader(0, world, 0, workers))
         return
     _check_epoch(counts, order, batch, equal, world, workers)
 
@@ -89,19 +89,27 @@ def test_every_world(equal: Any, world: int, workers: int, shards: int) -> None:
 def test_no_reader_opens_more_shards_than_its_part_touches() -> None:
     counts = [10] * 8
     for rank in range(8):
-        assert pieces(counts, range(8), 5, None, Reader(rank, 8)) == [Piece(rank, 0, 10)]
-    assert pieces(counts, range(8), 5, None, Reader(1, 8, 0, 2)) == [Piece(1, 0, 5)]
-    assert pieces(counts, range(8), 5, None, Reader(1, 8, 1, 2)) == [Piece(1, 5, 10)]
+        assert shard_slices(counts, range(8), 5, None, Reader(rank, 8)) == [ShardSlice(rank, 0, 10)]
+    assert shard_slices(counts, range(8), 5, None, Reader(1, 8, 0, 2)) == [ShardSlice(1, 0, 5)]
+    assert shard_slices(counts, range(8), 5, None, Reader(1, 8, 1, 2)) == [ShardSlice(1, 5, 10)]
 
 
 def test_a_padded_row_goes_round() -> None:
-    assert pieces([2, 1], [1, 0], 4, "pad", Reader(0, 2)) == [Piece(1, 0, 1), Piece(0, 0, 2), Piece(1, 0, 1)]
-    assert pieces([2, 1], [1, 0], 4, "pad", Reader(1, 2)) == [Piece(0, 0, 2), Piece(1, 0, 1), Piece(0, 0, 1)]
-    found = Counter(sample for rank in (0, 1) for sample in _samples(pieces([3], [0], 8, "pad", Reader(rank, 2))))
+    assert shard_slices([2, 1], [1, 0], 4, "pad", Reader(0, 2)) == [
+        ShardSlice(1, 0, 1),
+        ShardSlice(0, 0, 2),
+        ShardSlice(1, 0, 1),
+    ]
+    assert shard_slices([2, 1], [1, 0], 4, "pad", Reader(1, 2)) == [
+        ShardSlice(0, 0, 2),
+        ShardSlice(1, 0, 1),
+        ShardSlice(0, 0, 1),
+    ]
+    found = Counter(sample for rank in (0, 1) for sample in _samples(shard_slices([3], [0], 8, "pad", Reader(rank, 2))))
     assert sorted(found.values()) == [5, 5, 6]
 
 
 def test_a_worker_may_have_nothing_to_do() -> None:
-    assert pieces([3], [0], 4, None, Reader(0, 1, 1, 2)) == []
+    assert shard_slices([3], [0], 4, None, Reader(0, 1, 1, 2)) == []
     assert batches(3, 4, None, Reader(0, 1, 1, 2)) == 0
-    assert pieces([1], [0], 4, None, Reader(0, 2)) == []
+    assert shard_slices([1], [0], 4, None, Reader(0, 2)) == []

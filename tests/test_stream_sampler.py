@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.sampler import coin_flips, scattered, weighted
-from lpff_shards.loaders.stream_sampler import Rows
+from lpff_shards.loaders.stream_sampler import StreamSampler
 
 SAMPLES = 53
 WEIGHTS = np.random.default_rng(0).choice([0.0, 0.25, 1.0, 3.5], SAMPLES)
@@ -23,7 +23,7 @@ def _counts(shards: int) -> list[int]:
 
 def _rows(world_size: int, epoch: int = 0, **options: Any) -> list[np.ndarray]:
     options = {"counts": _counts(3), "batch_size": 4, "shuffle": 10, **options}
-    return [Rows(rank=rank, world_size=world_size, **options).row(epoch).indices for rank in range(world_size)]
+    return [StreamSampler(rank=rank, world_size=world_size, **options).row(epoch).indices for rank in range(world_size)]
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["even", "weighted"])
@@ -49,7 +49,7 @@ def test_weights_are_kept_to_and_copies_are_mirrored_one_by_one() -> None:
         times = np.bincount(row, minlength=SAMPLES)
         assert len(row) == SAMPLES
         assert (np.abs(times - due) < 1).all()
-    row = Rows(counts=_counts(3), batch_size=4, mirror=True, weights=WEIGHTS).row(0)
+    row = StreamSampler(counts=_counts(3), batch_size=4, mirror=True, weights=WEIGHTS).row(0)
     flips = [set(row.flips[row.indices == index].tolist()) for index in range(SAMPLES)]
     assert {False, True} in flips
     assert len({len(row.flips[row.indices == index]) for index in range(SAMPLES)}) > 1
@@ -63,7 +63,7 @@ def test_epochs_differ_and_an_epoch_is_the_same_each_time() -> None:
 
 
 def test_flips_belong_to_samples_not_to_ranks() -> None:
-    row = Rows(counts=_counts(3), batch_size=4, shuffle=10, rank=1, world_size=3, mirror=True, seed=5).row(2)
+    row = StreamSampler(counts=_counts(3), batch_size=4, shuffle=10, rank=1, world_size=3, mirror=True, seed=5).row(2)
     assert np.array_equal(row.flips, coin_flips(row.indices, 5, 2))
     assert 0 < row.flips.sum() < len(row.flips)
 
@@ -77,7 +77,7 @@ def test_scattered_things_stay_near(count: int, window: int, seed: int) -> None:
 
 @given(st.integers(1, 6), st.integers(1, 9), st.sampled_from([None, "pad", "drop"]), st.integers(0, 20))
 def test_the_rest_of_a_row_is_its_end(world_size: int, batch_size: int, equal: Any, start: int) -> None:
-    options = Rows(
+    options = StreamSampler(
         counts=_counts(16), batch_size=batch_size, shuffle=8, world_size=world_size, equal=equal, mirror=True
     )
     if equal == "drop" and world_size * batch_size > SAMPLES:

@@ -1,0 +1,134 @@
+"""Options of the loaders, each declared once: signatures, help() and checks derive from these classes.
+
+`takes` gives a function of options the keywords of their class, so that type checkers, editors and help() show them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from lpff_shards.loaders.ranks import Pair
+from lpff_shards.loaders.sampler import Equal, Sampler, refuse_below
+from lpff_shards.loaders.source import ShardSource
+
+S = TypeVar("S", bound=Sampler)
+Options = TypeVar("Options")
+Given = ParamSpec("Given")
+Loader = TypeVar("Loader")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoaderOptions:
+    """Options of every loader.
+
+    Args:
+        path: the folder that an export wrote, or its URI.
+        batch_size: samples of a batch of one rank.
+        split: whose samples; None for all.
+        seed: of shuffling, mirroring and weighing.
+        epoch: the first one; each has an order, mirrors and draws of its own.
+        rank, world_size: of this process; by default those of the framework's joined processes, else those of
+            torchrun, Lightning, mpirun or srun, else 0 of 1. Both come from one source, or from you.
+        equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one sample;
+            `pad` repeats samples and `drop` leaves some out, so that all ranks have equally many batches, all full.
+        mirror: flip picture, camera and landmarks together, with probability 1/2.
+        labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras), as
+            EG3D's and StyleGAN's loops unpack them; with `fields` triples, whose third part is a dict of these.
+        weights: draw samples in proportion to their `weight`, rounded up or down at random, in epochs as long as
+            without.
+        fields: metadata fields that batches hold.
+    """
+
+    path: str | Path = field(kw_only=False)
+    batch_size: int = field(kw_only=False)
+    split: str | None = "train"
+    shuffle: int = False
+    seed: int = 0
+    epoch: int = 0
+    rank: int | None = None
+    world_size: int | None = None
+    equal: Equal | None = None
+    mirror: bool = False
+    labels: bool = False
+    weights: bool = False
+    fields: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        refuse_below("epoch", self.epoch, 0)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the user gave the place of this process among the ranks."""
+        return self.rank is not None and self.world_size is not None
+
+    def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
+        """The order of a source's samples.
+
+        Args:
+            kind: of the sampler.
+            place: rank and world size.
+
+        Raises:
+            ShardsError: an option is out of range.
+        """
+        return kind(
+            counts=[shard.samples for shard in source.shards],
+            batch_size=self.batch_size,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            rank=place[0],
+            world_size=place[1],
+            equal=self.equal,
+            mirror=self.mirror,
+            weights=source.column("weight") if self.weights else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShuffledOptions(LoaderOptions):
+    """Options of loaders that shuffle all samples and read them at their recorded offsets.
+
+    Args:
+        shuffle: a new order for each epoch; False keeps the shards' order.
+        workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
+            read faster, and one a core for those that take long to decode. For a bucket they are spawned; JPEGs and
+            WebPs of one are left to threads.
+        threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
+            bucket one a core and one more.
+        prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer
+            than threads.
+    """
+
+    shuffle: bool = True
+    workers: int | None = None
+    threads: int | None = None
+    prefetch: int | None = None
+
+
+def takes(options: Callable[Given, Options]) -> Callable[[Callable[[Options], Loader]], Callable[Given, Loader]]:
+    """Give a function of options the parameters of their class, and its documentation that of their fields."""
+
+    def decorated(make: Callable[[Options], Loader]) -> Callable[Given, Loader]:
+        @wraps(make)
+        def call(*args: Given.args, **given: Given.kwargs) -> Loader:
+            return make(options(*args, **given))
+
+        signature = inspect.signature(options)
+        call.__signature__ = signature.replace(return_annotation=make.__annotations__["return"])  # type: ignore[attr-defined]
+        call.__doc__ = _documented(make, options)
+        return call
+
+    return decorated
+
+
+def _documented(make: Callable[..., object], options: object) -> str:
+    """A function's documentation with that of its options, the general ones first, in its section Args."""
+    classes = [one for one in reversed(inspect.getmro(options)) if one is not object]  # type: ignore[arg-type]
+    told = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
+    before, raises, after = inspect.cleandoc(make.__doc__ or "").partition("Raises:\n")
+    return "\n".join([before.rstrip(), "", "Args:", *filter(None, told), "", raises + after])
