@@ -134,6 +134,13 @@ def test_a_spoilt_byte_raises_nothing_else(format: str, layout: str, where: floa
         _samples(bytes(shard), format, layout)
 
 
+@pytest.mark.parametrize("name", [b'"height"', b'"width"', b'"mode"'])
+def test_a_field_of_the_picture_whose_name_is_spoilt_is_an_error(name: bytes) -> None:
+    shard = _shard("wds", "bare").replace(name, name.replace(b"d", b"e").replace(b"h", b"k"), 1)
+    with pytest.raises(SampleError, match="missing"):
+        _samples(shard, "wds", "bare")
+
+
 @every_case
 def test_the_layout_must_fit(format: str, layout: str) -> None:
     shard = _shard(format, layout)

@@ -57,10 +57,13 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
         shape: of raw pixels.
 
     Raises:
-        FormatError: raw pixels have another size than the fields say.
+        FormatError: a field of the picture is missing, or raw pixels have another size than the fields say.
     """
     scalars = beside.scalars
-    width, height, mode = scalars["width"], scalars["height"], "RGB" if shape else scalars["mode"]
+    try:
+        width, height, mode = scalars["width"], scalars["height"], "RGB" if shape else scalars["mode"]
+    except KeyError as error:
+        raise FormatError(f"its field {error} is missing") from None
     if shape and shape[:2] != (height, width):
         raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
     return Sample(key, Picture(kind, data, width, height, mode), beside.camera, beside.landmarks, scalars)
