@@ -319,7 +319,7 @@ def _finished(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardR
 def _outputs(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Sequence[ShardReceipt]:
     """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
     folder, plan = job.folder, job.plan
-    if not plan.format.joined:
+    if plan.format.joining is None:
         return receipts.ordered(range(len(plan)))
     for number, output in enumerate(plan.outputs):
         if number in archives:

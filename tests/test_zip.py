@@ -40,8 +40,8 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.archive import snapshot
 from lpff_shards.exporters.callbacks import Silent
+from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning import sharding

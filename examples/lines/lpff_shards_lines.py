@@ -26,7 +26,8 @@ class Lines(Placed):
     title, tag, note = "files of msgpack messages", "msgpack", ""
     loading = (("msgpack", "import msgspec\n\n# each message: a length of 8 bytes, then msgpack\n"),)
     unit = piece = "shard"
-    joined = for_trainers = raw = False
+    joining = None
+    for_trainers = raw = False
     needs = None
     image = "keep"
     metadata = ("json",)

@@ -294,7 +294,7 @@ def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
     yield f"  from {of['source_url'] or UNKNOWN}"
     yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
     for record, member in samples:
-        where = member if get_format(format).joined else f"sample {record.number}"
+        where = member if get_format(format).joining else f"sample {record.number}"
         yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
 
 

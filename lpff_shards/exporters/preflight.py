@@ -75,7 +75,7 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
         there = {**listed(folder.root), **listed(folder.root / PARTS)} if fills else {}
     ours = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
     needed = int(plan.sizes.sum()) if fills else 0
-    if plan.format.joined:
+    if plan.format.joining:
         # A zip is put together beside its parts; for a bucket, in the folder for temporary files.
         needed += max(int(plan.sizes[plan.rows(output.tasks)].sum()) for output in plan.outputs)
     needed = int(needed * (_SURE if _is_exact(plan.settings.picture) else _UNSURE))

@@ -28,7 +28,7 @@ def finished_archives(
         on_note: called with what is damaged.
         closely: read their bytes and look at their sources too.
     """
-    if not plan.format.joined:
+    if plan.format.joining is None:
         return Packed()
     tasks = [output.tasks for output in plan.outputs]
     names = [output.file for output in plan.outputs]

@@ -45,7 +45,8 @@ class ArrayRecord(Placed):
     title, tag = "ArrayRecord files", "arrayrecord"
     note, loading = examples.NOTE, (("Grain", _GRAIN),)
     unit = piece = "shard"
-    joined = for_trainers = False
+    joining = None
+    for_trainers = False
     raw = True
     needs = ("array_record", "jax")
     image = "keep"

@@ -8,14 +8,17 @@ names of formats; what differs between them is an attribute or a method here. Th
 - Equal samples in equal order give equal bytes, and `samples` reads them back.
 - A writer only appends. A cut or a flipped bit is noticed when a shard is read, at the latest by the checksum in the
   manifest.
-- A `joined` format writes parts, which `exporters.archive` joins to one file a split.
+- A format with `joining` writes parts, which `exporters.archive` joins to one file a split by it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.formats.spans import Spans
 from lpff_shards.schemas.fields import Layout
@@ -72,6 +75,52 @@ class ShardWriter(Protocol):
         """Write what is left; return where each sample is, see `schemas.receipt.ReceiptBuilder`."""
 
 
+class Contents(NamedTuple):
+    """What a joined file holds beside what its parts tell.
+
+    Attributes:
+        stems: the name of each picture, less its suffix.
+        yaw: of each picture, float64 [n]; 0 where it is unknown.
+        lists: how often each list of names repeats each picture, int16 [n], by the list's name.
+        cameras: whether the data set has cameras.
+    """
+
+    stems: Sequence[str]
+    yaw: NDArray[np.float64]
+    lists: Mapping[str, NDArray[np.int16]]
+    cameras: bool
+
+
+class Target(Protocol):
+    """What a joined file's bytes are appended to. Both methods raise OSError where they cannot be written."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+
+    def copy(self, source: BinaryIO, start: int, size: int) -> None:
+        """Append bytes of another open file."""
+
+
+class Joining(Protocol):
+    """Joins the parts of a split."""
+
+    def __call__(
+        self,
+        file: str,
+        parts: Iterable[tuple[BinaryIO, ShardReceipt]],
+        contents: Contents,
+        target: Target,
+        scratch: Callable[[str], Path],
+    ) -> ShardReceipt:
+        """Write the joined file; return where each sample is, without CRCs.
+
+        Args:
+            file: its name.
+            parts: the open files of the parts with their receipts, in order.
+            scratch: a path beside the file, by a name, for what must wait; it goes with the call.
+        """
+
+
 class Format(Protocol):
     """One format; see the rules above.
 
@@ -83,7 +132,7 @@ class Format(Protocol):
             `{split}` are filled in. Those of the oldest formats, which depend on more, are in `sidecars.card`.
         tag: of the Hugging Face hub.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.
-        joined: whether tasks write parts, which are joined to one file a split.
+        joining: joins the parts that tasks write to one file a split; None where a task writes a finished file.
         for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, who shuffle, crop and count by
             themselves: square RGB pictures of one size, in the sources' order, with lists of names.
         raw: whether it takes pictures as pixels.
@@ -102,7 +151,7 @@ class Format(Protocol):
     tag: str
     unit: str
     piece: str
-    joined: bool
+    joining: Joining | None
     for_trainers: bool
     raw: bool
     needs: tuple[str, str] | None

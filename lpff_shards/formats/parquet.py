@@ -46,7 +46,8 @@ class Parquet(Placed):
     title, tag = "Parquet files", "parquet"
     note, loading = "", (("Hugging Face datasets", _DATASETS),)
     unit = piece = "shard"
-    joined = for_trainers = raw = False
+    joining = None
+    for_trainers = raw = False
     needs = ("pyarrow", "parquet")
     image = "keep"
     metadata: tuple[str, ...] = ("json",)

@@ -28,7 +28,8 @@ class TfRecord(Placed):
     title, tag = "TFRecords", "tfrecord"
     note, loading = examples.NOTE, ()
     unit = piece = "shard"
-    joined = for_trainers = False
+    joining = None
+    for_trainers = False
     raw, needs = True, None
     image = "keep"
     metadata: tuple[str, ...] = ("json",)

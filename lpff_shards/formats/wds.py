@@ -37,7 +37,8 @@ class WebDataset:
     title, tag = "WebDataset tars", "webdataset"
     note, loading = "", ()
     unit = piece = "shard"
-    joined = for_trainers = False
+    joining = None
+    for_trainers = False
     raw, needs = True, None
     image = "keep"
     metadata: tuple[str, ...] = ("json", "msgpack")

@@ -1,6 +1,6 @@
 """The trainers' zip: pictures, their cameras in dataset.json, their fields in samples.jsonl.
 
-Its parts hold pictures and notes in turn, which `exporters.archive` joins.
+Its parts hold pictures and notes in turn, which `formats.join_zip` joins.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from isal.isal_zlib import crc32
-from msgspec import Raw, Struct
+from msgspec import Raw
 from numpy.typing import NDArray
 
 from lpff_shards.formats.appending import AppendingWriter, Encoded
@@ -20,6 +20,7 @@ from lpff_shards.formats.base import FIELD_BYTES, SampleError, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.join_zip import Note, join_zip
 from lpff_shards.formats.placed import Placed
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
@@ -27,21 +28,6 @@ from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.filenames import PART
 from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
-
-
-class Note(Struct, frozen=True, array_like=True):
-    """What a part holds behind a picture.
-
-    Attributes:
-        crc: CRC-32 of the picture's file.
-        label: its camera as a JSON list, or null.
-        fields: its scalars and landmarks as a JSON object.
-    """
-
-    crc: int
-    label: Raw
-    fields: Raw
-
 
 _MEMBER = 50 + 66 + 50
 """Bytes of a picture's local header, of its entry in the directory and of its name in a list, about."""
@@ -58,7 +44,8 @@ class TrainersZip(Placed):
     title, tag = "zips for EG3D's and StyleGAN's trainers", "stylegan"
     note, loading = "", ()
     unit, piece = "zip", "part"
-    joined = for_trainers = True
+    joining = staticmethod(join_zip)
+    for_trainers = True
     raw, needs = False, None
     image = "stored-png"
     metadata: tuple[str, ...] = ("json",)

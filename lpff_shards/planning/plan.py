@@ -163,7 +163,7 @@ class Plan:
     def outputs(self) -> tuple[Output, ...]:
         """The files of the finished data set: a task's own each, or a zip a split."""
         splits = [part.split for part in self.parts for _ in range(part.shards)]
-        if not self.format.joined:
+        if self.format.joining is None:
             files = zip(self.filenames, splits, strict=True)
             return tuple(Output(file, split, range(i, i + 1)) for i, (file, split) in enumerate(files))
         ends = np.cumsum([part.shards for part in self.parts]).tolist()

@@ -97,7 +97,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
 
 def _member(ledger: Ledger, record: Record, format: Format) -> str | None:
     # Pictures of a joined file are numbered, and only the ledger knows their numbers.
-    return ledger.member(record) if format.joined else format.member(str(record.fields["key"]), record.suffix)
+    return ledger.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
 
 
 def _text(name: str) -> str:
