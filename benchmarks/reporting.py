@@ -24,9 +24,9 @@ from benchmarks.density import points
 from lpff_shards.manifest import Counts, Manifest, Shard
 from lpff_shards.planning.density import density
 from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
+from lpff_shards.report.collect import export_facts
+from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts
-from lpff_shards.report.from_export import export_facts
-from lpff_shards.report.pictures import Rows, Shown
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
@@ -152,8 +152,8 @@ def main() -> None:
         with timed("plots, contact sheet and page"):
             made = write(facts, lambda rows: portraits(facts, rows), target(given.out or root / "report.html"))
         print(f"together: {time.perf_counter() - start:.2f} s")
-        with timed("of which all plots, light and dark (drawn again)"):
-            dict(draw_all(facts))
+        with timed("of which all plots (drawn again)"):
+            draw_all(facts)
         plots = sum(Path(plot).stat().st_size for plot in made.plots)
         print(f"page {made.bytes / 1e6:.2f} MB, {len(made.plots)} PNGs {plots / 1e6:.2f} MB")
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

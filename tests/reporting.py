@@ -6,17 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from lpff_shards.report.facts import Facts, Labels, Losses, Pictures, ShardFact
-from lpff_shards.report.pictures import Rows, Shown
+from lpff_shards.manifest import Shard
+from lpff_shards.report.contact_sheet import Rows, Shown
+from lpff_shards.report.facts import Facts, Labels
+from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 
-NOTHING_LOST = Losses(0, 0, 0, 0, {}, (), ())
+
+def shard(file: str, split: str = "train", samples: int = 15, bytes: int = 1) -> Shard:
+    """A shard without checksums."""
+    return Shard(file, split, samples, bytes, "", "")
 
 
 def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts:
     """A data set of n samples of two sources, in shards of one split, each picture twice or once."""
     draw = np.random.default_rng(seed)
-    shard = np.sort(np.arange(n) % shards)
-    held, size = np.bincount(shard, minlength=shards), draw.integers(1000, 9000, n)
+    held = np.bincount(np.arange(n) % shards, minlength=shards).tolist()
     replica = np.arange(n) % 3 // 2
     given: dict[str, Any] = {
         "name": "set",
@@ -37,22 +41,23 @@ def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts
         "weight": np.ones(n, np.float32),
         "width": np.full(n, 64),
         "height": np.full(n, 64),
-        "bytes": size,
-        "shard": shard,
-        "shards": tuple(ShardFact(f"set-train-{i:06d}.tar", "train", int(held[i]), 5000 * i) for i in range(shards)),
+        "shards": tuple(shard(f"set-train-{i:06d}.tar", "train", held[i], 5000 * i) for i in range(shards)),
         "pool": None,
-        "losses": NOTHING_LOST,
+        "filtered": {},
+        "left_out": 0,
+        "skipped": 0,
+        "listed": (),
+        "tombstones": (),
         "notes": (),
     }
     return Facts(**given | other)
 
 
-def pool(made: Facts) -> Pictures:
+def pool(made: Facts) -> Pool:
     """The pictures of some facts before they were copied."""
     first = (made.replica == 0) & made.has_camera & made.training
     yaw, pitch = (np.rint(angles[first]).astype(np.int32) for angles in made.degrees)
-    names = made.dataset.names
-    return Pictures(Labels(made.dataset.codes[first], names), yaw, pitch, np.ones(len(yaw), np.int64))
+    return Pool(made.dataset.names, made.dataset.codes[first], yaw, pitch, np.ones(len(yaw), np.int64))
 
 
 def gray(rows: Rows) -> list[Shown]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +20,10 @@ from lpff_shards.api import compare_rules, plan_export
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
 from lpff_shards.options.mix import MixOptions
-from lpff_shards.report import plots, write
-from lpff_shards.report.from_export import export_facts
-from lpff_shards.report.from_plan import plan_facts
-from lpff_shards.report.measures import after
-from lpff_shards.report.pictures import of_export, of_plan
-from lpff_shards.report.sheet import sheet
+from lpff_shards.report import write
+from lpff_shards.report.collect import export_facts, plan_facts
+from lpff_shards.report.contact_sheet import of_export, of_plan, sheet
+from lpff_shards.report.facts import after
 from lpff_shards.schemas.filenames import PLOTS
 from lpff_shards.sidecars.sample_index.read import Ledger
 
@@ -41,8 +40,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots: they take the time, and are tested by themselves."""
-    nothing = {name: plots.Drawn(name, {}, "not drawn here") for name in PLOTS}
-    monkeypatch.setattr(write, "draw_all", lambda *_: nothing.items())
+    monkeypatch.setattr(write, "draw_all", lambda *_: {})
 
 
 def test_the_report_of_an_export(tmp_path: Path, command: Call) -> None:
@@ -54,7 +52,7 @@ def test_the_report_of_an_export(tmp_path: Path, command: Call) -> None:
     page = (out / "report/index.html").read_text()
     assert f"<h1>{read_manifest(out).name}</h1>" in page
     drawn = {path.stem for path in (out / "report").glob("*.png")}
-    assert drawn == {*PLOTS, "contact-sheet"} - {"shard-poses"}
+    assert drawn == {*PLOTS, "contact-sheet"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (out / "report").glob("*.png"))
     assert command("verify", out).status == 0
 
@@ -64,26 +62,31 @@ def test_a_user_s_configuration_of_matplotlib_changes_no_report(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--out", "out").returncode == 0
-    # One plot shows as much as all.
-    few = (
-        "import dataclasses, lpff_shards.report.plots as plots\n"
-        "other = [dataclasses.replace(plot, lacking=lambda _: 'not drawn here') for plot in plots.PLOTS[1:]]\n"
-        "plots.PLOTS = (plots.PLOTS[0], *other)\n"
-    )
-    assert run_after(few, "report", "out", "--out", "plain.html").returncode == 0
+    assert run("report", "out", "--out", "plain.html").returncode == 0
     settings = tmp_path / "matplotlibrc"
-    settings.write_bytes(b"axes.facecolor: red\nfont.size: 40\nno such: 1\n\xff\n")
-    for name, value in {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(settings)}.items():
-        monkeypatch.setenv(name, value)
-    done = run_after(few, "report", "out", "--out", "set.html")
-    assert done.returncode == 0, done.stderr
+    settings.write_text("axes.facecolor: red\nfont.size: 40\nno such: 1\n")
+    assert run("report", "out", "--out", "set.html").returncode == 0
     assert Path("set.html").read_bytes() == Path("plain.html").read_bytes()
-    set_before = "import matplotlib; matplotlib.rcParams.update({'axes.facecolor': 'red', 'font.size': 40.0})"
     settings.unlink()
-    monkeypatch.delenv("MPLBACKEND")
-    monkeypatch.delenv("MATPLOTLIBRC")
-    assert run_after(f"{set_before}\n{few}", "report", "out", "--out", "set.html").returncode == 0
+    set_before = "import matplotlib; matplotlib.rcParams.update({'axes.facecolor': 'red', 'font.size': 40.0})"
+    assert run_after(f"{set_before}\n", "report", "out", "--out", "set.html").returncode == 0
     assert Path("set.html").read_bytes() == Path("plain.html").read_bytes()
+
+
+def test_settings_that_matplotlib_cannot_read_are_an_error_before_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("export", "--format", "wds", "--demo", 2, "--resolution", 16, "--out", "out", "--report", "set.html")
+    Path("matplotlibrc").write_bytes(b"font.size: 40\n\xff\n")
+    first = run(*given)
+    Path("matplotlibrc").unlink()
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    for done in (first, run(*given)):
+        assert done.returncode == 2
+        assert "matplotlib cannot be imported" in done.stderr and "Check matplotlibrc and MPLBACKEND" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not Path("out").exists()
 
 
 def test_a_manifest_that_names_another_split_is_reported_as_it_is(tmp_path: Path, command: Call, undrawn: None) -> None:
@@ -183,7 +186,7 @@ def test_an_export_has_the_facts_and_the_pictures_of_its_plan(format: Any, image
         found = export_facts(tmp_path, manifest, ledger)
         rows = list(range(len(found)))
         shown = of_export(tmp_path, manifest, ledger)(rows)
-    for column in ("yaw", "pitch", "has_camera", "mirrored", "replica", "copies", "weight", "width", "height", "shard"):
+    for column in ("yaw", "pitch", "has_camera", "mirrored", "replica", "copies", "weight", "width", "height"):
         np.testing.assert_array_equal(getattr(found, column), getattr(planned, column), err_msg=column)
     for labels in ("dataset", "split", "license"):
         ours, plans = getattr(found, labels), getattr(planned, labels)
@@ -262,7 +265,7 @@ def test_what_would_keep_a_report_from_being_written_is_said_first(
     given = ("export", "--format", "wds", *DEMO, "--out", tmp_path / "out", *dry, "--report")
     done = command(*given, tmp_path / "report.pdf")
     assert done.status == 2 and ".html" in done.err
-    monkeypatch.setattr(write, "find_spec", lambda name: None if name == "matplotlib" else object())
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = command(*given, tmp_path / "report.html")
     assert done.status == 2 and 'pip install "lpff-shards[report]"' in done.err
     assert not (tmp_path / "out").exists()

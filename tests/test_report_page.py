@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,26 +11,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reporting import NOTHING_LOST, facts, gray, pool
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+from msgspec import structs
+from reporting import facts, gray, pool, shard
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.planning.rule_comparison import Balance, Balances
 from lpff_shards.report import plots, tables, write
-from lpff_shards.report.charts import histograms, poses
-from lpff_shards.report.facts import Facts, Labels, ShardFact
-from lpff_shards.report.pictures import Rows, Shown
-from lpff_shards.report.theme import LEAST_DEGREES, LIGHT
-from lpff_shards.schemas.filenames import PLOTS, report_files
+from lpff_shards.report.contact_sheet import Rows, Shown
+from lpff_shards.report.facts import Facts, Labels
+from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, report_files
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
 HEADINGS = (
     "Poses",
     "Contact sheet",
     "Rebalancing and replicas",
-    "Resolutions and file sizes",
     "Sources and licenses",
-    "Splits",
-    "Shards",
+    "Splits and shards",
     "Skipped, filtered and taken out",
     "How it was made",
 )
@@ -103,13 +105,13 @@ def _written(made: Facts, out: Path, pictures: Any = gray) -> Page:
 
 
 @pytest.mark.parametrize("name", _odd())
-def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_theme: None) -> None:
+def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path) -> None:
     made = _odd()[name]
     if name == "sizes and splits":
-        shards = tuple(replace(shard, split=made.split.names[i]) for i, shard in enumerate(made.shards))
+        shards = tuple(structs.replace(shard, split=made.split.names[i]) for i, shard in enumerate(made.shards))
         made = replace(made, shards=shards)
     if name == "no training split":
-        made = replace(made, shards=tuple(replace(shard, split="all") for shard in made.shards))
+        made = replace(made, shards=tuple(structs.replace(shard, split="all") for shard in made.shards))
     page = _written(made, tmp_path)
     assert tuple(page.headings) == HEADINGS
     assert not re.search(r"\bnan\b|\binf\b|None", page.text)
@@ -127,56 +129,42 @@ def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path, one_them
         assert {"poses-by-source.png", "yaw.png", "pitch.png"} <= written
     else:
         assert not {"poses-by-source.png", "yaw.png", "pitch.png"} & written
-        assert plots.NO_CAMERAS in page.text
-
-
-@pytest.fixture
-def one_theme(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dark plots are the light ones again, which saves half of the time."""
-    monkeypatch.setattr(plots, "THEMES", (LIGHT,))
-    drawn = plots.Drawn
-    monkeypatch.setattr(
-        plots, "Drawn", lambda caption, made, lacking: drawn(caption, made and made | {"dark": made["light"]}, lacking)
-    )
+        assert "No sample has a known camera, so there are no poses to show." in page.text
 
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """No plots: they take the time, and are tested by themselves."""
-    nothing = {name: plots.Drawn(name, {}, "not drawn here") for name in PLOTS}
-    monkeypatch.setattr(write, "draw_all", lambda *_: nothing.items())
-
-
-def test_both_themes_are_drawn_and_differ(tmp_path: Path) -> None:
-    page = _written(facts(), tmp_path)
-    dark = [source["srcset"] for source in page.all("source")]
-    light = [image["src"] for image in page.all("img") if image["width"] != "96"]
-    assert len(dark) == len(light) == len(PLOTS)
-    assert not set(dark) & set(light)
+    monkeypatch.setattr(write, "draw_all", lambda *_: {})
 
 
 def test_names_are_those_of_the_plots() -> None:
-    assert tuple(plot.name for plot in plots.PLOTS) == PLOTS
+    assert set(plots.draw_all(facts(), dpi=10)) == set(PLOTS)
+
+
+def test_a_new_report_takes_the_plots_that_it_lacks_away(tmp_path: Path, undrawn: None) -> None:
+    write.write(facts(), gray, write.target(tmp_path / "r.html"))
+    for name in (*PLOTS, *OLD_PLOTS):
+        (tmp_path / f"r-plots/{name}.png").write_text("of an earlier report")
+    (tmp_path / "r-plots/mine.png").write_text("mine")
+    write.write(facts(), gray, write.target(tmp_path / "r.html"))
+    assert sorted(path.name for path in (tmp_path / "r-plots").iterdir()) == ["contact-sheet.png", "mine.png"]
 
 
 def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
-    lost = replace(
-        NOTHING_LOST,
+    made = facts(
         filtered={HOSTILE: 1},
         left_out=1,
         listed=(LeftOut(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         tombstones=(Tombstone(HOSTILE, HOSTILE, ()),),
-    )
-    made = facts(
         name=HOSTILE,
         options={HOSTILE: HOSTILE, "rebalance": "none"},
         notes=(HOSTILE,),
-        losses=lost,
         license=Labels(np.zeros(60, np.int32), (HOSTILE,)),
         dataset=Labels(np.zeros(60, np.int32), (HOSTILE,)),
         split=Labels(np.zeros(60, np.int32), (HOSTILE,)),
     )
-    made = replace(made, shards=tuple(ShardFact(HOSTILE, HOSTILE, 15, 1) for _ in range(4)))
+    made = replace(made, shards=tuple(shard(HOSTILE, HOSTILE) for _ in range(4)))
     page = _written(made, tmp_path, lambda rows: [Shown(HOSTILE, None, HOSTILE) for _ in rows])
     assert not page.all("script")
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
@@ -207,15 +195,14 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, undrawn: None) -
 
 def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_path: Path, undrawn: None) -> None:
     listed = tuple(LeftOut(f"file{i}", f"id{i}", f"reason{i}") for i in range(60))
-    lost = replace(NOTHING_LOST, left_out=58, skipped=2, filtered={"license": 7}, listed=listed)
-    page = _written(facts(losses=lost), tmp_path)
+    page = _written(facts(left_out=58, skipped=2, filtered={"license": 7}, listed=listed), tmp_path)
     assert re.search(r"filtered: license\s+7\s", page.text)
     assert "reason49" in page.text and "reason50" not in page.text
     assert "and 10 more" in page.text
 
 
 def test_licenses_are_flagged_by_what_they_ask_for() -> None:
-    rows = {row[0].text: row[-1].flags for row in tables.licenses(facts()).rows}
+    rows = {row[0]: row[-1] for row in tables.licenses(facts()).rows}
     assert rows == {
         "CC-BY-2.0": ("attribution",),
         "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),
@@ -254,19 +241,44 @@ def test_reports_of_equal_sets_are_equal(tmp_path: Path, undrawn: None) -> None:
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
+def _axes(draw: Callable[[Facts, Axes], None], made: Facts) -> list[Axes]:
+    with rc_context(plots._style()):
+        figure = Figure()
+        draw(made, figure.add_subplot())
+        figure.draw_without_rendering()
+    return figure.axes
+
+
 def test_few_samples_are_drawn_on_axes_that_can_be_read() -> None:
     one = facts(1, shards=1, options={"rebalance": "none"})
-    for draw, axis in ((poses.by_source, "xy"), (histograms.yaw, "x"), (histograms.pitch, "x")):
-        ax = draw(one, LIGHT).axes[0]
+    for draw, axis in ((plots.by_source, "xy"), (plots.density, "xy"), (plots.yaw, "x"), (plots.pitch, "x")):
+        ax = _axes(draw, one)[0]
         for name in axis:
             low, high = getattr(ax, f"get_{name}lim")()
             told = [label.get_text() for label in getattr(ax, f"get_{name}ticklabels")()]
-            assert high - low >= LEAST_DEGREES and len(set(told)) == len(told) > 2
-    bar = poses.density(one, LIGHT).axes[1]
-    assert [label.get_text() for label in bar.get_yticklabels()] == ["0.11"]
+            assert high - low >= 2 * plots.REACH_STEP and len(set(told)) == len(told) > 2
 
 
-def test_files_of_one_size_are_one_bar_that_names_it() -> None:
-    ax = histograms.file_sizes(facts(bytes=np.full(60, 786_560)), LIGHT).axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["786.6"]
-    assert [bar.get_height() for bar in ax.patches] == [60]
+def test_of_many_samples_the_scatter_draws_some_and_says_so() -> None:
+    (ax,) = _axes(plots.by_source, facts(plots.DOTS + 7))
+    legend = ax.get_legend()
+    assert legend is not None and legend.get_title().get_text() == "20,000 of 20,007 samples, chosen at random"
+    assert len(ax.collections[0].get_offsets()) == plots.DOTS
+
+
+def test_cells_and_bars_hold_every_pose() -> None:
+    made = facts(4, yaw=np.radians([-180, 179.9, 0, 45]).astype("f4"), pitch=np.radians([-90, 90, 0, 1]).astype("f4"))
+    mesh = _axes(plots.density, made)[0].collections[0]
+    assert np.nansum(np.ma.filled(mesh.get_array(), np.nan)) * plots.CELL**2 == pytest.approx(4)
+    for draw in (plots.yaw, plots.pitch):
+        heights = [bar.get_height() for bar in _axes(draw, made)[0].patches]
+        assert sum(heights) == pytest.approx(100)
+
+
+def test_bars_before_and_after_have_the_same_edges() -> None:
+    """Poses before rebalancing are whole degrees, which lie in the middle of bars and never on an edge."""
+    made = facts(400, replica=np.zeros(400, np.int64))
+    (ax,) = _axes(plots.yaw, replace(made, pool=pool(made)))
+    line = next(patch for patch in ax.patches if isinstance(patch, Polygon))
+    heights = {round(bar.get_height(), 9) for bar in ax.patches if isinstance(bar, Rectangle)}
+    assert heights == {round(float(y), 9) for y in line.get_xy()[:, 1]}

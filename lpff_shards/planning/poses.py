@@ -22,8 +22,13 @@ def angles(centers: Numbers) -> Numbers:
 
 
 def pose_bins(centers: Numbers) -> NDArray[np.int64]:
-    """The bin of each pose, 10 degrees of yaw by 10 of pitch: int64 [n], in rows of equal yaw."""
-    bins = np.floor(np.degrees(yaw_pitch(centers)) / BIN_DEGREES).astype(np.int64)
+    """The bin of the pose of each camera center, see `angle_bins`."""
+    return angle_bins(np.degrees(yaw_pitch(centers)))
+
+
+def angle_bins(degrees: Numbers) -> NDArray[np.int64]:
+    """The bin of each yaw and pitch in degrees, [n, 2], 10 degrees by 10: int64 [n], in rows of equal yaw."""
+    bins = np.floor(degrees / BIN_DEGREES).astype(np.int64)
     rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
     return rows
 

@@ -1,108 +1,251 @@
-"""The plots of a report: what each is called, what it shows in words, and where there is nothing to plot, why."""
+"""The plots of a report: functions that draw facts on axes, in the report's style, and the PNGs that they become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import io
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lpff_shards.report.charts import histograms, poses, shards, shares
-from lpff_shards.report.facts import Facts
-from lpff_shards.report.theme import THEMES, Theme, as_png, own_settings
+from lpff_shards.report.contact_sheet import SIDE, Sheet
+from lpff_shards.report.facts import Bools, Facts, Floats
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
 
 DPI = 200.0
-NO_CAMERAS = "No sample has a known camera, so there are no poses to show."
+DOTS = 20_000
+"""Samples of a scatter, at most."""
+CELL = 3
+"""Degrees of a cell of poses."""
+EDGES = np.arange(-180 - CELL, 181 + CELL, CELL)
+"""The edges of cells along yaw and pitch; float32 radians may lie a little beyond half a turn."""
+YAW_STEP, PITCH_STEP = 5, 3
+"""Whole degrees of a bar; odd, so that bars have whole degrees in their middle, as the poses before rebalancing."""
+REACH_STEP = 15
+"""Axes of angles end at multiples of this, in degrees."""
+PAPER, INK, QUIET, LINE = "white", "#1d2430", "#566072", "#e3e7ee"
+COLORS = ("#2f6bb3", "#d9602b", "#1f9a6d", "#7d55b8", "#b3447f", "#8a7a12", "#3d8f9c", "#6d6d6d")
+RAMP = ("#d8e6f5", "#8db9e3", "#4a86c5", "#2a5291", "#1b2a52")
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot.
+def _style() -> Any:
+    """Settings of matplotlib: its defaults, whatever the user's files say, and the report's own."""
+    from matplotlib import rcParamsDefault
 
-    Attributes:
-        name: of its file, one of `schemas.filenames.PLOTS`.
-        caption: what it shows.
-        draw: makes it.
-        lacking: why there is nothing to plot, or nothing.
+    own: dict[str, Any] = {name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")}
+    # Small, so that text can still be read where a phone shows the plot 3.5 inches wide.
+    own |= {"figure.figsize": (4.4, 3.1), "figure.facecolor": PAPER, "figure.constrained_layout.use": True}
+    own |= {"font.size": 9.5, "axes.labelsize": 9.5, "axes.labelcolor": QUIET, "text.color": INK}
+    own |= {"xtick.color": QUIET, "ytick.color": QUIET, "xtick.major.size": 0, "ytick.major.size": 0}
+    own |= {"axes.edgecolor": LINE, "axes.spines.top": False, "axes.spines.right": False}
+    own |= {"axes.grid": True, "axes.axisbelow": True, "grid.color": LINE, "axes.formatter.min_exponent": 4}
+    own |= {"axes.prop_cycle": f"cycler(color={list(COLORS)})"}
+    return own | {"legend.frameon": False, "legend.loc": "lower left", "legend.handletextpad": 0.5}
+
+
+def draw_all(facts: Facts, dpi: float = DPI) -> dict[str, bytes]:
+    """Draw the plots that a data set has.
+
+    Args:
+        dpi: pixels an inch; a plot is 4.4 by 3.1 inches.
+
+    Returns:
+        PNGs by name, of `schemas.filenames.PLOTS`; without cameras there are none of poses.
     """
-
-    name: str
-    caption: str
-    draw: Callable[[Facts, Theme], Figure]
-    lacking: Callable[[Facts], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A plot as PNGs by theme; none, and the reason, where there is nothing to plot."""
-
-    caption: str
-    pictures: Mapping[str, bytes]
-    lacking: str
+    trained = facts.has_camera & facts.training
+    drawn: dict[str, Callable[[Facts, Axes], None]] = {}
+    if facts.has_camera.any():
+        drawn |= {"poses-by-source": by_source, "pose-density": density}
+    if trained.any():
+        drawn |= {"yaw": yaw, "pitch": pitch} | ({"poses-by-replicas": by_replicas} if facts.rebalanced else {})
+    drawn |= {"shard-sizes": shard_sizes}
+    return {name: _png(partial(plot, facts), dpi) for name, plot in drawn.items()}
 
 
-def _never(_: Facts) -> str:
-    return ""
+def by_source(facts: Facts, ax: Axes) -> None:
+    """Each sample a dot in its data set's color; of many samples some, chosen at random."""
+    seen = np.flatnonzero(facts.has_camera)
+    # In mixed order, so that no data set hides another.
+    chosen = np.random.default_rng(0).permutation(seen)[:DOTS]
+    across, up = (angles[chosen] for angles in facts.degrees)
+    codes = facts.dataset.codes[chosen]
+    size = float(np.clip(12_000 / len(chosen), 3, 26))
+    ax.scatter(across, up, s=size, c=[f"C{code}" for code in codes.tolist()], alpha=0.7, linewidths=0)
+    for code in np.unique(codes).tolist():
+        ax.scatter([], [], color=f"C{code}", label=facts.dataset.names[code])
+    some = f"{len(chosen):,} of {len(seen):,} samples, chosen at random" if len(chosen) < len(seen) else None
+    _legend(ax, title=some)
+    _pose_axes(facts, ax, facts.has_camera)
 
 
-def _cameras(facts: Facts) -> str:
-    return "" if facts.has_camera.any() else NO_CAMERAS
+def density(facts: Facts, ax: Axes) -> None:
+    """How often poses of each cell count, on a logarithmic scale."""
+    counted = _cells(facts, facts.counted, facts.has_camera) / CELL**2
+    _show_cells(facts, ax, facts.has_camera, counted, f"{_unit(facts)} per square degree", norm="log")
 
 
-def _training_cameras(facts: Facts) -> str:
-    return "" if (facts.has_camera & facts.training).any() else _cameras(facts) or "No training sample has a camera."
+def by_replicas(facts: Facts, ax: Axes) -> None:
+    """How often the training pictures of each cell count, on average."""
+    seen = facts.has_camera & facts.training
+    # A picture whose first copy was skipped has none; a cell of such pictures alone is as if it had one.
+    pictures = np.maximum(_cells(facts, facts.replica == 0, seen), 1)
+    label = "weight" if facts.weighted else "copies of a picture"
+    _show_cells(facts, ax, seen, _cells(facts, facts.counted, seen) / pictures, label)
 
 
-def _rebalanced(facts: Facts) -> str:
-    return "" if facts.rebalanced else "The set is not rebalanced: every picture counts once."
+def _cells(facts: Facts, counted: Any, seen: Bools) -> Floats:
+    """The sum of what counts (numbers [n]) in each cell, of the samples seen: float64 [yaw, pitch]."""
+    across, up = (angles[seen] for angles in facts.degrees)
+    sums: Floats = np.histogram2d(across, up, EDGES, weights=counted[seen])[0]
+    return sums
 
 
-def _both(facts: Facts) -> str:
-    return _rebalanced(facts) or _training_cameras(facts)
+def _show_cells(facts: Facts, ax: Axes, seen: Bools, values: Floats, label: str, norm: str | None = None) -> None:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colors = LinearSegmentedColormap.from_list("report", RAMP)
+    drawn = ax.pcolormesh(EDGES, EDGES, np.where(values > 0, values, np.nan).T, cmap=colors, norm=norm)
+    ax.figure.colorbar(drawn, ax=ax, pad=0.02, aspect=28, label=label)
+    _pose_axes(facts, ax, seen)
 
 
-def _several_shards(facts: Facts) -> str:
-    lacking = _cameras(facts)
-    return lacking or ("" if len(facts.evenness.shards) else "No split has several shards to compare.")
+def _pose_axes(facts: Facts, ax: Axes, seen: Bools) -> None:
+    across, up = (angles[seen] for angles in facts.degrees)
+    ax.set(xlabel="yaw", ylabel="pitch")
+    _degrees(ax.xaxis, ax.set_xlim, across)
+    _degrees(ax.yaxis, ax.set_ylim, up)
 
 
-PLOTS: tuple[Plot, ...] = (
-    Plot("poses-by-source", "Poses by source", poses.by_source, _cameras),
-    Plot("poses-by-replicas", "Poses by how often a picture counts", poses.by_replicas, _both),
-    Plot("pose-density", "How often each pose comes", poses.density, _cameras),
-    Plot("yaw", "Yaw of the training samples", histograms.yaw, _training_cameras),
-    Plot("pitch", "Pitch of the training samples", histograms.pitch, _training_cameras),
-    Plot("replicas", "Pictures by how often they count", histograms.replicas, _rebalanced),
-    Plot("resolutions", "Sizes of pictures in pixels", histograms.resolutions, _never),
-    Plot("file-sizes", "Sizes of files", histograms.file_sizes, _never),
-    Plot("licenses", "Licenses by source", shares.licenses, _never),
-    Plot("splits", "Splits by source", shares.splits, _never),
-    Plot("shard-sizes", "Sizes of shards", shards.sizes, _never),
-    Plot("shard-poses", "How even the poses of shards are", shards.poses, _several_shards),
-)
+def _degrees(axis: Any, set_limits: Callable[[float, float], Any], angles: Floats) -> None:
+    """An axis of angles in degrees, with 0 in its middle."""
+    from matplotlib.ticker import MultipleLocator
+
+    reach = REACH_STEP * max(float(np.ceil(np.abs(angles).max() / REACH_STEP)), 1.0)
+    set_limits(-1.05 * reach, 1.05 * reach)
+    axis.set_major_locator(MultipleLocator(reach / 3))
+    axis.set_major_formatter("{x:.0f}°")
 
 
-def draw_all(facts: Facts, dpi: float = DPI) -> Iterator[tuple[str, Drawn]]:
-    """All plots by name, each as a PNG a theme."""
-    for plot in PLOTS:
-        lacking = plot.lacking(facts)
-        with own_settings():
-            pictures = {} if lacking else {theme.name: as_png(plot.draw(facts, theme), dpi) for theme in THEMES}
-        yield plot.name, Drawn(plot.caption, pictures, lacking)
+def yaw(facts: Facts, ax: Axes) -> None:
+    """Yaw of the training split, before and after rebalancing."""
+    _angles(facts, ax, 0, "yaw", YAW_STEP)
 
 
-def alternative(name: str, facts: Facts) -> str:
-    """A plot's text for those who do not see it."""
-    yaw, pitch = facts.degrees
-    seen = facts.has_camera
-    if name.startswith(("pose", "yaw", "pitch")) and seen.any():
-        ranges = (
-            f"yaw from {yaw[seen].min():.0f} to {yaw[seen].max():.0f} degrees, "
-            f"pitch from {pitch[seen].min():.0f} to {pitch[seen].max():.0f}"
+def pitch(facts: Facts, ax: Axes) -> None:
+    """Pitch of the training split, before and after rebalancing."""
+    _angles(facts, ax, 1, "pitch", PITCH_STEP)
+
+
+def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
+    seen = facts.training & facts.has_camera
+    angles = facts.degrees[which][seen]
+    edges = ((np.arange(-180 // step, 180 // step + 2) - 0.5) * step).tolist()
+    ax.hist(angles, edges, weights=_percent(facts.counted[seen]), rwidth=0.86, label="after rebalancing")
+    if facts.rebalanced and facts.pool is not None:
+        earlier = facts.pool.pitch if which else facts.pool.yaw
+        weights = _percent(facts.pool.pictures)
+        ax.hist(earlier, edges, weights=weights, histtype="step", color=INK, linewidth=1.4, label="before")
+        _legend(ax)
+    ax.set(xlabel=name, ylabel=f"share of {_unit(facts)}, %")
+    _degrees(ax.xaxis, ax.set_xlim, angles)
+
+
+def _percent(counted: Any) -> Floats:
+    share: Floats = 100 * counted / max(counted.sum(), 1e-300)
+    return share
+
+
+def _unit(facts: Facts) -> str:
+    return "weight" if facts.weighted else "samples"
+
+
+def shard_sizes(facts: Facts, ax: Axes) -> None:
+    """Bytes of each shard, in their order."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    start = 0
+    for split, own in groupby(facts.shards, lambda shard: shard.split):
+        sizes = [shard.bytes for shard in own]
+        ax.stairs(sizes, np.arange(start, start + len(sizes) + 1) - 0.5, fill=True, label=split)
+        start += len(sizes)
+    _legend(ax)
+    ax.set(xlabel="shard", ylabel="size, estimated" if facts.planned else "size")
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    ax.yaxis.set_major_formatter(EngFormatter("B"))
+
+
+def _legend(ax: Axes, title: str | None = None) -> None:
+    """A legend above the axes, where it hides nothing."""
+    ax.legend(bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, title=title)
+
+
+def contact_sheet(sheet: Sheet, thumbnails: Sequence[Image | None], dpi: float = DPI) -> bytes:
+    """Draw the contact sheet as a PNG.
+
+    Args:
+        thumbnails: of its cells, in their order; None stands for one that cannot be shown.
+    """
+    rows, columns = sheet.shape
+
+    def draw(ax: Axes) -> None:
+        for cell, thumbnail in zip(sheet.cells, thumbnails, strict=True):
+            if thumbnail is None:
+                ax.text(cell.across, cell.down, "cannot\nbe read", ha="center", va="center", fontsize=6)
+            else:
+                x, y = (side / SIDE / 2.1 for side in thumbnail.size)
+                ax.imshow(thumbnail, extent=(cell.across - x, cell.across + x, cell.down + y, cell.down - y))
+            if cell.mirrored:
+                box = {"facecolor": INK, "edgecolor": "none", "pad": 1}
+                ax.text(cell.across - 0.44, cell.down - 0.42, "M", color=PAPER, fontsize=6, va="top", bbox=box)
+        ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        ax.set_xticks(range(len(sheet.yaws)), [f"{angle}°" for angle in sheet.yaws])
+        ax.set_yticks(range(len(sheet.pitches)), [f"{angle}°" for angle in sheet.pitches])
+        if sheet.step:
+            ax.set(xlabel="yaw (M: mirrored)", ylabel="pitch")
+
+    inches = SIDE / 200
+    return _png(draw, dpi, (columns * inches + 1, rows * inches + 0.8), colors=None)
+
+
+def _png(
+    draw: Callable[[Axes], None], dpi: float, inches: tuple[float, float] | None = None, colors: int | None = 192
+) -> bytes:
+    """What is drawn as a PNG; of few colors it is a third of the size and looks the same.
+
+    Args:
+        inches: width and height; colors: how many, None for all.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    out = io.BytesIO()
+    with rc_context(_style()):
+        canvas = FigureCanvasAgg(Figure(inches, dpi))
+        draw(canvas.figure.add_subplot())
+        canvas.draw()  # type: ignore[no-untyped-call]
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
+    if colors:
+        image = image.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image.save(out, "PNG", compress_level=6)
+    return out.getvalue()
+
+
+def alternatives(facts: Facts, drawn: Mapping[str, bytes]) -> dict[str, str]:
+    """The text of each plot for readers who cannot see it."""
+    told = f"{len(facts.shards):,} shards."
+    if facts.has_camera.any():
+        across, up = (angles[facts.has_camera] for angles in facts.degrees)
+        told = (
+            f"{len(across):,} samples; yaw from {across.min():.0f} to {across.max():.0f} degrees, "
+            f"pitch from {up.min():.0f} to {up.max():.0f}."
         )
-        return f"{np.count_nonzero(seen):,} samples; {ranges}."
-    return ""
+    return {name: f"{name.replace('-', ' ')}: {told}" for name in drawn}

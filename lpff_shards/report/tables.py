@@ -1,56 +1,41 @@
-"""The tables of a report. Pure: from facts to text, shares and flags."""
+"""The tables of a report. Pure: from facts to text, numbers, shares and flags."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from lpff_shards.planning.rule_comparison import Balance
-from lpff_shards.report.evenness import LARGE_YAW
-from lpff_shards.report.facts import Facts
-from lpff_shards.report.measures import Spread, after, before
+from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.terms import TERMS
 from lpff_shards.schemas.units import size
 
 LISTED = 50
-WORST = 5
-FAR = 1.5
-"""Times what chance gives; of shards whose samples were dealt out at random none is as far."""
+"""Pictures that were left out and sizes of pictures that a table names, at most."""
 
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A cell: its text, whether it is a number, a share from 0 to 1 to draw, and flags to raise."""
-
-    text: str
-    number: bool = False
-    share: float | None = None
-    flags: tuple[str, ...] = ()
+Cell = str | int | float | tuple[str, ...]
+"""A text, a count, a share from 0 to 1, which is drawn too, or flags to raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; `more` says what it leaves out."""
+    """A table; `more` says what it leaves out, `prose` that its columns hold text and not numbers."""
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     more: str = ""
+    prose: bool = False
 
 
-def count(number: float) -> Cell:
-    """A whole number."""
-    return Cell(f"{number:,.0f}", number=True)
-
-
-def share(part: float, whole: float) -> Cell:
-    """A part of a whole, as text and as a bar."""
-    found = part / whole if whole else 0.0
-    return Cell(percent(found), number=True, share=found)
+def all_tables(facts: Facts) -> Mapping[str, Table | None]:
+    """The tables by name; None where there is nothing to list."""
+    made = (sources, licenses, pixels, splits, balance, rules, losses, listed, options)
+    return {make.__name__: make(facts) for make in made}
 
 
 def percent(part: float) -> str:
@@ -62,46 +47,25 @@ def percent(part: float) -> str:
 
 def sources(facts: Facts) -> Table:
     """Samples by data set."""
-    every = facts.dataset.counts()
-    pictures = facts.dataset.counts(facts.replica == 0)
-    mirrored, seen = facts.dataset.counts(facts.mirrored), facts.dataset.counts(facts.has_camera)
-    rows = (
-        (
-            Cell(name),
-            count(every[i]),
-            share(every[i], len(facts)),
-            count(pictures[i]),
-            count(mirrored[i]),
-            count(seen[i]),
-        )
-        for i, name in enumerate(facts.dataset.names)
-        if every[i]
-    )
+    columns = (facts.replica == 0, facts.mirrored, facts.has_camera)
+    counts = np.stack([facts.dataset.counts(chosen) for chosen in columns], axis=1).tolist()
     heads = ("source", "samples", "share", "without copies", "mirrored", "with camera")
-    return Table("Samples by source", heads, tuple(rows))
-
-
-def terms(facts: Facts) -> tuple[str, ...]:
-    """The data sets as they call themselves."""
-    held = facts.dataset.counts()
-    names = [name for i, name in enumerate(facts.dataset.names) if held[i] and name != "demo"]
-    return tuple(TERMS[name].name for name in names if name in TERMS)
+    return Table(
+        "Samples by source", heads, tuple((*row, *counts[i]) for i, row in _shares(facts, facts.dataset).items())
+    )
 
 
 def licenses(facts: Facts) -> Table:
-    """Samples by license, with what each asks for."""
-    every = facts.license.counts()
-    order = [i for i in np.argsort(-every, kind="stable").tolist() if every[i]]
-    rows = (
-        (
-            Cell(facts.license.names[i]),
-            count(every[i]),
-            share(every[i], len(facts)),
-            Cell("", flags=asked(facts.license.names[i])),
-        )
-        for i in order
-    )
-    return Table("Samples by license of the photo", ("license", "samples", "share", "asks for"), tuple(rows))
+    """Samples by license, the commonest first, with what each asks for."""
+    rows = sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1])
+    heads = ("license", "samples", "share", "asks for")
+    return Table("Samples by license of the photo", heads, tuple((*row, asked(row[0])) for row in rows))
+
+
+def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:
+    """Name, samples and share of each label that some sample bears, by its number."""
+    counts = labels.counts().tolist()
+    return {i: (labels.names[i], count, count / len(facts)) for i, count in enumerate(counts) if count}
 
 
 def asked(license: str) -> tuple[str, ...]:
@@ -110,44 +74,57 @@ def asked(license: str) -> tuple[str, ...]:
     return found.flags if found.known else ("unknown",)
 
 
+def unknown_licenses(facts: Facts) -> int:
+    """Samples whose license is not known."""
+    return sum(count for name, count, _ in _shares(facts, facts.license).values() if not demands(name).known)
+
+
+def terms(facts: Facts) -> tuple[str, ...]:
+    """The data sets as they call themselves."""
+    names = [name for name, *_ in _shares(facts, facts.dataset).values() if name != "demo"]
+    return tuple(TERMS[name].name for name in names if name in TERMS)
+
+
+def pixels(facts: Facts) -> Table:
+    """Samples by the size of their pictures, the commonest first."""
+    sizes, counts = np.unique(np.stack([facts.width, facts.height]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:LISTED]
+    rows = (
+        (f"{width} x {height}" if width and height else "unknown", count, count / len(facts))
+        for (width, height), count in zip(sizes[:, order].T.tolist(), counts[order].tolist(), strict=True)
+    )
+    more = f"and {len(counts) - LISTED:,} other sizes" if len(counts) > LISTED else ""
+    return Table("Sizes of pictures in pixels", ("pixels", "samples", "share"), tuple(rows), more)
+
+
 def splits(facts: Facts) -> Table:
     """Samples and shards by split."""
-    every = facts.split.counts()
     rows = []
-    for i, name in enumerate(facts.split.names):
-        own = [shard for shard in facts.shards if shard.split == name]
-        if not every[i] and not own:
+    for name, count in zip(facts.split.names, facts.split.counts().tolist(), strict=True):
+        own = [shard.bytes for shard in facts.shards if shard.split == name]
+        if not count and not own:
             continue
-        chosen = facts.split.are(name)
-        seen = chosen & facts.has_camera
-        large = np.abs(facts.degrees[0][seen]) > LARGE_YAW
-        rows.append(
-            (
-                Cell(name),
-                count(every[i]),
-                share(every[i], len(facts)),
-                count(len(own)),
-                Cell(size(sum(shard.bytes for shard in own)), number=True),
-                Cell(percent(float(large.mean())) if seen.any() else "-", number=True),
-            )
-        )
-    heads = ("split", "samples", "share", "shards", "size", f"yaw beyond {LARGE_YAW:.0f}°")
-    return Table("Samples by split", heads, tuple(rows))
+        large = np.abs(facts.degrees[0][facts.split.are(name) & facts.has_camera]) > LARGE_YAW
+        sizes = (size(sum(own)), size(min(own)), size(max(own))) if own else ("-",) * 3
+        share = percent(float(large.mean())) if len(large) else "-"
+        rows.append((name, count, count / max(len(facts), 1), len(own), *sizes, share))
+    heads = ("split", "samples", "share", "shards", "size", "smallest", "largest", f"yaw beyond {LARGE_YAW:.0f}°")
+    return Table("Samples and shards by split", heads, tuple(rows))
 
 
-def balance(facts: Facts) -> Table:
+def balance(facts: Facts) -> Table | None:
     """The training poses before and after rebalancing."""
-    found = [("as it is" if not facts.rebalanced else "after rebalancing", after(facts))]
-    earlier = before(facts)
-    if facts.rebalanced and earlier is not None:
-        found.insert(0, ("before rebalancing", earlier))
+    if not facts.has_camera.any():
+        return None
+    found = {"after rebalancing" if facts.rebalanced else "as it is": after(facts)}
+    if facts.rebalanced and (earlier := before(facts)) is not None:
+        found = {"before rebalancing": earlier, **found}
+    rows = tuple(
+        (name, round(one.count), round(one.effective), f"{one.entropy:.2f}", percent(one.large))
+        for name, one in found.items()
+    )
     heads = ("training split", "samples", "effective", "entropy, bits", f"yaw beyond {LARGE_YAW:.0f}°")
-    return Table("How even the training poses are", heads, tuple(_spread(name, spread) for name, spread in found))
-
-
-def _spread(name: str, spread: Spread) -> tuple[Cell, ...]:
-    numbers = (f"{spread.count:,.0f}", f"{spread.effective:,.0f}", f"{spread.entropy:.2f}", percent(spread.large))
-    return (Cell(name), *(Cell(number, number=True) for number in numbers))
+    return Table("How even the training poses are", heads, rows)
 
 
 def rules(facts: Facts) -> Table | None:
@@ -163,84 +140,34 @@ def rules(facts: Facts) -> Table | None:
 
 def _rule(one: Balance, chosen: bool) -> tuple[Cell, ...]:
     if one.problem:
-        return (Cell(one.rule), *(Cell("-", number=True) for _ in range(3)), Cell(one.problem))
-    entropy = Cell(f"{one.entropy:.2f}", number=True)
-    flags = ("chosen",) if chosen else ()
-    return (Cell(one.rule), count(one.samples), count(one.effective), entropy, Cell("", flags=flags))
-
-
-def uneven_shards(facts: Facts) -> Table | None:
-    """The shards whose poses are farther from their split's than chance brings them; None where there are none."""
-    found = facts.evenness
-    worst = np.argsort(-(found.divergence - found.chance), kind="stable")[:WORST]
-    worst = worst[found.divergence[worst] > FAR * found.chance[worst]]
-    if not len(worst):
-        return None
-    rows = []
-    for i in worst.tolist():
-        shard = facts.shards[int(found.shards[i])]
-        numbers = (
-            f"{found.divergence[i]:.3f}",
-            f"{found.chance[i]:.3f}",
-            percent(found.large[i]),
-            percent(found.whole[i]),
-        )
-        rows.append((Cell(shard.file), count(shard.samples), *(Cell(number, number=True) for number in numbers)))
-    heads = ("shard", "samples", "divergence, bits", "by chance", f"yaw beyond {LARGE_YAW:.0f}°", "in its split")
-    return Table("Shards farther than by chance", heads, tuple(rows))
-
-
-def shard_sizes(facts: Facts) -> Table:
-    """The smallest and largest shard of each split."""
-    rows = []
-    for split in dict.fromkeys(shard.split for shard in facts.shards):
-        own = [shard for shard in facts.shards if shard.split == split]
-        ordered = sorted(own, key=lambda shard: shard.bytes)
-        held = [shard.samples for shard in own]
-        samples = f"{min(held):,}" if min(held) == max(held) else f"{min(held):,} to {max(held):,}"
-        sizes = (size(ordered[0].bytes), size(ordered[-1].bytes))
-        cells = (samples, *sizes)
-        rows.append((Cell(split), count(len(own)), *(Cell(cell, number=True) for cell in cells)))
-    heads = ("split", "shards", "samples a shard", "smallest", "largest")
-    return Table("Shards by split", heads, tuple(rows))
+        return (one.rule, "-", "-", "-", one.problem)
+    return (one.rule, one.samples, round(one.effective), f"{one.entropy:.2f}", ("chosen",) if chosen else ())
 
 
 def losses(facts: Facts) -> Table | None:
     """What is not in the data set, by reason, with counts."""
-    lost = facts.losses
-    rows = [(Cell(f"filtered: {reason}"), count(number)) for reason, number in lost.filtered.items() if number]
-    told = (
-        ("pictures that could not be used, before planning", lost.left_out),
-        ("planned samples skipped in writing", lost.skipped),
-        ("samples taken out since by --update", len(lost.tombstones)),
-    )
-    rows += [(Cell(what), count(number)) for what, number in told if number]
-    return Table("What is not in the data set", ("reason", "count"), tuple(rows)) if rows else None
+    counts = {f"filtered: {reason}": number for reason, number in facts.filtered.items()} | {
+        "pictures that could not be used, before planning": facts.left_out,
+        "planned samples skipped in writing": facts.skipped,
+        "samples taken out since by --update": len(facts.tombstones),
+    }
+    rows = tuple((what, number) for what, number in counts.items() if number)
+    return Table("What is not in the data set", ("reason", "count"), rows) if rows else None
 
 
-def left_out(facts: Facts) -> Table | None:
-    """The pictures and samples that could not be used, each with its reason."""
-    found = facts.losses.listed
-    rows = tuple((Cell(one.id or one.key), Cell(one.reason), Cell(one.file)) for one in found[:LISTED])
-    return _listed("Pictures that could not be used", ("picture", "reason", "file"), rows, len(found))
-
-
-def tombstones(facts: Facts) -> Table | None:
-    """The samples that were taken out."""
-    found = facts.losses.tombstones
-    rows = tuple((Cell(one.key), Cell(one.file)) for one in found[:LISTED])
-    return _listed("Samples taken out", ("key", "shard that held it"), rows, len(found))
-
-
-def _listed(caption: str, heads: tuple[str, ...], rows: tuple[tuple[Cell, ...], ...], every: int) -> Table | None:
-    more = f"and {every - len(rows):,} more; manifest.json lists them all" if every > len(rows) else ""
-    return Table(caption, heads, rows, more) if rows else None
+def listed(facts: Facts) -> Table | None:
+    """The pictures that could not be used, each with its reason, and the samples that were taken out."""
+    found = [(one.id or one.key, one.reason, one.file) for one in facts.listed]
+    found += [(one.key, "taken out by --update", one.file) for one in facts.tombstones]
+    more = f"and {len(found) - LISTED:,} more; manifest.json lists them all" if len(found) > LISTED else ""
+    heads = ("picture", "reason", "file")
+    return Table("Pictures left out", heads, tuple(found[:LISTED]), more, prose=True) if found else None
 
 
 def options(facts: Facts) -> Table:
     """The options that decided what is written."""
-    rows = ((Cell(name), Cell(_value(value))) for name, value in facts.options.items() if value is not None)
-    return Table("Options", ("option", "value"), tuple(rows))
+    rows = ((name, _value(value)) for name, value in facts.options.items() if value is not None)
+    return Table("Options", ("option", "value"), tuple(rows), prose=True)
 
 
 def _value(value: object) -> str:
@@ -249,21 +176,3 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "-"
     return str(value) or "-"
-
-
-def versions(facts: Facts, libraries: Iterable[tuple[str, str]]) -> Table:
-    """What wrote the data set, and what made the report."""
-    rows: Sequence[tuple[str, str]] = [
-        ("written by" if not facts.planned else "planned by", facts.generator),
-        *libraries,
-    ]
-    return Table("Versions", ("what", "version"), tuple((Cell(name), Cell(version)) for name, version in rows))
-
-
-def unknown_licenses(facts: Facts) -> int:
-    """Samples whose license is not known."""
-    return sum(
-        int(number)
-        for name, number in zip(facts.license.names, facts.license.counts().tolist(), strict=True)
-        if not demands(name).known
-    )

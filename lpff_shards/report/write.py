@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib import import_module
 
 from lpff_shards.errors import ExportFailed, ShardsError, printable
 from lpff_shards.manifest import read_manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rule_comparison import Balances
-from lpff_shards.report import page
-from lpff_shards.report.facts import Facts
-from lpff_shards.report.from_export import export_facts
-from lpff_shards.report.from_plan import plan_facts
-from lpff_shards.report.measures import Spread, after
-from lpff_shards.report.page import SIDE, composed
-from lpff_shards.report.pictures import Pictures, of_export, of_plan, thumbnails
-from lpff_shards.report.plots import DPI, draw_all
-from lpff_shards.report.sheet import sheet
-from lpff_shards.report.theme import LIGHT
+from lpff_shards.report.collect import export_facts, plan_facts
+from lpff_shards.report.contact_sheet import FindPictures, of_export, of_plan, sheet
+from lpff_shards.report.facts import Facts, Spread, after
+from lpff_shards.report.page import render
+from lpff_shards.report.plots import DPI, contact_sheet, draw_all
 from lpff_shards.schemas.escaping import as_json
-from lpff_shards.schemas.filenames import REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
+from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.storage.path import (
@@ -101,9 +96,7 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
     Raises:
         ShardsError: a library is missing, or `out` is not the name of an HTML file, or of another one in `root`.
     """
-    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
-    if missing:
-        raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
+    _import_libraries()
     if out is None:
         return
     _refuse_others(target(out))
@@ -115,6 +108,20 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
             kept = place(root) / REPORT_FOLDER / REPORT_PAGE
             hint = f"Give a file elsewhere, or {kept}: later exports take that one away"
             raise ShardsError(f"report {out} lies in the export's own folder", hint)
+
+
+def _import_libraries() -> None:
+    missing = []
+    for name in ("matplotlib", "jinja2"):
+        try:
+            import_module(name)
+        except ImportError:
+            missing.append(name)
+        except (OSError, ValueError) as error:
+            # It reads the user's settings when it is imported, though a report uses its own.
+            raise ShardsError(f"{name} cannot be imported: {error}", "Check matplotlibrc and MPLBACKEND") from None
+    if missing:
+        raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
 
 
 def _refuse_others(where: Target) -> None:
@@ -170,7 +177,7 @@ def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Repo
     return write(plan_facts(plan, balances), of_plan(plan), target(out))
 
 
-def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> Report:
+def write(facts: Facts, pictures: FindPictures, where: Target, dpi: float = DPI) -> Report:
     """Writes the report of some facts.
 
     Args:
@@ -180,36 +187,28 @@ def write(facts: Facts, pictures: Pictures, where: Target, dpi: float = DPI) -> 
     Raises:
         ExportFailed: it cannot be written.
     """
-    drawn = dict(draw_all(facts, dpi))
+    plots = draw_all(facts, dpi)
     chosen = sheet(facts)
     found = pictures([cell.row for cell in chosen.cells])
-    thumbs = list(thumbnails(found, SIDE))
-    html = page.render(facts, drawn, page.view(chosen, found, thumbs)).encode()
-    plots = {f"{name}.png": one.pictures[LIGHT.name] for name, one in drawn.items() if not one.lacking}
-    plots[f"{REPORT_SHEET}.png"] = composed(chosen, thumbs, LIGHT)
-    lacking = [f"{name}.png" for name, one in drawn.items() if one.lacking]
+    thumbnails = [shown.thumbnail() for shown in found]
+    html = render(facts, plots, chosen, found, thumbnails).encode()
+    images = {f"{name}.png": data for name, data in plots.items()}
+    images[f"{REPORT_SHEET}.png"] = contact_sheet(chosen, thumbnails, dpi)
     try:
-        _write(where, html, plots, lacking)
+        _write(where, html, images)
     except OSError as error:
         named = error.filename or where.page
         raise ExportFailed(f"the report cannot be written: {named}: {error.strerror}", "Choose another file") from None
     unreadable = {shown.key: shown.problem for shown in found if shown.pixels is None}
-    return Report(
-        str(where.page),
-        tuple(str(where.plots / name) for name in plots),
-        len(html),
-        facts.name,
-        len(facts),
-        after(facts),
-        unreadable,
-    )
+    names = tuple(str(where.plots / name) for name in images)
+    return Report(str(where.page), names, len(html), facts.name, len(facts), after(facts), unreadable)
 
 
-def _write(where: Target, html: bytes, plots: Mapping[str, bytes], lacking: Iterable[str]) -> None:
+def _write(where: Target, html: bytes, images: Mapping[str, bytes]) -> None:
     """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
     make_folder(where.plots)
-    remove(where.plots, list(lacking))
-    for name, data in plots.items():
+    remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))
+    for name, data in images.items():
         replace_file(where.plots / name, data)
     replace_file(where.page, html)
 

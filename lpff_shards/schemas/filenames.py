@@ -32,14 +32,11 @@ PLOTS = (
     "pose-density",
     "yaw",
     "pitch",
-    "replicas",
-    "resolutions",
-    "file-sizes",
-    "licenses",
-    "splits",
     "shard-sizes",
-    "shard-poses",
 )
+"""The plots of a report, PNGs beside its page."""
+OLD_PLOTS = ("replicas", "resolutions", "file-sizes", "licenses", "splits", "shard-poses")
+"""Plots that the reports of earlier versions had too."""
 REPORT_SHEET = "contact-sheet"
 
 
@@ -50,5 +47,5 @@ def unfinished(name: str) -> str:
 
 def report_files() -> tuple[str, ...]:
     """Every file that a report may have left in the folder of an export, by its path in that folder."""
-    names = (REPORT_PAGE, *(f"{plot}.png" for plot in (*PLOTS, REPORT_SHEET)))
+    names = (REPORT_PAGE, *(f"{plot}.png" for plot in (*PLOTS, *OLD_PLOTS, REPORT_SHEET)))
     return tuple(f"{REPORT_FOLDER}/{file}" for name in names for file in (name, unfinished(name)))

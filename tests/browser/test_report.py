@@ -20,10 +20,8 @@ SECTIONS = {
     "Poses": "Where the cameras stand around the head",
     "Contact sheet": "noses point to the left of the picture",
     "Rebalancing and replicas": "rebalanced by the rule uniform",
-    "Resolutions and file sizes": "Sizes of pictures in pixels",
     "Sources and licenses": "share-alike",
-    "Splits": "Samples by split",
-    "Shards": "dealing samples out at random",
+    "Splits and shards": "Samples and shards by split",
     "Skipped, filtered and taken out": "is cut short",
     "How it was made": "Plan digest",
 }
@@ -86,12 +84,8 @@ def test_the_report_in_a_browser(browser: Any, report: Path, screen: str, scheme
     assert [heading for heading, _ in sections] == list(SECTIONS)
     for heading, text in sections:
         assert SECTIONS[heading] in text
-    # The plots of the scheme are shown, on its background.
-    plots = browser.execute_script(
-        "return [...document.querySelectorAll('picture img')].map(i => [i.currentSrc, i.src])"
-    )
-    assert all((shown == light) == (scheme == "light") for shown, light in plots)
-    assert (_brightness(browser) > 128) == (scheme == "light")
+    # The page is as bright as its plots in a dark scheme too.
+    assert _brightness(browser) > 128
     if folder := os.environ.get("LPFF_SHARDS_SCREENSHOTS"):
         screenshot(browser, Path(folder) / f"report-{screen}-{scheme}.png")
 

@@ -1,1 +1,0 @@
-"""Charts: pure functions from facts and a theme to a figure."""

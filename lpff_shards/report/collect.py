@@ -1,0 +1,164 @@
+"""Collect the facts of a finished export, from its manifest and `samples.sqlite`, or of a plan; reads no pictures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards._version import __version__
+from lpff_shards.errors import ShardsError
+from lpff_shards.formats.containers.zip import members
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.manifest import Manifest, Shard
+from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.report.facts import Counts, Facts, Labels
+from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
+from lpff_shards.sidecars.sample_index.pose_histogram import Pool, count_poses
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.storage.path import Place, whole
+
+
+def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
+    """The facts of an export.
+
+    Raises:
+        ShardsError: the ledger or a zip cannot be read.
+    """
+    licenses, license_names = ledger.categories("license")
+    names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
+    columns: dict[str, Any] = {name: ledger.numbers(name) for name in names}
+    return Facts(
+        name=manifest.name,
+        format=manifest.format,
+        generator=manifest.generator,
+        plan=manifest.plan,
+        planned=False,
+        options=manifest.options,
+        dataset=Labels(*ledger.categories("dataset")),
+        split=_splits(ledger, manifest),
+        license=Labels(licenses, tuple(name or UNKNOWN_LICENSE for name in license_names)),
+        **columns,
+        copies=_copies(root, manifest),
+        shards=manifest.shards,
+        pool=ledger.pool(),
+        filtered=manifest.filtered,
+        left_out=manifest.counts.left_out,
+        skipped=manifest.counts.skipped,
+        listed=manifest.skipped,
+        tombstones=manifest.tombstones,
+        notes=manifest.notes,
+    )
+
+
+def _splits(ledger: Ledger, manifest: Manifest) -> Labels:
+    """The splits in the manifest's order; one of which every sample was left out has shards and no count there."""
+    codes, found = ledger.categories("split")
+    names = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
+    return Labels(np.array([names.index(name) for name in found], np.int32)[codes], names)
+
+
+def _copies(root: Place, manifest: Manifest) -> Counts:
+    """How often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
+    if manifest.options.get("zip_copies") != "list":
+        return np.ones(manifest.samples, np.int64)
+    own = next(iter(manifest.lists))
+    return np.concatenate(
+        [np.fromiter(_listed(root, shard, own), np.int64, shard.samples) for shard in manifest.shards]
+    )
+
+
+def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
+    """How often each picture of a zip is in the list of the data set itself."""
+    try:
+        data = whole(root / shard.file)
+        found = list(members(data))
+        names: list[str] = next(json.loads(bytes(one.read(data))) for one in found if one.name == f"{name}.json")
+    except (OSError, FormatError, ValueError, StopIteration) as error:
+        raise ShardsError(f"{root / shard.file} cannot be read: {error}", "See lpff-shards verify") from None
+    times = Counter(names)
+    return (times[member.name] or 1 for member in found[: shard.samples])
+
+
+def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
+    """The facts of a plan.
+
+    Args:
+        balances: the rules of rebalancing side by side, see `api.compare_rules`.
+    """
+    entries = plan.entries
+    poses, known = _poses(entries)
+    side = plan.settings.picture.resolution or plan.settings.side
+    # Pictures of a source are as large as its first one.
+    sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
+    return Facts(
+        name=plan.name,
+        format=plan.settings.format,
+        generator=f"lpff-shards {__version__}",
+        plan=plan.digest,
+        planned=True,
+        options=plan.options,
+        dataset=Labels(entries.source.astype(np.int32), tuple(i.source for i in plan.inventories)),
+        split=Labels(entries.split.astype(np.int32), entries.splits),
+        license=_licenses(entries),
+        yaw=poses[:, 0].astype(np.float32),
+        pitch=poses[:, 1].astype(np.float32),
+        has_camera=known,
+        mirrored=entries.mirrored(),
+        replica=entries.replica.astype(np.int64),
+        copies=(plan.lists[0].times if plan.lists else np.ones(len(entries))).astype(np.int64),
+        weight=entries.weight,
+        width=sizes[entries.source, 0],
+        height=sizes[entries.source, 1],
+        shards=_shards(plan),
+        pool=_pool(plan.mix),
+        filtered=plan.mix.filtered,
+        left_out=len(plan.problems),
+        skipped=0,
+        listed=plan.problems,
+        tombstones=plan.tombstones,
+        notes=plan.notes,
+        balances=balances,
+    )
+
+
+def _poses(entries: Entries) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Yaw and pitch in radians, float64 [n, 2], zero where the camera is not known, and where it is, bool [n]."""
+    centers, known = entries.centers()
+    return np.where(known[:, None], yaw_pitch(centers), 0.0), known
+
+
+def _shards(plan: Plan) -> tuple[Shard, ...]:
+    rows = [plan.rows(output.tasks) for output in plan.outputs]
+    return tuple(
+        Shard(output.file, output.split, len(own), int(plan.sizes[own.start : own.stop].sum()), checksum="", keys="")
+        for output, own in zip(plan.outputs, rows, strict=True)
+    )
+
+
+def _licenses(entries: Entries) -> Labels:
+    numbers: dict[str, int] = {}
+    columns = [
+        np.array(
+            [numbers.setdefault(credit.license.short or UNKNOWN_LICENSE, len(numbers)) for credit in inventory.credits],
+            np.int32,
+        )
+        for inventory in entries.inventories
+    ]
+    return Labels(entries.gather(columns), tuple(numbers))
+
+
+def _pool(mix: Mix) -> Pool:
+    """The training pictures that are written, before any is copied or left undrawn."""
+    entries = mix.pool.entries.take(mix.pool.written)
+    poses, known = _poses(entries)
+    sources = tuple(inventory.source for inventory in entries.inventories)
+    return count_poses(sources, entries.source[known].astype(np.int64), poses[known])

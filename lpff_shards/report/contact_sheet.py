@@ -1,0 +1,193 @@
+"""The contact sheet: which pictures it shows, where on the plane of yaw by pitch, and their pixels.
+
+They are read from the shards of an export or made from the sources of a plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.image_cache import ImageCache
+from lpff_shards.exporters.sample import make_sample
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
+from lpff_shards.formats.registry import get_format
+from lpff_shards.manifest import Manifest
+from lpff_shards.planning.plan import Plan
+from lpff_shards.report.facts import Counts, Facts
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.storage.path import Place, read_at
+from lpff_shards.storage.prefetch import ahead
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MOST = 150
+"""Pictures on a sheet, at most."""
+STEPS = (10, 15, 20, 30, 45, 60)
+"""Degrees of a cell; the first that leaves few enough pictures is taken."""
+WITHOUT_CAMERAS, COLUMNS = 48, 12
+"""Pictures where no camera is known, and how many of them stand side by side."""
+SIDE = 96
+"""Pixels of a picture's longer side."""
+THREADS = 4
+"""Decoders let go of Python's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A picture of the sheet.
+
+    Attributes:
+        row: which sample.
+        yaw, pitch: of it, in degrees.
+        across, down: where it stands on the sheet, from 0.
+    """
+
+    row: int
+    yaw: float
+    pitch: float
+    across: int
+    down: int
+    mirrored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A contact sheet.
+
+    Attributes:
+        step: degrees of a cell; 0 where no camera is known and pictures stand in the order of the shards.
+        yaws, pitches: middles of the columns and rows in degrees, pitch from the top down.
+        cells: row by row.
+    """
+
+    step: int
+    yaws: tuple[int, ...]
+    pitches: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many pictures stand below one another, and side by side."""
+        return max((cell.down for cell in self.cells), default=0) + 1, len(self.yaws) or COLUMNS
+
+
+def sheet(facts: Facts) -> Sheet:
+    """Of each cell of poses the sample nearest to its middle, the first in the shards of those equally near."""
+    if not facts.has_camera.any():
+        return _in_order(facts)
+    steps = ((step, _nearest(facts, step)) for step in STEPS)
+    step, (rows, across, down) = next(found for found in steps if len(found[1][0]) <= MOST or found[0] == STEPS[-1])
+    left, top = int(across.min()), int(down.min())
+    yaw, pitch = facts.degrees
+    cells = tuple(
+        Cell(row, float(yaw[row]), float(pitch[row]), column - left, line - top, bool(facts.mirrored[row]))
+        for row, column, line in zip(rows.tolist(), across.tolist(), down.tolist(), strict=True)
+    )
+    yaws = tuple(step * column for column in range(left, int(across.max()) + 1))
+    pitches = tuple(-step * line for line in range(top, int(down.max()) + 1))
+    return Sheet(step, yaws, pitches, cells)
+
+
+def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
+    """The chosen samples, row by row of the sheet, and the columns and rows that they stand in (0 is frontal)."""
+    seen = np.flatnonzero(facts.has_camera)
+    yaw, pitch = (angles[seen] for angles in facts.degrees)
+    across, down = np.rint(yaw / step).astype(np.int64), np.rint(-pitch / step).astype(np.int64)
+    off = np.hypot(yaw - step * across, pitch + step * down)
+    order = np.lexsort((seen, off, across, down))
+    places = np.stack([down, across])[:, order]
+    first = np.append(True, (np.diff(places, axis=1) != 0).any(axis=0))
+    chosen = order[first]
+    return seen[chosen], across[chosen], down[chosen]
+
+
+def _in_order(facts: Facts) -> Sheet:
+    """Samples evenly along the shards."""
+    count = min(len(facts), WITHOUT_CAMERAS)
+    rows: list[int] = (np.arange(count) * len(facts) // max(count, 1)).tolist()
+    cells = (Cell(row, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[row])) for i, row in enumerate(rows))
+    return Sheet(0, (), (), tuple(cells))
+
+
+class Shown(NamedTuple):
+    """A picture: the key of its sample, its pixels uint8 [height, width, 3], or why they cannot be shown."""
+
+    key: str
+    pixels: Pixels | None
+    problem: str = ""
+
+    def thumbnail(self) -> Image | None:
+        """The picture within a square of `SIDE` pixels; None where it cannot be shown."""
+        from PIL import Image
+
+        if self.pixels is None:
+            return None
+        image = Image.fromarray(self.pixels)
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return image
+
+
+Rows = Sequence[int]
+FindPictures = Callable[[Rows], Sequence[Shown]]
+"""Finds the pictures of samples by their numbers."""
+_OF_ROWS = "sample IN (SELECT value FROM json_each(?))"
+
+
+def of_plan(plan: Plan) -> FindPictures:
+    """The pictures that a plan's samples will have, made from the sources."""
+
+    def make(row: int) -> Pixels:
+        entry = plan.entries.entry(row, plan.keys[row])
+        settings = plan.settings
+        picture = make_sample(entry, settings, ImageCache([entry], settings.picture, settings.side)).picture
+        return _pixels(picture.data, picture.kind == "raw", picture.width, picture.height)
+
+    return lambda rows: _all(rows, [plan.keys[row] for row in rows], make)
+
+
+def of_export(root: Place, manifest: Manifest, ledger: Ledger) -> FindPictures:
+    """The pictures of an export, of which their samples alone are read."""
+    format = get_format(manifest.format)
+    raw = manifest.layout.raw
+
+    def find(rows: Rows) -> Sequence[Shown]:
+        records = dict(zip(sorted(rows), ledger.records(_OF_ROWS, [json.dumps(list(rows))]), strict=True))
+
+        def read(row: int) -> Pixels:
+            one = records[row]
+            sample = read_at(root / one.file, one.offset, one.bytes)
+            if len(sample) < one.bytes:
+                raise ShardsError(f"{root / one.file} is cut short")
+            data = format.picture_bytes(sample, one.offset, one.picture_bytes, raw)
+            return _pixels(data, raw, int(one.fields["width"]), int(one.fields["height"]))
+
+        return _all(rows, [str(records[row].fields["key"]) for row in rows], read)
+
+    return find
+
+
+def _pixels(data: bytes, raw: bool, width: int, height: int) -> Pixels:
+    if not raw:
+        return decoded(data)
+    if len(data) != width * height * 3:
+        raise FormatError(f"its raw picture is {len(data)} bytes, not of {width}x{height}")
+    return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def _all(rows: Rows, keys: Sequence[str], make: Callable[[int], Pixels]) -> Sequence[Shown]:
+    def show(wanted: tuple[int, str]) -> Shown:
+        row, key = wanted
+        try:
+            return Shown(key, make(row))
+        except (ShardsError, FormatError, PictureError, OSError) as error:
+            return Shown(key, None, error.message if isinstance(error, ShardsError) else str(error))
+
+    return list(ahead(show, zip(rows, keys, strict=True), THREADS))
