@@ -29,8 +29,7 @@ from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
 from lpff_shards.planning.filters import excluded_rows, withdrawn_problems
-from lpff_shards.planning.mix import Extras, mix
-from lpff_shards.planning.name_lists import name_lists
+from lpff_shards.planning.mix import Extras, mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.names import Wanted
@@ -44,7 +43,7 @@ from lpff_shards.storage.background_sync import Settling
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
-    from lpff_shards.planning.rule_comparison import Balances
+    from lpff_shards.planning.rebalance import Balances
 
 SHOWN = 10
 """Lines of a file that an error names."""
@@ -160,9 +159,9 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     Returns:
         All rules side by side; None where no camera is known.
     """
-    from lpff_shards.planning.rule_comparison import compare
+    from lpff_shards.planning.rebalance import compare
 
-    return compare(plan.mix, options.mix)
+    return compare(plan.mix.pool, plan.mix.weights, options.mix, plan.mix.seed)
 
 
 def _extras(options: ExportOptions) -> Extras:

@@ -31,9 +31,8 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.poses import effective_size, entropy, pose_bins
-from lpff_shards.planning.rebalance import copied
-from lpff_shards.planning.rule_comparison import compare
+from lpff_shards.planning.rebalance import compare, copied
+from lpff_shards.planning.rules import effective_size, entropy, pose_bins
 
 RULES = ("lpff", "eg3d", "uniform")
 
@@ -413,7 +412,7 @@ def test_without_any_camera_there_is_no_rebalancing(tmp_path: Path) -> None:
 def test_the_chosen_line_is_what_is_written() -> None:
     for seed in range(5):
         plan = _plan(demo=30, seed=seed, rebalance="uniform", target_size=333)
-        found = compare(plan.mix, MixOptions(rebalance="uniform", target_size=333))
+        found = compare(plan.mix.pool, plan.mix.weights, MixOptions(rebalance="uniform", target_size=333), seed)
         assert found is not None
         copies = np.array(list(_copies(plan).values()), float)
         assert (found.chosen.samples, found.chosen.effective) == (333, pytest.approx(effective_size(copies)))

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, plan_export
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE
+from lpff_shards.planning.build import cut, shuffled
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.sharding import cut, shuffled
 
 KEYS = [f"lpff_{n}" for n in range(50)]
 

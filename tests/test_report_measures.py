@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reporting import facts, pool
 
-from lpff_shards.planning import poses
+from lpff_shards.planning import rules
 from lpff_shards.report import contact_sheet as sheets
 from lpff_shards.report.facts import after, before, effective_size
 
@@ -21,14 +21,14 @@ SOME = st.integers(0, 2**31)
 def test_the_effective_size_of_copies_is_that_of_their_numbers(copies: list[int], seed: int) -> None:
     replica = np.concatenate([np.arange(times) for times in copies])
     np.random.default_rng(seed).shuffle(replica)
-    expected = poses.effective_size(np.array(copies, np.float64))
+    expected = rules.effective_size(np.array(copies, np.float64))
     assert effective_size(replica, np.ones(len(replica))) == pytest.approx(expected)
 
 
 @given(st.lists(st.floats(0.1, 9), min_size=1, max_size=60))
 def test_the_effective_size_of_weights_is_kish_s(weights: list[float]) -> None:
     counted = np.array(weights)
-    assert effective_size(np.zeros(len(weights), np.int64), counted) == pytest.approx(poses.effective_size(counted))
+    assert effective_size(np.zeros(len(weights), np.int64), counted) == pytest.approx(rules.effective_size(counted))
 
 
 def test_before_and_after_of_a_set_that_is_not_rebalanced_agree() -> None:

@@ -19,7 +19,7 @@ from msgspec import structs
 from reporting import facts, gray, pool, shard
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.planning.rule_comparison import Balance, Balances
+from lpff_shards.planning.rebalance import Balance, Balances
 from lpff_shards.report import plots, tables, write
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from lpff_shards import ShardsError
 from lpff_shards.planning import rules
-from lpff_shards.planning.poses import angles, effective_size, entropy, pose_bins
 from lpff_shards.planning.rules import (
     LPFF_THRESHOLDS,
     UNIT,
+    angles,
     arc_replicas,
+    effective_size,
+    entropy,
     lpff_replicas,
+    pose_bins,
     rounded,
     uniform_weights,
     whole,

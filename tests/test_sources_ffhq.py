@@ -25,7 +25,7 @@ from layouts import (
 )
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.planning.mix import combine
+from lpff_shards.planning.entries import combine
 from lpff_shards.schemas.record import Credit
 
 PHOTOS = (0, 7, 499, 500, 1002)  # some photos did not survive; two folders of thousands in either layout

@@ -14,7 +14,7 @@ from layouts import LPFF_IDS, edit, picture, write, write_ffhq_eg3d, write_ffhq_
 from running import run
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.planning.mix import combine
+from lpff_shards.planning.entries import combine
 from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
 
 ID = LPFF_IDS[1]

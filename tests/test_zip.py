@@ -44,7 +44,7 @@ from lpff_shards.exporters.callbacks import Silent
 from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.planning import sharding
+from lpff_shards.planning import build
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.storage.checksums import file_checksum
@@ -73,10 +73,10 @@ def _export(out: Path, sources: SourceOptions | None = None, *, observer: Seen |
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of about four of the demo's small pictures, so that there are several."""
-    monkeypatch.setattr(sharding, "DEFAULT_SHARD_SIZE", 20_000)
+    monkeypatch.setattr(build, "DEFAULT_SHARD_SIZE", 20_000)
 
 
-SMALL_PARTS = "import lpff_shards.planning.sharding as s; s.DEFAULT_SHARD_SIZE = 20_000\n"
+SMALL_PARTS = "import lpff_shards.planning.build as s; s.DEFAULT_SHARD_SIZE = 20_000\n"
 DEMO = ("export", "--format", "zip", "--demo", 8, "--resolution", 16)
 
 
@@ -550,7 +550,7 @@ def test_a_stranger_s_zip_is_not_overwritten(tmp_path: Path) -> None:
 def test_an_update_takes_pictures_out_of_their_split(
     lpff: SourceOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sharding, "DEFAULT_SHARD_SIZE", 5_000)
+    monkeypatch.setattr(build, "DEFAULT_SHARD_SIZE", 5_000)
     mix = {"splits": "train=0.5,val=0.5"}
     out = tmp_path / "out"
     _export(out, lpff, mix=MixOptions(**mix))

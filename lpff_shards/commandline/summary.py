@@ -19,7 +19,7 @@ from lpff_shards.loaders.bench.options import Report, Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.survey import Pictures
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import as_json

@@ -13,15 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.planning import rules, splits
-from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.entries import Entries, combine
 from lpff_shards.planning.filters import Filtered, select
 from lpff_shards.planning.rebalance import Pool, Weights, copied, counts_once
 from lpff_shards.planning.splits import note_unknown
 from lpff_shards.schemas import camera
+from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
 from lpff_shards.sources.inventory import Inventory
+
+SPELLED = {
+    "ffhq": "FFHQ",
+    "lpff": "LPFF",
+    "ffhq_lpff": "FFHQ_LPFF",
+    "ffhq_rebalanced": "FFHQ_rebalanced",
+    "ffhq_lpff_rebalanced": ANY_SET,
+}
+"""The published sets as their trainers spell them: the forks take no other name."""
+
+Times = NDArray[np.int16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,45 +173,6 @@ def _refuse_nothing(chosen: Filtered) -> None:
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
-def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
-    """One entry a picture, in the inventories' order; with `mirror` each picture's mirror next to it.
-
-    A mirror that the source has itself is used, not made again; without `mirror` the sources' mirrors are left out.
-    The published sets are ordered so: FFHQ's originals and mirrors in turn, then LPFF picture i and its mirror.
-    """
-    parts = [_rows(inventory, mirror) for inventory in inventories]
-    source = [np.full(len(rows), number, np.int16) for number, (rows, _) in enumerate(parts)]
-    row = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)])
-    flip = np.concatenate([np.zeros(0, bool), *(flips for _, flips in parts)])
-    count = len(row)
-    return Entries(
-        inventories=inventories,
-        source=np.concatenate([np.zeros(0, np.int16), *source]),
-        row=row,
-        flip=flip,
-        replica=np.zeros(count, np.int16),
-        split=np.zeros(count, np.int8),
-        density=np.zeros(count, np.float32),
-        weight=np.ones(count, np.float32),
-    )
-
-
-def _rows(inventory: Inventory, mirror: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows of one inventory and whether each is flipped on writing."""
-    originals = ~inventory.is_mirror
-    if not mirror:
-        rows = np.flatnonzero(originals).astype(np.int64)
-        return rows, np.zeros(len(rows), bool)
-    have = {id for id, own in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if own}
-    # A mirror that the source has and that is faulty is left out, not made up for.
-    have |= inventory.lost_mirrors
-    lacks = originals & np.array([id not in have for id in inventory.ids], bool)
-    copies = 1 + lacks.astype(np.int64)
-    rows = np.repeat(np.arange(len(inventory), dtype=np.int64), copies)
-    flips = np.concatenate([np.zeros(1, bool), rows[1:] == rows[:-1]])[: len(rows)]
-    return rows, flips
-
-
 def on_filters(
     options: MixOptions, named_any: bool, unused: Sequence[str], everything: Sequence[Inventory]
 ) -> Iterator[str]:
@@ -259,3 +233,84 @@ def on_splits(entries: Entries) -> Iterator[str]:
     for number, name in enumerate(entries.splits):
         if not (entries.split == number).any():
             yield f"--splits: no picture falls into {name}, so it has no shards"
+
+
+@dataclass(frozen=True, eq=False)
+class NameList:
+    """A list of pictures' names in a zip, `<name>.json`.
+
+    Attributes:
+        name: of a published set as its trainers spell it, or of the data set.
+        times: int16 [n], how often the list repeats the name of each entry of the plan.
+    """
+
+    name: str
+    times: NDArray[np.int16]
+
+    def take(self, kept: NDArray[np.int64]) -> NameList:
+        """The list of some of the entries."""
+        return NameList(self.name, self.times[kept])
+
+
+def name_lists(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> tuple[NameList, ...]:
+    """The lists of each zip of an export, the data set's own first; none for other formats.
+
+    Args:
+        entries: what the zip stores: all of the mix, or each picture once.
+        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
+    """
+    if not options.traits.for_trainers:
+        return ()
+    own = mix.entries.counts() if len(entries) < len(mix.entries) else np.ones(len(entries), np.int16)
+    lists = {own_name(options): own}
+    if not options.is_published and options.mix.as_ == "replicas":
+        lists[options.dataset_name] = own
+    if options.has_whole_sets:
+        for name, times in _published(options, mix, entries, num_replicas):
+            lists.setdefault(name, times)
+    return tuple(NameList(name, times) for name, times in lists.items())
+
+
+def own_name(options: ExportOptions) -> str:
+    """The name under which LPFF's forks find all samples of a zip: the published set's, or else `ANY_SET`."""
+    given = "_".join(options.sources.given)
+    if options.mix.as_ == "weights":
+        return SPELLED.get(given, ANY_SET) if options.has_whole_sets else ANY_SET
+    return SPELLED["_".join([given, *options.rebalanced])] if options.is_published else ANY_SET
+
+
+def _published(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> Iterator[tuple[str, Times]]:
+    """The published sets whose pictures are all in the zip."""
+    given = options.sources.given
+    first = entries.replica == 0
+    of = {name: _of_source(entries, name) & first for name in given}
+    for sources in (("ffhq",), ("lpff",), ("ffhq", "lpff")):
+        if set(sources) <= set(given):
+            yield SPELLED["_".join(sources)], sum((of[name] for name in sources), np.zeros(len(first), np.int16))
+    if num_replicas is not None and options.serves_ffhq_rebalanced:
+        pool = Pool(mix.pool.entries, mix.pool.written, num_replicas)
+        yield "FFHQ_rebalanced", _spread(first, pool.weigh("eg3d", options.mix)) * of["ffhq"]
+    known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
+    if given == ("ffhq", "lpff") and known:
+        try:
+            yield ANY_SET, _spread(first, mix.pool.weigh("lpff", MixOptions()))
+        except ShardsError:
+            # Cameras that do not spread have no densities, and the published set is not among these pictures.
+            return
+
+
+def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:
+    """How often each entry is named, where weights are of the entries that are no copies."""
+    times = np.zeros(len(first), np.int16)
+    times[first] = weights
+    return times
+
+
+def _of_source(entries: Entries, name: str) -> Times:
+    number = [inventory.source for inventory in entries.inventories].index(name)
+    found: Times = (entries.source == number).astype(np.int16)
+    return found

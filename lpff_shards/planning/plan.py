@@ -18,7 +18,7 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.mix import Mix, NameList
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
@@ -30,23 +30,6 @@ from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
 """The rule that a plan's digest follows, see `planning.build._digest`; 1 sealed the recorded options too."""
-
-
-@dataclass(frozen=True, eq=False)
-class NameList:
-    """A list of pictures' names in a zip, `<name>.json`.
-
-    Attributes:
-        name: of a published set as its trainers spell it, or of the data set.
-        times: int16 [n], how often the list repeats the name of each entry of the plan.
-    """
-
-    name: str
-    times: NDArray[np.int16]
-
-    def take(self, kept: NDArray[np.int64]) -> NameList:
-        """The list of some of the entries."""
-        return NameList(self.name, self.times[kept])
 
 
 class Settings(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Rebalancing: how often each training picture counts, by the rule that was asked for."""
+"""Rebalancing: how often each training picture counts, by the rule that was asked for, and the rules side by side."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, TRAIN, MixOptions, Rebalance
-from lpff_shards.planning import density, poses, rules
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALANCE, TRAIN, MixOptions, Rebalance
+from lpff_shards.planning import density, rules
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.camera import centers, yaw_pitch
 from lpff_shards.sources.inventory import Inventory
@@ -48,13 +48,13 @@ class Pool:
         others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
         every = np.concatenate([stand[known], *others])
         found = np.zeros(len(known))
-        found[known] = density.density(poses.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
+        found[known] = density.density(rules.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
         return found
 
     @cached_property
     def bins(self) -> NDArray[np.int64]:
         """The pose bin of each written picture, int64 [written]."""
-        return poses.pose_bins(self.cameras[0][self.written])
+        return rules.pose_bins(self.cameras[0][self.written])
 
     def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
         """How often each written picture is written: its weight as a whole number, see `rules.whole`."""
@@ -145,3 +145,66 @@ def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
     taken = entries.take(rows)
     taken.replica[:] = np.arange(len(rows)) - first[rows]
     return taken
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a rule makes of the training split.
+
+    Attributes:
+        rule: of rebalancing.
+        samples: with replicas.
+        effective: Kish's effective sample size, of the pictures with their weights or numbers of copies.
+        entropy: of the poses in bits, over bins of 10 degrees of yaw by 10 of pitch, pictures with known cameras only.
+        problem: why the rule cannot be used here; the numbers are zero then.
+    """
+
+    rule: Rebalance
+    samples: int
+    effective: float
+    entropy: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """The rules side by side.
+
+    Attributes:
+        bins: pose bins that are not empty; log2 of it is the entropy of a flat distribution.
+        chosen: of the plan itself, with its options.
+        rules: all of them, with default options where they were not chosen.
+    """
+
+    bins: int
+    chosen: Balance
+    rules: tuple[Balance, ...]
+
+
+def compare(pool: Pool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
+    """All rules on the same training pictures; None where no camera is known.
+
+    Args:
+        weights: float64 [written], how often each counts by the rule that was chosen.
+        seed: of the rounding of weights to copies.
+    """
+    known = pool.cameras[1][pool.written]
+    if not known.any():
+        return None
+    bins = pool.bins[known]
+
+    def measure(rule: Rebalance, weights: Weights) -> Balance:
+        return Balance(rule, round(weights.sum()), rules.effective_size(weights), rules.entropy(bins, weights[known]))
+
+    def attempt(rule: Rebalance) -> Balance:
+        try:
+            weights = pool.weigh(rule, MixOptions())
+            if options.as_ == "replicas":
+                weights = pool.copies(weights, seed).astype(np.float64)
+            return measure(rule, weights)
+        except ShardsError as error:
+            return Balance(rule, 0, 0.0, 0.0, error.message)
+
+    chosen = measure(options.rebalance, weights)
+    found = tuple(chosen if rule == options.rebalance else attempt(rule) for rule in REBALANCE)
+    return Balances(len(np.unique(bins)), chosen, found)

@@ -18,7 +18,7 @@ from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.planning.rebalance import Balances
 from lpff_shards.report.facts import Counts, Facts, Labels
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE

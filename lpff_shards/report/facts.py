@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.manifest import Shard
 from lpff_shards.options.mix import TRAIN
-from lpff_shards.planning.poses import angle_bins, entropy
-from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.planning.rebalance import Balances
+from lpff_shards.planning.rules import angle_bins, entropy
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lpff_shards.planning.rule_comparison import Balance
+from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.terms import TERMS

@@ -9,7 +9,7 @@ from importlib import import_module
 from lpff_shards.errors import ExportFailed, ShardsError, printable
 from lpff_shards.manifest import read_manifest
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rule_comparison import Balances
+from lpff_shards.planning.rebalance import Balances
 from lpff_shards.report.collect import export_facts, plan_facts
 from lpff_shards.report.contact_sheet import FindPictures, of_export, of_plan, sheet
 from lpff_shards.report.facts import Facts, Spread, after

@@ -22,7 +22,7 @@ FORMATS = ("wds", "tfrecord", "zip")
 STATE = ".lpff-shards"
 IDS = ("1@N01_500_01", "1@N01_500_02", "2@N02_501_01", "3@N03_502_01")
 WITHDRAWN = "3@N03_502_01"
-SMALL_PARTS = "import lpff_shards.planning.sharding as s; s.DEFAULT_SHARD_SIZE = 2000\n"
+SMALL_PARTS = "import lpff_shards.planning.build as s; s.DEFAULT_SHARD_SIZE = 2000\n"
 Command = tuple[object, ...]
 
 
