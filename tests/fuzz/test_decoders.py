@@ -21,7 +21,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, from_json, read_manifest
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.owner import Owner
-from lpff_shards.sources.io.zip_directory import ZipError, read_directory
+from lpff_shards.sources.io.zip_tree import ZipError, read_directory
 
 RANDOMS = st.randoms(use_true_random=False)
 IDS = ("1@N01_500_01", "2@N02_501_01")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import struct
+import zipfile
 from array import array
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from operator import eq
+from operator import attrgetter, eq
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.columns.structs import Structs
@@ -20,12 +26,45 @@ from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import ZipBlob
 from lpff_shards.sources.io.files import NO_FILES, Files
 from lpff_shards.sources.io.objects import ObjectMember, read_range
-from lpff_shards.sources.io.zip_directory import DEFLATED, ENCRYPTED, STORED, Directory, ZipError, read_directory
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.full_reads import pread_fully
 
+ReadAt = Callable[[int, int], bytes]
+"""The bytes at an offset, as many as asked for, fewer at the end of the file."""
+
+_ENCRYPTED, _UTF8 = 1, 0x800
+_NUMBERS = ("file_size", "compress_size", "header_offset")
+_FARTHEST = 1 << 62
+_BEYOND = "a member's size or place is beyond what archives have"
+_RECORD = 22
+"""Bytes of the record that ends an archive, before its comment."""
+_MANY = 0xFFFF
+"""Members that the record counts at most; then it tells as many, or a rest."""
 _DEEPEST = 64
 """Parts of a name, each folder of which is listed; no layout reaches a tenth of it."""
+
+
+class ZipError(ValueError):
+    """An archive whose directory cannot be read; the text says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directory:
+    """The members of an archive, columns of length n.
+
+    Attributes:
+        names: as packed, of folders with a slash at their end.
+        flags, method, crc: int64 [n].
+        size, packed, header: int64 [n], bytes unpacked and packed, and where the local header starts.
+    """
+
+    names: Texts
+    flags: NDArray[np.int64]
+    method: NDArray[np.int64]
+    crc: NDArray[np.int64]
+    size: NDArray[np.int64]
+    packed: NDArray[np.int64]
+    header: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +115,7 @@ class ZipTree:
         found = self.directory
         numbers = (Numbers(column[rows]) for column in (found.size, found.header, found.packed, found.crc))
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
-        method = Repeated((found.method[rows] == DEFLATED).astype(np.int32), ["stored", "deflated"])
+        method = Repeated((found.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
         columns: list[Column] = [archive, found.names.take(rows), *numbers, method]
         blobs: Structs[Blob] = Structs.from_columns(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
         return blobs
@@ -120,6 +159,83 @@ def _directory(given: str) -> Directory | None:
         return read_directory(lambda at, size: pread_fully(fd, size, at), os.fstat(fd).st_size)
 
 
+def read_directory(read: ReadAt, size: int) -> Directory | None:
+    """The directory of an archive; None where the file ends as no zip does.
+
+    Args:
+        read: bytes of the file at an offset.
+        size: of the file in bytes.
+
+    Raises:
+        ZipError: it is damaged.
+        OSError: it cannot be read.
+    """
+    file = _File(read, size)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+        if file.entries not in (_MANY, len(members) & _MANY):
+            raise zipfile.BadZipFile("Truncated central directory")
+        columns = [_column(members, name) for name in ("flag_bits", "compress_type", "CRC", *_NUMBERS)]
+    except OverflowError:
+        raise ZipError(_BEYOND) from None
+    # zipfile says what it does not read by errors of many kinds, a name that is not UTF-8 too.
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        if file.entries is None:
+            return None
+        raise ZipError(str(error)) from None
+    if any((column < 0).any() or (column > _FARTHEST).any() for column in columns):
+        raise ZipError(_BEYOND)
+    return Directory(Texts.of(map(_name, members)), *columns)
+
+
+def _column(members: list[zipfile.ZipInfo], name: str) -> NDArray[np.int64]:
+    return np.fromiter(map(attrgetter(name), members), np.int64, len(members))
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    """A member's name: UTF-8 where it is that, as macOS packs it without the flag, else by code page 437 as zipfile."""
+    name = member.filename
+    if name.isascii() or member.flag_bits & _UTF8:
+        return name
+    with suppress(UnicodeError):
+        return name.encode("cp437").decode()
+    return name
+
+
+class _File:
+    """A file that `zipfile` reads, its end at once and the directory in a piece.
+
+    Attributes:
+        entries: how many members its last bytes tell, see `_MANY`; None where they are no zip's.
+    """
+
+    def __init__(self, read: ReadAt, size: int) -> None:
+        self._read, self._size, self._at = read, size, 0
+        self._end_at = max(0, size - _RECORD - _MANY)
+        self._end = read(self._end_at, size - self._end_at)
+        at = self._end.rfind(b"PK\5\6")
+        is_zip = 0 <= at <= len(self._end) - _RECORD
+        self.entries = int.from_bytes(self._end[at + 10 : at + 12], "little") if is_zip else None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        at = offset + (0, self._at, self._size)[whence]
+        if at < 0:
+            raise OSError(errno.EINVAL, "Bad offset for central directory")
+        self._at = at
+        return at
+
+    def tell(self) -> int:
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        at, end = self._at, self._size if size is None or size < 0 else min(self._at + size, self._size)
+        self._at = max(at, end)
+        if at >= self._end_at:
+            return self._end[at - self._end_at : end - self._end_at]
+        return self._read(at, end - at)
+
+
 def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folder]) -> None:
     name = filename.rstrip("/")
     parts = name.split("/")
@@ -151,12 +267,14 @@ def _add_folder(folder: str, listing: dict[str, _Folder]) -> None:
 
 def _refuse_packed(archive: str, directory: Directory, listing: dict[str, _Folder]) -> None:
     """Refuses an archive with a file that cannot be read in place."""
-    odd = (directory.flags & ENCRYPTED).astype(bool) | ~np.isin(directory.method, (STORED, DEFLATED))
+    odd = (directory.flags & _ENCRYPTED).astype(bool) | ~np.isin(
+        directory.method, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    )
     if not odd.any():
         return
     for row in sorted(row for folder in listing.values() for row in folder.rows if odd[row]):
         name = directory.names[row]
-        if directory.flags[row] & ENCRYPTED:
+        if directory.flags[row] & _ENCRYPTED:
             raise ShardsError(f"{archive}:{name} is encrypted", "Pack the zip again without a password")
         raise ShardsError(
             f"{archive}:{name} is packed with method {directory.method[row]}",
