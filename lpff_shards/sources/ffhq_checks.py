@@ -20,8 +20,9 @@ from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
+from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.objects import sizes_of, spread
-from lpff_shards.sources.io.tree import Tree, read_parts, read_whole
+from lpff_shards.sources.io.tree import Tree, read_whole
 
 STYLEGAN_SIDE = 1024
 """Pixels of FFHQ's own pictures."""
@@ -30,8 +31,6 @@ SAMPLED = 8
 UNLIKE = 8.0
 """Mean difference of two pictures' gray, of 255, from which they are no mirror images; two faces differ by about 60."""
 _OWN_FIELDS = re.compile(rb'"(dataset|alignment)":"(\w*)"')
-_LONGEST = 64
-"""Bytes of such a field at most."""
 
 ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
 TO_STYLEGAN = "Give EG3D's FFHQ (00000.png, 00000_mirror.png, ...), or use --alignment stylegan"
@@ -44,13 +43,11 @@ def own_export(tree: Tree) -> tuple[set[str], set[str]] | None:
     files = tree.files()
     if SAMPLES not in files:
         return None
-    found: set[tuple[str, str]] = set()
-    rest = b""
-    for part in read_parts(files[SAMPLES]):
-        # Quotes inside of texts are escaped, so nothing else looks like this.
-        found |= {(name.decode(), value.decode()) for name, value in _OWN_FIELDS.findall(rest + part)}
-        rest = part[-_LONGEST:]
-    sets, alignments = ({value for name, value in found if name == field} for field in ("dataset", "alignment"))
+    # Quotes inside of texts are escaped, so nothing else looks like this.
+    found = {match.groups() for match in _OWN_FIELDS.finditer(read_whole(files[SAMPLES], MAX_JSON_BYTES))}
+    sets, alignments = (
+        {value.decode() for name, value in found if name == field} for field in (b"dataset", b"alignment")
+    )
     return (sets, alignments) if sets and alignments else None
 
 

@@ -19,7 +19,7 @@ from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.io.bucket_tree import named_object
-from lpff_shards.sources.io.json_files import TWICE, Table, read_points, read_tables
+from lpff_shards.sources.io.json_files import Table, read_points, read_table
 from lpff_shards.sources.io.tree import Tree, subs
 
 T = TypeVar("T")
@@ -180,7 +180,7 @@ class Metadata:
 
 
 def read_metadata(given: str, with_points: bool) -> Metadata:
-    """Reads ffhq-dataset-v2.json, record by record and only as far as needed: the file has 255 MB.
+    """Reads ffhq-dataset-v2.json, of its 255 MB only what is needed.
 
     Args:
         given: its path.
@@ -196,21 +196,18 @@ def read_metadata(given: str, with_points: bool) -> Metadata:
     points: list[Points] = []
     sizes: list[tuple[int, int]] = []
     licenses: dict[tuple[str, str], License] = {}
-    met: set[str] = set()
-    for table in read_tables(blob, "FFHQ's records by index"):
-        faults |= dict.fromkeys((index.zfill(5) for index in met & table.rows.keys()), TWICE)
-        for index in (index for index in table.rows if index not in met):
-            id = index.zfill(5)
-            try:
-                credits[id] = _credit(table, index, licenses)
-                if with_points:
-                    found, size = _read_points(table, index)
-                    rows[id] = len(points)
-                    points.append(found)
-                    sizes.append(size)
-            except ValueError as error:
-                faults[id] = str(error)
-        met |= table.rows.keys()
+    table = read_table(blob, "FFHQ's records by index")
+    for index in table.rows:
+        id = index.zfill(5)
+        try:
+            credits[id] = _credit(table, index, licenses)
+            if with_points:
+                found, size = _read_points(table, index)
+                rows[id] = len(points)
+                points.append(found)
+                sizes.append(size)
+        except ValueError as error:
+            faults[id] = str(error)
     every = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
     return Metadata(blob.where, credits, every, sizes, rows, faults)
 

@@ -22,7 +22,7 @@ from lpff_shards.sources.build import join
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.files import Files, is_picture
-from lpff_shards.sources.io.json_files import Table, read_tables
+from lpff_shards.sources.io.json_files import Table, read_table
 from lpff_shards.sources.io.tree import Tree, archive_in, only_folder, open_tree
 from lpff_shards.sources.join_metadata import ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.lpff_crops import MEASURED, describe
@@ -239,9 +239,9 @@ def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator
 
 
 def _tables(place: Located, name: str, expected: str) -> Iterator[Table]:
-    """A metadata file, a part of it at a time; nothing where it is missing."""
+    """A metadata file; nothing where it is missing."""
     if name in place.metadata:
-        yield from read_tables(place.metadata[name], expected)
+        yield read_table(place.metadata[name], expected)
 
 
 def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64]]:

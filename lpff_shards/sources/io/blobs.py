@@ -31,7 +31,10 @@ stands behind it, the directory's entry of it and the directory's end."""
 _MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 MAX_BYTES = 1 << 28
-"""Most bytes of a picture's file, and of a metadata file that is decoded whole: Flickr takes photos of 200 MB."""
+"""Most bytes of a picture's file: Flickr takes photos of 200 MB."""
+
+MAX_JSON_BYTES = 1 << 31
+"""Most bytes of a JSON file: LPFF's info.json of a million records has 600 MB."""
 
 
 class BlobError(Exception):
@@ -61,7 +64,11 @@ class FileBlob(Struct, frozen=True, gc=False):
         return self.path
 
     def read(self) -> bytes:
-        refuse_large(self.size)
+        return self.whole(MAX_BYTES)
+
+    def whole(self, most: int) -> bytes:
+        """All bytes, where they are at most `most`; raises what `read` does."""
+        refuse_large(self.size, most)
         try:
             data = _read_file(self.path, self.size + 1)
             # Only the size itself was asked for, and a byte more: a file that has grown tells its new one.
@@ -78,23 +85,6 @@ class FileBlob(Struct, frozen=True, gc=False):
         except OSError as error:
             raise unreadable(self.where, error) from error
 
-    def parts(self, most: int) -> Iterator[bytes]:
-        """The bytes piece by piece, each of `most` at most.
-
-        Raises:
-            BlobError: as `read`, at the end where the file has changed.
-        """
-        found = 0
-        try:
-            with _opened(self.path) as fd:
-                while data := os.read(fd, most):
-                    found += len(data)
-                    yield data
-        except OSError as error:
-            raise unreadable(self.where, error) from error
-        if found != self.size:
-            raise BlobError(f"has {found} bytes, not the {self.size} it had when the export was planned")
-
 
 def unreadable(where: str, error: OSError) -> BlobError:
     """Return the error for a picture that the system does not open or read.
@@ -107,11 +97,11 @@ def unreadable(where: str, error: OSError) -> BlobError:
     return BlobError(f"cannot be read: {error.strerror}")
 
 
-def _read_file(path: str, most: int) -> bytes:
-    """The first `most` bytes of a file: few system calls, where `Path.read_bytes` needs seven."""
+def _read_file(path: str, most: int, at: int = 0) -> bytes:
+    """At most `most` bytes of a file: few system calls, where `Path.read_bytes` needs seven."""
     fd = os.open(path, _READ)
     try:
-        return pread_fully(fd, most, 0)
+        return pread_fully(fd, most, at)
     finally:
         os.close(fd)
 
@@ -168,45 +158,12 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return self.crc
 
     def read(self) -> bytes:
-        refuse_large(max(self.size, self.packed))
-        try:
-            with _opened(self.archive) as fd:
-                data = pread_fully(fd, self.packed, self._start(fd))
-        except OSError as error:
-            raise unreadable(self.where, error) from error
-        return self.unpacked(data)
+        return self.whole(MAX_BYTES)
 
-    def head(self, most: int) -> bytes:
-        fd = -1
-        try:
-            # Two fewer system calls than `read` takes: the local header comes along.
-            fd = os.open(self.archive, _READ)
-            return self._begun(pread_fully(fd, self._span(most), self.header), most)
-        except OSError as error:
-            raise unreadable(self.where, error) from error
-        finally:
-            if fd >= 0:
-                os.close(fd)
-
-    def _span(self, most: int) -> int:
-        """Bytes from the local header on that hold the member's first ones."""
-        return LOCAL_HEADER + len(self.member.encode()) + SLACK + min(self.packed, most)
-
-    def _begun(self, found: bytes, most: int) -> bytes:
-        """The member's first bytes, of those from its local header on."""
-        start = header_size(found)
-        data = found[start : start + self.packed]
-        try:
-            return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
-        except zlib.error as error:
-            raise BlobError(f"does not inflate: {error}") from error
-
-    def unpacked(self, data: bytes) -> bytes:
-        """The member's bytes, of those that stand in the zip.
-
-        Raises:
-            BlobError: they are cut short or damaged.
-        """
+    def whole(self, most: int) -> bytes:
+        """All bytes, where they are at most `most`, packed or not; raises what `read` does."""
+        refuse_large(max(self.size, self.packed), most)
+        data = self._packed()
         if len(data) != self.packed:
             raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
         if self.method == "deflated":
@@ -215,37 +172,36 @@ class ZipBlob(Struct, frozen=True, gc=False):
             raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
         return data
 
-    def parts(self, most: int) -> Iterator[bytes]:
-        """The bytes piece by piece, each of `most` bytes at most; raises what `read` does, at the end."""
-        found = check = 0
-        packed = self._packed_parts(most)
-        for data in packed if self.method == "stored" else _inflated(packed, most):
-            found += len(data)
-            check = crc32(data, check)
-            if found > self.size:
-                break
-            yield data
-        if found != self.size:
-            raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
-        if check != self.crc:
-            raise BlobError("does not match its CRC-32 in the zip: the zip has changed or is damaged")
-
-    def _packed_parts(self, most: int) -> Iterator[bytes]:
+    def head(self, most: int) -> bytes:
+        # The local header comes along, which takes two system calls less than asking for it first.
+        found = self._from_header(self._span(most))
+        start = header_size(found)
+        data = found[start : start + self.packed]
         try:
-            with _opened(self.archive) as fd:
-                start, done = self._start(fd), 0
-                while data := os.pread(fd, min(most, self.packed - done), start + done):
-                    done += len(data)
-                    yield data
+            return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
+        except zlib.error as error:
+            raise BlobError(f"does not inflate: {error}") from error
+
+    def _span(self, most: int) -> int:
+        """Bytes from the local header on that hold the member's first ones."""
+        return LOCAL_HEADER + len(self.member.encode()) + SLACK + min(self.packed, most)
+
+    def _from_header(self, size: int) -> bytes:
+        """Bytes of the archive from the local header on."""
+        try:
+            return _read_file(self.archive, size, self.header)
         except OSError as error:
             raise unreadable(self.where, error) from error
-        if done < self.packed:
-            raise BlobError(f"is cut short in the zip: {done} of {self.packed} bytes")
 
-    def _start(self, fd: int) -> int:
-        """Where the packed bytes start."""
-        # The local header's extra field may be longer than the directory's, so its lengths are read from the file.
-        return self.header + header_size(pread_fully(fd, LOCAL_HEADER, self.header))
+    def _packed(self) -> bytes:
+        """The member's bytes as they stand in the archive, fewer where it ends before."""
+        try:
+            with _opened(self.archive) as fd:
+                # The local header's extra field may be longer than the directory's: its length is read from the file.
+                start = self.header + header_size(pread_fully(fd, LOCAL_HEADER, self.header))
+                return pread_fully(fd, self.packed, start)
+        except OSError as error:
+            raise unreadable(self.where, error) from error
 
     def _inflate(self, data: bytes) -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -258,34 +214,14 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return out
 
 
-def _inflated(parts: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """What packed parts inflate to, in pieces of `most` bytes at most, up to the end of their stream.
-
-    Raises:
-        BlobError: they do not inflate, or their stream has no end.
-    """
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    for part in parts:
-        rest, data = part, b""
-        while rest or len(data) == most:
-            try:
-                data = inflater.decompress(rest, most)
-            except zlib.error as error:
-                raise BlobError(f"does not inflate: {error}") from error
-            yield data
-            rest = inflater.unconsumed_tail
-    if not inflater.eof:
-        raise BlobError("does not inflate: its stream has no end")
-
-
-def oversize(size: int) -> str | None:
+def oversize(size: int, most: int = MAX_BYTES) -> str | None:
     """Return why a file of so many bytes is not read, or None."""
-    return f"has {size:,} bytes; at most {MAX_BYTES:,} are read" if size > MAX_BYTES else None
+    return f"has {size:,} bytes; at most {most:,} are read" if size > most else None
 
 
-def refuse_large(size: int) -> None:
-    """Raise BlobError if a picture's file has too many bytes."""
-    if reason := oversize(size):
+def refuse_large(size: int, most: int) -> None:
+    """Raise BlobError if a file has too many bytes."""
+    if reason := oversize(size, most):
         raise BlobError(reason)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
+from io import BytesIO
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.kinds import glance
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.io.blobs import BlobError, ZipBlob, header_size, refuse_large
+from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, ZipBlob, header_size, refuse_large
 from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
 from lpff_shards.storage.prefetch import ahead
 
@@ -52,8 +53,19 @@ class ObjectBlob(Struct, frozen=True, gc=False):
             BlobError: it is gone or another one.
             ExportFailed: the store does not give it, which says nothing of the picture.
         """
-        refuse_large(self.size)
-        return b"".join(self.pieces())
+        return self.whole(MAX_BYTES)
+
+    def whole(self, most: int) -> bytes:
+        """The object, where it has at most `most` bytes, a large one by pieces; raises what `read` does."""
+        refuse_large(self.size, most)
+        path = BucketPath.parse(self.uri)
+        if self.size <= PIECE:
+            return asked(self.uri, lambda: self._same(path.get(self._is)))
+
+        def piece(at: int) -> bytes:
+            return asked(self.uri, lambda: self._same(path.get(self._is, at, min(PIECE, self.size - at))))
+
+        return _by_pieces(piece, 0, self.size)
 
     def head(self, most: int) -> bytes:
         """The object's first bytes; raises what `read` does."""
@@ -61,19 +73,6 @@ class ObjectBlob(Struct, frozen=True, gc=False):
             return b""
         path = BucketPath.parse(self.uri)
         return asked(self.uri, lambda: self._same(path.get(self._is, 0, min(most, self.size))))
-
-    def pieces(self) -> Iterator[bytes]:
-        """The object, a large one piece by piece; raises what `read` does."""
-        path = BucketPath.parse(self.uri)
-        if self.size <= PIECE:
-            yield asked(self.uri, lambda: self._same(path.get(self._is)))
-            return
-
-        def piece(at: int) -> bytes:
-            return asked(self.uri, lambda: self._same(path.get(self._is, at, min(PIECE, self.size - at))))
-
-        with closing(ahead(piece, range(0, self.size, PIECE), PIECES_AT_ONCE)) as found:
-            yield from found
 
     def _is(self, found: Listed) -> bool:
         return found.size == self.size and found.etag == self.etag
@@ -90,34 +89,17 @@ class ObjectBlob(Struct, frozen=True, gc=False):
 class ObjectMember(ZipBlob, frozen=True, gc=False):
     """A member of a zip in a bucket; `archive` is the zip's URI."""
 
-    def read(self) -> bytes:
-        """The member.
-
-        Raises:
-            BlobError: the zip is gone, is another one or is damaged.
-            ExportFailed: the store does not give it.
-        """
-        refuse_large(max(self.size, self.packed))
-        return self.unpacked(asked(self.where, self._packed))
-
-    def head(self, most: int) -> bytes:
-        """The member's first bytes; raises what `read` does."""
+    def _from_header(self, size: int) -> bytes:
         path = BucketPath.parse(self.archive)
-        return self._begun(asked(self.where, lambda: read_range(path, self.header, self._span(most))), most)
-
-    def _packed_parts(self, most: int) -> Iterator[bytes]:
-        data = asked(self.where, self._packed)
-        if len(data) < self.packed:
-            raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
-        yield from (data[at : at + most] for at in range(0, len(data), most))
+        return asked(self.where, lambda: read_range(path, self.header, size))
 
     def _packed(self) -> bytes:
-        path = BucketPath.parse(self.archive)
-        found = read_range(path, self.header, self._span(self.packed))
+        found = self._from_header(self._span(self.packed))
         start = header_size(found)
         missing = start + self.packed - len(found)
         if missing > 0:
-            found += path.read_at(self.header + len(found), missing)
+            path = BucketPath.parse(self.archive)
+            found += asked(self.where, lambda: path.read_at(self.header + len(found), missing))
         return found[start : start + self.packed]
 
 
@@ -130,9 +112,16 @@ def read_range(path: BucketPath, at: int, size: int) -> bytes:
     if size <= PIECE:
         return path.read_at(at, size)
     end = at + size
-    starts = range(at, end, PIECE)
-    with closing(ahead(lambda at: path.read_at(at, min(PIECE, end - at)), starts, PIECES_AT_ONCE)) as found:
-        return b"".join(found)
+    return _by_pieces(lambda at: path.read_at(at, min(PIECE, end - at)), at, end)
+
+
+def _by_pieces(read: Callable[[int], bytes], at: int, end: int) -> bytes:
+    """What pieces of a range give together, several asked for at once; never twice in memory."""
+    found = BytesIO()
+    with closing(ahead(read, range(at, end, PIECE), PIECES_AT_ONCE)) as pieces:
+        for piece in pieces:
+            found.write(piece)
+    return found.getvalue()
 
 
 def is_remote(blob: Blob) -> bool:

@@ -16,7 +16,7 @@ from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sources.io.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob
+from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
 from lpff_shards.sources.io.bucket_tree import open_bucket
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
@@ -25,8 +25,6 @@ from lpff_shards.storage.path import Place, is_folder, is_remote
 from lpff_shards.storage.prefetch import ahead
 
 MAX_WRAPPERS = 4
-PART = 1 << 20
-"""Bytes of a metadata file that are read at once."""
 
 
 class Tree(Protocol):
@@ -195,29 +193,13 @@ def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
             yield name, folder
 
 
-def read_whole(blob: Blob) -> bytes:
-    """The bytes of a metadata file.
+def read_whole(blob: Blob, most: int = MAX_BYTES) -> bytes:
+    """The bytes of a metadata file, at most `most`.
 
     Raises:
         ShardsError: it cannot be read, or has too many bytes.
     """
-    if reason := oversize(blob.size):
-        raise ShardsError(f"{blob.where} {reason}", "Check that it is the published file")
-    return b"".join(read_parts(blob))
-
-
-def read_parts(blob: Blob) -> Iterator[bytes]:
-    """The bytes of a metadata file, piece by piece where it is large.
-
-    Raises:
-        ShardsError: it cannot be read; at the end where it is not whole.
-    """
     try:
-        if isinstance(blob, FileBlob | ZipBlob):
-            yield from blob.parts(PART)
-        elif isinstance(blob, ObjectBlob):
-            yield from blob.pieces()
-        else:
-            yield blob.read()
+        return blob.whole(most) if isinstance(blob, FileBlob | ZipBlob | ObjectBlob) else blob.read()
     except BlobError as error:
         raise ShardsError(f"{blob.where} {error}", "Check the file") from None
