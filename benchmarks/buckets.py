@@ -23,7 +23,7 @@ from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions,
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.uploads import send
+from lpff_shards.storage.prefix import send
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 

@@ -25,7 +25,7 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.objects import headers
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.uploads import send
+from lpff_shards.storage.prefix import send
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 

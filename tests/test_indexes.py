@@ -29,7 +29,7 @@ from lpff_shards.exporters import output_lock
 from lpff_shards.options.export import ImageKind, Metadata
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.sidecars import folder
-from lpff_shards.storage import locks
+from lpff_shards.storage import local
 from lpff_shards.storage.local import LocalFolder
 
 FORMATS = ("wds", "tfrecord")
@@ -247,7 +247,7 @@ def test_someone_s_own_dataset_info_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_while_an_export_is_at_work_nothing_is_written(tars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "SECONDS", 0.0)
+    monkeypatch.setattr(local, "LOCK_SECONDS", 0.0)
     ours = folder.OutputFolder(tars)
     with output_lock.locked(ours):
         LocalFolder(tars).partial("shard").write_bytes(b"growing")

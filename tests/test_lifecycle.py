@@ -227,7 +227,7 @@ def test_a_second_export_at_the_same_time_is_refused(tmp_path: Path) -> None:
     state.mkdir(parents=True)
     with (state / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        soon = "import lpff_shards.storage.locks as locks\nlocks.SECONDS = 0.2"
+        soon = "import lpff_shards.storage.local as local\nlocal.LOCK_SECONDS = 0.2"
         refused = run_after(soon, "export", "--format", "wds", *DEMO, "--out", tmp_path / "out")
     assert refused.returncode == 2
     assert "is being written by another export" in refused.stderr

@@ -141,11 +141,11 @@ def test_shares_of_another_plan_are_refused(tmp_path: Path) -> None:
 
 
 def test_one_export_and_shares_do_not_write_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lpff_shards.storage import locks
+    from lpff_shards.storage import local
 
     out = tmp_path / "out"
     assert export_share(_options(out, Share(1, 2))).manifest is None
-    monkeypatch.setattr(locks, "SECONDS", 0.0)
+    monkeypatch.setattr(local, "LOCK_SECONDS", 0.0)
     with locked(OutputFolder(out)), pytest.raises(ShardsError, match="being written by another export"):
         export_share(_options(out, Share(2, 2)))
     plan = plan_export(_options(out, Share(2, 2)))

@@ -14,11 +14,10 @@ import lpff_shards
 from lpff_shards.loaders.object_reader import ShardRanges, Stored
 from lpff_shards.loaders.shards import Span
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.storage.atomic_file import GrowingFile
-from lpff_shards.storage.background_sync import Settling
+from lpff_shards.storage.background_sync import GrowingFile, Settling
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, ahead
-from lpff_shards.storage.retry import heard
+from lpff_shards.storage.requests import heard
 
 
 def _ahead(_: Path) -> None:
@@ -117,4 +116,4 @@ def test_no_thread_is_of_another_kind() -> None:
         for path in package.rglob("*.py")
         if re.search(r"ThreadPoolExecutor|\bThread\b", path.read_text())
     }
-    assert users == {"storage/prefetch.py", "storage/retry.py"}
+    assert users == {"storage/prefetch.py", "storage/requests.py"}

@@ -28,7 +28,7 @@ from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.base import Growing
 from lpff_shards.storage.checksums import Hasher, hasher
 from lpff_shards.storage.path import Place
-from lpff_shards.storage.retry import persistent
+from lpff_shards.storage.requests import persistent
 
 TRIES = 3
 """Times that a shard is written where the connection to its store breaks."""

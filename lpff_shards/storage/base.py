@@ -108,7 +108,7 @@ class Storage(Protocol):
         """
 
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> AbstractContextManager[None]:
-        """Write together with others of the same export, see `storage.locks.join`."""
+        """Write together with others of the same export, see `storage.local.join`."""
 
     def make_folder(self, name: str) -> None:
         """Make a folder below the root, where folders exist."""

@@ -9,10 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.schemas.uris import parts
-from lpff_shards.storage.errors import telling
 from lpff_shards.storage.odd_keys import NO_PATH, is_odd
 from lpff_shards.storage.odd_keys import listing as odd_names
-from lpff_shards.storage.retry import heard, persistent
+from lpff_shards.storage.requests import heard, persistent, telling
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

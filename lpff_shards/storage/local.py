@@ -1,9 +1,10 @@
-"""A folder of the file system that an export writes."""
+"""A folder of the file system that an export writes, and its lock, which one export has, or the shares of one."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import platform
 import shutil
@@ -18,13 +19,88 @@ from pathlib import Path
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.storage import locks
-from lpff_shards.storage.atomic_file import GrowingFile
-from lpff_shards.storage.background_sync import make_durable, to_disk
+from lpff_shards.storage.background_sync import GrowingFile, make_durable, to_disk
 from lpff_shards.storage.bucket import Listed
 from lpff_shards.storage.checksums import file_checksum
 from lpff_shards.storage.path import exists, free_bytes, is_folder
 from lpff_shards.storage.prefetch import ahead
+
+LOCK_SECONDS = 3.0
+"""How long is waited for it: workers of an export that was killed hold it for a moment longer."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The lock file, open; leaving the block gives up what was locked.
+
+    Raises:
+        OSError: it cannot be made, or neither written nor read.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except PermissionError as error:
+        # A colleague's, who made it with another umask: reading is enough to lock it.
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError:
+            raise error from None
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def exclude_all(fd: int, root: str, seconds: float | None = None) -> bool:
+    """Takes the lock of a folder alone; tells whether its file system has locks, so that nobody else is there.
+
+    Raises:
+        ShardsError: others hold it all the time.
+    """
+    return _until(lambda: _took(fd, fcntl.LOCK_EX), root, LOCK_SECONDS if seconds is None else seconds)
+
+
+def join(fd: int, root: str, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> None:
+    """Takes the lock together with other shares of the same export.
+
+    Args:
+        ours: tells whether the folder is that export's already.
+        take_over: makes it so; told whether it is certain that nobody else holds the lock meanwhile.
+
+    Raises:
+        ShardsError: others hold it all the time.
+    """
+
+    def attempt() -> bool | None:
+        if ours():
+            return _took(fd, fcntl.LOCK_SH)
+        alone = _took(fd, fcntl.LOCK_EX)
+        if alone is False:
+            return False
+        take_over(alone is True)
+        return _took(fd, fcntl.LOCK_SH)
+
+    _until(attempt, root, LOCK_SECONDS)
+
+
+def _took(fd: int, kind: int) -> bool | None:
+    """Whether the lock was taken; None where the file system has no locks, as some network file systems."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _until(attempt: Callable[[], bool | None], root: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while (took := attempt()) is False:
+        if time.monotonic() >= deadline:
+            raise ShardsError(f"{root} is being written by another export", "Wait for it, or choose another folder")
+        time.sleep(0.1)
+    return took is True
+
 
 _SETTLED_AT_ONCE = 8
 A_DAY = 86_400.0
@@ -98,15 +174,15 @@ class LocalFolder:
     @contextmanager
     def lock(self, seconds: float | None) -> Iterator[bool]:
         make_durable(self._state)
-        with locks.opened(self._state / "lock") as lock:
-            yield locks.exclude_all(lock, str(self.root), seconds)
+        with opened(self._state / "lock") as lock:
+            yield exclude_all(lock, str(self.root), seconds)
 
     @contextmanager
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> Iterator[None]:
         make_durable(self._state)
-        with locks.opened(self._state / "lock") as lock:
+        with opened(self._state / "lock") as lock:
             try:
-                locks.join(lock, str(self.root), ours, take_over)
+                join(lock, str(self.root), ours, take_over)
                 self.clear_unfinished(alone=False)
                 yield
             finally:
