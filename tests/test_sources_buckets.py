@@ -19,7 +19,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.planning import survey as surveys
 from lpff_shards.sources.ffhq_checks import SAMPLED
 from lpff_shards.sources.lpff import Lpff
-from lpff_shards.storage.odd_keys import is_odd
+from lpff_shards.storage.bucket import is_odd
 
 Wholes = Callable[[str], dict[str, bytes]]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.schemas.uris import parts
-from lpff_shards.storage.odd_keys import NO_PATH, is_odd
-from lpff_shards.storage.odd_keys import listing as odd_names
 from lpff_shards.storage.requests import heard, persistent, telling
 
 if TYPE_CHECKING:
@@ -18,8 +17,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NO_PATH = "Encountered object with invalid path: "
+"""What the stores' library says of a name with `..`, `//` or control characters."""
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+
 PIECE = 8 << 20
 """Bytes of a request where an object is fetched whole."""
+
+
+def is_odd(name: str) -> bool:
+    """Whether a name is one that the stores' library neither lists nor reads."""
+    return name in ("", ".", "..") or _CONTROL.search(name) is not None
 
 
 class Listed(NamedTuple):
@@ -122,9 +130,9 @@ class BucketPath:
         return sorted(one for one in objects if one.name), sorted(name for name in folders if not is_odd(name))
 
     def _listed_with_odd_names(self) -> dict[str, list[Any]]:
-        from lpff_shards.storage.connect import s3_settings
+        from lpff_shards.storage.connect import listed_by_boto3
 
-        return heard(lambda: odd_names(self.bucket, self._below or "", *s3_settings(self.bucket)))
+        return heard(lambda: listed_by_boto3(self.bucket, self._below or ""))
 
     def read_bytes(self) -> bytes:
         """The whole object."""

@@ -1,10 +1,11 @@
 """Connections to stores: credentials, endpoints and regions in the providers' usual ways, retries with back-off.
 
-Requests to AWS are signed for the bucket's region and refused otherwise.
+Requests to AWS are signed for the bucket's region and refused otherwise; obstore, unlike boto3, does not find it out.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -114,11 +115,37 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
     )
 
 
-def s3_settings(bucket: str) -> tuple[dict[str, Any], bool]:
-    """What a client of boto3 is given for a bucket, and whether it signs requests."""
+def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
+    """What obstore's `list_with_delimiter` returns, by boto3: names that are no paths among the rest.
+
+    Where there is one, obstore lists nothing at all.
+
+    Args:
+        below: the prefix, with a slash at its end.
+
+    Raises:
+        OSError: boto3 is not installed, or the store does not answer.
+    """
+    try:
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError:
+        raise OSError(errno.ENOTSUP, "boto3 is not installed", bucket) from None
+    config = Config(signature_version=UNSIGNED) if _is_set("AWS_SKIP_SIGNATURE") else Config()
     endpoint, region = _first_set(_S3_ENDPOINTS), _first_set(_S3_REGIONS)
-    given = {"endpoint_url": endpoint, "region_name": region or (None if endpoint else region_of(bucket))}
-    return {name: value for name, value in given.items() if value}, not _is_set("AWS_SKIP_SIGNATURE")
+    # Without a region it follows S3 to the bucket's.
+    client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+    found: dict[str, list[Any]] = {"objects": [], "common_prefixes": []}
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below, Delimiter="/"):
+            for one in page.get("Contents", ()):
+                found["objects"].append({"path": one["Key"], "size": one["Size"], "e_tag": one["ETag"]})
+            found["common_prefixes"] += [one["Prefix"] for one in page.get("CommonPrefixes", ())]
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(errno.EIO, str(error), os.fspath(bucket)) from None
+    return found
 
 
 def _has_keys() -> bool:

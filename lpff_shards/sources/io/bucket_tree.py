@@ -15,8 +15,7 @@ from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
-from lpff_shards.storage.bucket import BucketPath, Listed
-from lpff_shards.storage.odd_keys import NO_PATH, is_odd
+from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
 from lpff_shards.storage.path import Place, is_remote
 from lpff_shards.storage.prefetch import ahead
 
