@@ -1,4 +1,4 @@
-"""As many workers as a container may use: the quota of its control groups, in either version and wherever mounted."""
+"""As many workers as a container may use: the quota of its control groups, in either version."""
 
 from __future__ import annotations
 
@@ -17,17 +17,8 @@ ALL = sys.maxsize
 HALF, TWO_AND_A_HALF, NONE = ("50000", "100000"), ("250000", "100000"), ("-1", "100000")
 
 
-def _process(root: Path, groups: str, mounts: str) -> Path:
-    """A process's folder in /proc that tells of these groups and mounts; `{}` is where control groups are mounted."""
-    folder = root / "proc"
-    folder.mkdir()
-    (folder / "cgroup").write_text(groups)
-    (folder / "mountinfo").write_text(f"22 1 0:21 / /proc rw - proc proc rw\n{mounts.format(root / 'cgroup')}\n")
-    return folder
-
-
-def _group(root: Path, path: str, version: int, quota: tuple[str, str]) -> None:
-    group = root / "cgroup" / path
+def _group(mounted: Path, path: str, version: int, quota: tuple[str, str]) -> None:
+    group = mounted / ("cpu" if version == 1 else "") / path
     group.mkdir(parents=True, exist_ok=True)
     if version == 2:
         (group / "cpu.max").write_text(f"{'max' if quota is NONE else quota[0]} {quota[1]}\n")
@@ -36,38 +27,32 @@ def _group(root: Path, path: str, version: int, quota: tuple[str, str]) -> None:
         (group / "cpu.cfs_period_us").write_text(f"{quota[1]}\n")
 
 
-V1 = "30 22 0:26 {root} {{}} rw,nosuid - cgroup cgroup rw,cpu,cpuacct"
-V2 = "30 22 0:26 {root} {{}} rw shared:9 master:1 - cgroup2 cgroup rw,nsdelegate"
-
-
 @pytest.mark.parametrize(
-    ("version", "told", "mounted", "quotas", "cores"),
+    ("version", "told", "quotas", "cores"),
     [
-        (1, "4:cpu,cpuacct:/job", "/", {"job": HALF}, 1),
-        (1, "4:cpu,cpuacct:/job", "/", {"job": NONE}, ALL),
-        (1, "4:cpu,cpuacct:/pod/job", "/", {"pod": HALF, "pod/job": TWO_AND_A_HALF}, 1),
-        (1, "4:cpu,cpuacct:/pod/job", "/", {"pod": TWO_AND_A_HALF, "pod/job": NONE}, 3),
+        (1, "4:cpu,cpuacct:/job", {"job": HALF}, 1),
+        (1, "4:cpu,cpuacct:/job", {"job": NONE}, ALL),
+        (1, "4:cpu,cpuacct:/pod/job", {"pod": HALF, "pod/job": TWO_AND_A_HALF}, 1),
+        (1, "4:cpu,cpuacct:/pod/job", {"pod": TWO_AND_A_HALF, "pod/job": NONE}, 3),
         # Docker shows a container the path outside, and mounts its own group.
-        (1, "4:cpu,cpuacct:/docker/1f", "/docker/1f", {"": TWO_AND_A_HALF}, 3),
-        (1, "4:cpu,cpuacct:/docker/1f/inner", "/docker/1f", {"": TWO_AND_A_HALF, "inner": HALF}, 1),
-        (1, "4:cpu,cpuacct:/docker/1f", "/elsewhere", {"": HALF}, 1),
-        (1, "4:memory:/job", "/", {"job": HALF}, ALL),
-        (2, "0::/job", "/", {"job": HALF}, 1),
-        (2, "0::/job", "/", {"job": NONE}, ALL),
-        (2, "0::/pod/job", "/", {"pod": HALF, "pod/job": NONE}, 1),
-        (2, "0::/", "/", {"": TWO_AND_A_HALF}, 3),
-        (2, "0::/../other", "/", {"": HALF}, 1),
-        (2, "1:name=systemd:/job\n0::/job", "/", {"job": ("400000", "100000")}, 4),
-        (2, "nonsense", "/", {"": HALF}, ALL),
+        (1, "4:cpu,cpuacct:/docker/1f", {"": TWO_AND_A_HALF}, 3),
+        (1, "4:memory:/job", {"job": HALF}, ALL),
+        (2, "0::/job", {"job": HALF}, 1),
+        (2, "0::/job", {"job": NONE}, ALL),
+        (2, "0::/pod/job", {"pod": HALF, "pod/job": NONE}, 1),
+        (2, "0::/", {"": TWO_AND_A_HALF}, 3),
+        (2, "0::/../other", {"": HALF}, 1),
+        (2, "1:name=systemd:/job\n0::/job", {"job": ("400000", "100000")}, 4),
+        (2, "nonsense", {"job": HALF}, ALL),
     ],
 )
 def test_the_least_quota_of_its_groups_is_a_process_s(
-    tmp_path: Path, version: int, told: str, mounted: str, quotas: dict[str, tuple[str, str]], cores: int
+    tmp_path: Path, version: int, told: str, quotas: dict[str, tuple[str, str]], cores: int
 ) -> None:
     for path, quota in quotas.items():
-        _group(tmp_path, path, version, quota)
-    mounts = (V1 if version == 1 else V2).format(root=mounted)
-    assert cpu_quota(_process(tmp_path, f"{told}\n", mounts)) == cores
+        _group(tmp_path / "mounted", path, version, quota)
+    (tmp_path / "cgroup").write_text(f"{told}\n")
+    assert cpu_quota(tmp_path / "cgroup", tmp_path / "mounted") == cores
 
 
 def test_cores_are_those_of_the_affinity_and_of_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +63,7 @@ def test_cores_are_those_of_the_affinity_and_of_the_quota(monkeypatch: pytest.Mo
 
 
 def test_a_system_without_control_groups_has_no_quota(tmp_path: Path) -> None:
-    assert cpu_quota(tmp_path / "nothing") == ALL
+    assert cpu_quota(tmp_path / "nothing", tmp_path) == ALL
 
 
 def _limited() -> tuple[Path, dict[str, str]]:

@@ -78,37 +78,21 @@ def available_cores() -> int:
 
 
 @cache
-def cpu_quota(process: Path = Path("/proc/self")) -> int:
-    """The cores whose time the control groups of a process give it, the least of all that it is in, rounded up.
+def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the cores whose time the control groups of a process give it: the least of all its groups, rounded up.
 
     Args:
-        process: its folder in /proc.
+        groups: the file that lists the groups of the process. In a container it may hold paths of the host, of which
+            only the root is mounted.
+        mounted: where version 2 is mounted, and version 1 in the folder `cpu`.
     """
-    try:
-        groups = list(_cpu_groups(process))
-    except (OSError, ValueError):
-        groups = []
-    return min(map(_quota, groups), default=sys.maxsize)
-
-
-def _cpu_groups(process: Path) -> Iterator[Path]:
-    """The folders of the control groups that may limit a process's processors, outer ones first.
-
-    A container may see but its own group, as the root of what is mounted, and be told of the path outside.
-    """
-    paths: dict[str, PurePosixPath] = {}
-    for line in (process / "cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        paths.update(dict.fromkeys(controllers.split(","), PurePosixPath(path)))
-    for line in (process / "mountinfo").read_text().splitlines():
-        mount, _, system = line.partition(" - ")
-        (*_, root, point), (kind, _, options) = mount.split()[:5], system.split(" ", 2)
-        named = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
-        if named is None or named not in paths or (named and named not in options.split(",")):
-            continue
-        inside = paths[named].relative_to(root).parts if paths[named].is_relative_to(root) else ()
-        for depth in range(len(inside) + 1):
-            yield Path(point, *inside[:depth])
+    quotas = [sys.maxsize]
+    for line in groups.read_text().splitlines() if groups.is_file() else ():
+        controllers, _, path = line.partition(":")[2].partition(":")
+        if not controllers or "cpu" in controllers.split(","):
+            root, parts = mounted / ("cpu" if controllers else ""), PurePosixPath(path).parts[1:]
+            quotas += [_quota(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
+    return min(quotas)
 
 
 def _quota(group: Path) -> int:
@@ -117,7 +101,7 @@ def _quota(group: Path) -> int:
         try:
             quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
         except (OSError, ValueError):
-            # There is no such group or file, or it says `max`.
+            # The group or the file is missing, or holds `max`.
             continue
         if quota > 0 and period > 0:
             return -(-quota // period)
