@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,9 +22,9 @@ from layouts import undecodable, write, write_lpff
 from running import Done, call, children, contents, run_after, wait_for
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
-from lpff_shards.executors import ray, ray_cluster, ray_worker
+from lpff_shards.executors import ray, ray_cluster
 from lpff_shards.executors.processes import Progress
-from lpff_shards.executors.ray import Counted, OnRay
+from lpff_shards.executors.ray import CountedOnce, OnRay
 from lpff_shards.exporters.callbacks import Silent
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
@@ -165,7 +167,10 @@ def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, fo
 
     losing = threading.Thread(target=lose)
     losing.start()
-    done = export.on(nodes, format, "--json")
+    # A process of its own, as the import of Ray decides what Ray prints.
+    driver = _start(export, format, "--ray-address", nodes.address, "--json")
+    out, err = driver.communicate()
+    done = Done(driver.returncode, out, err)
     losing.join()
     nodes.cluster.remove_node(node, allow_graceful=False)
     # Or the next to connect would take it for theirs.
@@ -223,9 +228,9 @@ def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Exp
     assert contents(export.out) == export.local("wds", "--image", "png", "--on-error", "skip")
 
 
-def _start(export: Export, *more: object) -> subprocess.Popen[str]:
+def _start(export: Export, format: str, *more: object) -> subprocess.Popen[str]:
     """The command in a process of its own, in a session of its own, disturbed as was ordered."""
-    argv = ["lpff-shards", *map(str, export.words("wds", export.out, "--engine", "ray", *more))]
+    argv = ["lpff-shards", *map(str, export.words(format, export.out, "--engine", "ray", *more))]
     patch = "from lpff_shards import api\nimport disturbing"
     patch += "\napi.write_shard_elsewhere = disturbing.write_shard_elsewhere"
     script = f"import sys\nsys.path.append({str(TESTS)!r})\n{patch}\nsys.argv = {argv!r}\n"
@@ -243,7 +248,7 @@ def _start(export: Export, *more: object) -> subprocess.Popen[str]:
 def test_a_killed_driver_leaves_shards_that_the_next_run_keeps(nodes: Nodes, export: Export) -> None:
     expected = export.local("wds")
     export.order(disturbing.STALL)
-    driver = _start(export, "--ray-address", nodes.address)
+    driver = _start(export, "wds", "--ray-address", nodes.address)
     wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
     driver.kill()
     driver.communicate()
@@ -258,7 +263,7 @@ def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Expor
     """Without an address one is started; what its workers import reaches them from here."""
     expected = export.local("wds")
     export.order(disturbing.STALL)
-    driver = _start(export, "--workers", 2)
+    driver = _start(export, "wds", "--workers", 2)
     wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
     started = children(driver.pid)
     assert started
@@ -272,7 +277,7 @@ def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Expor
     assert not list((export.out / STATE / "partial").iterdir())
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
     export.beside(disturbing.ORDER).unlink()
-    again = _start(export, "--workers", 2)
+    again = _start(export, "wds", "--workers", 2)
     assert "of them finished before" in again.communicate(timeout=60)[1]
     assert again.returncode == 0
     assert contents(export.out) == expected
@@ -321,20 +326,59 @@ def test_a_fault_of_ours_is_told_with_its_lines(nodes: Nodes, capsys: pytest.Cap
 
 def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "99.0")
-    with pytest.raises(ShardsError, match=r"the node \S+ needs lpff-shards 99.0 as it is here, and has \d"):
+    with pytest.raises(ShardsError, match=r"the node \S+ has lpff-shards \d\S+, and needs lpff-shards 99.0"):
         list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
 
 
 def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpff_shards.executors.ray_worker", None)
-    told = ray_worker.make_attempt(ray.__version__, ())(b"", 0, None)
-    assert isinstance(told, tuple)
-    assert told[1].startswith("cannot import it: ")
+    attempt = ray.make_attempt(ray.__version__, "/", ())
+    monkeypatch.setitem(sys.modules, "lpff_shards.executors.ray", None)
+    told = attempt(b"", 0, 0.1, None)
+    assert isinstance(told, str)
+    assert "cannot import lpff-shards" in told
 
 
-def test_an_address_at_which_nothing_answers_is_told_at_once() -> None:
-    with pytest.raises(ShardsError, match=r"no Ray cluster answers at 127\.0\.0\.1:1: Connection refused"):
-        list(OnRay(1, "127.0.0.1:1").run(disturbing.doubled, [b"x"], lambda _: None))
+def _fails(address: str) -> str:
+    with pytest.raises(ShardsError) as caught:
+        list(OnRay(1, address).run(disturbing.doubled, [b"x"], lambda _: None))
+    return str(caught.value)
+
+
+def test_an_address_at_which_nothing_listens_is_an_error_at_once() -> None:
+    assert "no Ray cluster answers at 127.0.0.1:1: Connection refused" in _fails("127.0.0.1:1")
+    assert "no Ray cluster answers at 127.0.0.1:99999: " in _fails("127.0.0.1:99999")
+    assert "no Ray cluster answers at a..b:6379: " in _fails("a..b:6379")
+
+
+@pytest.mark.parametrize("greets", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n", None])
+def test_another_server_is_an_error_in_time(greets: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that greets and closes each connection, or that accepts none."""
+    monkeypatch.setattr(ray_cluster, "ANSWERS_WITHIN", 3.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.sendall(greets or b"")
+
+        if greets:
+            threading.Thread(target=answer, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert f"{address} is not the head node of a Ray cluster: no answer in 3 s" in _fails(address)
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_cluster_of_another_version_is_an_error_with_both_versions(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray as library
+
+    version = library.__version__
+    monkeypatch.setattr(library, "__version__", "1.0")
+    error = _fails(nodes.address)
+    assert re.search(rf"is no use: Version mismatch: .* Ray: {re.escape(version)} .* Ray: 1\.0 ", error), error
 
 
 def test_ray_address_of_the_environment(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,26 +402,6 @@ def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
         ray.shutdown()
 
 
-def test_ray_prints_nothing_from_first_to_last(
-    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import ray
-    from ray._private import worker
-
-    def telling(call: Any) -> Any:
-        def told(*given: object, **named: object) -> Any:
-            worker.print_worker_logs({"pid": "raylet", "lines": ["lost"]}, sys.stdout)
-            return call(*given, **named)
-
-        return told
-
-    monkeypatch.setattr(ray, "init", telling(ray.init))
-    monkeypatch.setattr(ray, "shutdown", telling(ray.shutdown))
-    with ray_cluster.connected(nodes.address, None):
-        pass
-    assert capsys.readouterr().out == ""
-
-
 def test_workers_get_no_folder_that_this_process_does_not_import_from(
     nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,8 +413,11 @@ def test_workers_get_no_folder_that_this_process_does_not_import_from(
     for ours in (False, True):
         if ours:
             monkeypatch.syspath_prepend(str(tmp_path))
-        with ray_cluster.connected(nodes.address, None) as cluster:
-            found = cluster.ray.get(cluster.ray.remote(paths).remote())
+        with ray_cluster.connected(nodes.address, None) as added:
+            import ray as library
+
+            found = [*library.get(library.remote(paths).remote()), *added]
+        assert Path.cwd() == tmp_path
         assert (str(tmp_path) in found) == ours
 
 
@@ -427,8 +454,7 @@ ray.init = init
 
 def test_samples_count_once_whatever_attempts_tell() -> None:
     told: list[Progress] = []
-    counted = Counted(told.append)
-    for samples, size in ((3, 30), (5, 50), (2, 20), (5, 50), (6, 60)):
-        counted.told(0, samples, size)
-    counted.done(0, 8, 80)
+    counted = CountedOnce(told.append)
+    for samples, size in ((3, 30), (5, 50), (2, 20), (5, 50), (6, 60), (8, 80)):
+        counted.reached(0, samples, size)
     assert [(one.samples, one.bytes) for one in told] == [(3, 30), (2, 20), (1, 10), (2, 20)]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from functools import partial
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from layouts import write_lpff
 
 from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
 from lpff_shards.executors import ray as ray_engine
-from lpff_shards.executors import ray_cluster
 from lpff_shards.executors.ray import OnRay
 from lpff_shards.executors.registry import Local, chosen
 from lpff_shards.exporters import remote_worker
@@ -112,30 +109,3 @@ def test_an_engine_is_chosen_and_what_it_lacks_is_told_before_planning(
     monkeypatch.setattr(api, "plan_export", lambda _: pytest.fail("planned"))
     with pytest.raises(ShardsError, match=r"pip install \"lpff-shards\[ray\]\""):
         api.export(ExportOptions(format="wds", out="x", sources=options.sources, run=RunOptions(engine="ray")))
-
-
-@pytest.mark.parametrize("greets", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"\x00\x00\x00\x07\x00\x00\x00\x00\x00"])
-def test_a_server_that_is_no_cluster_s_head_is_told_at_once(greets: bytes) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(greets)
-
-        thread = Thread(target=answer)
-        thread.start()
-        port = server.getsockname()[1]
-        with pytest.raises(
-            ShardsError, match=rf"127\.0\.0\.1:{port} is not the head node of a Ray cluster|no Ray cluster answers"
-        ):
-            ray_cluster._check_answers(f"127.0.0.1:{port}")
-        thread.join()
-
-
-def test_a_server_that_says_nothing_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "ANSWERS_WITHIN", 0.1)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(ShardsError, match=f"no Ray cluster answers at {address}: timed out"):
-            ray_cluster._check_answers(address)

@@ -145,7 +145,7 @@ def run(
         ShardsError: a task failed or a worker was killed; the other workers are stopped.
     """
     if workers == 1:
-        report = _Reporter(on_progress)
+        report = Reporter(on_progress)
         for number in range(len(tasks)):
             result = work(tasks[number], report)
             report.flush()
@@ -156,13 +156,13 @@ def run(
         yield from pool.run(on_progress)
 
 
-class _Reporter:
-    """Gathers what samples report and passes it on a few times a second."""
+class Reporter:
+    """Adds up what samples report, and sends it once in so many seconds."""
 
-    def __init__(self, send: OnProgress) -> None:
-        self._send = send
+    def __init__(self, send: OnProgress, seconds: float = REPORT_SECONDS) -> None:
+        self._send, self._seconds = send, seconds
         self._samples = self._bytes = 0
-        self._next = time.monotonic() + REPORT_SECONDS
+        self._next = time.monotonic() + seconds
 
     def __call__(self, size: int) -> None:
         self._samples += 1
@@ -173,7 +173,7 @@ class _Reporter:
     def flush(self) -> None:
         self._send(Progress(self._samples, self._bytes))
         self._samples = self._bytes = 0
-        self._next = time.monotonic() + REPORT_SECONDS
+        self._next = time.monotonic() + self._seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,28 +183,16 @@ class Done(Generic[Result]):
     result: Result
 
 
-def outcome(work: Callable[[], Result], say: Callable[[str], object]) -> Done[Result] | ShardsError:
-    """Does a task, and returns its result, or why there is none.
-
-    Args:
-        say: told the traceback of a fault of ours.
-
-    Raises:
-        ConnectionError: the parent is gone.
-    """
-    try:
-        return Done(work())
-    except ShardsError as error:
+def failure(error: BaseException, lines: str) -> ShardsError:
+    """Return what the user reads of an exception that ended a task; prints `lines` where it is a fault of ours."""
+    if isinstance(error, ShardsError):
         return error
-    except ConnectionError:
-        raise
-    except MemoryError:
+    if isinstance(error, MemoryError):
         return ExportFailed("a worker ran out of memory", "Use fewer --workers, or a machine with more memory")
-    except Exception as error:
-        say(traceback.format_exc())
-        return ExportFailed(
-            f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
-        )
+    sys.stderr.write(f"{lines.rstrip()}\n")
+    return ExportFailed(
+        f"a worker failed by a fault of lpff-shards: {error!r}", "Please report it with the lines above"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,11 +341,17 @@ def _serve(
 def _attempt(
     work: Work[Any, Any], task_of: Callable[[Any], Any], told: object, pipe: Connection
 ) -> Done[Any] | ShardsError:
-    report = _Reporter(pipe.send)
+    """A task's result, or why there is none.
 
-    def do() -> Any:
+    Raises:
+        ConnectionError: the parent is gone.
+    """
+    report = Reporter(pipe.send)
+    try:
         result = work(task_of(told), report)
         report.flush()
-        return result
-
-    return outcome(do, sys.stderr.write)
+    except ConnectionError:
+        raise
+    except Exception as error:
+        return failure(error, traceback.format_exc())
+    return Done(result)

@@ -1,4 +1,8 @@
-"""Running tasks on a Ray cluster: few in flight, tried again when a node is lost, progress counted by an actor."""
+"""Tasks on a Ray cluster: few at once, repeated when a node is lost, with progress from an actor.
+
+Ray sends the code of what is defined inside a function, and only the name of what a module defines. So what starts on a
+node is defined inside functions, and a node that has another version of this package, or none, can say so.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,33 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Generic
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.processes import OnProgress, Progress, Result, Task, Work
-from lpff_shards.executors.ray_cluster import Cluster, connected
-from lpff_shards.executors.ray_worker import Attempt, Attempted, Caller, make_attempt, make_board
+from lpff_shards.executors.processes import OnProgress, Progress, Reporter, Result, Task, Work, failure
+from lpff_shards.executors.ray_cluster import connected
+
+RETRIES = 5
+"""How often Ray repeats a task whose worker or node was lost."""
+RESIZE_SECONDS = 5.0
+"""Between two requests for the size of the cluster."""
+END_SECONDS = 10.0
+"""That canceled tasks have to end before they are killed."""
+WAIT_SECONDS = 0.1
+"""That the driver waits for a task before it updates the progress."""
+NOTES_PER_SECOND = 500
+"""Most updates of progress that all workers send."""
 
 
 def check() -> None:
-    """Refuses where Ray is not installed.
+    """Refuse a machine without Ray.
 
     Raises:
-        ShardsError: it is not.
+        ShardsError: Ray is not installed.
     """
     if find_spec("ray") is None:
         raise ShardsError("--engine ray needs Ray", 'Install it: pip install "lpff-shards[ray]"')
@@ -34,7 +48,7 @@ class OnRay:
     """A Ray cluster: the one at an address, else that of the environment's RAY_ADDRESS, else one of this machine.
 
     Attributes:
-        workers: the most shards at once; None means every CPU that the cluster has.
+        workers: most shards at once; None means every CPU of the cluster.
         address: HOST:PORT of the cluster, or auto for the one that runs on this machine.
     """
 
@@ -49,197 +63,203 @@ class OnRay:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Result], None, None]:
-        """Does every task, see `Engine.run`."""
-        with connected(self.address, self.workers) as cluster:
-            flight: Flight[Task, Result] = Flight(cluster, work, tasks, self.workers, on_progress)
+        """Do every task, see `Engine.run`."""
+        with connected(self.address, self.workers) as paths:
+            window: TaskWindow[Task, Result] = TaskWindow(paths, work, tasks, self.workers, on_progress)
             try:
-                yield from flight.results()
+                yield from window.results()
             finally:
-                flight.stop()
+                window.stop()
 
 
-RETRIES = 5
-"""How often Ray repeats a task whose worker or node was lost."""
-LOOK = 5.0
-"""Seconds between looks at how large the cluster is."""
-END = 10.0
-"""Seconds that tasks have to end when they are canceled; then they are killed."""
-NOTES = 500
-"""Of progress, a second, that the board gets at most."""
-
-
-class Flight(Generic[Task, Result]):
-    """The tasks of an export on a Ray cluster.
+class TaskWindow(Generic[Task, Result]):
+    """The few tasks that a cluster holds at once.
 
     Args:
-        workers: the most tasks with Ray at once; None means twice the CPUs that the cluster has at the time, so that
-            none waits for work, and a cluster that grows by its queue does.
+        paths: where workers find packages, beside their own folders.
+        workers: most tasks at once; None means twice the CPUs of the cluster at the time, so that no CPU waits for
+            work and an autoscaler sees a queue.
     """
 
     def __init__(
         self,
-        cluster: Cluster,
+        paths: Sequence[str],
         work: Work[Task, Result],
         tasks: Sequence[Task],
         workers: int | None,
         on_progress: OnProgress,
     ) -> None:
-        self._ray = cluster.ray
-        self._work = work
-        self._tasks = tasks
-        self._workers = workers
-        self._limits = self._size(), time.monotonic()
+        import ray
+
+        self._ray = ray
+        self._work, self._tasks, self._workers = work, tasks, workers
         self._numbers = iter(range(len(tasks)))
-        self._flying: dict[Any, int] = {}
-        self._progress = Counted(on_progress)
-        code = make_attempt(__version__, cluster.paths)
-        self._attempt = self._ray.remote(num_cpus=1, max_retries=RETRIES)(code)
-        self._board = Board(self._ray)
+        self._running: dict[Any, int] = {}
+        self._most, self._resize_at = 0, time.monotonic()
+        self._progress = CountedOnce(on_progress)
+        # A relative path means the same to every worker as here.
+        attempt = make_attempt(__version__, os.getcwd(), tuple(paths))  # noqa: PTH109
+        self._attempt = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt)
+        self._actor = _start_progress_actor(ray)
 
     def results(self) -> Iterator[tuple[int, Result]]:
-        """Each task's number and result, as it is done."""
+        """Yield each task's number and result as it is done."""
         self._fill()
-        while self._flying:
-            for ref in self._landed():
-                attempted, number = self._fetched(ref), self._flying.pop(ref)
-                # Nothing of it stays in Ray's memory once nobody refers to it.
-                del ref
-                result = self._result(number, attempted)
+        while self._running:
+            running = list(self._running)
+            done, _ = self._ray.wait(running, num_returns=1, timeout=WAIT_SECONDS)
+            if done:
+                done, _ = self._ray.wait(running, num_returns=len(running), timeout=0)
+            self._update_progress()
+            while done:
+                number, result = self._fetch(done.pop())
                 self._fill()
                 yield number, result
 
     def stop(self) -> None:
-        """Ends what is still in flight, so that nobody writes when the export is over."""
-        # What a second Ctrl-C or a lost cluster leaves is ended by Ray when this process disconnects.
+        """End the tasks that still run, so that no worker writes when the export is over."""
+        # Ray ends what a second Ctrl-C or a lost cluster leaves when this process disconnects.
         with contextlib.suppress(self._ray.exceptions.RayError):
-            # Ray 2.40 and 2.52 abort where a task that has just ended is canceled.
-            for ref in self._late(0):
+            # Earlier versions of Ray aborted where a task that had just ended was canceled.
+            for ref in self._unfinished(0):
                 self._ray.cancel(ref)
-            for ref in self._late(END):
+            for ref in self._unfinished(END_SECONDS):
                 self._ray.cancel(ref, force=True)
-            self._board.remove()
-        self._flying.clear()
+            self._ray.kill(self._actor)
+        self._running.clear()
 
-    def _late(self, seconds: float) -> list[Any]:
-        """The tasks in flight that do not land within so many seconds."""
-        flying = list(self._flying)
-        return list(self._ray.wait(flying, num_returns=len(flying), timeout=seconds)[1]) if flying else []
+    def _unfinished(self, seconds: float) -> list[Any]:
+        """The tasks that do not end within so many seconds."""
+        running = list(self._running)
+        return list(self._ray.wait(running, num_returns=len(running), timeout=seconds)[1]) if running else []
 
     def _fill(self) -> None:
-        """Sends tasks until enough are in flight."""
-        while len(self._flying) < self._most() and (number := next(self._numbers, None)) is not None:
-            caller = Caller(os.getcwd(), max(WAIT, self._most() / NOTES))  # noqa: PTH109
-            packed = pickle.dumps((caller, self._work, self._tasks[number]), pickle.HIGHEST_PROTOCOL)
-            self._flying[self._attempt.remote(packed, number, self._board.actor)] = number
+        if time.monotonic() >= self._resize_at:
+            self._most = self._workers or 2 * max(1, int(self._ray.cluster_resources().get("CPU", 0)))
+            self._resize_at = time.monotonic() + RESIZE_SECONDS
+        seconds = max(WAIT_SECONDS, self._most / NOTES_PER_SECOND)
+        while len(self._running) < self._most and (number := next(self._numbers, None)) is not None:
+            packed = pickle.dumps((self._work, self._tasks[number]), pickle.HIGHEST_PROTOCOL)
+            self._running[self._attempt.remote(packed, number, seconds, self._actor)] = number
 
-    def _most(self) -> int:
-        size, looked = self._limits
-        if time.monotonic() >= looked + LOOK:
-            size = self._size()
-            self._limits = size, time.monotonic()
-        return size
+    def _update_progress(self) -> None:
+        # Without the actor progress goes on in steps of shards.
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            notes = self._ray.get(self._actor.take.remote(), timeout=1)
+            for number in notes.keys() & set(self._running.values()):
+                self._progress.reached(number, *notes[number])
 
-    def _size(self) -> int:
-        return self._workers or 2 * max(1, int(self._ray.cluster_resources().get("CPU", 0)))
-
-    def _landed(self) -> list[Any]:
-        """The tasks that are done; none, after a moment in which none was. Progress is told on the way."""
-        flying = list(self._flying)
-        landed, _ = self._ray.wait(flying, num_returns=1, timeout=WAIT)
-        if landed:
-            landed, _ = self._ray.wait(flying, num_returns=len(flying), timeout=0)
-        if notes := self._board.read():
-            # What a task told that is done since is counted.
-            for number in notes.keys() & set(self._flying.values()):
-                self._progress.told(number, *notes[number])
-        return list(landed)
-
-    def _fetched(self, ref: Any) -> Attempted:
-        """What came of a task.
+    def _fetch(self, ref: Any) -> tuple[int, Result]:
+        """The number and result of a task that is done.
 
         Raises:
-            ExportFailed: it was lost too often.
+            ShardsError: the task failed, was lost too often, or its node has no suitable lpff-shards.
         """
         errors = self._ray.exceptions
         try:
-            attempted: Attempted = self._ray.get(ref)
+            done = self._ray.get(ref)
         except errors.RayTaskError as error:
-            raise ExportFailed(
-                f"a worker failed by a fault of lpff-shards: {error.cause!r}", "Please report it"
-            ) from None
+            raise failure(error.cause, str(error)) from None
         except errors.RayError as error:
             raise ExportFailed(
                 f"Ray gave a shard up, which it tries {RETRIES + 1} times ({type(error).__name__})",
                 "Nodes may be short of memory: run the same command again, with fewer --workers if need be",
             ) from None
-        return attempted
-
-    def _result(self, number: int, attempted: Attempted) -> Result:
-        if not isinstance(attempted, Attempt):
-            node, reason = attempted
-            raise ExportFailed(
-                f"the node {node} needs lpff-shards {__version__} as it is here, and {reason}",
-                "Install it on every node, or give it to Ray (`ray job submit --runtime-env`)",
-            )
-        self._progress.done(number, attempted.samples, attempted.bytes)
-        if isinstance(attempted.outcome, ShardsError):
-            sys.stderr.write(attempted.said)
-            raise attempted.outcome
-        result: Result = attempted.outcome.result
-        return result
+        if isinstance(done, str):
+            hint = "Install it on every node, or give it to Ray (`ray job submit --runtime-env`)"
+            raise ExportFailed(f"{done}, and needs lpff-shards {__version__} as it is here", hint)
+        number, (result, samples, size) = self._running.pop(ref), done
+        self._progress.reached(number, samples, size)
+        return number, result
 
 
-WAIT = 0.1
-"""Seconds between two looks at the board."""
+class CountedOnce:
+    """Counts the samples of each task once, also where Ray repeats the task."""
 
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._reached: dict[int, tuple[int, int]] = {}
 
-class Counted:
-    """Tells of samples once, however often a task is repeated: only what no attempt has told before."""
-
-    def __init__(self, tell: OnProgress) -> None:
-        self._tell = tell
-        self._told: dict[int, tuple[int, int]] = {}
-
-    def told(self, number: int, samples: int, bytes: int) -> None:
-        """An attempt at a task is as far as this."""
-        before = self._told.get(number, (0, 0))
+    def reached(self, number: int, samples: int, bytes: int) -> None:
+        """Report what an attempt at a task has done so far, less what earlier attempts had done."""
+        before = self._reached.get(number, (0, 0))
         if samples > before[0]:
-            self._told[number] = samples, bytes
-            self._tell(Progress(samples - before[0], max(0, bytes - before[1])))
-
-    def done(self, number: int, samples: int, bytes: int) -> None:
-        """A task is done, and dealt with so much."""
-        self.told(number, samples, bytes)
-        self._told.pop(number, None)
+            self._reached[number] = samples, bytes
+            self._on_progress(Progress(samples - before[0], max(0, bytes - before[1])))
 
 
-class Board:
-    """The board of progress, an actor on this node; without it progress goes on in steps of shards."""
+Attempt = Callable[[bytes, int, float, Any], tuple[Any, int, int] | str]
+"""Does a packed task of a number; sends its progress to an actor, at most once in so many seconds.
 
-    def __init__(self, ray: Any) -> None:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+Returns the result, samples and bytes; or why the node can do no task.
+"""
 
-        self._ray = ray
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self.actor = ray.remote(num_cpus=0)(make_board()).options(scheduling_strategy=here).remote()
-        self._asked: Any = None
-        self._next = time.monotonic()
 
-    def read(self) -> dict[int, tuple[int, int]]:
-        """The notes that have come, samples and bytes by task. Waits for nothing."""
-        if self._asked is None:
-            if time.monotonic() >= self._next:
-                self._next = time.monotonic() + WAIT
-                self._asked = self.actor.take.remote()
-            return {}
-        if not self._ray.wait([self._asked], timeout=0)[0]:
-            return {}
-        asked, self._asked = self._asked, None
-        with contextlib.suppress(self._ray.exceptions.RayError):
-            notes: dict[int, tuple[int, int]] = self._ray.get(asked)
+def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Attempt:
+    """Return the function that does a task on a node.
+
+    Args:
+        version: of this package, which the node must have.
+        folder: current folder of the export.
+        paths: where the node finds packages, beside its own folders.
+    """
+
+    def attempt(packed: bytes, number: int, seconds: float, actor: Any) -> tuple[Any, int, int] | str:
+        import platform
+
+        sys.path.extend(path for path in paths if path not in sys.path)
+        try:
+            from lpff_shards._version import __version__
+
+            if __version__ != version:
+                return f"the node {platform.node()} has lpff-shards {__version__}"
+            from lpff_shards.executors.ray import do
+        except ImportError as error:
+            return f"the node {platform.node()} cannot import lpff-shards ({error})"
+        return do(packed, folder, lambda samples, size: actor.note.remote(number, samples, size), seconds)
+
+    return attempt
+
+
+def do(packed: bytes, folder: str, on_total: Callable[[int, int], object], seconds: float) -> tuple[Any, int, int]:
+    """Do a task in this process; return its result and the samples and bytes that it reported.
+
+    Args:
+        packed: pickled work and task.
+        folder: to change to. Where it is missing, absolute paths still work, and the work reports other ones.
+        on_total: called with samples and bytes so far, at most once in so many `seconds`.
+    """
+    work, task = pickle.loads(packed)
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
+    samples = size = 0
+
+    def add(progress: Progress) -> None:
+        nonlocal samples, size
+        samples, size = samples + progress.samples, size + progress.bytes
+        on_total(samples, size)
+
+    report = Reporter(add, seconds)
+    result = work(task, report)
+    report.flush()
+    return result, samples, size
+
+
+def _start_progress_actor(ray: Any) -> Any:
+    """Start the actor that holds how far attempts are, as each reported last, on this node."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    class ProgressActor:
+        def __init__(self) -> None:
+            self._notes: dict[int, tuple[int, int]] = {}
+
+        def note(self, number: int, samples: int, size: int) -> None:
+            self._notes[number] = (samples, size)
+
+        def take(self) -> dict[int, tuple[int, int]]:
+            """Return what was noted since the last call."""
+            notes, self._notes = self._notes, {}
             return notes
-        return {}
 
-    def remove(self) -> None:
-        """Ends it."""
-        self._ray.kill(self.actor)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0)(ProgressActor).options(scheduling_strategy=here).remote()

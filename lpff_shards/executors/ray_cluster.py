@@ -6,135 +6,112 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
+import textwrap
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from secrets import token_hex
 from typing import Any
 
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.processes import available_cores
+from lpff_shards.executors.processes import available_cores, python, python_environment
 from lpff_shards.options.rules import cluster_address
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
-ANSWERS_WITHIN = 10.0
-"""Seconds."""
-_FRAME_HEAD, _SETTINGS = 9, 4
-# A client's preface, and its own settings, of which there are none.
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
-# Spares a warning on graphics cards, of which no shard uses any.
-_QUIET = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster that this process is connected to.
-
-    Attributes:
-        ray: the library.
-        paths: where its workers find Python's packages, beside their own; for workers of this machine alone.
-    """
-
-    ray: Any
-    paths: tuple[str, ...]
+CONNECTS_WITHIN, ANSWERS_WITHIN = 10.0, 30.0
+"""Seconds until something must listen at an address, and until it must have answered as a cluster does."""
+_CONNECT = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)"
+# Print neither lost nodes (by a pattern that every line matches) nor a warning on graphics cards, which no shard needs.
+_QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "^", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Ray would leave a token in the home folder, for clusters that start later too. A process reads it once.
+_TOKEN = {"RAY_AUTH_TOKEN": token_hex(32)}
 
 
 @contextmanager
-def connected(address: str | None, workers: int | None) -> Iterator[Cluster]:
-    """A cluster to send tasks to, left at the end, and shut down where it was started here.
+def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, ...]]:
+    """Connect to a cluster; leave it at the end, and stop it where it was started here.
 
     Args:
-        address: HOST:PORT or auto; None means what RAY_ADDRESS says, else a cluster of this machine's own.
+        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a cluster of this machine's own.
         workers: CPUs of that one; None means every core that this process may use.
 
+    Yields:
+        Where the cluster's workers find packages, beside their own folders.
+
     Raises:
-        ShardsError: RAY_ADDRESS is none, or this process is connected to a cluster of its caller's already.
+        ShardsError: RAY_ADDRESS is no address, or this process is connected to a cluster already.
         ExportFailed: no cluster answers, or it takes no work from here.
     """
-    import ray
-
+    with _environment(_QUIET):
+        import ray
     if ray.is_initialized():
         if address is not None:
             raise ShardsError(
                 f"--ray-address {address} has no effect: this process is connected to a Ray cluster", "Leave it out"
             )
-        yield Cluster(ray, ())
+        yield ()
         return
-    where = address or _from_environment() or LOCAL
-    environment, given = dict(_QUIET), dict[str, object]()
-    if where == LOCAL:
-        given |= {"num_cpus": workers or available_cores(), "include_dashboard": False}
-        # A token of its own: the one that Ray would leave in the home folder changes clusters that are started later.
-        environment["RAY_AUTH_TOKEN"] = _token()
-    else:
-        _check_answers(where)
-    # What a lost node is told by may come late, while the cluster is left, or be of one that was lost before.
-    with _nothing_printed():
-        try:
-            with _environment(environment), _own_sigterm():
-                _connect(ray, where, given)
-            yield Cluster(ray, tuple(sys.path) if where == LOCAL else ())
-        finally:
-            with _own_sigterm():
-                ray.shutdown()
-
-
-@cache
-def _token() -> str:
-    """What this machine's own clusters are asked for; Ray reads it once a process."""
-    return token_hex(32)
-
-
-def _from_environment() -> str | None:
-    """The address in RAY_ADDRESS, where it holds one."""
-    given = os.environ.get(ADDRESS)
-    if not given:
-        return None
-    if given != LOCAL:
-        cluster_address(ADDRESS, given)
-    return given
-
-
-def _check_answers(address: str) -> None:
-    """Asks whether anything listens there: Ray itself takes minutes to find that nothing does."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
+    where = address or os.environ.get(ADDRESS) or LOCAL
+    if where != LOCAL:
+        _refuse_unanswered(cluster_address(ADDRESS, where))
+    here = os.getcwd()  # noqa: PTH109
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), ANSWERS_WITHIN) as connection:
-            speaks = os.environ.get("RAY_USE_TLS", "0") not in ("0", "") or _speaks_grpc(connection)
-    except OSError as error:
-        raise ExportFailed(
-            f"no Ray cluster answers at {address}: {error.strerror or error}",
-            "Give the address that `ray start --head` printed, or leave it out for a cluster of this machine",
-        ) from None
-    if not speaks:
-        raise ExportFailed(
-            f"{address} is not the head node of a Ray cluster",
-            "Give the address that `ray start --head` printed, usually port 6379; 8265 is the dashboard's",
+        _connect(ray, where, workers)
+        yield tuple(sys.path if where == LOCAL else {here}.intersection(sys.path))
+    finally:
+        with _own_sigterm():
+            ray.shutdown()
+
+
+def _refuse_unanswered(address: str) -> None:
+    """Refuse an address at which no cluster answers. Ray itself tries for a quarter of an hour, and cannot be stopped.
+
+    So another process tries first: 1 or 2 seconds for a cluster that is there.
+    """
+    hint = "Give the address that `ray start --head` printed, usually port 6379 (8265 is the dashboard's)"
+    try:
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), CONNECTS_WITHIN).close()
+        subprocess.run(
+            python("-c", _CONNECT, address),
+            # Ray adds the current folder to what workers import.
+            cwd="/",
+            env=python_environment(),
+            capture_output=True,
+            timeout=ANSWERS_WITHIN,
+            check=False,
         )
+    except subprocess.TimeoutExpired:
+        raise ExportFailed(
+            f"{address} is not the head node of a Ray cluster: no answer in {ANSWERS_WITHIN:.0f} s", hint
+        ) from None
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExportFailed(
+            f"no Ray cluster answers at {address}: {reason}", f"{hint}, or leave it out for a cluster of this machine"
+        ) from None
 
 
-def _speaks_grpc(connection: socket.socket) -> bool:
-    """Whether a server greets as HTTP/2 demands, on which gRPC runs: by a frame of settings (RFC 9113, 3.4 and 4.1)."""
-    connection.sendall(_HELLO)
-    head = b""
-    while len(head) < _FRAME_HEAD and (more := connection.recv(_FRAME_HEAD - len(head))):
-        head += more
-    return len(head) == _FRAME_HEAD and head[3] == _SETTINGS
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    """Connect this process.
 
-
-def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
+    Raises:
+        ExportFailed: it cannot.
+    """
+    given: dict[str, object] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address == LOCAL:
+        given |= {"num_cpus": workers or available_cores(), "include_dashboard": False}
     try:
-        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        ray.init(address=address, job_config=_job(ray), **quiet, **given)
+        # Ray has workers import from the current folder, which may be a data set: at this moment it is the root.
+        with _environment(_QUIET | (_TOKEN if address == LOCAL else {})), _own_sigterm(), chdir("/"):
+            ray.init(address, **given)
     except Exception as error:
         what = "no Ray cluster can be started here" if address == LOCAL else f"the Ray cluster at {address} is no use"
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        reason = textwrap.shorten(str(error), 300) or type(error).__name__
         raise ExportFailed(
             f"{what}: {reason.rstrip('.')}",
             "See that it runs (`ray status`), with the same versions of Ray and Python as here, and that this process "
@@ -142,25 +119,11 @@ def _connect(ray: Any, address: str, given: dict[str, object]) -> None:
         ) from None
 
 
-class _Paths(list[str]):
-    """Where Ray's workers look for modules first: of what Ray adds, what this process itself has on its sys.path."""
-
-    def extend(self, paths: Iterable[str]) -> None:
-        super().extend(path for path in paths if path in sys.path)
-
-
-def _job(ray: Any) -> Any:
-    """What Ray is told of this job; by itself it has workers import from the current folder, a data set's say."""
-    job = ray.job_config.JobConfig()
-    job._py_driver_sys_path = _Paths()
-    return job
-
-
 @contextmanager
-def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables that the user has not set, for as long as Ray starts."""
-    ours = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(ours)
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set the variables that the user has not set, inside the block."""
+    ours = wanted.keys() - os.environ.keys()
+    os.environ.update({name: wanted[name] for name in ours})
     try:
         yield
     finally:
@@ -170,7 +133,7 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keeps SIGTERM as it was: Ray puts an exit in its place when it starts, and the system's default when it ends."""
+    """Keep the handler of SIGTERM: Ray sets its own when it starts, and the system's default when it ends."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -181,20 +144,3 @@ def _own_sigterm() -> Iterator[None]:
     finally:
         if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
-
-
-@contextmanager
-def _nothing_printed() -> Iterator[None]:
-    """Keeps Ray from printing what befalls nodes to standard output, for which it has no switch of its own."""
-    from ray._private import worker
-
-    name = "_worker_logs_enabled"
-    before = getattr(worker, name, None)
-    if before is None:
-        yield
-        return
-    setattr(worker, name, False)
-    try:
-        yield
-    finally:
-        setattr(worker, name, before)
