@@ -341,7 +341,7 @@ def main() -> None:
     except ShardsError as error:
         _fail(error)
     except click.NoSuchOption as error:
-        _fail(no_such_option(error.option_name, error.ctx, cli) if error.ctx else ShardsError(error.format_message()))
+        _fail(no_such_option(error, cli))
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
         # click lays some of them out in lines.

@@ -12,7 +12,7 @@ from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.options.mix import MixOptions
-from lpff_shards.schemas.closest_match import choice_hint, did_you_mean, nearest
+from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, canonical
 
 DEMO = ("export", "--demo", "2", "--out", "x")
@@ -30,13 +30,14 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("given", "found"),
     [("lppf", "lpff"), ("LPFF", "lpff"), ("EG3", "eg3d"), ("uni", "uniform"), ("x", ""), ("", ""), ("none at all", "")],
 )
-def test_the_nearest_word(given: str, found: str) -> None:
-    assert nearest(given, ["none", "lpff", "eg3d", "uniform"]) == found
+def test_the_closest_word(given: str, found: str) -> None:
+    assert did_you_mean(given, ["none", "lpff", "eg3d", "uniform"]) == (f"Did you mean {found}? " if found else "")
 
 
 def test_the_first_of_equals_is_meant() -> None:
-    assert nearest("weight", ["weights", "weighty"]) == "weights"
-    assert nearest("anything", []) == ""
+    assert did_you_mean("weight", ["weights", "weighty"]) == "Did you mean weights? "
+    assert did_you_mean("cc-by-2", ["CC-BY-2.0", "CC-BY-2.5"]) == "Did you mean CC-BY-2.0? "
+    assert did_you_mean("anything", []) == ""
 
 
 def test_hints() -> None:
@@ -64,6 +65,7 @@ def test_hints() -> None:
             "there is no option -q. It is an option of export, verify, index and bench. See lpff-shards trace",
         ),
         (["verify", "x", "-x"], "there is no option -x. See lpff-shards verify --help"),
+        (["--versoin"], "there is no option --versoin. Did you mean --version? See lpff-shards --help"),
         (
             [*DEMO, "--format", "tfrecords"],
             "--format 'tfrecords' is not known. Did you mean tfrecord? It is one of: wds, tfrecord, zip",

@@ -14,7 +14,7 @@ import click
 
 from lpff_shards.commandline.colors import colors_of
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.closest_match import did_you_mean, nearest
+from lpff_shards.schemas.closest_match import did_you_mean
 
 MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
 PURPOSES = (MAKE, CHECK, LOOK_UP, MEASURE)
@@ -204,14 +204,13 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def no_such_option(name: str, ctx: click.Context, top: click.Group) -> ShardsError:
-    """The error of an option that a command has not: which commands have it, else the nearest that this one has."""
-    owners = [command.name or "" for command in top.commands.values() if name in _options(command)]
-    # Without dashes, which make all options alike.
-    known = {option.lstrip("-"): option for option in _options(ctx.command)}
-    found = known.get(nearest(name.lstrip("-"), known), "")
-    hint = f"It is an option of {_listed(owners)}. " if owners else f"Did you mean {found}? " if found else ""
-    return ShardsError(f"there is no option {name}", f"{hint}See {ctx.command_path} --help")
+def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
+    """The error of an option that a command has not: which commands have it, else the closest that this one has."""
+    owners = [name for name, command in top.commands.items() if error.option_name in _spellings(command)]
+    near = f"Did you mean {error.possibilities[0]}? " if error.possibilities else ""
+    hint = f"It is an option of {_listed(owners)}. " if owners else near
+    path = error.ctx.command_path if error.ctx else top.name
+    return ShardsError(f"there is no option {error.option_name}", f"{hint}See {path} --help")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -219,10 +218,6 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _options(command: click.Command) -> list[str]:
+def _spellings(command: click.Command) -> list[str]:
     """Every spelling of a command's options."""
-    return [name for param in command.params if isinstance(param, click.Option) for name in _spellings(param)]
-
-
-def _spellings(option: click.Option) -> list[str]:
-    return [*option.opts, *option.secondary_opts]
+    return [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
