@@ -20,8 +20,8 @@ import click
 from lpff_shards._version import __version__
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.colors import Loudness, colors_of
 from lpff_shards.commandline.help import Group, no_such_option
+from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import (
     EXIT_BAD_INPUT,
     EXIT_DAMAGED,
@@ -117,7 +117,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
     if as_json:
         click.echo(summary.plan_json(plan, balances))
     elif loudness is not Loudness.QUIET:
-        click.echo(summary.plan_text(plan, balances, colors_of(sys.stdout)))
+        click.echo(summary.plan_text(plan, balances))
     if report is not None:
         from lpff_shards.report.write import report_plan
 
@@ -140,7 +140,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
     if as_json:
         click.echo(summary.verdict_json(verdict))
     elif not quiet:
-        click.echo(summary.verdict_text(verdict, colors_of(sys.stdout)))
+        click.echo(summary.verdict_text(verdict))
     else:
         for line in summary.fault_lines(verdict):
             click.echo(line)
@@ -192,7 +192,7 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
         progress.say(versions((*PACKING, *LOADING)), sys.stderr)
     line = {Loudness.NORMAL: summary.progress, Loudness.VERBOSE: summary.details}.get(loudness)
     report = bench_export(chosen, lambda run: progress.say(line(run), sys.stderr) if line else None)
-    click.echo(summary.report_json(report) if as_json else summary.report_text(report, colors_of(sys.stdout)))
+    click.echo(summary.report_json(report) if as_json else summary.report_text(report))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
 
@@ -315,9 +315,19 @@ def _hear_signals() -> None:
         signal.signal(signal.SIGINT, stop)
 
 
+def _color() -> bool | None:
+    """Return False where the environment refuses colors, else None: click then colors what a terminal shows.
+
+    NO_COLOR counts where it is set and not empty, as https://no-color.org has it.
+    """
+    environ = os.environ
+    refused = environ.get("NO_COLOR") or environ.get("CLICOLOR") == "0" or environ.get("TERM") == "dumb"
+    return False if refused else None
+
+
 def _fail(error: ShardsError) -> NoReturn:
     with contextlib.suppress(OSError):
-        click.echo(f"{colors_of(sys.stderr).error(f'{PROGRAM}:')} {error}", err=True)
+        click.echo(f"{click.style(f'{PROGRAM}:', fg='red', bold=True)} {error}", err=True, color=_color())
     sys.exit(error.exit_status)
 
 
@@ -336,7 +346,7 @@ def main() -> None:
     if sys.platform == "win32" and not {"-h", "--help", "--version"} & {*sys.argv}:
         _fail(ShardsError("Windows is not supported", "Use Linux or macOS; the Windows Subsystem for Linux is one"))
     try:
-        cli.main(prog_name=PROGRAM, standalone_mode=False)
+        cli.main(prog_name=PROGRAM, standalone_mode=False, color=_color())
         sys.stdout.flush()
     except ShardsError as error:
         _fail(error)

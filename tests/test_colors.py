@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from pathlib import Path
@@ -11,18 +10,9 @@ import pytest
 from running import call, run
 from terminals import on_terminal
 
-from lpff_shards.commandline.colors import PLAIN, Colors, colors_of
-
 DEMO = ("export", "--format", "wds", "--demo", 4, "--resolution", 16, "--shards", 2, "--workers", 1)
 RED, GREEN, BOLD, END = "\x1b[31m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +20,9 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("colors") / "out"
     assert run(*DEMO, "--out", out).returncode == 0
     return out
+
+
+TOLD = "there is no command 'exprt'. Did you mean export? See lpff-shards --help\n"
 
 
 @pytest.mark.parametrize(
@@ -46,28 +39,14 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_colors_are_on_where_a_terminal_may_show_them(environment: dict[str, str], on: bool) -> None:
-    assert colors_of(Terminal(), environment) == Colors(on)
-    assert colors_of(io.StringIO(), environment) == PLAIN
+    shown = on_terminal("exprt", environment=environment)
+    assert (shown.status, shown.text) == (2, f"{RED}{BOLD}lpff-shards:{END} {TOLD}" if on else f"lpff-shards: {TOLD}")
+    assert (BOLD in on_terminal("--help", environment=environment).text) == on
 
 
-def test_a_closed_stream_has_no_colors() -> None:
-    stream = io.StringIO()
-    stream.close()
-    assert colors_of(stream, {}) == PLAIN
-
-
-def test_the_marks() -> None:
-    on = Colors(True)
-    assert (on.error("x"), on.ok("x"), on.head("x")) == (f"{RED}{BOLD}x{END}", f"{GREEN}x{END}", f"{BOLD}x{END}")
-    assert (PLAIN.error("x"), PLAIN.ok("x"), PLAIN.head("x")) == ("x", "x", "x")
-
-
-def test_errors_are_red_on_a_terminal() -> None:
-    told = "there is no command 'exprt'. Did you mean export? See lpff-shards --help\n"
-    shown = on_terminal("exprt")
-    assert shown.text == f"{RED}{BOLD}lpff-shards:{END} {told}"
-    assert shown.status == 2
-    assert on_terminal("exprt", environment={"NO_COLOR": "1"}).text == f"lpff-shards: {told}"
+def test_pipes_get_no_colors() -> None:
+    assert run("exprt").stderr == f"lpff-shards: {TOLD}"
+    assert "\x1b" not in run("--help").stdout
 
 
 def test_heads_are_bold_on_a_terminal(shards: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from layouts import LPFF_IDS, write_lpff
 from running import Done, call, run
 
 from lpff_shards.commandline import progress
-from lpff_shards.commandline.colors import Loudness
+from lpff_shards.commandline.options import Loudness
 from lpff_shards.commandline.progress import versions
 from lpff_shards.errors import EXIT_DAMAGED, EXIT_STATUSES
 from lpff_shards.executors.processes import Progress, ShardDone

@@ -5,14 +5,12 @@ A few lines over click's own formatter, so that neither rich-click nor cloup is 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from lpff_shards.commandline.colors import colors_of
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.closest_match import did_you_mean
 
@@ -50,11 +48,11 @@ class Formatter(click.HelpFormatter):
     """click's, with bold heads on a terminal."""
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        super().write_usage(prog, args, colors_of(sys.stdout).head((prefix or "Usage: ").rstrip()) + " ")
+        super().write_usage(prog, args, click.style((prefix or "Usage: ").rstrip(), bold=True) + " ")
 
     def write_heading(self, heading: str) -> None:
         # Not under the color: the indentation, which click counts.
-        super().write_heading(colors_of(sys.stdout).head(heading))
+        super().write_heading(click.style(heading, bold=True))
 
     def write_examples(self, examples: tuple[Example, ...]) -> None:
         """Commands under their tasks, their lines as they are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING
+from enum import Enum
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from lpff_shards.commandline.help import Option
+from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.declaration import Option as Declared
@@ -20,6 +22,25 @@ from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
 
 _POWERS = "KMGT"
+
+
+class Loudness(Enum):
+    """How much a command prints beside its result: errors alone, progress, or each shard too."""
+
+    QUIET = "quiet"
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+
+    @staticmethod
+    def asked(quiet: bool, verbose: bool) -> Loudness:
+        """What --quiet and --verbose ask for.
+
+        Raises:
+            ShardsError: both are given.
+        """
+        if quiet and verbose:
+            raise ShardsError("--quiet and --verbose cannot be used together", "Give one of them")
+        return Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.4

@@ -15,7 +15,7 @@ from typing import Protocol, TextIO
 import click
 
 from lpff_shards._version import __version__
-from lpff_shards.commandline.colors import Loudness, is_terminal
+from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.exporters.callbacks import Observer, Silent
@@ -40,7 +40,7 @@ def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[O
         shown: _Bar | _Lines = _Verbose(stream)
     else:
         # A dumb terminal cannot go back to the beginning of its line.
-        moves = is_terminal(stream) and os.environ.get("TERM") != "dumb"
+        moves = stream.isatty() and os.environ.get("TERM") != "dumb"
         shown = _Bar(stream) if moves else _Lines(stream)
     try:
         yield shown

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+import click
 import msgspec
 from msgspec import structs
 
-from lpff_shards.commandline.colors import PLAIN, Colors
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
 from lpff_shards.formats.registry import get_format
@@ -32,16 +32,16 @@ from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict
 
 
-def plan_text(plan: Plan, balances: Balances | None, colors: Colors = PLAIN) -> str:
+def plan_text(plan: Plan, balances: Balances | None) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
         f"{plan.name}: {counted(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
         f"about {size(int(plan.sizes.sum()))}",
         *_file_lines(plan),
-        *_counts(colors.head("sources:"), plan.by_source()),
-        *(_counts(colors.head("splits:"), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
-        *_counts(colors.head("licenses:"), plan.by_license()),
-        *_balance_lines(balances, colors),
+        *_counts(click.style("sources:", bold=True), plan.by_source()),
+        *(_counts(click.style("splits:", bold=True), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
+        *_counts(click.style("licenses:", bold=True), plan.by_license()),
+        *_balance_lines(balances),
         f"  plan {plan.digest[:16]}",
     ]
     return "\n".join([*lines, *map(printable, plan_notes(plan))])
@@ -54,12 +54,12 @@ def _file_lines(plan: Plan) -> Iterator[str]:
         yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
 
 
-def _balance_lines(balances: Balances | None, colors: Colors) -> Iterator[str]:
+def _balance_lines(balances: Balances | None) -> Iterator[str]:
     """A line a rule, the plan's own marked."""
     if balances is None:
         return
     flat = math.log2(balances.bins)
-    head = colors.head("training poses by --rebalance")
+    head = click.style("training poses by --rebalance", bold=True)
     yield f"  {head} (entropy over {balances.bins} pose bins, {flat:.2f} bits if flat):"
     for one in balances.rules:
         mark = "*" if one is balances.chosen else " "
@@ -144,13 +144,13 @@ def share_json(share: ShareDone) -> str:
     return as_json({"finished": share.manifest is not None, **structs.asdict(share)})
 
 
-def verdict_text(verdict: Verdict, colors: Colors = PLAIN) -> str:
+def verdict_text(verdict: Verdict) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
     files = _files(verdict.shards, verdict.format)
     what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
     if verdict.ok:
-        return f"{what}: {colors.ok('all whole')} ({_speed(verdict)})"
-    count = colors.error(counted(len(verdict.faults), "fault"))
+        return f"{what}: {click.style('all whole', fg='green')} ({_speed(verdict)})"
+    count = click.style(counted(len(verdict.faults), "fault"), fg="red", bold=True)
     return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
 
 
@@ -199,10 +199,10 @@ def details(run: Run) -> str:
     return progress(run) + ("" if run.problem else counted)
 
 
-def report_text(report: Report, colors: Colors = PLAIN) -> str:
+def report_text(report: Report) -> str:
     """The table: pictures and bytes a second of the files as stored."""
     first, head, *rest = map(printable, _lines(report))
-    return "\n".join((first, colors.head(head), *rest))
+    return "\n".join((first, click.style(head, bold=True), *rest))
 
 
 def _lines(report: Report) -> Iterator[str]:
