@@ -20,7 +20,7 @@ import click
 from lpff_shards._version import __version__
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.help import Group, no_such_option
+from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MEASURE, Group, no_such_option
 from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import (
     EXIT_BAD_INPUT,
@@ -51,9 +51,8 @@ CLEANING = 5.0
 
 @click.group(
     cls=Group,
-    examples=manuals.TOP,
+    epilog=manuals.TOP,
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
@@ -64,7 +63,7 @@ def cli(context: click.Context) -> None:
         sys.exit(EXIT_BAD_INPUT)
 
 
-@cli.command(manual=manuals.EXPORT)
+@cli.command(purpose=MAKE, short_help="Write shards, or the trainers' zip, from data sets.", epilog=manuals.EXPORT)
 @given_by.output
 @given_by.sources
 @given_by.mix
@@ -124,7 +123,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
         _say_report(report_plan(plan, balances, report), loudness)
 
 
-@cli.command(manual=manuals.VERIFY)
+@cli.command(purpose=CHECK, short_help="Check every checksum, sample and key.", epilog=manuals.VERIFY)
 @given_by.path
 @given_by.check
 @given_by.told
@@ -148,7 +147,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: boo
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(manual=manuals.INDEX)
+@cli.command(purpose=MAKE, short_help="Write the index files that an export lacks.", epilog=manuals.INDEX)
 @given_by.path
 @given_by.told
 def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
@@ -172,7 +171,9 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
         click.echo(summary.indexes_text(path, written))
 
 
-@cli.command(manual=manuals.BENCH)
+@cli.command(
+    purpose=MEASURE, short_help="Measure how fast each installed loader reads an export.", epilog=manuals.BENCH
+)
 @given_by.path
 @given_by.bench
 @given_by.told
@@ -197,7 +198,9 @@ def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(manual=manuals.TRACE)
+@cli.command(
+    purpose=LOOK_UP, short_help="Find a photo: its shards, its bytes, its author, its license.", epilog=manuals.TRACE
+)
 @click.argument("name")
 @given_by.path
 @given_by.by
@@ -220,7 +223,12 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
         raise NotFound(f"No match for {name} in {path}", near)
 
 
-@cli.command("report", manual=manuals.REPORT)
+@cli.command(
+    "report",
+    purpose=LOOK_UP,
+    short_help="See poses, licenses, splits, shards and sample pictures as HTML.",
+    epilog=manuals.REPORT,
+)
 @given_by.path
 @given_by.report
 @given_by.as_json

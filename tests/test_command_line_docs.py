@@ -37,8 +37,8 @@ def test_the_readme_leads_here() -> None:
 
 def test_commands_are_the_code_s() -> None:
     commands = [command for command in cli.commands.values() if isinstance(command, Command)]
-    ordered = sorted(commands, key=lambda command: PURPOSES.index(command.manual.purpose))
-    expected = [[f"`{c.name}`", c.manual.purpose, c.manual.summary] for c in ordered]
+    ordered = sorted(commands, key=lambda command: PURPOSES.index(command.purpose))
+    expected = [[f"`{c.name}`", c.purpose, c.short_help] for c in ordered]
     assert _rows(_between("commands")) == expected
 
 

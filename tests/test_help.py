@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 import click
@@ -9,23 +10,18 @@ import pytest
 from running import call
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline import manuals
-from lpff_shards.commandline.help import PURPOSES, Command, Example
+from lpff_shards.commandline.help import PURPOSES, Command
 from lpff_shards.errors import EXIT_STATUSES
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
 COMMANDS = {name: command for name, command in cli.commands.items() if isinstance(command, Command)}
-EXAMPLES = [*manuals.TOP, *(example for command in COMMANDS.values() for example in command.manual.examples)]
+MANUALS = [one.epilog or "" for one in (cli, *COMMANDS.values())]
+EXAMPLES = re.findall(r"^    (lpff-shards (?:.*\\\n)*.*)$", "".join(MANUALS), re.MULTILINE)
 TITLES = ("Output", "Sources", "Mix", "Picture", "Shards", "Run", "Messages", "Examples", "Exit status")
 
 
-def _commands(example: Example) -> list[str]:
-    """The commands of an example, without the backslashes that break their lines."""
-    return example.command.replace("\\\n", "").splitlines()
-
-
-@pytest.mark.parametrize("command", [line for example in EXAMPLES for line in _commands(example)])
+@pytest.mark.parametrize("command", [example.replace("\\\n", "") for example in EXAMPLES])
 def test_every_example_parses(command: str) -> None:
     program, name, *args = shlex.split(command)
     assert program == "lpff-shards"
@@ -41,16 +37,15 @@ def test_every_example_parses(command: str) -> None:
 def test_every_command_has_a_purpose_examples_and_statuses(capsys: Capsys, monkeypatch: Monkeypatch) -> None:
     assert set(COMMANDS) == set(cli.commands)
     for name, command in COMMANDS.items():
-        shown = call(capsys, monkeypatch, name, "--help").out
-        assert command.manual.purpose in PURPOSES
-        assert 0 in command.manual.statuses and set(command.manual.statuses) <= set(EXIT_STATUSES)
-        for status, meaning in command.manual.statuses.items():
-            assert f"  {status} " in shown and meaning in shown
-        for example in command.manual.examples:
-            assert f"  {example.task}:\n" in shown
-            for line in example.command.splitlines():
-                assert f"    {line}\n" in shown
-            assert f"lpff-shards {name}" in example.command
+        assert command.purpose in PURPOSES and command.epilog
+        assert call(capsys, monkeypatch, name, "--help").out.endswith(command.epilog)
+        examples, statuses = command.epilog.removeprefix("\nExamples:\n").split("\nExit status:\n")
+        tasks = re.findall(r"^  (\S.*):\n    lpff-shards ", examples, re.MULTILINE)
+        assert tasks == re.findall(r"^  (\S.*):$", examples, re.MULTILINE)
+        assert all(f"lpff-shards {name}" in task for task in re.split(r"^  \S.*:$", examples, flags=re.MULTILINE)[1:])
+        numbers = [int(line.split()[0]) for line in statuses.splitlines()]
+        assert numbers[0] == 0 and set(numbers) <= set(EXIT_STATUSES)
+        assert all(re.fullmatch(r"  [0-9 ]{3}  \S.*", line) for line in statuses.splitlines())
 
 
 def test_no_line_of_help_is_wider_than_a_terminal(capsys: Capsys, monkeypatch: Monkeypatch) -> None:
@@ -80,11 +75,11 @@ def test_export_s_options_stand_under_titles(capsys: Capsys, monkeypatch: Monkey
 
 def test_commands_are_listed_by_purpose(capsys: Capsys, monkeypatch: Monkeypatch) -> None:
     shown = call(capsys, monkeypatch, "--help").out
-    purposes = [purpose for purpose in PURPOSES if any(c.manual.purpose == purpose for c in COMMANDS.values())]
+    purposes = [purpose for purpose in PURPOSES if any(c.purpose == purpose for c in COMMANDS.values())]
     places = [shown.index(f"\n{purpose}:\n") for purpose in purposes]
     assert places == sorted(places)
     for name, command in COMMANDS.items():
-        own = shown.index(f"\n{command.manual.purpose}:\n")
+        own = shown.index(f"\n{command.purpose}:\n")
         assert f"  {name} " in shown[own:].split("\n\n")[0]
 
 
