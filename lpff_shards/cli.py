@@ -70,13 +70,12 @@ def cli(context: click.Context) -> None:
 @given_by.picture
 @given_by.shards
 @given_by.run
-@given_by.told
-def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
+@given_by.messages
+def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness, **given: Any) -> None:
     """Write shards from the given sources. Run the same command again to resume."""
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
-    loudness = Loudness.asked(quiet, verbose)
     chosen = _options(given)
     _check_report(report, chosen)
     if dry_run:
@@ -88,15 +87,13 @@ def export(dry_run: bool, report: str | None, as_json: bool, quiet: bool, verbos
             manifest = share.manifest if share else api.export(chosen, observer)
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
-    if share is not None and (as_json or not (quiet or manifest)):
-        click.echo(summary.share_json(share) if as_json else summary.share_text(chosen, share))
-    if manifest is None:
-        return
-    if as_json and share is None:
-        click.echo(summary.manifest_json(manifest))
-    elif not (quiet or as_json):
+    if as_json:
+        click.echo(summary.export_json(manifest, share))
+    elif loudness is not Loudness.QUIET and manifest:
         click.echo(summary.manifest_text(manifest, chosen.out, observer.notes))
-    if report is not None:
+    elif loudness is not Loudness.QUIET and share:
+        click.echo(summary.share_text(chosen, share))
+    if report is not None and manifest:
         from lpff_shards.report.write import report_export
 
         _say_report(report_export(chosen.out, report), loudness)
@@ -126,31 +123,30 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
 @cli.command(purpose=CHECK, short_help="Check every checksum, sample and key.", epilog=manuals.VERIFY)
 @given_by.path
 @given_by.check
-@given_by.told
-def verify(path: str, deep: bool, workers: int | None, as_json: bool, quiet: bool, verbose: bool) -> None:
+@given_by.messages
+def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: Loudness) -> None:
     """Check every checksum, sample and key of the export in the folder PATH against its manifest."""
     from lpff_shards.commandline import progress, summary
     from lpff_shards.executors.processes import available_cores
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told, _looking():
+    with progress.reading(sys.stderr, loudness) as told, _looking():
         verdict = verify_export(path, workers or available_cores(), told.wrote, deep, told.shard_done)
     if as_json:
         click.echo(summary.verdict_json(verdict))
-    elif not quiet:
+    elif loudness is not Loudness.QUIET:
         click.echo(summary.verdict_text(verdict))
-    else:
-        for line in summary.fault_lines(verdict):
-            click.echo(line)
+    elif not verdict.ok:
+        click.echo("\n".join(summary.fault_lines(verdict)))
     if not verdict.ok:
         sys.exit(EXIT_DAMAGED)
 
 
 @cli.command(purpose=MAKE, short_help="Write the index files that an export lacks.", epilog=manuals.INDEX)
 @given_by.path
-@given_by.told
-def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
+@given_by.messages
+def index(path: str, as_json: bool, loudness: Loudness) -> None:
     """Write the index files that the export in the folder PATH lacks.
 
     They are those for wids, DALI, Energon and TensorFlow Datasets, and samples.sqlite and ATTRIBUTION.csv.
@@ -160,14 +156,14 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
     from lpff_shards.commandline import progress, summary
     from lpff_shards.exporters.index import index_export
 
-    with progress.reading(sys.stderr, Loudness.asked(quiet, verbose)) as told:
+    with progress.reading(sys.stderr, loudness) as told:
         written = index_export(path, told.shard_done)
-    if verbose:
+    if loudness is Loudness.VERBOSE:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)
     if as_json:
         click.echo(summary.indexes_json(written))
-    elif not quiet:
+    elif loudness is not Loudness.QUIET:
         click.echo(summary.indexes_text(path, written))
 
 
@@ -176,23 +172,25 @@ def index(path: str, as_json: bool, quiet: bool, verbose: bool) -> None:
 )
 @given_by.path
 @given_by.bench
-@given_by.told
-def bench(as_json: bool, quiet: bool, verbose: bool, **given: Any) -> None:
+@given_by.messages
+def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
     """Measure how fast each installed loader reads the export in the folder PATH.
 
     Also measures plain file reads for comparison.
     """
     from lpff_shards.commandline import progress, summary
     from lpff_shards.commandline.progress import LOADING, PACKING, versions
-    from lpff_shards.loaders.bench.options import BenchOptions
+    from lpff_shards.loaders.bench.options import BenchOptions, Run
     from lpff_shards.loaders.bench.run import bench_export
 
-    loudness = Loudness.asked(quiet, verbose)
+    def told(run: Run) -> None:
+        if loudness is not Loudness.QUIET:
+            progress.say(summary.run_text(run, loudness is Loudness.VERBOSE), sys.stderr)
+
     chosen = BenchOptions(**given)
-    if verbose:
+    if loudness is Loudness.VERBOSE:
         progress.say(versions((*PACKING, *LOADING)), sys.stderr)
-    line = {Loudness.NORMAL: summary.progress, Loudness.VERBOSE: summary.details}.get(loudness)
-    report = bench_export(chosen, lambda run: progress.say(line(run), sys.stderr) if line else None)
+    report = bench_export(chosen, told)
     click.echo(summary.report_json(report) if as_json else summary.report_text(report))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)

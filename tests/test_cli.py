@@ -15,14 +15,14 @@ from layouts import LPFF_IDS, UP_IDS, write_ffhq_eg3d, write_lpff, write_unsplas
 from running import call, run
 
 import lpff_shards
-from lpff_shards.commandline.options import Size
+from lpff_shards.commandline.options import size
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("text", "size"),
+    ("text", "number"),
     [
         ("1", 1),
         ("256MB", 256_000_000),
@@ -49,12 +49,12 @@ Monkeypatch = pytest.MonkeyPatch
         ("9" * 400, None),
     ],
 )
-def test_sizes(text: str, size: int | None) -> None:
-    if size is None:
+def test_sizes(text: str, number: int | None) -> None:
+    if number is None:
         with pytest.raises(click.BadParameter, match=r"is not a size|more bytes than any disk"):
-            Size().convert(text, None, None)
+            size(text)
     else:
-        assert Size().convert(text, None, None) == size
+        assert size(text) == number
 
 
 @pytest.fixture

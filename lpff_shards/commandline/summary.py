@@ -127,11 +127,6 @@ def _pictures(manifest: Manifest) -> Pictures:
     return Pictures(manifest.kinds, sizes, manifest.turned)
 
 
-def manifest_json(manifest: Manifest) -> str:
-    """The manifest itself."""
-    return as_json(manifest)
-
-
 def share_text(options: ExportOptions, share: ShareDone) -> str:
     """What a share says at its end while others are missing."""
     all = counted(share.shards, options.traits.piece)
@@ -139,28 +134,25 @@ def share_text(options: ExportOptions, share: ShareDone) -> str:
     return printable(f"{own}; the last share to be done writes the manifest")
 
 
-def share_json(share: ShareDone) -> str:
-    """The same for machines: whether the export is finished, and its manifest where it is."""
-    return as_json({"finished": share.manifest is not None, **structs.asdict(share)})
+def export_json(manifest: Manifest | None, share: ShareDone | None) -> str:
+    """The manifest; of a share whether the export is finished, its manifest where it is, and counts."""
+    return as_json({"finished": share.manifest is not None, **structs.asdict(share)} if share else manifest)
 
 
 def verdict_text(verdict: Verdict) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
     files = _files(verdict.shards, verdict.format)
     what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
+    speed = rate(verdict.samples, verdict.bytes, verdict.seconds)
     if verdict.ok:
-        return f"{what}: {click.style('all whole', fg='green')} ({_speed(verdict)})"
+        return f"{what}: {click.style('all whole', fg='green')} ({speed})"
     count = click.style(counted(len(verdict.faults), "fault"), fg="red", bold=True)
-    return "\n".join([*fault_lines(verdict), f"{what}: {count} ({_speed(verdict)})"])
+    return "\n".join([*fault_lines(verdict), f"{what}: {count} ({speed})"])
 
 
 def fault_lines(verdict: Verdict) -> list[str]:
     """What is wrong, a line each."""
     return [printable(str(fault)) for fault in verdict.faults]
-
-
-def _speed(verdict: Verdict) -> str:
-    return rate(verdict.samples, verdict.bytes, verdict.seconds)
 
 
 def verdict_json(verdict: Verdict) -> str:
@@ -188,15 +180,11 @@ def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
     yield f"  {title} " + printable(", ".join(f"{name} {count:,}" for name, count in counts.items()))
 
 
-def progress(run: Run) -> str:
-    """A loader that is done, in a line."""
-    return f"  {_title(run)}: {run.problem or f'{run.rate:,.0f} pictures/s'}"
-
-
-def details(run: Run) -> str:
-    """The same with what it was counted from."""
+def run_text(run: Run, details: bool = False) -> str:
+    """A loader that is done, in a line; with details, what its rate was counted from."""
     counted = f" ({run.pictures:,} pictures in {run.seconds:.1f} s, the first batch after {run.start:.1f} s)"
-    return progress(run) + ("" if run.problem else counted)
+    rate = f"{run.rate:,.0f} pictures/s{counted if details else ''}"
+    return f"  {_title(run)}: {run.problem or rate}"
 
 
 def report_text(report: Report) -> str:

@@ -131,7 +131,9 @@ class ShardOptions:
     samples, give or take one, as by `shards`.
     """
 
-    shard_size: int | None = option("About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]", "bytes")
+    shard_size: int | None = option(
+        "About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]", "bytes", metavar="SIZE"
+    )
     samples_per_shard: int | None = option("Samples in every shard but the last.", "whole", metavar="N")
     shards: int | None = option("Number of shards, of equal numbers of samples.", "whole", metavar="N")
     shuffle: bool | None = option("Shuffle, or keep the source order.  [default: keep for zip, else shuffle]", "switch")
