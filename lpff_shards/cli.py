@@ -131,8 +131,9 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: 
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    with progress.reading(sys.stderr, loudness) as told, _looking():
-        verdict = verify_export(path, workers or available_cores(), told.wrote, deep, told.shard_done)
+    with progress.observer(sys.stderr, loudness) as observer, _looking():
+        observer.entered("reading")
+        verdict = verify_export(path, workers or available_cores(), observer.wrote, deep, observer.shard_done)
     if as_json:
         click.echo(summary.verdict_json(verdict))
     elif loudness is not Loudness.QUIET:
@@ -156,8 +157,9 @@ def index(path: str, as_json: bool, loudness: Loudness) -> None:
     from lpff_shards.commandline import progress, summary
     from lpff_shards.exporters.index import index_export
 
-    with progress.reading(sys.stderr, loudness) as told:
-        written = index_export(path, told.shard_done)
+    with progress.observer(sys.stderr, loudness) as observer:
+        observer.entered("reading")
+        written = index_export(path, observer.shard_done)
     if loudness is Loudness.VERBOSE:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)

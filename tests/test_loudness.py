@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
 from layouts import LPFF_IDS, write_lpff
 from running import Done, call, run
 
+from lpff_shards import api
 from lpff_shards.commandline import progress
 from lpff_shards.commandline.options import Loudness
 from lpff_shards.commandline.progress import versions
 from lpff_shards.errors import EXIT_DAMAGED, EXIT_STATUSES
 from lpff_shards.executors.processes import Progress, ShardDone
+from lpff_shards.options.export import ExportOptions, PictureOptions, SourceOptions
+from lpff_shards.planning.plan import Plan
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
@@ -193,13 +197,55 @@ class Full(io.StringIO):
         raise OSError(28, "No space left on device")
 
 
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class FullTerminal(Full, Terminal):
+    """A terminal that takes nothing."""
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    sources, picture = SourceOptions(demo=4), PictureOptions(resolution=16)
+    return api.plan_export(ExportOptions(format="wds", out="x", sources=sources, picture=picture))
+
+
+def test_the_bar_shows_counts_time_and_rate_in_one_thread(plan: Plan, monkeypatch: Monkeypatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream, threads = Terminal(), threading.enumerate()
+    with progress.observer(stream) as told:
+        told.planned(plan, 0)
+        told.wrote(Progress(3, 3_000_000))
+        told.noted("odd")
+        assert threading.enumerate() == threads, "workers are forked only where no other thread runs"
+    assert re.search(r"\r *\rnote: odd\n", stream.getvalue()), "a note stands on a line of its own"
+    last = stream.getvalue().rpartition("\r")[2]
+    assert re.fullmatch(r" 38%\|.*\| 3/8 \[00:0[0-9]<[0-9:]+, [0-9,]+ pictures/s, [0-9,.]+ MB/s\] *\n", last)
+
+
+@pytest.mark.parametrize("stream", [Full(), FullTerminal()])
+def test_an_export_goes_on_where_its_progress_cannot_be_printed(
+    stream: Full, plan: Plan, monkeypatch: Monkeypatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.observer(stream) as told:
+        told.planned(plan, 0)
+        told.wrote(Progress(8, 2))
+        told.noted("odd")
+
+
 def test_progress_that_no_one_takes_stops_nothing() -> None:
     for loudness in Loudness:
-        with progress.reading(Full(), loudness) as told:
+        with progress.observer(Full(), loudness) as told:
             told.wrote(Progress(1, 2))
             told.shard_done(ShardDone("x", 1, 2, 0.0))
     stream = io.StringIO()
-    with progress.reading(stream, Loudness.VERBOSE) as told:
+    with progress.observer(stream, Loudness.VERBOSE) as told:
+        told.entered("reading")
         told.shard_done(ShardDone("x", 1, 2, 0.0, faults=2))
     assert ", 2 faults\n" in stream.getvalue()
 

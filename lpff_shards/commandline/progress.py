@@ -6,11 +6,11 @@ import contextlib
 import os
 import platform
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol, TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -18,57 +18,44 @@ from lpff_shards._version import __version__
 from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
-from lpff_shards.exporters.callbacks import Observer, Silent
+from lpff_shards.exporters.callbacks import Silent
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted, rate, size
 
-PLAIN_SECONDS = 5.0
+LINE_SECONDS = 5.0
 SHOWN = 10
-ROOM_FOR_RATE = 76
-ROOM_FOR_BAR = 120
-"""Columns of a terminal."""
+PACKING = (
+    "numpy",
+    "pillow",
+    "pyspng",
+    "simplejpeg",
+    "isal",
+    "zlib-ng",
+    "blake3",
+    "google-crc32c",
+    "msgspec",
+    "msgpack",
+)
+"""Libraries that read, make and check samples."""
+LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
+"""Libraries that loaders stand on; none of them need be there."""
 
 
-@contextmanager
-def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Observer]:
-    """Progress on a stream: a bar on a terminal, a line now and then elsewhere; verbose, a line a shard on both."""
+@contextlib.contextmanager
+def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Silent]:
+    """Print the progress of an export: a bar on a terminal, else a line now and then; verbose, a line a shard.
+
+    Of a reading, which has no plan, there is no bar.
+    """
     if loudness is Loudness.QUIET:
         yield Silent()
         return
-    if loudness is Loudness.VERBOSE:
-        shown: _Bar | _Lines = _Verbose(stream)
-    else:
-        # A dumb terminal cannot go back to the beginning of its line.
-        moves = stream.isatty() and os.environ.get("TERM") != "dumb"
-        shown = _Bar(stream) if moves else _Lines(stream)
+    shown = _Printer(stream, loudness is Loudness.VERBOSE)
     try:
         yield shown
     finally:
-        with contextlib.suppress(OSError):
-            shown.close()
-
-
-@contextmanager
-def reading(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Reader]:
-    """Progress of reading an export: a line now and then; verbose, a line a shard."""
-    if loudness is Loudness.QUIET:
-        yield Silent()
-        return
-    shown = _Verbose(stream) if loudness is Loudness.VERBOSE else _Lines(stream)
-    shown.entered("reading")
-    yield shown
-    shown.tell_times()
-
-
-class Reader(Protocol):
-    """Told how the reading of an export goes on."""
-
-    def wrote(self, progress: Progress) -> None:
-        """Samples were read."""
-
-    def shard_done(self, shard: ShardDone) -> None:
-        """A shard was read."""
+        shown.close()
 
 
 def say(text: str, stream: TextIO) -> None:
@@ -77,148 +64,101 @@ def say(text: str, stream: TextIO) -> None:
         click.echo(printable(text), stream)
 
 
-class _Lines(Silent):
-    """Progress as plain lines, for logs."""
+class _Printer(Silent):
+    """Prints what an export or a reading reports."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._total = self._samples = self._bytes = self._skipped = 0
-        self._start = time.monotonic()
-        self._next = self._start + PLAIN_SECONDS
+    def __init__(self, stream: TextIO, verbose: bool) -> None:
+        self._stream, self._verbose = stream, verbose
+        self._total: int | None = None
+        self._samples = self._bytes = self._skipped = 0
+        self._start = self._printed = time.monotonic()
+        self._steps: list[tuple[str, float]] = []
+        self._bar: Any = None
+        if verbose:
+            say(versions(PACKING), stream)
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
-        _announce(plan, finished, others, self._stream)
+        for note in plan_notes(plan):
+            say(note, self._stream)
         self.notes = plan.notes
-        self._total = _remaining(plan, finished + others)
-        self._start = time.monotonic()
-        self._next = self._start + PLAIN_SECONDS
+        where = f", {others} of them other shares'" if others else ""
+        where += f", {finished} of them finished before" if finished else ""
+        tasks = counted(len(plan), plan.format.piece)
+        say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", self._stream)
+        self._total = plan.samples - round(plan.samples * (finished + others) / len(plan))
+        self._start = self._printed = time.monotonic()
+        # A dumb terminal cannot go back to the beginning of its line.
+        if self._total and not self._verbose and self._stream.isatty() and os.environ.get("TERM") != "dumb":
+            with contextlib.suppress(OSError):
+                self._bar = _bar(self._total, self._stream)
 
     def wrote(self, progress: Progress) -> None:
         self._samples += progress.samples
         self._bytes += progress.bytes
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + PLAIN_SECONDS
+        if self._bar is not None:
+            with contextlib.suppress(OSError):
+                self._bar.set_postfix_str(self._rate(), refresh=False)
+                self._bar.update(progress.samples)
+        elif time.monotonic() >= self._printed + LINE_SECONDS:
+            self._printed = time.monotonic()
             total = f" of {self._total:,}" if self._total else ""
             say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
-
-    def shard_done(self, shard: ShardDone) -> None:
-        self._skipped += shard.skipped
-
-    def _rate(self) -> str:
-        return rate(self._samples, self._bytes, time.monotonic() - self._start)
-
-    def noted(self, note: str) -> None:
-        say(f"note: {note}", self._stream)
-
-    def entered(self, step: str) -> None:
-        """A step of an export or of something else begins."""
-
-    def tell_times(self) -> None:
-        """Where time went: of interest to those who ask for details."""
-
-    def close(self) -> None:
-        if self._samples:
-            lost = f", {self._skipped:,} left out" if self._skipped else ""
-            say(f"  {counted(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream)
-
-
-class _Verbose(_Lines):
-    """Lines with all that helps: versions, each shard, where time went."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._steps: list[tuple[str, float]] = []
-        say(versions(PACKING), stream)
 
     def entered(self, step: str) -> None:
         self._steps.append((step, time.monotonic()))
 
     def kept(self, receipts: Iterable[ShardReceipt]) -> None:
-        for receipt in receipts:
-            say(f"  {receipt.file}: finished before, {_holds(receipt.samples, receipt.bytes)}", self._stream)
+        for receipt in receipts if self._verbose else ():
+            held = f"{counted(receipt.samples, 'sample')}, {size(receipt.bytes)}"
+            say(f"  {receipt.file}: finished before, {held}", self._stream)
 
     def shard_done(self, shard: ShardDone) -> None:
-        super().shard_done(shard)
-        told = rate(shard.samples, shard.bytes, shard.seconds)
-        faults = f", {shard.faults} fault{'s' * (shard.faults > 1)}" if shard.faults else ""
-        held = _holds(shard.samples, shard.bytes)
-        say(f"  {shard.file}: {held} in {shard.seconds:.2f} s, {told}{faults}", self._stream)
-
-    def tell_times(self) -> None:
-        ends = [start for _, start in self._steps[1:]] + [time.monotonic()]
-        times = zip(self._steps, ends, strict=True)
-        say("  " + ", ".join(f"{step} {end - start:.2f} s" for (step, start), end in times), self._stream)
-
-    def close(self) -> None:
-        super().close()
-        self.tell_times()
-
-
-class _Bar(Silent):
-    """Progress as a bar: samples, MB/s, time left."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._bytes = self._samples = 0
-        self._start = time.monotonic()
-        self._bar: click._termui_impl.ProgressBar[int] | None = None
-
-    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
-        _announce(plan, finished, others, self._stream)
-        self.notes = plan.notes
-        self._start = time.monotonic()
-        remaining = _remaining(plan, finished + others)
-        if remaining:
-            self._bar = _bar(remaining, self._rate, self._stream)
-            with contextlib.suppress(OSError):
-                self._bar.__enter__()
+        self._skipped += shard.skipped
+        if self._verbose:
+            held = f"{counted(shard.samples, 'sample')}, {size(shard.bytes)} in {shard.seconds:.2f} s"
+            faults = f", {counted(shard.faults, 'fault')}" if shard.faults else ""
+            say(f"  {shard.file}: {held}, {rate(shard.samples, shard.bytes, shard.seconds)}{faults}", self._stream)
 
     def noted(self, note: str) -> None:
-        say(f"note: {note}", self._stream)
-
-    def wrote(self, progress: Progress) -> None:
-        self._samples += progress.samples
-        self._bytes += progress.bytes
         if self._bar is not None:
             with contextlib.suppress(OSError):
-                self._bar.update(progress.samples, progress.samples)
-
-    def _rate(self, _: int | None) -> str:
-        return rate(self._samples, self._bytes, time.monotonic() - self._start)
+                self._bar.clear()
+        say(f"note: {note}", self._stream)
 
     def close(self) -> None:
+        """End the bar, or print the counts of samples; verbose, where time went."""
         if self._bar is not None:
-            self._bar.__exit__(None, None, None)
+            with contextlib.suppress(OSError):
+                self._bar.close()
+        elif self._samples and self._total is not None:
+            lost = f", {self._skipped:,} left out" if self._skipped else ""
+            say(f"  {counted(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream)
+        if self._verbose and self._steps:
+            ends = [start for _, start in self._steps[1:]] + [time.monotonic()]
+            times = (f"{step} {end - start:.2f} s" for (step, start), end in zip(self._steps, ends, strict=True))
+            say(f"  {', '.join(times)}", self._stream)
+
+    def _rate(self) -> str:
+        return rate(self._samples, self._bytes, time.monotonic() - self._start)
 
 
-def _bar(length: int, rate: Callable[[int | None], str], stream: TextIO) -> click._termui_impl.ProgressBar[int]:
-    """A bar that fits into a line: one that does not cannot be drawn over."""
-    columns = shutil.get_terminal_size().columns
-    return click.progressbar(
-        length=length,
-        show_pos=True,
-        file=stream,
-        item_show_func=rate if columns >= ROOM_FOR_RATE else None,
-        # 0 fills what the numbers leave.
-        width=36 if columns >= ROOM_FOR_BAR else 0,
-    )
+def _bar(total: int, stream: TextIO) -> Any:
+    """A bar of tqdm, without its thread and its semaphore: workers are forked only where no other thread runs."""
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
+    shown = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+    columns, lines = shutil.get_terminal_size()
+    size = {"dynamic_ncols": True} if _has_size(stream) else {"ncols": columns, "nrows": lines}
+    return tqdm(total=total, file=stream, miniters=1, bar_format=shown, **size)
 
 
-def _holds(samples: int, bytes: int) -> str:
-    return f"{counted(samples, 'sample')}, {size(bytes)}"
-
-
-def _announce(plan: Plan, finished: int, others: int, stream: TextIO) -> None:
-    for note in plan_notes(plan):
-        say(note, stream)
-    where = f", {others} of them other shares'" if others else ""
-    where += f", {finished} of them finished before" if finished else ""
-    tasks = counted(len(plan), plan.format.piece)
-    say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", stream)
-
-
-def _remaining(plan: Plan, finished: int) -> int:
-    return plan.samples - round(plan.samples * finished / len(plan))
+def _has_size(stream: TextIO) -> bool:
+    """Whether a terminal says its size: serial lines and some containers have none."""
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    return False
 
 
 def plan_notes(plan: Plan) -> Sequence[str]:
@@ -240,31 +180,10 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     return lines
 
 
-PACKING = (
-    "numpy",
-    "pillow",
-    "pyspng",
-    "simplejpeg",
-    "isal",
-    "zlib-ng",
-    "blake3",
-    "google-crc32c",
-    "msgspec",
-    "msgpack",
-)
-"""Those that read, make and check samples."""
-LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
-"""Those that loaders stand on; none of them need be there."""
-
-
-def versions(names: Sequence[str]) -> str:
+def versions(names: Iterable[str]) -> str:
     """The versions of this program, of Python and of those of the libraries that are installed, in a line."""
-    found = (f"{name} {number}" for name in names if (number := _version(name)))
-    return ", ".join([f"lpff-shards {__version__}", f"Python {platform.python_version()}", *found])
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+    found = [f"lpff-shards {__version__}", f"Python {platform.python_version()}"]
+    for name in names:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)

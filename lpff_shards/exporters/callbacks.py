@@ -9,8 +9,8 @@ from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
 
-Step = Literal["planning", "checking", "writing", "finishing"]
-"""What an export does, one after the other; checking is of what an earlier run left."""
+Step = Literal["planning", "checking", "writing", "finishing", "reading"]
+"""What an export does, one after the other; checking is of what an earlier run left. Reading is of a whole export."""
 
 
 class Observer(Protocol):
