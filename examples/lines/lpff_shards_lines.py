@@ -9,54 +9,41 @@ import msgspec
 import numpy as np
 
 from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import Format, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.placed import Placed
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
 
 _LENGTH = 8
 
 
-class Lines(Placed):
+class Lines(Format):
     """Each message has its length before it, 8 bytes, and the picture at its end."""
 
     name, container = "lines", "lines"
-    title, tag, note = "files of msgpack messages", "msgpack", ""
+    title, tag = "files of msgpack messages", "msgpack"
     loading = (("msgpack", "import msgspec\n\n# each message: a length of 8 bytes, then msgpack\n"),)
-    unit = piece = "shard"
-    joining = None
-    for_trainers = raw = False
-    needs = None
-    image = "keep"
-    metadata = ("json",)
     pattern, glob = r"-[0-9]+\.lines", "-*.lines"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:06d}.lines"
 
-    def overhead(self, layout: Layout) -> int:
-        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
-
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, _encoded)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        at = number = 0
+        at = 0
         try:
             while at < len(shard):
                 end = at + _LENGTH + int.from_bytes(shard[at : at + _LENGTH], "little")
                 yield checked(_sample(bytes(shard[at + _LENGTH : end])), layout), end
-                at, number = end, number + 1
-        except (FormatError, msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
-            raise SampleError(str(error), number) from None
+                at = end
+        except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(str(error)) from None
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         return "a msgpack message"
-
-    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:
-        return f"`{name}`"
 
 
 def _encoded(sample: Sample) -> Encoded:

@@ -13,9 +13,8 @@ from tempfile import NamedTemporaryFile
 from isal.isal_zlib import crc32
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import Format, Sink
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.placed import Placed
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
@@ -38,46 +37,36 @@ print(len(source), len(source[0]))  # each a serialized tf.train.Example
 """
 
 
-class ArrayRecord(Placed):
+class ArrayRecord(Format):
     """Pictures are compressed already, so records are not; each is found by the library's own index at the end."""
 
     name, container = "arrayrecord", "arrayrecord"
     title, tag = "ArrayRecord files", "arrayrecord"
-    note, loading = examples.NOTE, (("Grain", _GRAIN),)
-    unit = piece = "shard"
-    joining = None
-    for_trainers = False
-    raw = True
+    note, raw = examples.NOTE, True
+    loading = (("Grain", _GRAIN),)
     needs = ("array_record", "jax")
-    image = "keep"
-    metadata: tuple[str, ...] = ("json",)
     pattern, glob = r"\.array_record-[0-9]+-of-[0-9]+", ".array_record-*"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}.array_record-{number:05d}-of-{count:05d}"
 
     def overhead(self, layout: Layout) -> int:
-        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES + _CHUNK.size
+        return super().overhead(layout) + _CHUNK.size
 
     def writer(self, file: str, sink: Sink, layout: Layout) -> _Writer:
         return _Writer(file, sink, layout)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number = 0
-        try:
-            # The library reads files alone.
-            with NamedTemporaryFile() as copy:
-                copy.write(shard)
-                copy.flush()
-                ends = _ends(lambda at, size: bytes(shard[at : at + size]))
-                for record in _records(copy.name):
-                    end = next(ends, 0)
-                    if not end:
-                        raise FormatError("it holds more records than chunks")
-                    yield examples.decode_sample(record, layout), end
-                    number += 1
-        except FormatError as error:
-            raise SampleError(str(error), number) from None
+        # The library reads files alone.
+        with NamedTemporaryFile() as copy:
+            copy.write(shard)
+            copy.flush()
+            ends = _ends(lambda at, size: bytes(shard[at : at + size]))
+            for record in _records(copy.name):
+                end = next(ends, 0)
+                if not end:
+                    raise FormatError("it holds more records than chunks")
+                yield examples.decode_sample(record, layout), end
 
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
         chunk = _without_headers(sample, start)[0 if start else _CHUNK.size :]
@@ -89,9 +78,6 @@ class ArrayRecord(Placed):
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
         return examples.holds(layout)
-
-    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
-        return f"`{name}`"
 
 
 class _Writer:

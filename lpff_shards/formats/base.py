@@ -1,9 +1,9 @@
-"""The format contract: all that the other parts know of a format.
+"""The format contract: all that the other parts use of a format.
 
 A format is a stateless object with a name, found by `registry.get_format`. It names its files, writes and reads the
-samples of a shard, and gives the words that messages and the card use for its files. Outside `formats` nothing compares
-names of formats; what differs between them is an attribute or a method here. The rules that every format keeps, which
-`tests/test_formats.py` checks:
+samples of a shard, makes the index files beside it, and gives the words and the examples that the card shows. Outside
+`formats` nothing compares names of formats; what differs between them is an attribute or a method here. The rules that
+every format keeps, which `tests/test_formats.py` checks:
 
 - Equal samples in equal order give equal bytes, and `samples` reads them back.
 - A writer only appends. A cut or a flipped bit is noticed when a shard is read, at the latest by the checksum in the
@@ -13,6 +13,7 @@ names of formats; what differs between them is an attribute or a method here. Th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -20,13 +21,14 @@ from typing import BinaryIO, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.spans import Spans
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.spans import Spans, payload
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.schemas.sample import Sample
+from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
+from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 ARRAY_BYTES = {"camera": 100, "landmarks": 544}
-"""Bytes of the arrays of a sample, for `Format.overhead`."""
+"""Bytes of the arrays of a sample, by name."""
 FIELD_BYTES = 1000
 """Bytes of the fields of a sample, about."""
 
@@ -121,16 +123,16 @@ class Joining(Protocol):
         """
 
 
-class Format(Protocol):
-    """One format; see the rules above.
+class Format(ABC):
+    """One format; see the rules above. What has a value here is the default, as it is for most formats.
 
     Attributes:
         name: on the command line and in the manifest.
-        container: what holds the samples: tar, records (tf.train.Example) or zip.
         title: of its files, in the card; note: what the card says of its fields, empty or a line.
+        tag: of the Hugging Face hub.
+        container: what holds the samples: tar, records (tf.train.Example) or zip.
         loading: titles and code of examples for other readers, which run in the data set's folder; `{name}` and
             `{split}` are filled in. Those of the oldest formats, which depend on more, are in `sidecars.card`.
-        tag: of the Hugging Face hub.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.
         joining: joins the parts that tasks write to one file a split; None where a task writes a finished file.
         for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, who shuffle, crop and count by
@@ -144,22 +146,23 @@ class Format(Protocol):
     """
 
     name: str
-    container: str
     title: str
-    note: str
-    loading: tuple[tuple[str, str], ...]
+    note: str = ""
     tag: str
-    unit: str
-    piece: str
-    joining: Joining | None
-    for_trainers: bool
-    raw: bool
-    needs: tuple[str, str] | None
-    image: str
-    metadata: tuple[str, ...]
+    container: str
+    loading: tuple[tuple[str, str], ...] = ()
+    unit: str = "shard"
+    piece: str = "shard"
+    joining: Joining | None = None
+    for_trainers: bool = False
+    raw: bool = False
+    needs: tuple[str, str] | None = None
+    image: str = "keep"
+    metadata: tuple[str, ...] = ("json",)
     pattern: str
     glob: str
 
+    @abstractmethod
     def filename(self, stem: str, number: int, count: int) -> str:
         """The name of a task's file.
 
@@ -168,12 +171,7 @@ class Format(Protocol):
             number, count: of the task among those of its split, from 0.
         """
 
-    def index_names(self, file: str) -> tuple[str, ...]:
-        """The names of a finished file's index files; the last one tells the offsets of samples."""
-
-    def overhead(self, layout: Layout) -> int:
-        """About how many bytes a sample takes beside its picture."""
-
+    @abstractmethod
     def writer(self, file: str, sink: Sink, layout: Layout) -> ShardWriter:
         """What writes a task's file.
 
@@ -182,12 +180,46 @@ class Format(Protocol):
             layout: what every sample of the data set holds.
         """
 
+    @abstractmethod
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        """The samples of a finished file, in order, each checked against the schema, with where it ends.
+
+        Raises:
+            FormatError: at the first sample that breaks the format or the schema.
+            SampleError: the same, where its key is known.
+        """
+
+    @abstractmethod
+    def holds(self, layout: Layout, suffixes: Set[str]) -> str:
+        """What a sample is made of, in Markdown.
+
+        Args:
+            suffixes: of the pictures.
+        """
+
+    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
+        """Where a sample holds an array (image, camera or landmarks), in Markdown."""
+        return f"`{name}`"
+
+    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files tell where their samples are
+        """The names of a finished file's index files; the last one tells the offsets of samples."""
+        return ()
+
+    def overhead(self, layout: Layout) -> int:
+        """About how many bytes a sample takes beside its picture."""
+        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
+
+    def spans(self) -> Spans | None:
+        """What loaders find samples and their parts by; None where loaders do not read the format."""
+        return None
+
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
         """The samples of a finished file, in order, each checked against the schema.
 
         Raises:
             SampleError: at the first one that breaks the format or the schema.
         """
+        return (sample for sample, _ in self._numbered(shard, layout))
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
         """What is where in a finished file of that name, as its writer told, without checksums.
@@ -195,12 +227,23 @@ class Format(Protocol):
         Raises:
             SampleError: it breaks the format.
         """
+        found = ReceiptBuilder()
+        for sample, end in self._numbered(shard, layout):
+            add_picture(found, sample, end)
+        return found.build(file, len(shard))
 
-    def spans(self) -> Spans | None:
-        """What loaders find samples and their parts by; None where loaders do not read the format."""
+    def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        """As `placed`; a fault names the number of its sample."""
+        number = 0
+        try:
+            for placed in self.placed(shard, layout):
+                yield placed
+                number += 1
+        except FormatError as error:
+            raise SampleError(str(error), number) from None
 
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:
-        """The file of a sample's picture, or its pixels.
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002
+        """The file of a sample's picture, or its pixels; at the end of a sample that has no spans.
 
         Args:
             sample: its bytes.
@@ -211,16 +254,14 @@ class Format(Protocol):
         Raises:
             FormatError: these are not a sample's bytes.
         """
+        spans = self.spans()
+        return sample[-size:] if spans is None else payload(spans, sample, raw)
 
-    def holds(self, layout: Layout, suffixes: Set[str]) -> str:
-        """What a sample is made of, in Markdown.
-
-        Args:
-            suffixes: of the pictures.
-        """
-
-    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:
-        """Where a sample holds an array (image, camera or landmarks), in Markdown."""
-
-    def member(self, key: str, suffix: str) -> str | None:
+    def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have none by key
         """The name of the member that holds a picture; None where there are no members, or the ledger tells it."""
+        return None
+
+
+def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:
+    """Add a sample to a receipt that lists its picture alone."""
+    built.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),), crc)

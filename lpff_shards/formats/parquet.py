@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from isal.isal_zlib import crc32
 
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, Format, Sink, add_picture
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.placed import Placed, add_picture
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import DTYPES, FIELDS, Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -39,18 +39,13 @@ print(sample["key"], sample["image"].size, sample["license"])
 """
 
 
-class Parquet(Placed):
+class Parquet(Format):
     """Row groups of whole samples; pictures lie uncompressed in the file, one behind the other."""
 
     name, container = "parquet", "parquet"
     title, tag = "Parquet files", "parquet"
-    note, loading = "", (("Hugging Face datasets", _DATASETS),)
-    unit = piece = "shard"
-    joining = None
-    for_trainers = raw = False
+    loading = (("Hugging Face datasets", _DATASETS),)
     needs = ("pyarrow", "parquet")
-    image = "keep"
-    metadata: tuple[str, ...] = ("json",)
     pattern, glob = r"-[0-9]+-of-[0-9]+\.parquet", "-*.parquet"
 
     def filename(self, stem: str, number: int, count: int) -> str:
@@ -66,7 +61,6 @@ class Parquet(Placed):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        number = 0
         try:
             file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
             if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
@@ -78,11 +72,8 @@ class Parquet(Placed):
                 ends = _ends(bytes(shard[start : start + size]), samples)
                 for sample, end in zip(samples, ends, strict=True):
                     yield sample, start + end
-                    number += 1
-        except FormatError as error:
-            raise SampleError(str(error), number) from None
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise SampleError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}", number) from None
+            raise FormatError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}") from None
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
         columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
@@ -143,28 +134,18 @@ class _Writer:
         self._waiting, self._size = [], 0
 
 
-class _Out:
+class _Out(BytesIO):
     """The file that pyarrow writes to."""
 
-    closed = False
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: Any) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
     def close(self) -> None:
-        """It is read afterwards."""
+        """Stay open: it is read afterwards."""
 
     def taken(self) -> bytes:
         """What was written since the last call."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+        data = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return data
 
 
 def _ends(group: bytes, samples: Sequence[Sample], at: int = 0) -> Iterator[int]:

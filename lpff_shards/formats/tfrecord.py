@@ -9,11 +9,10 @@ import numpy as np
 
 from lpff_shards.formats import examples
 from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import Format, Sink
 from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.placed import Placed
-from lpff_shards.formats.spans import Beside, Found, Offsets, payload
+from lpff_shards.formats.spans import Beside, Found, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
 from lpff_shards.schemas.sample import SUFFIXES, Sample
@@ -21,18 +20,12 @@ from lpff_shards.schemas.sample import SUFFIXES, Sample
 _LENGTH, _CRC = 12, 4
 
 
-class TfRecord(Placed):
+class TfRecord(Format):
     """Deterministic Examples, in files named by TensorFlow Datasets' template."""
 
     name, container = "tfrecord", "records"
     title, tag = "TFRecords", "tfrecord"
-    note, loading = examples.NOTE, ()
-    unit = piece = "shard"
-    joining = None
-    for_trainers = False
-    raw, needs = True, None
-    image = "keep"
-    metadata: tuple[str, ...] = ("json",)
+    note, raw = examples.NOTE, True
     pattern, glob = r"\.tfrecord-[0-9]+-of-[0-9]+", ".tfrecord-*"
     end = b""
 
@@ -43,28 +36,17 @@ class TfRecord(Placed):
         return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
 
     def overhead(self, layout: Layout) -> int:
-        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES + tfrecord.FRAMING
+        return super().overhead(layout) + tfrecord.FRAMING
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
         return examples.holds(layout)
-
-    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
-        return f"`{name}`"
 
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout))
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number = 0
-        try:
-            for at, data in tfrecord.records(shard):
-                yield examples.decode_sample(bytes(data), layout), at + len(data) + tfrecord.FRAMING
-                number += 1
-        except FormatError as error:
-            raise SampleError(str(error), number) from None
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
-        return payload(self, sample, raw)
+        for at, data in tfrecord.records(shard):
+            yield examples.decode_sample(bytes(data), layout), at + len(data) + tfrecord.FRAMING
 
     def spans(self) -> TfRecord:
         return self

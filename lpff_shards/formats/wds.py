@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import ARRAY_BYTES, Format, SampleError, Sink
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets, payload
+from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
@@ -30,18 +30,13 @@ _NPY_HEADER = 128
 _RAW = (SUFFIXES["raw"],)
 
 
-class WebDataset:
+class WebDataset(Format):
     """USTAR shards with fixed headers."""
 
     name, container = "wds", "tar"
     title, tag = "WebDataset tars", "webdataset"
-    note, loading = "", ()
-    unit = piece = "shard"
-    joining = None
-    for_trainers = False
-    raw, needs = True, None
-    image = "keep"
-    metadata: tuple[str, ...] = ("json", "msgpack")
+    raw = True
+    metadata = ("json", "msgpack")
     pattern, glob = r"-[0-9]+\.tar", "-*.tar"
     end = tar.END
 
@@ -52,9 +47,8 @@ class WebDataset:
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
 
     def overhead(self, layout: Layout) -> int:
-        arrays = [ARRAY_BYTES[name] for name in layout.arrays]
-        more = 0 if layout.packed else (_MEMBER + _NPY_HEADER) * len(arrays)
-        return 2 * _MEMBER + sum(arrays) + more + FIELD_BYTES
+        arrays = 0 if layout.packed else len(layout.arrays)
+        return super().overhead(layout) + 2 * _MEMBER + arrays * (_MEMBER + _NPY_HEADER)
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         arrays = layout.arrays
@@ -74,7 +68,7 @@ class WebDataset:
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
-    def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
+    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         number, key, group = 0, "", list[tar.Member]()
         last = "mp" if layout.packed else "json"
         try:
@@ -85,7 +79,7 @@ class WebDataset:
                 key = name
                 group.append(member)
                 if suffix == last:
-                    yield checked(self._sample(key, group, shard, layout), layout)
+                    yield checked(self._sample(key, group, shard, layout), layout), member.end
                     number, key, group = number + 1, "", []
             if group:
                 raise FormatError(f"its members are {', '.join(_suffixes(group))}; {last} is missing")
@@ -114,9 +108,6 @@ class WebDataset:
         except FormatError as error:
             raise SampleError(str(error), len(found)) from None
         return found.build(file, len(shard))
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
-        return payload(self, sample, raw)
 
     def spans(self) -> WebDataset:
         return self

@@ -16,12 +16,11 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import FIELD_BYTES, SampleError, Sink
+from lpff_shards.formats.base import FIELD_BYTES, Format, SampleError, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.join_zip import Note, join_zip
-from lpff_shards.formats.placed import Placed
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Layout
@@ -37,18 +36,15 @@ _BLOCK = 1 << 20
 _Camera = NDArray[np.float32] | None
 
 
-class TrainersZip(Placed):
+class TrainersZip(Format):
     """The archive of EG3D's and StyleGAN's trainers; its parts hold pictures and notes in turn."""
 
     name, container = "zip", "zip"
     title, tag = "zips for EG3D's and StyleGAN's trainers", "stylegan"
-    note, loading = "", ()
     unit, piece = "zip", "part"
     joining = staticmethod(join_zip)
     for_trainers = True
-    raw, needs = False, None
     image = "stored-png"
-    metadata: tuple[str, ...] = ("json",)
     pattern, glob = r"\.zip", ".zip"
 
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts go when the zip is there
