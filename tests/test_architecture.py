@@ -82,8 +82,8 @@ def test_public_names_are_there() -> None:
 
 
 def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
-    # TensorFlow Datasets' own word for a kind of file, and containers by which card and indexes choose their parts.
-    kept = {"sidecars/indexes/tfds.py": {"tfrecord"}, "sidecars/card/examples.py": {"zip"}}
+    # TensorFlow Datasets' own word for a kind of file.
+    kept = {"sidecars/indexes.py": {"tfrecord"}}
     for path in PACKAGE.rglob("*.py"):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith("formats/"):

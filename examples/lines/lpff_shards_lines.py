@@ -21,8 +21,7 @@ _LENGTH = 8
 class Lines(Format):
     """Each message has its length before it, 8 bytes, and the picture at its end."""
 
-    name, container = "lines", "lines"
-    title, tag = "files of msgpack messages", "msgpack"
+    name, title, tag = "lines", "files of msgpack messages", "msgpack"
     loading = (("msgpack", "import msgspec\n\n# each message: a length of 8 bytes, then msgpack\n"),)
     pattern, glob = r"-[0-9]+\.lines", "-*.lines"
 

@@ -14,6 +14,7 @@ from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.write_sidecars import write_sidecars
+from lpff_shards.formats.registry import index_files
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -34,7 +35,7 @@ from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.sidecars.indexes import registry as indexes
+from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.owner import marks
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool, count_poses
 from lpff_shards.sidecars.sample_index.row_groups import decode
@@ -71,7 +72,7 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     told = _told(plan, receipts)
     manifest = _manifest(plan, told)
     folder.sync([shard.file for shard in told.shards])
-    once = dict(indexes.of_data_set(manifest, told.pictures.kinds.keys()))
+    once = dict(data_set_indexes(manifest, told.pictures.kinds.keys()))
     if manifest.checksum == "sha256":
         once[SUMS] = checksum_lines(manifest).encode()
     once |= {POSES: pose_picture(), CARD: card(manifest, told.pictures.kinds.keys()).encode()}
@@ -124,7 +125,7 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
         kinds.update(r.suffixes[member[0]][0] for member in r.members)
         sizes += sizes_of([r])
         turned += r.turned
-        digests |= {name: file_digest(data) for name, data in indexes.of_shard(r).items()}
+        digests |= {name: file_digest(data) for name, data in index_files(r).items()}
     pictures = Pictures(most_first(kinds), most_first(sizes), turned)
     return _Told(tuple(shards), tuple(skipped), pictures, digests)
 

@@ -14,11 +14,11 @@ from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.base import Format, SampleError
-from lpff_shards.formats.registry import installed_format
+from lpff_shards.formats.registry import index_files, installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.sidecars.indexes import registry as indexes
+from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
 from lpff_shards.sidecars.sample_index.row_groups import Row
@@ -49,8 +49,8 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     format = installed_format(manifest.format)
     receipts = Packed(enumerate(_receipts(root, manifest, format, on_shard)))
     kinds = {suffixes[0] for shard in receipts.values() for suffixes in shard.suffixes}
-    of_shards = chain.from_iterable(indexes.of_shard(shard).items() for shard in receipts.values())
-    files = chain(indexes.of_data_set(manifest, kinds).items(), of_shards)
+    of_shards = chain.from_iterable(index_files(shard).items() for shard in receipts.values())
+    files = chain(data_set_indexes(manifest, kinds).items(), of_shards)
     written = {name: folder.write(name, data) for name, data in files}
     shards = ((shard, _rows(root, manifest, format, shard)) for shard in receipts.values())
     written |= write_sidecars(folder, manifest, shards, _pool(root, manifest))

@@ -10,11 +10,11 @@ from lpff_shards.executors.processes import OnNote
 from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
+from lpff_shards.formats.registry import index_files
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
-from lpff_shards.sidecars.indexes import registry as indexes
 from lpff_shards.storage.path import is_remote, listed, read_if_there
 from lpff_shards.storage.prefetch import ASKED, ahead
 
@@ -57,7 +57,7 @@ def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None
     """
     there = listed(folder.root) if is_remote(folder.root) else {}
     for receipt in receipts:
-        for name, data in indexes.of_shard(receipt).items():
+        for name, data in index_files(receipt).items():
             if (name not in there or there[name].size != len(data)) and read_if_there(folder.root / name) != data:
                 folder.write(name, data)
 

@@ -17,13 +17,12 @@ from lpff_shards.executors.processes import OnSample
 from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.formats.registry import get_format
+from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
-from lpff_shards.sidecars.indexes.registry import of_shard
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.base import Growing
 from lpff_shards.storage.checksums import Hasher, hasher
@@ -54,7 +53,7 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
             made = folder.storage.room(f"{task.filename}.made")
             sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
             receipt, fields = _write_samples(task, images, sink, told)
-            folder.publish(growing.finish, receipt, fields, of_shard(receipt))
+            folder.publish(growing.finish, receipt, fields, index_files(receipt))
         return receipt
 
     try:

@@ -40,8 +40,7 @@ print(len(source), len(source[0]))  # each a serialized tf.train.Example
 class ArrayRecord(Format):
     """Pictures are compressed already, so records are not; each is found by the library's own index at the end."""
 
-    name, container = "arrayrecord", "arrayrecord"
-    title, tag = "ArrayRecord files", "arrayrecord"
+    name, title, tag = "arrayrecord", "ArrayRecord files", "arrayrecord"
     note, raw = examples.NOTE, True
     loading = (("Grain", _GRAIN),)
     needs = ("array_record", "jax")

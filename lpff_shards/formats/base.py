@@ -130,7 +130,8 @@ class Format(ABC):
         name: on the command line and in the manifest.
         title: of its files, in the card; note: what the card says of its fields, empty or a line.
         tag: of the Hugging Face hub.
-        container: what holds the samples: tar, records (tf.train.Example) or zip.
+        readers: libraries that read its files by more than the index files of each: tensorflow (`loaders.tensorflow`),
+            webdataset, and those with index files of a whole data set (`sidecars.indexes`), wids, energon and tfds.
         loading: titles and code of examples for other readers, which run in the data set's folder; `{name}` and
             `{split}` are filled in. Those of the oldest formats, which depend on more, are in `sidecars.card`.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.
@@ -149,7 +150,7 @@ class Format(ABC):
     title: str
     note: str = ""
     tag: str
-    container: str
+    readers: tuple[str, ...] = ()
     loading: tuple[tuple[str, str], ...] = ()
     unit: str = "shard"
     piece: str = "shard"
@@ -203,6 +204,10 @@ class Format(ABC):
 
     def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files tell where their samples are
         """The names of a finished file's index files; the last one tells the offsets of samples."""
+        return ()
+
+    def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:  # noqa: ARG002  # see `index_names`
+        """What is in these index files."""
         return ()
 
     def overhead(self, layout: Layout) -> int:

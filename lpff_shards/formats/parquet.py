@@ -42,8 +42,7 @@ print(sample["key"], sample["image"].size, sample["license"])
 class Parquet(Format):
     """Row groups of whole samples; pictures lie uncompressed in the file, one behind the other."""
 
-    name, container = "parquet", "parquet"
-    title, tag = "Parquet files", "parquet"
+    name, title, tag = "parquet", "Parquet files", "parquet"
     loading = (("Hugging Face datasets", _DATASETS),)
     needs = ("pyarrow", "parquet")
     pattern, glob = r"-[0-9]+-of-[0-9]+\.parquet", "-*.parquet"

@@ -17,6 +17,7 @@ from lpff_shards.schemas.filenames import ONCE
 
 if TYPE_CHECKING:
     from lpff_shards.formats.base import Format
+    from lpff_shards.schemas.receipt import ShardReceipt
 
 GROUP = "lpff_shards.formats"
 """The entry points by which other packages add formats: its name, and a class that is a `formats.base.Format`."""
@@ -90,6 +91,12 @@ def index_names(file: str) -> tuple[str, ...]:
     """The names of the index files of a finished file; none of other files."""
     format = format_of(file)
     return () if format is None else format.index_names(file)
+
+
+def index_files(shard: ShardReceipt) -> Mapping[str, bytes]:
+    """The index files of a shard by name; none of a zip, nor of its parts."""
+    format = format_of(shard.file)
+    return {} if format is None else dict(zip(format.index_names(shard.file), format.indexes(shard), strict=True))
 
 
 def beside_names(shards: Iterable[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.spans import Beside, Found, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
+from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 _LENGTH, _CRC = 12, 4
@@ -23,9 +25,9 @@ _LENGTH, _CRC = 12, 4
 class TfRecord(Format):
     """Deterministic Examples, in files named by TensorFlow Datasets' template."""
 
-    name, container = "tfrecord", "records"
-    title, tag = "TFRecords", "tfrecord"
+    name, title, tag = "tfrecord", "TFRecords", "tfrecord"
     note, raw = examples.NOTE, True
+    readers = ("tensorflow", "tfds")
     pattern, glob = r"\.tfrecord-[0-9]+-of-[0-9]+", ".tfrecord-*"
     end = b""
 
@@ -34,6 +36,11 @@ class TfRecord(Format):
 
     def index_names(self, file: str) -> tuple[str, ...]:
         return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
+
+    def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:
+        """What DALI's `fn.readers.tfrecord` takes: offset and length of each record, its framing included."""
+        spans = pairwise(shard.offsets)
+        return ("".join(f"{start} {end - start}\n" for start, end in spans).encode(),)
 
     def overhead(self, layout: Layout) -> int:
         return super().overhead(layout) + tfrecord.FRAMING

@@ -39,8 +39,7 @@ _Camera = NDArray[np.float32] | None
 class TrainersZip(Format):
     """The archive of EG3D's and StyleGAN's trainers; its parts hold pictures and notes in turn."""
 
-    name, container = "zip", "zip"
-    title, tag = "zips for EG3D's and StyleGAN's trainers", "stylegan"
+    name, title, tag = "zip", "zips for EG3D's and StyleGAN's trainers", "stylegan"
     unit, piece = "zip", "part"
     joining = staticmethod(join_zip)
     for_trainers = True

@@ -96,7 +96,7 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
 
 def _source(path: str | Path, split: str | None) -> ShardSource:
     source = ShardSource(path, split)
-    if get_format(source.manifest.format).container != "records":
+    if "tensorflow" not in get_format(source.manifest.format).readers:
         raise ShardsError(
             f"{path} is of format {source.manifest.format}, which tf.data does not read",
             "Export with --format tfrecord, or read it with loaders.torch or ShardSource",

@@ -69,8 +69,8 @@ _NEEDS = {
     "tensorflow": ("tensorflow",),
     "jax": ("jax", "grain"),
 }
-_CONTAINERS = {"webdataset": "tar", "tensorflow": "records"}
-"""What loaders read that do not read every format for loaders."""
+_READERS = ("webdataset", "tensorflow")
+"""Loaders that do not read every format for loaders, see `Format.readers`."""
 _FOLDERS_ALONE = ("webdataset",)
 
 
@@ -78,8 +78,8 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     """Why a loader cannot read an export of a format here, or nothing."""
     if in_bucket and loader in _FOLDERS_ALONE:
         return "reads no buckets but by a command's pipe"
-    wanted = _CONTAINERS.get(loader)
-    readable = [one.name for one in map(get_format, NAMES) if one.spans() and wanted in (None, one.container)]
+    formats = (one for one in map(get_format, NAMES) if one.spans())
+    readable = [one.name for one in formats if loader not in _READERS or loader in one.readers]
     if format not in readable:
         return f"reads --format {' and '.join(readable)}"
     absent = [name for name in _NEEDS[loader] if importlib.util.find_spec(name) is None]

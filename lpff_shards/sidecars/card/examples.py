@@ -24,7 +24,7 @@ print(len(source), sample["image"].shape, sample["metadata"]["key"], sample["met
 """,
     )
     yield Example("PyTorch", _pipeline(names, "torch"))
-    if names.format.container == "records":
+    if "tensorflow" in names.format.readers:
         yield Example(
             "TensorFlow",
             f"""from lpff_shards.loaders.tensorflow import dataset
@@ -77,10 +77,11 @@ def _code(one: Example) -> str:
 def _examples(names: Names) -> Iterator[Example]:
     if names.format.spans():
         yield from examples(names)
-    if names.format.container in _OF_READERS:
-        yield from _OF_READERS[names.format.container](names)
+    if "webdataset" in names.format.readers:
+        yield from tar_examples.examples(names)
+    if "tensorflow" in names.format.readers:
+        yield from record_examples.examples(names)
+    if names.format.for_trainers:
+        yield from zip_examples.examples(names)
     for title, code in names.format.loading:
         yield Example(title, code.format(name=names.name, split=names.split))
-
-
-_OF_READERS = {"tar": tar_examples.examples, "records": record_examples.examples, "zip": zip_examples.examples}
