@@ -6,8 +6,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 
+from conftest import PROJECT
 from floors import FLOORS, PACKAGE, floor, imports, part
 
 import lpff_shards
@@ -89,3 +91,12 @@ def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
         if not name.startswith("formats/"):
             words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             assert words & {*NAMES} <= kept.get(name, set()), f"{name} names {words & {*NAMES}}"
+
+
+def test_every_file_of_the_package_is_in_a_wheel() -> None:
+    told = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {
+        path for part, globs in told.items() for glob in globs for path in (PROJECT / part.replace(".", "/")).glob(glob)
+    }
+    there = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert there == packed

@@ -24,12 +24,13 @@ from lpff_shards import (
     read_manifest,
 )
 from lpff_shards.manifest import Counts, Manifest
+from lpff_shards.schemas.archive import EG3D_SIDES
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.sidecars.card import card
-from lpff_shards.sidecars.card.front_matter import size_category
-from lpff_shards.sidecars.card.names import fenced
+from lpff_shards.sidecars.card.template import fenced, render
+from lpff_shards.sidecars.card.values import size_category
 
 HOSTILE = '---\n```\n# "x": |<b>`*_[y](z)'
 FENCED = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
@@ -137,6 +138,54 @@ def test_a_real_export_with_hostile_names_keeps_its_head(tmp_path: Path) -> None
     assert "@inproceedings{Wu_2023_ICCV," in body
     assert "@inproceedings{Chan_2022_CVPR," in body
     assert "Karras_2019" not in body
+
+
+TEMPLATE = """first
+%if one
+one $name
+%if !two other
+not two
+%else
+two
+%end
+%else
+none
+%if other
+never with one
+%end
+%end
+last
+"""
+
+
+@pytest.mark.parametrize(
+    ("true", "kept"),
+    [
+        ({"one", "other"}, ["one $x %if", "not two"]),
+        ({"one"}, ["one $x %if", "two"]),
+        ({"one", "two", "other"}, ["one $x %if", "two"]),
+        ({"other"}, ["none", "never with one"]),
+        (set(), ["none"]),
+    ],
+)
+def test_a_template_keeps_what_its_conditions_say(true: set[str], kept: list[str]) -> None:
+    values = {name: name in true for name in ("one", "two", "other")}
+    assert render(TEMPLATE, {**values, "name": "$x %if"}).splitlines() == ["first", *kept, "last"]
+
+
+@pytest.mark.parametrize("template", ["$unknown", "%if unknown\n%end\n"])
+def test_a_template_that_names_no_value_is_an_error(template: str) -> None:
+    with pytest.raises(KeyError, match="unknown"):
+        render(template, {})
+
+
+def test_eg3d_is_said_to_take_its_sizes(made: Manifest) -> None:
+    zipped = structs.replace(made, format="zip", sizes={"100x100": 8})
+    sizes = f"{', '.join(map(str, EG3D_SIDES[:-1]))} or {EG3D_SIDES[-1]}"
+    assert f"takes pictures of {sizes} pixels, these have 100." in card(zipped, {"png"})
+    for side in EG3D_SIDES:
+        text = card(structs.replace(zipped, sizes={f"{side}x{side}": 8}), {"png"})
+        assert "takes pictures of" not in text and "### EG3D\n\n```sh\npython train.py" in text
 
 
 @given(st.text())

@@ -52,6 +52,7 @@ def test_a_format_of_another_package_works_with_every_command(installed: Path, t
     assert [shard.read_bytes() for shard in shards] == before
     assert _run(installed, "verify", "--deep", out).returncode == 0
     assert _run(installed, "index", out).returncode == 0
+    assert "### msgpack\n\n`demo-train-000000.lines` holds messages" in (out / "README.md").read_text()
     assert _run(installed, "report", out).returncode == 0
     found = json.loads(_run(installed, "trace", "--json", "--by", "key", _key(out), out).stdout)
     (sample,) = found["samples"]

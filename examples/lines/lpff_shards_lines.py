@@ -22,11 +22,13 @@ class Lines(Format):
     """Each message has its length before it, 8 bytes, and the picture at its end."""
 
     name, title, tag = "lines", "files of msgpack messages", "msgpack"
-    loading = (("msgpack", "import msgspec\n\n# each message: a length of 8 bytes, then msgpack\n"),)
     pattern, glob = r"-[0-9]+\.lines", "-*.lines"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:06d}.lines"
+
+    def loading(self) -> str:
+        return "### msgpack\n\n`$file` holds messages, each behind its length in 8 bytes.\n"
 
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, _encoded)

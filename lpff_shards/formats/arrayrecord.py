@@ -28,26 +28,20 @@ _RECORDS = ord("r")
 _OPTIONS = "group_size:1,uncompressed"
 _AT_ONCE = 16
 
-_GRAIN = """import glob
-
-import grain
-
-source = grain.sources.ArrayRecordDataSource(sorted(glob.glob("{name}-{split}.array_record-*")))
-print(len(source), len(source[0]))  # each a serialized tf.train.Example
-"""
-
 
 class ArrayRecord(Format):
     """Pictures are compressed already, so records are not; each is found by the library's own index at the end."""
 
     name, title, tag = "arrayrecord", "ArrayRecord files", "arrayrecord"
     note, raw = examples.NOTE, True
-    loading = (("Grain", _GRAIN),)
     needs = ("array_record", "jax")
     pattern, glob = r"\.array_record-[0-9]+-of-[0-9]+", ".array_record-*"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}.array_record-{number:05d}-of-{count:05d}"
+
+    def loading(self) -> str:
+        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         return super().overhead(layout) + _CHUNK.size

@@ -132,8 +132,6 @@ class Format(ABC):
         tag: of the Hugging Face hub.
         readers: libraries that read its files by more than the index files of each: tensorflow (`loaders.tensorflow`),
             webdataset, and those with index files of a whole data set (`sidecars.indexes`), wids, energon and tfds.
-        loading: titles and code of examples for other readers, which run in the data set's folder; `{name}` and
-            `{split}` are filled in. Those of the oldest formats, which depend on more, are in `sidecars.card`.
         unit, piece: what a finished file and the file of a task are called: shard, zip, part.
         joining: joins the parts that tasks write to one file a split; None where a task writes a finished file.
         for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, who shuffle, crop and count by
@@ -151,7 +149,6 @@ class Format(ABC):
     note: str = ""
     tag: str
     readers: tuple[str, ...] = ()
-    loading: tuple[tuple[str, str], ...] = ()
     unit: str = "shard"
     piece: str = "shard"
     joining: Joining | None = None
@@ -201,6 +198,14 @@ class Format(ABC):
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         """Where a sample holds an array (image, camera or landmarks), in Markdown."""
         return f"`{name}`"
+
+    def loading(self) -> str:
+        """Examples of other readers, for the card: a template in Markdown, see `sidecars.card.template`.
+
+        The examples run in the folder of a data set. `sidecars.card.values.example_values` lists what they may name:
+        `$name`, `$split`, `$file` and more.
+        """
+        return ""
 
     def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files tell where their samples are
         """The names of a finished file's index files; the last one tells the offsets of samples."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,26 +30,19 @@ _SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
 _PREFIX = 4
 """Bytes before a picture in its column: its length, little-endian (Parquet's encoding PLAIN)."""
 
-_DATASETS = """from os import getcwd
-
-from datasets import load_dataset
-
-dataset = load_dataset(getcwd(), split="{split}", streaming=True)
-sample = next(iter(dataset))
-print(sample["key"], sample["image"].size, sample["license"])
-"""
-
 
 class Parquet(Format):
     """Row groups of whole samples; pictures lie uncompressed in the file, one behind the other."""
 
     name, title, tag = "parquet", "Parquet files", "parquet"
-    loading = (("Hugging Face datasets", _DATASETS),)
     needs = ("pyarrow", "parquet")
     pattern, glob = r"-[0-9]+-of-[0-9]+\.parquet", "-*.parquet"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:05d}-of-{count:05d}.parquet"
+
+    def loading(self) -> str:
+        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES // 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Set
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +42,9 @@ class TfRecord(Format):
         """What DALI's `fn.readers.tfrecord` takes: offset and length of each record, its framing included."""
         spans = pairwise(shard.offsets)
         return ("".join(f"{start} {end - start}\n" for start, end in spans).encode(),)
+
+    def loading(self) -> str:
+        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         return super().overhead(layout) + tfrecord.FRAMING

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -50,6 +51,9 @@ class WebDataset(Format):
     def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:
         """DALI's `index_paths`; for Energon the `offsets`, little-endian unsigned 64-bit numbers."""
         return _dali_index(shard), np.array(shard.offsets, "<u8").tobytes()
+
+    def loading(self) -> str:
+        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         arrays = 0 if layout.packed else len(layout.arrays)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -48,6 +49,9 @@ class TrainersZip(Format):
 
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts go when the zip is there
         return f"{stem}.zip-{number:06d}{PART}"
+
+    def loading(self) -> str:
+        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES

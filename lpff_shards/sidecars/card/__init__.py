@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Set
 from importlib.resources import files
 
+from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.sidecars.card.command import making
-from lpff_shards.sidecars.card.contents import citation, contents, fields, left_out, licenses, poses, terms
-from lpff_shards.sidecars.card.examples import loading
-from lpff_shards.sidecars.card.front_matter import head
+from lpff_shards.sidecars.card.template import render
+from lpff_shards.sidecars.card.values import values_of
 
 
 def card(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -18,19 +17,10 @@ def card(manifest: Manifest, suffixes: Set[str]) -> str:
     Args:
         suffixes: of the pictures, as the shards hold them: png, jpg, webp or image.npy.
     """
-    parts = (
-        head(manifest),
-        contents(manifest, suffixes),
-        making(manifest),
-        loading(manifest, suffixes),
-        fields(manifest, suffixes),
-        poses(manifest),
-        left_out(manifest),
-        licenses(manifest),
-        terms(manifest),
-        citation(manifest),
-    )
-    return "\n".join(part for part in parts if part)
+    values = values_of(manifest, suffixes)
+    loading = render(get_format(manifest.format).loading(), values).rstrip()
+    template = files(__name__).joinpath("card.md").read_text("utf-8")
+    return render(template, {**values, "loading": loading})
 
 
 def pose_picture() -> bytes:

@@ -1,4 +1,4 @@
-"""How a data set was made: the exact command, from the options in its manifest, and the versions."""
+"""How a data set was made: the exact command, from the options in its manifest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lpff_shards.formats.registry import get_format
-from lpff_shards.manifest import Manifest
 from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
@@ -21,9 +20,7 @@ from lpff_shards.options.export import (
     SourceOptions,
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
-from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.units import exact_size
-from lpff_shards.sidecars.card.names import fenced, table
 
 WIDTH = 100
 _PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
@@ -138,31 +135,3 @@ def _wrapped(parts: list[str]) -> str:
         else:
             lines.append(f"  {part}")
     return " \\\n".join(lines)
-
-
-def making(manifest: Manifest) -> str:
-    """The command and the versions."""
-    skips = bool(manifest.counts.skipped or manifest.counts.left_out)
-    line = command(manifest.options, out=manifest.name, skips=skips)
-    rows = (
-        ("written by", manifest.generator),
-        ("plan", f"`{manifest.plan}`"),
-        ("schema of the fields", f"version {manifest.schema}"),
-        ("checksums", f"{manifest.checksum}, in `manifest.json`; checked by `lpff-shards verify`"),
-    )
-    return (
-        f"## How it was made\n\n{fenced(line, 'sh')}\n"
-        "What is not named had its default. Of paths only the last part is recorded, and of `--out` nothing. The same "
-        f"sources, options and version give the same bytes.\n{_update(manifest)}\n{table(('', ''), rows)}"
-    )
-
-
-def _update(manifest: Manifest) -> str:
-    """How withdrawn pictures were taken out, where some were."""
-    if not manifest.tombstones:
-        return ""
-    count, exclude = len(manifest.tombstones), markdown(str(manifest.options.get("exclude")))
-    return (
-        f"\nThen the same command with `--update` took out {count:,} samples that {exclude} names since: their shards "
-        "were written again without them, the others stayed as they were. `manifest.json` lists them as `tombstones`.\n"
-    )

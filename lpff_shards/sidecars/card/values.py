@@ -1,0 +1,265 @@
+"""The values that the card's templates name, from the manifest of a data set."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
+from lpff_shards.formats.base import Format
+from lpff_shards.formats.registry import get_format
+from lpff_shards.manifest import Manifest
+from lpff_shards.options.mix import TRAIN
+from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
+from lpff_shards.schemas.demands import demands
+from lpff_shards.schemas.escaping import markdown
+from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
+from lpff_shards.schemas.terms import TERMS, Terms, citations, terms_of
+from lpff_shards.schemas.units import size
+from lpff_shards.sidecars.card.command import command
+from lpff_shards.sidecars.card.template import fenced, rows
+
+Values = Mapping[str, Any]
+
+_BUCKETS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+_KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
+_RULES = {
+    "lpff": "rare poses count more, by pose density, as in LPFF's paper",
+    "eg3d": "large yaws count more, as in EG3D's FFHQ",
+    "uniform": "drawn towards a flat distribution of poses",
+}
+_COUNTING = {
+    "weights": "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it",
+    "list": "each picture once, and its name in the lists as often as it counts",
+    "files": "copies as samples of their own, numbered in `replica`: reading everything once gives the rebalanced set",
+}
+
+
+def values_of(manifest: Manifest, suffixes: Set[str]) -> Values:
+    """The values by name: texts are Markdown, and `%if` asks for them too.
+
+    Args:
+        suffixes: of the pictures, as the shards hold them.
+    """
+    format, examples = get_format(manifest.format), example_values(manifest, suffixes)
+    return {
+        **_front_matter(manifest, format),
+        **_contents(manifest, format, suffixes),
+        **_making(manifest),
+        **examples,
+        **_own_loaders(format, examples),
+        **_owners(manifest),
+    }
+
+
+def _front_matter(manifest: Manifest, format: Format) -> Values:
+    """Of the YAML head: the photos have licenses of their own, so the whole is named after the data sets' terms."""
+    names = [name.replace("_", "-") for name in manifest.sources]
+    links = {TERMS[name].url for name in manifest.sources if name in TERMS}
+    listed = not format.for_trainers and len(manifest.kinds) <= 1
+    return {
+        "pretty_name": json.dumps(manifest.name),
+        "license_name": f"{'-and-'.join(names)}-terms",
+        "license_link": links.pop() if len(links) == 1 else "",
+        "size_category": size_category(manifest.samples),
+        "source_tags": "\n".join(f"- {name}" for name in names),
+        "tag": format.tag,
+        "data_files": "\n".join(_data_files(manifest, format)) if listed else "",
+    }
+
+
+def size_category(samples: int) -> str:
+    """The hub's name for a number of samples: n<1K, 1K<n<10K, ... n>1T."""
+    if samples < 1000:
+        return "n<1K"
+    power = (len(str(samples)) - 1) - 3
+    return f"{_BUCKETS[power]}<n<{_BUCKETS[power + 1]}" if power + 1 < len(_BUCKETS) else "n>1T"
+
+
+def _data_files(manifest: Manifest, format: Format) -> Iterator[str]:
+    """The files of each split; `datasets` cannot begin with one that holds no sample."""
+    for split in manifest.splits:
+        own = [shard for shard in manifest.shards if shard.split == split]
+        yield f"  - split: {split}"
+        if all(shard.samples for shard in own):
+            yield f"    path: {json.dumps(f'{manifest.name}-{split}{format.glob}')}"
+        else:
+            yield from ("    path:", *(f"    - {json.dumps(shard.file)}" for shard in own if shard.samples))
+
+
+def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
+    """Of the sections on what is inside: samples, pictures, fields, how often pictures count."""
+    options, layout = manifest.options, manifest.layout
+    carried = ["camera"] * layout.camera + ["68 landmarks"] * layout.landmarks + ["license"]
+    counting = "weights" if options.get("as") == "weights" else options.get("zip_copies")
+    arrays = (array for array in ARRAYS if array.name == "image" or getattr(layout, array.name))
+    fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
+    fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
+    return {
+        "samples": f"{manifest.samples:,}",
+        "carries": f"{', '.join(carried)} and author",
+        "sources": _listed(manifest.sources),
+        "splits": _listed(manifest.splits),
+        "alignment": options.get("alignment"),
+        "eg3d": options.get("alignment") == "eg3d",
+        "mirrored": options.get("mirror"),
+        "pictures": _pictures(options, suffixes),
+        "title": format.title,
+        "shards": f"{len(manifest.shards):,}",
+        "bytes": size(sum(shard.bytes for shard in manifest.shards)),
+        "holds": format.holds(layout, suffixes),
+        "for_trainers": format.for_trainers,
+        "shuffled": options.get("shuffle"),
+        "seed": options.get("seed"),
+        "rebalanced": options.get("rebalance") != "none",
+        "which": f"the split {TRAIN} is " if len(manifest.splits) > 1 else "",
+        "rule": options.get("rebalance"),
+        "rule_words": _RULES.get(str(options.get("rebalance"))),
+        "counting": _COUNTING.get(str(counting), _COUNTING["files"]),
+        "fields": rows(fields),
+        "note": format.note.rstrip(),
+    }
+
+
+def _pictures(options: Mapping[str, Any], suffixes: Set[str]) -> str:
+    """The kinds of pictures, how they are stored, and their size."""
+    side, mirrored = options.get("resolution"), options.get("mirror")
+    how = {
+        "keep": "" if side else "files unchanged, mirrors made anew" if mirrored else "unchanged",
+        "stored-png": "without compression",
+        "webp": "lossless",
+    }.get(str(options.get("image")), "")
+    if quality := options.get("quality"):
+        how = f"quality {quality}"
+    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
+    return ", ".join(filter(None, (" and ".join(_KINDS[suffix] for suffix in sorted(suffixes)), how, pixels)))
+
+
+def _making(manifest: Manifest) -> Values:
+    """Of the sections on how it was made and what was left out."""
+    counts = manifest.counts
+    skips = bool(counts.skipped or counts.left_out)
+    left_out = [f"- {markdown(reason)}: {count:,}" for reason, count in manifest.filtered.items()]
+    if skips:
+        left_out.append(
+            f"- {counts.left_out:,} unusable pictures before planning and {counts.skipped:,} of {counts.planned:,} "
+            "planned samples; `manifest.json` lists them with their reasons"
+        )
+    if manifest.tombstones:
+        left_out.append(f"- {len(manifest.tombstones):,} samples, withdrawn after the shards had been written")
+    return {
+        "command": fenced(command(manifest.options, out=manifest.name, skips=skips), "sh"),
+        "withdrawn": f"{len(manifest.tombstones):,}" if manifest.tombstones else "",
+        "exclude": markdown(str(manifest.options.get("exclude"))),
+        "generator": manifest.generator,
+        "plan": manifest.plan,
+        "schema": manifest.schema,
+        "checksum": manifest.checksum,
+        "left_out": "\n".join(left_out),
+        "notes": "\n".join(f"- {markdown(note)}" for note in manifest.notes),
+    }
+
+
+def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
+    """The values that a format's examples name, see `formats.base.Format.loading`.
+
+    name: of the data set.
+    split: the one that the examples load, train where there is one.
+    file, files: its first file; all of them, as shells and webdataset expand the name.
+    suffixes, one_kind, pixels: of the pictures, parted by semicolons; whether all have one; whether it is raw pixels'.
+    metadata: the member of a tar that holds the fields.
+    camera, landmarks, packed: see `schemas.fields.Layout`.
+    batch: pictures of a batch, 1 where they differ in size.
+    weighted: whether loaders draw samples by their weight.
+    flippable: whether loaders may flip pictures, since the data set holds no mirrors.
+    side, eg3d_size: of all pictures in pixels, 0 where they differ; whether EG3D takes it.
+    list, lists: of a zip, the list that names all samples; rows of those for LPFF's forks with their numbers of names.
+    listed, copied: of a zip, whether copies are names in lists, or files.
+    """
+    options, layout, lists = manifest.options, manifest.layout, manifest.lists
+    split, copies, side = _split(manifest), options.get("zip_copies"), _side(manifest)
+    files = [shard.file for shard in manifest.shards if shard.split == split]
+    return {
+        "name": manifest.name,
+        "split": split,
+        "file": files[0],
+        "files": _expanded(files[0], files[-1]),
+        "suffixes": ";".join(sorted(suffixes)),
+        "one_kind": len(suffixes) == 1,
+        "pixels": suffixes == {"image.npy"},
+        "metadata": "mp" if layout.packed else "json",
+        "camera": layout.camera,
+        "landmarks": layout.landmarks,
+        "packed": layout.packed,
+        "batch": 1 if len(manifest.sizes) > 1 else 8,
+        "weighted": options.get("as") == "weights" and split == TRAIN,
+        "flippable": not options.get("mirror"),
+        "side": side,
+        "eg3d_size": side in EG3D_SIDES,
+        "list": next(iter(lists), ""),
+        "lists": rows((f"`{name}`", f"{count:,}") for name, count in lists.items() if name in FORK_LISTS),
+        "listed": copies == "list" and manifest.samples < next(iter(lists.values()), 0),
+        "copied": copies == "files" and options.get("rebalance") != "none" and options.get("as") == "replicas",
+    }
+
+
+def _own_loaders(format: Format, given: Values) -> Values:
+    """Of the examples of our own loaders, from the values of all examples."""
+    split = f', split="{given["split"]}"' if given["split"] != TRAIN else ""
+    more = ", mirror=True" * given["flippable"] + ", weights=True" * given["weighted"]
+    return {
+        "loaders": format.spans() is not None,
+        "tensorflow": "tensorflow" in format.readers,
+        "split_option": split,
+        "loader_options": f'".", batch_size={given["batch"]}{split}{more}',
+        "array": "camera" if given["camera"] else "index",
+    }
+
+
+def _expanded(first: str, last: str) -> str:
+    """The names from one to another, which differ in a number, as {000..012}."""
+    pairs = zip(re.split("([0-9]+)", first), re.split("([0-9]+)", last), strict=True)
+    return "".join(a if a == b else f"{{{a}..{b}}}" for a, b in pairs)
+
+
+def _split(manifest: Manifest) -> str:
+    return TRAIN if TRAIN in manifest.splits else next(iter(manifest.splits))
+
+
+def _side(manifest: Manifest) -> int:
+    if len(manifest.sizes) != 1:
+        return 0
+    width, _, height = next(iter(manifest.sizes)).partition("x")
+    return int(width) if width == height else 0
+
+
+def _owners(manifest: Manifest) -> Values:
+    """Of the sections on licenses, terms and citations. FFHQ's cameras are EG3D's whatever the alignment."""
+    aligned = manifest.options.get("alignment") == "eg3d"
+    terms = terms_of(manifest.sources, aligned or ("ffhq" in manifest.sources and manifest.layout.camera))
+    unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
+    cited = citations(terms)
+    return {
+        "licenses": rows(_license(name, count) for name, count in manifest.licenses.items()),
+        "unlicensed": f"{unlicensed:,}" if unlicensed else "",
+        "terms": "\n".join(f"- **{_linked(one)}**: {one.terms}" for one in terms),
+        "citation": fenced("\n".join(cited), "bibtex") if cited else "",
+    }
+
+
+def _license(name: str, count: int) -> Iterable[str]:
+    asks = demands(name)
+    if not asks.known:
+        return (name, f"{count:,}", "?", "?", "?", "?")
+    flags = (asks.attribution, asks.share_alike, asks.non_commercial, asks.no_derivatives)
+    return (f"[{name}]({asks.url})", f"{count:,}", *("yes" if flag else "" for flag in flags))
+
+
+def _linked(one: Terms) -> str:
+    return f"[{one.name}]({one.url})" if one.url else one.name
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Names with their counts, on one line."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
