@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from math import prod
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -22,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import Spans, payload
+from lpff_shards.formats.spans import ARRAY_SHAPES, Spans, payload
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
-ARRAY_BYTES = {"camera": 100, "landmarks": 544}
+ARRAY_BYTES = {name: 4 * prod(shape) for name, shape in ARRAY_SHAPES.items()}
 """Bytes of the arrays of a sample, by name."""
 FIELD_BYTES = 1000
 """Bytes of the fields of a sample, about."""

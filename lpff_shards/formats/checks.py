@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import Beside
-from lpff_shards.schemas import fields, landmarks
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.formats.spans import ARRAY_SHAPES, Beside
+from lpff_shards.schemas import fields
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
 from lpff_shards.schemas.sample import Picture, Sample
@@ -41,8 +40,8 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     reason = None
     if not KEY_RULE.fullmatch(sample.key):
         reason = f"its key is {sample.key!r}, which readers may not take"
-    reason = reason or _array_fault("camera", sample.camera, layout.camera, (CAMERA_NUMBERS,))
-    reason = reason or _array_fault("landmarks", sample.landmarks, layout.landmarks, (landmarks.LANDMARKS, 2))
+    for name, shape in ARRAY_SHAPES.items():
+        reason = reason or _array_fault(name, getattr(sample, name), name in layout.arrays, shape)
     if reason:
         raise FormatError(reason)
     _check_picture(sample.picture)

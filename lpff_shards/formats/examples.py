@@ -14,10 +14,8 @@ from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.containers import example
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import Beside, Found
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.formats.spans import ARRAY_SHAPES, Beside, Found
 from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
-from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.sample import Sample
 
 NOTE = "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
@@ -87,11 +85,8 @@ def decode_beside(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: b
     """
     found = example.find_features(parts, _wanted(layout, scalars))
     try:
-        return Beside(
-            _floats(found["camera"], (CAMERA_NUMBERS,)) if layout.camera else None,
-            _floats(found["landmarks"], (LANDMARKS, 2)) if layout.landmarks else None,
-            {f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {},
-        )
+        arrays = {name: _floats(found[name], ARRAY_SHAPES[name]) for name in layout.arrays}
+        return Beside({f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {}, **arrays)
     except KeyError as error:
         raise FormatError(f"its feature {error.args[0]} is missing") from None
     except (ValueError, TypeError, IndexError, OverflowError) as error:

@@ -15,9 +15,8 @@ from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, Format, Sink, add
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.schemas.fields import DTYPES, FIELDS, Layout
-from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 GROUP = 32 << 20
 """Bytes of pictures in a row group: what a writer holds in memory, and a streaming reader reads at once."""
-_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
 _PREFIX = 4
 """Bytes before a picture in its column: its length, little-endian (Parquet's encoding PLAIN)."""
 
@@ -160,7 +158,7 @@ def _schema(layout: Layout) -> pa.Schema:
     columns: list[tuple[str, Any, Mapping[str, Any]]] = [("image", image, {"_type": "Image"})]
     for name in layout.arrays:
         kind, told = pa.float32(), _value("float32")
-        for side in reversed(_SHAPES[name]):
+        for side in reversed(ARRAY_SHAPES[name]):
             kind = pa.list_(pa.field("element", kind), side)
             told = {"feature": told, "length": side, "_type": "Sequence"}
         columns.append((name, kind, told))
@@ -185,7 +183,7 @@ def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
     columns: dict[str, Any] = {
         "image": [{"bytes": s.picture.data, "path": f"{s.key}.{SUFFIXES[s.picture.kind]}"} for s in samples]
     }
-    columns |= {name: [getattr(s, name).tolist() for s in samples] for name in _SHAPES if name in schema.names}
+    columns |= {name: [getattr(s, name).tolist() for s in samples] for name in ARRAY_SHAPES if name in schema.names}
     columns |= {f.name: [s.scalars[f.name] for s in samples] for f in FIELDS}
     return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
 
@@ -194,7 +192,7 @@ def _rows(table: pa.Table) -> Iterator[Sample]:
     """The samples of a row group; a fault is told of the first sample of its group."""
     arrays = {
         name: np.array(table[name].combine_chunks().flatten(recursive=True), np.float32).reshape(-1, *shape)
-        for name, shape in _SHAPES.items()
+        for name, shape in ARRAY_SHAPES.items()
         if name in table.column_names
     }
     scalars = table.select([f.name for f in FIELDS]).to_pylist()
@@ -204,5 +202,5 @@ def _rows(table: pa.Table) -> Iterator[Sample]:
         if suffix != SUFFIXES[kind]:
             raise FormatError(f"its picture is {kind} and called {image['path'].as_py()}")
         picture = Picture(kind, data, row["width"], row["height"], row["mode"])
-        camera, points = (arrays[name][number] if name in arrays else None for name in _SHAPES)
+        camera, points = (arrays[name][number] if name in arrays else None for name in ARRAY_SHAPES)
         yield Sample(row["key"], picture, camera, points, row)

@@ -10,7 +10,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
 
 HEAD = 4096
 """Bytes that hold what stands before nearly every picture."""
@@ -18,6 +20,10 @@ HEAD = 4096
 
 Offsets = NDArray[np.int64]
 """int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
+
+
+ARRAY_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
+"""Shapes of a sample's arrays of float32, by name."""
 
 
 class Found(Struct, frozen=True):
@@ -37,14 +43,14 @@ class Beside(Struct, frozen=True):
     """What a sample holds beside its picture.
 
     Attributes:
+        scalars: the fields of `schemas.fields.FIELDS`; empty where they were not asked for.
         camera: float32 [25], or None where the data set holds none.
         landmarks: float32 [68, 2], or None.
-        scalars: the fields of `schemas.fields.FIELDS`; empty where they were not asked for.
     """
 
-    camera: NDArray[np.float32] | None
-    landmarks: NDArray[np.float32] | None
     scalars: Mapping[str, Any]
+    camera: NDArray[np.float32] | None = None
+    landmarks: NDArray[np.float32] | None = None
 
 
 class Spans(Protocol):

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import ARRAY_BYTES, Format, SampleError, Sink
+from lpff_shards.formats.base import Format, SampleError, Sink
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import HEAD, Beside, Found, Offsets
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.formats.spans import ARRAY_SHAPES, HEAD, Beside, Found, Offsets
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
@@ -182,15 +180,12 @@ def _encoded(layout: Layout, sample: Sample) -> Encoded:
 
 def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
     """What stands behind the picture's member."""
+    arrays = {name: array for name in ARRAY_SHAPES if (array := getattr(sample, name)) is not None}
     if layout.packed:
-        arrays = {name: array for name in ARRAY_BYTES if (array := getattr(sample, name)) is not None}
         content = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
         yield "mp", msgpack.packb(content, use_single_float=True)
         return
-    if sample.camera is not None:
-        yield "camera.npy", npy.dump(sample.camera)
-    if sample.landmarks is not None:
-        yield "landmarks.npy", npy.dump(sample.landmarks)
+    yield from ((f"{name}.npy", npy.dump(array)) for name, array in arrays.items())
     yield "json", msgspec.json.encode(sample.scalars)
 
 
@@ -211,24 +206,21 @@ def _suffixes(group: Sequence[tar.Member]) -> tuple[str, ...]:
 
 
 def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Beside:
-    return Beside(
-        npy.exactly(parts["camera.npy"], (CAMERA_NUMBERS,)) if layout.camera else None,
-        npy.exactly(parts["landmarks.npy"], (LANDMARKS, 2)) if layout.landmarks else None,
-        msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {},
-    )
+    arrays = {name: npy.exactly(parts[f"{name}.npy"], ARRAY_SHAPES[name]) for name in layout.arrays}
+    return Beside(msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}, **arrays)
 
 
 def _unpacked(data: bytes, layout: Layout) -> Beside:
     content = msgspec.msgpack.decode(data, type=dict[str, Any])
-    camera = _numbers(content.pop("camera"), list[float], (CAMERA_NUMBERS,)) if layout.camera else None
-    points = _numbers(content.pop("landmarks"), list[list[float]], (LANDMARKS, 2)) if layout.landmarks else None
-    return Beside(camera, points, content)
+    arrays = {name: _numbers(content.pop(name), ARRAY_SHAPES[name]) for name in layout.arrays}
+    return Beside(content, **arrays)
 
 
-def _numbers(value: object, type: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _numbers(value: object, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Lists of numbers as an array; what is no number, or none of float32, is refused."""
+    kind: Any = list[float] if len(shape) == 1 else list[list[float]]
     with np.errstate(over="raise"):
-        found = np.array(msgspec.convert(value, type), np.float32)
+        found = np.array(msgspec.convert(value, kind), np.float32)
     if found.shape != shape:
         raise FormatError(f"an array is not float32 of {shape}")
     return found

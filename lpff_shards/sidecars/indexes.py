@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from lpff_shards.formats.registry import get_format, wids_name
+from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.manifest import Manifest, Shard
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import FIELDS, Kind
 from lpff_shards.schemas.filenames import ENERGON, TFDS
-from lpff_shards.schemas.landmarks import LANDMARKS
 
 
 def data_set_indexes(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
@@ -114,11 +113,7 @@ def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     found["image"] = _tfds_image(kinds)
     if manifest.layout.raw:
         found["image/shape"] = _tfds_tensor("int64", 3)
-    if manifest.layout.camera:
-        found["camera"] = _tfds_tensor("float32", CAMERA_NUMBERS)
-    if manifest.layout.landmarks:
-        found["landmarks"] = _tfds_tensor("float32", LANDMARKS, 2)
-    return found
+    return found | {name: _tfds_tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
 
 
 def _tfds_image(kinds: Set[str]) -> dict[str, Any]:
