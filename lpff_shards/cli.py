@@ -1,7 +1,6 @@
 """The command line: parses into frozen options, calls `api`, prints. Heavy imports wait for a command.
 
-A command stands here, its options in `commandline/options.py`, what its help says beside them in
-`commandline/manuals.py`.
+A command stands here, its options in `commandline/options.py`, the rest of its help in `commandline/manuals.py`.
 """
 
 from __future__ import annotations
@@ -22,23 +21,14 @@ from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
 from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MEASURE, Group, no_such_option
 from lpff_shards.commandline.options import Loudness
-from lpff_shards.errors import (
-    EXIT_BAD_INPUT,
-    EXIT_DAMAGED,
-    EXIT_INTERRUPTED,
-    ExportFailed,
-    Interrupted,
-    NotFound,
-    ShardsError,
-)
+from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
+from lpff_shards.options.declaration import declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
-
-    from lpff_shards.report.write import Report
 
 # Also for `python -m lpff_shards`: shells know completion, and people the examples, by this name.
 PROGRAM = "lpff-shards"
@@ -49,11 +39,7 @@ CLEANING = 5.0
 """Seconds after a signal in which further ones do not disturb what it interrupted."""
 
 
-@click.group(
-    cls=Group,
-    epilog=manuals.TOP,
-    invoke_without_command=True,
-)
+@click.group(cls=Group, epilog=manuals.TOP, invoke_without_command=True)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -63,13 +49,8 @@ def cli(context: click.Context) -> None:
         sys.exit(EXIT_BAD_INPUT)
 
 
-@cli.command(purpose=MAKE, short_help="Write shards, or the trainers' zip, from data sets.", epilog=manuals.EXPORT)
-@given_by.output
-@given_by.sources
-@given_by.mix
-@given_by.picture
-@given_by.shards
-@given_by.run
+@cli.command(purpose=MAKE, manual=manuals.EXPORT)
+@given_by.export
 @given_by.messages
 def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness, **given: Any) -> None:
     """Write shards from the given sources. Run the same command again to resume."""
@@ -94,9 +75,11 @@ def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness,
     elif loudness is not Loudness.QUIET and share:
         click.echo(summary.share_text(chosen, share))
     if report is not None and manifest:
-        from lpff_shards.report.write import report_export
+        from lpff_shards.report import write
 
-        _say_report(report_export(chosen.out, report), loudness)
+        made = write.report_export(chosen.out, report)
+        if loudness is not Loudness.QUIET:
+            click.echo(write.report_text(made), err=True)
 
 
 def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
@@ -115,12 +98,14 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
     elif loudness is not Loudness.QUIET:
         click.echo(summary.plan_text(plan, balances))
     if report is not None:
-        from lpff_shards.report.write import report_plan
+        from lpff_shards.report import write
 
-        _say_report(report_plan(plan, balances, report), loudness)
+        made = write.report_plan(plan, balances, report)
+        if loudness is not Loudness.QUIET:
+            click.echo(write.report_text(made), err=True)
 
 
-@cli.command(purpose=CHECK, short_help="Check every checksum, sample and key.", epilog=manuals.VERIFY)
+@cli.command(purpose=CHECK, manual=manuals.VERIFY)
 @given_by.path
 @given_by.check
 @given_by.messages
@@ -144,7 +129,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: 
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(purpose=MAKE, short_help="Write the index files that an export lacks.", epilog=manuals.INDEX)
+@cli.command(purpose=MAKE, manual=manuals.INDEX)
 @given_by.path
 @given_by.messages
 def index(path: str, as_json: bool, loudness: Loudness) -> None:
@@ -169,9 +154,7 @@ def index(path: str, as_json: bool, loudness: Loudness) -> None:
         click.echo(summary.indexes_text(path, written))
 
 
-@cli.command(
-    purpose=MEASURE, short_help="Measure how fast each installed loader reads an export.", epilog=manuals.BENCH
-)
+@cli.command(purpose=MEASURE, manual=manuals.BENCH)
 @given_by.path
 @given_by.bench
 @given_by.messages
@@ -181,7 +164,6 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
     Also measures plain file reads for comparison.
     """
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.commandline.progress import LOADING, PACKING, versions
     from lpff_shards.loaders.bench.options import BenchOptions, Run
     from lpff_shards.loaders.bench.run import bench_export
 
@@ -191,16 +173,14 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
 
     chosen = BenchOptions(**given)
     if loudness is Loudness.VERBOSE:
-        progress.say(versions((*PACKING, *LOADING)), sys.stderr)
+        progress.say(progress.versions((*progress.PACKING, *progress.LOADING)), sys.stderr)
     report = bench_export(chosen, told)
     click.echo(summary.report_json(report) if as_json else summary.report_text(report))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(
-    purpose=LOOK_UP, short_help="Find a photo: its shards, its bytes, its author, its license.", epilog=manuals.TRACE
-)
+@cli.command(purpose=LOOK_UP, manual=manuals.TRACE)
 @click.argument("name")
 @given_by.path
 @given_by.by
@@ -223,12 +203,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
         raise NotFound(f"No match for {name} in {path}", near)
 
 
-@cli.command(
-    "report",
-    purpose=LOOK_UP,
-    short_help="See poses, licenses, splits, shards and sample pictures as HTML.",
-    epilog=manuals.REPORT,
-)
+@cli.command("report", purpose=LOOK_UP, manual=manuals.REPORT)
 @given_by.path
 @given_by.report
 @given_by.as_json
@@ -265,27 +240,16 @@ def _check_report(out: str | None, chosen: options.ExportOptions) -> None:
         refuse_sources(target(out).page.parent, given_paths(chosen), "--report")
 
 
-def _say_report(made: Report, loudness: Loudness) -> None:
-    """Tells of a report that came along; standard output is the export's."""
-    from lpff_shards.report import write
-
-    if loudness is not Loudness.QUIET:
-        click.echo(write.report_text(made), err=True)
-
-
 def _options(given: dict[str, Any]) -> options.ExportOptions:
     """The flat options of the command line as the frozen ones."""
-
-    def some(kind: type[Any]) -> Any:
-        return kind(**{name: given.pop(name) for name in kind.__dataclass_fields__ if name in given})
-
-    parts = {
-        "sources": some(options.SourceOptions),
-        "mix": some(mix_options.MixOptions),
-        "picture": some(options.PictureOptions),
-        "shards": some(options.ShardOptions),
-        "run": some(options.RunOptions),
+    kinds: dict[str, type[Any]] = {
+        "sources": options.SourceOptions,
+        "mix": mix_options.MixOptions,
+        "picture": options.PictureOptions,
+        "shards": options.ShardOptions,
+        "run": options.RunOptions,
     }
+    parts = {part: kind(**{name: given.pop(name) for name in declared(kind)}) for part, kind in kinds.items()}
     return options.ExportOptions(**given, **parts)
 
 
@@ -305,7 +269,7 @@ def _hear_signals() -> None:
             stopped.append(time.monotonic())
             raise _Stopped
         if time.monotonic() - stopped[0] > CLEANING:
-            os._exit(EXIT_INTERRUPTED)
+            os._exit(Interrupted.exit_status)
 
     def again(lost: sys.UnraisableHookArgs) -> None:
         """Stop a moment later where Python could not raise it, as in the callbacks of an import."""
@@ -324,13 +288,9 @@ def _hear_signals() -> None:
 
 
 def _color() -> bool | None:
-    """Return False where the environment refuses colors, else None: click then colors what a terminal shows.
-
-    NO_COLOR counts where it is set and not empty, as https://no-color.org has it.
-    """
-    environ = os.environ
-    refused = environ.get("NO_COLOR") or environ.get("CLICOLOR") == "0" or environ.get("TERM") == "dumb"
-    return False if refused else None
+    """Return False where the environment refuses colors, see https://no-color.org; else None: click asks the stream."""
+    no_color, setting, terminal = (os.environ.get(name) for name in ("NO_COLOR", "CLICOLOR", "TERM"))
+    return False if no_color or setting == "0" or terminal == "dumb" else None
 
 
 def _fail(error: ShardsError) -> NoReturn:

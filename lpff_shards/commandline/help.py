@@ -93,10 +93,12 @@ class Command(_Titled):
 
     Args:
         purpose: one of `PURPOSES`, under which the command is listed.
+        manual: a text of `manuals`, whose first line is for that list.
     """
 
-    def __init__(self, *args: Any, purpose: str, **given: Any) -> None:
-        super().__init__(*args, **given)
+    def __init__(self, *args: Any, purpose: str, manual: str, **given: Any) -> None:
+        summary, _, epilog = manual.partition("\n")
+        super().__init__(*args, **{"short_help": summary, "epilog": epilog, **given})
         self.purpose = purpose
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
-"""How the help of each command ends: examples by task, which tests parse, and exit statuses.
+"""What help says of each command beside its options: a line for the list, examples by task, exit statuses.
 
-Titles stand at the beginning of a line and end in a colon.
+Titles stand at the beginning of a line and end in a colon. Tests parse every example.
 """
 
 TOP = r"""
@@ -24,7 +24,8 @@ Examples:
 Options, more examples and exit statuses: lpff-shards COMMAND --help
 """
 
-EXPORT = r"""
+EXPORT = r"""Write shards, or the trainers' zip, from data sets.
+
 Examples:
   Try it without downloads:
     lpff-shards export --format wds --demo --out shards
@@ -89,7 +90,8 @@ Exit status:
   130  stopped by Ctrl-C or SIGTERM; the same command goes on
 """
 
-VERIFY = r"""
+VERIFY = r"""Check every checksum, sample and key.
+
 Examples:
   Check what was written or copied:
     lpff-shards verify shards
@@ -108,7 +110,8 @@ Exit status:
   130  stopped by Ctrl-C or SIGTERM
 """
 
-INDEX = r"""
+INDEX = r"""Write the index files that an export lacks.
+
 Examples:
   Mend an export that lost them:
     lpff-shards index shards
@@ -124,7 +127,8 @@ Exit status:
   130  stopped by Ctrl-C or SIGTERM
 """
 
-REPORT = r"""
+REPORT = r"""See poses, licenses, splits, shards and sample pictures as HTML.
+
 Examples:
   Into the export's own folder (report/index.html):
     lpff-shards report shards
@@ -140,7 +144,8 @@ Exit status:
   130  stopped by Ctrl-C or SIGTERM
 """
 
-TRACE = r"""
+TRACE = r"""Find a photo: its shards, its bytes, its author, its license.
+
 Examples:
   By a sample's key:
     lpff-shards trace lpff_100004356-N06_21795165006_01 shards
@@ -158,7 +163,8 @@ Exit status:
   130  stopped by Ctrl-C or SIGTERM
 """
 
-BENCH = r"""
+BENCH = r"""Measure how fast each installed loader reads an export.
+
 Examples:
   All loaders that are installed:
     lpff-shards bench shards

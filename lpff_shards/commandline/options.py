@@ -131,7 +131,6 @@ _runs, _read, _found, _printed = (
 )
 
 path = click.argument("path", shell_complete=_folder)
-workers = _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
 as_json = _printed("--json", "as_json", is_flag=True, help="Print for machines: JSON, and nothing else, on stdout.")
 by = _found("--by", type=Choice(BY), help="Look only among these.  [default: among all]")
 
@@ -151,18 +150,21 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-output = _declared(options.ExportOptions, "Output")
-sources = _declared(options.SourceOptions, "Sources")
-mix = _declared(mix_options.MixOptions, "Mix")
-picture = _declared(options.PictureOptions, "Picture")
-shards = _declared(options.ShardOptions, "Shards")
-run = _stack(
+export = _stack(
+    _declared(options.ExportOptions, "Output"),
+    _declared(options.SourceOptions, "Sources"),
+    _declared(mix_options.MixOptions, "Mix"),
+    _declared(options.PictureOptions, "Picture"),
+    _declared(options.ShardOptions, "Shards"),
     _declared(options.RunOptions, "Run"),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     _runs("--report", shell_complete=_file, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),
 )  # fmt: skip
-check = _stack(_runs("--deep", is_flag=True, help="Decode every picture and check every camera too."), workers)
+check = _stack(
+    _runs("--deep", is_flag=True, help="Decode every picture and check every camera too."),
+    _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]"),
+)
 report = _runs("--out", shell_complete=_file, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
 bench = _stack(
     _read("--split", default=mix_options.TRAIN, show_default=True, metavar="NAME", help="Whose samples."),
