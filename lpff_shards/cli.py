@@ -164,8 +164,9 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
     Also measures plain file reads for comparison.
     """
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.loaders.bench.options import BenchOptions, Run
-    from lpff_shards.loaders.bench.run import bench_export
+    from lpff_shards.loaders.bench import bench_export
+    from lpff_shards.loaders.bench_loader import Run
+    from lpff_shards.options.bench import BenchOptions
 
     def told(run: Run) -> None:
         if loudness is not Loudness.QUIET:

@@ -16,10 +16,10 @@ from stores import Bucket
 
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.commandline.summary import report_text
-from lpff_shards.loaders.bench import run as benching
-from lpff_shards.loaders.bench.one import get_opener, last_line, measure, missing
-from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
-from lpff_shards.loaders.bench.run import bench_export, read_twice
+from lpff_shards.loaders import bench as benching
+from lpff_shards.loaders.bench import Reading, Report, bench_export, read_twice
+from lpff_shards.loaders.bench_loader import CONTENDERS, Run, last_line, measure, missing
+from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.storage.path import place
 
 
@@ -38,7 +38,7 @@ def _options(path: Path, **given: object) -> BenchOptions:
 
 
 def test_the_source_is_read_for_as_long_as_asked(folders: dict[str, Path]) -> None:
-    report = bench_export(_options(folders["tfrecord"], loaders=("source",), mirror=True))
+    report = bench_export(_options(folders["tfrecord"], loader=("source",), mirror=True))
     (found,) = report.runs
     assert (found.loader, found.workers, found.problem) == ("source", None, "")
     assert found.pictures > 0
@@ -68,8 +68,12 @@ def test_every_loader_is_told_of(folders: dict[str, Path]) -> None:
 
 
 def test_an_epoch_of_the_source_holds_each_sample_once(folders: dict[str, Path]) -> None:
-    batches = get_opener("source")(_options(folders["wds"]), None)
+    batches = CONTENDERS["source"].open(_options(folders["wds"]), None)
     assert [next(batches) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
+
+
+def test_each_loader_that_can_be_named_is_there() -> None:
+    assert tuple(CONTENDERS) == LOADERS
 
 
 def test_no_loader_is_said_to_read_a_zip() -> None:
@@ -116,7 +120,7 @@ def test_a_loader_that_fails_is_told_in_a_line(folders: dict[str, Path], tmp_pat
     data = bytearray(shard.read_bytes())
     data[512 : 512 + 64] = bytes(64)
     shard.write_bytes(data)
-    report = bench_export(_options(out, loaders=("source", "webdataset"), workers=(0,)))
+    report = bench_export(_options(out, loader=("source", "webdataset"), workers=(0,)))
     assert all(found.problem for found in report.runs)
     assert "is damaged" in report.runs[0].problem
     assert "Traceback" not in report_text(report)
@@ -124,12 +128,12 @@ def test_a_loader_that_fails_is_told_in_a_line(folders: dict[str, Path], tmp_pat
 
 def test_a_loader_that_hangs_is_given_up(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benching, "PATIENCE", -0.04)
-    (found,) = bench_export(_options(folders["wds"], loaders=("source",))).runs
+    (found,) = bench_export(_options(folders["wds"], loader=("source",))).runs
     assert "no batch" in found.problem
 
 
 def test_worker_processes_that_a_loader_lacks_are_told(folders: dict[str, Path]) -> None:
-    found = bench_export(_options(folders["wds"], loaders=("source",), workers=(0, 2))).runs
+    found = bench_export(_options(folders["wds"], loader=("source",), workers=(0, 2))).runs
     assert [one.problem == "" for one in found] == [True, False]
 
 
@@ -179,7 +183,7 @@ def test_a_split_without_samples_is_refused(folders: dict[str, Path], tmp_path: 
 def test_a_bucket_is_read_as_its_loaders_read_it(folders: dict[str, Path], s3: Bucket) -> None:
     uri = sent(folders["wds"], s3)
     s3.break_with()
-    report = bench_export(BenchOptions(path=uri, batch_size=4, loaders=("source",), seconds=0.05))
+    report = bench_export(BenchOptions(path=uri, batch_size=4, loader=("source",), seconds=0.05))
     assert report.ok
     # How far the plain reading comes in so short a time is the machine's matter.
     assert 0 < report.reading.bytes <= report.bytes
@@ -189,7 +193,7 @@ def test_a_bucket_is_read_as_its_loaders_read_it(folders: dict[str, Path], s3: B
     assert read_twice(shards, 60.0).bytes == report.bytes
     assert "reads no buckets" in missing("webdataset", "wds", in_bucket=True)
     with pytest.raises(ShardsError, match=rf"webdataset cannot read {uri} here: reads no buckets"):
-        bench_export(BenchOptions(path=uri, loaders=("webdataset",)))
+        bench_export(BenchOptions(path=uri, loader=("webdataset",)))
     s3.remove(f"sets/out/{shards[0].name}")
     with pytest.raises(ShardsError, match=r"cannot be read: there is no such object\. Check the credentials"):
-        bench_export(BenchOptions(path=uri, loaders=("source",)))
+        bench_export(BenchOptions(path=uri, loader=("source",)))

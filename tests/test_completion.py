@@ -12,7 +12,7 @@ import pytest
 from running import run
 from test_architecture import HEAVY
 
-from lpff_shards.loaders.bench.options import LOADERS
+from lpff_shards.options.bench import LOADERS
 from lpff_shards.schemas.license import USUAL_NAMES
 
 VARIABLE = "_LPFF_SHARDS_COMPLETE"

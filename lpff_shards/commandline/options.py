@@ -16,6 +16,7 @@ from lpff_shards.commandline.help import Option
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
+from lpff_shards.options.bench import BenchOptions
 from lpff_shards.options.declaration import Option as Declared
 from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
@@ -78,12 +79,6 @@ def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer
     return offer
 
 
-def _loaders() -> Sequence[str]:
-    from lpff_shards.loaders.bench.options import LOADERS
-
-    return LOADERS
-
-
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     def apply(command: F) -> F:
         for decorator in reversed(decorators):
@@ -126,8 +121,8 @@ def _type(one: Declared) -> dict[str, Any]:
     return kinds.get(one.kind, {})
 
 
-_runs, _read, _found, _printed = (
-    functools.partial(click.option, cls=Option, section=title) for title in ("Run", "Reading", "Looking", "Messages")
+_runs, _found, _printed = (
+    functools.partial(click.option, cls=Option, section=title) for title in ("Run", "Looking", "Messages")
 )
 
 path = click.argument("path", shell_complete=_folder)
@@ -166,13 +161,4 @@ check = _stack(
     _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]"),
 )
 report = _runs("--out", shell_complete=_file, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
-bench = _stack(
-    _read("--split", default=mix_options.TRAIN, show_default=True, metavar="NAME", help="Whose samples."),
-    _read("--batch-size", type=int, default=32, show_default=True, metavar="N", help="Pictures of a batch."),
-    _read("--workers", type=int, multiple=True, metavar="N",
-          help="Processes of each loader; repeatable, to compare.  [default: each loader's own]"),
-    _read("--loader", "loaders", shell_complete=_words(_loaders), multiple=True, metavar="NAME",
-          help="This one only, such as torch.loader or webdataset; repeatable."),
-    _read("--seconds", type=float, default=5.0, show_default=True, help="How long each loader reads."),
-    _read("--mirror", is_flag=True, help="Flip pictures at random while loading."),
-)  # fmt: skip
+bench = _declared(BenchOptions, "Reading")

@@ -15,7 +15,8 @@ from msgspec import structs
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
 from lpff_shards.formats.registry import get_format
-from lpff_shards.loaders.bench.options import Report, Run
+from lpff_shards.loaders.bench import Report
+from lpff_shards.loaders.bench_loader import Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan

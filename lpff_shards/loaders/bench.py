@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import python, python_environment
-from lpff_shards.loaders.bench.one import missing
-from lpff_shards.loaders.bench.options import LOADERS, BenchOptions, Reading, Report, Run
+from lpff_shards.loaders.bench_loader import Run, missing
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
 from lpff_shards.manifest import read_manifest
+from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import Place, causes, is_remote, place
@@ -30,6 +31,48 @@ PATIENCE = 120.0
 """Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
 
 OnRun = Callable[[Run], None]
+
+
+class Reading(Struct, frozen=True):
+    """Reading the files from one end to the other.
+
+    Attributes:
+        bytes: read each time.
+        first, again: seconds as the files were found, and once more, when they lie in memory if they fit.
+    """
+
+    bytes: int
+    first: float
+    again: float
+
+
+class Report(Struct, frozen=True):
+    """What a bench found.
+
+    Attributes:
+        samples, bytes: of the split.
+        reading: of its files.
+        runs: of the loaders, in the order of `LOADERS`.
+    """
+
+    name: str
+    format: str
+    split: str
+    samples: int
+    bytes: int
+    batch_size: int
+    reading: Reading
+    runs: tuple[Run, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether some loader was measured, and none failed."""
+        return any(run.pictures for run in self.runs) and not any(run.problem for run in self.runs if run.tried)
+
+    @property
+    def picture_bytes(self) -> float:
+        """Bytes that a sample takes in the shards."""
+        return self.bytes / self.samples
 
 
 def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Report:
@@ -52,12 +95,12 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
     root = place(options.path)
     in_bucket = is_remote(root)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
-    for loader in options.loaders:
+    for loader in options.loader:
         if problem := missing(loader, manifest.format, in_bucket):
             raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problem}", "Leave it out")
     runs = []
     for loader in LOADERS:
-        if options.loaders and loader not in options.loaders:
+        if options.loader and loader not in options.loader:
             continue
         problem = missing(loader, manifest.format, in_bucket)
         for workers in (None,) if problem else options.workers or (None,):
@@ -79,7 +122,7 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
     """One loader in a process of its own."""
     told = "own" if workers is None else str(workers)
-    command = python("-m", "lpff_shards.loaders.bench.one", loader, told, msgspec.json.encode(options).decode())
+    command = python("-m", "lpff_shards.loaders.bench_loader", loader, told, msgspec.json.encode(options).decode())
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""One loader measured, in a process of its own: `python -m lpff_shards.loaders.bench.one LOADER WORKERS OPTIONS`.
+"""One loader measured, in a process of its own: `python -m lpff_shards.loaders.bench_loader LOADER WORKERS OPTIONS`.
 
 Prints a `Run` as JSON in its last line; OPTIONS are `BenchOptions` as JSON, WORKERS a number or `own`. Each loader
 yields the numbers of pictures of its batches, epoch after epoch.
@@ -10,18 +10,46 @@ import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
+from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.loaders.bench.options import BenchOptions, Run
-from lpff_shards.manifest import Manifest, read_manifest
+from lpff_shards.manifest import read_manifest
+from lpff_shards.options.bench import BenchOptions
 from lpff_shards.schemas.sample import SUFFIXES
+
+Batches = Iterator[int]
+
+
+class Run(Struct, frozen=True):
+    """One loader's reading, with a number of workers (None: its own choice).
+
+    Attributes:
+        pictures: how many were read.
+        seconds: it took, the first batch left out.
+        start: seconds until the first batch was there, imports included.
+        problem: why it could not be measured, else empty.
+        tried: False where it is not installed or does not read the format.
+    """
+
+    loader: str
+    workers: int | None
+    pictures: int = 0
+    seconds: float = 0.0
+    start: float = 0.0
+    problem: str = ""
+    tried: bool = True
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second."""
+        return self.pictures / self.seconds if self.seconds else 0.0
 
 
 def measure(batches: Iterator[int], seconds: float) -> tuple[int, float]:
@@ -47,7 +75,7 @@ def main() -> None:
     workers = None if told == "own" else int(told)
     started = time.perf_counter()
     try:
-        batches = get_opener(loader)(options, workers)
+        batches = CONTENDERS[loader].open(options, workers)
         next(batches)
         start = time.perf_counter() - started
         run = Run(loader, workers, *measure(batches, options.seconds), start)
@@ -58,45 +86,17 @@ def main() -> None:
     sys.stdout.flush()
 
 
-Batches = Iterator[int]
-Open = Callable[[BenchOptions, int | None], Batches]
-
-_NEEDS = {
-    "source": (),
-    "torch.loader": ("torch", "torchdata"),
-    "torch.stream": ("torch", "torchdata", "webdataset"),
-    "webdataset": ("webdataset",),
-    "tensorflow": ("tensorflow",),
-    "jax": ("jax", "grain"),
-}
-_READERS = ("webdataset", "tensorflow")
-"""Loaders that do not read every format for loaders, see `Format.readers`."""
-_FOLDERS_ALONE = ("webdataset",)
-
-
 def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     """Why a loader cannot read an export of a format here, or nothing."""
-    if in_bucket and loader in _FOLDERS_ALONE:
+    contender = CONTENDERS[loader]
+    if in_bucket and not contender.reads_buckets:
         return "reads no buckets but by a command's pipe"
     formats = (one for one in map(get_format, NAMES) if one.spans())
-    readable = [one.name for one in formats if loader not in _READERS or loader in one.readers]
+    readable = [one.name for one in formats if contender.reader in ("", *one.readers)]
     if format not in readable:
         return f"reads --format {' and '.join(readable)}"
-    absent = [name for name in _NEEDS[loader] if importlib.util.find_spec(name) is None]
+    absent = [name for name in contender.needs if importlib.util.find_spec(name) is None]
     return f"not installed: {' and '.join(absent)}" if absent else ""
-
-
-def get_opener(loader: str) -> Open:
-    """How a loader is opened, given the options and a number of workers."""
-    openers: dict[str, Open] = {
-        "source": _source,
-        "torch.loader": _torch_loader,
-        "torch.stream": _torch_stream,
-        "webdataset": _webdataset,
-        "tensorflow": _tensorflow,
-        "jax": _jax,
-    }
-    return openers[loader]
 
 
 def _source(options: BenchOptions, workers: int | None) -> Batches:
@@ -141,18 +141,12 @@ def _webdataset(options: BenchOptions, workers: int | None) -> Batches:
     manifest = read_manifest(options.path)
     files = [str(Path(options.path) / s.file) for s in manifest.shards if s.split == options.split]
     dataset = wds.WebDataset(files, shardshuffle=False, empty_check=False).shuffle(1000).decode("rgb8")
-    batches = dataset.to_tuple(_pictures(manifest)).batched(options.batch_size)
+    pictures = [suffix for kind, suffix in SUFFIXES.items() if (kind == "raw") == manifest.layout.raw]
+    batches = dataset.to_tuple(";".join(pictures)).batched(options.batch_size)
     made = batches if not workers else wds.WebLoader(batches, batch_size=None, num_workers=workers)
     while True:
         for (images,) in made:
-            yield len(np.asarray(images))
-
-
-def _pictures(manifest: Manifest) -> str:
-    """The suffixes that pictures may have, as webdataset takes them."""
-    if manifest.layout.raw:
-        return SUFFIXES["raw"]
-    return ";".join(suffix for kind, suffix in SUFFIXES.items() if kind != "raw")
+            yield len(images)
 
 
 def _tensorflow(options: BenchOptions, workers: int | None) -> Batches:
@@ -176,6 +170,31 @@ def _refuse_workers(workers: int | None) -> None:
     if workers:
         raise ShardsError("it has no worker processes", "Leave --workers out, or give 0 too")
 
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A loader that is measured.
+
+    Attributes:
+        open: its batches, given the options and a number of workers.
+        needs: modules that it needs.
+        reader: what formats call it that it reads, see `Format.readers`; empty where it reads all that loaders do.
+    """
+
+    open: Callable[[BenchOptions, int | None], Batches]
+    needs: tuple[str, ...] = ()
+    reader: str = ""
+    reads_buckets: bool = True
+
+
+CONTENDERS = {
+    "source": Contender(_source),
+    "torch.loader": Contender(_torch_loader, ("torch", "torchdata")),
+    "torch.stream": Contender(_torch_stream, ("torch", "torchdata", "webdataset")),
+    "webdataset": Contender(_webdataset, ("webdataset",), reader="webdataset", reads_buckets=False),
+    "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow"),
+    "jax": Contender(_jax, ("jax", "grain")),
+}
 
 if __name__ == "__main__":
     main()

@@ -1,1 +1,0 @@
-"""How fast each installed loader reads an export on this machine, beside the plain reading of its files."""
