@@ -32,9 +32,9 @@ from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.sidecars.sample_index.pose_histogram import count_poses
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
+from lpff_shards.sidecars.sample_index.tables import count_poses
 from lpff_shards.sidecars.sample_index.tables import facts as of_ledger
 from lpff_shards.sidecars.sample_index.write import write_ledger
 from lpff_shards.sources import demo_render

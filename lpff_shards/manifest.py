@@ -73,7 +73,7 @@ class Manifest(Struct, frozen=True):
         notes: what was missing in the sources.
         tombstones: what `export --update` took out of finished shards.
         rule: that the plan's digest follows, see `planning.plan.DIGEST_RULE`.
-        exclusions: digests of what --exclude named; withdrawn: of what updates named since. See `sidecars.owner.marks`.
+        exclusions: digests of what --exclude named; withdrawn: of what updates named since; see `sidecars.folder`.
     """
 
     version: int

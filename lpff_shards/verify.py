@@ -1,4 +1,4 @@
-"""Checking a finished export: every checksum, every sample, counts and keys against the manifest."""
+"""Checking a finished export: every checksum, every sample, counts and keys, and what lies beside the shards."""
 
 from __future__ import annotations
 
@@ -16,15 +16,32 @@ from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, Shard
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.formats.registry import installed_format
-from lpff_shards.manifest import MANIFEST, Manifest, Shard, keys_digest, read_manifest
+from lpff_shards.manifest import MANIFEST, Manifest, Shard, file_digest, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.columns.texts import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.check import Fault, beside_faults, read_receipt
+from lpff_shards.sidecars.folder import OutputFolder, strangers
 from lpff_shards.storage.checksums import checksum_of, file_checksum
-from lpff_shards.storage.path import Place, exists, is_file, is_remote, place, whole
+from lpff_shards.storage.path import Place, exists, is_file, is_remote, is_taken, names_in, place, whole
+
+_BY_EXPORT = frozenset({CARD, POSES, SUMS})
+"""Files that `lpff-shards index` does not write."""
+_EXPORT_MENDS = "the export's command writes it anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong: in which shard, at which sample (its key, or its number where the key is lost), and what."""
+
+    shard: str
+    sample: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.shard}: {self.sample}: {self.reason}" if self.sample else f"{self.shard}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +114,7 @@ def verify_export(
     faults = [
         *(fault for shard in ordered for fault in shard.faults),
         *_across(manifest, ordered),
-        *beside_faults(root, manifest),
+        *_beside_faults(root, manifest),
     ]
     return Verdict(
         name=manifest.name,
@@ -150,7 +167,7 @@ def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, rep
         faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
         faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
     else:
-        faults = [_locate(data, shard, read_receipt(root, shard), algorithm, fault)]
+        faults = [_locate(data, shard, _read_receipt(root, shard), algorithm, fault)]
     return replace(tally, faults=tuple(faults))
 
 
@@ -217,3 +234,58 @@ def _locate(
     if more:
         reason += f"; so {'is' if more == 1 else 'are'} {more} more sample{'s' * (more > 1)}"
     return Fault(shard.file, wrong[0], reason)
+
+
+def _beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
+    """Find what lies beside the shards and is not what was written there.
+
+    A missing file is no fault: shards with their manifest are whole. A file that was changed since is one.
+    """
+    known = {shard.file for shard in manifest.shards}
+    for name in strangers(names_in(root), manifest.name, known):
+        yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
+    for name, digest in manifest.files.items():
+        path = root / name
+        if reason := _changed(path, digest):
+            yield Fault(name, "", f"{reason}; {_EXPORT_MENDS if name in _BY_EXPORT else 'lpff-shards index mends it'}")
+    yield from _state_faults(OutputFolder(root), manifest)
+
+
+def _changed(path: Place, digest: str) -> str:
+    """What is wrong with a file; empty where nothing is, or the file is missing."""
+    try:
+        if not is_file(path):
+            return "is not a regular file" if is_taken(path) else ""
+        return "" if file_digest(whole(path)) == digest else "is not what was written"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
+    """Find what is damaged of that by which an export goes on; a copy of the export may lack it."""
+    try:
+        if is_file(folder.plan_file) and folder.owner() is None:
+            yield Fault(f"{STATE_FOLDER}/{folder.plan_file.name}", "", f"is damaged; {_EXPORT_MENDS}")
+        there = folder.with_receipts()
+        for shard in (shard for shard in manifest.shards if shard.file in there):
+            name, receipt = shard.file, folder.read_receipt(shard.file)
+            if receipt is None:
+                yield Fault(name, "", f"its receipt is damaged; {_EXPORT_MENDS}")
+            elif (receipt.checksum, keys_digest(receipt.keys)) != (shard.checksum, shard.keys):
+                yield Fault(name, "", f"its receipt is of another shard; {_EXPORT_MENDS}")
+            elif folder.fields_changed(receipt):
+                yield Fault(name, "", f"the fields in {STATE_FOLDER} are not those of its samples; {_EXPORT_MENDS}")
+    except OSError as error:
+        yield Fault(STATE_FOLDER, "", f"cannot be read: {error.strerror}")
+
+
+def _read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
+    """A shard's receipt, which only helps to tell where the damage is."""
+    try:
+        receipt = OutputFolder(root).read_receipt(shard.file)
+    except OSError:
+        return None
+    if receipt is None:
+        return None
+    keys = (*receipt.keys, *(skip.key for skip in receipt.skipped))
+    return receipt if receipt.fits(shard.file, keys) else None

@@ -9,7 +9,7 @@ import numpy as np
 from lpff_shards.manifest import Shard
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool
+from lpff_shards.sidecars.sample_index.tables import Pool
 
 
 def shard(file: str, split: str = "train", samples: int = 15, bytes: int = 1) -> Shard:

@@ -34,11 +34,10 @@ from lpff_shards.schemas.filenames import CARD, POSES, SUMS
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import OutputFolder, marks
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.owner import marks
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool, count_poses
 from lpff_shards.sidecars.sample_index.row_groups import decode
+from lpff_shards.sidecars.sample_index.tables import Pool, count_poses
 from lpff_shards.storage.prefetch import ahead
 
 

@@ -23,8 +23,7 @@ from lpff_shards.options.export import SOURCE_FILES, SOURCES
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.units import counted
-from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder
-from lpff_shards.sidecars.owner import Owner, marks, strangers
+from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, strangers
 from lpff_shards.storage.path import Place, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})

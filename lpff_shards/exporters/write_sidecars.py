@@ -11,10 +11,9 @@ from lpff_shards.schemas.filenames import ATTRIBUTION, LEDGER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.folder import OutputFolder, Written
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import facts
+from lpff_shards.sidecars.sample_index.tables import Pool, facts
 from lpff_shards.sidecars.sample_index.write import write_ledger
 
 

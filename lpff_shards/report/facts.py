@@ -14,7 +14,7 @@ from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.rules import angle_bins, entropy
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool
+from lpff_shards.sidecars.sample_index.tables import Pool
 
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64]

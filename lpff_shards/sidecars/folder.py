@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from msgspec import structs
+import blake3
+from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ExportFailed
-from lpff_shards.formats.registry import index_names
+from lpff_shards.formats.registry import index_names, is_shard_name
 from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, parsed_manifest, to_json
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.owner import Owner
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage, storage_of
@@ -29,6 +29,46 @@ from lpff_shards.storage.path import Place, is_file, names_in, on_disk, read_if_
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
+
+
+class Owner(Struct, frozen=True):
+    """plan.json: the plan whose shards a folder holds.
+
+    Attributes:
+        rule: that its digest follows, see `planning.plan.DIGEST_RULE`.
+        plan: its digest.
+        options: as recorded, by which two plans are told apart.
+        shards: names of its files.
+        exclusions: `marks` of what --exclude named; withdrawn: of what updates took out since.
+    """
+
+    rule: int
+    plan: str
+    options: Mapping[str, Any]
+    shards: tuple[str, ...]
+    exclusions: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+
+    @classmethod
+    def told_by(cls, manifest: Manifest) -> Owner:
+        """What the manifest of a finished export tells of its plan."""
+        files = tuple(shard.file for shard in manifest.shards)
+        known = (manifest.rule, manifest.plan, manifest.options, files)
+        return cls(*known, manifest.exclusions, manifest.withdrawn)
+
+    def forgotten(self, withdrawn: Iterable[str]) -> int:
+        """How many ids were taken out by updates that these do not name."""
+        return len(set(self.withdrawn).difference(marks(withdrawn)))
+
+
+def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
+    """Hashes of excluded ids, by which an export knows them again without publishing whose photos were withdrawn."""
+    return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
+
+
+def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
+    """Of the names in a folder those that readers would take for shards of a data set, and that are not known ones."""
+    return sorted(one for one in there if one.startswith(f"{name}-") and is_shard_name(one) and one not in known)
 
 
 class Written(NamedTuple):

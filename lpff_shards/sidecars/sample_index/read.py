@@ -17,8 +17,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.schemas.filenames import LEDGER
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool
-from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, facts, schema
+from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, Pool, facts, schema
 from lpff_shards.storage.path import Place, is_file, no_place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}

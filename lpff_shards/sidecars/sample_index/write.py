@@ -12,7 +12,6 @@ import blake3
 import msgspec
 
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.sample_index.pose_histogram import Pool
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import (
     INDEXES,
@@ -21,6 +20,7 @@ from lpff_shards.sidecars.sample_index.tables import (
     SAMPLE,
     STORED,
     TABLES,
+    Pool,
     of_picture,
     of_sample,
     of_stored,
