@@ -29,8 +29,8 @@ from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.sidecars.card import card
-from lpff_shards.sidecars.card.template import fenced, render
 from lpff_shards.sidecars.card.values import size_category
+from lpff_shards.sidecars.template import fenced, render
 
 HOSTILE = '---\n```\n# "x": |<b>`*_[y](z)'
 FENCED = re.compile(r"^(`{3,})(\w*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)

@@ -201,7 +201,7 @@ class Format(ABC):
         return f"`{name}`"
 
     def loading(self) -> str:
-        """Examples of other readers, for the card: a template in Markdown, see `sidecars.card.template`.
+        """Examples of other readers, for the card: a template in Markdown, see `sidecars.template`.
 
         The examples run in the folder of a data set. `sidecars.card.values.example_values` lists what they may name:
         `$name`, `$split`, `$file` and more.

@@ -7,8 +7,8 @@ from importlib.resources import files
 
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.sidecars.card.template import render
 from lpff_shards.sidecars.card.values import values_of
+from lpff_shards.sidecars.template import render
 
 
 def card(manifest: Manifest, suffixes: Set[str]) -> str:

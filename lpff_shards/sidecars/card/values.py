@@ -18,7 +18,7 @@ from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
 from lpff_shards.schemas.terms import TERMS, Terms, citations, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.command import command
-from lpff_shards.sidecars.card.template import fenced, rows
+from lpff_shards.sidecars.template import fenced, rows
 
 Values = Mapping[str, Any]
 

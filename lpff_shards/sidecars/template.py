@@ -1,4 +1,4 @@
-"""Filling in the templates of the card; Markdown tables and code blocks."""
+"""Filling in the templates of the card and the attribution; Markdown tables and code blocks."""
 
 from __future__ import annotations
 
