@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from msgspec import Struct, structs
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.demands import Demands, demands
 from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
-from lpff_shards.schemas.filenames import ATTRIBUTION
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.terms import TERMS
 from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.template import render, table_rows
 
 UNKNOWN = "unknown"
 _SOME = " (some of its samples)"
@@ -137,24 +138,23 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 
 def summary(manifest: Manifest, ledger: Ledger) -> str:
     """The summary as Markdown: licenses with numbers of pictures and what they ask for, what is not known, terms."""
-    ((pictures,),) = ledger.rows("SELECT count(*) FROM pictures", (int,))
-    parts = [
-        f"# Whose photos these are: {manifest.name}\n",
-        f"{manifest.samples:,} samples show {pictures:,} pictures. `{ATTRIBUTION[0]}` has a line for each: its author, "
-        "title and license, where the photo is at its host, and what was done to it. A sample's picture is found there "
-        "by `dataset` and `source_id`, or by the sample's key less the marks of mirrors and copies (`_m`, `_r01`).\n",
-        _licenses(ledger),
-        _unknown(ledger, pictures),
-        _asked(ledger),
-        _terms(manifest),
-    ]
-    return "\n".join(part for part in parts if part)
+    licenses = ledger.rows(_LICENSES, (str, int, int))
+    terms = (TERMS[name] for name in manifest.sources if name in TERMS)
+    values = {
+        "name": manifest.name,
+        "samples": f"{manifest.samples:,}",
+        "pictures": _count(ledger),
+        "licenses": table_rows((_named(name), f"{shown:,}", f"{of:,}", _asks(name)) for name, shown, of in licenses),
+        **{f"no_{column}": _count(ledger, f"{column} = ''") for column in ("author", "license", "source_url")},
+        "example": _example(ledger),
+        "terms": "\n".join(f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms),
+    }
+    return render(files(__package__).joinpath("attribution.md").read_text("utf-8"), values)
 
 
-def _licenses(ledger: Ledger) -> str:
-    rows = ledger.rows(_LICENSES, (str, int, int))
-    told = (f"| {_named(name)} | {pictures:,} | {of:,} | {_wants(name)} |\n" for name, pictures, of in rows)
-    return "## Licenses\n\n| license | pictures | samples | asks for |\n|---|---:|---:|---|\n" + "".join(told)
+def _count(ledger: Ledger, condition: str = "TRUE") -> str:
+    ((pictures,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
+    return f"{pictures:,}"
 
 
 def _named(short: str) -> str:
@@ -166,51 +166,22 @@ def _linked(short: str, asked: Demands) -> str:
     return f"[{short}]({asked.url})" if asked.url else markdown(short)
 
 
-def _wants(short: str) -> str:
-    return ", ".join(_words(demands(short)))
-
-
-def _words(asked: Demands) -> Iterator[str]:
+def _asks(short: str) -> str:
+    asked = demands(short)
     if not asked.known:
-        yield "not known: find out before showing or sharing it"
-        return
+        return "not known: find out before showing or sharing it"
     flags = (
         (asked.attribution, "author, license and changes named"),
         (asked.share_alike, "**share-alike**"),
         (asked.non_commercial, "**non-commercial use only**"),
         (asked.no_derivatives, "**no changed copies shared**"),
     )
-    yield from [words for flag, words in flags if flag] or [asked.also or "nothing"]
+    return ", ".join([words for flag, words in flags if flag] or [asked.also or "nothing"])
 
 
-def _unknown(ledger: Ledger, pictures: int) -> str:
-    """What no source tells, counted; nothing is guessed."""
-    told = []
-    for column, what in (("author", "author"), ("license", "license"), ("source_url", "place at a host")):
-        ((count,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {column} = ''", (int,))
-        told.append(f"| {what} | {count:,} of {pictures:,} |\n")
-    return "## Not known\n\n| | pictures without |\n|---|---:|\n" + "".join(told)
-
-
-def _asked(ledger: Ledger) -> str:
-    """How to credit a picture, with one of the export's own."""
-    example = next(ledger.rows(_EXAMPLE, (str, str, str, str)), None)
-    if example is None:
-        return ""
-    title, author, license, url = example
-    asked = demands(license)
-    shown = f'"{title}"' if title else "Photo"
-    return (
-        "## Where you show or share pictures\n\nName the author, the license and the changes, as in\n\n"
-        f"> {markdown(shown)} by {markdown(author)} ({markdown_url(url)}), {_linked(license, asked)}, "
-        "aligned and cropped\n\n"
-        "Share-alike licenses bind changed copies to the same license; non-commercial ones exclude commercial use. "
-        "Photos whose authors withdraw them must be dropped: `lpff-shards trace` finds them, `lpff-shards export "
-        "--update` takes them out.\n"
-    )
-
-
-def _terms(manifest: Manifest) -> str:
-    known = [TERMS[name] for name in manifest.sources if name in TERMS]
-    lines = "".join(f"- {terms.name}: {terms.terms} {terms.url}".rstrip() + "\n" for terms in known)
-    return f"## Terms of the data sets\n\nThe licenses above are the photos'; the data sets have terms too.\n\n{lines}"
+def _example(ledger: Ledger) -> str:
+    """How to credit a picture, one of the export's own; empty where no license asks for it."""
+    for title, author, license, url in ledger.rows(_EXAMPLE, (str, str, str, str)):
+        shown = markdown(f'"{title}"' if title else "Photo")
+        return f"{shown} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
+    return ""

@@ -31,7 +31,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
     return Template("".join(kept)).substitute(values)
 
 
-def rows(cells: Iterable[Iterable[object]]) -> str:
+def table_rows(cells: Iterable[Iterable[object]]) -> str:
     """The rows of a table, of cells of Markdown."""
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)
 

@@ -18,7 +18,7 @@ from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
 from lpff_shards.schemas.terms import TERMS, Terms, citations, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.command import command
-from lpff_shards.sidecars.template import fenced, rows
+from lpff_shards.sidecars.template import fenced, table_rows
 
 Values = Mapping[str, Any]
 
@@ -117,7 +117,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
         "rule": options.get("rebalance"),
         "rule_words": _RULES.get(str(options.get("rebalance"))),
         "counting": _COUNTING.get(str(counting), _COUNTING["files"]),
-        "fields": rows(fields),
+        "fields": table_rows(fields),
         "note": format.note.rstrip(),
     }
 
@@ -198,7 +198,7 @@ def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
         "side": side,
         "eg3d_size": side in EG3D_SIDES,
         "list": next(iter(lists), ""),
-        "lists": rows((f"`{name}`", f"{count:,}") for name, count in lists.items() if name in FORK_LISTS),
+        "lists": table_rows((f"`{name}`", f"{count:,}") for name, count in lists.items() if name in FORK_LISTS),
         "listed": copies == "list" and manifest.samples < next(iter(lists.values()), 0),
         "copied": copies == "files" and options.get("rebalance") != "none" and options.get("as") == "replicas",
     }
@@ -241,7 +241,7 @@ def _owners(manifest: Manifest) -> Values:
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
     cited = citations(terms)
     return {
-        "licenses": rows(_license(name, count) for name, count in manifest.licenses.items()),
+        "licenses": table_rows(_license(name, count) for name, count in manifest.licenses.items()),
         "unlicensed": f"{unlicensed:,}" if unlicensed else "",
         "terms": "\n".join(f"- **{_linked(one)}**: {one.terms}" for one in terms),
         "citation": fenced("\n".join(cited), "bibtex") if cited else "",
