@@ -24,8 +24,7 @@ from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.attribution import lines, write_table
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import facts
-from lpff_shards.sidecars.sample_index.write import write_ledger
+from lpff_shards.sidecars.sample_index.tables import facts, write_ledger
 
 A_SHARD = 1000
 BYTES = 450_000

@@ -34,9 +34,8 @@ from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import count_poses
+from lpff_shards.sidecars.sample_index.tables import count_poses, write_ledger
 from lpff_shards.sidecars.sample_index.tables import facts as of_ledger
-from lpff_shards.sidecars.sample_index.write import write_ledger
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 

@@ -25,7 +25,7 @@ from samples import LAYOUTS, sample
 
 from lpff_shards import api
 from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, ShardSink
-from lpff_shards.formats.appending import AppendingWriter, Encoded
+from lpff_shards.formats.base import AppendingWriter, Encoded
 from lpff_shards.storage.background_sync import GrowingFile
 
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")

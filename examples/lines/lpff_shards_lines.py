@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import Format, Sink
+from lpff_shards.formats.base import AppendingWriter, Encoded, Format, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout

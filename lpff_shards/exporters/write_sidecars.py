@@ -13,8 +13,7 @@ from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.folder import OutputFolder, Written
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import Pool, facts
-from lpff_shards.sidecars.sample_index.write import write_ledger
+from lpff_shards.sidecars.sample_index.tables import Pool, facts, write_ledger
 
 
 def write_sidecars(

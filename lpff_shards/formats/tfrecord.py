@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import Format, Sink
+from lpff_shards.formats.base import AppendingWriter, Encoded, Format, Sink
 from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.spans import Beside, Found, Offsets

@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import Format, SampleError, Sink
+from lpff_shards.formats.base import AppendingWriter, Encoded, Format, SampleError, Sink
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError

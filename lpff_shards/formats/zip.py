@@ -16,8 +16,7 @@ from isal.isal_zlib import crc32
 from msgspec import Raw
 from numpy.typing import NDArray
 
-from lpff_shards.formats.appending import AppendingWriter, Encoded
-from lpff_shards.formats.base import FIELD_BYTES, Format, SampleError, Sink
+from lpff_shards.formats.base import FIELD_BYTES, AppendingWriter, Encoded, Format, SampleError, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import Member, members
 from lpff_shards.formats.errors import FormatError

@@ -22,8 +22,8 @@ from lpff_shards.planning.rebalance import Balances
 from lpff_shards.report.facts import Counts, Facts, Labels
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.sidecars.sample_index.tables import Pool, count_poses
 from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.tables import Pool, count_poses
 from lpff_shards.storage.path import Place, whole
 
 
