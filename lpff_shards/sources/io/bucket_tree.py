@@ -1,4 +1,4 @@
-"""A prefix of a bucket as a folder, and what else a URI may name: a zip, or a file of metadata."""
+"""A prefix of a bucket as a folder, and objects that a URI names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
-from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
 from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
 from lpff_shards.storage.path import Place, is_remote
 from lpff_shards.storage.prefetch import ahead
@@ -51,7 +50,7 @@ class BucketTree:
     @cached_property
     def _files(self) -> Files:
         objects, folders = self._listing
-        found: dict[str, Blob] = {one.name: _blob_of_any_name(self.path / one.name, one) for one in objects}
+        found: dict[str, Blob] = {one.name: _blob(self.path / one.name, one) for one in objects}
         for name in filter(is_picture, folders):
             found.setdefault(name, BrokenBlob(str(self.path / name), "is not a regular file"))
         return Files.of(sorted(found.items()))
@@ -73,15 +72,11 @@ class BucketTree:
         return seen, [name for name in folders if not name.startswith(".")]
 
 
-def open_bucket(option: str, given: str) -> BucketTree | ZipTree:
-    """The tree of a URI that the user gave.
-
-    Args:
-        option: for errors: which option the URI was given to.
-        given: of a prefix or a zip.
+def open_prefix(option: str, given: str) -> BucketTree | None:
+    """The tree of a URI that the user gave; None where an object is there instead.
 
     Raises:
-        ShardsError: nothing is there, it is neither, or the store does not tell.
+        ShardsError: nothing is there, or the store does not tell.
     """
     path = BucketPath.parse(given)
     with reading(option, given):
@@ -92,41 +87,22 @@ def open_bucket(option: str, given: str) -> BucketTree | ZipTree:
             if not tree.is_empty:
                 return tree
     if found is None:
-        raise ShardsError(
-            f"{option} {given} does not exist", "Give a prefix that is laid out like the data set's folder, or a zip"
-        )
-    if path.suffix.lower() == ".rar":
-        raise ShardsError(
-            f"{option} {given} is a RAR archive, which cannot be read in place", "Unpack it first, and give its prefix"
-        )
-    archive = zip_tree(option, str(path))
-    if archive is None:
-        what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a prefix nor a zip"
-        raise ShardsError(f"{option} {given} is {what}", "Give a prefix or a whole zip")
-    return archive
+        hint = "Give a prefix that is laid out like the data set's folder, or a zip"
+        raise ShardsError(f"{option} {given} does not exist", hint)
+    return None
 
 
-def named_object(option: str, given: str) -> ObjectBlob:
+def named_object(option: str, given: str) -> Blob:
     """The blob of an object that the user named.
 
     Raises:
         ShardsError: it is not there, or the store does not tell.
     """
     with reading(option, given):
-        blob = object_blob(BucketPath.parse(given))
+        blob = blob_at(BucketPath.parse(given))
     if blob is None:
         raise ShardsError(f"{option} {given} does not exist", "Give the object itself")
     return blob
-
-
-def object_blob(path: BucketPath) -> ObjectBlob | None:
-    """The blob of an object; None where it is not there.
-
-    Raises:
-        OSError: the store does not tell.
-    """
-    found = path.stat()
-    return None if found is None else _blob(path, found)
 
 
 def blob_at(place: Place) -> Blob | None:
@@ -136,16 +112,15 @@ def blob_at(place: Place) -> Blob | None:
         OSError: a store does not tell.
     """
     if is_remote(place):
-        return object_blob(place)
+        found = place.stat()
+        return None if found is None else _blob(place, found)
     return path_blob(str(place)) if os.path.lexists(str(place)) else None
 
 
-def _blob(path: BucketPath, found: Listed) -> ObjectBlob:
+def _blob(path: BucketPath, found: Listed) -> Blob:
+    if is_odd(found.name):
+        return BrokenBlob(str(path), "its name is no path")
     return ObjectBlob(str(path), found.size, found.etag)
-
-
-def _blob_of_any_name(path: BucketPath, found: Listed) -> Blob:
-    return BrokenBlob(str(path), "its name is no path") if is_odd(found.name) else _blob(path, found)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from lpff_shards.errors import ShardsError
@@ -17,10 +17,11 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
-from lpff_shards.sources.io.bucket_tree import open_bucket
+from lpff_shards.sources.io.bucket_tree import open_prefix
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import zip_tree
+from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import Place, is_folder, is_remote
 from lpff_shards.storage.prefetch import ahead
 
@@ -127,28 +128,35 @@ def open_tree(option: str, given: str) -> Tree:
     Raises:
         ShardsError: there is no such path, or it is neither.
     """
-    if is_uri(given):
-        return open_bucket(option, given)
-    path = Path(given)
+    tree = open_prefix(option, given) if is_uri(given) else _open_folder(option, given)
+    if tree is not None:
+        return tree
+    kind, suffix = "prefix" if is_uri(given) else "folder", PurePath(given).suffix.lower()
+    if suffix == ".rar":
+        folder = given[: -len(suffix)]
+        hint = f"Unpack it first (unar -o {folder} {given}, or unrar x {given} {folder}/), then give {folder}"
+        if is_uri(given):
+            hint = "Unpack it first, and give its prefix"
+        raise ShardsError(f"{option} {given} is a RAR archive, which cannot be read in place", hint)
+    found = zip_tree(option, str(BucketPath.parse(given)) if is_uri(given) else given)
+    if found is None:
+        what = "a zip that is cut short or damaged" if suffix == ".zip" else f"neither a {kind} nor a zip"
+        raise ShardsError(f"{option} {given} is {what}", f"Give a {kind} or a whole zip")
+    return found
+
+
+def _open_folder(option: str, given: str) -> FolderTree | None:
+    """The tree of a path; None where a file is there instead."""
+    path, hint = Path(given), "Give a folder or a zip"
     blob = path_blob(given)
     if _is_folder(path):
         return FolderTree(path)
     if not os.path.lexists(path):
-        raise ShardsError(f"{option} {given} does not exist", "Give a folder or a zip")
+        raise ShardsError(f"{option} {given} does not exist", hint)
     if isinstance(blob, BrokenBlob) or not os.access(path, os.R_OK):
         reason = blob.reason if isinstance(blob, BrokenBlob) else "cannot be read: permission denied"
-        raise ShardsError(f"{option} {given} {reason}", "Give a folder or a zip")
-    if path.suffix.lower() == ".rar":
-        folder = path.with_suffix("")
-        raise ShardsError(
-            f"{option} {given} is a RAR archive, which cannot be read in place",
-            f"Unpack it first (unar -o {folder} {given}, or unrar x {given} {folder}/), then give {folder}",
-        )
-    found = zip_tree(option, given)
-    if found is None:
-        what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a folder nor a zip"
-        raise ShardsError(f"{option} {given} is {what}", "Give a folder or a whole zip")
-    return found
+        raise ShardsError(f"{option} {given} {reason}", hint)
+    return None
 
 
 def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
