@@ -9,7 +9,7 @@ import numpy as np
 from lpff_shards.manifest import Shard
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.sidecars.sample_index.tables import Pool
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 
 
 def shard(file: str, split: str = "train", samples: int = 15, bytes: int = 1) -> Shard:
@@ -53,11 +53,11 @@ def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts
     return Facts(**given | other)
 
 
-def pool(made: Facts) -> Pool:
+def pool(made: Facts) -> PoseHistogram:
     """The pictures of some facts before they were copied."""
     first = (made.replica == 0) & made.has_camera & made.training
     yaw, pitch = (np.rint(angles[first]).astype(np.int32) for angles in made.degrees)
-    return Pool(made.dataset.names, made.dataset.codes[first], yaw, pitch, np.ones(len(yaw), np.int64))
+    return PoseHistogram(made.dataset.names, made.dataset.codes[first], yaw, pitch, np.ones(len(yaw), np.int64))
 
 
 def gray(rows: Rows) -> list[Shown]:

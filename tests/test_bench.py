@@ -17,7 +17,7 @@ from stores import Bucket
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.commandline.summary import report_text
 from lpff_shards.loaders import bench as benching
-from lpff_shards.loaders.bench import Reading, Report, bench_export, read_twice
+from lpff_shards.loaders.bench import BenchReport, Reading, bench_export, read_twice
 from lpff_shards.loaders.bench_loader import CONTENDERS, Run, last_line, measure, missing
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.storage.path import place
@@ -165,7 +165,7 @@ def test_a_folder_without_an_export_is_refused(tmp_path: Path) -> None:
 
 def test_the_table_is_right() -> None:
     runs = (Run("source", None, 1000, 2.0, 0.5), Run("jax", 2, problem="not installed: grain"))
-    report = Report("demo", "wds", "train", 10, 10**6, 32, Reading(10**6, 0.01, 0.001), runs)
+    report = BenchReport("demo", "wds", "train", 10, 10**6, 32, Reading(10**6, 0.01, 0.001), runs)
     lines = [line.split() for line in report_text(report).splitlines()]
     assert lines[2][-2:] == ["1,000", "100"]
     assert lines[3][-2:] == ["10,000", "1,000"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.formats.containers.tar import BLOCK, END, MAX_NAME, MAX_SIZE, Member, header, members, padding
+from lpff_shards.formats.containers.tar import BLOCK, END, MAX_NAME, MAX_SIZE, TarMember, header, members, padding
 from lpff_shards.formats.errors import FormatError
 
 names = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=MAX_NAME)
@@ -62,8 +62,8 @@ def test_header_is_the_one_that_tarfile_writes(name, size):
 
 def test_members_say_where_things_are():
     assert list(members(memoryview(write([("one", b"1" * 600), ("two", b"2")])))) == [
-        Member("one", 0, 512, 600),
-        Member("two", 1536, 2048, 1),
+        TarMember("one", 0, 512, 600),
+        TarMember("two", 1536, 2048, 1),
     ]
     assert [m.end for m in members(memoryview(write(FILES)))] == [1024, 2048, 3072, 3584]
 

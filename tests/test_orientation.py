@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from picture_files import chunk, photo, saved, with_chunk, with_segment
 from PIL import ExifTags, Image
 
-from lpff_shards.exporters.pictures import store
+from lpff_shards.exporters.pictures import process_image
 from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.options.export import PictureOptions
@@ -94,7 +94,7 @@ def test_a_directory_that_never_ends_is_left_soon() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_files_tell_their_own_orientation(kind: str, image: str) -> None:
     data = saved(photo(), kind, exif=EXIF + tiff(6))
-    original, mirror = store(data, [False, True], PictureOptions(image=image))
+    original, mirror = process_image(data, [False, True], PictureOptions(image=image))
     assert (original.orientation, mirror.orientation) == (6 if image == "keep" else 1, 1)
     assert ("EXIF orientation dropped, not applied" in original.changes) == (image != "keep")
     for stored in (original, mirror):
@@ -104,5 +104,5 @@ def test_stored_files_tell_their_own_orientation(kind: str, image: str) -> None:
 
 def test_a_resized_picture_has_orientation_1() -> None:
     data = saved(photo().resize((16, 16)), "JPEG", exif=EXIF + tiff(6))
-    (stored,) = store(data, [False], PictureOptions(resolution=8))
+    (stored,) = process_image(data, [False], PictureOptions(resolution=8))
     assert stored.orientation == by_pillow(stored.picture.data) == 1

@@ -31,7 +31,7 @@ from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.pictures import store
+from lpff_shards.exporters.pictures import process_image
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.formats.pictures.kinds import inspect
@@ -123,7 +123,9 @@ def test_a_sound_picture_has_the_same_pixels_everywhere(
 @pytest.mark.parametrize("name", SOUND_NAMES)
 def test_a_sound_picture_is_stored_and_mirrored_with_its_pixels(name: str, kind: str) -> None:
     meant = SOUND[name]
-    original, mirror = (stored.picture for stored in store(meant.data, [False, True], PictureOptions(image=kind)))
+    original, mirror = (
+        stored.picture for stored in process_image(meant.data, [False, True], PictureOptions(image=kind))
+    )
     for picture, pixels in ((original, meant.pixels), (mirror, meant.pixels[:, ::-1])):
         found = np.frombuffer(picture.data, np.uint8).reshape(HEIGHT, WIDTH, 3) if kind == "raw" else None
         assert np.array_equal(shown(picture.data) if found is None else found, pixels)
@@ -167,7 +169,7 @@ def test_a_broken_picture_is_an_error_in_loaders_and_when_it_is_decoded(
     ):
         tf.function(decode_picture)(BROKEN[name], "a key")
     with pytest.raises(PictureError, match="does not decode"):
-        store(BROKEN[name], [False], PictureOptions(image="raw"))
+        process_image(BROKEN[name], [False], PictureOptions(image="raw"))
 
 
 def test_tensorflow_names_the_sample_of_a_cut_jpeg(tmp_path: Path, tf: ModuleType) -> None:

@@ -11,14 +11,14 @@ from picture_files import chunk, stored_size
 from PIL import Image
 
 from lpff_shards.exporters import pictures
-from lpff_shards.exporters.pictures import Stored, encode, store
+from lpff_shards.exporters.pictures import ProcessedImage, encode, process_image
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
 
 
-def _store(data: bytes, flip: bool, options: PictureOptions) -> Stored:
+def _store(data: bytes, flip: bool, options: PictureOptions) -> ProcessedImage:
     """One stored picture."""
-    (stored,) = store(data, [flip], options)
+    (stored,) = process_image(data, [flip], options)
     return stored
 
 
@@ -43,7 +43,7 @@ def _opened(data: bytes) -> Image.Image:
     return image
 
 
-def _pixels(stored: Stored) -> np.ndarray:
+def _pixels(stored: ProcessedImage) -> np.ndarray:
     picture = stored.picture
     if picture.kind == "raw":
         return np.frombuffer(picture.data, np.uint8).reshape(picture.height, picture.width, 3)
@@ -120,7 +120,7 @@ def test_re_encoded_pictures_carry_no_metadata(kind: str, image: str) -> None:
     exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.0)}
     how = {} if kind == "PNG" else {"xmp": b"<x:xmpmeta>secret</x:xmpmeta>"}
     data = _saved(_image("RGB"), kind, exif=exif, icc_profile=b"a profile", **how)
-    for stored in store(data, [False, True], PictureOptions(image=image)):
+    for stored in process_image(data, [False, True], PictureOptions(image=image)):
         assert stored.changes[:2] == ("colour profile dropped", "metadata dropped")
         assert not {"exif", "icc_profile", "xmp"} & _opened(stored.picture.data).info.keys()
 

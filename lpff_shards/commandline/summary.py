@@ -15,19 +15,19 @@ from msgspec import structs
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
 from lpff_shards.formats.registry import get_format
-from lpff_shards.loaders.bench import Report
+from lpff_shards.loaders.bench import BenchReport
 from lpff_shards.loaders.bench_loader import Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.planning.survey import Pictures
+from lpff_shards.planning.survey import PictureSurvey
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.schemas.units import counted, rate, size
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
-from lpff_shards.sidecars.sample_index.read import Record
+from lpff_shards.sidecars.sample_index.read import IndexedSample
 from lpff_shards.sidecars.trace import Trace
 from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict
@@ -122,10 +122,10 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
     return "\n".join(map(printable, lines))
 
 
-def _pictures(manifest: Manifest) -> Pictures:
+def _pictures(manifest: Manifest) -> PictureSurvey:
     """What the pictures are like, as the manifest has it."""
     sizes = {(int(size.partition("x")[0]), int(size.partition("x")[2])): n for size, n in manifest.sizes.items()}
-    return Pictures(manifest.kinds, sizes, manifest.turned)
+    return PictureSurvey(manifest.kinds, sizes, manifest.turned)
 
 
 def share_text(options: ExportOptions, share: ShareDone) -> str:
@@ -188,13 +188,13 @@ def run_text(run: Run, details: bool = False) -> str:
     return f"  {_title(run)}: {run.problem or rate}"
 
 
-def report_text(report: Report) -> str:
+def report_text(report: BenchReport) -> str:
     """The table: pictures and bytes a second of the files as stored."""
     first, head, *rest = map(printable, _lines(report))
     return "\n".join((first, click.style(head, bold=True), *rest))
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: BenchReport) -> Iterator[str]:
     reading = report.reading
     yield (
         f"{report.name} {report.split}: {report.samples:,} samples of {size(int(report.picture_bytes))} "
@@ -218,14 +218,14 @@ def _title(run: Run) -> str:
     return f"{run.loader}, {run.workers} worker{'' if run.workers == 1 else 's'}"
 
 
-def report_json(report: Report) -> str:
+def report_json(report: BenchReport) -> str:
     """The same for machines: rates as numbers beside what they were made from."""
     runs = [{**msgspec.structs.asdict(run), "pictures_per_second": run.rate} for run in report.runs]
     told = {**msgspec.structs.asdict(report), "runs": runs}
     return as_json(told)
 
 
-Placed = tuple[Record, str | None]
+Placed = tuple[IndexedSample, str | None]
 """A sample, and the member that holds its picture."""
 
 
@@ -261,7 +261,7 @@ def trace_json(trace: Trace) -> str:
     return as_json(found)
 
 
-def _flat(record: Record, member: str | None) -> dict[str, Any]:
+def _flat(record: IndexedSample, member: str | None) -> dict[str, Any]:
     place = structs.asdict(record)
     fields = place.pop("fields")
     return {**fields, **place, "member": member}

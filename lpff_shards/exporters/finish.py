@@ -27,7 +27,7 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
-from lpff_shards.planning.survey import Pictures, most_first
+from lpff_shards.planning.survey import PictureSurvey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import CARD, POSES, SUMS
@@ -37,7 +37,7 @@ from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, marks
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index.row_groups import decode
-from lpff_shards.sidecars.sample_index.tables import Pool, count_poses
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
 from lpff_shards.storage.prefetch import ahead
 
 
@@ -86,7 +86,7 @@ def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -
     return manifest
 
 
-def _pool(plan: Plan) -> Pool:
+def _pool(plan: Plan) -> PoseHistogram:
     """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
     pool = plan.mix.pool
     centers, known = pool.cameras
@@ -107,7 +107,7 @@ class _Told:
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
-    pictures: Pictures
+    pictures: PictureSurvey
     indexes: Mapping[str, str]
 
 
@@ -125,7 +125,7 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
         sizes += sizes_of([r])
         turned += r.turned
         digests |= {name: file_digest(data) for name, data in index_files(r).items()}
-    pictures = Pictures(most_first(kinds), most_first(sizes), turned)
+    pictures = PictureSurvey(most_first(kinds), most_first(sizes), turned)
     return _Told(tuple(shards), tuple(skipped), pictures, digests)
 
 

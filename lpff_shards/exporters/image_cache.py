@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from operator import attrgetter
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.pictures import Stored, store
+from lpff_shards.exporters.pictures import ProcessedImage, process_image
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.archive import misfit
@@ -42,10 +42,10 @@ class ImageCache:
         self._side = side
         self._fetching = Fetching([entry.record.blob for entry in entries])
         self._due = Counter(map(_shown, entries))
-        self._kept: dict[_Shown, Stored] = {}
+        self._kept: dict[_Shown, ProcessedImage] = {}
         self._kept_bytes = 0
 
-    def stored(self, entry: Entry) -> Stored:
+    def stored(self, entry: Entry) -> ProcessedImage:
         """The picture of an entry.
 
         Raises:
@@ -66,13 +66,13 @@ class ImageCache:
         """Lets go of what was asked for and is not needed."""
         self._fetching.close()
 
-    def _made(self, entry: Entry, shown: _Shown) -> Stored:
+    def _made(self, entry: Entry, shown: _Shown) -> ProcessedImage:
         where, flip = shown
         other = (where, not flip)
         wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
         try:
             data = self._fetching.read(entry.record.blob)
-            made = store(data, [flipped for _, flipped in wanted], self._options, must_decode=entry.must_decode)
+            made = process_image(data, [flipped for _, flipped in wanted], self._options, must_decode=entry.must_decode)
         except (BlobError, PictureError) as error:
             raise BadInput(where, entry.record.id, str(error)) from None
         for name, stored in zip(wanted, made, strict=True):

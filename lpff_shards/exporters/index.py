@@ -21,7 +21,7 @@ from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import Pool
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 from lpff_shards.storage.checksums import checksum_of
 from lpff_shards.storage.path import Place, place, whole
 
@@ -85,7 +85,7 @@ def _rows(root: Place, manifest: Manifest, format: Format, shard: ShardReceipt) 
         raise _damaged(root / shard.file, error.reason) from None
 
 
-def _pool(root: Place, manifest: Manifest) -> Pool | None:
+def _pool(root: Place, manifest: Manifest) -> PoseHistogram | None:
     """The poses before rebalancing, which only the ledger that the export wrote can tell."""
     try:
         with Ledger.open(root, manifest) as ledger:

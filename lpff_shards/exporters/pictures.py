@@ -27,7 +27,7 @@ _FILE_KINDS = {"stored-png": "png"}
 """What a file is, where what was asked for says more than that."""
 
 
-class Stored(Struct, frozen=True):
+class ProcessedImage(Struct, frozen=True):
     """A picture ready to be written.
 
     Attributes:
@@ -45,7 +45,9 @@ class Stored(Struct, frozen=True):
     orientation: int = 1
 
 
-def store(data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False) -> list[Stored]:
+def process_image(
+    data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False
+) -> list[ProcessedImage]:
     """Make stored pictures of one file, which is decoded once at most.
 
     Args:
@@ -79,13 +81,13 @@ def store(data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_d
     return stored
 
 
-def _passed(data: bytes, header: PictureHeader, options: PictureOptions) -> Stored:
+def _passed(data: bytes, header: PictureHeader, options: PictureOptions) -> ProcessedImage:
     """The file as it is, or, where RGB PNGs are asked for, what its pixels need of it."""
     kept = options.kind == "keep" or header.plain
     file = data if kept else stripped(data, header.mode)
     picture = Picture(header.kind, file, header.width, header.height, header.mode)
     changes, orientation = ((), header.orientation) if kept else (header.extras, 1)
-    return Stored(picture, (header.width, header.height), False, changes, orientation)
+    return ProcessedImage(picture, (header.width, header.height), False, changes, orientation)
 
 
 def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pixels, list[str]]:
@@ -107,14 +109,14 @@ def _developed(
     resized: bool,
     kind: str,
     quality: int | None,
-) -> Stored:
+) -> ProcessedImage:
     """Prepared pixels, mirrored where asked, as they are stored."""
     encoded, how = encode(_mirrored(pixels) if flip else pixels, kind, quality)
     done = [*changes, *(["mirrored"] if flip else [])]
     done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
     height, width, _ = pixels.shape
     picture = Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB")
-    return Stored(picture, (header.width, header.height), resized, tuple(done))
+    return ProcessedImage(picture, (header.width, header.height), resized, tuple(done))
 
 
 def _mirrored(pixels: Pixels) -> Pixels:

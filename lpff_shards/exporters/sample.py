@@ -6,7 +6,7 @@ import numpy as np
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.image_cache import ImageCache
-from lpff_shards.exporters.pictures import FILTER, Stored
+from lpff_shards.exporters.pictures import FILTER, ProcessedImage
 from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
@@ -49,7 +49,7 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
     )
 
 
-def _points(entry: Entry, stored: Stored) -> Points | None:
+def _points(entry: Entry, stored: ProcessedImage) -> Points | None:
     points = entry.record.landmarks
     if points is None:
         return None
@@ -69,7 +69,7 @@ def _or_zeros(array: Points | None, *shape: int) -> Points:
     return np.zeros(shape, np.float32) if array is None else array
 
 
-def _scalars(entry: Entry, stored: Stored, camera: Camera | None) -> dict[str, Scalar]:
+def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dict[str, Scalar]:
     record, credit, picture = entry.record, entry.record.credit, stored.picture
     changes = [_ALIGNED[record.alignment], "mirrored" if record.is_mirror else "", *stored.changes]
     return {

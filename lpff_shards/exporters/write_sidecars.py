@@ -13,11 +13,14 @@ from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.folder import OutputFolder, Written
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import Pool, facts, write_ledger
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, facts, write_ledger
 
 
 def write_sidecars(
-    folder: OutputFolder, manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None
+    folder: OutputFolder,
+    manifest: Manifest,
+    shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
+    pool: PoseHistogram | None,
 ) -> dict[str, Written]:
     """Writes the ledger, then by it the table and the summary of attribution; returns them by name.
 
@@ -37,6 +40,6 @@ def write_sidecars(
 
 
 def _write_ledger(
-    manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None, path: Path
+    manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: PoseHistogram | None, path: Path
 ) -> None:
     write_ledger(path, facts(manifest), shards, pool)

@@ -46,8 +46,8 @@ class ArrayRecord(Format):
     def overhead(self, layout: Layout) -> int:
         return super().overhead(layout) + _CHUNK.size
 
-    def writer(self, file: str, sink: Sink, layout: Layout) -> _Writer:
-        return _Writer(file, sink, layout)
+    def writer(self, file: str, sink: Sink, layout: Layout) -> _ArrayRecordWriter:
+        return _ArrayRecordWriter(file, sink, layout)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         # The library reads files alone.
@@ -73,7 +73,7 @@ class ArrayRecord(Format):
         return examples.holds(layout)
 
 
-class _Writer:
+class _ArrayRecordWriter:
     """Writes a file by the library, then copies it, which tells each sample's place and checksum."""
 
     def __init__(self, file: str, sink: Sink, layout: Layout) -> None:

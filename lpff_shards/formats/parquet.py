@@ -45,8 +45,8 @@ class Parquet(Format):
     def overhead(self, layout: Layout) -> int:
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES // 4
 
-    def writer(self, file: str, sink: Sink, layout: Layout) -> _Writer:
-        return _Writer(file, sink, layout)
+    def writer(self, file: str, sink: Sink, layout: Layout) -> _ParquetWriter:
+        return _ParquetWriter(file, sink, layout)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         import pyarrow as pa
@@ -74,7 +74,7 @@ class Parquet(Format):
         return "`image`, its file in `image.bytes`" if name == "image" else f"`{name}`"
 
 
-class _Writer:
+class _ParquetWriter:
     """Gathers samples and writes them a row group at a time."""
 
     def __init__(self, file: str, sink: Sink, layout: Layout) -> None:

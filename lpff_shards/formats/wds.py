@@ -75,7 +75,7 @@ class WebDataset(Format):
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, group = 0, "", list[tar.Member]()
+        number, key, group = 0, "", list[tar.TarMember]()
         last = "mp" if layout.packed else "json"
         try:
             for member in tar.members(shard):
@@ -92,7 +92,7 @@ class WebDataset(Format):
         except FormatError as error:
             raise SampleError(str(error), number, key) from None
 
-    def _sample(self, key: str, group: Sequence[tar.Member], shard: memoryview, layout: Layout) -> Sample:
+    def _sample(self, key: str, group: Sequence[tar.TarMember], shard: memoryview, layout: Layout) -> Sample:
         arrays = [f"{name}.npy" for name in layout.arrays]
         expected = ["mp"] if layout.packed else [*arrays, "json"]
         kind, *rest = _suffixes(group)
@@ -200,7 +200,7 @@ def _dali_index(shard: ShardReceipt) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _suffixes(group: Sequence[tar.Member]) -> tuple[str, ...]:
+def _suffixes(group: Sequence[tar.TarMember]) -> tuple[str, ...]:
     return tuple(member.name.partition(".")[2] for member in group)
 
 

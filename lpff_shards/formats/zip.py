@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.base import FIELD_BYTES, AppendingWriter, Encoded, Format, SampleError, Sink
 from lpff_shards.formats.checks import checked
-from lpff_shards.formats.containers.zip import Member, members
+from lpff_shards.formats.containers.zip import ZipMember, members
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.join_zip import Note, join_zip
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
@@ -99,7 +99,7 @@ def _encoded(sample: Sample) -> Encoded:
     return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
 
 
-def _split_members(found: Sequence[Member]) -> tuple[Sequence[Member], Member, Sequence[Member], Member]:
+def _split_members(found: Sequence[ZipMember]) -> tuple[Sequence[ZipMember], ZipMember, Sequence[ZipMember], ZipMember]:
     """The pictures, dataset.json, the lists of names and samples.jsonl, which stand in this order."""
     names = [member.name for member in found]
     if LABELS not in names or names[-1] != SAMPLES:
@@ -108,7 +108,7 @@ def _split_members(found: Sequence[Member]) -> tuple[Sequence[Member], Member, S
     return found[:at], found[at], found[at + 1 : -1], found[-1]
 
 
-def _kind(picture: Member, before: int, replica: object) -> tuple[str, int]:
+def _kind(picture: ZipMember, before: int, replica: object) -> tuple[str, int]:
     """The kind and the number of a picture, by its name.
 
     Args:

@@ -46,7 +46,7 @@ class Reading(Struct, frozen=True):
     again: float
 
 
-class Report(Struct, frozen=True):
+class BenchReport(Struct, frozen=True):
     """What a bench found.
 
     Attributes:
@@ -75,7 +75,7 @@ class Report(Struct, frozen=True):
         return self.bytes / self.samples
 
 
-def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Report:
+def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> BenchReport:
     """Reads an export's split by every loader that is asked for.
 
     Args:
@@ -107,7 +107,7 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Repor
             run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
             on_run(run)
             runs.append(run)
-    return Report(
+    return BenchReport(
         name=manifest.name,
         format=manifest.format,
         split=options.split,

@@ -32,7 +32,7 @@ class Mark(NamedTuple):
     inode: int
 
 
-class _File:
+class _OpenFile:
     """An open file, closed with its last reference: a thread may still read what another one has given up."""
 
     def __init__(self, fd: int) -> None:
@@ -60,7 +60,7 @@ class ShardFiles:
         self._paths = tuple(root / name for name in names)
         self._marks = list(marks)
         self._node = platform.node()
-        self._open: dict[int, _File] = {}
+        self._open: dict[int, _OpenFile] = {}
         _SOURCES[id(self)] = self
 
     def __getstate__(self) -> dict[str, object]:
@@ -119,7 +119,7 @@ class ShardFiles:
         except OSError as error:
             raise unreadable_file(self._paths[shard], error) from None
 
-    def _file(self, shard: int) -> _File:
+    def _file(self, shard: int) -> _OpenFile:
         """A shard's file; it stays open where there is room, in place of another one of this source where there is not.
 
         No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.
@@ -132,10 +132,10 @@ class ShardFiles:
             file = self._open.setdefault(shard, file)
         return file
 
-    def _opened(self, shard: int) -> _File:
+    def _opened(self, shard: int) -> _OpenFile:
         path = self._paths[shard]
         try:
-            file = _File(_open(path))
+            file = _OpenFile(_open(path))
             found = os.fstat(file.fd)
         except OSError as error:
             raise unreadable_file(path, error) from None
@@ -198,7 +198,7 @@ def _open(path: Path) -> int:
     return os.open(path, flags)
 
 
-def _drop_one(files: dict[int, _File]) -> bool:
+def _drop_one(files: dict[int, _OpenFile]) -> bool:
     """Give up an open file; return whether there was one. Safe where other threads do the same."""
     try:
         files.popitem()

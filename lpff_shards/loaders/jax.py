@@ -125,7 +125,7 @@ class Epochs(grain.IterDataset[Any]):
     def __iter__(self) -> grain.DatasetIterator[Any]:
         if self._found is not None:
             refuse_joined_since(self._found, joined())
-        return _Pass(self)
+        return _JaxPass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:
         """The loaded batches from one of them on."""
@@ -154,7 +154,7 @@ def _let_flag_be_read() -> None:
         flags.FLAGS[name].present = 1
 
 
-class _Pass(grain.DatasetIterator[Any]):
+class _JaxPass(grain.DatasetIterator[Any]):
     """The batches in order; the state is which of them comes next, whoever loads them."""
 
     def __init__(self, epochs: Epochs) -> None:

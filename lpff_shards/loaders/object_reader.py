@@ -20,7 +20,7 @@ BLOCKS_AHEAD = 8
 """Requests on their way at once where samples are read in turn; as many blocks wait in memory at most."""
 
 
-class Stored(NamedTuple):
+class StoredShard(NamedTuple):
     """A shard in a bucket.
 
     Attributes:
@@ -39,14 +39,14 @@ class ShardRanges:
         shards: in order; one that has another mark when it is read is refused.
     """
 
-    def __init__(self, shards: Sequence[Stored]) -> None:
+    def __init__(self, shards: Sequence[StoredShard]) -> None:
         self._shards = tuple(shards)
         self._threads: dict[int, Threads] = {}
 
-    def __getstate__(self) -> tuple[Stored, ...]:
+    def __getstate__(self) -> tuple[StoredShard, ...]:
         return self._shards
 
-    def __setstate__(self, shards: tuple[Stored, ...]) -> None:
+    def __setstate__(self, shards: tuple[StoredShard, ...]) -> None:
         self.__init__(shards)  # type: ignore[misc]
 
     def path(self, shard: int) -> BucketPath:

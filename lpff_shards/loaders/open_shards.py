@@ -12,7 +12,7 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of, index_names
 from lpff_shards.formats.spans import Offsets, Spans
 from lpff_shards.loaders.files import ShardFiles, marked, unreadable_file
-from lpff_shards.loaders.object_reader import AT_ONCE, ShardRanges, Stored, unreadable
+from lpff_shards.loaders.object_reader import AT_ONCE, ShardRanges, StoredShard, unreadable
 from lpff_shards.loaders.shards import Shards
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.storage.bucket import BucketPath, Listed
@@ -43,9 +43,9 @@ def opened(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Sh
 def _opened_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
     there = _listed(root)
 
-    def opened_one(shard: Shard) -> tuple[Stored, Offsets]:
+    def opened_one(shard: Shard) -> tuple[StoredShard, Offsets]:
         size, etag = _found(root, shard, there)
-        return Stored(root / shard.file, etag), _bucket_offsets(root, shard, size)
+        return StoredShard(root / shard.file, etag), _bucket_offsets(root, shard, size)
 
     found = list(ahead(opened_one, shards, AT_ONCE))
     return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]

@@ -146,7 +146,7 @@ class _Epochs(Sampler[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Pass(self)
+        return _TorchPass(self)
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
         """An epoch's batches from one of them on; only their orders where worker processes load them."""
@@ -157,7 +157,7 @@ class _Epochs(Sampler[Any]):
         return ahead(self._load, orders, by.threads, by.prefetch) if by.prefetch else map(self._load, orders)
 
 
-class _Pass(Iterator[Any]):
+class _TorchPass(Iterator[Any]):
     """One epoch; its state is which batch comes next.
 
     It begins with its first batch: torch makes passes that it drops before.

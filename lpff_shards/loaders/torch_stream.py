@@ -43,7 +43,7 @@ class Stream(IterableDataset[Any]):
         return batches(sum(rows.counts), rows.batch_size, rows.equal, Reader(rows.rank, rows.world_size))
 
     def __iter__(self) -> Iterator[Any]:
-        return _Pass(self, self.epoch)
+        return _StreamPass(self, self.epoch)
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
         """The batches of an epoch from one of them on; those before it are drawn, not read."""
@@ -68,7 +68,7 @@ def _array(numbers: list[int]) -> NDArray[np.int64]:
     return np.array(numbers, np.int64)
 
 
-class _Pass(Iterator[Any]):
+class _StreamPass(Iterator[Any]):
     """An epoch's batches of one worker; its state is which of them comes next."""
 
     def __init__(self, stream: Stream, epoch: int) -> None:

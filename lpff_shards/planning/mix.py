@@ -18,7 +18,7 @@ from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.planning import rules, splits
 from lpff_shards.planning.entries import Entries, combine
 from lpff_shards.planning.filters import Filtered, select
-from lpff_shards.planning.rebalance import Pool, Weights, copied, counts_once
+from lpff_shards.planning.rebalance import TrainingPool, Weights, copied, counts_once
 from lpff_shards.planning.splits import note_unknown
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.archive import ANY_SET
@@ -53,7 +53,7 @@ class Mix:
     """
 
     entries: Entries
-    pool: Pool
+    pool: TrainingPool
     weights: Weights
     seed: int
     filtered: Mapping[str, int]
@@ -97,7 +97,7 @@ def mix(
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | mirror
     replicas = extras.num_replicas if options.rebalance == "eg3d" else None
-    pool = Pool(entries.take(in_training), written[in_training], replicas)
+    pool = TrainingPool(entries.take(in_training), written[in_training], replicas)
     weights = pool.weigh(options.rebalance, options)
     training = _weighted(pool, weights, options)
     reasons = chosen.reasons
@@ -131,7 +131,7 @@ def _split(
     return replace(entries, split=entries.gather(columns), splits=names), notes
 
 
-def _weighted(pool: Pool, weights: Weights, options: MixOptions) -> Entries:
+def _weighted(pool: TrainingPool, weights: Weights, options: MixOptions) -> Entries:
     """The written pictures of the pool with their densities, and with weights where these were asked for."""
     entries = pool.entries.take(pool.written)
     if options.rebalance == "none":
@@ -211,7 +211,7 @@ def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
             )
 
 
-def on_rebalancing(pool: Pool, options: MixOptions) -> Iterator[str]:
+def on_rebalancing(pool: TrainingPool, options: MixOptions) -> Iterator[str]:
     """Where a rule could not look at a picture, or had to do without its file."""
     if options.rebalance == "none":
         return
@@ -292,7 +292,7 @@ def _published(
         if set(sources) <= set(given):
             yield SPELLED["_".join(sources)], sum((of[name] for name in sources), np.zeros(len(first), np.int16))
     if num_replicas is not None and options.serves_ffhq_rebalanced:
-        pool = Pool(mix.pool.entries, mix.pool.written, num_replicas)
+        pool = TrainingPool(mix.pool.entries, mix.pool.written, num_replicas)
         yield "FFHQ_rebalanced", _spread(first, pool.weigh("eg3d", options.mix)) * of["ffhq"]
     known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
     if given == ("ffhq", "lpff") and known:

@@ -19,7 +19,7 @@ Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class TrainingPool:
     """What the rules look at: all training pictures with their mirrors, whether or not mirrors are written.
 
     Attributes:
@@ -181,7 +181,7 @@ class Balances:
     rules: tuple[Balance, ...]
 
 
-def compare(pool: Pool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
+def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
     """All rules on the same training pictures; None where no camera is known.
 
     Args:

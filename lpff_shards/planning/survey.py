@@ -32,7 +32,7 @@ K = TypeVar("K", str, Size)
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class PictureSurvey:
     """What pictures are like, counted in samples.
 
     Attributes:
@@ -71,7 +71,7 @@ class Pictures:
             )
 
 
-NO_PICTURES = Pictures({}, {}, 0)
+NO_PICTURES = PictureSurvey({}, {}, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Survey:
         misfits: pictures, of those that were opened, that a zip cannot hold or that are too large to be stored.
     """
 
-    pictures: Pictures
+    pictures: PictureSurvey
     opened: int
     files: int
     side: int = 0
@@ -136,7 +136,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         # Its pictures are of one size, and its readers know all kinds and no EXIF.
         return Survey(NO_PICTURES, opened, files, side, misfits)
     kinds = _kinds(entries) if picture.kind == "keep" else {}
-    return Survey(Pictures(kinds, sizes, turned), opened, files, misfits=misfits)
+    return Survey(PictureSurvey(kinds, sizes, turned), opened, files, misfits=misfits)
 
 
 def _in_bucket(inventory: Inventory) -> bool:

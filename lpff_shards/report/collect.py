@@ -23,7 +23,7 @@ from lpff_shards.report.facts import Counts, Facts, Labels
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index.read import Ledger
-from lpff_shards.sidecars.sample_index.tables import Pool, count_poses
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
 from lpff_shards.storage.path import Place, whole
 
 
@@ -156,7 +156,7 @@ def _licenses(entries: Entries) -> Labels:
     return Labels(entries.gather(columns), tuple(numbers))
 
 
-def _pool(mix: Mix) -> Pool:
+def _pool(mix: Mix) -> PoseHistogram:
     """The training pictures that are written, before any is copied or left undrawn."""
     entries = mix.pool.entries.take(mix.pool.written)
     poses, known = _poses(entries)

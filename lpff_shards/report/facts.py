@@ -14,7 +14,7 @@ from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.rules import angle_bins, entropy
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.sidecars.sample_index.tables import Pool
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -82,7 +82,7 @@ class Facts:
     width: Counts
     height: Counts
     shards: tuple[Shard, ...]
-    pool: Pool | None
+    pool: PoseHistogram | None
     filtered: Mapping[str, int]
     left_out: int
     skipped: int

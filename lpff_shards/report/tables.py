@@ -22,7 +22,7 @@ Cell = str | int | float | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A table; `more` says what it leaves out, `prose` that its columns hold text and not numbers."""
 
     caption: str
@@ -32,7 +32,7 @@ class Table:
     prose: bool = False
 
 
-def all_tables(facts: Facts) -> Mapping[str, Table | None]:
+def all_tables(facts: Facts) -> Mapping[str, ReportTable | None]:
     """The tables by name; None where there is nothing to list."""
     made = (sources, licenses, pixels, splits, balance, rules, losses, listed, options)
     return {make.__name__: make(facts) for make in made}
@@ -45,21 +45,21 @@ def percent(part: float) -> str:
     return "above 99.9 %" if 0.999 < part < 1 else f"{100 * part:.1f} %"
 
 
-def sources(facts: Facts) -> Table:
+def sources(facts: Facts) -> ReportTable:
     """Samples by data set."""
     columns = (facts.replica == 0, facts.mirrored, facts.has_camera)
     counts = np.stack([facts.dataset.counts(chosen) for chosen in columns], axis=1).tolist()
     heads = ("source", "samples", "share", "without copies", "mirrored", "with camera")
-    return Table(
+    return ReportTable(
         "Samples by source", heads, tuple((*row, *counts[i]) for i, row in _shares(facts, facts.dataset).items())
     )
 
 
-def licenses(facts: Facts) -> Table:
+def licenses(facts: Facts) -> ReportTable:
     """Samples by license, the commonest first, with what each asks for."""
     rows = sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1])
     heads = ("license", "samples", "share", "asks for")
-    return Table("Samples by license of the photo", heads, tuple((*row, asked(row[0])) for row in rows))
+    return ReportTable("Samples by license of the photo", heads, tuple((*row, asked(row[0])) for row in rows))
 
 
 def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:
@@ -85,7 +85,7 @@ def terms(facts: Facts) -> tuple[str, ...]:
     return tuple(TERMS[name].name for name in names if name in TERMS)
 
 
-def pixels(facts: Facts) -> Table:
+def pixels(facts: Facts) -> ReportTable:
     """Samples by the size of their pictures, the commonest first."""
     sizes, counts = np.unique(np.stack([facts.width, facts.height]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:LISTED]
@@ -94,10 +94,10 @@ def pixels(facts: Facts) -> Table:
         for (width, height), count in zip(sizes[:, order].T.tolist(), counts[order].tolist(), strict=True)
     )
     more = f"and {len(counts) - LISTED:,} other sizes" if len(counts) > LISTED else ""
-    return Table("Sizes of pictures in pixels", ("pixels", "samples", "share"), tuple(rows), more)
+    return ReportTable("Sizes of pictures in pixels", ("pixels", "samples", "share"), tuple(rows), more)
 
 
-def splits(facts: Facts) -> Table:
+def splits(facts: Facts) -> ReportTable:
     """Samples and shards by split."""
     rows = []
     for name, count in zip(facts.split.names, facts.split.counts().tolist(), strict=True):
@@ -109,10 +109,10 @@ def splits(facts: Facts) -> Table:
         share = percent(float(large.mean())) if len(large) else "-"
         rows.append((name, count, count / max(len(facts), 1), len(own), *sizes, share))
     heads = ("split", "samples", "share", "shards", "size", "smallest", "largest", f"yaw beyond {LARGE_YAW:.0f}°")
-    return Table("Samples and shards by split", heads, tuple(rows))
+    return ReportTable("Samples and shards by split", heads, tuple(rows))
 
 
-def balance(facts: Facts) -> Table | None:
+def balance(facts: Facts) -> ReportTable | None:
     """The training poses before and after rebalancing."""
     if not facts.has_camera.any():
         return None
@@ -124,10 +124,10 @@ def balance(facts: Facts) -> Table | None:
         for name, one in found.items()
     )
     heads = ("training split", "samples", "effective", "entropy, bits", f"yaw beyond {LARGE_YAW:.0f}°")
-    return Table("How even the training poses are", heads, rows)
+    return ReportTable("How even the training poses are", heads, rows)
 
 
-def rules(facts: Facts) -> Table | None:
+def rules(facts: Facts) -> ReportTable | None:
     """What each rule of rebalancing would make of a plan's training pictures."""
     found = facts.balances
     if found is None:
@@ -135,7 +135,7 @@ def rules(facts: Facts) -> Table | None:
     flat = math.log2(found.bins)
     caption = f"The rules of rebalancing on these pictures; {flat:.2f} bits if all {found.bins} pose bins held as many"
     rows = tuple(_rule(one, one is found.chosen) for one in found.rules)
-    return Table(caption, ("rule", "samples", "effective", "entropy, bits", ""), rows)
+    return ReportTable(caption, ("rule", "samples", "effective", "entropy, bits", ""), rows)
 
 
 def _rule(one: Balance, chosen: bool) -> tuple[Cell, ...]:
@@ -144,7 +144,7 @@ def _rule(one: Balance, chosen: bool) -> tuple[Cell, ...]:
     return (one.rule, one.samples, round(one.effective), f"{one.entropy:.2f}", ("chosen",) if chosen else ())
 
 
-def losses(facts: Facts) -> Table | None:
+def losses(facts: Facts) -> ReportTable | None:
     """What is not in the data set, by reason, with counts."""
     counts = {f"filtered: {reason}": number for reason, number in facts.filtered.items()} | {
         "pictures that could not be used, before planning": facts.left_out,
@@ -152,22 +152,22 @@ def losses(facts: Facts) -> Table | None:
         "samples taken out since by --update": len(facts.tombstones),
     }
     rows = tuple((what, number) for what, number in counts.items() if number)
-    return Table("What is not in the data set", ("reason", "count"), rows) if rows else None
+    return ReportTable("What is not in the data set", ("reason", "count"), rows) if rows else None
 
 
-def listed(facts: Facts) -> Table | None:
+def listed(facts: Facts) -> ReportTable | None:
     """The pictures that could not be used, each with its reason, and the samples that were taken out."""
     found = [(one.id or one.key, one.reason, one.file) for one in facts.listed]
     found += [(one.key, "taken out by --update", one.file) for one in facts.tombstones]
     more = f"and {len(found) - LISTED:,} more; manifest.json lists them all" if len(found) > LISTED else ""
     heads = ("picture", "reason", "file")
-    return Table("Pictures left out", heads, tuple(found[:LISTED]), more, prose=True) if found else None
+    return ReportTable("Pictures left out", heads, tuple(found[:LISTED]), more, prose=True) if found else None
 
 
-def options(facts: Facts) -> Table:
+def options(facts: Facts) -> ReportTable:
     """The options that decided what is written."""
     rows = ((name, _value(value)) for name, value in facts.options.items() if value is not None)
-    return Table("Options", ("option", "value"), tuple(rows), prose=True)
+    return ReportTable("Options", ("option", "value"), tuple(rows), prose=True)
 
 
 def _value(value: object) -> str:

@@ -38,7 +38,7 @@ SUFFIXES = (".html", ".htm")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReportFiles:
     """Where a report goes: its page, and the folder of its plots."""
 
     page: Place
@@ -68,7 +68,7 @@ MADE = b"<footer>Made by lpff-shards."
 """What every page of a report holds, by which it is known as one."""
 
 
-def target(out: str | Place) -> Target:
+def target(out: str | Place) -> ReportFiles:
     """Where the report of a file's name goes: the plots of `set.html` lie in the folder `set-plots` beside it.
 
     A folder named like the page, `set`, may be the export itself, or anything else of the user's.
@@ -84,7 +84,7 @@ def target(out: str | Place) -> Target:
     own = (path.name, above.name) == (REPORT_PAGE, REPORT_FOLDER)
     if own and is_link(above):
         raise ShardsError(f"{above} is a link", "Put a folder in its place, or remove it")
-    return Target(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
+    return ReportFiles(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
 
 def check(out: str | Place | None = None, root: str | Place | None = None) -> None:
@@ -124,7 +124,7 @@ def _import_libraries() -> None:
         raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
 
 
-def _refuse_others(where: Target) -> None:
+def _refuse_others(where: ReportFiles) -> None:
     """Refuse a folder of plots that holds files although no report of ours is beside it.
 
     Raises:
@@ -177,7 +177,7 @@ def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Repo
     return write(plan_facts(plan, balances), of_plan(plan), target(out))
 
 
-def write(facts: Facts, pictures: FindPictures, where: Target, dpi: float = DPI) -> Report:
+def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float = DPI) -> Report:
     """Writes the report of some facts.
 
     Args:
@@ -204,7 +204,7 @@ def write(facts: Facts, pictures: FindPictures, where: Target, dpi: float = DPI)
     return Report(str(where.page), names, len(html), facts.name, len(facts), after(facts), unreadable)
 
 
-def _write(where: Target, html: bytes, images: Mapping[str, bytes]) -> None:
+def _write(where: ReportFiles, html: bytes, images: Mapping[str, bytes]) -> None:
     """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
     make_folder(where.plots)
     remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))

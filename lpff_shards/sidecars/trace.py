@@ -15,7 +15,7 @@ from lpff_shards.options.rules import BY, By, one_of
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.names import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sidecars.sample_index.read import Ledger, Record
+from lpff_shards.sidecars.sample_index.read import IndexedSample, Ledger
 from lpff_shards.storage.path import Place, place
 
 NEAR = 5
@@ -51,7 +51,7 @@ class Trace:
 
     name: str
     format: str
-    samples: tuple[Record, ...]
+    samples: tuple[IndexedSample, ...]
     taken_out: tuple[Tombstone, ...]
     left_out: tuple[LeftOut, ...]
     near: tuple[str, ...]
@@ -95,7 +95,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _member(ledger: Ledger, record: Record, format: Format) -> str | None:
+def _member(ledger: Ledger, record: IndexedSample, format: Format) -> str | None:
     # Pictures of a joined file are numbered, and only the ledger knows their numbers.
     return ledger.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
 
@@ -113,7 +113,7 @@ def _wanted(name: str, by: str | None) -> frozenset[Name]:
     return frozenset(one for one in asked(name) if by is None or one[0] in kinds)
 
 
-def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[Record]:
+def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
     if by == "key":
         return ledger.records("key = ?", [normal(name)])
     # Whoever looks for a photo wants its mirror and its copies too.

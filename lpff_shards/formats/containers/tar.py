@@ -58,7 +58,7 @@ def padded(size: int) -> int:
     return size + -size % BLOCK
 
 
-class Member(Struct, frozen=True):
+class TarMember(Struct, frozen=True):
     """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
 
     name: str
@@ -72,7 +72,7 @@ class Member(Struct, frozen=True):
         return self.offset + padded(self.size)
 
 
-def members(archive: memoryview) -> Iterator[Member]:
+def members(archive: memoryview) -> Iterator[TarMember]:
     """The members of an archive that `header` could have written, up to its end mark.
 
     Raises:
@@ -96,7 +96,7 @@ def members(archive: memoryview) -> Iterator[Member]:
         raise FormatError("the end mark is not two zero blocks", at)
 
 
-def read_header(block: bytes, at: int) -> Member:
+def read_header(block: bytes, at: int) -> TarMember:
     """The member whose header stands at a place in its archive.
 
     Raises:
@@ -110,7 +110,7 @@ def read_header(block: bytes, at: int) -> Member:
         raise FormatError(f"a member's header is damaged: {error}", at) from None
     if block != expected:
         raise FormatError(f"the header of {name} is damaged", at)
-    return Member(name, at, at + BLOCK, size)
+    return TarMember(name, at, at + BLOCK, size)
 
 
 def glance(data: bytes, at: int) -> tuple[str, int]:
@@ -128,7 +128,7 @@ def glance(data: bytes, at: int) -> tuple[str, int]:
         raise FormatError(f"a member's header is damaged: {error}", at) from None
 
 
-def groups(archive: memoryview) -> Iterator[tuple[str, list[Member]]]:
+def groups(archive: memoryview) -> Iterator[tuple[str, list[TarMember]]]:
     """The members of an archive by the part of their name before its first dot, adjacent ones together.
 
     Raises:

@@ -72,7 +72,7 @@ def end(count: int, size: int, at: int) -> bytes:
     return far + _END.pack(b"PK\5\6", 0, 0, many, many, min(size, FULL), min(at, FULL), 0)
 
 
-class Member(Struct, frozen=True):
+class ZipMember(Struct, frozen=True):
     """A member found in an archive.
 
     Attributes:
@@ -107,7 +107,7 @@ class Member(Struct, frozen=True):
         return data
 
 
-def members(archive: memoryview) -> Iterator[Member]:
+def members(archive: memoryview) -> Iterator[ZipMember]:
     """The members of an archive that the functions above could have written, by its central directory, in order.
 
     Raises:
@@ -138,7 +138,7 @@ def _directory(archive: memoryview) -> tuple[int, int, int]:
     return count, size, at
 
 
-def _member(archive: memoryview, at: int, due: int) -> Member:
+def _member(archive: memoryview, at: int, due: int) -> ZipMember:
     """The member of an entry of the directory whose local header is due at an offset."""
     try:
         fields = _CENTRAL.unpack_from(archive, at)
@@ -152,4 +152,4 @@ def _member(archive: memoryview, at: int, due: int) -> Member:
     expected = entry(name, crc, size, due)
     if bytes(archive[at : at + len(expected)]) != expected:
         raise FormatError(f"the entry of {name!r} in the central directory is damaged", at)
-    return Member(name, due, due + len(local_header(name, crc, size)), size, crc)
+    return ZipMember(name, due, due + len(local_header(name, crc, size)), size, crc)

@@ -17,7 +17,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.schemas.filenames import LEDGER
-from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, Pool, facts, schema
+from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, facts, schema
 from lpff_shards.storage.path import Place, is_file, no_place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
@@ -30,7 +30,7 @@ _HALF_TURN = 180
 _AT_ONCE = 1024
 
 
-class Record(Struct, frozen=True):
+class IndexedSample(Struct, frozen=True):
     """A sample as the ledger knows it.
 
     Attributes:
@@ -162,7 +162,7 @@ class Ledger:
         except FloatingPointError:
             raise _unusable(self.path, "is damaged: a number is larger than any of its column can be") from None
 
-    def pool(self) -> Pool | None:
+    def pool(self) -> PoseHistogram | None:
         """The poses of the training pictures before rebalancing; None where the ledger was made anew from shards."""
         rows = list(self.rows("SELECT dataset, yaw, pitch, pictures FROM poses", (str, int, int, int)))
         if not rows:
@@ -172,9 +172,9 @@ class Ledger:
             raise _unusable(self.path, "is damaged: a pose is none")
         datasets, codes = np.unique(names, return_inverse=True)
         dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
-        return Pool(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
+        return PoseHistogram(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
 
-    def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[Record]:
+    def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[IndexedSample]:
         """The records of samples that meet a condition in SQL over the table `samples`, in the order of the shards."""
         query = f"SELECT * FROM records WHERE sample IN (SELECT sample FROM samples WHERE {condition}) ORDER BY sample"
         for row in self.rows(query, _RECORD, values):
@@ -182,9 +182,9 @@ class Ledger:
             fields = {
                 f.name: bool(value) if f.kind == "bool" else value for f, value in zip(FIELDS, scalars, strict=True)
             }
-            yield Record(fields, file, number, offset, size, picture_bytes, suffix)
+            yield IndexedSample(fields, file, number, offset, size, picture_bytes, suffix)
 
-    def member(self, record: Record) -> str:
+    def member(self, record: IndexedSample) -> str:
         """The member of a zip that holds a sample's picture: copies share the number of their picture."""
         ((pictures,),) = self.rows(
             "SELECT count(DISTINCT picture * 2 + mirrored) FROM samples JOIN shards USING (shard) "

@@ -116,7 +116,7 @@ def facts(manifest: Manifest) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class PoseHistogram:
     """How many training pictures stand where, before any is copied or left undrawn; columns of length m.
 
     Attributes:
@@ -131,7 +131,7 @@ class Pool:
     pictures: NDArray[np.int64]
 
 
-def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: NDArray[np.float64]) -> Pool:
+def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: NDArray[np.float64]) -> PoseHistogram:
     """Counts pictures.
 
     Args:
@@ -141,7 +141,7 @@ def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: ND
     rows = np.concatenate([dataset[:, None], np.rint(np.degrees(poses)).astype(np.int64)], axis=1)
     found, pictures = np.unique(rows, axis=0, return_counts=True)
     whose, yaw, pitch = (column.astype(np.int32) for column in found.T)
-    return Pool(datasets, whose, yaw, pitch, pictures.astype(np.int64))
+    return PoseHistogram(datasets, whose, yaw, pitch, pictures.astype(np.int64))
 
 
 _SETTINGS = """
@@ -153,7 +153,10 @@ PRAGMA cache_size = -65536;
 
 
 def write_ledger(
-    path: Path, facts: Mapping[str, str], shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: Pool | None
+    path: Path,
+    facts: Mapping[str, str],
+    shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
+    pool: PoseHistogram | None,
 ) -> None:
     """Writes a ledger; the same samples give the same bytes, by one version of SQLite.
 
@@ -184,7 +187,7 @@ def write_ledger(
 
 
 def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]]) -> None:
-    pictures, stored = Numbers(), Numbers()
+    pictures, stored = NumberColumn(), NumberColumn()
     insert_picture = _insert("pictures", 1 + len(PICTURE))
     insert_stored = _insert("stored", 2 + len(STORED))
     insert_sample = _insert("samples", 3 + len(SAMPLE) + len(PLACE))
@@ -209,7 +212,7 @@ def places(shard: int, receipt: ShardReceipt) -> Iterator[tuple[str, int, int, i
         yield receipt.suffixes[kind][0], shard, number, start, end - start, size
 
 
-def _poses(pool: Pool) -> Iterator[tuple[str | int, ...]]:
+def _poses(pool: PoseHistogram) -> Iterator[tuple[str | int, ...]]:
     columns = (pool.dataset.tolist(), pool.yaw.tolist(), pool.pitch.tolist(), pool.pictures.tolist())
     return ((pool.datasets[code], *place) for code, *place in zip(*columns, strict=True))
 
@@ -218,7 +221,7 @@ def _insert(table: str, columns: int) -> str:
     return f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
 
 
-class Numbers:
+class NumberColumn:
     """Numbers rows as they are first met; of those met before only a digest stays in memory."""
 
     def __init__(self) -> None:
