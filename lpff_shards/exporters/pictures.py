@@ -75,13 +75,13 @@ def process_image(
     stored = []
     for flip in flips:
         if passes and not flip:
-            stored.append(_passed(data, header, options))
+            stored.append(_keep_file(data, header, options))
         elif decoded is not None:
-            stored.append(_developed(*decoded, header, flip, resized, kind, options.quality))
+            stored.append(_encode_variant(*decoded, header, flip, resized, kind, options.quality))
     return stored
 
 
-def _passed(data: bytes, header: PictureHeader, options: PictureOptions) -> ProcessedImage:
+def _keep_file(data: bytes, header: PictureHeader, options: PictureOptions) -> ProcessedImage:
     """The file as it is, or, where RGB PNGs are asked for, what its pixels need of it."""
     kept = options.kind == "keep" or header.plain
     file = data if kept else stripped(data, header.mode)
@@ -101,7 +101,7 @@ def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pix
     return pixels, changes
 
 
-def _developed(
+def _encode_variant(
     pixels: Pixels,
     changes: list[str],
     header: PictureHeader,
