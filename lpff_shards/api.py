@@ -35,6 +35,7 @@ from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.names import Wanted
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted
+from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, marks
 from lpff_shards.sources.given_files import read_exclusions, read_num_replicas
 from lpff_shards.sources.registry import sources
@@ -138,7 +139,7 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
         published=published_names(options),
         side=seen.side if options.traits.for_trainers else None,
     )
-    listed = options.traits.for_trainers and options.copies == "list"
+    listed = options.traits.for_trainers and options.zip_copies == "list"
     entries = mixed.entries.once() if listed else mixed.entries
     lists = name_lists(options, mixed, entries, extras.num_replicas)
     decisive = recorded(options)
@@ -235,7 +236,8 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     """Makes the plan; what is there of it is to be checked next."""
     told = observer or Silent()
     # What talks to stores does so by threads, which a forked process would lack.
-    engine = chosen(options.run, fork=may_fork() and not options.in_buckets)
+    in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
+    engine = chosen(options.run, fork=may_fork() and not in_buckets)
     told.entered("planning")
     installed_format(options.format)
     plan = plan_export(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -15,7 +15,7 @@ from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, S
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.record_options import published, published_names, recorded
 from lpff_shards.formats.registry import NAMES as FORMATS
-from lpff_shards.options.export import ALIGNMENTS, IMAGE_KINDS
+from lpff_shards.options.export import IMAGE_KINDS, Alignment
 from lpff_shards.sidecars.card.command import WIDTH, command
 
 
@@ -65,7 +65,7 @@ def _perhaps(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 @st.composite
 def _options(draw: st.DrawFn) -> ExportOptions:
     """Any options that an export takes."""
-    alignment = draw(st.sampled_from(ALIGNMENTS))
+    alignment = draw(st.sampled_from(get_args(Alignment)))
     sources: dict[str, Any] = {name: draw(_perhaps(PATHS)) for name in ("lpff", "unsplash_pexels")}
     if alignment in ("eg3d", "stylegan"):
         sources |= {"ffhq": draw(_perhaps(PATHS)), "demo": draw(_perhaps(st.integers(1, 99)))}

@@ -34,7 +34,7 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
     if not options.traits.for_trainers and not (options.shards.samples_per_shard or options.shards.shards):
         found["shard_size"] = options.shards.shard_size or DEFAULT_SHARD_SIZE
     found["checksum"] = options.run.checksum
-    return found | ({"zip_copies": options.copies} if options.traits.for_trainers else {})
+    return found | ({"zip_copies": options.zip_copies or "files"} if options.traits.for_trainers else {})
 
 
 def last_component(path: str) -> str:

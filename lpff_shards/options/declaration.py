@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path
 
@@ -49,6 +49,11 @@ class Option:
 def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:
     """A field of an option, see `Option`."""
     return field(default=default, metadata={"option": Option(help, kind, **more)})
+
+
+def word(help: str, words: Any, *, default: str | None = None, **more: Any) -> Any:
+    """A field of an option that takes one of the words of a `Literal`; help shows its default, if it has one."""
+    return option(help, "word", default=default, choices=get_args(words), shown=default is not None, **more)
 
 
 def required(help: str, kind: Kind, **more: Any) -> Mapping[str, Option]:

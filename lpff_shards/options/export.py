@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.options.declaration import check, flag, option, required
+from lpff_shards.options.declaration import check, flag, option, required, word
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
+from lpff_shards.options.rules import Share, cluster_address, in_range
 from lpff_shards.schemas.uris import is_uri
 
 if TYPE_CHECKING:
@@ -26,14 +26,7 @@ OnError = Literal["fail", "skip"]
 EngineName = Literal["local", "ray"]
 ZipCopies = Literal["files", "list"]
 
-ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
 IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
-METADATA: tuple[str, ...] = get_args(Metadata)
-CHECKSUMS: tuple[str, ...] = get_args(Checksum)
-ON_ERROR: tuple[str, ...] = get_args(OnError)
-ENGINES: tuple[str, ...] = get_args(EngineName)
-ZIP_COPIES: tuple[str, ...] = get_args(ZipCopies)
-
 SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
 SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
 DEFAULT_SHARD_SIZE = 256 * 10**6
@@ -57,10 +50,9 @@ class SourceOptions:
         f"N rendered portraits ({DEMO_PICTURES} without a number); nothing to download.",
         "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES,
     )  # fmt: skip
-    alignment: Alignment = option(
-        "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.",
-        "word", default="eg3d", choices=ALIGNMENTS, shown=True,
-    )  # fmt: skip
+    alignment: Alignment = word(
+        "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
+    )
     mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
 
     def __post_init__(self) -> None:
@@ -70,9 +62,8 @@ class SourceOptions:
         if self.alignment not in ("eg3d", "stylegan"):
             for name in ("ffhq", "demo"):
                 if name in self.given:
-                    raise ShardsError(
-                        f"--{name} has no {self.alignment} pictures", "Use --alignment eg3d or --alignment stylegan"
-                    )
+                    hint = "Use --alignment eg3d or --alignment stylegan"
+                    raise ShardsError(f"--{name} has no {self.alignment} pictures", hint)
         for name in SOURCE_FILES:
             if getattr(self, name) is not None and self.ffhq is None:
                 hint = "It describes FFHQ's pictures: give --ffhq too"
@@ -99,10 +90,9 @@ class SourceOptions:
 class PictureOptions:
     """How pictures are stored."""
 
-    image: ImageKind | None = option(
+    image: ImageKind | None = word(
         "keep passes the files through unchanged; the others re-encode as RGB, stored-png without compression.  "
-        "[default: stored-png for zip, else keep]",
-        "word", choices=IMAGE_KINDS,
+        "[default: stored-png for zip, else keep]", ImageKind,
     )  # fmt: skip
     resolution: int | None = option(
         "Resize square pictures to NxN (Lanczos).", "whole", metavar="N", least=4, most=MAX_RESOLUTION
@@ -165,13 +155,11 @@ class RunOptions:
     With `engine="ray"`, `workers` are the most shards at once, by default every CPU of the cluster.
     """
 
-    checksum: Checksum = option(
-        "sha256 also writes SHA256SUMS.", "word", default="blake3", choices=CHECKSUMS, shown=True
-    )
+    checksum: Checksum = word("sha256 also writes SHA256SUMS.", Checksum, default="blake3")
     workers: int | None = option("Processes.  [default: every core]", "whole", metavar="N", decides=False)
-    engine: EngineName = option(
+    engine: EngineName = word(
         "What writes the shards: processes of this machine, or a Ray cluster, N (--workers) at once.",
-        "word", default="local", choices=ENGINES, shown=True, decides=False,
+        EngineName, default="local", decides=False,
     )  # fmt: skip
     ray_address: str | None = option(
         "HOST:PORT of the cluster, or auto.  [default: $RAY_ADDRESS, else one is started here]",
@@ -181,10 +169,9 @@ class RunOptions:
         "Write the I-th of N shares of the shards only; the last to be done finishes the export.",
         "share", metavar="I/N", decides=False,
     )  # fmt: skip
-    on_error: OnError = option(
-        "On a bad picture: stop, or skip it and list it in the manifest.",
-        "word", default="fail", choices=ON_ERROR, shown=True, decides=False,
-    )  # fmt: skip
+    on_error: OnError = word(
+        "On a bad picture: stop, or skip it and list it in the manifest.", OnError, default="fail", decides=False
+    )
     overwrite: bool = option("Replace another plan's shards in the same folder.", "flag", default=False, decides=False)
     update: bool = option(
         "Take what --exclude names since out of an export; other shards stay as they are.",
@@ -223,14 +210,12 @@ class ExportOptions:
     ))  # fmt: skip
     sources: SourceOptions
     name: str | None = option("Name of the data set.  [default: from the sources]", "text")
-    metadata: Metadata = option(
-        "wds: NPY and JSON members, or one msgpack member for all but the picture.",
-        "word", default="json", choices=METADATA, shown=True,
-    )  # fmt: skip
-    zip_copies: ZipCopies | None = option(
+    metadata: Metadata = word(
+        "wds: NPY and JSON members, or one msgpack member for all but the picture.", Metadata, default="json"
+    )
+    zip_copies: ZipCopies | None = word(
         "zip: store copies as files, which every trainer counts, or as names in lists, which LPFF's forks alone "
-        "read.  [default: files]",
-        "word", choices=ZIP_COPIES,
+        "read.  [default: files]", ZipCopies,
     )  # fmt: skip
     mix: MixOptions = field(default_factory=MixOptions)
     picture: PictureOptions = field(default_factory=PictureOptions)
@@ -238,24 +223,18 @@ class ExportOptions:
     run: RunOptions = field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
-        check(self, "out")
+        check(self)
         if self.metadata not in self.traits.metadata:
-            takes = " or ".join(name for name in NAMES if self.metadata in get_format(name).metadata)
-            raise ShardsError(
-                f"--metadata {self.metadata} has no effect with --format {self.format}", f"It is for --format {takes}"
-            )
+            hint = f"It is for --format {' or '.join(n for n in NAMES if self.metadata in get_format(n).metadata)}"
+            raise ShardsError(f"--metadata {self.metadata} has no effect with --format {self.format}", hint)
         if self.name is not None and not NAME_RULE.fullmatch(self.name):
-            raise ShardsError(
-                f"--name {self.name!r} cannot be used in file names",
-                "It starts with a-z, then a-z, 0-9 and _, 40 characters at most",
-            )
+            hint = "It starts with a-z, then a-z, 0-9 and _, 40 characters at most"
+            raise ShardsError(f"--name {self.name!r} cannot be used in file names", hint)
         _refuse_unmixable(self.sources, self.mix)
         _refuse_replica_file(self)
         if self.picture.image == "raw" and not self.traits.raw:
-            raise ShardsError(
-                f"--image raw is not for --format {self.format}",
-                f"Use {', '.join(kind for kind in IMAGE_KINDS if kind != 'raw')}",
-            )
+            hint = f"Use {', '.join(kind for kind in IMAGE_KINDS if kind != 'raw')}"
+            raise ShardsError(f"--image raw is not for --format {self.format}", hint)
         if self.traits.for_trainers:
             _refuse_for_trainers(self)
         elif self.zip_copies is not None:
@@ -264,24 +243,11 @@ class ExportOptions:
             raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
         if self.run.update and self.mix.exclude is None:
             raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
-        object.__setattr__(self, "out", recordable_path("--out", self.out))
 
     @property
     def traits(self) -> Format:
         """The format itself."""
         return get_format(self.format)
-
-    @property
-    def in_buckets(self) -> bool:
-        """Whether it writes to a bucket or reads from one."""
-        given = (getattr(self.sources, name) for name in (*SOURCES, *SOURCE_FILES))
-        files = (self.mix.num_replicas, self.mix.exclude)
-        return any(isinstance(path, str) and is_uri(path) for path in (self.out, *given, *files))
-
-    @property
-    def copies(self) -> ZipCopies:
-        """How a zip holds copies of pictures."""
-        return self.zip_copies or "files"
 
     @property
     def dataset_name(self) -> str:
@@ -311,13 +277,13 @@ class ExportOptions:
     @property
     def seeded(self) -> bool:
         """Whether the seed decides anything."""
-        return self.resolved_shards.shuffles or _draws_copies(self.mix)
+        return self.resolved_shards.shuffles or self.mix.draws_copies
 
     @property
     def has_whole_sets(self) -> bool:
         """Whether every picture of each source is in one split, mirrored as published, withdrawn photos aside."""
         aligned = (self.sources.alignment, self.sources.mirrors) in (("eg3d", True), ("stylegan", False))
-        return aligned and not self.mix.license and self.mix.splits == TRAIN and not _draws_copies(self.mix)
+        return aligned and not self.mix.license and self.mix.splits == TRAIN and not self.mix.draws_copies
 
     @property
     def serves_ffhq_rebalanced(self) -> bool:
@@ -346,49 +312,36 @@ def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
     if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
         raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata, which tells it")
     if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
-        raise ShardsError(
-            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
-            "Give EG3D's dataset.json by --ffhq-cameras",
+        message = (
+            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none"
         )
+        raise ShardsError(message, "Give EG3D's dataset.json by --ffhq-cameras")
 
 
 def _refuse_replica_file(options: ExportOptions) -> None:
     """Refuses EG3D's replica file where it decides neither the copies nor a list of the zip."""
-    sources, mix = options.sources, options.mix
-    if mix.num_replicas is None:
+    given, rebalance = options.sources.given, options.mix.rebalance
+    if options.mix.num_replicas is None or (given, rebalance) == (("ffhq",), "eg3d"):
         return
-    if mix.rebalance == "eg3d":
-        others = ", ".join(name for name in sources.given if name != "ffhq")
-        if sources.given != ("ffhq",):
-            raise ShardsError(
-                f"--num-replicas tells the replicas of FFHQ's pictures only{f', not of {others}' if others else ''}",
-                "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras",
-            )
-    elif not (options.traits.for_trainers and options.serves_ffhq_rebalanced):
-        raise ShardsError(
-            "--num-replicas is for --rebalance eg3d",
-            "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json",
-        )
-
-
-def _draws_copies(mix: MixOptions) -> bool:
-    """Whether the number of a picture's copies is drawn, and may be none."""
-    return mix.rebalance == "uniform" and mix.as_ == "replicas"
+    if rebalance == "eg3d":
+        others = ", ".join(name for name in given if name != "ffhq")
+        hint = "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras"
+        not_of = f", not of {others}" if others else ""
+        raise ShardsError(f"--num-replicas tells the replicas of FFHQ's pictures only{not_of}", hint)
+    if not (options.traits.for_trainers and options.serves_ffhq_rebalanced):
+        hint = "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json"
+        raise ShardsError("--num-replicas is for --rebalance eg3d", hint)
 
 
 def _refuse_for_trainers(options: ExportOptions) -> None:
     """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
     side = options.picture.resolution
     if side is not None and side & (side - 1):
-        raise ShardsError(
-            f"--resolution {side} is not for --format zip, whose trainers take powers of two",
-            f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}",
-        )
+        hint = f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}"
+        raise ShardsError(f"--resolution {side} is not for --format zip, whose trainers take powers of two", hint)
     if options.shards.sizes:
-        raise ShardsError(
-            f"{options.shards.sizes[0]} has no effect with --format zip, which writes one archive a split",
-            "Leave it out, or use --format wds",
-        )
+        message = f"{options.shards.sizes[0]} has no effect with --format zip, which writes one archive a split"
+        raise ShardsError(message, "Leave it out, or use --format wds")
     if options.shards.shuffle:
         raise ShardsError("--shuffle has no effect with --format zip", "Leave it out: trainers shuffle themselves")
     if options.shards.seed is not None and not options.seeded:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, flag, option
+from lpff_shards.options.declaration import check, flag, option, word
 from lpff_shards.options.rules import shortened
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
@@ -18,7 +18,6 @@ Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
 As = Literal["replicas", "weights"]
 
 REBALANCE: tuple[Rebalance, ...] = get_args(Rebalance)
-AS: tuple[str, ...] = get_args(As)
 
 TRAIN = "train"
 VALIDATION = "val"
@@ -38,14 +37,10 @@ class MixOptions:
     A license is kept with its ports (CC-BY-2.1-JP with CC-BY-2.1).
     """
 
-    rebalance: Rebalance = option(
-        "By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution.",
-        "word", default="none", choices=REBALANCE, shown=True,
-    )  # fmt: skip
-    as_: As = option(
-        "Copies as samples of their own, or each picture once with its weight.",
-        "word", default="replicas", choices=AS, shown=True,
-    )  # fmt: skip
+    rebalance: Rebalance = word(
+        "By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution.", Rebalance, default="none"
+    )
+    as_: As = word("Copies as samples of their own, or each picture once with its weight.", As, default="replicas")
     num_replicas: str | None = option(
         "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.",
         "file", metavar="FILE",
@@ -87,6 +82,11 @@ class MixOptions:
         names = dict(self.fractions)
         if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:
             raise ShardsError(f"--splits {self.splits} has no train split to rebalance", f"Name one of them {TRAIN}")
+
+    @property
+    def draws_copies(self) -> bool:
+        """Whether the number of a picture's copies is drawn, and may be none."""
+        return self.rebalance == "uniform" and self.as_ == "replicas"
 
     @property
     def fractions(self) -> tuple[tuple[str, Fraction], ...]:
