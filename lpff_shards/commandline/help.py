@@ -16,24 +16,8 @@ from lpff_shards.schemas.closest_match import did_you_mean
 
 PURPOSES = MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
 """What commands are for, in the order of the help."""
-TITLE = re.compile(r"^(\w.*)(?=:$)", re.MULTILINE)
-"""A title in a text of `manuals`."""
-
-
-class Formatter(click.HelpFormatter):
-    """click's, with bold titles."""
-
-    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        super().write_usage(prog, args, _bold((prefix or "Usage: ").rstrip()) + " ")
-
-    def write_heading(self, heading: str) -> None:
-        super().write_heading(_bold(heading))
-
-
-class Context(click.Context):
-    """click's, with our formatter."""
-
-    formatter_class = Formatter
+TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
+"""A title in a help text: all else is indented."""
 
 
 class Option(click.Option):
@@ -77,15 +61,16 @@ class Option(click.Option):
 
 
 class _Titled(click.Command):
-    """A command whose help ends with a text of `manuals`."""
-
-    context_class = Context
+    """A command whose help has bold titles and ends with a text of `manuals`."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **{"context_settings": {"help_option_names": ["-h", "--help"]}, **given})
 
+    def get_help(self, ctx: click.Context) -> str:
+        return TITLE.sub(lambda title: click.style(title[1], bold=True), super().get_help(ctx))
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        formatter.write(TITLE.sub(lambda title: _bold(title[1]), self.epilog or ""))
+        formatter.write(self.epilog or "")
 
 
 class Command(_Titled):
@@ -159,10 +144,6 @@ def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
     hint = f"It is an option of {_listed(owners)}. " if owners else near
     path = error.ctx.command_path if error.ctx else top.name
     return ShardsError(f"there is no option {error.option_name}", f"{hint}See {path} --help")
-
-
-def _bold(text: str) -> str:
-    return click.style(text, bold=True)
 
 
 def _listed(names: Sequence[str]) -> str:
