@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import Any
 
 import click
-import msgspec
 from msgspec import structs
 
 from lpff_shards.commandline.progress import plan_notes
@@ -24,7 +22,6 @@ from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.survey import PictureSurvey
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import as_json
-from lpff_shards.schemas.left_out import Tombstone
 from lpff_shards.schemas.units import counted, rate, size
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
 from lpff_shards.sidecars.sample_index.read import IndexedSample
@@ -70,7 +67,11 @@ def _balance_lines(balances: Balances | None) -> Iterator[str]:
 
 def plan_json(plan: Plan, balances: Balances | None) -> str:
     """A plan for machines."""
-    rows = [plan.rows(output.tasks) for output in plan.outputs]
+    shards = []
+    for output in plan.outputs:
+        own = plan.rows(output.tasks)
+        about = int(plan.sizes[own.start : own.stop].sum())
+        shards.append({"file": output.file, "split": output.split, "samples": len(own), "bytes": about})
     return as_json(
         {
             "name": plan.name,
@@ -84,17 +85,9 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
             "filtered": plan.mix.filtered,
             "balance": balances,
             "options": dict(plan.options),
-            "shards": [
-                {
-                    "file": output.file,
-                    "split": output.split,
-                    "samples": len(own),
-                    "bytes": int(plan.sizes[own.start : own.stop].sum()),
-                }
-                for output, own in zip(plan.outputs, rows, strict=True)
-            ],
-            "left_out": [structs.asdict(problem) for problem in plan.problems],
-            "notes": list(plan.notes),
+            "shards": shards,
+            "left_out": plan.problems,
+            "notes": plan.notes,
         }
     )
 
@@ -107,25 +100,19 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
     """
     total = sum(shard.bytes for shard in manifest.shards)
     format = get_format(manifest.format)
-    files = counted(len(manifest.shards), format.unit)
-    what = f"{counted(manifest.samples, 'sample')} in {files}"
+    what = f"{counted(manifest.samples, 'sample')} in {counted(len(manifest.shards), format.unit)}"
     lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
-    found = () if format.for_trainers else _pictures(manifest).notes()
-    lines += [f"  note: {note}" for note in found if note not in told]
-    left = manifest.counts.left_out + manifest.counts.skipped
-    if left:
-        parts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
-        told = " and ".join(counted(count, what) for what, count in parts.items() if count)
-        lines.append(f"  left out: {left} ({told}, listed with reasons in {place(out) / 'manifest.json'})")
+    if not format.for_trainers:
+        sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
+        notes = PictureSurvey(manifest.kinds, sizes, manifest.turned).notes()
+        lines += [f"  note: {note}" for note in notes if note not in told]
+    counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
+    if left := sum(counts.values()):
+        parts = " and ".join(counted(count, what) for what, count in counts.items() if count)
+        lines.append(f"  left out: {left} ({parts}, listed with reasons in {place(out) / 'manifest.json'})")
         lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
         lines += [f"    and {left - 10} more"] if left > 10 else []
     return "\n".join(map(printable, lines))
-
-
-def _pictures(manifest: Manifest) -> PictureSurvey:
-    """What the pictures are like, as the manifest has it."""
-    sizes = {(int(size.partition("x")[0]), int(size.partition("x")[2])): n for size, n in manifest.sizes.items()}
-    return PictureSurvey(manifest.kinds, sizes, manifest.turned)
 
 
 def share_text(options: ExportOptions, share: ShareDone) -> str:
@@ -220,9 +207,8 @@ def _title(run: Run) -> str:
 
 def report_json(report: BenchReport) -> str:
     """The same for machines: rates as numbers beside what they were made from."""
-    runs = [{**msgspec.structs.asdict(run), "pictures_per_second": run.rate} for run in report.runs]
-    told = {**msgspec.structs.asdict(report), "runs": runs}
-    return as_json(told)
+    runs = [{**structs.asdict(run), "pictures_per_second": run.rate} for run in report.runs]
+    return as_json({**structs.asdict(report), "runs": runs})
 
 
 Placed = tuple[IndexedSample, str | None]
@@ -232,39 +218,27 @@ Placed = tuple[IndexedSample, str | None]
 def trace_text(trace: Trace) -> str:
     """What was found, for people."""
     samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
-    lines = [line for _, group in groupby(samples, _picture) for line in _block(list(group), trace.format)]
-    lines += [f"{one.key}: {_taken_out(one)} by export --update" for one in trace.taken_out]
+    pictures = [list(group) for _, group in groupby(samples, _picture)]
+    lines = [line for group in pictures for line in _block(group, trace.format)]
+    for gone in trace.taken_out:
+        how = f"taken out of {gone.file}" if gone.file else "left out before, and forgotten"
+        lines.append(f"{gone.key}: {how} by export --update")
     lines += [f"{counted(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
-        pictures, shards = len(set(map(_picture, samples))), len({record.file for record, _ in samples})
-        lines.append(
-            f"{counted(len(samples), 'sample')} of {counted(pictures, 'picture')} in {counted(shards, 'shard')}"
-        )
+        shards = counted(len({record.file for record, _ in samples}), "shard")
+        lines.append(f"{counted(len(samples), 'sample')} of {counted(len(pictures), 'picture')} in {shards}")
     return "\n".join(map(printable, lines))
-
-
-def _taken_out(one: Tombstone) -> str:
-    return f"taken out of {one.file}" if one.file else "left out before, and forgotten"
 
 
 def trace_json(trace: Trace) -> str:
     """What was found, for machines: each sample's fields, then where it is."""
-    found = {
-        "name": trace.name,
-        "found": trace.found,
-        "samples": [_flat(record, member) for record, member in zip(trace.samples, trace.members, strict=True)],
-        "taken_out": trace.taken_out,
-        "left_out": trace.left_out,
-        "near": trace.near,
-    }
-    return as_json(found)
-
-
-def _flat(record: IndexedSample, member: str | None) -> dict[str, Any]:
-    place = structs.asdict(record)
-    fields = place.pop("fields")
-    return {**fields, **place, "member": member}
+    samples = []
+    for record, member in zip(trace.samples, trace.members, strict=True):
+        place = structs.asdict(record)
+        samples.append({**place.pop("fields"), **place, "member": member})
+    more = {"taken_out": trace.taken_out, "left_out": trace.left_out, "near": trace.near}
+    return as_json({"name": trace.name, "found": trace.found, "samples": samples, **more})
 
 
 def _picture(sample: Placed) -> tuple[str, str]:
@@ -273,21 +247,18 @@ def _picture(sample: Placed) -> tuple[str, str]:
 
 
 def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
+    """A picture, its author and license, and where its samples are."""
     of = samples[0][0].fields
     face = f", face {of['face']}" if of["face"] else ""
     photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""
     title = f'"{of["title"]}" ' if of["title"] else ""
     id = f" ({of['author_id']})" if of["author_id"] else ""
+    asked = demands(str(of["license"]))
+    terms = ", ".join(filter(None, (*asked.flags, asked.also)))
     yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
-    yield f"  license {of['license'] or UNKNOWN} {of['license_url']}{_asked(str(of['license']))}"
+    yield f"  license {of['license'] or UNKNOWN} {of['license_url']}" + (f" ({terms})" if terms else "")
     yield f"  from {of['source_url'] or UNKNOWN}"
     yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
     for record, member in samples:
         where = member if get_format(format).joining else f"sample {record.number}"
         yield f"  {record.fields['key']}: {where} of {record.file}, {record.bytes} bytes from byte {record.offset} on"
-
-
-def _asked(license: str) -> str:
-    asked = demands(license)
-    told = ", ".join([*asked.flags, *([asked.also] if asked.also else [])])
-    return f" ({told})" if told else ""
