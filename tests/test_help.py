@@ -96,3 +96,9 @@ def test_without_a_command_help_goes_to_stderr(capsys: Capsys, monkeypatch: Monk
     done = call(capsys, monkeypatch)
     assert (done.status, done.out) == (2, "")
     assert done.err == call(capsys, monkeypatch, "--help").out
+
+
+def test_h_is_help_of_a_command_that_was_parsed_alone(capsys: Capsys, monkeypatch: Monkeypatch) -> None:
+    # click keeps the option of help that it makes first, whatever the group's context says later.
+    cli.commands["index"].make_context("index", ["shards"])
+    assert call(capsys, monkeypatch, "index", "-h").status == 0

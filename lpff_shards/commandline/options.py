@@ -114,9 +114,14 @@ def _type(one: Declared) -> dict[str, Any]:
     if one.offered:
         return {"shell_complete": _words(one.offered, listed=one.repeated)}
     kinds: dict[str, dict[str, Any]] = {
-        **{"whole": {"type": int}, "number": {"type": float}, "bytes": {"type": size}, "share": {"type": Share.parse}},
-        **{"file": {"shell_complete": _file}, "folder": {"shell_complete": _folder}},
-        **{"flag": {"is_flag": True}, "switch": {"default": None}},
+        "whole": {"type": int},
+        "number": {"type": float},
+        "bytes": {"type": size},
+        "share": {"type": Share.parse},
+        "file": {"shell_complete": _file},
+        "folder": {"shell_complete": _folder},
+        "flag": {"is_flag": True},
+        "switch": {"default": None},
     }
     return kinds.get(one.kind, {})
 
