@@ -12,8 +12,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import BadInput, Damaged, ShardsError
-from lpff_shards.executors.processes import ShardDone, available_cores, clocked, may_fork
-from lpff_shards.executors.registry import Engine, chosen
+from lpff_shards.executors import Executor, get_executor
+from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import Observer, Silent
 from lpff_shards.exporters.finish import finish, refuse_nothing
@@ -226,7 +226,7 @@ class _Job:
 
     plan: Plan
     folder: OutputFolder
-    engine: Engine
+    executor: Executor
     seen: Seen
     workers: int
     observer: Observer
@@ -237,7 +237,7 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     told = observer or Silent()
     # What talks to stores does so by threads, which a forked process would lack.
     in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
-    engine = chosen(options.run, fork=may_fork() and not in_buckets)
+    executor = get_executor(options.run, fork=may_fork() and not in_buckets)
     told.entered("planning")
     installed_format(options.format)
     plan = plan_export(options)
@@ -245,8 +245,8 @@ def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
     seen = Seen(plan.digest, options.sources.on_disk)
-    workers = available_cores() if engine.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, folder, engine, seen, workers, told)
+    workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
+    return _Job(plan, folder, executor, seen, workers, told)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
@@ -298,9 +298,9 @@ def _written(
 
 def _write(job: _Job, tasks: Tasks, receipts: Packed[ShardReceipt]) -> None:
     """Writes the missing shards and adds their receipts."""
-    root, engine = job.folder.root, job.engine
-    write = partial(write_shard_elsewhere, root, job.seen) if engine.elsewhere else partial(write_shard, root)
-    with closing(engine.run(partial(clocked, write), tasks, job.observer.wrote)) as done, Settling() as disk:
+    root, executor = job.folder.root, job.executor
+    write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
+    with closing(executor.run(write, tasks, job.observer.wrote)) as done, Settling() as disk:
         for number, written in done:
             receipt = written.result
             receipts[tasks.indices[number]] = receipt

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from isal.isal_zlib import crc32
 
-from lpff_shards.executors.processes import OnProgress, OnSample, OnShard, ShardDone, clocked, may_fork, run
+from lpff_shards.executors.processes import LocalExecutor, OnProgress, OnSample, OnShard, ShardDone, may_fork
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.formats.registry import installed_format
@@ -103,9 +103,8 @@ def verify_export(
     look = partial(_read, format=installed_format(manifest.format), layout=manifest.layout, deep=deep)
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
-    workers = max(1, min(workers, len(manifest.shards)))
-    check = partial(clocked, partial(_check_shard, root, manifest.checksum, look))
-    with closing(run(check, manifest.shards, workers, fork, on_progress)) as done:
+    check = partial(_check_shard, root, manifest.checksum, look)
+    with closing(LocalExecutor(workers, fork).run(check, manifest.shards, on_progress)) as done:
         for number, read in done:
             shard, own = manifest.shards[number], read.result
             checked[shard.file] = own

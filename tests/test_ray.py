@@ -24,7 +24,7 @@ from running import Done, call, children, contents, run_after, wait_for
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
 from lpff_shards.executors import ray, ray_cluster
 from lpff_shards.executors.processes import Progress
-from lpff_shards.executors.ray import CountedOnce, OnRay
+from lpff_shards.executors.ray import CountedOnce, RayExecutor
 from lpff_shards.exporters.callbacks import Silent
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
@@ -302,8 +302,8 @@ class _Made(Sequence[bytes]):
 def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: int | None) -> None:
     tasks, most, seen = _Made(40), workers or 2, set()
     told: list[Progress] = []
-    for number, result in OnRay(workers, nodes.address).run(disturbing.doubled, tasks, told.append):
-        assert result == number.to_bytes(4, "big") * 100_000
+    for number, done in RayExecutor(workers, nodes.address).run(disturbing.doubled, tasks, told.append):
+        assert done.result == number.to_bytes(4, "big") * 100_000
         seen.add(number)
         assert tasks.made - len(seen) <= most
     assert seen == set(range(40))
@@ -312,7 +312,7 @@ def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: i
 
 def test_a_consumer_that_leaves_ends_what_is_in_flight(nodes: Nodes) -> None:
     tasks = _Made(40)
-    results = OnRay(2, nodes.address).run(disturbing.doubled, tasks, lambda _: None)
+    results = RayExecutor(2, nodes.address).run(disturbing.doubled, tasks, lambda _: None)
     next(results)
     results.close()
     assert tasks.made <= 3
@@ -320,14 +320,14 @@ def test_a_consumer_that_leaves_ends_what_is_in_flight(nodes: Nodes) -> None:
 
 def test_a_fault_of_ours_is_told_with_its_lines(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ShardsError, match="by a fault of lpff-shards: ZeroDivisionError"):
-        list(OnRay(1, nodes.address).run(disturbing.faulty, [b"x"], lambda _: None))
+        list(RayExecutor(1, nodes.address).run(disturbing.faulty, [b"x"], lambda _: None))
     assert "in faulty" in capsys.readouterr().err
 
 
 def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "99.0")
     with pytest.raises(ShardsError, match=r"the node \S+ has lpff-shards \d\S+, and needs lpff-shards 99.0"):
-        list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
 
 
 def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _fails(address: str) -> str:
     with pytest.raises(ShardsError) as caught:
-        list(OnRay(1, address).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, address).run(disturbing.doubled, [b"x"], lambda _: None))
     return str(caught.value)
 
 
@@ -383,10 +383,10 @@ def test_a_cluster_of_another_version_is_an_error_with_both_versions(
 
 def test_ray_address_of_the_environment(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    assert [r for _, r in OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
+    assert [done.result for _, done in RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     with pytest.raises(ShardsError, match=r"RAY_ADDRESS ray://127\.0\.0\.1:10001 is for Ray's client"):
-        list(OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None))
 
 
 def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
@@ -394,10 +394,12 @@ def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
 
     ray.init(nodes.address, log_to_driver=False)
     try:
-        assert [r for _, r in OnRay(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
+        assert [done.result for _, done in RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [
+            b"xx"
+        ]
         assert ray.is_initialized()
         with pytest.raises(ShardsError, match="has no effect: this process is connected"):
-            list(OnRay(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+            list(RayExecutor(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
     finally:
         ray.shutdown()
 

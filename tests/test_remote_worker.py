@@ -9,9 +9,10 @@ import pytest
 from layouts import write_lpff
 
 from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
+from lpff_shards.executors import get_executor
 from lpff_shards.executors import ray as ray_engine
-from lpff_shards.executors.ray import OnRay
-from lpff_shards.executors.registry import Local, chosen
+from lpff_shards.executors.processes import LocalExecutor
+from lpff_shards.executors.ray import RayExecutor
 from lpff_shards.exporters import remote_worker
 from lpff_shards.exporters.record_options import recorded
 from lpff_shards.exporters.remote_worker import Seen
@@ -102,9 +103,9 @@ def test_what_is_refused(given: dict[str, object], says: str) -> None:
 def test_an_engine_is_chosen_and_what_it_lacks_is_told_before_planning(
     options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert chosen(RunOptions(workers=3), fork=True) == Local(3, True)
+    assert get_executor(RunOptions(workers=3), fork=True) == LocalExecutor(3, True)
     monkeypatch.setattr(ray_engine, "find_spec", lambda _: "there")
-    assert chosen(RunOptions(engine="ray"), fork=True) == OnRay(None, None)
+    assert get_executor(RunOptions(engine="ray"), fork=True) == RayExecutor(None, None)
     monkeypatch.setattr(ray_engine, "find_spec", lambda _: None)
     monkeypatch.setattr(api, "plan_export", lambda _: pytest.fail("planned"))
     with pytest.raises(ShardsError, match=r"pip install \"lpff-shards\[ray\]\""):

@@ -19,7 +19,7 @@ from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from lpff_shards.errors import ExportFailed, ShardsError
 
@@ -118,42 +118,30 @@ def may_fork() -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Clocked(Generic[Result]):
-    """A result, and the seconds that it took."""
+class LocalExecutor:
+    """Processes of this machine.
 
-    result: Result
-    seconds: float
-
-
-def clocked(work: Work[Task, Result], task: Task, report: OnSample) -> Clocked[Result]:
-    """Does a task by the clock: `partial(clocked, work)` is work too."""
-    started = time.monotonic()
-    result = work(task, report)
-    return Clocked(result, time.monotonic() - started)
-
-
-def run(
-    work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool, on_progress: OnProgress
-) -> Generator[tuple[int, Result], None, None]:
-    """Does every task, on `workers` processes (1: in this one), and yields each one's number and result as it is done.
-
-    Args:
-        tasks: may make each when it is asked for, so that they never exist all at once.
-        fork: start workers by forking; else each is a fresh interpreter that imports this package alone.
-
-    Raises:
-        ShardsError: a task failed or a worker was killed; the other workers are stopped.
+    Attributes:
+        workers: most processes; with 1 this one does the work.
+        fork: start them by forking; else each is a fresh interpreter that imports this package alone.
     """
-    if workers == 1:
+
+    workers: int
+    fork: bool
+    elsewhere: ClassVar[bool] = False
+
+    def run(
+        self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
+    ) -> Generator[tuple[int, Done[Result]], None, None]:
+        """Do every task, see `Executor.run`."""
+        workers = min(self.workers, len(tasks))
+        if workers > 1:
+            with _Pool(work, tasks, workers, self.fork) as pool:
+                yield from pool.run(on_progress)
+            return
         report = Reporter(on_progress)
         for number in range(len(tasks)):
-            result = work(tasks[number], report)
-            report.flush()
-            yield number, result
-        return
-    pool: _Pool[Task, Result] = _Pool(work, tasks, workers, fork)
-    with pool:
-        yield from pool.run(on_progress)
+            yield number, do(work, tasks[number], report)
 
 
 class Reporter:
@@ -178,9 +166,18 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Result]):
-    """A task's result on its way to the parent."""
+    """A task's result, and the seconds that the work took."""
 
     result: Result
+    seconds: float
+
+
+def do(work: Work[Task, Result], task: Task, report: Reporter) -> Done[Result]:
+    """Do a task in this process."""
+    started = time.monotonic()
+    result = work(task, report)
+    report.flush()
+    return Done(result, time.monotonic() - started)
 
 
 def failure(error: BaseException, lines: str) -> ShardsError:
@@ -235,7 +232,7 @@ class _Pool(Generic[Task, Result]):
         for worker in self._workers:
             worker.join()
 
-    def run(self, on_progress: OnProgress) -> Iterator[tuple[int, Result]]:
+    def run(self, on_progress: OnProgress) -> Iterator[tuple[int, Done[Result]]]:
         busy: dict[Connection, tuple[_Worker, int]] = {}
         for worker in self._workers:
             self._hand(worker, busy)
@@ -248,7 +245,7 @@ class _Pool(Generic[Task, Result]):
                 elif isinstance(message, Done):
                     del busy[worker.pipe]
                     self._hand(worker, busy)
-                    yield number, message.result
+                    yield number, message
                 else:
                     raise message
 
@@ -346,12 +343,9 @@ def _attempt(
     Raises:
         ConnectionError: the parent is gone.
     """
-    report = Reporter(pipe.send)
     try:
-        result = work(task_of(told), report)
-        report.flush()
+        return do(work, task_of(told), Reporter(pipe.send))
     except ConnectionError:
         raise
     except Exception as error:
         return failure(error, traceback.format_exc())
-    return Done(result)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Generic
+from typing import Any, ClassVar, Generic
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.processes import OnProgress, Progress, Reporter, Result, Task, Work, failure
+from lpff_shards.executors.processes import Done, OnProgress, Progress, Reporter, Result, Task, Work, do, failure
 from lpff_shards.executors.ray_cluster import connected
 
 RETRIES = 5
@@ -44,7 +44,7 @@ def check() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class OnRay:
+class RayExecutor:
     """A Ray cluster: the one at an address, else that of the environment's RAY_ADDRESS, else one of this machine.
 
     Attributes:
@@ -54,16 +54,12 @@ class OnRay:
 
     workers: int | None
     address: str | None
-
-    @property
-    def elsewhere(self) -> bool:
-        """Yes: a cluster has other machines."""
-        return True
+    elsewhere: ClassVar[bool] = True
 
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
-    ) -> Generator[tuple[int, Result], None, None]:
-        """Do every task, see `Engine.run`."""
+    ) -> Generator[tuple[int, Done[Result]], None, None]:
+        """Do every task, see `Executor.run`."""
         with connected(self.address, self.workers) as paths:
             window: TaskWindow[Task, Result] = TaskWindow(paths, work, tasks, self.workers, on_progress)
             try:
@@ -102,7 +98,7 @@ class TaskWindow(Generic[Task, Result]):
         self._attempt = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt)
         self._actor = _start_progress_actor(ray)
 
-    def results(self) -> Iterator[tuple[int, Result]]:
+    def results(self) -> Iterator[tuple[int, Done[Result]]]:
         """Yield each task's number and result as it is done."""
         self._fill()
         while self._running:
@@ -149,7 +145,7 @@ class TaskWindow(Generic[Task, Result]):
             for number in notes.keys() & set(self._running.values()):
                 self._progress.reached(number, *notes[number])
 
-    def _fetch(self, ref: Any) -> tuple[int, Result]:
+    def _fetch(self, ref: Any) -> tuple[int, Done[Result]]:
         """The number and result of a task that is done.
 
         Raises:
@@ -170,6 +166,7 @@ class TaskWindow(Generic[Task, Result]):
             raise ExportFailed(f"{done}, and needs lpff-shards {__version__} as it is here", hint)
         number, (result, samples, size) = self._running.pop(ref), done
         self._progress.reached(number, samples, size)
+        self._progress.forget(number)
         return number, result
 
 
@@ -187,8 +184,12 @@ class CountedOnce:
             self._reached[number] = samples, bytes
             self._on_progress(Progress(samples - before[0], max(0, bytes - before[1])))
 
+    def forget(self, number: int) -> None:
+        """A task is done."""
+        self._reached.pop(number, None)
 
-Attempt = Callable[[bytes, int, float, Any], tuple[Any, int, int] | str]
+
+Attempt = Callable[[bytes, int, float, Any], tuple[Done[Any], int, int] | str]
 """Does a packed task of a number; sends its progress to an actor, at most once in so many seconds.
 
 Returns the result, samples and bytes; or why the node can do no task.
@@ -204,7 +205,7 @@ def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Attempt:
         paths: where the node finds packages, beside its own folders.
     """
 
-    def attempt(packed: bytes, number: int, seconds: float, actor: Any) -> tuple[Any, int, int] | str:
+    def attempt(packed: bytes, number: int, seconds: float, actor: Any) -> tuple[Done[Any], int, int] | str:
         import platform
 
         sys.path.extend(path for path in paths if path not in sys.path)
@@ -213,15 +214,17 @@ def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Attempt:
 
             if __version__ != version:
                 return f"the node {platform.node()} has lpff-shards {__version__}"
-            from lpff_shards.executors.ray import do
+            from lpff_shards.executors.ray import do_packed
         except ImportError as error:
             return f"the node {platform.node()} cannot import lpff-shards ({error})"
-        return do(packed, folder, lambda samples, size: actor.note.remote(number, samples, size), seconds)
+        return do_packed(packed, folder, lambda samples, size: actor.note.remote(number, samples, size), seconds)
 
     return attempt
 
 
-def do(packed: bytes, folder: str, on_total: Callable[[int, int], object], seconds: float) -> tuple[Any, int, int]:
+def do_packed(
+    packed: bytes, folder: str, on_total: Callable[[int, int], object], seconds: float
+) -> tuple[Done[Any], int, int]:
     """Do a task in this process; return its result and the samples and bytes that it reported.
 
     Args:
@@ -239,10 +242,8 @@ def do(packed: bytes, folder: str, on_total: Callable[[int, int], object], secon
         samples, size = samples + progress.samples, size + progress.bytes
         on_total(samples, size)
 
-    report = Reporter(add, seconds)
-    result = work(task, report)
-    report.flush()
-    return result, samples, size
+    done = do(work, task, Reporter(add, seconds))
+    return done, samples, size
 
 
 def _start_progress_actor(ray: Any) -> Any:
