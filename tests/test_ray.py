@@ -24,7 +24,7 @@ from running import Done, call, children, contents, run_after, wait_for
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
 from lpff_shards.executors import ray, ray_cluster
 from lpff_shards.executors.processes import Progress
-from lpff_shards.executors.ray import CountedOnce, RayExecutor
+from lpff_shards.executors.ray import RayExecutor
 from lpff_shards.exporters.callbacks import Silent
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
@@ -333,7 +333,7 @@ def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.M
 def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = ray.make_attempt(ray.__version__, "/", ())
     monkeypatch.setitem(sys.modules, "lpff_shards.executors.ray", None)
-    told = attempt(b"", 0, 0.1, None)
+    told = attempt(b"")
     assert isinstance(told, str)
     assert "cannot import lpff-shards" in told
 
@@ -452,11 +452,3 @@ ray.init = init
     done = run_after(prelude, *export.words("wds", export.out, "--engine", "ray", "--workers", 1))
     assert done.returncode == 130
     assert "stopped" in done.stderr
-
-
-def test_samples_count_once_whatever_attempts_tell() -> None:
-    told: list[Progress] = []
-    counted = CountedOnce(told.append)
-    for samples, size in ((3, 30), (5, 50), (2, 20), (5, 50), (6, 60), (8, 80)):
-        counted.reached(0, samples, size)
-    assert [(one.samples, one.bytes) for one in told] == [(3, 30), (2, 20), (1, 10), (2, 20)]

@@ -139,18 +139,20 @@ class LocalExecutor:
             with _Pool(work, tasks, workers, self.fork) as pool:
                 yield from pool.run(on_progress)
             return
-        report = Reporter(on_progress)
+        report = _Reporter(on_progress)
         for number in range(len(tasks)):
-            yield number, do(work, tasks[number], report)
+            done = do(work, tasks[number], report)
+            report.flush()
+            yield number, done
 
 
-class Reporter:
-    """Adds up what samples report, and sends it once in so many seconds."""
+class _Reporter:
+    """Adds up what samples report, and sends it a few times a second."""
 
-    def __init__(self, send: OnProgress, seconds: float = REPORT_SECONDS) -> None:
-        self._send, self._seconds = send, seconds
+    def __init__(self, send: OnProgress) -> None:
+        self._send = send
         self._samples = self._bytes = 0
-        self._next = time.monotonic() + seconds
+        self._next = time.monotonic() + REPORT_SECONDS
 
     def __call__(self, size: int) -> None:
         self._samples += 1
@@ -161,7 +163,7 @@ class Reporter:
     def flush(self) -> None:
         self._send(Progress(self._samples, self._bytes))
         self._samples = self._bytes = 0
-        self._next = time.monotonic() + self._seconds
+        self._next = time.monotonic() + REPORT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +174,10 @@ class Done(Generic[Result]):
     seconds: float
 
 
-def do(work: Work[Task, Result], task: Task, report: Reporter) -> Done[Result]:
+def do(work: Work[Task, Result], task: Task, on_sample: OnSample) -> Done[Result]:
     """Do a task in this process."""
     started = time.monotonic()
-    result = work(task, report)
-    report.flush()
+    result = work(task, on_sample)
     return Done(result, time.monotonic() - started)
 
 
@@ -343,9 +344,12 @@ def _attempt(
     Raises:
         ConnectionError: the parent is gone.
     """
+    report = _Reporter(pipe.send)
     try:
-        return do(work, task_of(told), Reporter(pipe.send))
+        done = do(work, task_of(told), report)
+        report.flush()
     except ConnectionError:
         raise
     except Exception as error:
         return failure(error, traceback.format_exc())
+    return done
