@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 from floors import drawn
+from option_tables import titles, with_tables
 from pages import DOCS
+
+from lpff_shards.cli import cli
+from lpff_shards.commandline.help import Option
 
 PAGES = sorted(DOCS.glob("*.md"))
 
@@ -43,6 +47,18 @@ def test_the_floors_are_the_code_s() -> None:
         page.write_text(before + opening + drawn() + closing + after)
     else:
         assert shown == drawn(), f"docs/architecture.md has other floors than the code:\n{drawn()}"
+
+
+def test_the_tables_of_options_are_those_that_the_commands_declare() -> None:
+    """LPFF_SHARDS_REGENERATE_GOLDEN=1 writes them anew."""
+    page = DOCS / "options.md"
+    shown = page.read_text()
+    if os.environ.get("LPFF_SHARDS_REGENERATE_GOLDEN"):
+        page.write_text(with_tables(shown))
+    else:
+        assert shown == with_tables(shown), "docs/options.md has other options than the commands declare"
+    sections = {param.section for param in cli.commands["export"].params if isinstance(param, Option)}
+    assert titles(shown) == {("export", section) for section in sections}
 
 
 def test_the_index_has_every_page() -> None:
