@@ -18,11 +18,11 @@ from stores import Bucket
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, in_order, requests
+from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, coalesce_ranges, in_order
 from lpff_shards.loaders.shards import Span
 from lpff_shards.schemas.filenames import LEDGER
+from lpff_shards.storage import coalesce_ranges as store_requests
 from lpff_shards.storage import connect
-from lpff_shards.storage import requests as store_requests
 
 FORMATS = ("wds", "tfrecord")
 SAMPLES = 24
@@ -191,12 +191,12 @@ def test_a_shard_that_is_gone_or_another_is_refused(uri: str, bucket: Bucket) ->
         bucket.put(name, body)
         with pytest.raises(ShardsError, match=rf"{source.shards[0].file} ({told})"):
             source.batch([0, 2, 20])
-    with pytest.raises(ShardsError, match=r"is not the shard that its manifest"):
+    with pytest.raises(ShardsError, match=r"does not match its manifest"):
         ShardSource(uri)
     bucket.remove(name)
     with pytest.raises(ShardsError, match=r"is gone since"):
         source[0]
-    with pytest.raises(ShardsError, match=r"is not there"):
+    with pytest.raises(ShardsError, match=r"is missing"):
         ShardSource(uri)
 
 
@@ -206,7 +206,7 @@ def test_an_index_that_is_gone_or_torn_is_told(uri: str, bucket: Bucket) -> None
     with pytest.raises(ShardsError, match=r"lpff-shards index mends"):
         ShardSource(uri)
     bucket.remove(name)
-    with pytest.raises(ShardsError, match=rf"{name} is not there\. Write index files anew: lpff-shards index {uri}"):
+    with pytest.raises(ShardsError, match=rf"{name} is missing\. Write it: lpff-shards index {uri}"):
         ShardSource(uri)
 
 
@@ -227,5 +227,5 @@ def test_neighbors_make_blocks() -> None:
     ]
     assert list(in_order([])) == []
     mixed = [spans[n] for n in (4, 1, 0, 1, 5)]
-    assert requests(mixed, 100) == [(Span(1, 8, 30), (0, 4)), (Span(0, 0, 9), (2, 1, 3))]
-    assert requests([Span(0, 0, 50)] * 2, 9) == [(Span(0, 0, 50), (0, 1))]
+    assert coalesce_ranges(mixed, 100) == [(Span(1, 8, 30), (0, 4)), (Span(0, 0, 9), (2, 1, 3))]
+    assert coalesce_ranges([Span(0, 0, 50)] * 2, 9) == [(Span(0, 0, 50), (0, 1))]

@@ -94,7 +94,7 @@ def test_one_process_reads_everything(found: dict[str, int], monkeypatch: Patch)
         ({"WORLD_SIZE": 4, **LAUNCHED["srun -n 4 in a job of 8"](1), "SLURM_STEP_NUM_TASKS": 8}, "RANK is missing"),
         ({"WORLD_SIZE": 1, **LAUNCHED["srun"](1)}, "WORLD_SIZE is 1 in the environment, and RANK is missing"),
         ({"RANK": 0, **LAUNCHED["srun"](1)}, "RANK is 0 in the environment, and WORLD_SIZE is missing"),
-        ({"LOCAL_RANK": 1}, "LOCAL_RANK is 1 in the environment, and nothing tells the rank among all processes"),
+        ({"LOCAL_RANK": 1}, "LOCAL_RANK is 1 in the environment, and the rank among all processes is unknown"),
         ({"OMPI_COMM_WORLD_LOCAL_RANK": 3}, "OMPI_COMM_WORLD_LOCAL_RANK is 3"),
     ],
     ids=str,

@@ -17,7 +17,7 @@ from loading import lpff, write
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.loaders import ShardSource, files
 
-CHANGED = r"\.tar has changed since it was opened\. Open the data set anew"
+CHANGED = r"\.tar has changed since it was opened\. Open the data set again"
 WAYS: dict[str, Callable[[ShardSource, int], Any]] = {
     "one": lambda source, number: source[number],
     "batch": lambda source, number: source.batch([0, number]),

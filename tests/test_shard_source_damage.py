@@ -107,7 +107,7 @@ def test_an_index_file_that_tells_of_other_lengths_is_refused(whole: Path, tmp_p
     others += [b"99999999999999999999 1\n" * 3, b"one two\n", b"1 2 3\n", struct.pack("<4Q", 0, 2**63, 7, 8)]
     for other in others:
         index.write_bytes(other)
-        with pytest.raises(ShardsError, match=re.escape(f"{shards[1]} is not the shard that its manifest and its ind")):
+        with pytest.raises(ShardsError, match=re.escape(f"{shards[1]} does not match its manifest or its index")):
             ShardSource(tmp_path / "out")
 
 
@@ -123,7 +123,7 @@ def test_an_index_file_of_unsorted_places_is_refused(whole: Path, tmp_path: Path
         others = [a + a + c, b + a + c, b + b + c, a + b + c.replace(b" ", b" 1"), a + c, c]
     for other in others:
         index.write_bytes(other)
-        with pytest.raises(ShardsError, match="is not the shard that"):
+        with pytest.raises(ShardsError, match="does not match its"):
             ShardSource(tmp_path / "out")
 
 
@@ -135,7 +135,7 @@ def test_a_shard_of_another_length_is_refused(whole: Path, tmp_path: Path, index
         _index(shards[2]).unlink()
     for other in (b"", data[:1], data[:-1], data[:-512], data[:-1024], data[:700], data + b"\0", data + bytes(512)):
         shards[2].write_bytes(other)
-        with pytest.raises(ShardsError, match=re.escape(f"{shards[2]} is not the shard that")):
+        with pytest.raises(ShardsError, match=re.escape(f"{shards[2]} does not match its")):
             ShardSource(tmp_path / "out")
 
 
@@ -304,7 +304,7 @@ def test_a_feature_of_another_kind_is_told_of(value: Any) -> None:
 
     def beside(given: Any) -> Any:
         data = b"".join(example.encode(given))
-        return TfRecord().beside(bytes(12) + data, b"", layout, scalars=True).scalars
+        return TfRecord().annotations(bytes(12) + data, b"", layout, scalars=True).scalars
 
     assert beside(features)["width"] == 1
     with pytest.raises(FormatError, match="its feature width is not one int"):

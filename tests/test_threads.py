@@ -50,7 +50,7 @@ def _sync(folder: Path) -> None:
 def _ranges(_: Path) -> None:
     ranges = ShardRanges([StoredShard(BucketPath("s3", "bucket", "a.tar"), "")])
     ranges._fetched = str  # type: ignore[assignment, method-assign]
-    list(ranges.together(Span(0, at << 23, (at << 23) + 1) for at in range(5)))
+    list(ranges.read_batch(Span(0, at << 23, (at << 23) + 1) for at in range(5)))
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import ARRAY_SHAPES, Beside
+from lpff_shards.formats.spans import ARRAY_SHAPES, Annotations
 from lpff_shards.schemas import fields
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
@@ -48,7 +48,7 @@ def checked(sample: Sample, layout: Layout) -> Sample:
     return sample
 
 
-def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | None, beside: Beside) -> Sample:
+def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | None, annotations: Annotations) -> Sample:
     """A sample of what was found of it, fields included.
 
     Args:
@@ -58,14 +58,14 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
     Raises:
         FormatError: a field of the picture is missing, or raw pixels have another size than the fields say.
     """
-    scalars = beside.scalars
+    scalars = annotations.scalars
     try:
         width, height, mode = scalars["width"], scalars["height"], "RGB" if shape else scalars["mode"]
     except KeyError as error:
         raise FormatError(f"its field {error} is missing") from None
     if shape and shape[:2] != (height, width):
         raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
-    return Sample(key, Picture(kind, data, width, height, mode), beside.camera, beside.landmarks, scalars)
+    return Sample(key, Picture(kind, data, width, height, mode), annotations.camera, annotations.landmarks, scalars)
 
 
 def _array_fault(name: str, array: NDArray[Any] | None, due: bool, shape: tuple[int, ...]) -> str | None:

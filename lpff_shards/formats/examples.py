@@ -14,7 +14,7 @@ from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.containers import example
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import ARRAY_SHAPES, Beside, Found
+from lpff_shards.formats.spans import ARRAY_SHAPES, Annotations, ImageSpan
 from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 
@@ -56,20 +56,20 @@ def decode_sample(data: bytes, layout: Layout) -> Sample:
     if found is None or found.size != len(image):
         raise FormatError("its feature image is not one bytes")
     head, tail = data[: found.start], data[found.start + found.size :]
-    beside = decode_beside(((head, example.open_example(head, 0)), (tail, 0)), layout, scalars=True)
+    annotations = decode_annotations(((head, example.open_example(head, 0)), (tail, 0)), layout, scalars=True)
     if found.shape is not None and shape != list(found.shape):
         raise FormatError(f"its image/shape is {shape}, its picture has {list(found.shape)}")
     kind = "raw" if layout.raw else inspect(image).kind
-    return checked(sample_of(str(beside.scalars["key"]), kind, image, found.shape, beside), layout)
+    return checked(sample_of(str(annotations.scalars["key"]), kind, image, found.shape, annotations), layout)
 
 
-def find_picture(head: bytes, start: int, raw: bool) -> Found | None:
+def find_picture(head: bytes, start: int, raw: bool) -> ImageSpan | None:
     """Where the picture is in an Example that starts at an offset of these bytes, see `formats.spans`."""
     height = 0
     for name, at, end in example.spans(head, example.open_example(head, start)):
         if name == _IMAGE:
             first = example.first_bytes(head, at)
-            return first and Found(*first, _shape(first[1], height) if raw else None)
+            return first and ImageSpan(*first, _shape(first[1], height) if raw else None)
         if end > len(head):
             break
         if name == b"height":
@@ -77,7 +77,7 @@ def find_picture(head: bytes, start: int, raw: bool) -> Found | None:
     return None
 
 
-def decode_beside(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: bool) -> Beside:
+def decode_annotations(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: bool) -> Annotations:
     """What an Example holds beside its picture, see `formats.spans`.
 
     Args:
@@ -86,7 +86,7 @@ def decode_beside(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: b
     found = example.find_features(parts, _wanted(layout, scalars))
     try:
         arrays = {name: _floats(found[name], ARRAY_SHAPES[name]) for name in layout.arrays}
-        return Beside({f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {}, **arrays)
+        return Annotations({f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {}, **arrays)
     except KeyError as error:
         raise FormatError(f"its feature {error.args[0]} is missing") from None
     except (ValueError, TypeError, IndexError, OverflowError) as error:

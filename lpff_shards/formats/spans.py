@@ -26,7 +26,7 @@ ARRAY_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
 """Shapes of a sample's arrays of float32, by name."""
 
 
-class Found(Struct, frozen=True):
+class ImageSpan(Struct, frozen=True):
     """A sample's picture in its bytes.
 
     Attributes:
@@ -39,7 +39,7 @@ class Found(Struct, frozen=True):
     shape: tuple[int, int, int] | None
 
 
-class Beside(Struct, frozen=True):
+class Annotations(Struct, frozen=True):
     """What a sample holds beside its picture.
 
     Attributes:
@@ -62,7 +62,7 @@ class Spans(Protocol):
 
     end: bytes
 
-    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
         """Where the picture is.
 
         Args:
@@ -77,7 +77,7 @@ class Spans(Protocol):
             FormatError: these are not a sample's bytes.
         """
 
-    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
         """What stands around the picture.
 
         Args:

@@ -13,7 +13,7 @@ from lpff_shards.formats import examples
 from lpff_shards.formats.base import AppendingWriter, Encoded, Format, Sink
 from lpff_shards.formats.containers import example, tfrecord
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import Beside, Found, Offsets
+from lpff_shards.formats.spans import Annotations, ImageSpan, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -61,14 +61,14 @@ class TfRecord(Format):
     def spans(self) -> TfRecord:
         return self
 
-    def picture(self, head: bytes, size: int, raw: bool) -> Found | None:
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
         if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
             raise FormatError("it is not one whole record", 0)
         return examples.find_picture(head, _LENGTH, raw)
 
-    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
         parts = ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0))
-        return examples.decode_beside(parts, layout, scalars)
+        return examples.decode_annotations(parts, layout, scalars)
 
     def offsets(self, index: bytes) -> Offsets:
         """DALI's index: a line a record, its offset and its length."""

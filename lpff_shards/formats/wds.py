@@ -17,7 +17,7 @@ from lpff_shards.formats.base import AppendingWriter, Encoded, Format, SampleErr
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import ARRAY_SHAPES, HEAD, Beside, Found, Offsets
+from lpff_shards.formats.spans import ARRAY_SHAPES, HEAD, Annotations, ImageSpan, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
@@ -103,8 +103,8 @@ class WebDataset(Format):
         data = shard[group[0].header : group[-1].end]
         found = self.picture(bytes(data[:HEAD]), len(data), layout.raw)
         stop = found.start + found.size
-        beside = self._beside(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
-        return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, beside)
+        annotations = self._annotations(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
+        return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, annotations)
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members tell
         found = ReceiptBuilder()
@@ -118,26 +118,26 @@ class WebDataset(Format):
     def spans(self) -> WebDataset:
         return self
 
-    def picture(self, head: bytes, size: int, raw: bool) -> Found:  # noqa: ARG002  # `beside` sees the end
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan:  # noqa: ARG002  # `annotations` reads the end
         name, length = tar.glance(head, 0)
         suffix = name.partition(".")[2]
         if suffix not in (_RAW if raw else FILE_KINDS):
             raise FormatError(f"its picture is a .{suffix}", 0)
         if not raw:
-            return Found(tar.BLOCK, length, None)
+            return ImageSpan(tar.BLOCK, length, None)
         shape, start = npy.picture_header(head[tar.BLOCK : tar.BLOCK + 128])
         if math.prod(shape) != length - start:
             raise FormatError(f"its raw picture is {length - start} bytes of shape {shape}")
-        return Found(tar.BLOCK + start, length - start, shape)
+        return ImageSpan(tar.BLOCK + start, length - start, shape)
 
-    def beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
-        found = self._beside(head, tail, layout, scalars)
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
+        found = self._annotations(head, tail, layout, scalars)
         if scalars:
             check_fields(head.partition(b".")[0].decode(), found.scalars)
         return found
 
-    def _beside(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Beside:
-        """As `beside`, the fields as they were found."""
+    def _annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
+        """As `annotations`, the fields as they were found."""
         key = head[: head.find(b".") + 1]
         parts = tar.behind(key, tail)
         try:
@@ -204,15 +204,15 @@ def _suffixes(group: Sequence[tar.TarMember]) -> tuple[str, ...]:
     return tuple(member.name.partition(".")[2] for member in group)
 
 
-def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Beside:
+def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Annotations:
     arrays = {name: npy.exactly(parts[f"{name}.npy"], ARRAY_SHAPES[name]) for name in layout.arrays}
-    return Beside(msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}, **arrays)
+    return Annotations(msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}, **arrays)
 
 
-def _unpacked(data: bytes, layout: Layout) -> Beside:
+def _unpacked(data: bytes, layout: Layout) -> Annotations:
     content = msgspec.msgpack.decode(data, type=dict[str, Any])
     arrays = {name: _numbers(content.pop(name), ARRAY_SHAPES[name]) for name in layout.arrays}
-    return Beside(content, **arrays)
+    return Annotations(content, **arrays)
 
 
 def _numbers(value: object, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Batches of a source as a pipeline requests them: drawn, mirrored with cameras and landmarks, and labeled."""
+"""Batches of a source: read, mirrored with cameras and landmarks, and labeled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mirror_batch(
     width = images.shape[2]
     for row in rows.tolist():
         flip(images[row])
-        # What is unknown is zeros, and stays so.
+        # Zeros mean unknown and stay zeros.
         if "camera" in batch and batch["camera"][row].any():
             batch["camera"][row] = camera.mirror(batch["camera"][row][None].astype(np.float64))[0]
         if "landmarks" in batch and batch["landmarks"][row].any():
@@ -61,7 +61,7 @@ class Batches:
 
     Attributes:
         source: of the samples.
-        fields: as they were asked for, each once.
+        fields: the requested ones, each once.
 
     Raises:
         ShardsError: a field is not known.
@@ -86,7 +86,7 @@ def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
 
     Args:
         batch: see `ShardSource.batch`.
-        fields: asked-for metadata fields.
+        fields: requested metadata fields.
 
     Returns:
         Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] where the data set has none; and

@@ -28,7 +28,7 @@ from lpff_shards.storage.path import Place, causes, is_remote, place
 from lpff_shards.storage.prefetch import ahead
 
 PATIENCE = 120.0
-"""Seconds that a loader may take beyond what it was given, for imports and slow first batches."""
+"""Seconds that a loader may take beyond its measured time, for imports and a slow first batch."""
 
 OnRun = Callable[[Run], None]
 
@@ -38,7 +38,7 @@ class Reading(Struct, frozen=True):
 
     Attributes:
         bytes: read each time.
-        first, again: seconds as the files were found, and once more, when they lie in memory if they fit.
+        first, again: seconds of a first read, and of a second one, which comes from the page cache if the files fit.
     """
 
     bytes: int
@@ -76,14 +76,13 @@ class BenchReport(Struct, frozen=True):
 
 
 def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> BenchReport:
-    """Reads an export's split by every loader that is asked for.
+    """Measure how fast the requested loaders read a split of an export.
 
     Args:
-        on_run: told of each loader when it is done.
+        on_run: called with the result of each loader.
 
     Raises:
-        ShardsError: there is no export, it has no such split, a file cannot be read, or a loader that was asked for
-            cannot read it.
+        ShardsError: the export or the split is missing, a file cannot be read, or a requested loader cannot read it.
     """
     manifest = read_manifest(options.path)
     shards = [shard for shard in manifest.shards if shard.split == options.split]
@@ -91,7 +90,9 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
         hint = f"{did_you_mean(options.split, manifest.splits)}It has: {', '.join(manifest.splits)}"
         raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
     if not any(shard.samples for shard in shards):
-        raise ShardsError(f"{options.path} has no samples in split {options.split!r}", "Its manifest.json tells why")
+        raise ShardsError(
+            f"{options.path} has no samples in split {options.split!r}", "See skipped in its manifest.json"
+        )
     root = place(options.path)
     in_bucket = is_remote(root)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
@@ -121,8 +122,8 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
 
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
     """One loader in a process of its own."""
-    told = "own" if workers is None else str(workers)
-    command = python("-m", "lpff_shards.loaders.bench_loader", loader, told, msgspec.json.encode(options).decode())
+    choice = "own" if workers is None else str(workers)
+    command = python("-m", "lpff_shards.loaders.bench_loader", loader, choice, msgspec.json.encode(options).decode())
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:

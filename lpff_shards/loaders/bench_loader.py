@@ -168,7 +168,7 @@ def _jax(options: BenchOptions, workers: int | None) -> Batches:
 
 def _refuse_workers(workers: int | None) -> None:
     if workers:
-        raise ShardsError("it has no worker processes", "Leave --workers out, or give 0 too")
+        raise ShardsError("the loader has no worker processes", "Leave --workers out, or give 0 too")
 
 
 @dataclass(frozen=True, slots=True)

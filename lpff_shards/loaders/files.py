@@ -25,7 +25,7 @@ _NO_MORE = (errno.EMFILE, errno.ENFILE)
 
 
 class Mark(NamedTuple):
-    """What tells one file from another that has its name later."""
+    """What identifies a file, so that another one under its name is noticed."""
 
     size: int
     time: int
@@ -74,11 +74,11 @@ class ShardFiles:
         """A shard's file."""
         return self._paths[shard]
 
-    def together(self, spans: Iterable[Span]) -> Iterable[Reads]:  # noqa: ARG002
+    def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:  # noqa: ARG002
         """Itself, over and over: the system reads ahead better than we could."""
         return repeat(self)
 
-    in_turn = together
+    read_sequential = read_batch
 
     def read(self, shard: int, at: int, size: int) -> bytes:
         """See `Reads`."""
@@ -150,7 +150,7 @@ class ShardFiles:
         self._marks[shard] = mark
 
     def _is_copy(self, known: Mark, mark: Mark) -> bool:
-        """Whether a file that looks like another one holds the same bytes, as far as its manifest tells.
+        """Whether a file with another mark is a copy with the same bytes, judged by its manifest.
 
         Some network file systems number a file anew each time, and on another machine the data set may be a copy.
         """

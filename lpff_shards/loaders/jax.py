@@ -21,10 +21,10 @@ from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.sampler import EpochSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.states import LoaderSettings
-from lpff_shards.loaders.worker_defaults import Working, guard_spawn, working
+from lpff_shards.loaders.worker_defaults import Workers, guard_spawn, resolve_workers
 
 MOST_WORKERS = 16
-"""Processes that load, unless more are asked for: each takes a second of a core to start and some 200 MB."""
+"""Processes that load, unless the user asks for more: each takes a second of a core to start and some 200 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,7 +115,7 @@ class Epochs(grain.IterDataset[Any]):
             if options.sharding is None
             else GlobalArrays(options.sharding, options.batch_size, place[1], options.equal)
         )
-        self._by: Working = working(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
+        self._by: Workers = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
         self._stop = (
             sys.maxsize if options.epochs is None else (options.epoch + options.epochs) * self.batches_per_epoch
         )

@@ -18,7 +18,7 @@ _HINT = "It splits the first axis alone, as NamedSharding(mesh, PartitionSpec('d
 def placed(rank: int | None, world_size: int | None, sharding: jax.sharding.Sharding | None) -> tuple[int, int]:
     """Rank and world size: as a sharding has it, else as given, else jax.distributed's, else a launcher's, else 0 of 1.
 
-    See `ranks.placed`. A number given beside a sharding must be the one that it needs.
+    See `ranks.placed`. Numbers that are given with a sharding must be those of the sharding.
 
     Raises:
         ShardsError: what was given is not what the sharding needs.
@@ -30,7 +30,7 @@ def placed(rank: int | None, world_size: int | None, sharding: jax.sharding.Shar
         if value not in (None, needed):
             raise ShardsError(
                 f"{name} {value} does not fit the sharding, in which this process has part {found[0]} of {found[1]}",
-                "Leave rank and world_size away: the sharding tells them",
+                "Leave rank and world_size out: the sharding decides them",
             )
     return found
 
@@ -90,7 +90,7 @@ class GlobalArrays:
             ) from None
 
     def __call__(self, batch: Any) -> Any:
-        """Global arrays of shape [world_size * batch_size, ...] for a batch's arrays; all else stays as it is."""
+        """Global arrays of shape [world_size * batch_size, ...] for a batch's arrays; other values are unchanged."""
         if isinstance(batch, dict):
             return {name: self(value) for name, value in batch.items()}
         if isinstance(batch, tuple):
@@ -102,7 +102,7 @@ class GlobalArrays:
 
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in 32 bits, unless JAX was told to keep 64."""
+    """Whole numbers in 32 bits, unless jax_enable_x64 is set."""
     if array.dtype != np.int64 or jax.config.jax_enable_x64:
         return np.asarray(array)
     narrow = array.astype(np.int32)

@@ -1,4 +1,4 @@
-"""Reading shards in a bucket by ranges: one request brings a sample or several neighbors, and many are in flight."""
+"""Reading shards in a bucket by ranges: a request gets one sample or several neighbors; many requests run at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, ahead
 
 AT_ONCE = 32
-"""Requests of a source on their way at once: a connection of a store gives some 50 MB/s, and lets wait 20 ms first."""
+"""Most concurrent requests of a source: a connection of a store gives some 50 MB/s after a latency of 20 ms."""
 
 BLOCKS_AHEAD = 8
-"""Requests on their way at once where samples are read in turn; as many blocks wait in memory at most."""
+"""Most concurrent requests of a sequential read, and most blocks that wait in memory."""
 
 
 class StoredShard(NamedTuple):
@@ -53,9 +53,9 @@ class ShardRanges:
         """A shard's object."""
         return self._shards[shard].place
 
-    def together(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
-        """See `Shards`: all of them are asked for at once."""
-        wanted = requests(list(spans))
+    def read_batch(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
+        """See `Shards`; all requests are sent at once."""
+        wanted = coalesce_ranges(list(spans))
         if len(wanted) == 1:
             only = self._fetched(wanted[0].span)
             yield from (only for _ in wanted[0].rows)
@@ -70,8 +70,8 @@ class ShardRanges:
             for future in coming.values():
                 future.cancel()
 
-    def in_turn(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
-        """See `Shards`: by blocks, the next of which are asked for meanwhile."""
+    def read_sequential(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
+        """See `Shards`; blocks are requested ahead."""
 
         def fetched(block: tuple[Span, int]) -> tuple[Reads, int]:
             return self._fetched(block[0]), block[1]
@@ -116,7 +116,7 @@ class _Fetched:
         return bytes(self._data[at - self._start : at - self._start + size])
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:  # noqa: ARG002
-        """See `Reads`; what is asked for lies within."""
+        """See `Reads`; the span must be inside the block."""
         at -= self._start
         for part in parts:
             part[:] = self._data[at : at + len(part)]
@@ -127,7 +127,7 @@ class _Fetched:
 
 
 def unreadable(place: BucketPath, error: OSError) -> ShardsError:
-    """What is told of an object that cannot be read."""
+    """The error for an object that cannot be read."""
     return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")
 
 
@@ -136,14 +136,14 @@ BLOCK = 4 << 20
 
 
 class Request(NamedTuple):
-    """A stretch of a shard, and which of the asked-for samples lie in it."""
+    """A span of a shard, and the requested samples inside it."""
 
     span: Span
     rows: tuple[int, ...]
 
 
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
-    """Stretches that hold spans which follow one another, and of how many of these each is made."""
+    """Join spans that follow one another; yield each joined span with the number of its parts."""
     coming = iter(spans)
     block, count = next(coming, None), 1
     for span in coming:
@@ -156,8 +156,8 @@ def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, i
         yield block, count
 
 
-def requests(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
-    """Requests that bring spans, in whatever order these are; what is needed first is asked for first."""
+def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
+    """Join spans in any order to few requests; the one with the sample that is needed first comes first."""
     order = sorted(range(len(spans)), key=spans.__getitem__)
     rows = iter(order)
     found = [
@@ -167,7 +167,7 @@ def requests(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
 
 
 def _wider(block: Span, span: Span, most: int) -> Span | None:
-    """A stretch and one that begins in it or at its end, together; None where they lie apart or are too long so."""
+    """Two spans as one; None where there is a gap between them or the result is too long."""
     end = max(block.end, span.end)
     joined = block.shard == span.shard and block.start <= span.start <= block.end
     fits = end == block.end or end - block.start <= most

@@ -21,7 +21,7 @@ from lpff_shards.storage.path import Place, is_file, is_remote
 from lpff_shards.storage.prefetch import ahead
 
 
-def opened(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
+def open_shards(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
     """What reads an export's shards, and the offsets of each one's samples.
 
     Args:
@@ -69,7 +69,7 @@ def _found(root: BucketPath, shard: Shard, there: Mapping[str, Listed] | None) -
             return shard.bytes, path.read_marked(0, 1)[1]
         return there[shard.file].size, there[shard.file].etag
     except (KeyError, FileNotFoundError):
-        raise ShardsError(f"{path} is not there", "See lpff-shards verify") from None
+        raise ShardsError(f"{path} is missing", "Run lpff-shards verify") from None
     except OSError as error:
         raise unreadable(path, error) from None
 
@@ -80,7 +80,7 @@ def _bucket_offsets(root: BucketPath, shard: Shard, size: int) -> Offsets:
         return checked(root / shard.file, shard, size, index.read_bytes())
     except FileNotFoundError:
         # A request for each header, one after the other, would take a store minutes a shard.
-        raise ShardsError(f"{index} is not there", f"Write index files anew: lpff-shards index {root}") from None
+        raise ShardsError(f"{index} is missing", f"Write it: lpff-shards index {root}") from None
     except OSError as error:
         raise unreadable(index, error) from None
 
@@ -106,12 +106,12 @@ def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
 
 
 def index_name(file: str) -> str:
-    """The name of a shard's index file that tells its samples' offsets."""
+    """The name of a shard's index file that holds the offsets of its samples."""
     return index_names(file)[-1]
 
 
 def checked(path: Place, shard: Shard, size: int, index: bytes) -> Offsets:
-    """The offsets that an index file tells, for a shard of so many bytes.
+    """The offsets in an index file.
 
     Raises:
         ShardsError: the shard is not as long as the manifest and the index say.
@@ -140,6 +140,6 @@ def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
 
 def _disagrees(path: Place) -> ShardsError:
     return ShardsError(
-        f"{path} is not the shard that its manifest and its index file tell of",
-        "See lpff-shards verify; lpff-shards index mends index files",
+        f"{path} does not match its manifest or its index file",
+        "Run lpff-shards verify; lpff-shards index repairs index files",
     )

@@ -41,7 +41,7 @@ def placed(rank: int | None, world_size: int | None, joined: Pair | None) -> Pai
     """Return rank and world size of this process.
 
     Args:
-        rank, world_size: as the user gave them; one alone must be that of the source which gives the other.
+        rank, world_size: as the user gave them; one alone must equal that of the source of the other.
         joined: those of the processes that a framework has joined, None where it has joined none.
 
     Returns:
@@ -114,11 +114,11 @@ def _launched() -> Place | None:
 
 
 def _refuse_local_alone() -> None:
-    """Refuses a process that is not the first on its node, where nothing tells which it is of all."""
+    """Refuse a process that is not the first on its node where its rank among all processes is unknown."""
     for name in LOCAL_RANKS:
         if local := _number(name):
             raise ShardsError(
-                f"{name} is {local} in the environment, and nothing tells the rank among all processes",
+                f"{name} is {local} in the environment, and the rank among all processes is unknown",
                 f"Set {' and '.join(TORCHRUN)}. Or: {_HINT.lower()}",
             )
 

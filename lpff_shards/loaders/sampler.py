@@ -49,7 +49,7 @@ class Sampler:
         equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one
             sample; `pad` repeats samples of the epoch's start, `drop` leaves out those at its end, so that all ranks
             have equally many batches, all of them full.
-        mirror: flip each sample with probability 1/2, drawn anew in each epoch.
+        mirror: flip each sample with probability 1/2, drawn again in each epoch.
         weights: float [samples], not negative; an epoch then has each sample in proportion to its weight (rounded up or
             down at random), as many in all as there are samples.
 
@@ -131,7 +131,7 @@ def _order(sampling: EpochSampler, epoch: int) -> NDArray[np.int64]:
 
 def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np.int64]:
     """As many numbers of samples as there are weights, int64 [samples] in rising order: each comes floor or ceil times
-    what is its due, at random and drawn anew in each epoch.
+    what is its due, at random and drawn again in each epoch.
     """
     # Equal steps along the weights laid end to end.
     count, ends = len(weights), np.cumsum(np.asarray(weights, np.float64))
@@ -159,7 +159,7 @@ def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int6
 
 
 def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Yes or no for each number, bool [n], each with probability 1/2 and drawn anew in each epoch."""
+    """Yes or no for each number, bool [n], each with probability 1/2 and drawn again in each epoch."""
     return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
 
 
@@ -180,7 +180,7 @@ def equal_total(samples: int, batch_size: int, world_size: int, equal: Equal | N
 
 
 def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: str | None) -> None:
-    """Refuses options out of range.
+    """Refuse options that are out of range.
 
     Raises:
         ShardsError: one is.
@@ -194,10 +194,10 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
 
 
 def refuse_odd_rank(rank: int, world_size: int) -> None:
-    """Refuses a rank that is none of 0 to `world_size` - 1.
+    """Refuse a rank outside 0 to `world_size` - 1.
 
     Raises:
-        ShardsError: it is none, or one of both is no whole number.
+        ShardsError: it is outside, or one of both is not a whole number.
     """
     refuse_below("world_size", world_size, 1)
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
@@ -207,17 +207,17 @@ def refuse_odd_rank(rank: int, world_size: int) -> None:
 
 
 def refuse_below(name: str, value: int, least: int) -> None:
-    """Refuses what is no whole number from `least` on.
+    """Refuse a value that is not a whole number of at least `least`.
 
     Raises:
-        ShardsError: it is none.
+        ShardsError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
 
 
 def refuse_no_bool(name: str, value: bool) -> None:
-    """Refuses what is neither True nor False.
+    """Refuse a value that is neither True nor False.
 
     Raises:
         ShardsError: it is something else.
@@ -227,7 +227,7 @@ def refuse_no_bool(name: str, value: bool) -> None:
 
 
 def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
-    """Refuses weights that nothing can be drawn by.
+    """Refuse weights that cannot be drawn by.
 
     Raises:
         ShardsError: they are not one for each sample, or one is negative or not finite, or all are zero.
@@ -247,7 +247,7 @@ def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
 
 
 def _hashes(numbers: NDArray[np.uint64], seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:
-    """64 well-mixed bits for each number, by the finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
+    """64 well-mixed bits for each number, by the finalizer of SplitMix64 (Steele, Lea, Flood 2014)."""
     salt = _mixed(_mixed(np.array([seed], np.uint64) * _GOLDEN + np.uint64(epoch)) + np.uint64(purpose))
     return _mixed(numbers * _GOLDEN + salt)
 

@@ -1,4 +1,4 @@
-"""From a sample's bytes to its pixels and what stands beside them."""
+"""From a sample's bytes to its pixels and annotations."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import Pixels, decoded
 from lpff_shards.formats.registry import get_format
-from lpff_shards.formats.spans import HEAD, Beside, Found
+from lpff_shards.formats.spans import HEAD, Annotations, ImageSpan
 from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.manifest import Manifest
 
 
 class Loaded(NamedTuple):
-    """A sample as read: pixels uint8 [height, width, 3], and what stands beside them."""
+    """A sample as read: pixels uint8 [height, width, 3], and the annotations."""
 
     pixels: Pixels
-    beside: Beside
+    annotations: Annotations
 
 
 class OtherSizeError(Exception):
-    """A picture that does not fit its batch; the text tells both sizes."""
+    """A picture that does not fit its batch; the text names both sizes."""
 
 
 class Samples:
@@ -40,7 +40,7 @@ class Samples:
         """A whole sample.
 
         Args:
-            span: where it lies.
+            span: of the sample.
             into: array [height, width, 3] for its pixels; None makes a new one.
             scalars: whether its fields are wanted.
 
@@ -57,7 +57,7 @@ class Samples:
         head, found = self._found(span, reads)
         stop = found.start + found.size
         tail = reads.read(shard, start + stop, end - start - stop)
-        return self._beside(head[: found.start], tail, scalars=True).scalars
+        return self._annotations(head[: found.start], tail, scalars=True).scalars
 
     def _raw(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A sample of raw pixels, which are read straight to where they belong."""
@@ -67,21 +67,21 @@ class Samples:
         pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
         tail = bytearray(end - start - found.start - found.size)
         reads.read_into(shard, start + found.start, [pixels.reshape(-1).data, tail])
-        return Loaded(pixels, self._beside(head[: found.start], bytes(tail), scalars))
+        return Loaded(pixels, self._annotations(head[: found.start], bytes(tail), scalars))
 
     def _file(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """A sample with a picture's file, which is decoded."""
         shard, start, end = span
         head, found = self._found(span, reads)
         stop = found.start + found.size
-        # Read by itself, for decoders want bytes of their own, and a piece of larger ones would be copied.
+        # Read alone: decoders need bytes, and a slice of larger ones would be a copy.
         pixels = decoded(reads.read(shard, start + found.start, found.size))
         if into is not None:
             _fitting(into, pixels.shape)[:] = pixels
         tail = reads.read(shard, start + stop, end - start - stop)
-        return Loaded(pixels, self._beside(head[: found.start], tail, scalars))
+        return Loaded(pixels, self._annotations(head[: found.start], tail, scalars))
 
-    def _found(self, span: Span, reads: Reads) -> tuple[bytes, Found]:
+    def _found(self, span: Span, reads: Reads) -> tuple[bytes, ImageSpan]:
         """A sample's first bytes, and where its picture is."""
         shard, start, end = span
         size = end - start
@@ -92,12 +92,12 @@ class Samples:
             found = self._spans.picture(head, size, self._layout.raw)
         return head, _whole(found, size)
 
-    def _beside(self, head: bytes, tail: bytes, scalars: bool) -> Beside:
-        return self._spans.beside(head, tail, self._layout, scalars)
+    def _annotations(self, head: bytes, tail: bytes, scalars: bool) -> Annotations:
+        return self._spans.annotations(head, tail, self._layout, scalars)
 
 
-def _whole(found: Found | None, size: int) -> Found:
-    """A picture that lies in its sample of so many bytes."""
+def _whole(found: ImageSpan | None, size: int) -> ImageSpan:
+    """The span of a picture, which must be inside its sample."""
     if found is None:
         raise FormatError("it has no picture")
     if found.start + found.size > size:

@@ -48,14 +48,14 @@ class Shards(Protocol):
     def path(self, shard: int) -> Place:
         """A shard's place."""
 
-    def together(self, spans: Iterable[Span]) -> Iterable[Reads]:
+    def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:
         """For each of a batch's samples what reads it, in their order.
 
         Raises:
             ShardsError: when it is a sample's turn that cannot be read.
         """
 
-    def in_turn(self, spans: Iterable[Span]) -> Iterable[Reads]:
+    def read_sequential(self, spans: Iterable[Span]) -> Iterable[Reads]:
         """The same for any number of samples, of which few are held at once."""
 
     def check_path(self, shard: int) -> None:
@@ -67,10 +67,10 @@ class Shards(Protocol):
 
 
 def too_short(place: Place, missing: int) -> ShardsError:
-    """What is told of a shard that ends before what was asked of it."""
+    """The error for a shard that ends before the requested bytes."""
     return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")
 
 
 def changed(place: Place) -> ShardsError:
-    """The error for a shard that is another one than when the data set was opened."""
-    return ShardsError(f"{place} has changed since it was opened", "Open the data set anew")
+    """The error for a shard that was replaced since the data set was opened."""
+    return ShardsError(f"{place} has changed since it was opened", "Open the data set again")

@@ -18,8 +18,8 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.formats.spans import Beside
-from lpff_shards.loaders.open_shards import opened
+from lpff_shards.formats.spans import Annotations
+from lpff_shards.loaders.open_shards import open_shards
 from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
 from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
@@ -34,9 +34,10 @@ Channels = Literal["last", "first"]
 class ShardSource:
     """The samples of an export, in the order of its shards, by number.
 
-    A map-style `torch.utils.data.Dataset` and a Grain data source as it is. Samples are read at their recorded offsets;
-    structure is checked, checksums are `verify`'s. Picklable; safe in threads and, of a folder, in forked processes.
-    What lies in a bucket is read by ranges, a batch's samples all at once; processes that read it are to be spawned.
+    It serves as a map-style `torch.utils.data.Dataset` and as a Grain data source. Samples are read at their recorded
+    offsets; their structure is checked, their checksums are not (`verify` does that). Picklable; safe in threads and,
+    of a folder, in forked processes.
+    Buckets are read by ranges, the samples of a batch all at once; processes that read them must be spawned.
 
     Args:
         path: the folder that an export wrote, or its URI, of format wds or tfrecord.
@@ -61,7 +62,7 @@ class ShardSource:
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.split = split
         self.channels: Channels = channels
-        self._shards, offsets = opened(root, self.manifest, self.shards)
+        self._shards, offsets = open_shards(root, self.manifest, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
@@ -81,10 +82,10 @@ class ShardSource:
             ShardsError: its bytes are damaged.
         """
         number = self._number(index)
-        return self._sample(number, next(iter(self._shards.together(map(self._span, (number,))))))
+        return self._sample(number, next(iter(self._shards.read_batch(map(self._span, (number,))))))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Several samples as `source[index]` gives them; torch's DataLoader asks for its batches so."""
+        """Several samples as `source[index]` gives them; torch's DataLoader calls it."""
         reading = self._reading([self._number(index) for index in indices])
         return [self._sample(number, reads) for number, reads in reading]
 
@@ -98,7 +99,7 @@ class ShardSource:
 
     @property
     def remote(self) -> bool:
-        """Whether it lies in a bucket."""
+        """Whether it is in a bucket."""
         return is_remote(self._root)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
@@ -118,24 +119,24 @@ class ShardSource:
         """
         kinds = kinds_of(fields)
         images: NDArray[np.uint8] | None = None
-        beside: list[Beside] = []
+        annotations: list[Annotations] = []
         numbers = [self._number(index) for index in indices]
         for row, (number, reads) in enumerate(self._reading(numbers)):
             loaded = self._load(number, reads, None if images is None else images[row], bool(fields))
             if images is None:
                 images = self._memory.take((len(numbers), *loaded.pixels.shape))
                 images[row] = loaded.pixels
-            beside.append(loaded.beside)
+            annotations.append(loaded.annotations)
         if images is None:
-            raise ShardsError("a batch of no samples was asked for", "Ask for one or more")
-        found: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(beside)}
+            raise ShardsError("a batch of no samples was requested", "Request one or more")
+        found: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(annotations)}
         for name in fields:
-            values = [sample.scalars[name] for sample in beside]
+            values = [sample.scalars[name] for sample in annotations]
             found[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
         return found
 
     def column(self, name: str) -> NDArray[Any]:
-        """One metadata field of all samples, in order, out of the ledger; of the shards themselves where that is gone.
+        """One metadata field of all samples, in order, from samples.sqlite, or from the shards where that is missing.
 
         Returns:
             int64, bool or float32 [n], or strings as objects [n].
@@ -159,11 +160,11 @@ class ShardSource:
 
     @property
     def files(self) -> list[Place]:
-        """Where its shards lie, in order."""
+        """Paths of its shards, in order."""
         return list(map(self._shards.path, range(len(self.shards))))
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where samples lie, int64 [n] each: the number of a sample's shard, and the byte of it at which it starts."""
+        """Shard number and byte offset of each sample, int64 [n] each."""
         return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
 
     def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> Iterator[bytes]:
@@ -205,18 +206,18 @@ class ShardSource:
 
     def _reading(self, numbers: Sequence[int]) -> Iterator[tuple[int, Reads]]:
         """Samples and what reads each."""
-        return zip(numbers, self._shards.together(map(self._span, numbers)), strict=False)
+        return zip(numbers, self._shards.read_batch(map(self._span, numbers)), strict=False)
 
     def _reading_all(self) -> Iterator[tuple[int, Reads]]:
         numbers = range(len(self))
-        return zip(numbers, self._shards.in_turn(map(self._span, numbers)), strict=False)
+        return zip(numbers, self._shards.read_sequential(map(self._span, numbers)), strict=False)
 
     def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
         """A sample as `source[number]` gives it."""
         loaded = self._load(number, reads, None, scalars=True)
         # Some decoders hand out memory that is not to be written.
         pixels = np.require(loaded.pixels, requirements="W")
-        return {"image": self._turned(pixels), **_arrays(loaded.beside), "metadata": loaded.beside.scalars}
+        return {"image": self._turned(pixels), **_arrays(loaded.annotations), "metadata": loaded.annotations.scalars}
 
     def _load(self, index: int, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
         """Reads a sample, its pixels into an array [height, width, 3] where one is given."""
@@ -228,7 +229,7 @@ class ShardSource:
         except OtherSizeError as error:
             raise ShardsError(
                 f"{self._named(index)} has a picture of {error}",
-                "Pictures of several sizes make no batch: export with --resolution, or take them one by one",
+                "Pictures of several sizes make no batch: export with --resolution, or read them one by one",
             ) from None
         finally:
             reads.check(span.shard)
@@ -244,7 +245,7 @@ class ShardSource:
             reads.check(span.shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
-        """What is told of a sample whose bytes are not as they should be."""
+        """The error for a damaged sample."""
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:
@@ -281,14 +282,14 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
     return {name: known[name] for name in fields}
 
 
-def _arrays(beside: Beside) -> dict[str, NDArray[np.float32]]:
-    found = {"camera": beside.camera, "landmarks": beside.landmarks}
+def _arrays(annotations: Annotations) -> dict[str, NDArray[np.float32]]:
+    found = {"camera": annotations.camera, "landmarks": annotations.landmarks}
     return {name: np.array(array) for name, array in found.items() if array is not None}
 
 
-def _stacked(beside: Sequence[Beside]) -> dict[str, NDArray[np.float32]]:
-    cameras = [sample.camera for sample in beside if sample.camera is not None]
-    landmarks = [sample.landmarks for sample in beside if sample.landmarks is not None]
+def _stacked(annotations: Sequence[Annotations]) -> dict[str, NDArray[np.float32]]:
+    cameras = [sample.camera for sample in annotations if sample.camera is not None]
+    landmarks = [sample.landmarks for sample in annotations if sample.landmarks is not None]
     return {name: np.stack(all) for name, all in (("camera", cameras), ("landmarks", landmarks)) if all}
 
 

@@ -1,4 +1,4 @@
-"""What a loader's state holds of its loader: it goes on only in a loader that draws the same batches."""
+"""The settings in a loader's state: it can be restored only in a loader that draws the same batches."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def _other(saved: dict[str, Setting], now: dict[str, Setting], differ: list[str]
         reasons.append("the data set is another one, or has changed since")
         hints.append("open the data set that it was saved with")
     if options:
-        told = (", ".join(f"{name}={found.get(name)!r}" for name in options) for found in (saved, now))
-        reasons.append("saved with {}, now {}".format(*told))
+        values = (", ".join(f"{name}={found.get(name)!r}" for name in options) for found in (saved, now))
+        reasons.append("saved with {}, now {}".format(*values))
         hints.append("recreate the loader with the saved options")
     hint = ", and ".join(hints)
     return ShardsError(f"This loader state does not match: {'; '.join(reasons)}", hint[0].upper() + hint[1:])

@@ -58,7 +58,7 @@ class StreamSampler(Sampler):
         return self.of(ids[start * self.batch_size :], epoch)
 
     def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
-        """The samples that some numbers of an epoch stand for."""
+        """The samples of some numbers of an epoch, see `stretch`."""
         flips = coin_flips(ids, self.seed, epoch) if self.mirror else np.zeros(len(ids), np.bool_)
         return SampleOrder(ids % self.samples, flips)
 
@@ -79,7 +79,7 @@ class StreamSampler(Sampler):
         ids, ends = np.arange(samples), firsts
         if self.weights is not None:
             drawn = weighted(self.weights, self.seed, epoch)
-            # Copies have numbers of their own, so that each is mirrored or not by itself.
+            # Copies have numbers of their own, so that each is mirrored independently.
             ids = drawn + samples * (np.arange(samples) - np.searchsorted(drawn, drawn))
             ends = np.searchsorted(drawn, firsts)
         order = shuffled(len(self.counts), self.seed, epoch).tolist() if self.shuffle else range(len(self.counts))
@@ -130,7 +130,7 @@ def batches(samples: int, batch_size: int, equal: Equal | None, reader: Reader) 
 
 
 def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> tuple[int, int]:
-    """Where a worker's samples begin and end in the epoch's row, which goes on from its start where it is padded."""
+    """Where a worker's samples begin and end in the epoch's row, which repeats from its start where it is padded."""
     total = equal_total(samples, batch_size, reader.world_size, equal)
     start, stop = (total * rank // reader.world_size for rank in (reader.rank, reader.rank + 1))
     share, more = divmod(-(-(stop - start) // batch_size), reader.workers)

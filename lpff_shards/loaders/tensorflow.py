@@ -28,7 +28,7 @@ from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.tensorflow_records import Records, Steps, Tensors
 
 BATCHES_AHEAD = 2
-"""Batches whose records are asked for at once, each record by a request of its own."""
+"""Batches that are requested ahead, each record by a request of its own."""
 
 Make = Callable[[Any, Any, Any], Any]
 """Makes a sample of its number, whether it is mirrored, and its record."""
@@ -64,10 +64,10 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
     `camera` float32 [n, 25]; `landmarks` float32 [n, 68, 2]; and the asked-for fields, int64, bool, float32 or string
     [n]. Shapes are static, as TPUs want them, where `equal` is given; else n is unknown, as the last batch is short.
 
-    Ranks read stretches of their own of the shuffled shards, cut inside shards where these are few; a rank is whatever
-    reads by itself. Under tf.distribute it is an input pipeline: in `strategy.distribute_datasets_from_function(lambda
-    c: ...)` give rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size that
-    c.get_per_replica_batch_size tells. With JAX it is a process: give rank=jax.process_index() and
+    Ranks read stretches of their own of the shuffled shards, cut inside shards where these are few. Under
+    tf.distribute a rank is an input pipeline: in `strategy.distribute_datasets_from_function(lambda c: ...)` give
+    rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size that c.get_per_replica_batch_size
+    returns. With JAX a rank is a process: give rank=jax.process_index() and
     world_size=jax.process_count(), on TPU hosts too.
 
     Raises:
@@ -106,14 +106,14 @@ def _source(path: str | Path, split: str | None) -> ShardSource:
 
 def _data_options(source: ShardSource) -> tf.data.Options:
     options = tf.data.Options()
-    # Its share is this rank's already.
+    # The rank's share is already cut.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # A checkpoint then holds how far it has come, and no pictures.
+    # A checkpoint then holds the position and no pictures.
     options.experimental_symbolic_checkpoint = True
-    # TensorFlow takes a record that is read inside a map for state; there is none.
+    # TensorFlow counts reading a record inside a map as state; it is not.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     if source.remote:
-        # Threads that wait for the network are none that decode.
+        # Some threads only wait for the network.
         options.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
     return options
 
@@ -158,7 +158,7 @@ def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
 
 
 def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """The samples of a row, in order and in batches; their records are asked for a batch at a time.
+    """The samples of a row, in order and in batches; their records are requested a batch at a time.
 
     TensorFlow itself reads no S3: that went to tensorflow-io, which new releases do not have.
     """

@@ -136,7 +136,7 @@ class Steps:
     Attributes:
         records: how they are parsed.
         mirror: mirror samples where their row says so.
-        labels: give images and conditioning vectors, and a dict of the asked-for fields if any, not dicts of all.
+        labels: give images and conditioning vectors, and a dict of the requested fields if any, not dicts of all.
     """
 
     records: Records
@@ -176,7 +176,7 @@ def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
     for name, mirror in (("camera", _camera), ("landmarks", _landmarks)):
         if name in batch:
             old = batch[name]
-            # What is unknown is zeros, and stays so.
+            # Zeros mean unknown and stay zeros.
             known = tf.reduce_any(old != 0, axis=list(range(1, len(old.shape))))
             turned = tf.reshape(flips & known, [-1] + [1] * (len(old.shape) - 1))
             found[name] = tf.where(turned, mirror(old, batch["image"].shape[2]), old)
@@ -188,7 +188,7 @@ def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
 
 
 def _camera(cameras: Any, width: int) -> Any:  # noqa: ARG001
-    # The rule moves and turns each number by itself, so two cameras tell all of it.
+    # The rule is affine in each number, so two cameras determine it.
     shift, one = camera.mirror(np.stack([np.zeros(camera.CAMERA_NUMBERS), np.ones(camera.CAMERA_NUMBERS)]))
     return tf.cast(tf.cast(cameras, tf.float64) * (one - shift) + shift, tf.float32)
 

@@ -18,7 +18,7 @@ from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.states import LoaderSettings
 from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.torch_pipeline import Load, Pipeline, load_tensors, placed
-from lpff_shards.loaders.worker_defaults import Working, processes, working
+from lpff_shards.loaders.worker_defaults import Workers, processes, resolve_workers
 from lpff_shards.storage.prefetch import ahead
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
     place = placed(options.rank, options.world_size)
     order = options.sampler(EpochSampler, source, place)
     load = load_tensors(source, options)
-    by = working(source, options.workers, options.threads, options.prefetch)
+    by = resolve_workers(source, options.workers, options.threads, options.prefetch)
     return Pipeline(
         LoaderSettings(source, order),
         None if options.placed else place,
@@ -102,7 +102,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     source = ShardSource(options.path, options.split, channels="first")
     place = placed(options.rank, options.world_size)
     order = options.sampler(StreamSampler, source, place)
-    by = working(source, options.workers, None, options.prefetch)
+    by = resolve_workers(source, options.workers, None, options.prefetch)
     # A folder's shards are read ahead by the system.
     coming = by.prefetch if source.remote and not by.workers else 0
     return StreamLoader(
@@ -136,7 +136,7 @@ class _Epochs(Sampler[Any]):
         by: threads, and batches that they load ahead.
     """
 
-    def __init__(self, order: EpochSampler, epoch: int, load: Load | None, by: Working) -> None:
+    def __init__(self, order: EpochSampler, epoch: int, load: Load | None, by: Workers) -> None:
         self._order = order
         self.epoch = epoch
         self._load = load

@@ -28,12 +28,12 @@ Load = Callable[[SampleOrder], Any]
 
 
 class Pipeline(StatefulDataLoader[Any]):
-    """Whole batches of a dataset; a state goes on only in a pipeline that draws the same ones.
+    """Whole batches of a dataset; a state is restored only in a pipeline that draws the same ones.
 
     Args:
         settings: what decides the batches.
         found: rank and world size, where the user has not given both; None where both were given.
-        adopts: the number of workers was left open, so that a state's own number replaces this machine's.
+        adopts: whether the number of workers in a state replaces the default of this machine.
         given: see torch's DataLoader.
     """
 
@@ -49,7 +49,7 @@ class Pipeline(StatefulDataLoader[Any]):
         if self._found is not None:
             refuse_joined_since(self._found, joined())
         if self.num_workers:
-            # The user may choose how processes start until now.
+            # The user may set the start method until the first pass.
             method = (self.multiprocessing_context or multiprocessing).get_start_method()
             self.multiprocessing_context = context(method)
         return super().__iter__()
@@ -66,7 +66,7 @@ class Pipeline(StatefulDataLoader[Any]):
         super().load_state_dict(rest)
 
     def _workers(self, saved: object) -> int:
-        """The workers with which to go on from a state: torch's states, and a stream's order, depend on them."""
+        """The workers after restoring a state: torch's states and a stream's order depend on them."""
         theirs = saved.get("workers") if isinstance(saved, dict) else None
         mine: int = self.num_workers
         return theirs if self._adopts and mine > 0 and isinstance(theirs, int) and theirs > 0 else mine
@@ -87,7 +87,7 @@ def _load(batches: Batches, labels: bool, order: SampleOrder) -> Any:
 
 
 def _tensors(batch: Any) -> Any:
-    """Arrays as tensors that share their memory; all else stays as it is."""
+    """Arrays as tensors that share their memory; other values are unchanged."""
     if isinstance(batch, tuple):
         return tuple(map(_tensors, batch))
     if isinstance(batch, dict):

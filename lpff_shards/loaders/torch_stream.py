@@ -1,4 +1,4 @@
-"""The dataset of `loaders.torch.stream`: shards from one end to the other, by webdataset's pipeline."""
+"""The dataset of `loaders.torch.stream`: shards read sequentially, by webdataset's pipeline."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Stream(IterableDataset[Any]):
 
     Args:
         rows: what the rank reads.
-        load: loads a draw.
+        load: loads a batch.
         ahead: batches that threads of this process load ahead; 0 for none.
 
     Attributes:
@@ -46,7 +46,7 @@ class Stream(IterableDataset[Any]):
         return _StreamPass(self, self.epoch)
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
-        """The batches of an epoch from one of them on; those before it are drawn, not read."""
+        """The batches of an epoch from one of them on; those before it are not read."""
         orders = (self._rows.of(ids, epoch) for ids in islice(self._drawn(epoch), first, None))
         return ahead(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
@@ -96,7 +96,7 @@ class StreamLoader(Pipeline):
     _began = False
 
     def __iter__(self) -> Any:
-        # Workers are born with the epoch that the stream tells now.
+        # Workers start with the epoch of the stream at this moment.
         batches = super().__iter__()
         self.dataset.epoch += 1
         self._began = True

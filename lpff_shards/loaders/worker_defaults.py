@@ -1,4 +1,4 @@
-"""Who loads batches where the user leaves it open: worker processes, or threads of the training process."""
+"""Default workers of the loaders: processes, or threads of the training process."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from lpff_shards.loaders.sampler import refuse_below
 from lpff_shards.loaders.source import ShardSource
 
 FEW = 2
-"""Threads, and batches ahead, where nothing takes long."""
+"""Threads and prefetched batches where loading is cheap."""
 
 MOST_THREADS = 16
-"""Threads that decode, unless more are asked for: beyond, Python itself is what they wait for."""
+"""Most decoding threads by default: more of them wait for Python's lock."""
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 
 _BY_THREADS = ("jpeg", "webp")
-"""Pictures whose decoders let go of Python meanwhile; libspng, for PNGs, does not."""
+"""Pictures whose decoders release Python's lock; libspng, for PNGs, does not."""
 
 
 @dataclass(frozen=True, slots=True)
-class Working:
-    """Who loads, and how far ahead.
+class Workers:
+    """Which workers load batches, and how many ahead.
 
     Attributes:
         workers: processes; 0 for threads of this one.
@@ -55,16 +55,16 @@ class Working:
         refuse_below("prefetch", self.prefetch, 1 if self.workers else 0)
 
 
-def working(
+def resolve_workers(
     source: ShardSource, workers: int | None, threads: int | None, prefetch: int | None, most: int | None = None
-) -> Working:
+) -> Workers:
     """The loader's options with defaults resolved.
 
     Raw pictures and stored PNGs are left to threads, and so are JPEGs and WebPs of a bucket, for which fresh processes
     would be spawned; others to a process a core.
 
     Args:
-        most: processes, unless more are asked for.
+        most: default limit of processes.
 
     Raises:
         ShardsError: a number is out of range.
@@ -76,11 +76,11 @@ def working(
     if threads is None:
         # One waits for the network while the others decode.
         threads = min(cores + 1, MOST_THREADS) if decoding else FEW
-    return Working(workers, threads, max(FEW, 0 if workers else threads) if prefetch is None else prefetch)
+    return Workers(workers, threads, max(FEW, 0 if workers else threads) if prefetch is None else prefetch)
 
 
 def processes(source: ShardSource, workers: int) -> dict[str, Any]:
-    """How torch's DataLoader is told to start worker processes for a source: afresh, where a fork could not read it."""
+    """The number of torch's worker processes, and `spawn` where a forked process could not read the source."""
     return {"num_workers": workers, **({"multiprocessing_context": "spawn"} if workers and source.remote else {})}
 
 
@@ -120,7 +120,7 @@ _popen_spawn = SpawnProcess._Popen
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Lets interpreters that are started meanwhile not look for modules in the current folder, as -P does."""
+    """Start interpreters inside the block without the current folder on their sys.path, as -P does."""
     with _STARTING:
         before = os.environ.get(_SAFE_PATH)
         os.environ[_SAFE_PATH] = "1"
