@@ -205,13 +205,13 @@ def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
         first, second = (out / shard.file for shard in read_manifest(out).shards)
         assert first.stat().st_size != second.stat().st_size
         shutil.copy(second, first)
-        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+        with pytest.raises(ShardsError, match=re.escape(f"{first} does not match its")):
             ShardSource(out)
         shutil.copy(_index(second), _index(first))
-        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+        with pytest.raises(ShardsError, match=re.escape(f"{first} does not match its")):
             ShardSource(out)
         _index(first).unlink()
-        with pytest.raises(ShardsError, match=re.escape(f"{first} is not the shard")):
+        with pytest.raises(ShardsError, match=re.escape(f"{first} does not match its")):
             ShardSource(out)
 
 
