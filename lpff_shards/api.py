@@ -28,11 +28,10 @@ from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
-from lpff_shards.planning.filters import excluded_rows, withdrawn_problems
+from lpff_shards.planning.filters import Exclusions
 from lpff_shards.planning.mix import Extras, mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
-from lpff_shards.schemas.names import Wanted
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted
 from lpff_shards.schemas.uris import is_uri
@@ -92,10 +91,10 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     named = frozenset(before)
     later = tuple(name for name in extras.exclusions if name not in named)
     plan = _plan(options, replace(extras, exclusions=before, later=later))
-    used, excluded = set(before), Wanted(extras.exclusions)
-    gone = plan.entries.gather([excluded_rows(inventory, excluded, used) for inventory in plan.inventories])
-    left = [withdrawn_problems(inventory, excluded, used) for inventory in plan.inventories]
-    unused = tuple(name for name in extras.exclusions if name not in used)
+    excluded = Exclusions(extras.exclusions, met=before)
+    gone = plan.entries.gather([excluded.rows(inventory) for inventory in plan.inventories])
+    left = [excluded.withdrawn_problems(inventory) for inventory in plan.inventories]
+    unused = excluded.unused
     updated = plan.taken_out(gone, later, unused)
     updated = replace(
         updated,

@@ -105,14 +105,13 @@ def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
 
 
 def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
+    """Estimated bytes of each sample, int64 [n]."""
     sizes = np.zeros(len(entries), np.int64)
     for number, inventory in enumerate(entries.inventories):
         here = entries.source == number
-        files = _file_sizes(inventory)
-        sizes[here] = sample_bytes(
-            files[entries.row[here]], inventory.typical_size, settings.format, settings.layout, settings.picture
-        )
-    return sizes
+        files = _file_sizes(inventory)[entries.row[here]]
+        sizes[here] = _picture_bytes(files, inventory.typical_size, settings.picture)
+    return sizes + get_format(settings.format).overhead(settings.layout)
 
 
 def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
@@ -259,24 +258,14 @@ def _refuse_too_many(shards: int, samples: int) -> None:
 BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
 
 
-def sample_bytes(
-    files: NDArray[np.int64],
-    typical: tuple[int, int],
-    format: str,
-    layout: Layout,
-    picture: PictureOptions,
-) -> NDArray[np.int64]:
-    """Estimated bytes of samples, int64 [n].
+def _picture_bytes(files: NDArray[np.int64], typical: tuple[int, int], picture: PictureOptions) -> NDArray[np.int64]:
+    """Estimated bytes of pictures, int64 [n].
 
     Args:
         files: sizes of the source's pictures in bytes, int64 [n].
         typical: width and height of a picture of that source, (0, 0) where unknown.
-        format, layout, picture: how samples are written.
+        picture: how it is written.
     """
-    return _pictures(files, typical, picture) + get_format(format).overhead(layout)
-
-
-def _pictures(files: NDArray[np.int64], typical: tuple[int, int], picture: PictureOptions) -> NDArray[np.int64]:
     pixels = typical[0] * typical[1]
     side = picture.resolution
     if picture.kind == "keep" or not pixels:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,50 @@ class Filtered:
     unused: tuple[str, ...]
 
 
+class Exclusions:
+    """The pictures that are excluded by their names, and which of the names were met.
+
+    Args:
+        given: any names of pictures, see `schemas.names`.
+        met: names that are known to name a picture.
+    """
+
+    def __init__(self, given: Sequence[str], met: Iterable[str] = ()) -> None:
+        self._given = given
+        self._wanted = Wanted(given)
+        self._met = set(met)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The names that no picture bore so far."""
+        return tuple(name for name in self._given if name not in self._met)
+
+    def reason(self, source: str, id: str, credit: Credit) -> str:
+        """Why a picture is excluded, empty where it is not."""
+        found = self._wanted.of(source, id, credit) if self._wanted else ()
+        if not found:
+            return ""
+        self._met.update(name for _, name in found)
+        kinds = {kind for kind, _ in found}
+        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
+
+    def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
+        """Which pictures are excluded, bool [n]."""
+        pictures = zip(inventory.ids, inventory.credits, strict=True)
+        found = (bool(self.reason(inventory.source, id, credit)) for id, credit in pictures)
+        return np.fromiter(found, bool, len(inventory))
+
+    def withdrawn_problems(self, inventory: Inventory) -> tuple[Inventory, tuple[Tombstone, ...]]:
+        """An inventory less the pictures that could not be used and are excluded, and what is left of those."""
+        source = inventory.source
+        gone = tuple(
+            Tombstone(sample_key(source, id, mirrored=id != problem.id, replica=0), "", marks(source, id, credit))
+            for problem, id, credit in _problems(inventory)
+            if self.reason(source, id, credit)
+        )
+        return _less_problems(inventory, self.reason), gone
+
+
 def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
     """Keeps the pictures of these licenses (all, if none is named), less the excluded ones.
 
@@ -45,90 +90,39 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
         licenses: short names, without a place for all ports too; `unknown` for pictures whose license is not known.
         exclusions: any names of pictures, see `schemas.names`.
     """
-    kept_licenses = frozenset(licenses)
-    excluded = Wanted(exclusions)
+    kept_licenses, excluded = frozenset(licenses), Exclusions(exclusions)
     reasons: Counter[str] = Counter()
-    used: set[str] = set()
-    kept = []
-    for inventory in inventories:
-        left_out = dict(_verdicts(inventory, kept_licenses, excluded, used))
-        reasons.update(left_out.values())
-        rows = np.delete(np.arange(len(inventory)), list(left_out))
-        left = inventory.take(rows) if left_out else inventory
-        kept.append(_less_problems(left, kept_licenses, excluded, used, reasons))
-    return Filtered(tuple(kept), reasons, tuple(name for name in exclusions if name not in used))
+
+    def verdict(source: str, id: str, credit: Credit, unknown: str = UNKNOWN_LICENSE) -> str:
+        short = credit.license.short or unknown
+        found = excluded.reason(source, id, credit)
+        if not found and short and kept_licenses and kept_licenses.isdisjoint(families(short)):
+            found = f"license {short}"
+        if found:
+            reasons[found] += 1
+        return found
+
+    def kept(inventory: Inventory) -> Inventory:
+        if not kept_licenses and not exclusions:
+            return inventory
+        pictures = zip(inventory.ids, inventory.credits, strict=True)
+        left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
+        left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
+        # A picture that is left out need not be usable; one whose license its damage hides stays a problem.
+        return _less_problems(left, partial(verdict, unknown=""))
+
+    return Filtered(tuple(map(kept, inventories)), reasons, excluded.unused)
 
 
-def _verdicts(
-    inventory: Inventory, licenses: frozenset[str], excluded: Wanted, used: set[str]
-) -> Iterator[tuple[int, str]]:
-    """The rows of the pictures that are left out, each with the reason."""
-    if not licenses and not excluded:
-        return
-    for row, (id, credit) in enumerate(zip(inventory.ids, inventory.credits, strict=True)):
-        if reason := _verdict(inventory.source, id, credit, licenses, excluded, used):
-            yield row, reason
-
-
-def excluded_rows(inventory: Inventory, excluded: Wanted, used: set[str]) -> NDArray[np.bool_]:
-    """Which pictures are excluded, bool [n]; the names of any are added to `used`."""
-    pictures = zip(inventory.ids, inventory.credits, strict=True)
-    found = (_exclusion(inventory.source, id, credit, excluded, used) for id, credit in pictures)
-    return np.fromiter((bool(reason) for reason in found), bool, len(inventory))
-
-
-def withdrawn_problems(
-    inventory: Inventory, excluded: Wanted, used: set[str]
-) -> tuple[Inventory, tuple[Tombstone, ...]]:
-    """An inventory less the pictures that could not be used and are excluded, and what is left of those.
-
-    The names of any are added to `used`.
-    """
-    kept, gone = [], []
-    for problem, id, credit in _problems(inventory):
-        if _exclusion(inventory.source, id, credit, excluded, used):
-            key = sample_key(inventory.source, id, mirrored=id != problem.id, replica=0)
-            gone.append(Tombstone(key, "", marks(inventory.source, id, credit)))
-        else:
-            kept.append((problem, credit))
-    return _with_problems(inventory, kept), tuple(gone)
-
-
-def _verdict(source: str, id: str, credit: Credit, licenses: frozenset[str], excluded: Wanted, used: set[str]) -> str:
-    """Why a picture is left out, empty where it is kept."""
-    if excluded and (reason := _exclusion(source, id, credit, excluded, used)):
-        return reason
-    short = credit.license.short or UNKNOWN_LICENSE
-    return f"license {short}" if licenses and licenses.isdisjoint(families(short)) else ""
-
-
-def _exclusion(source: str, id: str, credit: Credit, excluded: Wanted, used: set[str]) -> str:
-    found = excluded.of(source, id, credit)
-    if not found:
-        return ""
-    used.update(name for _, name in found)
-    kinds = {kind for kind, _ in found}
-    return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
-
-
-def _less_problems(
-    inventory: Inventory, licenses: frozenset[str], excluded: Wanted, used: set[str], reasons: Counter[str]
-) -> Inventory:
-    """A picture that is left out need not be usable; one whose license its damage hides stays a problem."""
-    kept = []
-    for problem, id, credit in _problems(inventory):
-        told = licenses if credit.license.short else frozenset()
-        reason = _verdict(inventory.source, id, credit, told, excluded, used)
-        reasons.update([reason] if reason else [])
-        kept += [] if reason else [(problem, credit)]
-    return _with_problems(inventory, kept)
+def _less_problems(inventory: Inventory, reason: Callable[[str, str, Credit], str]) -> Inventory:
+    """An inventory less the pictures that could not be used and for which there is a reason to leave them out."""
+    kept = [
+        (problem, credit) for problem, id, credit in _problems(inventory) if not reason(inventory.source, id, credit)
+    ]
+    return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))
 
 
 def _problems(inventory: Inventory) -> Iterator[tuple[LeftOut, str, Credit]]:
     """The pictures that could not be used, each with its id, also where it is its mirror, and its credit."""
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
         yield problem, problem.id.removesuffix(OF_MIRROR), credit
-
-
-def _with_problems(inventory: Inventory, kept: Sequence[tuple[LeftOut, Credit]]) -> Inventory:
-    return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))

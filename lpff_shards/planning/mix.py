@@ -287,7 +287,8 @@ def _published(
     """The published sets whose pictures are all in the zip."""
     given = options.sources.given
     first = entries.replica == 0
-    of = {name: _of_source(entries, name) & first for name in given}
+    numbers = {inventory.source: number for number, inventory in enumerate(entries.inventories)}
+    of = {name: ((entries.source == numbers[name]) & first).astype(np.int16) for name in given}
     for sources in (("ffhq",), ("lpff",), ("ffhq", "lpff")):
         if set(sources) <= set(given):
             yield SPELLED["_".join(sources)], sum((of[name] for name in sources), np.zeros(len(first), np.int16))
@@ -308,9 +309,3 @@ def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:
     times = np.zeros(len(first), np.int16)
     times[first] = weights
     return times
-
-
-def _of_source(entries: Entries, name: str) -> Times:
-    number = [inventory.source for inventory in entries.inventories].index(name)
-    found: Times = (entries.source == number).astype(np.int16)
-    return found

@@ -6,7 +6,7 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -100,13 +100,8 @@ class Survey:
             yield f"{part}{counted(len(self.misfits), 'picture')} will be left out, such as {first.id}: {first.reason}"
 
 
-class _Opened(NamedTuple):
-    """A picture whose file was opened, and whether its mirror is made."""
-
-    inventory: Inventory
-    row: int
-    header: PictureHeader
-    mirrored: bool
+_Opened = tuple[Inventory, int, PictureHeader, bool]
+"""A picture whose file was opened, by its row, and whether its mirror is made."""
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
@@ -129,7 +124,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
             if header is not None:
                 sizes[_stored_size(header, picture)] += int(times[row])
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
-                found.append(_Opened(inventory, row, header, bool(times[row] > kept[row])))
+                found.append((inventory, row, header, bool(times[row] > kept[row])))
     side = picture.resolution or _common_side(sizes)
     misfits = tuple(_misfits(found, picture, side if for_zip else None))
     if for_zip:
@@ -145,18 +140,17 @@ def _in_bucket(inventory: Inventory) -> bool:
 
 def _kinds(entries: Entries) -> dict[str, int]:
     """Samples by the suffix of their file."""
-    suffixes: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
     for number, inventory in enumerate(entries.inventories):
-        times = np.bincount(entries.row[entries.source == number], minlength=len(inventory))
-        ends, which = np.unique([name[-_LONGEST_SUFFIX:] for name in file_names(inventory.blobs)], return_inverse=True)
-        for end, count in zip(ends.tolist(), np.bincount(which, times).tolist(), strict=True):
-            suffixes[posixpath.splitext(end)[1]] += int(count)
+        times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
+        for name, count in zip(file_names(inventory.blobs), times, strict=True):
+            ends[name[-_LONGEST_SUFFIX:]] += count
     kinds: Counter[str] = Counter()
-    for suffix, count in suffixes.items():
-        kind = suffix.lower().removeprefix(".")
+    for end, count in ends.items():
+        kind = posixpath.splitext(end)[1].lower().removeprefix(".")
         # What has no suffix is rendered as PNG.
         kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
-    return {kind: count for kind, count in kinds.items() if count}
+    return dict(+kinds)
 
 
 def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
