@@ -12,7 +12,7 @@ from running import Done, call
 
 from lpff_shards import ShardsError, trace_export
 from lpff_shards.manifest import read_manifest
-from lpff_shards.schemas.names import Wanted, asked, names
+from lpff_shards.schemas.keys import Wanted, asked, names
 from lpff_shards.schemas.record import Credit
 
 Call = Callable[..., Done]

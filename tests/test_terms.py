@@ -7,9 +7,8 @@ import re
 import pytest
 
 from lpff_shards.options.export import SOURCES
-from lpff_shards.schemas.demands import UNKNOWN, Demands, demands
 from lpff_shards.schemas.license import canonical, license
-from lpff_shards.schemas.terms import EG3D, TERMS, citations, terms_of
+from lpff_shards.schemas.terms import EG3D, TERMS, UNKNOWN, Demands, citations, demands, terms_of
 
 ENTRIES = citations((*TERMS.values(), EG3D))
 

@@ -10,10 +10,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.schemas.keys import sample_key
+from lpff_shards.schemas.keys import Wanted, marks, sample_key
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
-from lpff_shards.schemas.names import Wanted, marks
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.inventory import Inventory
 
@@ -43,7 +42,7 @@ class Exclusions:
     """The pictures that are excluded by their names, and which of the names were met.
 
     Args:
-        given: any names of pictures, see `schemas.names`.
+        given: any names of pictures, see `schemas.keys`.
         met: names that are known to name a picture.
     """
 
@@ -88,7 +87,7 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
 
     Args:
         licenses: short names, without a place for all ports too; `unknown` for pictures whose license is not known.
-        exclusions: any names of pictures, see `schemas.names`.
+        exclusions: any names of pictures, see `schemas.keys`.
     """
     kept_licenses, excluded = frozenset(licenses), Exclusions(exclusions)
     reasons: Counter[str] = Counter()

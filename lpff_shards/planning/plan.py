@@ -22,9 +22,9 @@ from lpff_shards.planning.mix import Mix, NameList
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.keys import marks
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.schemas.names import marks
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
 

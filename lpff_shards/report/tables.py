@@ -10,8 +10,7 @@ import numpy as np
 
 from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
-from lpff_shards.schemas.demands import demands
-from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.terms import TERMS, demands
 from lpff_shards.schemas.units import size
 
 LISTED = 50

@@ -1,10 +1,24 @@
-"""Sample keys, stable names that every reader takes, `[A-Za-z0-9_-]`; and the one Unicode form of source ids."""
+"""What pictures and samples are called.
+
+The key of a sample is a stable name that every reader takes, `[A-Za-z0-9_-]`; source ids are in one Unicode form.
+
+--exclude and `trace` take any name of a picture: its id, its file's name, the key of any of its samples, its photo's
+id, its author's name or id, and the URLs of its photo's page and files. Text is compared as NFC. Of a URL the scheme,
+`www.`, a port, a slash at its end and what follows a `#` do not count; the host may be left out, and so may the query.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
+
+import blake3
+
+from lpff_shards.schemas.record import Credit
 
 MAX_ID = 60
 KEY_RULE = re.compile(r"[A-Za-z0-9_-]{1,86}")
@@ -51,3 +65,155 @@ def photo_and_face(id: str) -> tuple[str, int]:
     """Return the photo's name and the face's number that a source id ends in, 0 where it ends in none."""
     match = _FACE.fullmatch(id)
     return (match[1], int(match[2])) if match else (id, 0)
+
+
+Name = tuple[str, str]
+"""What it is (`key`, `id`, `photo`, `author`, `url`, or `file` for the last part of a URL), and the text."""
+
+_WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
+_HOST = re.compile(r"(?:www\.|m\.)?(.*?)(?::[0-9]+)?", re.DOTALL)
+_FOLDERS = re.compile(r"[/\\]|\.zip:", re.IGNORECASE)
+_FILE = re.compile(r"(.+)\.(?:png|jpe?g|webp)", re.IGNORECASE | re.DOTALL)
+_MARKS = re.compile(r"(_m)?(_r[0-9]+)?$")
+_VARIANT = re.compile(r"(.+)_(?:mirror|eg3d|stylegan)", re.DOTALL)
+"""Files of FFHQ's mirrors and of LPFF's previews are called after their picture."""
+_ODD = re.compile(r"img([0-9]{7}[13579])")
+"""The mirror that follows a picture in EG3D's FFHQ."""
+
+
+def normal(text: str) -> str:
+    """A text in the form in which names are compared."""
+    return nfc(text).strip()
+
+
+def names(source: str, id: str, credit: Credit) -> Iterator[Name]:
+    """All that a picture is called; unknown names are left out."""
+    yield "key", sample_key(source, id, mirrored=False, replica=0)
+    yield from _plain(id, credit)
+    for url in _urls(credit):
+        yield from _names_of_url(url)
+
+
+def asked(given: str) -> frozenset[Name]:
+    """All that a given name can mean."""
+    text = normal(given)
+    found: set[Name] = {("author", text), ("photo", text), ("id", text)}
+    if "/" in text:
+        address, query = _address(text)
+        found |= {("url", f"{address}?{query}"), ("url", f"{address}?")} if query else {("url", address)}
+    else:
+        found |= {("file", text), ("file", _stem(text))}
+    for name in () if _WEB.match(text) else _of_files(text):
+        found |= {("id", name), ("photo", name), ("key", name), ("key", _MARKS.sub("", name))}
+    return frozenset(found)
+
+
+def words(given: str) -> list[str]:
+    """Words of ASCII that any spelling of a given name has, in which a text is looked for first."""
+    return re.findall("[A-Za-z0-9]+", _address(normal(given))[0])
+
+
+def mark(name: Name) -> str:
+    """A digest of a name, by which it is known again where nobody is to read it."""
+    return blake3.blake3("\n".join(name).encode("utf-8", "surrogateescape")).hexdigest(length=8)
+
+
+def marks(source: str, id: str, credit: Credit) -> tuple[str, ...]:
+    """Digests of all that a picture is called."""
+    return tuple(sorted(set(map(mark, names(source, id, credit)))))
+
+
+class Wanted:
+    """Many given names, asked of each picture of a large set."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        self._given: dict[Name, list[str]] = defaultdict(list)
+        for one in given:
+            for name in asked(one):
+                self._given[name].append(one)
+        self._texts = {text for kind, text in self._given if kind in ("author", "photo", "id")}
+        self._keys = {text.partition("_")[0] for kind, text in self._given if kind == "key" and "_" in text}
+        ends = (text.partition("?")[0] for kind, text in self._given if kind in ("url", "file"))
+        self._ends = {address.rpartition("/")[2].lower() for address in ends}
+
+    def __bool__(self) -> bool:
+        return bool(self._given)
+
+    def of(self, source: str, id: str, credit: Credit) -> list[tuple[str, str]]:
+        """The given names that name a picture, each with the kind of name that it is."""
+        found = [(kind, text) for kind, text in _plain(id, credit) if text in self._texts]
+        if source.partition("_")[0] in self._keys:
+            found.append(("key", sample_key(source, id, mirrored=False, replica=0)))
+        for url in _urls(credit):
+            if self._may_be(url):
+                found += _names_of_url(url)
+        return [(name[0], one) for name in found for one in self._given.get(name, ())] if found else []
+
+    def _may_be(self, url: str) -> bool:
+        """Whether a URL's last part is a given one's: a look at all of it takes ten times as long."""
+        url = url.strip().rstrip("/")
+        end = url[url.rfind("/") + 1 :].lower()
+        if end in self._ends or end.rpartition(".")[0] in self._ends:
+            return True
+        return "?" in url or "#" in url or "%" in url or not url.isascii()
+
+
+def _plain(id: str, credit: Credit) -> Iterator[Name]:
+    """The names that are no URLs; unknown ones are left out."""
+    photo = photo_and_face(id)[0]
+    for kind, text in (
+        ("author", credit.author),
+        ("author", credit.author_id),
+        ("photo", credit.photo_id),
+        ("photo", photo),
+        ("id", id),
+    ):
+        if text:
+            yield kind, normal(text)
+
+
+def _urls(credit: Credit) -> Iterator[str]:
+    for url in (credit.source_url, credit.low_resolution_download_url, credit.high_resolution_download_url):
+        if url:
+            yield url
+
+
+def _names_of_url(url: str) -> Iterator[Name]:
+    """A URL with and without its host and its query, and the name of the file that it leads to."""
+    whole, query = _address(normal(url))
+    path = _joined(whole.partition("/")[2])
+    for address in filter(None, (whole, path)):
+        yield "url", address
+        # One without a query is meant by any query, such as `?size=l`; one that has a query by none other.
+        yield "url", f"{address}?{query}"
+    end = whole.rpartition("/")[2]
+    if _FILE.fullmatch(end):
+        yield from (("file", end), ("file", _stem(end)))
+
+
+def _address(url: str) -> tuple[str, str]:
+    """Host and path of a URL, and its query."""
+    address, _, query = _WEB.sub("", url, count=1).partition("#")[0].partition("?")
+    return _joined(unquote(address)), query
+
+
+def _joined(path: str) -> str:
+    """A path without empty parts; its first one may be a host, whose case does not count."""
+    first, *rest = [part for part in normal(path).split("/") if part] or [""]
+    host = _HOST.fullmatch(first.lower())
+    return "/".join((host[1] if host else first, *rest))
+
+
+def _of_files(text: str) -> Iterator[str]:
+    """What a picture is called whose file has such a name, with or without folders and suffix."""
+    name = _stem(_FOLDERS.split(text)[-1])
+    yield name
+    if variant := _VARIANT.fullmatch(name):
+        yield variant[1]
+    if odd := _ODD.fullmatch(name):
+        yield f"img{int(odd[1]) - 1:08d}"
+
+
+def _stem(name: str) -> str:
+    file = _FILE.fullmatch(name)
+    return file[1] if file else name

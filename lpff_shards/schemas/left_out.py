@@ -29,7 +29,7 @@ class Tombstone(Struct, frozen=True):
 
     Attributes:
         key: of the sample; file: the shard that held it, empty where its picture could not be used anyway.
-        names: digests of all that its picture is called, see `schemas.names.mark`.
+        names: digests of all that its picture is called, see `schemas.keys.mark`.
     """
 
     key: str

@@ -12,10 +12,9 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from lpff_shards.manifest import Manifest
-from lpff_shards.schemas.demands import Demands, demands
 from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.keys import sample_key
-from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.terms import TERMS, Demands, demands
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.template import render, table_rows
 

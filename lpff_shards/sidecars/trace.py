@@ -12,8 +12,8 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.rules import BY, By, one_of
+from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
-from lpff_shards.schemas.names import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sidecars.sample_index.read import IndexedSample, Ledger
 from lpff_shards.storage.path import Place, place
@@ -69,7 +69,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     Args:
         path: the folder that an export wrote, or the URI of a bucket's prefix.
         name: a sample's key, a source id (of a face, or without its number of a photo), a photo id, an author's name
-            or id, a URL of the photo's page or files, or a file's name (see `schemas.names`). All samples of the
+            or id, a URL of the photo's page or files, or a file's name (see `schemas.keys`). All samples of the
             pictures are found, mirrors and copies too.
         by: look only among these; None looks among all. By `key` finds one sample alone.
 

@@ -12,10 +12,9 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
-from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
-from lpff_shards.schemas.terms import TERMS, Terms, citations, terms_of
+from lpff_shards.schemas.terms import TERMS, Terms, citations, demands, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, table_rows
