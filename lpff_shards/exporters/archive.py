@@ -26,7 +26,7 @@ from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import Settling, to_disk
 from lpff_shards.storage.checksums import hasher
 from lpff_shards.storage.full_reads import pread_fully
-from lpff_shards.storage.path import on_disk
+from lpff_shards.storage.path import causes, on_disk
 
 
 def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
@@ -52,7 +52,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     except OSError as error:
         raise ExportFailed(
             f"{folder.root / output.file} cannot be written: {error.strerror}",
-            f"Check {folder.storage.causes}, then run the same command again; finished parts are kept",
+            f"Check {causes(folder.root)}, then run the same command again; finished parts are kept",
         ) from None
     return receipt
 

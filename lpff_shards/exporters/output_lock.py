@@ -24,7 +24,7 @@ from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, strangers
-from lpff_shards.storage.path import Place, is_file, is_folder, names_in, remove
+from lpff_shards.storage.path import Place, causes, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
 """Recorded options that name files: what is in them decides, not their names."""
@@ -96,7 +96,7 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
     except OSError as error:
         raise ExportFailed(
             f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
-            f"Check {folder.storage.causes}, then run the same command again; finished shards are kept",
+            f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
         ) from None
 
 

@@ -26,7 +26,7 @@ from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.base import Growing
 from lpff_shards.storage.checksums import Hasher, hasher
-from lpff_shards.storage.path import Place
+from lpff_shards.storage.path import Place, causes
 from lpff_shards.storage.requests import persistent
 
 TRIES = 3
@@ -62,7 +62,7 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
-            f"Check {folder.storage.causes}, then run the same command again; finished shards are kept",
+            f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
         ) from None
 
 

@@ -51,15 +51,11 @@ class Storage(Protocol):
 
     Attributes:
         root: the place itself.
-        causes: what usually keeps one from writing there, for errors.
         lockable: whether it can be kept from others.
     """
 
     @property
     def root(self) -> Place: ...
-
-    @property
-    def causes(self) -> str: ...
 
     @property
     def lockable(self) -> bool: ...

@@ -109,12 +109,8 @@ class BucketPath:
         """The objects directly below this key, sorted; a request a thousand."""
         return self.listing()[0]
 
-    def folders(self) -> list[str]:
-        """Names of the prefixes directly below this key, sorted."""
-        return self.listing()[1]
-
     def listing(self) -> tuple[list[Listed], list[str]]:
-        """What `listed` and `folders` give, asked for once.
+        """As `listed`, and the names of the prefixes directly below this key, sorted.
 
         Objects whose names are no paths are among them on S3 alone; elsewhere they are an error.
         """
@@ -137,10 +133,6 @@ class BucketPath:
     def read_bytes(self) -> bytes:
         """The whole object."""
         return self._ask(lambda stores, store: bytes(stores.get(store, self.key).bytes()))
-
-    def read_text(self, errors: str = "strict") -> str:
-        """The whole object as UTF-8."""
-        return self.read_bytes().decode(errors=errors)
 
     def read_at(self, at: int, size: int) -> bytes:
         """Bytes of the object, fewer where it ends before."""

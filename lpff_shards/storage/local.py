@@ -112,7 +112,6 @@ class LocalFolder:
     """See `storage.base.Storage`."""
 
     root: Path
-    causes = "path, rights, free space"
     lockable = True
 
     @property

@@ -125,8 +125,8 @@ def resolved(place: Place) -> Place:
 
 
 def causes(place: Place) -> str:
-    """What usually keeps one from reading there, for errors."""
-    return "the credentials, the endpoint and the network" if isinstance(place, BucketPath) else "its rights"
+    """What usually keeps one from reading or writing there, for errors."""
+    return "bucket, endpoint, credentials" if isinstance(place, BucketPath) else "path, rights, free space"
 
 
 def is_taken(place: Place) -> bool:

@@ -145,7 +145,6 @@ class BucketPrefix:
     """See `storage.base.Storage`. What a store has acknowledged is as durable as it gets."""
 
     root: BucketPath
-    causes = "bucket, endpoint, credentials"
     lockable = False
 
     def growing(self, name: str, planned: int) -> Upload:
