@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import BadInput, Damaged, ShardsError
@@ -18,7 +17,6 @@ from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import Observer, Silent
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import claimed, owner_of, refuse_lost, shared
-from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
 from lpff_shards.exporters.remote_worker import Seen, write_shard_elsewhere
@@ -32,10 +30,9 @@ from lpff_shards.planning.filters import Exclusions
 from lpff_shards.planning.mix import Extras, mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
-from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sidecars.folder import OutputFolder, marks
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, marks
 from lpff_shards.sources.given_files import read_exclusions, read_num_replicas
 from lpff_shards.sources.registry import sources
 from lpff_shards.storage.background_sync import Settling
@@ -183,9 +180,9 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     job = _begun(options, observer)
     with claimed(job.folder, job.plan, options.run.overwrite, job.observer.noted):
         archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted)
-        receipts = _written(job, _due(job.plan, archives), before=archives.values())
+        _write_missing(job, _due(job.plan, archives), before=archives)
         job.observer.entered("finishing")
-        return _finished(job, archives, receipts)
+        return _finished(job, archives)
 
 
 def export_share(options: ExportOptions, observer: Observer | None = None) -> ShareDone:
@@ -206,9 +203,9 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
-        receipts = _written(job, tasks, others=len(job.plan) - len(tasks))
+        _write_missing(job, tasks, others=len(job.plan) - len(tasks))
         # The share that finishes the export may run elsewhere, and could not bring these to the disk.
-        job.folder.sync([receipt.file for receipt in receipts.values()])
+        job.folder.sync([job.plan.filenames[task] for task in tasks])
     job.observer.entered("finishing")
     refuse_gone(job.folder, job.plan, own)
     return ShareDone(_finished_by_the_last(job), len(own), len(job.plan))
@@ -259,75 +256,71 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
         done = folder.finished()
         archives = finished_archives(folder, plan, job.workers, note, closely=False)
         due = _due(plan, archives)
-        receipts = finished_tasks(folder, plan, due, job.workers, note, closely=False)
-        if len(receipts) < len(due):
+        if len(finished_tasks(folder, plan, due, job.workers, note, closely=False)) < len(due):
             # Another share is writing a shard anew, or has to be run again for one that was lost since.
             if done is not None:
                 folder.unfinish()
             return None
-        return done or _finished(job, archives, receipts)
+        return done or _finished(job, archives)
 
 
-def _due(plan: Plan, archives: Mapping[int, ShardReceipt]) -> list[int]:
+def _due(plan: Plan, archives: Collection[int]) -> list[int]:
     """The tasks whose shards or parts must be there."""
     return [task for number, output in enumerate(plan.outputs) if number not in archives for task in output.tasks]
 
 
-def _written(
-    job: _Job, tasks: Sequence[int], before: Iterable[ShardReceipt] = (), others: int = 0
-) -> Packed[ShardReceipt]:
-    """The receipts of tasks; what an earlier run left missing is written.
+def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = (), others: int = 0) -> None:
+    """Writes the shards of tasks that an earlier run left missing.
 
     Args:
-        before: receipts of what is whole already.
+        before: numbers of zips that are whole already.
         others: how many tasks are other shares'.
     """
     folder, plan, observer = job.folder, job.plan, job.observer
-    receipts = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
-    mend_indexes(folder, receipts.values())
-    missing = [task for task in tasks if task not in receipts]
+    whole = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
+    kept = [plan.filenames[task] for task in tasks if task in whole]
+    mend_indexes(folder, Receipts(folder, kept))
+    missing = [task for task in tasks if task not in whole]
     observer.planned(plan, len(plan) - others - len(missing), others)
-    observer.kept(chain(before, receipts.values()))
+    observer.kept(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))
     if missing:
         observer.entered("writing")
         folder.unfinish()
-        _write(job, plan.tasks(missing), receipts)
-    return receipts
+        _write(job, plan.tasks(missing))
 
 
-def _write(job: _Job, tasks: Tasks, receipts: Packed[ShardReceipt]) -> None:
-    """Writes the missing shards and adds their receipts."""
+def _write(job: _Job, tasks: Tasks) -> None:
+    """Writes the shards of tasks, each with its receipt."""
     root, executor = job.folder.root, job.executor
     write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
     with closing(executor.run(write, tasks, job.observer.wrote)) as done, Settling() as disk:
-        for number, written in done:
+        for _, written in done:
             receipt = written.result
-            receipts[tasks.indices[number]] = receipt
             disk.settle(job.folder.path(receipt.file))
             told = (receipt.file, receipt.samples, receipt.bytes, written.seconds)
             job.observer.shard_done(ShardDone(*told, skipped=len(receipt.skipped)))
 
 
-def _finished(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Manifest:
-    """Puts zips together and writes what stands beside the files."""
-    refuse_nothing(job.plan, chain(archives.values(), receipts.values()))
-    refuse_lost(job.folder, job.plan)
-    return finish(job.folder, job.plan, _outputs(job, archives, receipts))
-
-
-def _outputs(job: _Job, archives: Packed[ShardReceipt], receipts: Packed[ShardReceipt]) -> Sequence[ShardReceipt]:
-    """The receipts of the finished data set's files; zips that are missing are put together of their parts."""
+def _finished(job: _Job, archives: Collection[int]) -> Manifest:
+    """Puts zips together that are not among `archives`, and writes what stands beside the files."""
     folder, plan = job.folder, job.plan
-    if plan.format.joining is None:
-        return receipts.ordered(range(len(plan)))
+    due = [plan.filenames[task] for task in _due(plan, archives)]
+    refuse_nothing(plan, Receipts(folder, [*(plan.outputs[number].file for number in archives), *due]))
+    refuse_lost(folder, plan)
+    if plan.format.joining:
+        _put_together(job, archives)
+    return finish(folder, plan)
+
+
+def _put_together(job: _Job, archives: Collection[int]) -> None:
+    folder, plan = job.folder, job.plan
     for number, output in enumerate(plan.outputs):
+        parts = [plan.filenames[task] for task in output.tasks]
         if number in archives:
             # A run that was stopped between the two has left them.
-            folder.drop_parts([plan.filenames[task] for task in output.tasks])
+            folder.drop_parts(parts)
         else:
             folder.unfinish()
             started = time.monotonic()
-            whole = assemble(folder, plan, output, receipts.ordered(output.tasks))
+            whole = assemble(folder, plan, output, Receipts(folder, parts))
             job.observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
-            archives[number] = whole
-    return archives.ordered(range(len(plan.outputs)))

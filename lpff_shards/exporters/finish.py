@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from lpff_shards._version import __version__
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters.record_options import published
 from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.registry import index_files
@@ -34,7 +34,7 @@ from lpff_shards.schemas.filenames import CARD, POSES, SUMS
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder, marks
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, marks
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index.row_groups import decode
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
@@ -59,15 +59,14 @@ def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
     )
 
 
-def finish(folder: OutputFolder, plan: Plan, receipts: Sequence[ShardReceipt]) -> Manifest:
+def finish(folder: OutputFolder, plan: Plan) -> Manifest:
     """Makes everything durable, then writes what tells of the data set, and last that it is whole.
 
-    Args:
-        receipts: of its files, in order.
-
     Raises:
+        ExportFailed: a receipt was changed meanwhile.
         OSError: the folder cannot be written.
     """
+    receipts = Receipts(folder, [output.file for output in plan.outputs])
     told = _told(plan, receipts)
     manifest = _manifest(plan, told)
     folder.sync([shard.file for shard in told.shards])
@@ -97,7 +96,7 @@ def _pool(plan: Plan) -> PoseHistogram:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the manifest takes from receipts, each of which is unpacked anew whenever it is asked for.
+    """What the manifest takes from receipts.
 
     Attributes:
         skipped: samples that were left out.
@@ -119,6 +118,8 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     turned = 0
     digests: dict[str, str] = {}
     for r, output in zip(receipts, plan.outputs, strict=True):
+        if r.plan != plan.shard_digest(output.tasks.start):
+            raise ExportFailed(f"{r.file} was replaced by another export", "Run one of them at a time")
         shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
         skipped += r.skipped
         kinds.update(r.suffixes[member[0]][0] for member in r.members)

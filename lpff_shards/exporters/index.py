@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from itertools import chain
 
 from msgspec import structs
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import OnShard, ShardDone
 from lpff_shards.exporters.output_lock import locked
-from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.registry import index_files, installed_format
@@ -47,42 +45,52 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     root = folder.root
     manifest = read_manifest(root)
     format = installed_format(manifest.format)
-    receipts = Packed(enumerate(_receipts(root, manifest, format, on_shard)))
-    kinds = {suffixes[0] for shard in receipts.values() for suffixes in shard.suffixes}
-    of_shards = chain.from_iterable(index_files(shard).items() for shard in receipts.values())
-    files = chain(data_set_indexes(manifest, kinds).items(), of_shards)
-    written = {name: folder.write(name, data) for name, data in files}
-    shards = ((shard, _rows(root, manifest, format, shard)) for shard in receipts.values())
-    written |= write_sidecars(folder, manifest, shards, _pool(root, manifest))
+    # Shards are read twice, so that nothing is written beside a damaged one, and no receipts are held.
+    kinds = {suffixes[0] for found in _checked(root, manifest, format, on_shard) for suffixes in found.suffixes}
+    written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
+
+    def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
+        for shard in manifest.shards:
+            data, found = _described(root, manifest, format, shard.file)
+            written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
+            yield found, _rows(root / shard.file, manifest, format, data)
+
+    written |= write_sidecars(folder, manifest, shards(), _pool(root, manifest))
     digests = {name: one.digest for name, one in written.items()}
     # Another version of SQLite, or of this program, writes other bytes of the same contents.
     folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
     return tuple(name for name, one in written.items() if one.changed)
 
 
-def _receipts(root: Place, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+def _checked(root: Place, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+    """What each shard holds, compared with the manifest."""
     for shard in manifest.shards:
         started = time.monotonic()
-        try:
-            data = whole(root / shard.file)
-            found = format.describe(shard.file, data, manifest.layout)
-        except OSError as error:
-            raise ShardsError(f"{root / shard.file} cannot be read: {error.strerror}", "Check the folder") from None
-        except SampleError as error:
-            raise _damaged(root / shard.file, error.reason) from None
+        data, found = _described(root, manifest, format, shard.file)
         if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
             raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
         on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
         yield found
 
 
-def _rows(root: Place, manifest: Manifest, format: Format, shard: ShardReceipt) -> Iterator[Row]:
+def _described(root: Place, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
+    """A shard's bytes, and what they hold."""
+    try:
+        data = whole(root / file)
+        return data, format.describe(file, data, manifest.layout)
+    except OSError as error:
+        raise ShardsError(f"{root / file} cannot be read: {error.strerror}", "Check the folder") from None
+    except SampleError as error:
+        raise _damaged(root / file, error.reason) from None
+
+
+def _rows(path: Place, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
     """The fields of a shard's samples."""
     try:
-        for sample in format.samples(whole(root / shard.file), manifest.layout):
+        for sample in format.samples(data, manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
-        raise _damaged(root / shard.file, error.reason) from None
+        raise _damaged(path, error.reason) from None
 
 
 def _pool(root: Place, manifest: Manifest) -> PoseHistogram | None:

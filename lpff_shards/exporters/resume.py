@@ -8,7 +8,6 @@ from contextlib import closing
 from lpff_shards.errors import ExportFailed
 from lpff_shards.executors.processes import OnNote
 from lpff_shards.exporters.archive import stamp
-from lpff_shards.exporters.packed import Packed
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.formats.registry import index_files
 from lpff_shards.planning.plan import Plan
@@ -21,15 +20,15 @@ from lpff_shards.storage.prefetch import ASKED, ahead
 
 def finished_archives(
     folder: OutputFolder, plan: Plan, workers: int, on_note: OnNote, closely: bool = True
-) -> Packed[ShardReceipt]:
-    """Receipts of the zips that are whole, by their number among the outputs; none for other formats.
+) -> set[int]:
+    """Return the numbers, among the outputs, of the zips that are whole; none for other formats.
 
     Args:
         on_note: called with what is damaged.
         closely: read their bytes and look at their sources too.
     """
     if plan.format.joining is None:
-        return Packed()
+        return set()
     tasks = [output.tasks for output in plan.outputs]
     names = [output.file for output in plan.outputs]
     return _found(folder, plan, range(len(names)), names, tasks, workers, closely, on_note)
@@ -37,8 +36,8 @@ def finished_archives(
 
 def finished_tasks(
     folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, on_note: OnNote, closely: bool = True
-) -> Packed[ShardReceipt]:
-    """Receipts of the shards, or of the parts of zips, that are whole, by task.
+) -> set[int]:
+    """Return the tasks whose shards, or parts of zips, are whole.
 
     Args:
         tasks: to look at.
@@ -94,37 +93,36 @@ def _found(
     workers: int,
     closely: bool,
     on_note: OnNote,
-) -> Packed[ShardReceipt]:
-    """The receipts of the files that tasks made and that are whole, by number."""
+) -> set[int]:
+    """The numbers of the files that tasks made and that are whole."""
     told = folder.with_receipts()
     files = {**listed(folder.root), **listed(folder.root / PARTS)} if told else {}
     damaged: list[str] = []
 
-    def check(name: str, tasks: range) -> ShardReceipt | None:
+    def is_whole(name: str, tasks: range) -> bool:
         if name not in told or name not in files:
-            return None
+            return False
         receipt = folder.read_receipt(name)
         if receipt is None:
             damaged.append(name)
-            return None
+            return False
         if receipt.plan != plan.shard_digest(tasks.start) or receipt.algorithm != plan.settings.checksum:
-            return None
+            return False
         rows = plan.rows(tasks)
         keys = plan.keys[rows.start : rows.stop]
         if not receipt.fits(name, keys) or (receipt.skipped and plan.settings.on_error == "fail"):
-            return None
+            return False
         if files[name].size != receipt.bytes:
-            return None
+            return False
         if not closely:
-            return receipt
+            return True
         if not _same_sources(plan, name, tasks, receipt) or folder.read_fields(receipt) is None:
-            return None
-        return receipt if folder.storage.same(shard_name(name), files[name], receipt) else None
+            return False
+        return folder.storage.same(shard_name(name), files[name], receipt)
 
     threads = max(workers, ASKED) if is_remote(folder.root) else workers
-    with closing(ahead(lambda shard: check(*shard), zip(names, tasks, strict=True), threads)) as receipts:
-        checked = zip(numbers, receipts, strict=True)
-        found = Packed((number, receipt) for number, receipt in checked if receipt is not None)
+    with closing(ahead(lambda shard: is_whole(*shard), zip(names, tasks, strict=True), threads)) as whole:
+        found = {number for number, so in zip(numbers, whole, strict=True) if so}
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         on_note(f"the receipt of {min(damaged)}{more} is damaged; what it tells of is written again")

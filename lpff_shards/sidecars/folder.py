@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import blake3
 from msgspec import Struct, structs
@@ -26,6 +26,7 @@ from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage, storage_of
 from lpff_shards.storage.path import Place, is_file, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.storage.prefetch import ahead
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
@@ -145,6 +146,17 @@ class OutputFolder:
         data = read_if_there(self.root / _receipt(name))
         return None if data is None else from_json(data, ShardReceipt)
 
+    def receipt(self, name: str) -> ShardReceipt:
+        """As `read_receipt`, where it was there a moment ago.
+
+        Raises:
+            ExportFailed: it is not.
+        """
+        receipt = self.read_receipt(name)
+        if receipt is None:
+            raise self._changed(_receipt(name))
+        return receipt
+
     def refuse_odd(self) -> None:
         """Refuse what is no folder, and links in place of the folders that an export keeps in its own.
 
@@ -176,10 +188,11 @@ class OutputFolder:
         """
         data = self.read_fields(receipt)
         if data is None:
-            raise ExportFailed(
-                f"{self.root / _fields(receipt.file)} was changed while the export ran", "Run the same command again"
-            )
+            raise self._changed(_fields(receipt.file))
         return data
+
+    def _changed(self, name: str) -> ExportFailed:
+        return ExportFailed(f"{self.root / name} was changed while the export ran", "Run the same command again")
 
     def finished(self) -> Manifest | None:
         """The manifest, where the export is finished; raises ShardsError where another version wrote it."""
@@ -234,6 +247,33 @@ class OutputFolder:
         ]
         self.storage.settle(files)
         self.storage.settle(dict.fromkeys((*(file.rpartition("/")[0] for file in files), STATE_FOLDER, "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts(Sequence[ShardReceipt]):
+    """The receipts of finished shards or parts of zips, each read when it is used.
+
+    Those of a large data set take more memory than there is: 280 bytes a sample.
+    """
+
+    folder: OutputFolder
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, at: int) -> ShardReceipt: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Receipts: ...
+
+    def __getitem__(self, at: int | slice) -> ShardReceipt | Receipts:
+        chosen = self.names[at]
+        return self.folder.receipt(chosen) if isinstance(chosen, str) else Receipts(self.folder, chosen)
+
+    def __iter__(self) -> Iterator[ShardReceipt]:
+        yield from ahead(self.folder.receipt, self.names)
 
 
 def shard_name(name: str) -> str:
