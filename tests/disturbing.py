@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lpff_shards.exporters.remote_worker import Seen
-from lpff_shards.exporters.remote_worker import write_shard_elsewhere as write_undisturbed
+from lpff_shards.exporters.shard import Seen
+from lpff_shards.exporters.shard import write_shard_elsewhere as write_undisturbed
 from lpff_shards.planning.plan import ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 

@@ -13,22 +13,22 @@ from lpff_shards.executors import get_executor
 from lpff_shards.executors import ray as ray_engine
 from lpff_shards.executors.processes import LocalExecutor
 from lpff_shards.executors.ray import RayExecutor
-from lpff_shards.exporters import remote_worker
+from lpff_shards.exporters import shard as shards
 from lpff_shards.exporters.record_options import recorded
-from lpff_shards.exporters.remote_worker import Seen
+from lpff_shards.exporters.shard import Seen
 from lpff_shards.sidecars.folder import OutputFolder
 
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
-    monkeypatch.setattr(remote_worker, "PATIENCE", 0.0)
+    monkeypatch.setattr(shards, "PATIENCE", 0.0)
     lpff = write_lpff(tmp_path / "lpff", ["1@N01_501_01"], ["eg3d"])
     return ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(lpff)))
 
 
 def _write(options: ExportOptions, seen: Seen) -> None:
     plan = api.plan_export(options)
-    remote_worker.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
+    shards.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
 
 
 def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None:
@@ -62,7 +62,7 @@ def test_a_machine_that_does_not_see_the_pictures_leaves_none_out(options: Expor
 def test_what_another_machine_writes_a_moment_ago_is_waited_for(
     options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_worker, "PATIENCE", 1.0)
+    monkeypatch.setattr(shards, "PATIENCE", 1.0)
     owners = iter([None, OutputFolder.owner])
     api.export(options)
     seen, folder = Seen(api.plan_export(options).digest, ()), OutputFolder(Path(options.out))

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from msgspec import structs
@@ -13,7 +15,6 @@ from msgspec import structs
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.exporters.record_options import published
-from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.registry import index_files
 from lpff_shards.manifest import (
     MANIFEST,
@@ -30,14 +31,16 @@ from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.planning.survey import PictureSurvey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
-from lpff_shards.schemas.filenames import CARD, POSES, SUMS
+from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, LEDGER, POSES, SUMS
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
+from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder, Receipts, marks
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, marks
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.row_groups import decode
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
+from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.row_groups import Row, decode
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, facts, write_ledger
 from lpff_shards.storage.prefetch import ahead
 
 
@@ -83,6 +86,35 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
     manifest = structs.replace(manifest, files=files)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
+
+
+def write_sidecars(
+    folder: OutputFolder,
+    manifest: Manifest,
+    shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
+    pool: PoseHistogram | None,
+) -> dict[str, Written]:
+    """Writes the ledger, then by it the table and the summary of attribution; returns them by name.
+
+    Args:
+        shards: what is where in each, and its samples' rows.
+        pool: the poses before rebalancing, None where they are not known.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    table, text = ATTRIBUTION
+    written = {LEDGER: folder.grow(LEDGER, partial(_write_ledger, manifest, shards, pool))}
+    with Ledger.open(folder.root, manifest) as ledger:
+        written[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
+        written[text] = folder.write(text, summary(manifest, ledger).encode())
+    return written
+
+
+def _write_ledger(
+    manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: PoseHistogram | None, path: Path
+) -> None:
+    write_ledger(path, facts(manifest), shards, pool)
 
 
 def _pool(plan: Plan) -> PoseHistogram:

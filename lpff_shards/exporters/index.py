@@ -9,8 +9,8 @@ from msgspec import structs
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import OnShard, ShardDone
+from lpff_shards.exporters.finish import write_sidecars
 from lpff_shards.exporters.output_lock import locked
-from lpff_shards.exporters.write_sidecars import write_sidecars
 from lpff_shards.formats.base import Format, SampleError
 from lpff_shards.formats.registry import index_files, installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest, to_json

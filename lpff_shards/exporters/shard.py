@@ -5,9 +5,12 @@ Samples are appended with few writes and no copies of pictures, and checksums ar
 
 from __future__ import annotations
 
+import platform
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import structs
@@ -26,11 +29,13 @@ from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.base import Growing
 from lpff_shards.storage.checksums import Hasher, hasher
-from lpff_shards.storage.path import Place, causes
+from lpff_shards.storage.path import Place, absolute, causes, exists, is_folder
 from lpff_shards.storage.requests import persistent
 
 TRIES = 3
 """Times that a shard is written where the connection to its store breaks."""
+PATIENCE = 5.0
+"""Seconds that a file of one machine may take to be seen by another."""
 
 
 def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
@@ -64,6 +69,64 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
             f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
         ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a machine must see.
+
+    Attributes:
+        plan: digest of the plan that owns the output.
+        sources: paths of the data sets that lie in no bucket.
+    """
+
+    plan: str
+    sources: tuple[str, ...]
+
+    def refuse_unseen(self, folder: OutputFolder) -> None:
+        """Refuses a machine that does not see them.
+
+        Raises:
+            ExportFailed: one is missing.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (unseen := self._unseen(folder)) is not None:
+            if time.monotonic() >= deadline:
+                raise ExportFailed(
+                    f"the node {platform.node()} does not see {unseen}",
+                    "Every node must see the output and the sources at the same paths: put them on a file system that "
+                    "all share, or into a bucket",
+                )
+            time.sleep(PATIENCE / 20)
+
+    def _unseen(self, folder: OutputFolder) -> str | None:
+        """What is not seen, if anything: without its pictures every sample could be left out as a bad one."""
+        for source in map(Path, self.sources):
+            # A folder on which nothing is mounted is there, and empty.
+            if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
+                return str(source.absolute())
+        owner = folder.owner()
+        if owner is None or owner.plan != self.plan:
+            return f"the export in {absolute(folder.root)}"
+        return None
+
+
+def write_shard_elsewhere(root: Place, seen: Seen, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
+    """Writes a task's shard and its receipt, and waits until they are on disk: only this machine can bring them there.
+
+    Raises:
+        ExportFailed: this machine does not see what it must; and as `write_shard`, with its other errors.
+    """
+    folder = OutputFolder(root)
+    try:
+        seen.refuse_unseen(folder)
+        receipt = write_shard(root, task, on_sample)
+        folder.sync([receipt.file])
+    except OSError as error:
+        raise ExportFailed(
+            f"{error.filename or root} cannot be used: {error.strerror}", "Fix that and run it again"
+        ) from None
+    return receipt
 
 
 class _Once:
