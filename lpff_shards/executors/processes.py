@@ -240,7 +240,10 @@ class _Pool(Generic[Task, Result]):
         while busy:
             for pipe in wait(list(busy)):
                 worker, number = busy[pipe]  # type: ignore[index]
-                message = _receive(worker)
+                try:
+                    message = worker.pipe.recv()
+                except (EOFError, OSError):
+                    raise _killed(worker) from None
                 if isinstance(message, Progress):
                     on_progress(message)
                 elif isinstance(message, Done):
@@ -302,13 +305,6 @@ def serve(fd: int) -> None:
     _serve(pipe, (), pipe.recv(), lambda task: task)
 
 
-def _receive(worker: _Worker) -> Any:
-    try:
-        return worker.pipe.recv()
-    except (EOFError, OSError):
-        raise _killed(worker) from None
-
-
 def _killed(worker: _Worker) -> ExportFailed:
     status = worker.join()
     told = f"a worker process was killed (exit status {status})"
@@ -331,25 +327,16 @@ def _serve(
         other.close()
     try:
         while True:
-            pipe.send(_attempt(work, task_of, pipe.recv(), pipe))
+            told, report = pipe.recv(), _Reporter(pipe.send)
+            outcome: Done[Any] | ShardsError
+            try:
+                outcome = do(work, task_of(told), report)
+                report.flush()
+            except ConnectionError:
+                raise
+            except Exception as error:
+                outcome = failure(error, traceback.format_exc())
+            pipe.send(outcome)
     except (EOFError, ConnectionError):
+        # The parent is gone.
         return
-
-
-def _attempt(
-    work: Work[Any, Any], task_of: Callable[[Any], Any], told: object, pipe: Connection
-) -> Done[Any] | ShardsError:
-    """A task's result, or why there is none.
-
-    Raises:
-        ConnectionError: the parent is gone.
-    """
-    report = _Reporter(pipe.send)
-    try:
-        done = do(work, task_of(told), report)
-        report.flush()
-    except ConnectionError:
-        raise
-    except Exception as error:
-        return failure(error, traceback.format_exc())
-    return done
