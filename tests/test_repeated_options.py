@@ -67,7 +67,7 @@ def test_the_number_of_demo_pictures_may_be_left_out_once(capsys: Capsys, monkey
 def test_options_for_lists_keep_every_value() -> None:
     args = ["x", "--workers", "1", "--workers", "2", "--loader", "source"]
     params = cli.commands["bench"].make_context("bench", args).params
-    assert (params["workers"], params["loaders"]) == ((1, 2), ("source",))
+    assert (params["workers"], params["loader"]) == ((1, 2), ("source",))
 
 
 def test_help_comes_before_the_error(capsys: Capsys, monkeypatch: Monkeypatch) -> None:
