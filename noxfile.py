@@ -52,6 +52,9 @@ def short(session: nox.Session) -> None:
     session.run("pytest", "-n", "auto", "--dist", "loadfile", *files, *session.posargs)
 
 
+BESIDE = {"tensorflow": ("containers_example", "containers_tfrecord", "picture_meaning", "png")}
+"""Test files that compare us with a reader where it is installed, by its environment."""
+
 LONG = (
     *("filters", "formats", "killed", "mix_options"),
     *("num_replicas", "sampler", "shard_slices", "splits", "verify", "containers_zip"),
@@ -71,9 +74,8 @@ def readers(session: nox.Session, environment: str) -> None:
         session.skip(f"the environment {environment} cannot be installed; pip tells why above")
     # The pages make reports too.
     session.install(".[report]")
-    session.run(
-        "pytest", "-n", "auto", "--dist", "loadfile", "tests/readers", f"--junit-xml={results}", *session.posargs
-    )
+    tests = ["tests/readers", *(f"tests/test_{name}.py" for name in BESIDE.get(environment, ()))]
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", *tests, f"--junit-xml={results}", *session.posargs)
 
 
 @nox.session

@@ -10,7 +10,6 @@ from loading import check_documented
 
 from lpff_shards import ShardsError
 from lpff_shards.loaders.options import LoaderOptions, ShuffledOptions, takes
-from lpff_shards.loaders.tensorflow import TensorflowOptions, dataset
 
 
 @takes(ShuffledOptions)
@@ -25,10 +24,9 @@ def _loader(options: ShuffledOptions) -> ShuffledOptions:
 
 def test_a_loader_has_the_parameters_of_its_options() -> None:
     check_documented(_loader, ShuffledOptions)
-    check_documented(dataset, TensorflowOptions)
     names = [field.name for field in fields(LoaderOptions)]
     assert names[:2] == ["path", "batch_size"]
-    assert list(inspect.signature(dataset).parameters) == [*names, "start", "parallel", "prefetch"]
+    assert list(inspect.signature(_loader).parameters) == [*names, "workers", "threads", "prefetch"]
 
 
 def test_options_reach_the_loader() -> None:

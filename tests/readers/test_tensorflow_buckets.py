@@ -13,6 +13,9 @@ from stores import Bucket
 
 from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed here")
+
 from lpff_shards.loaders.tensorflow import BATCHES_AHEAD, dataset
 
 SAMPLES, BATCH = 24, 5

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from launchers import LAUNCHED, use
 from layouts import FOLDERS, write, write_ffhq_stylegan, write_lpff
+from loading import check_documented
 from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
@@ -25,8 +26,11 @@ from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import flip_picture, mirror_batch
 from lpff_shards.loaders.stream_sampler import StreamSampler
-from lpff_shards.loaders.tensorflow import dataset
 from lpff_shards.schemas.fields import FIELDS
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed here")
+
+from lpff_shards.loaders.tensorflow import TensorflowOptions, dataset
 
 IDS = [f"1000{n:02}@N06_217951650{n:02}_01" for n in range(23)]
 SIZE = (20, 12)  # width, height
@@ -315,3 +319,7 @@ def test_a_shard_that_changes_meanwhile_is_refused(
     (tmp_path / "new").replace(shard)
     with pytest.raises(tf.errors.UnknownError, match="has changed since it was opened"):
         list(batches)
+
+
+def test_signature_and_help_are_those_of_the_options() -> None:
+    check_documented(dataset, TensorflowOptions)
