@@ -37,6 +37,10 @@ MAX_JSON_BYTES = 1 << 31
 """Most bytes of a JSON file: LPFF's info.json of a million records has 600 MB."""
 
 
+BOMB_BYTES, BOMB_RATIO = 1 << 26, 100
+"""A zip's member of more bytes that shrank to less than a hundredth is not inflated: records shrink to a tenth."""
+
+
 class BlobError(Exception):
     """The bytes of a picture could not be had; the text says why."""
 
@@ -163,6 +167,8 @@ class ZipBlob(Struct, frozen=True, gc=False):
     def whole(self, most: int) -> bytes:
         """All bytes, where they are at most `most`, packed or not; raises what `read` does."""
         refuse_large(max(self.size, self.packed), most)
+        if self.size > max(BOMB_BYTES, BOMB_RATIO * self.packed):
+            raise BlobError(f"has {self.size:,} bytes, packed in {self.packed:,}: so much of the same is no data set's")
         data = self._packed()
         if len(data) != self.packed:
             raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
