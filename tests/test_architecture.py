@@ -12,6 +12,7 @@ from floors import FLOORS, PACKAGE, floor, imports, part
 
 import lpff_shards
 from lpff_shards.formats.registry import NAMES
+from lpff_shards.schemas.sources import SPECS
 
 ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
 
@@ -89,3 +90,35 @@ def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
         if not name.startswith("formats/"):
             words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             assert words & {*NAMES} <= kept.get(name, set()), f"{name} names {words & {*NAMES}}"
+
+
+def _texts(tree: ast.AST) -> set[str]:
+    """The texts of a module, parts of f-strings too, without docstrings and what documents a name."""
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    }
+
+
+def test_one_table_names_the_data_sets() -> None:
+    rule = "a rule of rebalancing is called lpff"
+    kept = {
+        "schemas/sources.py": "the table",
+        "options/export.py": "declares --ffhq, and refuses mixes that FFHQ's files do not allow",
+        "options/mix.py": rule,
+        "planning/mix.py": rule,
+        "planning/rebalance.py": f"{rule}, and its hint names --ffhq-cameras",
+        "planning/name_lists.py": rule,
+        "sidecars/card/contents.py": rule,
+        "sidecars/card/zip_examples.py": "a configuration of EG3D's trainer is called ffhq",
+        "commandline/manuals.py": "examples of commands",
+    }
+    named = re.compile(rf"\b(?:{'|'.join(SPECS)})\b(?!-shards)")
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("sources/") and any(map(named.search, _texts(ast.parse(path.read_text())))):
+            found.add(name)
+    assert found == set(kept), found ^ set(kept)

@@ -19,7 +19,7 @@ from lpff_shards.executors.processes import OnNote
 from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.declaration import flag
-from lpff_shards.options.export import SOURCE_FILES, SOURCES
+from lpff_shards.options.export import SOURCE_PATHS
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.units import counted
@@ -27,7 +27,7 @@ from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder
 from lpff_shards.sidecars.owner import Owner, marks, strangers
 from lpff_shards.storage.path import Place, is_file, is_folder, names_in, remove
 
-_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
+_PATHS = frozenset({*SOURCE_PATHS, "num_replicas", "exclude"})
 """Recorded options that name files: what is in them decides, not their names."""
 
 

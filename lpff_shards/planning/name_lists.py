@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +16,7 @@ from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.plan import NameList
 from lpff_shards.planning.rebalance import Pool
 from lpff_shards.schemas.archive import ANY_SET
-
-SPELLED = {
-    "ffhq": "FFHQ",
-    "lpff": "LPFF",
-    "ffhq_lpff": "FFHQ_LPFF",
-    "ffhq_rebalanced": "FFHQ_rebalanced",
-    "ffhq_lpff_rebalanced": ANY_SET,
-}
-"""The published sets as their trainers spell them: the forks take no other name."""
+from lpff_shards.schemas.sources import PUBLISHED
 
 Times = NDArray[np.int16]
 
@@ -51,10 +44,10 @@ def name_lists(
 
 def own_name(options: ExportOptions) -> str:
     """The name under which LPFF's forks find all samples of a zip: the published set's, or else `ANY_SET`."""
-    given = "_".join(options.sources.given)
+    given = options.sources.given
     if options.mix.as_ == "weights":
-        return SPELLED.get(given, ANY_SET) if options.has_whole_sets else ANY_SET
-    return SPELLED["_".join([given, *options.rebalanced])] if options.is_published else ANY_SET
+        return PUBLISHED.get((given, "none"), ANY_SET) if options.has_whole_sets else ANY_SET
+    return PUBLISHED[given, options.mix.rebalance] if options.is_published else ANY_SET
 
 
 def _published(
@@ -64,19 +57,20 @@ def _published(
     given = options.sources.given
     first = entries.replica == 0
     of = {name: _of_source(entries, name) & first for name in given}
-    for sources in (("ffhq",), ("lpff",), ("ffhq", "lpff")):
-        if set(sources) <= set(given):
-            yield SPELLED["_".join(sources)], sum((of[name] for name in sources), np.zeros(len(first), np.int16))
-    if num_replicas is not None and options.serves_ffhq_rebalanced:
-        pool = Pool(mix.pool.entries, mix.pool.written, num_replicas)
-        yield "FFHQ_rebalanced", _spread(first, pool.weigh("eg3d", options.mix)) * of["ffhq"]
     known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
-    if given == ("ffhq", "lpff") and known:
-        try:
-            yield ANY_SET, _spread(first, mix.pool.weigh("lpff", MixOptions()))
-        except ShardsError:
+    for (sources, rule), name in PUBLISHED.items():
+        own = sum((of[source] for source in sources if source in of), np.zeros(len(first), np.int16))
+        if rule == "none":
+            if set(sources) <= set(given):
+                yield name, own
+        elif rule == "eg3d":
+            if num_replicas is not None and options.serves_ffhq_rebalanced:
+                pool = Pool(mix.pool.entries, mix.pool.written, num_replicas)
+                yield name, _spread(first, pool.weigh("eg3d", options.mix)) * own
+        elif given == sources and known:
             # Cameras that do not spread have no densities, and the published set is not among these pictures.
-            return
+            with suppress(ShardsError):
+                yield name, _spread(first, mix.pool.weigh("lpff", MixOptions()))
 
 
 def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:

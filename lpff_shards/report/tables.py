@@ -13,7 +13,7 @@ from lpff_shards.report.evenness import LARGE_YAW
 from lpff_shards.report.facts import Facts
 from lpff_shards.report.measures import Spread, after, before
 from lpff_shards.schemas.demands import demands
-from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.sources import known_specs
 from lpff_shards.schemas.units import size
 
 LISTED = 50
@@ -84,8 +84,8 @@ def sources(facts: Facts) -> Table:
 def terms(facts: Facts) -> tuple[str, ...]:
     """The data sets as they call themselves."""
     held = facts.dataset.counts()
-    names = [name for i, name in enumerate(facts.dataset.names) if held[i] and name != "demo"]
-    return tuple(TERMS[name].name for name in names if name in TERMS)
+    specs = known_specs(name for i, name in enumerate(facts.dataset.names) if held[i])
+    return tuple(spec.terms.name for spec in specs if not spec.is_made_up)
 
 
 def licenses(facts: Facts) -> Table:

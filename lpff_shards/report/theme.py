@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from lpff_shards.schemas.sources import known_specs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +29,7 @@ class Theme:
     Attributes:
         paper, ink, quiet, line: background, text, lesser text and axes, grid.
         main, other: of what a plot is about, and of what it is compared with.
-        sources: of the known data sets; spare: of others, in turn.
+        spare: of data sets without a color of their own, in turn.
         ramp: from little to much.
     """
 
@@ -38,13 +40,13 @@ class Theme:
     line: str
     main: str
     other: str
-    sources: Mapping[str, str]
     spare: tuple[str, ...]
     ramp: tuple[str, ...]
 
     def source(self, name: str, number: int) -> str:
         """The color of a data set, the `number`-th of those shown."""
-        return self.sources.get(name) or self.spare[number % len(self.spare)]
+        own = [spec.colors[self.name == "dark"] for spec in known_specs([name])]
+        return "".join(own) or self.spare[number % len(self.spare)]
 
     @property
     def colors(self) -> LinearSegmentedColormap:
@@ -62,7 +64,6 @@ LIGHT = Theme(
     line="#e3e7ee",
     main="#2f6bb3",
     other="#9aa6b8",
-    sources={"ffhq": "#2f6bb3", "lpff": "#d9602b", "unsplash_pexels": "#1f9a6d", "demo": "#7d55b8"},
     spare=("#b3447f", "#8a7a12", "#3d8f9c", "#6d6d6d"),
     ramp=("#d8e6f5", "#8db9e3", "#4a86c5", "#2a5291", "#1b2a52"),
 )
@@ -74,7 +75,6 @@ DARK = Theme(
     line="#2b323d",
     main="#6fa8ea",
     other="#64708a",
-    sources={"ffhq": "#6fa8ea", "lpff": "#ff9159", "unsplash_pexels": "#4fcb9c", "demo": "#b593ee"},
     spare=("#e583b7", "#d3c04e", "#6fc6d3", "#b5b5b5"),
     ramp=("#203450", "#2f5f9c", "#4f92d6", "#9ccbf5", "#f2f8ff"),
 )

@@ -15,7 +15,7 @@ from lpff_shards.schemas.demands import Demands, demands
 from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.filenames import ATTRIBUTION
 from lpff_shards.schemas.keys import sample_key
-from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.sources import terms_of
 from lpff_shards.sidecars.sample_index.read import Ledger
 
 UNKNOWN = "unknown"
@@ -211,6 +211,6 @@ def _asked(ledger: Ledger) -> str:
 
 
 def _terms(manifest: Manifest) -> str:
-    known = [TERMS[name] for name in manifest.sources if name in TERMS]
+    known = terms_of(manifest.sources, follows_eg3d=False)
     lines = "".join(f"- {terms.name}: {terms.terms} {terms.url}".rstrip() + "\n" for terms in known)
     return f"## Terms of the data sets\n\nThe licenses above are the photos'; the data sets have terms too.\n\n{lines}"

@@ -13,6 +13,7 @@ from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
     SOURCE_FILES,
+    SOURCE_PATHS,
     SOURCES,
     ExportOptions,
     PictureOptions,
@@ -26,7 +27,7 @@ from lpff_shards.schemas.units import exact_size
 from lpff_shards.sidecars.card.names import fenced, table
 
 WIDTH = 100
-_PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
+_PATHS = (*SOURCE_PATHS, "num_replicas", "exclude")
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",

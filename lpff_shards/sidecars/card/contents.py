@@ -10,7 +10,7 @@ from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.demands import demands
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
-from lpff_shards.schemas.terms import Terms, citations, terms_of
+from lpff_shards.schemas.sources import Terms, citations, known_specs, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.names import fenced, listed, table
 
@@ -130,9 +130,9 @@ def citation(manifest: Manifest) -> str:
 
 
 def _terms(manifest: Manifest) -> tuple[Terms, ...]:
-    """FFHQ's cameras are EG3D's whatever the alignment."""
     aligned = manifest.options.get("alignment") == "eg3d"
-    return terms_of(manifest.sources, aligned or ("ffhq" in manifest.sources and manifest.layout.camera))
+    borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
+    return terms_of(manifest.sources, aligned or borrows)
 
 
 def _linked(one: Terms) -> str:

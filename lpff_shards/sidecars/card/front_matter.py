@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.schemas.terms import TERMS
+from lpff_shards.schemas.sources import terms_of
 
 _BUCKETS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
@@ -59,7 +59,7 @@ def _license(manifest: Manifest) -> Iterator[str]:
     names = [name.replace("_", "-") for name in manifest.sources]
     yield "license: other"
     yield f"license_name: {'-and-'.join(names)}-terms"
-    links = {TERMS[name].url for name in manifest.sources if name in TERMS}
+    links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
     if len(links) == 1 and "" not in links:
         yield f"license_link: {links.pop()}"
 
