@@ -38,8 +38,7 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.owner import marks
-from lpff_shards.sources.given_files import read_exclusions, read_num_replicas
-from lpff_shards.sources.registry import sources
+from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
 from lpff_shards.storage.background_sync import Settling
 from lpff_shards.storage.path import is_file, place
 

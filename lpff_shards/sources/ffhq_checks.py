@@ -18,8 +18,8 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.cameras import Cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
+from lpff_shards.sources.ffhq_labels import Cameras
 from lpff_shards.sources.io.objects import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_parts, read_whole
 
@@ -153,9 +153,7 @@ def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[st
         ShardsError: names the first such pair.
     """
     faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
-    rows = [
-        np.fromiter((labels.rows.get(n, -1) for n in names), np.int64, len(names)) for names in (originals, mirrors)
-    ]
+    rows = [labels.find(names) for names in (originals, mirrors)]
     sound = [(found >= 0) & ~np.isin(found, faulty) for found in rows]
     at = np.flatnonzero(sound[0] & sound[1])
     off = np.abs(mirror(labels.numbers[rows[0][at]]) - labels.numbers[rows[1][at]]).max(axis=1, initial=0.0)
@@ -192,11 +190,11 @@ def _lone(
     paired[firsts] = paired[firsts + 1] = True
     lone = [named[i][:2] for i in np.flatnonzero(~paired).tolist() if not named[i][0].has_ffhq_id]
     # A picture whose number two files have stands beside its mirror too, and is set aside later.
-    met = {(n.id, n.is_mirror) for n, _, _ in named} if lone else set()
+    met = {n.key for n, _, _ in named} if lone else set()
     lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in met and name in labels.rows]
     if not lone:
         return [], []
-    of_number = {(n.id, n.is_mirror): label for label in labels.rows if (n := number(label))}
+    of_number = {n.key: label for label in labels.rows if (n := number(label))}
     for n, name in lone:
         if (n.id, not n.is_mirror) not in of_number:
             raise ShardsError(f"--ffhq {given}: {name} has no mirror, so this is not FFHQ", ONLY_FFHQ)

@@ -17,7 +17,7 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import BlobError, BrokenBlob, FileBlob, ZipBlob, oversize, path_blob
-from lpff_shards.sources.io.bucket_tree import open_bucket
+from lpff_shards.sources.io.bucket_tree import named_object, open_bucket
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import zip_tree
@@ -151,6 +151,20 @@ def open_tree(option: str, given: str) -> Tree:
         what = "a zip that is cut short or damaged" if path.suffix.lower() == ".zip" else "neither a folder nor a zip"
         raise ShardsError(f"{option} {given} is {what}", "Give a folder or a whole zip")
     return found
+
+
+def file_blob(option: str, given: str) -> Blob:
+    """The blob of a file that the user named.
+
+    Raises:
+        ShardsError: there is no such file.
+    """
+    if is_uri(given):
+        return named_object(option, given)
+    blob = path_blob(given)
+    if isinstance(blob, BrokenBlob):
+        raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")
+    return blob
 
 
 def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
