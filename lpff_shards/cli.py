@@ -33,6 +33,7 @@ from lpff_shards.errors import (
 )
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
+from lpff_shards.schemas.sources import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -271,6 +272,8 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
     def some(kind: type[Any]) -> Any:
         return kind(**{name: given.pop(name) for name in kind.__dataclass_fields__ if name in given})
 
+    others = {name: given.pop(name, None) for name in ADDED}
+    given["others"] = {name: path for name, path in others.items() if path is not None}
     parts = {
         "sources": some(options.SourceOptions),
         "mix": some(mix_options.MixOptions),

@@ -13,11 +13,13 @@ from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from lpff_shards.commandline.help import Option
+from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.declaration import Option as Declared
 from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
+from lpff_shards.schemas.sources import ADDED, known_specs
 
 _POWERS = "KMGT"
 
@@ -99,6 +101,18 @@ class Words(StringParamType):
         return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
 
+class AddedOption(Option):
+    """The option of a data set that another package adds; its module is loaded when help is printed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """What help says of it."""
+        try:
+            self.help = "".join(spec.help for spec in known_specs([self.name or ""]))
+        except ShardsError as error:
+            self.help = str(error)
+        return super().get_help_record(ctx)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -171,7 +185,10 @@ told = _stack(as_json, quiet, verbose)
 """For every command that shows progress."""
 
 output = _declared(options.ExportOptions, "Output")
-sources = _declared(options.SourceOptions, "Sources")
+sources = _stack(
+    _declared(options.SourceOptions, "Sources"),
+    *(click.option(flag(name), name, cls=AddedOption, section="Sources", type=_file, metavar="PATH") for name in ADDED),
+)
 mix = _declared(mix_options.MixOptions, "Mix")
 picture = _declared(options.PictureOptions, "Picture")
 shards = _declared(options.ShardOptions, "Shards")

@@ -22,12 +22,13 @@ from lpff_shards.options.declaration import flag
 from lpff_shards.options.export import SOURCE_PATHS
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
+from lpff_shards.schemas.sources import ADDED
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder
 from lpff_shards.sidecars.owner import Owner, marks, strangers
 from lpff_shards.storage.path import Place, is_file, is_folder, names_in, remove
 
-_PATHS = frozenset({*SOURCE_PATHS, "num_replicas", "exclude"})
+_PATHS = frozenset({*SOURCE_PATHS, *ADDED, "num_replicas", "exclude"})
 """Recorded options that name files: what is in them decides, not their names."""
 
 

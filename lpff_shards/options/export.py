@@ -13,7 +13,7 @@ from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.options.declaration import check, declared, flag, option, required
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
-from lpff_shards.schemas.sources import DEMO_PICTURES, PUBLISHED, SPECS, SourceSpec
+from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, SourceSpec, known_specs
 from lpff_shards.schemas.units import alternatives
 from lpff_shards.schemas.uris import is_uri
 
@@ -62,18 +62,22 @@ class SourceOptions:
         "word", default="eg3d", choices=ALIGNMENTS, shown=True,
     )  # fmt: skip
     mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
+    others: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Paths of data sets that other packages add, by name: `--NAME PATH` on the command line."""
 
     def __post_init__(self) -> None:
         check(self)
+        others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
+        object.__setattr__(self, "others", others)
         if not self.given:
-            names = alternatives(flag(name) for name in declared(self) if name in SOURCES)
+            names = alternatives(map(flag, (*(name for name in declared(self) if name in SOURCES), *ADDED)))
             raise ShardsError("no source was given", f"Give {names}; they combine")
-        for spec in SPECS.values():
+        for spec in known_specs((*SPECS, *others)):
             self._refuse_misfits(spec)
 
     def _refuse_misfits(self, spec: SourceSpec) -> None:
         """Refuses an alignment that a given data set lacks, and files of one that was not given."""
-        given = getattr(self, spec.name) is not None
+        given = spec.name in self.given
         if given and self.alignment not in spec.alignments:
             others = alternatives(f"--alignment {one}" for one in spec.alignments)
             raise ShardsError(f"{flag(spec.name)} has no {self.alignment} pictures", f"Use {others}")
@@ -86,13 +90,18 @@ class SourceOptions:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
-        return tuple(name for name in SOURCES if getattr(self, name) is not None)
+        return (*(name for name in SOURCES if getattr(self, name) is not None), *self.others)
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """Paths and URIs of data sets and of the files beside them, by the name of their option."""
+        own = ((name, getattr(self, name)) for name in SOURCE_PATHS)
+        return {**{name: path for name, path in own if path is not None}, **self.others}
 
     @property
     def on_disk(self) -> tuple[str, ...]:
         """Paths of the given data sets that lie in no bucket."""
-        paths = (getattr(self, name) for name in self.given)
-        return tuple(path for path in paths if isinstance(path, str) and not is_uri(path))
+        return tuple(path for name, path in self.paths.items() if name in self.given and not is_uri(path))
 
     @property
     def mirrors(self) -> bool:
@@ -277,9 +286,8 @@ class ExportOptions:
     @property
     def in_buckets(self) -> bool:
         """Whether it writes to a bucket or reads from one."""
-        given = (getattr(self.sources, name) for name in SOURCE_PATHS)
         files = (self.mix.num_replicas, self.mix.exclude)
-        return any(isinstance(path, str) and is_uri(path) for path in (self.out, *given, *files))
+        return any(path and is_uri(path) for path in (self.out, *self.sources.paths.values(), *files))
 
     @property
     def copies(self) -> ZipCopies:

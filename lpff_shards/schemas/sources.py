@@ -1,4 +1,4 @@
-"""The data sets: the one table of their names, crops, terms and colors, and the published mixes of them. Pure data.
+"""The data sets: the one table of their names, crops, terms and colors, and the published mixes of them.
 
 Sources of the terms, read in 2026: the README and LICENSE.txt of NVlabs/ffhq-dataset; README.md and
 dataset_download/readme.md of oneThousand1000/LPFF-dataset; LICENSE.txt of NVlabs/eg3d; https://unsplash.com/license, https://www.pexels.com/license/
@@ -7,8 +7,15 @@ and Unsplash's help pages; titles, authors and pages from openaccess.thecvf.com.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.plugins import added
 
 _ALIGNED = ("eg3d", "stylegan")
 _CROPPED = (*_ALIGNED, "realign2400", "raw")
@@ -42,7 +49,7 @@ class SourceSpec:
         help: of its option.
         terms: under which it is published.
         alignments: that its crops have.
-        files: options that name further files of it.
+        files: options that name further files of it; other packages add none.
         host: where its photos are: an id of a photo or author means the same in all data sets of one host.
         colors: of its plots on light and on dark paper, #rrggbb; empty for a spare one.
         is_path: whether its option names files.
@@ -187,8 +194,43 @@ EG3D = Terms(
 """Whose alignment and cameras the EG3D-aligned crops have."""
 
 
+GROUP = "lpff_shards.sources"
+"""The entry points by which other packages add data sets: the name, and a class with a `spec` and `inventory()`."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+ADDED: Mapping[str, str] = {
+    name: home for name, home in sorted(added(GROUP).items()) if _NAME.fullmatch(name) and name not in SPECS
+}
+"""The data sets of other packages: where the class of each is, which is loaded when it is needed."""
+
+
+@cache
+def added_class(name: str) -> Any:
+    """The class of another package's data set.
+
+    Raises:
+        ShardsError: it cannot be loaded, or has no `spec` of that name.
+    """
+    module, _, kind = ADDED[name].partition(":")
+    try:
+        found = getattr(import_module(module), kind)
+        fits = isinstance(found.spec, SourceSpec) and found.spec.name == name
+    except Exception as error:
+        told = f"the data set {name} cannot be loaded from {ADDED[name]}: {error}"
+        raise ShardsError(told, "Update the package that adds it, or uninstall it") from None
+    if not fits:
+        raise ShardsError(f"{ADDED[name]} has no spec named {name}", "Update the package that adds it, or uninstall it")
+    return found
+
+
 def find_spec(name: str) -> SourceSpec | None:
-    """The data set of that name; None where there is none."""
+    """The data set of that name; None where there is none.
+
+    Raises:
+        ShardsError: another package adds it and cannot be loaded.
+    """
+    if name in ADDED:
+        spec: SourceSpec = added_class(name).spec
+        return spec
     return SPECS.get(name)
 
 

@@ -13,8 +13,9 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options.export import SourceOptions
 from lpff_shards.options.mix import MAX_REPLICAS
 from lpff_shards.options.rules import shortened
+from lpff_shards.schemas.closest_match import choice_hint
 from lpff_shards.schemas.keys import nfc
-from lpff_shards.schemas.sources import SPECS
+from lpff_shards.schemas.sources import ADDED, SPECS, added_class
 from lpff_shards.sources.inventory import Source
 from lpff_shards.sources.io.json_files import read_table
 from lpff_shards.sources.io.tree import file_blob, read_whole
@@ -28,12 +29,21 @@ _HOMES = {
 
 
 def sources(options: SourceOptions) -> list[Source]:
-    """The sources that were given, in the order in which they are combined; only their own code is loaded."""
+    """The sources that were given, in the order in which they are combined; only their own code is loaded.
+
+    Raises:
+        ShardsError: there is none of a given name.
+    """
     found: list[Source] = []
     for name in options.given:
-        module, _, kind = _HOMES[name].partition(":")
-        files = (getattr(options, file) for file in SPECS[name].files)
-        found.append(getattr(import_module(module), kind)(getattr(options, name), options.alignment, *files))
+        if name in _HOMES:
+            module, _, kind = _HOMES[name].partition(":")
+            files = (getattr(options, file) for file in SPECS[name].files)
+            found.append(getattr(import_module(module), kind)(getattr(options, name), options.alignment, *files))
+        elif name in ADDED:
+            found.append(added_class(name)(options.others[name], options.alignment))
+        else:
+            raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))
     return found
 
 
