@@ -101,6 +101,8 @@ def test_a_data_set_of_another_package_works_with_every_command(installed: Path,
     export = ("export", "--format", "wds", "--faces", faces, "--demo", 2, "--shards", 2, "--out", out)
     refused = _run(installed, *export)
     assert refused.returncode == 2 and "0003: the picture has no camera there" in refused.stderr
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "my-faces"))
+    assert "0003: the picture has no camera there" in _run(installed, *export[:4], packed, *export[5:]).stderr
     done = _run(installed, *export, "--on-error", "skip")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((out / "manifest.json").read_text())
@@ -144,6 +146,16 @@ def test_a_data_set_that_cannot_be_loaded_is_one_error(installed: Path, faces: P
     assert done.returncode == 2 and "the data set faces cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
     assert "cannot be loaded" in _run(installed, "export", "--help").stdout
+    (installed / "lpff_shards_faces.py").write_text(
+        "from lpff_shards.schemas.sources import SourceSpec, Terms\n"
+        "class Faces:\n"
+        "    spec = SourceSpec('faces', 'Faces', '', Terms('Faces', '', ''))\n"
+        "    def __init__(self, path, alignment): pass\n"
+        "    def inventory(self): return {}['faces.csv']\n"
+    )
+    done = _run(installed, "export", "--format", "wds", "--faces", faces, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "the data set faces cannot be read by lpff_shards_faces:Faces" in done.stderr
+    assert "Traceback" not in done.stderr
     assert _run(installed, "export", "--format", "wds", "--demo", 1, "--out", tmp_path / "demo").returncode == 0
 
 

@@ -38,10 +38,10 @@ class Faces:
     def inventory(self) -> Inventory:
         # Help and other commands load this module too, so what needs numpy is imported here.
         from lpff_shards.sources.build import build
-        from lpff_shards.sources.io.tree import open_tree, read_whole
+        from lpff_shards.sources.io.tree import only_folder, open_tree, read_whole
 
-        tree = open_tree("--faces", self.path)
-        files = tree.files()
+        # A folder, a zip, or a prefix of a bucket; an archive may hold all in one folder.
+        files = only_folder(open_tree("--faces", self.path)).files()
         if TABLE not in files:
             raise ShardsError(f"--faces {self.path} has no {TABLE}", f"Put {TABLE} beside the pictures")
         table = files[TABLE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from importlib import import_module
 
 import msgspec
@@ -16,7 +17,7 @@ from lpff_shards.options.rules import shortened
 from lpff_shards.schemas.closest_match import choice_hint
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.sources import ADDED, SPECS, added_class
-from lpff_shards.sources.inventory import Source
+from lpff_shards.sources.inventory import Inventory, Source
 from lpff_shards.sources.io.json_files import read_table
 from lpff_shards.sources.io.tree import file_blob, read_whole
 
@@ -41,10 +42,27 @@ def sources(options: SourceOptions) -> list[Source]:
             files = (getattr(options, file) for file in SPECS[name].files)
             found.append(getattr(import_module(module), kind)(getattr(options, name), options.alignment, *files))
         elif name in ADDED:
-            found.append(added_class(name)(options.others[name], options.alignment))
+            found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
         else:
             raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))
     return found
+
+
+@dataclass(frozen=True)
+class _Added:
+    """A source of another package, whose faults are errors like others."""
+
+    name: str
+    source: Source
+
+    def inventory(self) -> Inventory:
+        try:
+            return self.source.inventory()
+        except ShardsError:
+            raise
+        except Exception as error:
+            told = f"the data set {self.name} cannot be read by {ADDED[self.name]}: {error!r}"
+            raise ShardsError(told, "Report it to those who made that package") from error
 
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
