@@ -22,7 +22,7 @@ from lpff_shards.sources.ffhq_checks import (
     refuse_other_export,
     refuse_unmirrored,
 )
-from lpff_shards.sources.ffhq_files import Named, Number, note_strangers, number, numbered, read_records
+from lpff_shards.sources.ffhq_files import Named, Number, note_strangers, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
     NO_CAMERAS,
     NO_PLACES,
@@ -115,7 +115,7 @@ class Ffhq:
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
         notes = [*check_pairs(self.path, named, cameras), *note_strangers(tree, strangers)]
-        listed = _Listed(named, cameras, places(cameras.rows, named), notes=notes)
+        listed = _Listed(named, cameras, places(cameras), notes=notes)
         told = None if by_id else self._told(tree, named, cameras, ids)
         if told is not None:
             notes.append(told.note())
@@ -124,7 +124,7 @@ class Ffhq:
         renumbered = ((told.numbers.get(name, n), name, blob) for n, name, blob in named)
         named = sorted(renumbered, key=lambda item: item[:2])
         used = {} if ids else {"ffhq_cameras": told.ids.where}
-        return replace(listed, named=named, places=places(told.ids.rows), used=used)
+        return replace(listed, named=named, places=places(told.ids), used=used)
 
     def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
         """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""
@@ -235,14 +235,14 @@ class Ffhq:
         if not any(n.has_ffhq_id for n, _, _ in named):
             return _anonymous(named, labels, "the pictures are")
         if labels.has_ids:
-            return _Listed(named, _of_originals(labels), places(labels.rows))
+            return _Listed(named, _of_originals(labels), places(labels))
         near = (*inside, *labels_beside(self.cameras, self.path))
         ids = first_with_ids(one for one in near if one.where != blob.where)
         told = told_by_cameras(labels, list(labels.rows), ids) if ids else None
         notes = [told.note()] if told else []
         if told and told.is_enough:
             names = {n.file_name: label for label, n in told.numbers.items()}
-            return _Listed(named, _of_originals(labels.chosen(names)), places(told.ids.rows), notes=notes)
+            return _Listed(named, _of_originals(labels.chosen(names)), places(told.ids), notes=notes)
         return _anonymous(named, labels, "it is", notes)
 
     def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
@@ -278,8 +278,7 @@ class Ffhq:
 
 
 def _of_originals(labels: Cameras) -> Cameras:
-    numbers = ((label, number(label)) for label in labels.rows)
-    return labels.chosen({label: label for label, n in numbers if n and n.has_ffhq_id and not n.is_mirror})
+    return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
 
 
 def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequence[str] = ()) -> _Listed:
@@ -293,8 +292,9 @@ def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequen
     """
     for label, reason in labels.faults.items():
         raise ShardsError(f"{labels.where}: {label}: {reason}", "Check that it is the published file")
-    numbers = [(label, n) for label in labels.rows if (n := number(label))]
-    originals, mirrors = ({n.id: label for label, n in numbers if n.is_mirror == side} for side in (False, True))
+    originals, mirrors = (
+        {n.id: label for label, n in labels.named.items() if n.is_mirror == side} for side in (False, True)
+    )
     lone = [label for id, label in originals.items() if id not in mirrors]
     if not originals or (lone and not labels.has_ids):
         reason = f"{lone[0]} has no mirror" if lone else "it names no picture as FFHQ does"

@@ -18,7 +18,7 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_files import Named, Number, number
+from lpff_shards.sources.ffhq_files import Named, Number
 from lpff_shards.sources.ffhq_labels import Cameras
 from lpff_shards.sources.io.objects import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_parts, read_whole
@@ -39,31 +39,22 @@ _DOUBT = "if this is StyleGAN's FFHQ, all cameras are wrong, and --alignment sty
 TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
 
 
-def own_export(tree: Tree) -> tuple[set[str], set[str]] | None:
-    """The data sets and the alignments that a zip of ours holds, as its `samples.jsonl` has them; None for others."""
-    files = tree.files()
-    if SAMPLES not in files:
-        return None
-    found: set[tuple[str, str]] = set()
-    rest = b""
-    for part in read_parts(files[SAMPLES]):
-        # Quotes inside of texts are escaped, so nothing else looks like this.
-        found |= {(name.decode(), value.decode()) for name, value in _OWN_FIELDS.findall(rest + part)}
-        rest = part[-_LONGEST:]
-    sets, alignments = ({value for name, value in found if name == field} for field in ("dataset", "alignment"))
-    return (sets, alignments) if sets and alignments else None
-
-
 def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
     """Refuses a zip of ours that holds other data sets' pictures, or another alignment; whether it is one of ours.
 
     Raises:
         ShardsError: it does.
     """
-    own = own_export(tree)
-    if own is None:
+    files = tree.files()
+    found: set[tuple[bytes, bytes]] = set()
+    rest = b""
+    for part in read_parts(files[SAMPLES]) if SAMPLES in files else ():
+        # Quotes inside of texts are escaped, so nothing else looks like this.
+        found |= set(_OWN_FIELDS.findall(rest + part))
+        rest = part[-_LONGEST:]
+    sets, alignments = ({value.decode() for name, value in found if name == own} for own in (b"dataset", b"alignment"))
+    if not sets or not alignments:
         return False
-    sets, alignments = own
     if others := sorted(sets - {"ffhq"}):
         told = f"--ffhq {given} is a zip of lpff-shards with pictures of {', '.join(others)}"
         raise ShardsError(told, "Give FFHQ's own pictures, and the other data sets apart")
@@ -98,7 +89,7 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
     if not len(firsts):
         _refuse_originals(given, named)
         refuse_oblong(given, named, "EG3D")
-        labeled = any(n.is_mirror for n in map(number, labels.rows) if n)
+        labeled = any(n.is_mirror for n in labels.named.values())
         return [f"--ffhq {given}: no picture has its mirror, as {labels.where} has: {_DOUBT}"] if labeled else []
     names = [name for _, name, _ in named]
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
@@ -194,7 +185,7 @@ def _lone(
     lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in met and name in labels.rows]
     if not lone:
         return [], []
-    of_number = {n.key: label for label in labels.rows if (n := number(label))}
+    of_number = {n.key: label for label, n in labels.named.items()}
     for n, name in lone:
         if (n.id, not n.is_mirror) not in of_number:
             raise ShardsError(f"--ffhq {given}: {name} has no mirror, so this is not FFHQ", ONLY_FFHQ)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -67,10 +68,15 @@ class Cameras:
         faults = {name: self.faults[label] for name, label in names.items() if label in self.faults}
         return replace(self, rows=rows, faults=faults)
 
+    @cached_property
+    def named(self) -> Mapping[str, Number]:
+        """What each label says that is a picture's name."""
+        return {label: n for label in self.rows if (n := number(label))}
+
     @property
     def has_ids(self) -> bool:
         """Whether pictures are named by FFHQ id (00000.png), not by position (img00000000.png)."""
-        return any(n and n.has_ffhq_id for n in map(number, self.rows))
+        return any(n.has_ffhq_id for n in self.named.values())
 
 
 NO_CAMERAS = Cameras("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
@@ -138,9 +144,8 @@ def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
     if not lacking:
         return labels
     of_number: dict[tuple[str, bool], list[str]] = {}
-    for label, n in zip(labels.rows, map(number, labels.rows), strict=True):
-        if n:
-            of_number.setdefault(n.key, []).append(label)
+    for label, n in labels.named.items():
+        of_number.setdefault(n.key, []).append(label)
     pictures = Counter(n.key for n, _, _ in named)
     rows, faults = dict(labels.rows), dict(labels.faults)
     for n, name in lacking:
@@ -170,23 +175,15 @@ class Places:
 NO_PLACES = Places({})
 
 
-def places(labels: Mapping[str, int], named: Sequence[Named] = ()) -> Places:
+def places(labels: Cameras) -> Places:
     """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
 
     EG3D's trainer counts its pictures in the order of their names.
-
-    Args:
-        labels: by name.
-        named: pictures; where they are just those of the labels, their numbers are not read again.
     """
-    if len(named) == len(labels) and all(name in labels for _, name, _ in named):
-        numbers = [n for n, _, _ in named]
-    else:
-        numbers = sorted(n for n in map(number, labels) if n)
-    if not any(n.has_ffhq_id for n in numbers):
-        return Places({n.key: n.position for n in numbers})
+    if not labels.has_ids:
+        return Places({n.key: n.position for n in labels.named.values()})
     # A number that two labels have is one picture's.
-    distinct = dict.fromkeys(n.key for n in numbers)
+    distinct = dict.fromkeys(n.key for n in sorted(labels.named.values()))
     return Places(dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct))
 
 
@@ -238,8 +235,7 @@ def told_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> Told:
         ids: cameras by FFHQ id.
     """
     here = [name for name in names if name in own.rows and name not in own.faults]
-    sound = ((name, number(name)) for name in ids.rows if name not in ids.faults)
-    there = {name: n for name, n in sound if n and n.has_ffhq_id}
+    there = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
     both = [_bytes(cameras, some) for cameras, some in ((own, here), (ids, list(there)))]
     distinct, group = np.unique(np.concatenate(both), return_inverse=True)
     group_here, group_there = np.split(group.reshape(-1), [len(here)])

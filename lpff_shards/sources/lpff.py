@@ -92,8 +92,8 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
         cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
         realigned = realigned.spread(at)
     del rows
-    known = describe(alignment, blobs, cameras, points, realigned)
-    notes += known.notes
+    cameras, own, points, lost = describe(alignment, blobs, cameras, points, realigned)
+    notes += lost
     texts = Texts.of(ids)
     lacking = int((~credits.known).sum())
     if INFO in place.metadata and lacking:
@@ -106,10 +106,10 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
         faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
         is_mirror=np.zeros(len(ids), bool),
         places=np.full(len(ids), -1),
-        cameras=known.cameras,
-        own_cameras=known.own,
+        cameras=cameras,
+        own_cameras=own,
         credits=credits,
-        points=known.points,
+        points=points,
     )
     made = "published" if alignment in MEASURED else "computed"
     inventory = make_inventory(source, alignment, found, notes, landmarks_source=made)

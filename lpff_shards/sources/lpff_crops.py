@@ -22,20 +22,9 @@ ALIKE, TYPICAL = 2.0, 1.25
 landmarks are detected anew, so that a picture's own may lie oddly."""
 
 
-@dataclass(frozen=True, eq=False)
-class Described:
-    """What is known of a source's pictures by their landmarks.
-
-    Attributes:
-        cameras: of the pictures; own: bool [n], whether of this very crop, and not of the photo's EG3D crop.
-        points: landmarks.
-        notes: what is lost, and why.
-    """
-
-    cameras: PictureCameras
-    own: NDArray[np.bool_]
-    points: PicturePoints
-    notes: tuple[str, ...] = ()
+Described = tuple[PictureCameras, NDArray[np.bool_], PicturePoints, list[str]]
+"""Cameras of pictures; whether each is of this very crop, bool [n], and not of the photo's EG3D crop; landmarks; and
+notes of what is lost, and why."""
 
 
 def describe(
@@ -63,7 +52,7 @@ def describe(
             of[:], sizes = crops.REALIGNED, np.repeat(frames[:, None], 2, axis=1)
     points = replace(points, sizes=of, faults={**_elsewhere(points, blobs, sizes), **points.faults})
     numbers, own = _moved(alignment, cameras, points, realigned, fit, frames, sizes)
-    return Described(replace(cameras, numbers=numbers), own, points, tuple(_misfits(realigned, frames, fit)))
+    return replace(cameras, numbers=numbers), own, points, list(_misfits(realigned, frames, fit))
 
 
 def _of_crops(
@@ -85,9 +74,9 @@ def _of_crops(
     if realigned.where and lacking and not notes:
         notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no landmarks there that fit them"]
     if alignment == "eg3d":
-        return Described(cameras, cameras.known, given, tuple(notes))
+        return cameras, cameras.known, given, notes
     numbers, own = _moved(alignment, cameras, realigned, realigned, fit, frames, np.stack([frames, frames], axis=1))
-    return Described(replace(cameras, numbers=numbers), own, given, tuple(notes))
+    return replace(cameras, numbers=numbers), own, given, notes
 
 
 def _moved(
