@@ -197,8 +197,8 @@ class Ffhq:
             raise ShardsError(f"--ffhq {self.path} holds {len(every)} pictures, and StyleGAN's FFHQ {PHOTOS}", TO_EG3D)
         is_whole = [n.position for n, _, _ in every] == list(range(PHOTOS))
         ids = (f"{n.position:05d}" if is_whole else f"img{n.position:08d}" for n, _, _ in every)
-        numbered = zip(ids, every, strict=True)
-        return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in numbered], []
+        items = zip(ids, every, strict=True)
+        return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in items], []
 
     def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
         """Refuses EG3D's pictures: files of mirrors, or cameras of these very files, which only EG3D's set holds.
@@ -256,17 +256,17 @@ class Ffhq:
         """
         lost = "licenses and authors" if self.alignment == EG3D else "licenses, authors and landmarks"
         unknown = [name for n, name, _ in named if not n.has_ffhq_id]
-        numbered = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
+        by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
         if unknown and self.alignment != EG3D:
             those = f"so their ids, {lost} are unknown"
-            yield f"{numbered} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of it whole"
+            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of it whole"
             return
         if metadata is None:
             yield f"--ffhq {self.path}: without --ffhq-metadata {lost} are unknown"
             return
         if unknown:
             yield (
-                f"{numbered}, so {self.metadata} cannot be matched: their licenses and authors will be unknown. "
+                f"{by_position}, so {self.metadata} cannot be matched: their licenses and authors will be unknown. "
                 "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)"
             )
         if missing and len(missing) == len({n.id for n, _, _ in named if n.has_ffhq_id}):
