@@ -25,6 +25,7 @@ from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Inter
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.declaration import declared
+from lpff_shards.schemas.sources import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,8 +251,10 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
         "shards": options.ShardOptions,
         "run": options.RunOptions,
     }
-    parts = {part: kind(**{name: given.pop(name) for name in declared(kind)}) for part, kind in kinds.items()}
-    return options.ExportOptions(**given, **parts)
+    others = {name: path for name in ADDED if (path := given.pop(name, None)) is not None}
+    of = {part: {name: given.pop(name) for name in declared(kind)} for part, kind in kinds.items()}
+    of["sources"]["others"] = others
+    return options.ExportOptions(**given, **{part: kind(**of[part]) for part, kind in kinds.items()})
 
 
 class _Stopped(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from floors import FLOORS, PACKAGE, floor, imports, part
 
 import lpff_shards
 from lpff_shards.formats.registry import NAMES
+from lpff_shards.schemas.sources import SPECS
 
 ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
 
@@ -100,3 +101,33 @@ def test_every_file_of_the_package_is_in_a_wheel() -> None:
     }
     there = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert there == packed
+
+
+def _texts(tree: ast.AST) -> set[str]:
+    """The texts of a module, parts of f-strings too, without docstrings and what documents a name."""
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    }
+
+
+def test_one_table_names_the_data_sets() -> None:
+    rule = "a rule of rebalancing is called lpff"
+    kept = {
+        "schemas/sources.py": "the table",
+        "options/export.py": "declares --ffhq, and refuses mixes that FFHQ's files do not allow",
+        "options/mix.py": rule,
+        "planning/mix.py": rule,
+        "planning/rebalance.py": f"{rule}, and its hint names --ffhq-cameras",
+        "sidecars/card/values.py": rule,
+        "commandline/manuals.py": "examples of commands",
+    }
+    named = re.compile(rf"\b(?:{'|'.join(SPECS)})\b(?!-shards)")
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("sources/") and any(map(named.search, _texts(ast.parse(path.read_text())))):
+            found.add(name)
+    assert found == set(kept), found ^ set(kept)

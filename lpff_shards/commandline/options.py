@@ -20,6 +20,7 @@ from lpff_shards.options.bench import BenchOptions
 from lpff_shards.options.declaration import Option as Declared
 from lpff_shards.options.declaration import declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
+from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -77,6 +78,18 @@ def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer
         return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
     return offer
+
+
+class AddedOption(Option):
+    """The option of a data set that another package adds; its module is loaded when help is printed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """What help says of it."""
+        try:
+            self.help = "".join(spec.help for spec in known_specs([self.name or ""]))
+        except ShardsError as error:
+            self.help = str(error)
+        return super().get_help_record(ctx)
 
 
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -153,6 +166,10 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
 export = _stack(
     _declared(options.ExportOptions, "Output"),
     _declared(options.SourceOptions, "Sources"),
+    *(
+        click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_file, metavar="PATH")
+        for n in ADDED
+    ),
     _declared(mix_options.MixOptions, "Mix"),
     _declared(options.PictureOptions, "Picture"),
     _declared(options.ShardOptions, "Shards"),

@@ -12,6 +12,7 @@ from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
     SOURCE_FILES,
+    SOURCE_PATHS,
     SOURCES,
     ExportOptions,
     PictureOptions,
@@ -23,7 +24,7 @@ from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOpti
 from lpff_shards.schemas.units import exact_size
 
 WIDTH = 100
-_PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
+_PATHS = (*SOURCE_PATHS, "num_replicas", "exclude")
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",
@@ -73,7 +74,8 @@ def _spelled(letter: str) -> str:
 
 
 def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    for name in _ORDER:
+    behind = _ORDER.index("alignment")
+    for name in (*_ORDER[:behind], *_others(recorded), *_ORDER[behind:]):
         value = recorded.get(name)
         if value is None or value == () or value == [] or value == _default(name, recorded):
             continue
@@ -83,8 +85,13 @@ def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
             yield flag(name), _spelled_value(name, value)
 
 
+def _others(recorded: Mapping[str, Any]) -> dict[str, str]:
+    """The paths of data sets that other packages add, by name."""
+    return {name: value for name, value in recorded.items() if name not in _ORDER and isinstance(value, str)}
+
+
 def _spelled_value(name: str, value: Any) -> str:
-    if name in _PATHS:
+    if name in _PATHS or name not in _ORDER:
         return _path(value)
     if name == "shard_size":
         return exact_size(value)
@@ -115,7 +122,9 @@ def _name_by_default(recorded: Mapping[str, Any]) -> str:
     """The data set's name where the user gives none."""
     named: dict[str, Any] = {name: recorded[name] for name in (*SOURCES, *SOURCE_FILES)}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
-    sources = SourceOptions(**{**named, **paths}, alignment=recorded["alignment"], mirror=recorded["mirror"])
+    others = {name: _path(value) for name, value in _others(recorded).items()}
+    alignment, mirror = recorded["alignment"], recorded["mirror"]
+    sources = SourceOptions(**{**named, **paths}, others=others, alignment=alignment, mirror=mirror)
     mix = MixOptions(
         rebalance=recorded["rebalance"],
         as_=recorded["as"],
