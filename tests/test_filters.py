@@ -21,7 +21,7 @@ from lpff_shards import ShardsError
 from lpff_shards.planning.filters import BY_ID, BY_PHOTO, BY_USER, select
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import ScannedImage, build
 from lpff_shards.sources.demo import look_at
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
@@ -44,7 +44,7 @@ class Picture(NamedTuple):
 def inventory(source: str, pictures: Sequence[Picture]) -> Inventory:
     """Pictures without bytes, every other one with a camera, every third with landmarks, each of its own numbers."""
     found = [
-        Found(
+        ScannedImage(
             id=p.id,
             blob=FileBlob(f"/nowhere/{n}.png", n),
             camera=look_at(n / 100, 0) if n % 2 == 0 else None,

@@ -13,7 +13,7 @@ from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.schemas.sources import SourceSpec, Terms
 
 if TYPE_CHECKING:
-    from lpff_shards.sources.build import Found
+    from lpff_shards.sources.build import ScannedImage
     from lpff_shards.sources.inventory import Inventory
 
 TABLE = "faces.csv"
@@ -51,8 +51,8 @@ class Faces:
         return build("faces", self.alignment, found, cameras=table.where)
 
 
-def _found(name: str, blob: Blob, row: Mapping[str, str], where: str) -> Found:
-    from lpff_shards.sources.build import Found
+def _found(name: str, blob: Blob, row: Mapping[str, str], where: str) -> ScannedImage:
+    from lpff_shards.sources.build import ScannedImage
 
     text = {key: (value or "").strip() for key, value in row.items() if isinstance(value, str)}
     credit = Credit(
@@ -65,5 +65,5 @@ def _found(name: str, blob: Blob, row: Mapping[str, str], where: str) -> Found:
     try:
         camera = [float(number) for number in text.get("camera", "").split()]
     except ValueError as error:
-        return Found(id, blob, credit=credit, fault=(where, f"camera: {error}"))
-    return Found(id, blob, camera or None, credit=credit)
+        return ScannedImage(id, blob, credit=credit, fault=(where, f"camera: {error}"))
+    return ScannedImage(id, blob, camera or None, credit=credit)

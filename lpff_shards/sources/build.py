@@ -28,7 +28,7 @@ from lpff_shards.sources.join_metadata import Fault, PictureCameras, PictureCred
 _NO_CAMERA = np.zeros(CAMERA_NUMBERS)
 
 
-class Found(Struct, frozen=True, eq=False):
+class ScannedImage(Struct, frozen=True, eq=False):
     """A picture found by a source.
 
     Attributes:
@@ -51,7 +51,7 @@ class Found(Struct, frozen=True, eq=False):
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class ScannedImages:
     """The pictures of a source in the published order, with all that was joined to them.
 
     Attributes:
@@ -82,7 +82,7 @@ class Pictures:
 
 
 def build(
-    source: str, alignment: str, found: Iterable[Found], cameras: str = "", notes: Sequence[str] = ()
+    source: str, alignment: str, found: Iterable[ScannedImage], cameras: str = "", notes: Sequence[str] = ()
 ) -> Inventory:
     """The inventory of pictures that were found one by one; see `make_inventory`.
 
@@ -115,7 +115,7 @@ def build(
     wrong = {row: reason for row, reason in camera.faults(matrix).items() if known[row]}
     landmarks = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
     rows = np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64)
-    pictures = Pictures(
+    pictures = ScannedImages(
         ids=ids,
         names=ids,
         blobs=blobs.done(),
@@ -133,7 +133,7 @@ def build(
 def make_inventory(
     source: str,
     alignment: str,
-    found: Pictures,
+    found: ScannedImages,
     notes: Sequence[str] = (),
     places_of: int = 0,
     landmarks_source: str = "published",
@@ -182,7 +182,7 @@ def make_inventory(
     return every if len(used) == len(every) else every.take(used)
 
 
-def _reasons(found: Pictures, needed: bool) -> Iterator[tuple[int, LeftOut]]:
+def _reasons(found: ScannedImages, needed: bool) -> Iterator[tuple[int, LeftOut]]:
     """The rows of the pictures that cannot be used, ascending, each with its reason."""
     twins = _twins(found)
     large = np.flatnonzero(np.fromiter(column(found.blobs, "size"), np.int64, len(found)) > MAX_BYTES).tolist()
@@ -193,7 +193,7 @@ def _reasons(found: Pictures, needed: bool) -> Iterator[tuple[int, LeftOut]]:
         yield row, _reason(found, row, twins.get(row))
 
 
-def _reason(found: Pictures, row: int, twins: tuple[int, int] | None) -> LeftOut:
+def _reason(found: ScannedImages, row: int, twins: tuple[int, int] | None) -> LeftOut:
     """Why a picture cannot be used.
 
     Args:
@@ -228,7 +228,7 @@ def _broken(blobs: Sequence[Blob]) -> list[int]:
     return [row for row, blob in enumerate(blobs) if isinstance(blob, BrokenBlob)]
 
 
-def _twins(found: Pictures) -> dict[int, tuple[int, int]]:
+def _twins(found: ScannedImages) -> dict[int, tuple[int, int]]:
     """The rows of pictures whose id others have too, how many have it, and the row of another one."""
     marks = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
     ordered = np.sort(marks)

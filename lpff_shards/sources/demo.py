@@ -16,7 +16,7 @@ from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.license import license
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
-from lpff_shards.sources.build import Found, build
+from lpff_shards.sources.build import ScannedImage, build
 from lpff_shards.sources.inventory import Inventory
 
 RADIUS = 2.7
@@ -95,12 +95,12 @@ class Demo:
     def inventory(self) -> Inventory:
         return build("demo", self.alignment, map(self._picture, range(self.count), _ids(self.count)), cameras="demo")
 
-    def _picture(self, number: int, id: str) -> Found:
+    def _picture(self, number: int, id: str) -> ScannedImage:
         size, camera = SIZES[self.alignment], _camera(number)
         blob = RenderedBlob(number, tuple(camera.tolist()), size)
         points = demo_render.landmarks(camera, demo_render.person(number), size)
         photo, face = photo_and_face(id)
-        return Found(id, blob, camera, face, points=points, credit=_credit(photo))
+        return ScannedImage(id, blob, camera, face, points=points, credit=_credit(photo))
 
 
 def _ids(count: int) -> list[str]:

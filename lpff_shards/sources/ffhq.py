@@ -13,7 +13,7 @@ from lpff_shards.schemas.camera import mirror
 from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.build import Pictures, make_inventory
+from lpff_shards.sources.build import ScannedImages, make_inventory
 from lpff_shards.sources.ffhq_checks import (
     ONLY_FFHQ,
     TO_EG3D,
@@ -80,7 +80,7 @@ class Ffhq:
         numbers, names = [n for n, _, _ in listed.named], [name for _, name, _ in listed.named]
         cameras = listed.cameras.of(names)
         credits, points, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
-        pictures = Pictures(
+        pictures = ScannedImages(
             ids=Texts.of(n.id for n in numbers),
             names=names,
             blobs=Structs.of(blob for _, _, blob in listed.named),

@@ -14,7 +14,7 @@ from msgspec import Struct
 from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.io.json_files import Table, read_points, read_table
+from lpff_shards.sources.io.json_files import JsonTable, read_points, read_table
 from lpff_shards.sources.io.tree import Tree, subs
 from lpff_shards.sources.join_metadata import (
     CreditsColumn,
@@ -110,7 +110,7 @@ class _Meta(Struct, frozen=True):
     license_url: str | None = None
 
 
-class _Image(Struct, frozen=True):
+class _AlignedImage(Struct, frozen=True):
     face_landmarks: msgspec.Raw
     pixel_size: tuple[int, int] = (0, 0)
 
@@ -121,7 +121,7 @@ class _Row(Struct, frozen=True):
 
 
 class _Points(Struct, frozen=True):
-    image: _Image
+    image: _AlignedImage
 
 
 _ROW = msgspec.json.Decoder(_Row)
@@ -148,7 +148,7 @@ def read_records(
     # Few licenses are met again and again: each is told once.
     credits, points = CreditsColumn(len(rows), partial(_read_credit, cache(license))), PointsColumn(len(rows))
 
-    def read(table: Table, id: str, row: int) -> None:
+    def read(table: JsonTable, id: str, row: int) -> None:
         points.put(row, *_read_points(table, id))
 
     joined = join_records(_tables(blob), rows, credits.read, *([read] if with_points else []))
@@ -157,15 +157,15 @@ def read_records(
     return credits.done(joined).spread(at), found, lacking
 
 
-def _tables(blob: Blob | None) -> Iterator[Table]:
+def _tables(blob: Blob | None) -> Iterator[JsonTable]:
     """The records by FFHQ id ("00000"); the file has them by index."""
     if blob is not None:
         table = read_table(blob, "FFHQ's records by index")
         twice = frozenset(index.zfill(5) for index in table.twice)
-        yield Table(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
+        yield JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
 
 
-def _read_credit(tell: Callable[[str, str], License], table: Table, id: str) -> Credit:
+def _read_credit(tell: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
     row = table.get(id, _ROW)
     if row is None:
         return Credit()
@@ -182,14 +182,14 @@ def _read_credit(tell: Callable[[str, str], License], table: Table, id: str) -> 
     )
 
 
-def _read_points(table: Table, id: str) -> tuple[Points, tuple[int, int]]:
+def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
     """The landmarks of a record, and the size of the picture that they are of."""
     row = table.get(id, _POINTS)
     assert row is not None
     size = row.image.pixel_size
     if size != (0, 0) and min(size) < 1:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
-    points = read_points(Table(table.where, {id: row.image.face_landmarks}), id)
+    points = read_points(JsonTable(table.where, {id: row.image.face_landmarks}), id)
     assert points is not None
     return points, size
 

@@ -17,17 +17,17 @@ from lpff_shards.schemas import camera
 from lpff_shards.schemas.columns.structs import StructsBuilder, take
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.io.json_files import TWICE, Table, read_points
+from lpff_shards.sources.io.json_files import TWICE, JsonTable, read_points
 
 T = TypeVar("T")
 Fault = tuple[str, str]
 """A file, and the rule that a record in it breaks."""
-ReadCredit = Callable[[Table, str], Credit]
+ReadCredit = Callable[[JsonTable, str], Credit]
 """Makes an id's credit out of a table that may hold its record."""
 
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _NONE = (0.0,) * camera.CAMERA_NUMBERS
-_NOTHING = Table("", {})
+_NOTHING = JsonTable("", {})
 _NO_POINTS = np.zeros((0, LANDMARKS, 2), np.float32)
 
 
@@ -124,7 +124,7 @@ class Joined:
     def __post_init__(self) -> None:
         self.known = np.zeros(len(self.rows), bool)
 
-    def meet(self, table: Table) -> NDArray[np.int64]:
+    def meet(self, table: JsonTable) -> NDArray[np.int64]:
         """The pictures that a table's records are of, int64, -1 for those of none."""
         self.where = table.where
         get = self.rows.get
@@ -138,7 +138,9 @@ class Joined:
         return found
 
 
-def join_records(tables: Iterable[Table], rows: Mapping[str, int], *reads: Callable[[Table, str, int], None]) -> Joined:
+def join_records(
+    tables: Iterable[JsonTable], rows: Mapping[str, int], *reads: Callable[[JsonTable, str, int], None]
+) -> Joined:
     """Reads the records of pictures.
 
     Args:
@@ -157,7 +159,7 @@ def join_records(tables: Iterable[Table], rows: Mapping[str, int], *reads: Calla
     return joined
 
 
-def join_cameras(tables: Iterable[Table], rows: Mapping[str, int]) -> PictureCameras:
+def join_cameras(tables: Iterable[JsonTable], rows: Mapping[str, int]) -> PictureCameras:
     """The cameras of pictures, by their tables."""
     joined = Joined(rows)
     numbers = np.zeros((len(rows), camera.CAMERA_NUMBERS))
@@ -217,11 +219,11 @@ class PointsColumn:
         return PicturePoints(self.numbers[some], rows, self.sizes[some], joined.faults, joined.where)
 
 
-def join_points(tables: Iterable[Table], rows: Mapping[str, int]) -> PicturePoints:
+def join_points(tables: Iterable[JsonTable], rows: Mapping[str, int]) -> PicturePoints:
     """The landmarks of pictures, by their tables."""
     column = PointsColumn(len(rows))
 
-    def read(table: Table, id: str, row: int) -> None:
+    def read(table: JsonTable, id: str, row: int) -> None:
         points = read_points(table, id)
         assert points is not None
         column.put(row, points)
@@ -237,7 +239,7 @@ class CreditsColumn:
         self._found.add(Credit())
         self._places, self._count = np.zeros(count, np.int64), 1
 
-    def read(self, table: Table, id: str, row: int) -> None:
+    def read(self, table: JsonTable, id: str, row: int) -> None:
         self._found.add(self._read_credit(table, id))
         self._places[row] = self._count
         self._count += 1
@@ -256,7 +258,7 @@ class CreditsColumn:
 
 
 def join_credits(
-    tables: Iterable[Table], rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
+    tables: Iterable[JsonTable], rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
 ) -> PictureCredits:
     """The credits of pictures, by their tables; see `CreditsColumn`."""
     column = CreditsColumn(len(rows), read_credit)

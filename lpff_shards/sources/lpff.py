@@ -23,10 +23,10 @@ from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
 from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import Pictures, make_inventory
+from lpff_shards.sources.build import ScannedImages, make_inventory
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.files import Files
-from lpff_shards.sources.io.json_files import Table, read_table
+from lpff_shards.sources.io.json_files import JsonTable, read_table
 from lpff_shards.sources.join_metadata import ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.lpff_crops import MEASURED, describe
 from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
@@ -99,7 +99,7 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     if INFO in place.metadata and lacking:
         told = f"{lacking} of {len(ids)} pictures have no author or license record"
         notes.append(f"{place.metadata[INFO].where}: {told}: license and author unknown")
-    found = Pictures(
+    found = ScannedImages(
         ids=texts,
         names=texts,
         blobs=blobs,
@@ -126,7 +126,7 @@ def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator
         )
 
 
-def _tables(place: Located, name: str, expected: str) -> Iterator[Table]:
+def _tables(place: Located, name: str, expected: str) -> Iterator[JsonTable]:
     """A metadata file, nothing where it is missing."""
     if name in place.metadata:
         yield read_table(place.metadata[name], expected)
@@ -180,7 +180,7 @@ class _License(Struct, frozen=True):
     url: str | None = None
 
 
-class _Image(Struct, frozen=True):
+class _ImageInfo(Struct, frozen=True):
     photo_id: str | None = None
     user_id: str | None = None
     photo_url: str | None = None
@@ -192,13 +192,13 @@ class _Image(Struct, frozen=True):
 
 
 class _Info(Struct, frozen=True):
-    image_info: _Image
+    image_info: _ImageInfo
 
 
 _INFO = msgspec.json.Decoder(_Info)
 
 
-def _read_info(tell: Callable[[str, str], License], info: Table, id: str) -> Credit:
+def _read_info(tell: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
     """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
 
     Args:
@@ -233,7 +233,7 @@ _HOSTS = {
 }
 
 
-def _read_url(info: Table, id: str) -> Credit:
+def _read_url(info: JsonTable, id: str) -> Credit:
     """The credit of an id: its host, and so its license, is told from the URL.
 
     Raises:
