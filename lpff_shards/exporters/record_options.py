@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lpff_shards.options.declaration import declared
+from lpff_shards.options.declaration import declared, file_options
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.schemas.uris import is_uri
@@ -73,7 +73,7 @@ def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
 
 def given_paths(options: ExportOptions) -> dict[str, str]:
     """The paths and URIs of data sets and of the files beside them, by the name of their option."""
-    files = ((name, getattr(options.mix, name)) for name in ("num_replicas", "exclude"))
+    files = ((name, getattr(options.mix, name)) for name in file_options(options.mix))
     return {**options.sources.paths, **{name: path for name, path in files if path is not None}}
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.options.declaration import check, declared, flag, option, required, word
+from lpff_shards.options.declaration import check, declared, file_options, flag, option, required, word
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
-from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, SourceSpec, known_specs
+from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, known_specs
 from lpff_shards.schemas.units import alternatives
 from lpff_shards.schemas.uris import is_uri
 
@@ -29,10 +29,6 @@ EngineName = Literal["local", "ray"]
 ZipCopies = Literal["files", "list"]
 
 IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
-SOURCES = tuple(SPECS)
-SOURCE_FILES = tuple(file for spec in SPECS.values() for file in spec.files)
-SOURCE_PATHS = (*(name for name, spec in SPECS.items() if spec.is_path), *SOURCE_FILES)
-"""The options that name files of data sets."""
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 MAX_RESOLUTION = 8192
@@ -62,32 +58,26 @@ class SourceOptions:
         others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
         object.__setattr__(self, "others", others)
         if not self.given:
-            names = alternatives(map(flag, (*(name for name in declared(self) if name in SOURCES), *ADDED)))
+            names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED)))
             raise ShardsError("no source was given", f"Give {names}; they combine")
-        for spec in known_specs((*SPECS, *others)):
-            self._refuse_misfits(spec)
-
-    def _refuse_misfits(self, spec: SourceSpec) -> None:
-        """Refuses an alignment that a given data set lacks, and files of one that was not given."""
-        given = spec.name in self.given
-        if given and self.alignment not in spec.alignments:
-            others = alternatives(f"--alignment {one}" for one in spec.alignments)
-            raise ShardsError(f"{flag(spec.name)} has no {self.alignment} pictures", f"Use {others}")
-        for file in () if given else spec.files:
-            if getattr(self, file) is not None:
-                own = flag(spec.name)
-                hint = f"It describes {spec.title}'s pictures: give {own} too"
-                raise ShardsError(f"{flag(file)} was given without {own}", hint)
+        for spec in known_specs(self.given):
+            if self.alignment not in spec.alignments:
+                fitting = alternatives(f"--alignment {one}" for one in spec.alignments)
+                raise ShardsError(f"{flag(spec.name)} has no {self.alignment} pictures", f"Use {fitting}")
+        for name, spec in SPECS.items():
+            if name not in self.given and (lone := next((file for file in spec.files if file in self.paths), None)):
+                hint = f"It describes {spec.title}'s pictures: give {flag(name)} too"
+                raise ShardsError(f"{flag(lone)} was given without {flag(name)}", hint)
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
-        return (*(name for name in SOURCES if getattr(self, name) is not None), *self.others)
+        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others)
 
     @property
     def paths(self) -> Mapping[str, str]:
         """Paths and URIs of data sets and of the files beside them, by the name of their option."""
-        own = ((name, getattr(self, name)) for name in SOURCE_PATHS)
+        own = ((name, getattr(self, name)) for name in file_options(SourceOptions))
         return {**{name: path for name, path in own if path is not None}, **self.others}
 
     @property
@@ -267,15 +257,11 @@ class ExportOptions:
     @property
     def dataset_name(self) -> str:
         """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
-        return self.name or "_".join([*self.sources.given, *self.rebalanced])
-
-    @property
-    def rebalanced(self) -> list[str]:
-        """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
-        if self.mix.rebalance == "none":
-            return []
-        word = "rebalanced" if self.mix.as_ == "replicas" else "weighted"
-        return [word] if _is_published(self.sources, self.mix) else [word, self.mix.rebalance]
+        words = [*self.sources.given]
+        if self.mix.rebalance != "none":
+            words += ["rebalanced" if self.mix.as_ == "replicas" else "weighted"]
+            words += [] if self._mixes_as_published else [self.mix.rebalance]
+        return self.name or "_".join(words)
 
     @property
     def resolved_picture(self) -> PictureOptions:
@@ -308,18 +294,14 @@ class ExportOptions:
     @property
     def is_published(self) -> bool:
         """Whether it is one of the five sets that LPFF's trainers name, withdrawn photos aside."""
-        if self.mix.rebalance == "none":
-            return self.has_whole_sets and (self.sources.given, "none") in PUBLISHED
-        return _is_published(self.sources, self.mix) and self.mix.as_ == "replicas"
+        return self._mixes_as_published and self.mix.as_ == "replicas"
 
-
-def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
-    """Whether a rebalanced set is one of the published ones, withdrawn photos aside."""
-    if mix.license or mix.splits != TRAIN or sources.mirrors != (sources.alignment == "eg3d"):
-        return False
-    if mix.rebalance == "eg3d" and (sources.alignment != "eg3d" or mix.num_replicas is None):
-        return False
-    return (sources.given, mix.rebalance) in PUBLISHED
+    @property
+    def _mixes_as_published(self) -> bool:
+        """Whether pictures and rule are those of a published set; EG3D's counts its replicas by its own file."""
+        if self.mix.rebalance == "eg3d" and (self.sources.alignment != "eg3d" or self.mix.num_replicas is None):
+            return False
+        return self.has_whole_sets and (self.sources.given, self.mix.rebalance) in PUBLISHED
 
 
 def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:

@@ -52,7 +52,6 @@ class SourceSpec:
         files: options that name further files of it; other packages add none.
         host: where its photos are: an id of a photo or author means the same in all data sets of one host.
         color: of its plots, #rrggbb; empty for a spare one.
-        is_path: whether its option names files.
         is_made_up: whether it shows no photos, so that nobody is cited.
         is_square: whether all pictures are square.
         has_eg3d_cameras: whether its cameras are EG3D's in every alignment.
@@ -68,7 +67,6 @@ class SourceSpec:
     files: tuple[str, ...] = ()
     host: str = ""
     color: str = ""
-    is_path: bool = True
     is_made_up: bool = False
     is_square: bool = False
     has_eg3d_cameras: bool = False
@@ -163,7 +161,6 @@ _SPECS = (
         title="the demo",
         help=f"N rendered portraits ({DEMO_PICTURES} without a number); nothing to download.",
         color="#7d55b8",
-        is_path=False,
         is_made_up=True,
         terms=Terms(
             "The demo portraits of lpff-shards",

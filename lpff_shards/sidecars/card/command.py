@@ -7,13 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.declaration import declared, defaults, flag
+from lpff_shards.options.declaration import declared, defaults, file_options, flag
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
-    SOURCE_FILES,
-    SOURCE_PATHS,
-    SOURCES,
     ExportOptions,
     PictureOptions,
     RunOptions,
@@ -21,14 +18,16 @@ from lpff_shards.options.export import (
     SourceOptions,
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
+from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.units import exact_size
 
 WIDTH = 100
-_PATHS = (*SOURCE_PATHS, "num_replicas", "exclude")
+_SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
+_PATHS = (*file_options(SourceOptions), *file_options(MixOptions))
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",
-    *(*SOURCES, *SOURCE_FILES, "alignment", "mirror"),
+    *(*_SOURCES, "alignment", "mirror"),
     *(name.rstrip("_") for name in declared(MixOptions)),
     *("name", "metadata", "zip_copies"),
     *(*declared(PictureOptions), *declared(ShardOptions)),
@@ -120,7 +119,7 @@ def _path(name: str) -> str:
 
 def _name_by_default(recorded: Mapping[str, Any]) -> str:
     """The data set's name where the user gives none."""
-    named: dict[str, Any] = {name: recorded[name] for name in (*SOURCES, *SOURCE_FILES)}
+    named: dict[str, Any] = {name: recorded[name] for name in _SOURCES}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
     others = {name: _path(value) for name, value in _others(recorded).items()}
     alignment, mirror = recorded["alignment"], recorded["mirror"]
