@@ -1,4 +1,4 @@
-"""The package's floors: each import leads down, and nothing heavy is loaded before it is needed."""
+"""The package's floors: each import leads down, nothing heavy is loaded before it is needed, and code stays short."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from floors import FLOORS, PACKAGE, floor, imports, part
 import lpff_shards
 from lpff_shards.formats.registry import NAMES
 from lpff_shards.schemas.sources import SPECS
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 60
 
 ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
 
@@ -92,6 +94,20 @@ def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
         if not name.startswith("formats/"):
             words = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
             assert words & {*NAMES} <= kept.get(name, set()), f"{name} names {words & {*NAMES}}"
+
+
+def test_files_and_functions_are_short_and_each_class_has_a_name_of_its_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name, text = path.relative_to(PACKAGE).as_posix(), path.read_text()
+        assert len(text.splitlines()) <= MOST_LINES, f"{name} is over {MOST_LINES} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= MOST_LINES_OF_A_FUNCTION, f"{name}: {node.name} has {lines} lines"
+            elif isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: of for name, of in homes.items() if len(of) > 1} == {}
 
 
 def test_every_file_of_the_package_is_in_a_wheel() -> None:
