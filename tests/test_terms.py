@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from lpff_shards.schemas.license import canonical, license
+from lpff_shards.schemas.license import Demands, canonical, demands, license
 from lpff_shards.schemas.sources import EG3D, SPECS, citations, terms_of
-from lpff_shards.schemas.terms import UNKNOWN, Demands, demands
 
 TERMS = {name: spec.terms for name, spec in SPECS.items()}
 ENTRIES = citations((*TERMS.values(), EG3D))
@@ -52,7 +51,7 @@ def test_demands_follow_the_short_name() -> None:
     also = "not sold unaltered, not redistributed as stock photos"
     assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license", also=also)
     for short in ("", "unknown", "CC-BY", "CC-BY-2.0-de", "Attribution License"):
-        assert demands(short) == UNKNOWN
+        assert demands(short) == Demands(known=False)
     japanese = demands("CC-BY-SA-2.1-JP")
     assert (japanese.name, japanese.share_alike) == ("Creative Commons Attribution-ShareAlike 2.1 JP", True)
     assert japanese.url == "https://creativecommons.org/licenses/by-sa/2.1/jp/"

@@ -10,8 +10,8 @@ import numpy as np
 
 from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
+from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import known_specs
-from lpff_shards.schemas.terms import demands
 from lpff_shards.schemas.units import size
 
 LISTED = 50

@@ -14,8 +14,8 @@ from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
+from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import Terms, citations, known_specs, terms_of
-from lpff_shards.schemas.terms import demands
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, table_rows
