@@ -17,6 +17,7 @@ from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.io.json_files import JsonTable, read_points, read_table
 from lpff_shards.sources.io.tree import Tree, subs
 from lpff_shards.sources.join_metadata import (
+    NO_TABLE,
     CreditsColumn,
     PictureCredits,
     PicturePoints,
@@ -151,18 +152,19 @@ def read_records(
     def read(table: JsonTable, id: str, row: int) -> None:
         points.put(row, *_read_points(table, id))
 
-    joined = join_records(_tables(blob), rows, credits.read, *([read] if with_points else []))
+    joined = join_records(_table(blob), rows, credits.read, *([read] if with_points else []))
     lacking = sorted({n.id for n in pictures if n.has_ffhq_id and not joined.known[rows[n.id]]})
     found = points.done(joined).spread(at) if with_points else no_points(len(pictures))
     return credits.done(joined).spread(at), found, lacking
 
 
-def _tables(blob: Blob | None) -> Iterator[JsonTable]:
+def _table(blob: Blob | None) -> JsonTable:
     """The records by FFHQ id ("00000"); the file has them by index."""
-    if blob is not None:
-        table = read_table(blob, "FFHQ's records by index")
-        twice = frozenset(index.zfill(5) for index in table.twice)
-        yield JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
+    if blob is None:
+        return NO_TABLE
+    table = read_table(blob, "FFHQ's records by index")
+    twice = frozenset(index.zfill(5) for index in table.twice)
+    return JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
 
 
 def _read_credit(tell: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:

@@ -1,12 +1,9 @@
-"""What metadata files tell of a source's pictures, put in the pictures' order record by record as they are read.
-
-So no table is held as a whole, nor the ids of its records.
-"""
+"""What metadata files hold of a source's pictures, put in the pictures' order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
@@ -27,7 +24,8 @@ ReadCredit = Callable[[JsonTable, str], Credit]
 
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _NONE = (0.0,) * camera.CAMERA_NUMBERS
-_NOTHING = JsonTable("", {})
+NO_TABLE = JsonTable("", {})
+"""Of a file that is missing."""
 _NO_POINTS = np.zeros((0, LANDMARKS, 2), np.float32)
 
 
@@ -105,76 +103,56 @@ class PictureCredits:
         return PictureCredits(take(self.credits, at), self.known[at], _spread(self.faults, at))
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Joined:
-    """Which pictures' records were met so far, and which twice; records of no picture count by their ids.
+    """Which pictures have a record in a table.
 
     Attributes:
-        rows: of the pictures by id.
-        known: bool [n], whether a picture's record was met.
+        where: the file; rows: of the pictures by id.
+        pictures: int64, the row of the picture that each record is of, -1 for those of none.
+        known: bool [n], whether a picture has a record.
         faults: row to the file and the rule that its record breaks.
     """
 
+    where: str
     rows: Mapping[str, int]
-    where: str = ""
-    others: set[str] = field(default_factory=set)
-    twice: set[int] = field(default_factory=set)
-    faults: dict[int, Fault] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.known = np.zeros(len(self.rows), bool)
-
-    def meet(self, table: JsonTable) -> NDArray[np.int64]:
-        """The pictures that a table's records are of, int64, -1 for those of none."""
-        self.where = table.where
-        get = self.rows.get
-        found = np.fromiter((get(id, -1) for id in table.rows), np.int64, len(table.rows))
-        pictures = found[found >= 0]
-        self.twice.update(pictures[self.known[pictures]].tolist(), (get(id, -1) for id in table.twice))
-        self.twice.discard(-1)
-        self.known[pictures] = True
-        if len(pictures) < len(found):
-            self.others.update(id for id in table.rows if id not in self.rows)
-        return found
+    pictures: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    faults: Mapping[int, Fault]
 
 
-def join_records(
-    tables: Iterable[JsonTable], rows: Mapping[str, int], *reads: Callable[[JsonTable, str, int], None]
-) -> Joined:
+def join_records(table: JsonTable, rows: Mapping[str, int], *reads: Callable[[JsonTable, str, int], None]) -> Joined:
     """Reads the records of pictures.
 
     Args:
         rows: of the pictures by id.
         reads: called with the table, id and row of each; a ValueError is the fault of the row.
     """
-    joined = Joined(rows)
-    for table in tables:
-        for id, row in zip(table.rows, joined.meet(table).tolist(), strict=True):
-            try:
-                for read in reads if row >= 0 else ():
-                    read(table, id, row)
-            except ValueError as error:
-                joined.faults[row] = table.where, str(error)
-    joined.faults |= dict.fromkeys(joined.twice, (joined.where, TWICE))
-    return joined
+    pictures = np.fromiter((rows.get(id, -1) for id in table.rows), np.int64, len(table.rows))
+    known = np.zeros(len(rows), bool)
+    known[pictures[pictures >= 0]] = True
+    faults: dict[int, Fault] = {}
+    for id, row in zip(table.rows, pictures.tolist(), strict=True) if reads else ():
+        try:
+            for read in reads if row >= 0 else ():
+                read(table, id, row)
+        except ValueError as error:
+            faults[row] = table.where, str(error)
+    faults |= {rows[id]: (table.where, TWICE) for id in table.twice if id in rows}
+    return Joined(table.where, rows, pictures, known, faults)
 
 
-def join_cameras(tables: Iterable[JsonTable], rows: Mapping[str, int]) -> PictureCameras:
-    """The cameras of pictures, by their tables."""
-    joined = Joined(rows)
+def join_cameras(table: JsonTable, rows: Mapping[str, int]) -> PictureCameras:
+    """The cameras of pictures, by their table."""
+    joined = join_records(table, rows)
+    read, wrong = parse_cameras(table.rows.values())
     numbers = np.zeros((len(rows), camera.CAMERA_NUMBERS))
-    faults: dict[int, str] = {}
-    such_as = ""
-    for table in tables:
-        such_as = such_as or next(iter(table.rows), "")
-        pictures = joined.meet(table)
-        read, wrong = parse_cameras(table.rows.values())
-        mine = pictures >= 0
-        numbers[pictures[mine]] = read[mine]
-        faults |= {int(pictures[at]): reason for at, reason in wrong.items() if mine[at]}
-    faults |= dict.fromkeys(joined.twice, TWICE)
-    count = int(joined.known.sum()) + len(joined.others)
-    return PictureCameras(joined.where, such_as, count, numbers, joined.known, faults, len(joined.others))
+    mine = joined.pictures >= 0
+    numbers[joined.pictures[mine]] = read[mine]
+    faults = {int(joined.pictures[at]): reason for at, reason in wrong.items() if mine[at]}
+    faults |= {row: reason for row, (_, reason) in joined.faults.items()}
+    such_as, unused = next(iter(table.rows), ""), int((~mine).sum())
+    return PictureCameras(table.where, such_as, len(table.rows), numbers, joined.known, faults, unused)
 
 
 def parse_cameras(raws: Iterable[msgspec.Raw]) -> tuple[NDArray[np.float64], dict[int, str]]:
@@ -219,8 +197,8 @@ class PointsColumn:
         return PicturePoints(self.numbers[some], rows, self.sizes[some], joined.faults, joined.where)
 
 
-def join_points(tables: Iterable[JsonTable], rows: Mapping[str, int]) -> PicturePoints:
-    """The landmarks of pictures, by their tables."""
+def join_points(table: JsonTable, rows: Mapping[str, int]) -> PicturePoints:
+    """The landmarks of pictures, by their table."""
     column = PointsColumn(len(rows))
 
     def read(table: JsonTable, id: str, row: int) -> None:
@@ -228,7 +206,7 @@ def join_points(tables: Iterable[JsonTable], rows: Mapping[str, int]) -> Picture
         assert points is not None
         column.put(row, points)
 
-    return column.done(join_records(tables, rows, read))
+    return column.done(join_records(table, rows, read))
 
 
 class CreditsColumn:
@@ -252,15 +230,15 @@ class CreditsColumn:
         """
         for id, row in joined.rows.items() if not joined.known.all() else ():
             if not joined.known[row]:
-                self.read(_NOTHING, id, row)
+                self.read(NO_TABLE, id, row)
         self._places[list(hidden)] = 0
         return PictureCredits(take(self._found.done(), self._places), joined.known, joined.faults)
 
 
 def join_credits(
-    tables: Iterable[JsonTable], rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
+    table: JsonTable, rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
 ) -> PictureCredits:
-    """The credits of pictures, by their tables; see `CreditsColumn`."""
+    """The credits of pictures, by their table; see `CreditsColumn`."""
     column = CreditsColumn(len(rows), read_credit)
-    joined = join_records(tables, rows, column.read)
+    joined = join_records(table, rows, column.read)
     return column.done(joined, {*joined.faults, *hidden})

@@ -27,7 +27,7 @@ from lpff_shards.sources.build import ScannedImages, make_inventory
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.files import Files
 from lpff_shards.sources.io.json_files import JsonTable, read_table
-from lpff_shards.sources.join_metadata import ReadCredit, join_cameras, join_credits, join_points
+from lpff_shards.sources.join_metadata import NO_TABLE, ReadCredit, join_cameras, join_credits, join_points
 from lpff_shards.sources.lpff_crops import MEASURED, describe
 from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
 
@@ -79,13 +79,13 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
         raise ShardsError(f"{option} {given} holds no {alignment} pictures", "Name another --alignment or another path")
     blobs = take(place.pictures.blobs, files)
     rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
-    cameras = join_cameras(_tables(place, CAMERAS, "25 numbers by id"), rows)
-    points = join_points(_tables(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
+    cameras = join_cameras(_table(place, CAMERAS, "25 numbers by id"), rows)
+    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
     realigned = points
     if alignment != "realign2400":
-        realigned = join_points(_tables(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
+        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
     hidden = (points if alignment in MEASURED else realigned).faults
-    credits = join_credits(_tables(place, INFO, "credits by id"), rows, read_credit, hidden)
+    credits = join_credits(_table(place, INFO, "credits by id"), rows, read_credit, hidden)
     if len(rows) < len(ids):
         # Pictures of one id are set aside, each with what is told of it.
         at = np.array([rows[id] for id in ids])
@@ -126,10 +126,9 @@ def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator
         )
 
 
-def _tables(place: Located, name: str, expected: str) -> Iterator[JsonTable]:
-    """A metadata file, nothing where it is missing."""
-    if name in place.metadata:
-        yield read_table(place.metadata[name], expected)
+def _table(place: Located, name: str, expected: str) -> JsonTable:
+    """A metadata file; nothing where it is missing."""
+    return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
 
 
 def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64]]:
@@ -155,9 +154,8 @@ def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
     """
     faces: dict[str, set[str]] = defaultdict(set)
     for name in (CAMERAS, INFO, LANDMARKS["raw"]):
-        for table in _tables(place, name, "records by id"):
-            for id in table.rows:
-                faces[photo_and_face(id)[0]].add(id)
+        for id in _table(place, name, "records by id").rows:
+            faces[photo_and_face(id)[0]].add(id)
     ids: list[str] = []
     rows: list[int] = []
     for row, name in enumerate(place.pictures.names):
