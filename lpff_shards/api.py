@@ -32,8 +32,7 @@ from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.units import counted
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, marks
-from lpff_shards.sources.given_files import read_exclusions, read_num_replicas
-from lpff_shards.sources.registry import sources
+from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
 from lpff_shards.storage.background_sync import Settling
 from lpff_shards.storage.path import is_file, place
 

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 import click
 
@@ -23,8 +24,8 @@ from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MEASURE, Group, n
 from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
-from lpff_shards.options import mix as mix_options
 from lpff_shards.options.declaration import declared
+from lpff_shards.schemas.sources import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,15 +244,12 @@ def _check_report(out: str | None, chosen: options.ExportOptions) -> None:
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:
     """The flat options of the command line as the frozen ones."""
-    kinds: dict[str, type[Any]] = {
-        "sources": options.SourceOptions,
-        "mix": mix_options.MixOptions,
-        "picture": options.PictureOptions,
-        "shards": options.ShardOptions,
-        "run": options.RunOptions,
-    }
-    parts = {part: kind(**{name: given.pop(name) for name in declared(kind)}) for part, kind in kinds.items()}
-    return options.ExportOptions(**given, **parts)
+    hints: dict[str, Any] = get_type_hints(options.ExportOptions)
+    kinds: dict[str, Any] = {part: kind for part, kind in hints.items() if is_dataclass(kind)}
+    others = {name: path for name in ADDED if (path := given.pop(name, None)) is not None}
+    of = {part: {name: given.pop(name) for name in declared(kind)} for part, kind in kinds.items()}
+    of["sources"]["others"] = others
+    return options.ExportOptions(**given, **{part: kind(**of[part]) for part, kind in kinds.items()})
 
 
 class _Stopped(KeyboardInterrupt):

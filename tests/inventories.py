@@ -9,11 +9,9 @@ from layouts import v2_record, write_lpff, write_unsplash_pexels
 
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
-from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
+from lpff_shards.sources.ffhq import Ffhq
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.lpff import Lpff
-from lpff_shards.sources.unsplash_pexels import UnsplashPexels
+from lpff_shards.sources.lpff import Lpff, UnsplashPexels
 
 SHORT = ("CC-BY-2.0", "CC-BY-SA-2.0", "CC-BY-NC-2.0")
 
@@ -31,12 +29,16 @@ def read(name: str, path: Path, alignment: str = "eg3d") -> Inventory:
 
 def eg3d(root: Path, cameras: Path | None = None, metadata: Path | None = None) -> Inventory:
     """The inventory of EG3D's FFHQ."""
-    return FfhqEg3d(str(root), str(cameras) if cameras else None, str(metadata) if metadata else None).inventory()
+    return _ffhq(root, "eg3d", cameras, metadata)
 
 
 def stylegan(root: Path, cameras: Path | None = None, metadata: Path | None = None) -> Inventory:
     """The inventory of FFHQ's own download."""
-    return FfhqStylegan(str(root), str(cameras) if cameras else None, str(metadata) if metadata else None).inventory()
+    return _ffhq(root, "stylegan", cameras, metadata)
+
+
+def _ffhq(root: Path, alignment: str, *files: Path | None) -> Inventory:
+    return Ffhq(str(root), alignment, *(str(file) if file else None for file in files)).inventory()
 
 
 def ffhq_credit(index: int) -> Credit:

@@ -1,4 +1,4 @@
-"""The package's floors: each import leads down, and nothing heavy is loaded before it is needed."""
+"""The package's floors: each import leads down, nothing heavy is loaded before it is needed, and code stays short."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from floors import FLOORS, PACKAGE, floor, imports, part
 
 import lpff_shards
 from lpff_shards.formats.registry import NAMES
+from lpff_shards.schemas.sources import SPECS
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 60
 
 ASKS = re.compile(r"\S+\.(?:exists|is_file|is_dir|isfile|isdir)\(")
 
@@ -93,6 +96,20 @@ def test_no_module_outside_formats_asks_for_a_format_by_name() -> None:
             assert words & {*NAMES} <= kept.get(name, set()), f"{name} names {words & {*NAMES}}"
 
 
+def test_files_and_functions_are_short_and_each_class_has_a_name_of_its_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name, text = path.relative_to(PACKAGE).as_posix(), path.read_text()
+        assert len(text.splitlines()) <= MOST_LINES, f"{name} is over {MOST_LINES} lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= MOST_LINES_OF_A_FUNCTION, f"{name}: {node.name} has {lines} lines"
+            elif isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(name)
+    assert {name: of for name, of in homes.items() if len(of) > 1} == {}
+
+
 def test_every_file_of_the_package_is_in_a_wheel() -> None:
     told = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     packed = {
@@ -100,3 +117,33 @@ def test_every_file_of_the_package_is_in_a_wheel() -> None:
     }
     there = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert there == packed
+
+
+def _texts(tree: ast.AST) -> set[str]:
+    """The texts of a module, parts of f-strings too, without docstrings and what documents a name."""
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents
+    }
+
+
+def test_one_table_names_the_data_sets() -> None:
+    rule = "a rule of rebalancing is called lpff"
+    kept = {
+        "schemas/sources.py": "the table",
+        "options/export.py": "declares --ffhq, and refuses mixes that FFHQ's files do not allow",
+        "options/mix.py": rule,
+        "planning/mix.py": rule,
+        "planning/rebalance.py": f"{rule}, and its hint names --ffhq-cameras",
+        "sidecars/card/values.py": rule,
+        "commandline/manuals.py": "examples of commands",
+    }
+    named = re.compile(rf"\b(?:{'|'.join(SPECS)})\b(?!-shards)")
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("sources/") and any(map(named.search, _texts(ast.parse(path.read_text())))):
+            found.add(name)
+    assert found == set(kept), found ^ set(kept)

@@ -21,7 +21,7 @@ from layouts import write_unsplash_pexels as write_up
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardsError, SourceOptions, export
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, read_manifest
-from lpff_shards.schemas.terms import demands
+from lpff_shards.schemas.license import demands
 from lpff_shards.sidecars.attribution import merged
 from lpff_shards.storage.path import whole
 

@@ -13,7 +13,7 @@ from option_tables import titles, with_tables
 from pages import DOCS
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import Option
+from lpff_shards.commandline.help import ClickOption
 
 PAGES = sorted(DOCS.glob("*.md"))
 
@@ -57,7 +57,7 @@ def test_the_tables_of_options_are_those_that_the_commands_declare() -> None:
         page.write_text(with_tables(shown))
     else:
         assert shown == with_tables(shown), "docs/options.md has other options than the commands declare"
-    sections = {param.section for param in cli.commands["export"].params if isinstance(param, Option)}
+    sections = {param.section for param in cli.commands["export"].params if isinstance(param, ClickOption)}
     assert titles(shown) == {("export", section) for section in sections}
 
 

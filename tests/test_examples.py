@@ -1,4 +1,4 @@
-"""`examples/` work: a format of another package, found by its entry point, with every command."""
+"""`examples/` work: a format and a data set of other packages, found by their entry points, with every command."""
 
 from __future__ import annotations
 
@@ -13,23 +13,34 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-LINES = PROJECT / "examples/lines"
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.export import SourceOptions
+from lpff_shards.sources.demo import Demo
+from lpff_shards.sources.registry import sources
+
+EXAMPLES = PROJECT / "examples"
+
+
+def _install(site: Path, name: str) -> None:
+    """Puts an example into a folder of installed packages, as pip would have written it."""
+    info = site / f"lpff_shards_{name}-0.1.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(EXAMPLES / name / f"lpff_shards_{name}.py", site)
+    project = tomllib.loads((EXAMPLES / name / "pyproject.toml").read_text())["project"]
+    lines = [
+        f"[{group}]\n" + "".join(f"{point} = {value}\n" for point, value in own.items())
+        for group, own in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0.1\n")
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """A folder of installed packages that holds the example, as pip would have written it."""
-    site = tmp_path / "site"
-    info = site / "lpff_shards_lines-0.1.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(LINES / "lpff_shards_lines.py", site)
-    groups = tomllib.loads((LINES / "pyproject.toml").read_text())["project"]["entry-points"]
-    lines = [
-        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in own.items()) for group, own in groups.items()
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lpff-shards-lines\nVersion: 0.1\n")
-    return site
+    """A folder of installed packages that holds the examples."""
+    for name in ("lines", "faces"):
+        _install(tmp_path / "site", name)
+    return tmp_path / "site"
 
 
 def _run(site: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -68,3 +79,89 @@ def _key(out: Path) -> str:
 def test_without_it_the_format_is_not_known(tmp_path: Path) -> None:
     done = _run(tmp_path, "export", "--format", "lines", "--demo", 1, "--out", tmp_path / "out")
     assert done.returncode == 2 and "--format 'lines' is not known" in done.stderr
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """The example's data set: five portraits, of which one has no camera and one a broken one."""
+    folder = tmp_path / "my-faces"
+    folder.mkdir()
+    lines = ["file,photo,author,url,license,camera"]
+    portraits = Demo(5, "eg3d").inventory()
+    for number, record in enumerate(map(portraits.record, range(5))):
+        (folder / f"{number:04d}.png").write_bytes(record.blob.read())
+        camera = " ".join(map(str, record.camera.numbers.tolist())) if record.camera and number < 3 else ""
+        url, license = f"https://example.org/{number}", "https://creativecommons.org/licenses/by/2.0/"
+        lines.append(f"{number:04d}.png,photo{number},Author {number},{url},{license},{camera or 'x' * (number == 4)}")
+    (folder / "faces.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_data_set_of_another_package_works_with_every_command(installed: Path, faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export = ("export", "--format", "wds", "--faces", faces, "--demo", 2, "--shards", 2, "--out", out)
+    refused = _run(installed, *export)
+    assert refused.returncode == 2 and "0003: the picture has no camera there" in refused.stderr
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "my-faces"))
+    assert "0003: the picture has no camera there" in _run(installed, *export[:4], packed, *export[5:]).stderr
+    done = _run(installed, *export, "--on-error", "skip")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["sources"] == {"demo": 4, "faces": 6}
+    assert [(one["id"], one["reason"].partition(":")[0]) for one in manifest["skipped"]] == [
+        ("0003", "the picture has no camera there"),
+        ("0004", "camera"),
+    ]
+    shards = sorted(out.glob("*.tar"))
+    before = [shard.read_bytes() for shard in shards]
+    shards[1].unlink()
+    again = _run(installed, *export, "--on-error", "skip")
+    assert again.returncode == 0 and "1 of them finished before" in again.stderr
+    assert [shard.read_bytes() for shard in shards] == before
+    assert _run(installed, "verify", "--deep", out).returncode == 0
+    assert _run(installed, "report", out).returncode == 0
+    (sample, _) = json.loads(_run(installed, "trace", "--json", "Author 1", out).stdout)["samples"]
+    assert sample["key"].startswith("faces_0001")
+    card = (out / "README.md").read_text()
+    assert "--demo 2 --faces my-faces" in card and "Faces (made up for the documentation)" in card
+    # The export is read without the package, too.
+    assert _run(tmp_path, "verify", out).returncode == 0
+    assert _run(tmp_path, "index", out).returncode == 0
+    assert (out / "README.md").read_text() == card
+
+
+def test_its_option_is_one_like_the_others(installed: Path, faces: Path, tmp_path: Path) -> None:
+    help_ = " ".join(_run(installed, "export", "--help").stdout.split())
+    assert "--faces PATH Faces: a folder or zip of pictures with faces.csv." in help_
+    words = ("export", "--format", "wds", "--faces", faces, "--out", tmp_path / "out")
+    done = _run(installed, *words, "--alignment", "raw")
+    assert done.returncode == 2 and "--faces has no raw pictures" in done.stderr
+    (faces / "faces.csv").unlink()
+    done = _run(installed, *words)
+    assert done.returncode == 2 and "has no faces.csv" in done.stderr
+
+
+def test_a_data_set_that_cannot_be_loaded_is_one_error(installed: Path, faces: Path, tmp_path: Path) -> None:
+    (installed / "lpff_shards_faces.py").write_text("import nothing_of_that_name")
+    done = _run(installed, "export", "--format", "wds", "--faces", faces, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "the data set faces cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "cannot be loaded" in _run(installed, "export", "--help").stdout
+    (installed / "lpff_shards_faces.py").write_text(
+        "from lpff_shards.schemas.sources import SourceSpec, Terms\n"
+        "class Faces:\n"
+        "    spec = SourceSpec('faces', 'Faces', '', Terms('Faces', '', ''))\n"
+        "    def __init__(self, path, alignment): pass\n"
+        "    def inventory(self): return {}['faces.csv']\n"
+    )
+    done = _run(installed, "export", "--format", "wds", "--faces", faces, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "the data set faces cannot be read by lpff_shards_faces:Faces" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert _run(installed, "export", "--format", "wds", "--demo", 1, "--out", tmp_path / "demo").returncode == 0
+
+
+def test_without_it_the_option_is_not_known(tmp_path: Path) -> None:
+    with pytest.raises(ShardsError, match="the data set 'faces' is not known"):
+        sources(SourceOptions(others={"faces": "x"}))
+    done = _run(tmp_path, "export", "--format", "wds", "--faces", "x", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "--faces" in done.stderr

@@ -25,9 +25,9 @@ from layouts import (
 
 from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
-from lpff_shards.sources import ffhq_ids
-from lpff_shards.sources.cameras import Cameras
+from lpff_shards.sources import ffhq_labels
 from lpff_shards.sources.ffhq_files import Number
+from lpff_shards.sources.ffhq_labels import Cameras, told_by_cameras
 from lpff_shards.sources.inventory import Inventory
 
 PHOTOS = (0, 7, 499, 500, 1002)  # some photos did not survive, so positions are not ids
@@ -141,7 +141,7 @@ def test_ids_alone_give_no_cameras(crops: Path, root: Path) -> None:
 def test_strangers_and_ties_are_counted_and_stay_unknown(
     crops: Path, root: Path, v2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffhq_ids, "ENOUGH", 0.5)
+    monkeypatch.setattr(ffhq_labels, "ENOUGH", 0.5)
 
     def change(table: dict[str, list[list[Any]]]) -> object:
         labels = table["labels"]
@@ -160,7 +160,7 @@ def test_strangers_and_ties_are_counted_and_stay_unknown(
 
 
 def test_one_of_a_pair_tells_the_other(crops: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffhq_ids, "ENOUGH", 0.5)
+    monkeypatch.setattr(ffhq_labels, "ENOUGH", 0.5)
     edit(
         crops / "dataset.json",
         lambda table: {"labels": [label for label in table["labels"] if label[0] != "00007.png"]},
@@ -178,7 +178,7 @@ def test_cameras_in_more_digits_are_the_same_in_float32(crops: Path, root: Path)
 def test_minus_zero_is_zero() -> None:
     own = Cameras("a", {"img00000000.png": 0}, np.full((1, 25), -0.0), {})
     ids = Cameras("b", {"00003.png": 0}, np.zeros((1, 25)), {})
-    assert ffhq_ids.told_by_cameras(own, ["img00000000.png"], ids).numbers == {
+    assert told_by_cameras(own, ["img00000000.png"], ids).numbers == {
         "img00000000.png": Number(3, False, "00003", True)
     }
 
@@ -189,7 +189,7 @@ def test_all_of_ffhq_takes_no_time() -> None:
     ids = {f"{n // 2:05d}{'_mirror' * (n % 2)}.png": n for n in range(count)}
     own = {f"{n // 1000:05d}/img{n:08d}.png": n for n in range(count)}
     start = time.process_time()
-    found = ffhq_ids.told_by_cameras(Cameras("a", own, numbers, {}), list(own), Cameras("b", ids, numbers, {}))
+    found = told_by_cameras(Cameras("a", own, numbers, {}), list(own), Cameras("b", ids, numbers, {}))
     assert time.process_time() - start < 15
     assert (len(found.numbers), found.share, found.strangers, found.ties) == (count, 1.0, 0, 0)
     assert found.numbers["00139/img00139913.png"] == Number(69956, True, "69956", True)

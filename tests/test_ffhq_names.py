@@ -23,7 +23,7 @@ from layouts import (
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export
 from lpff_shards.planning.plan import Plan
-from lpff_shards.sources import ffhq_files
+from lpff_shards.sources import ffhq
 
 PHOTOS = (0, 3, 500, 1002)
 NAMINGS = pytest.mark.parametrize("naming", ["id", "index"])
@@ -112,7 +112,7 @@ def stylegan_tool(root: Path, photos: int, suffix: str = "png", first: int = 0) 
 def test_stylegans_zip_of_all_photos_is_in_ffhqs_order(
     tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffhq_files, "PHOTOS", 5)
+    monkeypatch.setattr(ffhq, "PHOTOS", 5)
     root = stylegan_tool(tmp_path / "set", 5)
     place = root if form == "folder" else zip_folder(root, tmp_path / "a.zip")
     labels = write_ffhq_eg3d(tmp_path / "eg3d", 5) / "dataset.json"
@@ -129,7 +129,7 @@ def test_stylegans_zip_of_all_photos_is_in_ffhqs_order(
 def test_a_part_of_stylegans_zip_tells_no_id(
     tmp_path: Path, photos: int, first: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ffhq_files, "PHOTOS", 5)
+    monkeypatch.setattr(ffhq, "PHOTOS", 5)
     root = stylegan_tool(tmp_path / "set", photos, first=first)
     labels = write_ffhq_eg3d(tmp_path / "eg3d", 5) / "dataset.json"
     inventory = stylegan(root, labels, write_ffhq_v2(tmp_path / "v2.json", range(5)))
@@ -141,7 +141,7 @@ def test_a_part_of_stylegans_zip_tells_no_id(
 
 
 def test_more_pictures_than_ffhq_has_are_not_stylegans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ffhq_files, "PHOTOS", 5)
+    monkeypatch.setattr(ffhq, "PHOTOS", 5)
     with pytest.raises(ShardsError, match="holds 6 pictures, and StyleGAN's FFHQ 5"):
         stylegan(stylegan_tool(tmp_path / "set", 6))
 

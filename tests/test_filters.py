@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,11 @@ from lpff_shards import ShardsError
 from lpff_shards.planning.filters import BY_ID, BY_PHOTO, BY_USER, select
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import build
-from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.given_files import read_exclusions
+from lpff_shards.sources.build import ScannedImage, build
+from lpff_shards.sources.demo import look_at
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.sources.scanned_image import Found
+from lpff_shards.sources.registry import read_exclusions
 
 BY, SA = "license CC-BY-2.0", "license CC-BY-SA-2.0"
 
@@ -44,22 +44,20 @@ class Picture(NamedTuple):
 def inventory(source: str, pictures: Sequence[Picture]) -> Inventory:
     """Pictures without bytes, every other one with a camera, every third with landmarks, each of its own numbers."""
     found = [
-        Found(
+        ScannedImage(
             id=p.id,
-            camera_id=f"{n}",
             blob=FileBlob(f"/nowhere/{n}.png", n),
+            camera=look_at(n / 100, 0) if n % 2 == 0 else None,
             face=n % 4,
             is_mirror=p.is_mirror,
             points=np.full((68, 2), n, np.float32) if n % 3 == 0 else None,
             credit=Credit(p.photo_id, f"author {n}", p.user_id, f"title {n}", license=License(p.license)),
             fault=("/nowhere/info.json", p.fault) if p.fault else None,
-            place=10 * n,
         )
         for n, p in enumerate(pictures)
     ]
-    rows = {f"{n}": n // 2 for n in range(0, len(found), 2)}
-    numbers = np.arange(25.0 * len(rows)).reshape(-1, 25)
-    return build(source, "stylegan", found, Cameras("/nowhere/cameras.json", rows, numbers, {}))
+    built = build(source, "stylegan", found, "/nowhere/cameras.json")
+    return replace(built, places=10 * np.arange(len(built)))
 
 
 def told(inventory: Inventory) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from running import examples
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export
 from lpff_shards.planning.plan import Plan
-from lpff_shards.sources.given_files import read_num_replicas
+from lpff_shards.sources.registry import read_num_replicas
 
 HINT = "Give EG3D's published file, image index to replicas"
 

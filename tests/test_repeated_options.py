@@ -7,7 +7,7 @@ import pytest
 from running import call
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import Option
+from lpff_shards.commandline.help import ClickOption
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch
@@ -21,16 +21,16 @@ SMALL = ("export", "--format", "wds", "--resolution", 16, "--dry-run", "-q", "--
 
 
 def _id(value: object) -> str:
-    return value.opts[0] if isinstance(value, Option) else str(value)
+    return value.opts[0] if isinstance(value, ClickOption) else str(value)
 
 
 def test_every_option_is_of_the_one_kind() -> None:
-    assert all(isinstance(option, Option) for _, option in OPTIONS)
+    assert all(isinstance(option, ClickOption) for _, option in OPTIONS)
     assert (len(ONE_VALUE) > 35, len(OPPOSITES), len(FLAGS) > 15) == (True, 2, True)
 
 
 @pytest.mark.parametrize(("command", "option"), ONE_VALUE, ids=_id)
-def test_two_values_are_refused(command: str, option: Option, capsys: Capsys, monkeypatch: Monkeypatch) -> None:
+def test_two_values_are_refused(command: str, option: ClickOption, capsys: Capsys, monkeypatch: Monkeypatch) -> None:
     name = option.opts[0]
     for args in ((name, "1", name, "2"), (f"{name}=1", f"{name}=2"), (name, "1", "--json", f"{name}=2")):
         done = call(capsys, monkeypatch, command, *args)
@@ -39,7 +39,7 @@ def test_two_values_are_refused(command: str, option: Option, capsys: Capsys, mo
 
 
 @pytest.mark.parametrize(("command", "option"), OPPOSITES, ids=_id)
-def test_opposites_are_refused(command: str, option: Option, capsys: Capsys, monkeypatch: Monkeypatch) -> None:
+def test_opposites_are_refused(command: str, option: ClickOption, capsys: Capsys, monkeypatch: Monkeypatch) -> None:
     yes, no = option.opts[0], option.secondary_opts[0]
     for args in ((yes, no), (no, yes), (no, yes, no)):
         done = call(capsys, monkeypatch, command, *args)
@@ -48,7 +48,7 @@ def test_opposites_are_refused(command: str, option: Option, capsys: Capsys, mon
 
 
 @pytest.mark.parametrize(("command", "option"), [*FLAGS, *OPPOSITES], ids=_id)
-def test_a_flag_may_be_repeated(command: str, option: Option) -> None:
+def test_a_flag_may_be_repeated(command: str, option: ClickOption) -> None:
     name = option.opts[0]
     needed = {"export": ["--format", "wds", "--out", "x"], "trace": ["name", "x"]}.get(command, ["x"])
     once, twice = (cli.commands[command].make_context(command, [*needed, *[name] * n]).params for n in (1, 2))

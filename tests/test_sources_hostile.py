@@ -15,7 +15,7 @@ from running import run
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.planning.entries import combine
-from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
+from lpff_shards.sources.ffhq import Ffhq
 
 ID = LPFF_IDS[1]
 
@@ -88,7 +88,7 @@ def test_an_output_beside_the_pictures_is_no_source(lpff: Path, tmp_path: Path) 
 def test_a_faulty_mirror_is_named_and_not_made_up_for(tmp_path: Path, naming: str) -> None:
     root = write_ffhq_eg3d(tmp_path / "ffhq", 2, naming)
     edit(root / "dataset.json", lambda t: {"labels": [*t["labels"][:1], [t["labels"][1][0], [1.0]], *t["labels"][2:]]})
-    inventory = FfhqEg3d(str(root)).inventory()
+    inventory = Ffhq(str(root), "eg3d").inventory()
     (problem,) = inventory.problems
     assert problem.id == ("00000 (its mirror)" if naming == "id" else "img00000000 (its mirror)")
     entries = combine([inventory], mirror=True)
@@ -147,6 +147,6 @@ def test_ffhq_records_with_faults_leave_their_pictures_out(tmp_path: Path) -> No
     root = write_ffhq_eg3d(tmp_path / "ffhq", 2)
     v2 = write_ffhq_v2(tmp_path / "v2.json", [0, 1])
     edit(v2, lambda t: t | {"1": {"category": 5}})
-    inventory = FfhqEg3d(str(root), None, str(v2)).inventory()
+    inventory = Ffhq(str(root), "eg3d", None, str(v2)).inventory()
     assert [problem.id for problem in inventory.problems] == ["00001", "00001 (its mirror)"]
     assert all(problem.file == str(v2) for problem in inventory.problems)

@@ -30,12 +30,10 @@ from layouts import (
 from running import contents as written
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
-from lpff_shards.sources.ffhq_files import file_blob
-from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
-from lpff_shards.sources.given_files import read_exclusions
-from lpff_shards.sources.io.tree import open_tree
+from lpff_shards.sources.ffhq import Ffhq
+from lpff_shards.sources.io.tree import file_blob, open_tree
 from lpff_shards.sources.io.zip_tree import ZipTree
+from lpff_shards.sources.registry import read_exclusions
 
 
 @pytest.fixture
@@ -103,7 +101,7 @@ def test_null_is_unknown(lpff: Path, tmp_path: Path) -> None:
     ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 1)
     v2 = write_ffhq_v2(tmp_path / "v2.json", [0])
     edit(v2, lambda t: {"0": t["0"] | {"metadata": dict.fromkeys(t["0"]["metadata"])}})
-    assert clean(FfhqEg3d(str(ffhq), None, str(v2)).inventory()).record(0).credit.author == ""
+    assert clean(Ffhq(str(ffhq), "eg3d", None, str(v2)).inventory()).record(0).credit.author == ""
 
 
 def test_a_byte_order_mark_is_no_fault(lpff: Path) -> None:
@@ -118,23 +116,23 @@ def test_nan_in_words_stays(tmp_path: Path) -> None:
     v2 = write_ffhq_v2(tmp_path / "v2.json", [0])
     title = 'a, NaN, "b": -Infinity, \\'
     edit(v2, lambda t: {"0": t["0"] | {"metadata": {"photo_title": title}}, "1": float("nan")})
-    assert FfhqEg3d(str(ffhq), None, str(v2)).inventory().record(0).credit.title == title
+    assert Ffhq(str(ffhq), "eg3d", None, str(v2)).inventory().record(0).credit.title == title
 
 
 def test_labels_of_other_names_are_one_error(tmp_path: Path) -> None:
     ffhq = write_ffhq_eg3d(tmp_path / "ffhq", 2)
     other = write_ffhq_eg3d(tmp_path / "other", 2, "index")
     with pytest.raises(ShardsError, match=r"none of its cameras, such as 00000/img00000000\.png, is a picture's here"):
-        FfhqEg3d(str(ffhq), str(other / "dataset.json")).inventory()
+        Ffhq(str(ffhq), "eg3d", str(other / "dataset.json")).inventory()
 
 
 @pytest.mark.parametrize("layout", ["eg3d", "stylegan"])
 def test_ffhq_photos_without_a_record_are_noted(tmp_path: Path, layout: str) -> None:
     v2 = str(write_ffhq_v2(tmp_path / "v2.json", [0]))
     if layout == "eg3d":
-        inventory = FfhqEg3d(str(write_ffhq_eg3d(tmp_path / "ffhq", 3)), None, v2).inventory()
+        inventory = Ffhq(str(write_ffhq_eg3d(tmp_path / "ffhq", 3)), "eg3d", None, v2).inventory()
     else:
-        inventory = FfhqStylegan(str(write_ffhq_stylegan(tmp_path / "ffhq", 3)), None, v2).inventory()
+        inventory = Ffhq(str(write_ffhq_stylegan(tmp_path / "ffhq", 3)), "stylegan", None, v2).inventory()
     assert any("2 photos, such as 00001, have no record" in note for note in inventory.notes)
 
 
@@ -142,7 +140,7 @@ def test_ffhq_photos_without_a_record_are_noted(tmp_path: Path, layout: str) -> 
 def test_stylegan_zips_with_a_wrapper(tmp_path: Path, folder: str) -> None:
     root = write_ffhq_stylegan(tmp_path / "ffhq", 3, folder)
     path = zip_folder(root, tmp_path / "x.zip", wrapper="ffhq-dataset")
-    assert FfhqStylegan(str(path)).inventory().ids == ["00000", "00001", "00002"]
+    assert list(Ffhq(str(path), "stylegan").inventory().ids) == ["00000", "00001", "00002"]
 
 
 @pytest.mark.parametrize("alignment", ["stylegan", "raw"])

@@ -20,10 +20,9 @@ from lpff_shards import ExportOptions, MixOptions, SourceOptions, plan_export
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.splits import OFFICIAL_SPLITS, Splits, by_fractions, note_unknown, official
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import build
+from lpff_shards.sources.build import ScannedImage, build
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.sources.scanned_image import Found
 
 HOSTS = {"ffhq": "flickr", "lpff": "flickr", "unsplash_pexels": "unsplash_pexels", "demo": "demo"}
 Fractions = Sequence[tuple[str, Fraction]]
@@ -52,7 +51,7 @@ def named(number: int, name: str) -> Picture:
 
 def inventory(source: str, pictures: Sequence[Picture]) -> Inventory:
     """An inventory of pictures without bytes."""
-    found = [Found(p.id, p.id, FileBlob("/nowhere", 0), is_mirror=p.is_mirror, credit=_credit(p)) for p in pictures]
+    found = [ScannedImage(p.id, FileBlob("/nowhere", 0), is_mirror=p.is_mirror, credit=_credit(p)) for p in pictures]
     built = build(source, "stylegan", found)
     assert len(built) == len(pictures)
     return built

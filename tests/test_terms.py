@@ -6,15 +6,14 @@ import re
 
 import pytest
 
-from lpff_shards.options.export import SOURCES
-from lpff_shards.schemas.license import canonical, license
-from lpff_shards.schemas.terms import EG3D, TERMS, UNKNOWN, Demands, citations, demands, terms_of
+from lpff_shards.schemas.license import Demands, canonical, demands, license
+from lpff_shards.schemas.sources import EG3D, SPECS, citations, terms_of
 
+TERMS = {name: spec.terms for name, spec in SPECS.items()}
 ENTRIES = citations((*TERMS.values(), EG3D))
 
 
 def test_every_source_has_terms() -> None:
-    assert set(TERMS) == set(SOURCES)
     assert all(terms.name and terms.terms for terms in TERMS.values())
     assert all(terms.url.startswith("https://") for name, terms in TERMS.items() if name != "demo")
 
@@ -52,7 +51,7 @@ def test_demands_follow_the_short_name() -> None:
     also = "not sold unaltered, not redistributed as stock photos"
     assert demands("Unsplash") == Demands("Unsplash License", "https://unsplash.com/license", also=also)
     for short in ("", "unknown", "CC-BY", "CC-BY-2.0-de", "Attribution License"):
-        assert demands(short) == UNKNOWN
+        assert demands(short) == Demands(known=False)
     japanese = demands("CC-BY-SA-2.1-JP")
     assert (japanese.name, japanese.share_alike) == ("Creative Commons Attribution-ShareAlike 2.1 JP", True)
     assert japanese.url == "https://creativecommons.org/licenses/by-sa/2.1/jp/"

@@ -20,7 +20,7 @@ TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
 """A title in a help text: all else is indented."""
 
 
-class Option(click.Option):
+class ClickOption(click.Option):
     """An option that help lists under a title, and that is given once unless it is `multiple`.
 
     Args:
@@ -99,7 +99,7 @@ class Command(_Titled):
         rows: dict[str, list[tuple[str, str]]] = {}
         title = "Options"
         for param in self.get_params(ctx):
-            title = param.section if isinstance(param, Option) else title
+            title = param.section if isinstance(param, ClickOption) else title
             # The usage names arguments, and the text above says what they are.
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
                 rows.setdefault(title, []).append(record)

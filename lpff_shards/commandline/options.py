@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from lpff_shards.commandline.help import Option
+from lpff_shards.commandline.help import ClickOption
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
-from lpff_shards.options.declaration import Option as Declared
-from lpff_shards.options.declaration import declared, defaults, flag
+from lpff_shards.options.declaration import Option, declared, defaults, flag
 from lpff_shards.options.rules import BY, Share, one_of
+from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -79,6 +79,18 @@ def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer
     return offer
 
 
+class AddedOption(ClickOption):
+    """The option of a data set that another package adds; its module is loaded when help is printed."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """What help says of it."""
+        try:
+            self.help = "".join(spec.help for spec in known_specs([self.name or ""]))
+        except ShardsError as error:
+            self.help = str(error)
+        return super().get_help_record(ctx)
+
+
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     def apply(command: F) -> F:
         for decorator in reversed(decorators):
@@ -94,7 +106,7 @@ def _declared(kind: type, section: str) -> Callable[[F], F]:
     return _stack(*(_click(name, one, given[name], section) for name, one in declared(kind).items()))
 
 
-def _click(name: str, one: Declared, default: Any, section: str) -> Callable[[F], F]:
+def _click(name: str, one: Option, default: Any, section: str) -> Callable[[F], F]:
     """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
     words = [f"{flag(name)}/{flag(f'no_{name}')}" if one.kind == "switch" else flag(name), name]
     given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated, **_type(one)}
@@ -104,10 +116,10 @@ def _click(name: str, one: Declared, default: Any, section: str) -> Callable[[F]
         given |= {"default": default, "show_default": True}
     if one.bare is not None:
         given |= {"is_flag": False, "flag_value": one.bare}
-    return click.option(*words, cls=Option, section=section, **given)
+    return click.option(*words, cls=ClickOption, section=section, **given)
 
 
-def _type(one: Declared) -> dict[str, Any]:
+def _type(one: Option) -> dict[str, Any]:
     """What click must be given for the kind of an option."""
     if one.choices:
         return {"type": Choice(one.choices)}
@@ -127,7 +139,7 @@ def _type(one: Declared) -> dict[str, Any]:
 
 
 _runs, _found, _printed = (
-    functools.partial(click.option, cls=Option, section=title) for title in ("Run", "Looking", "Messages")
+    functools.partial(click.option, cls=ClickOption, section=title) for title in ("Run", "Looking", "Messages")
 )
 
 path = click.argument("path", shell_complete=_folder)
@@ -153,6 +165,10 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
 export = _stack(
     _declared(options.ExportOptions, "Output"),
     _declared(options.SourceOptions, "Sources"),
+    *(
+        click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_file, metavar="PATH")
+        for n in ADDED
+    ),
     _declared(mix_options.MixOptions, "Mix"),
     _declared(options.PictureOptions, "Picture"),
     _declared(options.ShardOptions, "Shards"),

@@ -21,7 +21,7 @@ from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.survey import PictureSurvey
 from lpff_shards.schemas.escaping import as_json
-from lpff_shards.schemas.terms import demands
+from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.units import counted, rate, size
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
 from lpff_shards.sidecars.sample_index.read import IndexedSample

@@ -18,15 +18,17 @@ from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import OnNote
 from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
-from lpff_shards.options.declaration import flag
-from lpff_shards.options.export import SOURCE_FILES, SOURCES
+from lpff_shards.options.declaration import file_options, flag
+from lpff_shards.options.export import SourceOptions
+from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
+from lpff_shards.schemas.sources import ADDED
 from lpff_shards.schemas.units import counted
 from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, strangers
 from lpff_shards.storage.path import Place, causes, is_file, is_folder, names_in, remove
 
-_PATHS = frozenset({*SOURCES, *SOURCE_FILES, "num_replicas", "exclude"} - {"demo"})
+_PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
 """Recorded options that name files: what is in them decides, not their names."""
 
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lpff_shards.options.declaration import declared
-from lpff_shards.options.export import DEFAULT_SHARD_SIZE, SOURCE_FILES, SOURCES, ExportOptions
+from lpff_shards.options.declaration import declared, file_options
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.storage.path import above as folders_above
@@ -73,9 +73,8 @@ def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
 
 def given_paths(options: ExportOptions) -> dict[str, str]:
     """The paths and URIs of data sets and of the files beside them, by the name of their option."""
-    values = {name: getattr(options.sources, name) for name in (*SOURCES, *SOURCE_FILES)}
-    values |= {name: getattr(options.mix, name) for name in ("num_replicas", "exclude")}
-    return {name: value for name, value in values.items() if isinstance(value, str)}
+    files = ((name, getattr(options.mix, name)) for name in file_options(options.mix))
+    return {**options.sources.paths, **{name: path for name, path in files if path is not None}}
 
 
 def _shortened(text: str, path: str, name: str) -> str:

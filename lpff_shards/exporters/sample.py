@@ -14,6 +14,7 @@ from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Entry
 from lpff_shards.schemas.sample import Sample
+from lpff_shards.schemas.sources import known_specs
 
 _ALIGNED = {
     "eg3d": "aligned and cropped as for EG3D",
@@ -34,8 +35,11 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
     """
     record = entry.record
     stored = image_cache.stored(entry)
-    if record.source == "ffhq" and stored.original[0] != stored.original[1]:
-        reason = f"the picture is {stored.original[0]}x{stored.original[1]}, and FFHQ's aligned ones are square"
+    if stored.original[0] != stored.original[1] and (
+        square := [s for s in known_specs([record.source]) if s.is_square]
+    ):
+        size = f"{stored.original[0]}x{stored.original[1]}"
+        reason = f"the picture is {size}, and {square[0].title}'s aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)
     camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
     points = _points(entry, stored)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import ONCE
+from lpff_shards.schemas.plugins import added
 
 if TYPE_CHECKING:
     from lpff_shards.formats.base import Format
@@ -23,24 +21,13 @@ GROUP = "lpff_shards.formats"
 """The entry points by which other packages add formats: its name, and a class that is a `formats.base.Format`."""
 
 
-def _added() -> Mapping[str, str]:
-    """The formats of other packages. importlib.metadata takes 30 ms to import, and hardly a machine has such a one."""
-    told = (path for folder in dict.fromkeys(sys.path) for path in Path(folder).glob("*-info/entry_points.txt"))
-    with suppress(OSError):
-        if any(GROUP.encode() in path.read_bytes() for path in told):
-            from importlib.metadata import entry_points
-
-            return {one.name: one.value for one in entry_points(group=GROUP)}
-    return {}
-
-
 _HOMES: Mapping[str, str] = {
     "wds": "lpff_shards.formats.wds:WebDataset",
     "tfrecord": "lpff_shards.formats.tfrecord:TfRecord",
     "zip": "lpff_shards.formats.zip:TrainersZip",
     "parquet": "lpff_shards.formats.parquet:Parquet",
     "arrayrecord": "lpff_shards.formats.arrayrecord:ArrayRecord",
-    **_added(),
+    **added(GROUP),
 }
 NAMES = tuple(_HOMES)
 

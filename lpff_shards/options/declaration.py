@@ -66,6 +66,11 @@ def declared(options: Any) -> Mapping[str, Option]:
     return {one.name: one.metadata["option"] for one in fields(options) if "option" in one.metadata}
 
 
+def file_options(options: Any) -> tuple[str, ...]:
+    """The names of those that take the path of a file or data set."""
+    return tuple(name for name, one in declared(options).items() if one.kind == "file")
+
+
 def defaults(options: Any) -> Mapping[str, Any]:
     """Their defaults; MISSING where one must be given."""
     return {one.name: one.default for one in fields(options) if "option" in one.metadata}

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.options.declaration import check, flag, option, required, word
+from lpff_shards.options.declaration import check, declared, file_options, flag, option, required, word
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import Share, cluster_address, in_range
+from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
+from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, known_specs
+from lpff_shards.schemas.units import alternatives
 from lpff_shards.schemas.uris import is_uri
 
 if TYPE_CHECKING:
@@ -27,11 +29,8 @@ EngineName = Literal["local", "ray"]
 ZipCopies = Literal["files", "list"]
 
 IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
-SOURCES = ("ffhq", "lpff", "unsplash_pexels", "demo")
-SOURCE_FILES = ("ffhq_cameras", "ffhq_metadata")
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
-DEMO_PICTURES = 24
 MAX_RESOLUTION = 8192
 MAX_WORKERS: Mapping[EngineName, int] = MappingProxyType({"local": 512, "ray": 10_000})
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -41,44 +40,50 @@ NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 class SourceOptions:
     """Where the pictures come from; what is given is combined. Paths may be URIs: `s3://bucket/prefix`, `gs://...`."""
 
-    lpff: str | None = option("LPFF: its folder, a flat folder of its crops, or a zip.", "file", metavar="PATH")
-    unsplash_pexels: str | None = option("Unsplash-Pexels: the same.", "file", metavar="PATH")
-    ffhq: str | None = option("FFHQ, aligned as --alignment says: a folder or a zip.", "file", metavar="PATH")
+    lpff: str | None = option(SPECS["lpff"].help, "file", metavar="PATH")
+    unsplash_pexels: str | None = option(SPECS["unsplash_pexels"].help, "file", metavar="PATH")
+    ffhq: str | None = option(SPECS["ffhq"].help, "file", metavar="PATH")
     ffhq_cameras: str | None = option("EG3D's dataset.json, where it is not inside --ffhq.", "file", metavar="FILE")
     ffhq_metadata: str | None = option("ffhq-dataset-v2.json: licenses, authors, landmarks.", "file", metavar="FILE")
-    demo: int | None = option(
-        f"N rendered portraits ({DEMO_PICTURES} without a number); nothing to download.",
-        "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES,
-    )  # fmt: skip
+    demo: int | None = option(SPECS["demo"].help, "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES)
     alignment: Alignment = word(
         "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
     )
     mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
+    others: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Paths of data sets that other packages add, by name: `--NAME PATH` on the command line."""
 
     def __post_init__(self) -> None:
         check(self)
+        others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
+        object.__setattr__(self, "others", others)
         if not self.given:
-            raise ShardsError("no source was given", "Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine")
-        if self.alignment not in ("eg3d", "stylegan"):
-            for name in ("ffhq", "demo"):
-                if name in self.given:
-                    hint = "Use --alignment eg3d or --alignment stylegan"
-                    raise ShardsError(f"--{name} has no {self.alignment} pictures", hint)
-        for name in SOURCE_FILES:
-            if getattr(self, name) is not None and self.ffhq is None:
-                hint = "It describes FFHQ's pictures: give --ffhq too"
-                raise ShardsError(f"{flag(name)} was given without --ffhq", hint)
+            names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED)))
+            raise ShardsError("no source was given", f"Give {names}; they combine")
+        for spec in known_specs(self.given):
+            if self.alignment not in spec.alignments:
+                fitting = alternatives(f"--alignment {one}" for one in spec.alignments)
+                raise ShardsError(f"{flag(spec.name)} has no {self.alignment} pictures", f"Use {fitting}")
+        for name, spec in SPECS.items():
+            if name not in self.given and (lone := next((file for file in spec.files if file in self.paths), None)):
+                hint = f"It describes {spec.title}'s pictures: give {flag(name)} too"
+                raise ShardsError(f"{flag(lone)} was given without {flag(name)}", hint)
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
-        return tuple(name for name in SOURCES if getattr(self, name) is not None)
+        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others)
+
+    @property
+    def paths(self) -> Mapping[str, str]:
+        """Paths and URIs of data sets and of the files beside them, by the name of their option."""
+        own = ((name, getattr(self, name)) for name in file_options(SourceOptions))
+        return {**{name: path for name, path in own if path is not None}, **self.others}
 
     @property
     def on_disk(self) -> tuple[str, ...]:
         """Paths of the given data sets that lie in no bucket."""
-        paths = (getattr(self, name) for name in self.given)
-        return tuple(path for path in paths if isinstance(path, str) and not is_uri(path))
+        return tuple(path for name, path in self.paths.items() if name in self.given and not is_uri(path))
 
     @property
     def mirrors(self) -> bool:
@@ -252,15 +257,11 @@ class ExportOptions:
     @property
     def dataset_name(self) -> str:
         """The published set's name where the options give one, such as ffhq_lpff_rebalanced; else one like it."""
-        return self.name or "_".join([*self.sources.given, *self.rebalanced])
-
-    @property
-    def rebalanced(self) -> list[str]:
-        """What rebalancing adds to a set's name: the rule too, where the set is not a published one."""
-        if self.mix.rebalance == "none":
-            return []
-        word = "rebalanced" if self.mix.as_ == "replicas" else "weighted"
-        return [word] if _is_published(self.sources, self.mix) else [word, self.mix.rebalance]
+        words = [*self.sources.given]
+        if self.mix.rebalance != "none":
+            words += ["rebalanced" if self.mix.as_ == "replicas" else "weighted"]
+            words += [] if self._mixes_as_published else [self.mix.rebalance]
+        return self.name or "_".join(words)
 
     @property
     def resolved_picture(self) -> PictureOptions:
@@ -293,18 +294,14 @@ class ExportOptions:
     @property
     def is_published(self) -> bool:
         """Whether it is one of the five sets that LPFF's trainers name, withdrawn photos aside."""
-        if self.mix.rebalance == "none":
-            return self.has_whole_sets and self.sources.given in (("ffhq",), ("lpff",), ("ffhq", "lpff"))
-        return _is_published(self.sources, self.mix) and self.mix.as_ == "replicas"
+        return self._mixes_as_published and self.mix.as_ == "replicas"
 
-
-def _is_published(sources: SourceOptions, mix: MixOptions) -> bool:
-    """Whether a rebalanced set is one of the published ones, withdrawn photos aside."""
-    if mix.license or mix.splits != TRAIN or sources.mirrors != (sources.alignment == "eg3d"):
-        return False
-    if (sources.given, mix.rebalance) == (("ffhq",), "eg3d"):
-        return sources.alignment == "eg3d" and mix.num_replicas is not None
-    return (sources.given, mix.rebalance) == (("ffhq", "lpff"), "lpff")
+    @property
+    def _mixes_as_published(self) -> bool:
+        """Whether pictures and rule are those of a published set; EG3D's counts its replicas by its own file."""
+        if self.mix.rebalance == "eg3d" and (self.sources.alignment != "eg3d" or self.mix.num_replicas is None):
+            return False
+        return self.has_whole_sets and (self.sources.given, self.mix.rebalance) in PUBLISHED
 
 
 def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:

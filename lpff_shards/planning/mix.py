@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,16 +24,8 @@ from lpff_shards.planning.splits import note_unknown
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
+from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.sources.inventory import Inventory
-
-SPELLED = {
-    "ffhq": "FFHQ",
-    "lpff": "LPFF",
-    "ffhq_lpff": "FFHQ_LPFF",
-    "ffhq_rebalanced": "FFHQ_rebalanced",
-    "ffhq_lpff_rebalanced": ANY_SET,
-}
-"""The published sets as their trainers spell them: the forks take no other name."""
 
 Times = NDArray[np.int16]
 
@@ -275,10 +268,10 @@ def name_lists(
 
 def own_name(options: ExportOptions) -> str:
     """The name under which LPFF's forks find all samples of a zip: the published set's, or else `ANY_SET`."""
-    given = "_".join(options.sources.given)
+    given = options.sources.given
     if options.mix.as_ == "weights":
-        return SPELLED.get(given, ANY_SET) if options.has_whole_sets else ANY_SET
-    return SPELLED["_".join([given, *options.rebalanced])] if options.is_published else ANY_SET
+        return PUBLISHED.get((given, "none"), ANY_SET) if options.has_whole_sets else ANY_SET
+    return PUBLISHED[given, options.mix.rebalance] if options.is_published else ANY_SET
 
 
 def _published(
@@ -289,19 +282,20 @@ def _published(
     first = entries.replica == 0
     numbers = {inventory.source: number for number, inventory in enumerate(entries.inventories)}
     of = {name: ((entries.source == numbers[name]) & first).astype(np.int16) for name in given}
-    for sources in (("ffhq",), ("lpff",), ("ffhq", "lpff")):
-        if set(sources) <= set(given):
-            yield SPELLED["_".join(sources)], sum((of[name] for name in sources), np.zeros(len(first), np.int16))
-    if num_replicas is not None and options.serves_ffhq_rebalanced:
-        pool = TrainingPool(mix.pool.entries, mix.pool.written, num_replicas)
-        yield "FFHQ_rebalanced", _spread(first, pool.weigh("eg3d", options.mix)) * of["ffhq"]
     known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
-    if given == ("ffhq", "lpff") and known:
-        try:
-            yield ANY_SET, _spread(first, mix.pool.weigh("lpff", MixOptions()))
-        except ShardsError:
+    for (sources, rule), name in PUBLISHED.items():
+        own = sum((of[source] for source in sources if source in of), np.zeros(len(first), np.int16))
+        if rule == "none":
+            if set(sources) <= set(given):
+                yield name, own
+        elif rule == "eg3d":
+            if num_replicas is not None and options.serves_ffhq_rebalanced:
+                pool = TrainingPool(mix.pool.entries, mix.pool.written, num_replicas)
+                yield name, _spread(first, pool.weigh("eg3d", options.mix)) * own
+        elif given == sources and known:
             # Cameras that do not spread have no densities, and the published set is not among these pictures.
-            return
+            with suppress(ShardsError):
+                yield name, _spread(first, mix.pool.weigh("lpff", MixOptions()))
 
 
 def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:

@@ -13,6 +13,7 @@ from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALAN
 from lpff_shards.planning import density, rules
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.camera import centers, yaw_pitch
+from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.inventory import Inventory
 
 Weights = NDArray[np.float64]
@@ -135,7 +136,7 @@ class TrainingPool:
 
 def counts_once(inventory: Inventory) -> bool:
     """Whether LPFF's rule leaves a source alone: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
-    return (inventory.source, inventory.alignment) == ("ffhq", "stylegan")
+    return any(inventory.alignment in spec.counts_once for spec in known_specs([inventory.source]))
 
 
 def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:

@@ -13,18 +13,20 @@ import hashlib
 import unicodedata
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.options.mix import TRAIN, VALIDATION
 from lpff_shards.schemas.record import Credit
+from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.inventory import Inventory
 
 Splits = list[NDArray[np.int8]]
 
 OFFICIAL_SPLITS = (TRAIN, VALIDATION)
-FFHQ_TRAINING, FFHQ_VALIDATION = "training", "validation"
+OFFICIAL_TRAINING, OFFICIAL_VALIDATION = "training", "validation"
 
 
 def by_fractions(
@@ -57,35 +59,37 @@ def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) 
     share authors, which a note counts.
     """
     group_of = groups(everything)
+    divided = {spec.name for spec in known_specs(inventory.source for inventory in everything) if spec.has_splits}
     validated = {
         group_of[name]
         for inventory in everything
-        if inventory.source == "ffhq"
+        if inventory.source in divided
         for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
-        if credit.category == FFHQ_VALIDATION
+        if credit.category == OFFICIAL_VALIDATION
     }
     splits = [
         _column(
-            credit.category == FFHQ_VALIDATION if inventory.source == "ffhq" else group_of[name] in validated
+            credit.category == OFFICIAL_VALIDATION if inventory.source in divided else group_of[name] in validated
             for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
         )
         for inventory in inventories
     ]
-    ffhq = [credit for inventory in inventories if inventory.source == "ffhq" for credit in inventory.credits]
-    return splits, list(_official_notes(ffhq))
+    notes = (_official_notes(inventory) for inventory in inventories if inventory.source in divided)
+    return splits, list(chain.from_iterable(notes))
 
 
-def _official_notes(ffhq: Sequence[Credit]) -> Iterator[str]:
+def _official_notes(inventory: Inventory) -> Iterator[str]:
+    title = known_specs([inventory.source])[0].title
     parts: dict[str, set[str]] = {}
-    for credit in ffhq:
+    for credit in inventory.credits:
         if author := credit.author_id or credit.author:
             parts.setdefault(author, set()).add(credit.category)
-    crossing = sum({FFHQ_TRAINING, FFHQ_VALIDATION} <= found for found in parts.values())
+    crossing = sum({OFFICIAL_TRAINING, OFFICIAL_VALIDATION} <= found for found in parts.values())
     if crossing:
-        yield f"--splits official: {crossing} authors have photos in both of FFHQ's parts, as FFHQ was split"
-    unknown = sum(credit.category not in (FFHQ_TRAINING, FFHQ_VALIDATION) for credit in ffhq)
+        yield f"--splits official: {crossing} authors have photos in both of {title}'s parts, as {title} was split"
+    unknown = sum(credit.category not in (OFFICIAL_TRAINING, OFFICIAL_VALIDATION) for credit in inventory.credits)
     if unknown:
-        yield f"--splits official: {unknown} FFHQ pictures have no record of their part and train"
+        yield f"--splits official: {unknown} {title} pictures have no record of their part and train"
 
 
 def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
@@ -107,10 +111,6 @@ def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
 
 def _column(values: Iterator[int] | Iterator[bool]) -> NDArray[np.int8]:
     return np.fromiter(values, np.int8)
-
-
-_HOSTS = {"ffhq": "flickr", "lpff": "flickr"}
-"""Sources whose photos and authors are of one host, where an id means the same."""
 
 
 def own_names(inventory: Inventory) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _names(inventory: Inventory) -> Iterator[tuple[str, ...]]:
 
     Pictures that cannot be used tie as others do, so that mending or dropping one moves nothing.
     """
-    host = _HOSTS.get(inventory.source, inventory.source)
+    host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
     for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
         yield (*_shared_names(host, credit), own)
     for credit in inventory.problem_credits:

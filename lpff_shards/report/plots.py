@@ -12,6 +12,7 @@ import numpy as np
 
 from lpff_shards.report.contact_sheet import SIDE, Sheet
 from lpff_shards.report.facts import Bools, Facts, Floats
+from lpff_shards.schemas.sources import SPECS, known_specs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +30,9 @@ YAW_STEP, PITCH_STEP = 5, 3
 REACH_STEP = 15
 """Axes of angles end at multiples of this, in degrees."""
 PAPER, INK, QUIET, LINE = "white", "#1d2430", "#566072", "#e3e7ee"
-COLORS = ("#2f6bb3", "#d9602b", "#1f9a6d", "#7d55b8", "#b3447f", "#8a7a12", "#3d8f9c", "#6d6d6d")
+SPARE = ("#b3447f", "#8a7a12", "#3d8f9c", "#6d6d6d")
+"""Of data sets without a color of their own, in turn."""
+COLORS = (*(spec.color for spec in SPECS.values()), *SPARE)
 RAMP = ("#d8e6f5", "#8db9e3", "#4a86c5", "#2a5291", "#1b2a52")
 
 
@@ -75,12 +78,19 @@ def by_source(facts: Facts, ax: Axes) -> None:
     across, up = (angles[chosen] for angles in facts.degrees)
     codes = facts.dataset.codes[chosen]
     size = float(np.clip(12_000 / len(chosen), 3, 26))
-    ax.scatter(across, up, s=size, c=[f"C{code}" for code in codes.tolist()], alpha=0.7, linewidths=0)
+    colors = _source_colors(facts.dataset.names)
+    ax.scatter(across, up, s=size, c=[colors[code] for code in codes.tolist()], alpha=0.7, linewidths=0)
     for code in np.unique(codes).tolist():
-        ax.scatter([], [], color=f"C{code}", label=facts.dataset.names[code])
+        ax.scatter([], [], color=colors[code], label=facts.dataset.names[code])
     some = f"{len(chosen):,} of {len(seen):,} samples, chosen at random" if len(chosen) < len(seen) else None
     _legend(ax, title=some)
     _pose_axes(facts, ax, facts.has_camera)
+
+
+def _source_colors(names: Sequence[str]) -> list[str]:
+    """The colors of data sets, spare ones for those without their own."""
+    own = {spec.name: spec.color for spec in known_specs(names)}
+    return [own.get(name) or SPARE[number % len(SPARE)] for number, name in enumerate(names)]
 
 
 def density(facts: Facts, ax: Axes) -> None:

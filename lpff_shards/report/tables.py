@@ -10,7 +10,8 @@ import numpy as np
 
 from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
-from lpff_shards.schemas.terms import TERMS, demands
+from lpff_shards.schemas.license import demands
+from lpff_shards.schemas.sources import known_specs
 from lpff_shards.schemas.units import size
 
 LISTED = 50
@@ -80,8 +81,8 @@ def unknown_licenses(facts: Facts) -> int:
 
 def terms(facts: Facts) -> tuple[str, ...]:
     """The data sets as they call themselves."""
-    names = [name for name, *_ in _shares(facts, facts.dataset).values() if name != "demo"]
-    return tuple(TERMS[name].name for name in names if name in TERMS)
+    specs = known_specs(name for name, *_ in _shares(facts, facts.dataset).values())
+    return tuple(spec.terms.name for spec in specs if not spec.is_made_up)
 
 
 def pixels(facts: Facts) -> ReportTable:

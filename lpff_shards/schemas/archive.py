@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lpff_shards.schemas.sources import PUBLISHED
+
 LABELS = "dataset.json"
 """The cameras, by picture."""
 SAMPLES = "samples.jsonl"
@@ -10,9 +12,9 @@ SNAPSHOTS = "_snap_idxs.json"
 """What follows a list's name in the member that holds the indices of the pictures for snapshots."""
 SNAPSHOT_PICTURES = 16
 """Indices of such a member: the pictures of a snapshot's grid."""
-FORK_LISTS = ("FFHQ", "LPFF", "FFHQ_LPFF", "FFHQ_rebalanced", "FFHQ_LPFF_rebalanced")
+FORK_LISTS = tuple(PUBLISHED.values())
 """The lists that LPFF's forks take, by the names that their `--camera_sample_mode` takes."""
-ANY_SET = "FFHQ_LPFF_rebalanced"
+ANY_SET = FORK_LISTS[-1]
 """The list of a data set that is none of the published ones: LPFF's forks take five names only, and this is one."""
 EG3D_SIDES = (128, 256, 512)
 """Sides in pixels that EG3D's `--cfg=ffhq` takes."""

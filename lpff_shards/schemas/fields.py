@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lpff_shards.schemas.sources import SPECS
+from lpff_shards.schemas.units import alternatives
+
 SCHEMA_VERSION = 2
 
 Kind = Literal["str", "int", "bool", "float"]
@@ -64,7 +67,7 @@ ARRAYS: tuple[Array, ...] = (
 
 FIELDS: tuple[Field, ...] = (
     Field("key", "str", "unique name of the sample"),
-    Field("dataset", "str", "source data set: ffhq, lpff, unsplash_pexels or demo"),
+    Field("dataset", "str", f"source data set: {alternatives(SPECS)}"),
     Field("source_id", "str", "the source's own id of the picture, unchanged"),
     Field("photo_id", "str", "id of the photo at its host; faces of one photo share it"),
     Field("face", "int", "number of the face in its photo, from 1; 0 unknown"),

@@ -1,8 +1,9 @@
-"""Licenses by short name (SPDX where SPDX has one), told from the URL or the name that a source gives."""
+"""Licenses by short name (SPDX where SPDX has one), from the URL or name that a source gives; what each asks for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,7 +52,7 @@ _NAMES = {
 }
 
 
-_SHORT = re.compile(r"(CC-BY(?:-NC)?(?:-SA|-ND)?-[0-9]\.[0-9])(?:-[A-Z]{2,8})?")
+_SHORT = re.compile(r"(CC-(BY(?:-NC)?(?:-SA|-ND)?)-([0-9]\.[0-9]))(?:-([A-Z]{2,8}))?")
 UNKNOWN_LICENSE = "unknown"
 """What an unknown license is counted and asked for as."""
 
@@ -101,3 +102,68 @@ def license(name: str, url: str) -> License:
         if re.fullmatch(rf"{_HOST}{part}{_END}", url.strip(), re.IGNORECASE | re.DOTALL):
             return License(short, url, name)
     return License(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a license asks for.
+
+    Attributes:
+        name: of the license in words; empty where it is unknown.
+        url: of its text; empty where it is unknown.
+        known: whether the license is known; where it is not, the rest says nothing.
+        attribution: the author's name, the license and a note of the changes wherever a picture is shown.
+        share_alike: derivatives come under the same license.
+        non_commercial: no commercial use.
+        no_derivatives: no changed copies may be shared.
+        also: what else it asks for or forbids, in words.
+    """
+
+    name: str = ""
+    url: str = ""
+    known: bool = True
+    attribution: bool = False
+    share_alike: bool = False
+    non_commercial: bool = False
+    no_derivatives: bool = False
+    also: str = ""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What it asks for and forbids, a word or two each."""
+        named = {
+            "attribution": self.attribution,
+            "share-alike": self.share_alike,
+            "non-commercial": self.non_commercial,
+            "no derivatives": self.no_derivatives,
+        }
+        return tuple(name for name, holds in named.items() if holds)
+
+
+_STOCK = "not sold unaltered, not redistributed as stock photos"
+_OTHERS: Mapping[str, Demands] = {
+    "CC0-1.0": Demands("CC0 1.0 Universal", "https://creativecommons.org/publicdomain/zero/1.0/"),
+    "PDM-1.0": Demands("Public Domain Mark 1.0", "https://creativecommons.org/publicdomain/mark/1.0/"),
+    "US-Gov-Works": Demands("U.S. Government Works", "https://www.usa.gov/government-works"),
+    "Unsplash": Demands("Unsplash License", "https://unsplash.com/license", also=_STOCK),
+    "Pexels": Demands("Pexels License", "https://www.pexels.com/license/", also=_STOCK),
+}
+_WORDS = {"BY": "Attribution", "NC": "NonCommercial", "SA": "ShareAlike", "ND": "NoDerivs"}
+
+
+def demands(short: str) -> Demands:
+    """What the license with this short name (`License.short`) asks for; not known for any other name."""
+    match = _SHORT.fullmatch(short)
+    if match is None:
+        return _OTHERS.get(short, Demands(known=False))
+    _, rights, version, place = match.groups(default="")
+    parts = rights.split("-")
+    words = "-".join(_WORDS[part] for part in parts)
+    return Demands(
+        name=f"Creative Commons {words} {version} {place}".rstrip(),
+        url=f"https://creativecommons.org/licenses/{rights.lower()}/{version}/{place and place.lower() + '/'}",
+        attribution=True,
+        share_alike="SA" in parts,
+        non_commercial="NC" in parts,
+        no_derivatives="ND" in parts,
+    )

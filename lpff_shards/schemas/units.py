@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def counted(count: int, what: str) -> str:
     """A number of things: 1 shard, 1,024 shards."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """Words to choose from: a, b or c."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def size(number: float) -> str:

@@ -14,7 +14,8 @@ from msgspec import Struct, structs
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.keys import sample_key
-from lpff_shards.schemas.terms import TERMS, Demands, demands
+from lpff_shards.schemas.license import Demands, demands
+from lpff_shards.schemas.sources import terms_of
 from lpff_shards.sidecars.sample_index.read import Ledger
 from lpff_shards.sidecars.template import render, table_rows
 
@@ -138,7 +139,7 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 def summary(manifest: Manifest, ledger: Ledger) -> str:
     """The summary as Markdown: licenses with numbers of pictures and what they ask for, what is not known, terms."""
     licenses = ledger.rows(_LICENSES, (str, int, int))
-    terms = (TERMS[name] for name in manifest.sources if name in TERMS)
+    terms = terms_of(manifest.sources, follows_eg3d=False)
     values = {
         "name": manifest.name,
         "samples": f"{manifest.samples:,}",

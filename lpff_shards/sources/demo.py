@@ -12,15 +12,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.formats.pictures import png
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.keys import photo_and_face
 from lpff_shards.schemas.license import license
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources import demo_render
-from lpff_shards.sources.build import build
-from lpff_shards.sources.cameras import Cameras
+from lpff_shards.sources.build import ScannedImage, build
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.scanned_image import Found
 
 RADIUS = 2.7
 FOCAL = 4.2647
@@ -96,18 +93,14 @@ class Demo:
     alignment: str
 
     def inventory(self) -> Inventory:
-        cameras = np.array([_camera(n) for n in range(self.count)]).reshape(-1, CAMERA_NUMBERS)
-        ids = _ids(self.count)
-        found = [self._picture(n, ids[n], cameras[n]) for n in range(self.count)]
-        table = Cameras("demo", {id: n for n, id in enumerate(ids)}, cameras, {})
-        return build("demo", self.alignment, found, table)
+        return build("demo", self.alignment, map(self._picture, range(self.count), _ids(self.count)), cameras="demo")
 
-    def _picture(self, number: int, id: str, camera: NDArray[np.float64]) -> Found:
-        size = SIZES[self.alignment]
+    def _picture(self, number: int, id: str) -> ScannedImage:
+        size, camera = SIZES[self.alignment], _camera(number)
         blob = RenderedBlob(number, tuple(camera.tolist()), size)
         points = demo_render.landmarks(camera, demo_render.person(number), size)
         photo, face = photo_and_face(id)
-        return Found(id, id, blob, face, False, points, _credit(photo))
+        return ScannedImage(id, blob, camera, face, points=points, credit=_credit(photo))
 
 
 def _ids(count: int) -> list[str]:

@@ -18,8 +18,8 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.cameras import Cameras
-from lpff_shards.sources.ffhq_files import Named, Number, number
+from lpff_shards.sources.ffhq_files import Named, Number
+from lpff_shards.sources.ffhq_labels import Cameras
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.objects import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole
@@ -38,29 +38,19 @@ _DOUBT = "if this is StyleGAN's FFHQ, all cameras are wrong, and --alignment sty
 TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
 
 
-def own_export(tree: Tree) -> tuple[set[str], set[str]] | None:
-    """The data sets and the alignments that a zip of ours holds, as its `samples.jsonl` has them; None for others."""
-    files = tree.files()
-    if SAMPLES not in files:
-        return None
-    # Quotes inside of texts are escaped, so nothing else looks like this.
-    found = {match.groups() for match in _OWN_FIELDS.finditer(read_whole(files[SAMPLES], MAX_JSON_BYTES))}
-    sets, alignments = (
-        {value.decode() for name, value in found if name == field} for field in (b"dataset", b"alignment")
-    )
-    return (sets, alignments) if sets and alignments else None
-
-
 def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
     """Refuses a zip of ours that holds other data sets' pictures, or another alignment; whether it is one of ours.
 
     Raises:
         ShardsError: it does.
     """
-    own = own_export(tree)
-    if own is None:
+    files = tree.files()
+    data = read_whole(files[SAMPLES], MAX_JSON_BYTES) if SAMPLES in files else b""
+    # Quotes inside of texts are escaped, so nothing else looks like this.
+    found = {match.groups() for match in _OWN_FIELDS.finditer(data)}
+    sets, alignments = ({value.decode() for name, value in found if name == own} for own in (b"dataset", b"alignment"))
+    if not sets or not alignments:
         return False
-    sets, alignments = own
     if others := sorted(sets - {"ffhq"}):
         told = f"--ffhq {given} is a zip of lpff-shards with pictures of {', '.join(others)}"
         raise ShardsError(told, "Give FFHQ's own pictures, and the other data sets apart")
@@ -95,7 +85,7 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
     if not len(firsts):
         _refuse_originals(given, named)
         refuse_oblong(given, named, "EG3D")
-        labeled = any(n.is_mirror for n in map(number, labels.rows) if n)
+        labeled = any(n.is_mirror for n in labels.named.values())
         return [f"--ffhq {given}: no picture has its mirror, as {labels.where} has: {_DOUBT}"] if labeled else []
     names = [name for _, name, _ in named]
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
@@ -150,9 +140,7 @@ def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[st
         ShardsError: names the first such pair.
     """
     faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
-    rows = [
-        np.fromiter((labels.rows.get(n, -1) for n in names), np.int64, len(names)) for names in (originals, mirrors)
-    ]
+    rows = [labels.find(names) for names in (originals, mirrors)]
     sound = [(found >= 0) & ~np.isin(found, faulty) for found in rows]
     at = np.flatnonzero(sound[0] & sound[1])
     off = np.abs(mirror(labels.numbers[rows[0][at]]) - labels.numbers[rows[1][at]]).max(axis=1, initial=0.0)
@@ -189,11 +177,11 @@ def _lone(
     paired[firsts] = paired[firsts + 1] = True
     lone = [named[i][:2] for i in np.flatnonzero(~paired).tolist() if not named[i][0].has_ffhq_id]
     # A picture whose number two files have stands beside its mirror too, and is set aside later.
-    met = {(n.id, n.is_mirror) for n, _, _ in named} if lone else set()
+    met = {n.key for n, _, _ in named} if lone else set()
     lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in met and name in labels.rows]
     if not lone:
         return [], []
-    of_number = {(n.id, n.is_mirror): label for label in labels.rows if (n := number(label))}
+    of_number = {n.key: label for label, n in labels.named.items()}
     for n, name in lone:
         if (n.id, not n.is_mirror) not in of_number:
             raise ShardsError(f"--ffhq {given}: {name} has no mirror, so this is not FFHQ", ONLY_FFHQ)

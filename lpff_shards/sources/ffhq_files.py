@@ -1,31 +1,30 @@
-"""What both alignments of FFHQ share: numbered picture names, and ffhq-dataset-v2.json."""
+"""FFHQ's files: pictures with numbered names, and ffhq-dataset-v2.json."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
-from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.landmarks import LANDMARKS, Points
+from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
-from lpff_shards.sources.io.bucket_tree import named_object
-from lpff_shards.sources.io.json_files import Table, read_points, read_table
+from lpff_shards.sources.io.json_files import JsonTable, read_points, read_table
 from lpff_shards.sources.io.tree import Tree, subs
-
-T = TypeVar("T")
-
-PHOTOS = 70_000
-"""Photos of the whole FFHQ."""
+from lpff_shards.sources.join_metadata import (
+    NO_TABLE,
+    CreditsColumn,
+    PictureCredits,
+    PicturePoints,
+    PointsColumn,
+    join_records,
+    no_points,
+)
 
 _NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
 
@@ -44,6 +43,11 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
     is_mirror: bool
     id: str
     has_ffhq_id: bool
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What is alike in two names of one picture."""
+        return self.id, self.is_mirror
 
     @property
     def position(self) -> int:
@@ -99,20 +103,6 @@ def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
             yield f"{folder}/{name}", blob
 
 
-def file_blob(option: str, given: str) -> Blob:
-    """The blob of a file that the user named.
-
-    Raises:
-        ShardsError: there is no such file.
-    """
-    if is_uri(given):
-        return named_object(option, given)
-    blob = path_blob(given)
-    if isinstance(blob, BrokenBlob):
-        raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")
-    return blob
-
-
 class _Meta(Struct, frozen=True):
     photo_url: str | None = None
     photo_title: str | None = None
@@ -121,7 +111,7 @@ class _Meta(Struct, frozen=True):
     license_url: str | None = None
 
 
-class _Image(Struct, frozen=True):
+class _AlignedImage(Struct, frozen=True):
     face_landmarks: msgspec.Raw
     pixel_size: tuple[int, int] = (0, 0)
 
@@ -132,123 +122,81 @@ class _Row(Struct, frozen=True):
 
 
 class _Points(Struct, frozen=True):
-    image: _Image
+    image: _AlignedImage
 
 
 _ROW = msgspec.json.Decoder(_Row)
 _POINTS = msgspec.json.Decoder(_Points)
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What is kept of ffhq-dataset-v2.json, by FFHQ id ("00000").
-
-    Attributes:
-        where: the file.
-        credits: author, license and photo.
-        points: float32 [n, 68, 2], in pixels of a StyleGAN-aligned picture; `rows` says which row is an id's.
-        sizes: width and height of that picture, 0 where its record does not tell them.
-        faults: what is wrong with an id's record.
-    """
-
-    where: str
-    credits: Mapping[str, Credit]
-    points: NDArray[np.float32]
-    sizes: Sequence[tuple[int, int]]
-    rows: Mapping[str, int]
-    faults: Mapping[str, str]
-
-    def told(self, id: str) -> tuple[Credit, tuple[str, str] | None]:
-        """The credit of an FFHQ id, and what is wrong with its record: the file and the reason, None for nothing."""
-        return self.credits.get(id, Credit()), (self.where, self.faults[id]) if id in self.faults else None
-
-    def note_missing(self, ids: Iterable[str]) -> list[str]:
-        """The note that tells of FFHQ ids without a record, if there are any.
-
-        Raises:
-            ShardsError: none has one, so that it is another file.
-        """
-        every = set(ids)
-        missing = sorted(id for id in every if id not in self.credits and id not in self.faults)
-        if not missing:
-            return []
-        if len(missing) == len(every):
-            told = f"--ffhq-metadata {self.where} has no record of any picture here, such as {missing[0]}"
-            raise ShardsError(told, "Give FFHQ's ffhq-dataset-v2.json")
-        photos = f"{len(missing)} photos, such as {missing[0]},"
-        return [f"{self.where}: {photos} have no record: license and author unknown"]
-
-
-def read_metadata(given: str, with_points: bool) -> Metadata:
-    """Reads ffhq-dataset-v2.json, of its 255 MB only what is needed.
+def read_records(
+    blob: Blob | None, pictures: Sequence[Number], with_points: bool
+) -> tuple[PictureCredits, PicturePoints, list[str]]:
+    """Credits and landmarks of pictures out of ffhq-dataset-v2.json.
 
     Args:
-        given: its path.
-        with_points: keep the landmarks too.
+        blob: the file, or None.
+        with_points: read the landmarks, which are in pixels of a StyleGAN-aligned picture.
+
+    Returns:
+        In the order of the pictures; and the FFHQ ids that have no record, sorted.
 
     Raises:
         ShardsError: it is not that file.
     """
-    blob = file_blob("--ffhq-metadata", given)
-    credits: dict[str, Credit] = {}
-    faults: dict[str, str] = {}
-    rows: dict[str, int] = {}
-    points: list[Points] = []
-    sizes: list[tuple[int, int]] = []
-    licenses: dict[tuple[str, str], License] = {}
+    rows = {id: row for row, id in enumerate(dict.fromkeys(n.id for n in pictures))}
+    at = np.array([rows[n.id] for n in pictures], np.int64)
+    # Few licenses are met again and again: each is told once.
+    credits, points = CreditsColumn(len(rows), partial(_read_credit, cache(license))), PointsColumn(len(rows))
+
+    def read(table: JsonTable, id: str, row: int) -> None:
+        points.put(row, *_read_points(table, id))
+
+    joined = join_records(_table(blob), rows, credits.read, *([read] if with_points else []))
+    lacking = sorted({n.id for n in pictures if n.has_ffhq_id and not joined.known[rows[n.id]]})
+    found = points.done(joined).spread(at) if with_points else no_points(len(pictures))
+    return credits.done(joined).spread(at), found, lacking
+
+
+def _table(blob: Blob | None) -> JsonTable:
+    """The records by FFHQ id ("00000"); the file has them by index."""
+    if blob is None:
+        return NO_TABLE
     table = read_table(blob, "FFHQ's records by index")
-    for index in table.rows:
-        id = index.zfill(5)
-        try:
-            credits[id] = _credit(table, index, licenses)
-            if with_points:
-                found, size = _read_points(table, index)
-                rows[id] = len(points)
-                points.append(found)
-                sizes.append(size)
-        except ValueError as error:
-            faults[id] = str(error)
-    every = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
-    return Metadata(blob.where, credits, every, sizes, rows, faults)
+    twice = frozenset(index.zfill(5) for index in table.twice)
+    return JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
 
 
-def _credit(table: Table, index: str, licenses: dict[tuple[str, str], License]) -> Credit:
-    meta = _need(table.get(index, _ROW))
-    names, url = (meta.metadata.license or "", meta.metadata.license_url or ""), meta.metadata.photo_url or ""
+def _read_credit(tell: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
+    row = table.get(id, _ROW)
+    if row is None:
+        return Credit()
+    meta, url = row.metadata, row.metadata.photo_url or ""
+    author, photo = ([*_flickr(url), "", ""])[:2]
     return Credit(
-        photo_id=_photo_id(url),
-        author=meta.metadata.author or "",
-        author_id=_author_id(url),
-        title=meta.metadata.photo_title or "",
+        photo_id=photo,
+        author=meta.author or "",
+        author_id=author,
+        title=meta.photo_title or "",
         source_url=url,
-        license=licenses.setdefault(names, license(*names)),
-        category=meta.category,
+        license=tell(meta.license or "", meta.license_url or ""),
+        category=row.category,
     )
 
 
-def _read_points(table: Table, index: str) -> tuple[Points, tuple[int, int]]:
+def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
     """The landmarks of a record, and the size of the picture that they are of."""
-    image = _need(table.get(index, _POINTS)).image
-    if image.pixel_size != (0, 0) and min(image.pixel_size) < 1:
-        raise ValueError(f"its pixel_size is {image.pixel_size[0]}x{image.pixel_size[1]}")
-    return _need(read_points(Table(table.where, {index: image.face_landmarks}), index)), image.pixel_size
-
-
-def _need(value: T | None) -> T:
-    if value is None:
-        raise ValueError("its record is empty")
-    return value
+    row = table.get(id, _POINTS)
+    assert row is not None
+    size = row.image.pixel_size
+    if size != (0, 0) and min(size) < 1:
+        raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
+    points = read_points(JsonTable(table.where, {id: row.image.face_landmarks}), id)
+    assert points is not None
+    return points, size
 
 
 def _flickr(url: str) -> list[str]:
     """The parts of https://www.flickr.com/photos/<user>/<photo>/ behind `photos`."""
     parts = url.split("/")
     return parts[parts.index("photos") + 1 :] if "flickr.com" in url and "photos" in parts else []
-
-
-def _author_id(url: str) -> str:
-    return "".join(_flickr(url)[:1])
-
-
-def _photo_id(url: str) -> str:
-    return "".join(_flickr(url)[1:2])

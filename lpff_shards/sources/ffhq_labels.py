@@ -1,25 +1,85 @@
-"""EG3D's dataset.json of FFHQ: where it lies, the camera of each picture, and each picture's index there."""
+"""EG3D's dataset.json of FFHQ: where it lies, the camera of each picture, its index there, and its FFHQ id."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.cameras import Cameras, parse_cameras
 from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.io.blobs import BrokenBlob
 from lpff_shards.sources.io.bucket_tree import blob_at
-from lpff_shards.sources.io.json_files import decode_file
+from lpff_shards.sources.io.json_files import TWICE, decode_file
 from lpff_shards.sources.io.tree import Tree
+from lpff_shards.sources.join_metadata import PictureCameras, parse_cameras
 from lpff_shards.storage.path import above
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
+ENOUGH = 0.999
+"""Share of the cameras that must stand in the file that tells the ids."""
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Cameras by label, which is a picture's name.
+
+    Attributes:
+        where: the file they are from.
+        rows: label to row of `numbers`.
+        numbers: float64 [n, 25].
+        faults: label to the rule that its camera breaks.
+    """
+
+    where: str
+    rows: Mapping[str, int]
+    numbers: NDArray[np.float64]
+    faults: Mapping[str, str]
+
+    def find(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The row of each name's camera, int64 [n], -1 for none."""
+        return np.fromiter((self.rows.get(name, -1) for name in names), np.int64, len(names))
+
+    def of(self, names: Sequence[str]) -> PictureCameras:
+        """The cameras of pictures by their names."""
+        rows = self.find(names)
+        known = rows >= 0
+        numbers = np.zeros((len(names), CAMERA_NUMBERS))
+        numbers[known] = self.numbers[rows[known]]
+        faults = {row: self.faults[name] for row, name in enumerate(names) if name in self.faults}
+        unused = len(self.rows) - len(np.unique(rows[known]))
+        return PictureCameras(self.where, next(iter(self.rows), ""), len(self.rows), numbers, known, faults, unused)
+
+    def chosen(self, names: Mapping[str, str]) -> Cameras:
+        """Some cameras under other names.
+
+        Args:
+            names: the label of each new name.
+        """
+        rows = {name: self.rows[label] for name, label in names.items()}
+        faults = {name: self.faults[label] for name, label in names.items() if label in self.faults}
+        return replace(self, rows=rows, faults=faults)
+
+    @cached_property
+    def named(self) -> Mapping[str, Number]:
+        """What each label says that is a picture's name."""
+        return {label: n for label in self.rows if (n := number(label))}
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether pictures are named by FFHQ id (00000.png), not by position (img00000000.png)."""
+        return any(n.has_ffhq_id for n in self.named.values())
+
+
+NO_CAMERAS = Cameras("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
 
 
 class _Labels(Struct):
@@ -27,7 +87,7 @@ class _Labels(Struct):
 
 
 def read_labels(blob: Blob) -> Cameras:
-    """Cameras by picture name out of EG3D's dataset.json.
+    """Cameras by picture name out of EG3D's dataset.json; a name that stands there twice is a fault.
 
     Raises:
         ShardsError: the file is not of that shape, or has no labels.
@@ -35,7 +95,13 @@ def read_labels(blob: Blob) -> Cameras:
     labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
     if labels is None:
         raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras by --ffhq-cameras")
-    return parse_cameras(blob.where, labels)
+    numbers, wrong = parse_cameras(raw for _, raw in labels)
+    rows = {name: row for row, (name, _) in enumerate(labels)}
+    faults = {labels[row][0]: reason for row, reason in wrong.items()}
+    if len(rows) < len(labels):
+        times = Counter(name for name, _ in labels)
+        faults |= {name: TWICE for name in rows if times[name] > 1}
+    return Cameras(blob.where, rows, numbers, faults)
 
 
 def labels_inside(*trees: Tree) -> list[Blob]:
@@ -63,14 +129,9 @@ def first_with_ids(files: Iterable[Blob]) -> Cameras | None:
             labels = read_labels(blob)
         except ShardsError:
             continue
-        if has_ids(labels):
+        if labels.has_ids:
             return labels
     return None
-
-
-def has_ids(labels: Cameras) -> bool:
-    """Whether a label file names pictures by FFHQ id (00000.png), not by position (img00000000.png)."""
-    return any(n and n.has_ffhq_id for n in map(number, labels.rows))
 
 
 def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
@@ -83,30 +144,18 @@ def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
     if not lacking:
         return labels
     of_number: dict[tuple[str, bool], list[str]] = {}
-    for label, n in zip(labels.rows, map(number, labels.rows), strict=True):
-        if n:
-            of_number.setdefault((n.id, n.is_mirror), []).append(label)
-    pictures = Counter((n.id, n.is_mirror) for n, _, _ in named)
+    for label, n in labels.named.items():
+        of_number.setdefault(n.key, []).append(label)
+    pictures = Counter(n.key for n, _, _ in named)
     rows, faults = dict(labels.rows), dict(labels.faults)
     for n, name in lacking:
-        found = of_number.get((n.id, n.is_mirror), [])
+        found = of_number.get(n.key, [])
         if len(found) > 1:
             faults[name] = f"{len(found)} labels have the picture's number, such as {found[0]} and {found[1]}"
-        elif found and pictures[n.id, n.is_mirror] == 1:
+        elif found and pictures[n.key] == 1:
             rows[name] = rows.pop(found[0])
             if found[0] in faults:
                 faults[name] = faults.pop(found[0])
-    return replace(labels, rows=rows, faults=faults)
-
-
-def chosen(labels: Cameras, names: Mapping[str, str]) -> Cameras:
-    """Some cameras under other names.
-
-    Args:
-        names: the label of each new name.
-    """
-    rows = {name: labels.rows[label] for name, label in names.items()}
-    faults = {name: labels.faults[label] for name, label in names.items() if label in labels.faults}
     return replace(labels, rows=rows, faults=faults)
 
 
@@ -122,29 +171,104 @@ class Places:
     rows: Mapping[tuple[str, bool], int]
     of: int = 0
 
-    def get(self, n: Number) -> int:
-        """The picture's index, -1 where it has none."""
-        return self.rows.get((n.id, n.is_mirror), -1)
-
 
 NO_PLACES = Places({})
 
 
-def places(labels: Mapping[str, int], named: Sequence[Named] = ()) -> Places:
+def places(labels: Cameras) -> Places:
     """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
 
     EG3D's trainer counts its pictures in the order of their names.
+    """
+    if not labels.has_ids:
+        return Places({n.key: n.position for n in labels.named.values()})
+    # A number that two labels have is one picture's.
+    distinct = dict.fromkeys(n.key for n in sorted(labels.named.values()))
+    return Places(dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct))
+
+
+@dataclass(frozen=True)
+class Told:
+    """FFHQ's numbers of labels that are named by position.
+
+    Attributes:
+        ids: the cameras by FFHQ id that tell them.
+        numbers: FFHQ's number of each label.
+        strangers, ties: labels whose camera is not in that file; or is several pictures'.
+        share: of the labels whose camera is one picture's, 0 to 1.
+    """
+
+    ids: Cameras
+    numbers: Mapping[str, Number]
+    strangers: int
+    ties: int
+    share: float
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the two files are of one set."""
+        return self.share >= ENOUGH
+
+    def figure(self) -> str:
+        """How well they fit, for errors and notes."""
+        share = f"tells {self.share:.1%} of the pictures by their cameras"
+        return f"{self.ids.where} {share}, and FFHQ's ids need {ENOUGH:.1%}"
+
+    def note(self) -> str:
+        """What was told, and what was not."""
+        if not self.is_enough:
+            return f"{self.figure()}: it is passed over"
+        note = f"{self.ids.where}: cameras tell the FFHQ ids of {len(self.numbers)} pictures"
+        if not self.strangers and not self.ties:
+            return note
+        return f"{note}; {self.strangers} cameras are not in it, {self.ties} are several pictures'"
+
+
+def told_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> Told:
+    """FFHQ's numbers of labels, by cameras whose 25 numbers are the same in float32: all published poses are distinct.
+
+    Where the camera of a picture or of its mirror alone is found, it tells both.
 
     Args:
-        labels: by name.
-        named: pictures; where they are just those of the labels, their numbers are not read again.
+        own: cameras by names of position.
+        names: of these, the ones to tell.
+        ids: cameras by FFHQ id.
     """
-    if len(named) == len(labels) and all(name in labels for _, name, _ in named):
-        numbers = [n for n, _, _ in named]
-    else:
-        numbers = sorted(n for n in map(number, labels) if n)
-    if not any(n.has_ffhq_id for n in numbers):
-        return Places({(n.id, n.is_mirror): n.position for n in numbers})
-    # A number that two labels have is one picture's.
-    distinct = dict.fromkeys((id, is_mirror) for _, is_mirror, id, _ in numbers)
-    return Places(dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct))
+    here = [name for name in names if name in own.rows and name not in own.faults]
+    there = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
+    both = [_bytes(cameras, some) for cameras, some in ((own, here), (ids, list(there)))]
+    distinct, group = np.unique(np.concatenate(both), return_inverse=True)
+    group_here, group_there = np.split(group.reshape(-1), [len(here)])
+    count_here, count_there = (np.bincount(g, minlength=len(distinct)) for g in (group_here, group_there))
+    of_group = np.full(len(distinct), -1)
+    of_group[group_there] = np.arange(len(there))
+    of_group[(count_here != 1) | (count_there != 1)] = -1
+    rows = of_group[group_here]
+    strangers = int((count_there[group_here] == 0).sum())
+    numbers = list(there.values())
+    found = {name: numbers[row] for name, row in zip(here, rows.tolist(), strict=True) if row >= 0}
+    ties = len(here) - strangers - len(found)
+    return Told(ids, _by_pairs(names, found), strangers, ties, len(found) / max(len(here), 1))
+
+
+def _bytes(cameras: Cameras, names: Sequence[str]) -> NDArray[np.void]:
+    """The 25 numbers of each as one value that compares whole: void [n]."""
+    # Minus zero, which mirroring makes, is zero.
+    numbers = cameras.numbers[cameras.find(names)].astype(np.float32) + np.float32(0)
+    return np.ascontiguousarray(numbers).view(np.dtype((np.void, 4 * CAMERA_NUMBERS))).reshape(-1)
+
+
+def _by_pairs(names: Sequence[str], found: Mapping[str, Number]) -> dict[str, Number]:
+    """Numbers of both pictures of a pair, where one is told or the two agree."""
+    pairs: dict[str, list[tuple[bool, str]]] = {}
+    for name in names:
+        if n := number(name):
+            pairs.setdefault(n.id, []).append((n.is_mirror, name))
+    told: dict[str, Number] = {}
+    for pair in pairs.values():
+        # Whether FFHQ's original stands first is told, not taken for granted.
+        ways = {(n.photo, n.id, n.is_mirror != odd) for odd, name in pair if (n := found.get(name))}
+        if len(ways) == 1:
+            photo, id, turned = ways.pop()
+            told |= {name: Number(photo, odd != turned, id, True) for odd, name in pair}
+    return told

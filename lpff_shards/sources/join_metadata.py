@@ -1,76 +1,62 @@
-"""What the JSON tables of a source tell of its pictures, put in the pictures' order record by record as they are read.
-
-So no table is held as a whole, nor the ids of its records.
-"""
+"""What metadata files hold of a source's pictures, put in the pictures' order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.schemas import landmarks
-from lpff_shards.schemas.camera import CAMERA_NUMBERS
+from lpff_shards.schemas import camera
 from lpff_shards.schemas.columns.structs import StructsBuilder, take
+from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.cameras import PictureCameras, parse_block
-from lpff_shards.sources.io.json_files import TWICE, Table, read_points
+from lpff_shards.sources.io.json_files import TWICE, JsonTable, read_points
 
 T = TypeVar("T")
-ReadCredit = Callable[[Table, str], Credit]
+Fault = tuple[str, str]
+"""A file, and the rule that a record in it breaks."""
+ReadCredit = Callable[[JsonTable, str], Credit]
 """Makes an id's credit out of a table that may hold its record."""
 
-
-class _Met:
-    """Which pictures' records were met so far, and which twice; records of no picture count by their ids."""
-
-    def __init__(self, rows: Mapping[str, int]) -> None:
-        self._rows = rows
-        self.known = np.zeros(len(rows), bool)
-        self.others: set[str] = set()
-        self.twice: set[int] = set()
-
-    def of(self, table: Table) -> NDArray[np.int64]:
-        """The pictures that a table's records are of, int64, -1 for those of none."""
-        get = self._rows.get
-        found = np.fromiter((get(id, -1) for id in table.rows), np.int64, len(table.rows))
-        pictures = found[found >= 0]
-        self.twice.update(pictures[self.known[pictures]].tolist(), (get(id, -1) for id in table.twice))
-        self.twice.discard(-1)
-        self.known[pictures] = True
-        if len(pictures) < len(found):
-            self.others.update(id for id in table.rows if id not in self._rows)
-        return found
+_NUMBERS = msgspec.json.Decoder(list[float | None])
+_NONE = (0.0,) * camera.CAMERA_NUMBERS
+NO_TABLE = JsonTable("", {})
+"""Of a file that is missing."""
+_NO_POINTS = np.zeros((0, LANDMARKS, 2), np.float32)
 
 
-def join_cameras(tables: Iterable[Table], rows: Mapping[str, int]) -> PictureCameras:
-    """The cameras of pictures, by their tables.
+def _spread(faults: Mapping[int, T], at: NDArray[np.int64]) -> dict[int, T]:
+    return {row: faults[shared] for row, shared in enumerate(at.tolist()) if shared in faults} if faults else {}
 
-    Args:
-        rows: of the pictures by id.
+
+@dataclass(frozen=True, eq=False)
+class PictureCameras:
+    """Cameras in the order of a source's pictures.
+
+    `spread(at)` of this and the classes below gives each picture what row `at` (int64) has: pictures may share a row.
+
+    Attributes:
+        where: the file they are from; such_as: the first id there, empty where there is none; count: how many it has.
+        numbers: float64 [n, 25], zeros where a picture has none.
+        known: bool [n], whether the file has a picture's camera.
+        faults: row to the rule that its camera breaks.
+        unused: how many are no picture's.
     """
-    met = _Met(rows)
-    numbers = np.zeros((len(rows), CAMERA_NUMBERS))
-    faults: dict[int, str] = {}
-    where = such_as = ""
-    for table in tables:
-        where, such_as = table.where, such_as or next(iter(table.rows), "")
-        pictures = met.of(table)
-        read, wrong = parse_block(table.rows.values())
-        mine = pictures >= 0
-        numbers[pictures[mine]] = read[mine]
-        faults |= {int(pictures[at]): reason for at, reason in wrong.items() if mine[at]}
-    faults |= dict.fromkeys(met.twice, TWICE)
-    count = int(met.known.sum()) + len(met.others)
-    return PictureCameras(where, such_as, count, numbers, met.known, faults, len(met.others))
 
+    where: str
+    such_as: str
+    count: int
+    numbers: NDArray[np.float64]
+    known: NDArray[np.bool_]
+    faults: Mapping[int, str]
+    unused: int
 
-def spread(faults: Mapping[int, T], at: NDArray[np.int64]) -> dict[int, T]:
-    """The faults of pictures of which several may share a row: `at` (int64) says which row is a picture's."""
-    return {row: faults[shared] for row, shared in enumerate(at.tolist()) if shared in faults}
+    def spread(self, at: NDArray[np.int64]) -> PictureCameras:
+        return replace(self, numbers=self.numbers[at], known=self.known[at], faults=_spread(self.faults, at))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,42 +65,24 @@ class PicturePoints:
 
     Attributes:
         numbers: float32 [m, 68, 2]; `rows` (int64 [n]) says which are a picture's, -1 for none.
+        sizes: int32 [m, 2], of the pictures that they are of, 0 for the picture itself.
         faults: row of a picture to the file and the rule that its landmarks break.
         where: the file, empty where there is none.
     """
 
-    numbers: NDArray[np.float32]
+    numbers: Points
     rows: NDArray[np.int64]
-    faults: Mapping[int, tuple[str, str]]
+    sizes: NDArray[np.int32]
+    faults: Mapping[int, Fault]
     where: str = ""
 
     def spread(self, at: NDArray[np.int64]) -> PicturePoints:
-        """See `spread`."""
-        return PicturePoints(self.numbers, self.rows[at], spread(self.faults, at), self.where)
+        return replace(self, rows=self.rows[at], faults=_spread(self.faults, at))
 
 
-def join_points(tables: Iterable[Table], rows: Mapping[str, int]) -> PicturePoints:
-    """The landmarks of pictures, by their tables."""
-    met = _Met(rows)
-    every = np.zeros((0, landmarks.LANDMARKS, 2), np.float32)
-    faults: dict[int, tuple[str, str]] = {}
-    where = ""
-    for table in tables:
-        where = table.where
-        every = every if len(every) else np.zeros((len(rows), landmarks.LANDMARKS, 2), np.float32)
-        for id, row in zip(table.rows, met.of(table).tolist(), strict=True):
-            try:
-                points = read_points(table, id) if row >= 0 else None
-            except ValueError as error:
-                faults[row] = table.where, str(error)
-            else:
-                if points is not None:
-                    every[row] = points
-        faults |= dict.fromkeys(met.twice, (table.where, TWICE))
-    sound = met.known.copy()
-    sound[list(faults)] = False
-    numbers = every if sound.all() else every[sound] if len(every) else every
-    return PicturePoints(numbers, np.where(sound, np.cumsum(sound) - 1, -1).astype(np.int64), faults, where)
+def no_points(count: int) -> PicturePoints:
+    """No landmarks of so many pictures."""
+    return PicturePoints(_NO_POINTS, np.full(count, -1), np.zeros((0, 2), np.int32), {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,51 +91,154 @@ class PictureCredits:
 
     Attributes:
         credits: of length n.
-        without: how many have no record.
+        known: bool [n], whether the file has a picture's record.
         faults: row of a picture to the file and the rule that its record breaks.
     """
 
     credits: Sequence[Credit]
-    without: int
-    faults: Mapping[int, tuple[str, str]]
+    known: NDArray[np.bool_]
+    faults: Mapping[int, Fault]
 
     def spread(self, at: NDArray[np.int64]) -> PictureCredits:
-        """See `spread`."""
-        return PictureCredits(take(self.credits, at), self.without, spread(self.faults, at))
+        return PictureCredits(take(self.credits, at), self.known[at], _spread(self.faults, at))
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Which pictures have a record in a table.
+
+    Attributes:
+        where: the file; rows: of the pictures by id.
+        pictures: int64, the row of the picture that each record is of, -1 for those of none.
+        known: bool [n], whether a picture has a record.
+        faults: row to the file and the rule that its record breaks.
+    """
+
+    where: str
+    rows: Mapping[str, int]
+    pictures: NDArray[np.int64]
+    known: NDArray[np.bool_]
+    faults: Mapping[int, Fault]
+
+
+def join_records(table: JsonTable, rows: Mapping[str, int], *reads: Callable[[JsonTable, str, int], None]) -> Joined:
+    """Reads the records of pictures.
+
+    Args:
+        rows: of the pictures by id.
+        reads: called with the table, id and row of each; a ValueError is the fault of the row.
+    """
+    pictures = np.fromiter((rows.get(id, -1) for id in table.rows), np.int64, len(table.rows))
+    known = np.zeros(len(rows), bool)
+    known[pictures[pictures >= 0]] = True
+    faults: dict[int, Fault] = {}
+    for id, row in zip(table.rows, pictures.tolist(), strict=True) if reads else ():
+        try:
+            for read in reads if row >= 0 else ():
+                read(table, id, row)
+        except ValueError as error:
+            faults[row] = table.where, str(error)
+    faults |= {rows[id]: (table.where, TWICE) for id in table.twice if id in rows}
+    return Joined(table.where, rows, pictures, known, faults)
+
+
+def join_cameras(table: JsonTable, rows: Mapping[str, int]) -> PictureCameras:
+    """The cameras of pictures, by their table."""
+    joined = join_records(table, rows)
+    read, wrong = parse_cameras(table.rows.values())
+    numbers = np.zeros((len(rows), camera.CAMERA_NUMBERS))
+    mine = joined.pictures >= 0
+    numbers[joined.pictures[mine]] = read[mine]
+    faults = {int(joined.pictures[at]): reason for at, reason in wrong.items() if mine[at]}
+    faults |= {row: reason for row, (_, reason) in joined.faults.items()}
+    such_as, unused = next(iter(table.rows), ""), int((~mine).sum())
+    return PictureCameras(table.where, such_as, len(table.rows), numbers, joined.known, faults, unused)
+
+
+def parse_cameras(raws: Iterable[msgspec.Raw]) -> tuple[NDArray[np.float64], dict[int, str]]:
+    """Cameras, float64 [n, 25], each checked; zeros where one is none, and what is wrong with which."""
+    found: list[Sequence[float | None]] = []
+    faults: dict[int, str] = {}
+    for row, raw in enumerate(raws):
+        numbers: Sequence[float | None] = _NONE
+        try:
+            numbers = _NUMBERS.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            faults[row] = f"camera is not a list of numbers: {error}"
+        if len(numbers) != camera.CAMERA_NUMBERS:
+            faults[row] = f"camera has {len(numbers)} numbers, not {camera.CAMERA_NUMBERS}"
+            numbers = _NONE
+        found.append(numbers)
+    # numpy reads null (None) as NaN, which `camera.faults` refuses.
+    read = np.array(found, np.float64).reshape(-1, camera.CAMERA_NUMBERS)
+    for row, reason in camera.faults(read).items():
+        faults.setdefault(row, reason)
+    return read, faults
+
+
+class PointsColumn:
+    """Landmarks of so many pictures, as their records are read."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.numbers, self.sizes = _NO_POINTS, np.zeros((0, 2), np.int32)
+
+    def put(self, row: int, points: Points, size: tuple[int, int] = (0, 0)) -> None:
+        if not len(self.numbers):
+            self.numbers = np.zeros((self._count, *self.numbers.shape[1:]), np.float32)
+            self.sizes = np.zeros((self._count, 2), np.int32)
+        self.numbers[row], self.sizes[row] = points, size
+
+    def done(self, joined: Joined) -> PicturePoints:
+        sound = joined.known.copy()
+        sound[list(joined.faults)] = False
+        some = slice(None) if sound.all() or not len(self.numbers) else sound
+        rows = np.where(sound, np.cumsum(sound) - 1, -1).astype(np.int64)
+        return PicturePoints(self.numbers[some], rows, self.sizes[some], joined.faults, joined.where)
+
+
+def join_points(table: JsonTable, rows: Mapping[str, int]) -> PicturePoints:
+    """The landmarks of pictures, by their table."""
+    column = PointsColumn(len(rows))
+
+    def read(table: JsonTable, id: str, row: int) -> None:
+        points = read_points(table, id)
+        assert points is not None
+        column.put(row, points)
+
+    return column.done(join_records(table, rows, read))
+
+
+class CreditsColumn:
+    """Credits of so many pictures, as their records are read; the first one is that of a picture without any."""
+
+    def __init__(self, count: int, read_credit: ReadCredit) -> None:
+        self._read_credit, self._found = read_credit, StructsBuilder[Credit]()
+        self._found.add(Credit())
+        self._places, self._count = np.zeros(count, np.int64), 1
+
+    def read(self, table: JsonTable, id: str, row: int) -> None:
+        self._found.add(self._read_credit(table, id))
+        self._places[row] = self._count
+        self._count += 1
+
+    def done(self, joined: Joined, hidden: Collection[int] = ()) -> PictureCredits:
+        """The credits, those of pictures without a record too.
+
+        Args:
+            hidden: rows of pictures whose credit nobody asks for.
+        """
+        for id, row in joined.rows.items() if not joined.known.all() else ():
+            if not joined.known[row]:
+                self.read(NO_TABLE, id, row)
+        self._places[list(hidden)] = 0
+        return PictureCredits(take(self._found.done(), self._places), joined.known, joined.faults)
 
 
 def join_credits(
-    tables: Iterable[Table], rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
+    table: JsonTable, rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
 ) -> PictureCredits:
-    """The credits of pictures, by their tables.
-
-    Args:
-        hidden: rows of pictures whose credit nobody asks for.
-    """
-    met = _Met(rows)
-    found: StructsBuilder[Credit] = StructsBuilder()
-    # The first credit is that of a picture whose record is faulty.
-    found.add(Credit())
-    places = np.zeros(len(rows), np.int64)
-    faults: dict[int, tuple[str, str]] = {}
-    count = 1
-    for table in tables:
-        for id, row in zip(table.rows, met.of(table).tolist(), strict=True):
-            if row < 0:
-                continue
-            try:
-                found.add(read_credit(table, id))
-            except ValueError as error:
-                faults[row] = table.where, str(error)
-                continue
-            places[row] = count
-            count += 1
-        faults |= dict.fromkeys(met.twice, (table.where, TWICE))
-    nothing = Table("", {})
-    for id, row in rows.items() if not met.known.all() else ():
-        if not met.known[row]:
-            found.add(read_credit(nothing, id))
-            places[row] = count
-            count += 1
-    places[[*faults, *hidden]] = 0
-    return PictureCredits(take(found.done(), places), len(rows) - int(met.known.sum()), faults)
+    """The credits of pictures, by their table; see `CreditsColumn`."""
+    column = CreditsColumn(len(rows), read_credit)
+    joined = join_records(table, rows, column.read)
+    return column.done(joined, {*joined.faults, *hidden})

@@ -1,23 +1,176 @@
-"""LPFF: 19,590 large-pose portraits from Flickr; ids are <user_id>_<photo_id>_<face>."""
+"""LPFF (19,590 large-pose portraits from Flickr) and Unsplash-Pexels (19,321), which are published in one layout."""
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from urllib.parse import urlsplit
 
 import msgspec
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
-from lpff_shards.schemas.keys import photo_and_face
-from lpff_shards.schemas.license import License, license
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.declaration import flag
+from lpff_shards.schemas.columns.structs import take
+from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.crops import SIDES
+from lpff_shards.schemas.keys import nfc, photo_and_face
+from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources import lpff_layout
+from lpff_shards.sources.build import ScannedImages, make_inventory
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.json_files import Table
+from lpff_shards.sources.io.files import Files
+from lpff_shards.sources.io.json_files import JsonTable, read_table
+from lpff_shards.sources.join_metadata import NO_TABLE, ReadCredit, join_cameras, join_credits, join_points
+from lpff_shards.sources.lpff_crops import MEASURED, describe
+from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
 
 _ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
+_PREVIEWS = ("_eg3d", "_stylegan")
+_PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
+
+
+@dataclass(frozen=True)
+class Lpff:
+    """LPFF at a path, in one alignment; ids are <user_id>_<photo_id>_<face>."""
+
+    path: str
+    alignment: str
+
+    def inventory(self) -> Inventory:
+        # Few licenses are met again and again: each is told once.
+        return _read("lpff", self.path, self.alignment, partial(_read_info, cache(license)))
+
+
+@dataclass(frozen=True)
+class UnsplashPexels:
+    """Unsplash-Pexels at a path, in one alignment; ids are <slug>_<face>, info.json maps them to the photo's URL."""
+
+    path: str
+    alignment: str
+
+    def inventory(self) -> Inventory:
+        return _read("unsplash_pexels", self.path, self.alignment, _read_url)
+
+
+def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
+    """The inventory of a data set in this layout.
+
+    Args:
+        source: name of the source.
+        given: the path: the data set's folder, a flat folder of crops, or a zip of either.
+        alignment: eg3d, stylegan, realign2400 or raw.
+        read_credit: makes an id's credit out of the info table.
+
+    Raises:
+        ShardsError: there are no such pictures, or a metadata file cannot be read.
+    """
+    option = flag(source)
+    place = locate(option, given, alignment)
+    notes = list(missing(place, alignment))
+    ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
+    if not ids:
+        raise ShardsError(f"{option} {given} holds no {alignment} pictures", "Name another --alignment or another path")
+    blobs = take(place.pictures.blobs, files)
+    rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
+    cameras = join_cameras(_table(place, CAMERAS, "25 numbers by id"), rows)
+    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
+    realigned = points
+    if alignment != "realign2400":
+        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
+    hidden = (points if alignment in MEASURED else realigned).faults
+    credits = join_credits(_table(place, INFO, "credits by id"), rows, read_credit, hidden)
+    if len(rows) < len(ids):
+        # Pictures of one id are set aside, each with what is told of it.
+        at = np.array([rows[id] for id in ids])
+        cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
+        realigned = realigned.spread(at)
+    del rows
+    cameras, own, points, lost = describe(alignment, blobs, cameras, points, realigned)
+    notes += lost
+    texts = Texts.of(ids)
+    lacking = int((~credits.known).sum())
+    if INFO in place.metadata and lacking:
+        told = f"{lacking} of {len(ids)} pictures have no author or license record"
+        notes.append(f"{place.metadata[INFO].where}: {told}: license and author unknown")
+    found = ScannedImages(
+        ids=texts,
+        names=texts,
+        blobs=blobs,
+        faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
+        is_mirror=np.zeros(len(ids), bool),
+        places=np.full(len(ids), -1),
+        cameras=cameras,
+        own_cameras=own,
+        credits=credits,
+        points=points,
+    )
+    made = "published" if alignment in MEASURED else "computed"
+    inventory = make_inventory(source, alignment, found, notes, landmarks_source=made)
+    return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
+
+
+def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
+    """The note of crops of the size that another alignment's are published in."""
+    others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
+    if others and alignment not in MEASURED:
+        yield (
+            f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
+            f"--alignment is {alignment}"
+        )
+
+
+def _table(place: Located, name: str, expected: str) -> JsonTable:
+    """A metadata file; nothing where it is missing."""
+    return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
+
+
+def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids of the crops, sorted, and which of the pictures each is.
+
+    A preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment.
+    """
+    ids: list[str] = []
+    rows: list[int] = []
+    for row, name in enumerate(pictures.names):
+        stem = name[: name.rfind(".")]
+        preview = _PREVIEW.fullmatch(stem) if stem.endswith(_PREVIEWS) else None
+        if preview is None or preview[2] == alignment:
+            ids.append(nfc(preview[1] if preview else stem))
+            rows.append(row)
+    return _in_order(ids, rows)
+
+
+def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids of the faces of photos, sorted, and which of the pictures each is in.
+
+    The metadata tell which faces there are; a face's photo is told from its id.
+    """
+    faces: dict[str, set[str]] = defaultdict(set)
+    for name in (CAMERAS, INFO, LANDMARKS["raw"]):
+        for id in _table(place, name, "records by id").rows:
+            faces[photo_and_face(id)[0]].add(id)
+    ids: list[str] = []
+    rows: list[int] = []
+    for row, name in enumerate(place.pictures.names):
+        photo = nfc(posixpath.splitext(name)[0])
+        # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
+        own = faces.get(photo, {photo})
+        ids += own
+        rows += [row] * len(own)
+    return _in_order(ids, rows)
+
+
+def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.int64]]:
+    """Ids sorted, and the rows that go with them."""
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return [ids[at] for at in order], np.array(rows, np.int64)[order]
 
 
 class _License(Struct, frozen=True):
@@ -25,7 +178,7 @@ class _License(Struct, frozen=True):
     url: str | None = None
 
 
-class _Image(Struct, frozen=True):
+class _ImageInfo(Struct, frozen=True):
     photo_id: str | None = None
     user_id: str | None = None
     photo_url: str | None = None
@@ -37,26 +190,13 @@ class _Image(Struct, frozen=True):
 
 
 class _Info(Struct, frozen=True):
-    image_info: _Image
+    image_info: _ImageInfo
 
 
 _INFO = msgspec.json.Decoder(_Info)
 
 
-@dataclass(frozen=True)
-class Lpff:
-    """LPFF at a path, in one alignment."""
-
-    path: str
-    alignment: str
-
-    def inventory(self) -> Inventory:
-        # Few licenses are met again and again: each is told once.
-        read = partial(_read_credit, cache(license))
-        return lpff_layout.read("--lpff", "lpff", self.path, self.alignment, read)
-
-
-def _read_credit(tell: Callable[[str, str], License], info: Table, id: str) -> Credit:
+def _read_info(tell: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
     """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
 
     Args:
@@ -82,3 +222,30 @@ def _read_credit(tell: Callable[[str, str], License], info: Table, id: str) -> C
         high_resolution_download_url=image.high_resolution_download_url or "",
         license=tell(terms.name or "", terms.url or ""),
     )
+
+
+_URL = msgspec.json.Decoder(str)
+_HOSTS = {
+    **dict.fromkeys(("unsplash.com", "images.unsplash.com"), UNSPLASH),
+    **dict.fromkeys(("pexels.com", "images.pexels.com"), PEXELS),
+}
+
+
+def _read_url(info: JsonTable, id: str) -> Credit:
+    """The credit of an id: its host, and so its license, is told from the URL.
+
+    Raises:
+        ValueError: the record is not a URL.
+    """
+    url = info.get(id, _URL) or ""
+    return Credit(photo_id=photo_and_face(id)[0], source_url=url, license=_license(url))
+
+
+def _license(url: str) -> License:
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").removeprefix("www.")
+    except ValueError:
+        raise ValueError(f"its record is not a URL: {url!r}") from None
+    # Other hosts of theirs have other licenses: plus.unsplash.com, for one.
+    return _HOSTS.get(host, UNKNOWN) if parts.scheme in ("http", "https") else UNKNOWN

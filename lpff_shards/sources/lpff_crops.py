@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.schemas import camera, crops, landmarks
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.cameras import PictureCameras
 from lpff_shards.sources.io.objects import sizes_of
-from lpff_shards.sources.join_metadata import PicturePoints
+from lpff_shards.sources.join_metadata import PictureCameras, PicturePoints
 
 MEASURED = ("raw", "realign2400")
 """Alignments whose pictures have landmarks of their own, in pixels of a size that only the picture tells."""
@@ -23,22 +22,9 @@ ALIKE, TYPICAL = 2.0, 1.25
 landmarks are detected anew, so that a picture's own may lie oddly."""
 
 
-@dataclass(frozen=True, eq=False)
-class Described:
-    """What is known of a source's pictures by their landmarks.
-
-    Attributes:
-        cameras: of the pictures; own: bool [n], whether of this very crop, and not of the photo's EG3D crop.
-        points: landmarks; point_sizes: int32 [m, 2], the size in pixels of the picture that they are of, 0 for the
-            picture itself.
-        notes: what is lost, and why.
-    """
-
-    cameras: PictureCameras
-    own: NDArray[np.bool_]
-    points: PicturePoints
-    point_sizes: NDArray[np.int32]
-    notes: tuple[str, ...] = ()
+Described = tuple[PictureCameras, NDArray[np.bool_], PicturePoints, list[str]]
+"""Cameras of pictures; whether each is of this very crop, bool [n], and not of the photo's EG3D crop; landmarks; and
+notes of what is lost, and why."""
 
 
 def describe(
@@ -64,9 +50,9 @@ def describe(
             frames, fit = sizes[:, 0], own_fit
         else:
             of[:], sizes = crops.REALIGNED, np.repeat(frames[:, None], 2, axis=1)
-    points = replace(points, faults={**_elsewhere(points, blobs, sizes), **points.faults})
+    points = replace(points, sizes=of, faults={**_elsewhere(points, blobs, sizes), **points.faults})
     numbers, own = _moved(alignment, cameras, points, realigned, fit, frames, sizes)
-    return Described(replace(cameras, numbers=numbers), own, points, of, tuple(_misfits(realigned, frames, fit)))
+    return replace(cameras, numbers=numbers), own, points, list(_misfits(realigned, frames, fit))
 
 
 def _of_crops(
@@ -81,16 +67,16 @@ def _of_crops(
     sound = np.isfinite(carried).all(axis=(1, 2))
     found = np.full(len(realigned.rows), -1)
     found[rows[sound]] = np.arange(int(sound.sum()))
-    given = PicturePoints(carried[sound], found, realigned.faults)
     of = np.full((int(sound.sum()), 2), side, np.int32)
+    given = PicturePoints(carried[sound], found, of, realigned.faults)
     notes = list(_misfits(realigned, frames, fit))
     lacking = len(frames) - int(sound.sum()) - len(realigned.faults)
     if realigned.where and lacking and not notes:
         notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no landmarks there that fit them"]
     if alignment == "eg3d":
-        return Described(cameras, cameras.known, given, of, tuple(notes))
+        return cameras, cameras.known, given, notes
     numbers, own = _moved(alignment, cameras, realigned, realigned, fit, frames, np.stack([frames, frames], axis=1))
-    return Described(replace(cameras, numbers=numbers), own, given, of, tuple(notes))
+    return replace(cameras, numbers=numbers), own, given, notes
 
 
 def _moved(

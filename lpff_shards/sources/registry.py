@@ -1,36 +1,120 @@
-"""From options to sources, in the order in which they are combined: FFHQ, LPFF, Unsplash-Pexels, demo."""
+"""From options to sources, and to what the files say that other options name."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from importlib import import_module
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
 from lpff_shards.options.export import SourceOptions
-from lpff_shards.sources.inventory import Source
+from lpff_shards.options.mix import MAX_REPLICAS
+from lpff_shards.options.rules import shortened
+from lpff_shards.schemas.closest_match import choice_hint
+from lpff_shards.schemas.keys import nfc
+from lpff_shards.schemas.sources import ADDED, SPECS, added_class
+from lpff_shards.sources.inventory import Inventory, Source
+from lpff_shards.sources.io.json_files import read_table
+from lpff_shards.sources.io.tree import file_blob, read_whole
+
+_HOMES = {
+    "ffhq": "lpff_shards.sources.ffhq:Ffhq",
+    "lpff": "lpff_shards.sources.lpff:Lpff",
+    "unsplash_pexels": "lpff_shards.sources.lpff:UnsplashPexels",
+    "demo": "lpff_shards.sources.demo:Demo",
+}
 
 
 def sources(options: SourceOptions) -> list[Source]:
-    """The sources that were given; only their own code is loaded."""
+    """The sources that were given, in the order in which they are combined; only their own code is loaded.
+
+    Raises:
+        ShardsError: there is none of a given name.
+    """
     found: list[Source] = []
-    if options.ffhq is not None:
-        found.append(_ffhq(options, options.ffhq))
-    if options.lpff is not None:
-        from lpff_shards.sources.lpff import Lpff
-
-        found.append(Lpff(options.lpff, options.alignment))
-    if options.unsplash_pexels is not None:
-        from lpff_shards.sources.unsplash_pexels import UnsplashPexels
-
-        found.append(UnsplashPexels(options.unsplash_pexels, options.alignment))
-    if options.demo is not None:
-        from lpff_shards.sources.demo import Demo
-
-        found.append(Demo(options.demo, options.alignment))
+    for name in options.given:
+        if name in _HOMES:
+            module, _, kind = _HOMES[name].partition(":")
+            files = (getattr(options, file) for file in SPECS[name].files)
+            found.append(getattr(import_module(module), kind)(getattr(options, name), options.alignment, *files))
+        elif name in ADDED:
+            found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
+        else:
+            raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))
     return found
 
 
-def _ffhq(options: SourceOptions, path: str) -> Source:
-    if options.alignment == "eg3d":
-        from lpff_shards.sources.ffhq_eg3d import FfhqEg3d
+@dataclass(frozen=True)
+class _Added:
+    """A source of another package, whose faults are errors like others."""
 
-        return FfhqEg3d(path, options.ffhq_cameras, options.ffhq_metadata)
-    from lpff_shards.sources.ffhq_stylegan import FfhqStylegan
+    name: str
+    source: Source
 
-    return FfhqStylegan(path, options.ffhq_cameras, options.ffhq_metadata)
+    def inventory(self) -> Inventory:
+        try:
+            return self.source.inventory()
+        except ShardsError:
+            raise
+        except Exception as error:
+            told = f"the data set {self.name} cannot be read by {ADDED[self.name]}: {error!r}"
+            raise ShardsError(told, "Report it to those who made that package") from error
+
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_COUNT = msgspec.json.Decoder(int)
+
+
+def read_num_replicas(given: str) -> NDArray[np.int64]:
+    """Replicas by image index, int64 [n].
+
+    Raises:
+        ShardsError: the file is not of that shape, lacks an index, or holds a number of replicas below one.
+    """
+    table = read_table(file_blob("--num-replicas", given), "numbers of replicas by image index")
+    if not table.rows:
+        raise _fault(given, "it is empty")
+    counts = np.zeros(len(table.rows), np.int64)
+    for index in table.rows:
+        if not _INDEX.fullmatch(index):
+            raise _fault(given, f"{shortened(index)!r} is not an image index")
+        if int(index) >= len(counts):
+            lacks = next(i for i in range(len(counts)) if str(i) not in table.rows)
+            raise _fault(given, f"it lacks index {lacks}, though it goes on to {index}")
+        try:
+            count = table.get(index, _COUNT)
+        except ValueError as error:
+            raise _fault(given, f"index {index}: {error}") from None
+        if count is None or not 1 <= count <= MAX_REPLICAS:
+            raise _fault(given, f"index {index} has {count} replicas, not 1 to {MAX_REPLICAS}")
+        counts[int(index)] = count
+    return counts
+
+
+def _fault(given: str, reason: str) -> ShardsError:
+    return ShardsError(f"--num-replicas {given}: {reason}", "Give EG3D's published file, image index to replicas")
+
+
+_COMMENT = re.compile(r"(?:^|\s)#(?:\s.*)?$", re.DOTALL)
+
+
+def read_exclusions(given: str) -> tuple[str, ...]:
+    """The lines of the file as NFC, each once.
+
+    Comments and blanks are dropped. A comment is a # at the line's start or behind a space, with a space behind it or
+    nothing more: authors may be called `#1`.
+
+    Raises:
+        ShardsError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        text = nfc(read_whole(file_blob("--exclude", given)).decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ShardsError(f"--exclude {given} is not UTF-8 text", "Give one id a line") from None
+    # Of all that Unicode takes for a line's end, names may hold the others.
+    lines = (_COMMENT.sub("", line).strip() for line in re.split(r"\r\n|\r|\n", text))
+    return tuple(dict.fromkeys(line for line in lines if line))

@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.declaration import declared, defaults, flag
+from lpff_shards.options.declaration import declared, defaults, file_options, flag
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
-    SOURCE_FILES,
-    SOURCES,
     ExportOptions,
     PictureOptions,
     RunOptions,
@@ -20,14 +18,16 @@ from lpff_shards.options.export import (
     SourceOptions,
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
+from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.units import exact_size
 
 WIDTH = 100
-_PATHS = (*(name for name in SOURCES if name != "demo"), *SOURCE_FILES, "num_replicas", "exclude")
+_SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
+_PATHS = (*file_options(SourceOptions), *file_options(MixOptions))
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",
-    *(*SOURCES, *SOURCE_FILES, "alignment", "mirror"),
+    *(*_SOURCES, "alignment", "mirror"),
     *(name.rstrip("_") for name in declared(MixOptions)),
     *("name", "metadata", "zip_copies"),
     *(*declared(PictureOptions), *declared(ShardOptions)),
@@ -73,7 +73,8 @@ def _spelled(letter: str) -> str:
 
 
 def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
-    for name in _ORDER:
+    behind = _ORDER.index("alignment")
+    for name in (*_ORDER[:behind], *_others(recorded), *_ORDER[behind:]):
         value = recorded.get(name)
         if value is None or value == () or value == [] or value == _default(name, recorded):
             continue
@@ -83,8 +84,13 @@ def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
             yield flag(name), _spelled_value(name, value)
 
 
+def _others(recorded: Mapping[str, Any]) -> dict[str, str]:
+    """The paths of data sets that other packages add, by name."""
+    return {name: value for name, value in recorded.items() if name not in _ORDER and isinstance(value, str)}
+
+
 def _spelled_value(name: str, value: Any) -> str:
-    if name in _PATHS:
+    if name in _PATHS or name not in _ORDER:
         return _path(value)
     if name == "shard_size":
         return exact_size(value)
@@ -113,9 +119,11 @@ def _path(name: str) -> str:
 
 def _name_by_default(recorded: Mapping[str, Any]) -> str:
     """The data set's name where the user gives none."""
-    named: dict[str, Any] = {name: recorded[name] for name in (*SOURCES, *SOURCE_FILES)}
+    named: dict[str, Any] = {name: recorded[name] for name in _SOURCES}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
-    sources = SourceOptions(**{**named, **paths}, alignment=recorded["alignment"], mirror=recorded["mirror"])
+    others = {name: _path(value) for name, value in _others(recorded).items()}
+    alignment, mirror = recorded["alignment"], recorded["mirror"]
+    sources = SourceOptions(**{**named, **paths}, others=others, alignment=alignment, mirror=mirror)
     mix = MixOptions(
         rebalance=recorded["rebalance"],
         as_=recorded["as"],

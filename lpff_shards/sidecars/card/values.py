@@ -14,7 +14,8 @@ from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
-from lpff_shards.schemas.terms import TERMS, Terms, citations, demands, terms_of
+from lpff_shards.schemas.license import demands
+from lpff_shards.schemas.sources import Terms, citations, known_specs, terms_of
 from lpff_shards.schemas.units import size
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, table_rows
@@ -55,7 +56,7 @@ def values_of(manifest: Manifest, suffixes: Set[str]) -> Values:
 def _front_matter(manifest: Manifest, format: Format) -> Values:
     """Of the YAML head: the photos have licenses of their own, so the whole is named after the data sets' terms."""
     names = [name.replace("_", "-") for name in manifest.sources]
-    links = {TERMS[name].url for name in manifest.sources if name in TERMS}
+    links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
     listed = not format.for_trainers and len(manifest.kinds) <= 1
     return {
         "pretty_name": json.dumps(manifest.name),
@@ -234,9 +235,9 @@ def _side(manifest: Manifest) -> int:
 
 
 def _owners(manifest: Manifest) -> Values:
-    """Of the sections on licenses, terms and citations. FFHQ's cameras are EG3D's whatever the alignment."""
-    aligned = manifest.options.get("alignment") == "eg3d"
-    terms = terms_of(manifest.sources, aligned or ("ffhq" in manifest.sources and manifest.layout.camera))
+    """Of the sections on licenses, terms and citations."""
+    borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
+    terms = terms_of(manifest.sources, borrows or manifest.options.get("alignment") == "eg3d")
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
     cited = citations(terms)
     return {

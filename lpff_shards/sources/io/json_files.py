@@ -27,7 +27,7 @@ _POINTS = msgspec.json.Decoder(list[tuple[float | None, float | None]])
 
 
 @dataclass(frozen=True)
-class Table:
+class JsonTable:
     """A JSON object by id, its values not yet decoded.
 
     Attributes:
@@ -70,9 +70,9 @@ def decode_file(blob: Blob, type: type[T], expected: str) -> T:
     return _decode(blob, msgspec.json.Decoder(type).decode, expected)
 
 
-def read_table(blob: Blob, expected: str) -> Table:
+def read_table(blob: Blob, expected: str) -> JsonTable:
     """A JSON object by id, its ids as NFC; raises what `decode_file` does."""
-    return Table(blob.where, *_decode(blob, _members, expected))
+    return JsonTable(blob.where, *_decode(blob, _members, expected))
 
 
 class _Name(str):
@@ -113,7 +113,7 @@ def _decode(blob: Blob, decode: Callable[[bytes], T], expected: str) -> T:
         raise ShardsError(f"{blob.where} is not whole JSON: {error}", "Download it again") from None
 
 
-def read_points(table: Table, id: str) -> NDArray[np.float32] | None:
+def read_points(table: JsonTable, id: str) -> NDArray[np.float32] | None:
     """The 68 landmarks of an id, float32 [68, 2]; None where the table lacks it.
 
     Raises:

@@ -17,7 +17,7 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
-from lpff_shards.sources.io.bucket_tree import open_prefix
+from lpff_shards.sources.io.bucket_tree import named_object, open_prefix
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import zip_tree
@@ -157,6 +157,20 @@ def _open_folder(option: str, given: str) -> FolderTree | None:
         reason = blob.reason if isinstance(blob, BrokenBlob) else "cannot be read: permission denied"
         raise ShardsError(f"{option} {given} {reason}", hint)
     return None
+
+
+def file_blob(option: str, given: str) -> Blob:
+    """The blob of a file that the user named.
+
+    Raises:
+        ShardsError: there is no such file.
+    """
+    if is_uri(given):
+        return named_object(option, given)
+    blob = path_blob(given)
+    if isinstance(blob, BrokenBlob):
+        raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")
+    return blob
 
 
 def archive_in(option: str, tree: Tree, name: str) -> Tree | None:

@@ -169,7 +169,7 @@ def read_directory(read: ReadAt, size: int) -> Directory | None:
         ZipError: it is damaged.
         OSError: it cannot be read.
     """
-    file = _File(read, size)
+    file = _ZipReader(read, size)
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
@@ -202,7 +202,7 @@ def _name(member: zipfile.ZipInfo) -> str:
     return name
 
 
-class _File:
+class _ZipReader:
     """A file that `zipfile` reads, its end at once and the directory in a piece.
 
     Attributes:

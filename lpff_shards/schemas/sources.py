@@ -1,0 +1,253 @@
+"""The data sets: the one table of their names, crops, terms and colors, and the published mixes of them.
+
+Sources of the terms, read in 2026: the README and LICENSE.txt of NVlabs/ffhq-dataset; README.md and
+dataset_download/readme.md of oneThousand1000/LPFF-dataset; LICENSE.txt of NVlabs/eg3d; https://unsplash.com/license, https://www.pexels.com/license/
+and Unsplash's help pages; titles, authors and pages from openaccess.thecvf.com.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.plugins import added
+
+_ALIGNED = ("eg3d", "stylegan")
+_CROPPED = (*_ALIGNED, "realign2400", "raw")
+DEMO_PICTURES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a data set asks of those who use it.
+
+    Attributes:
+        name: as the data set calls itself.
+        url: where it is published.
+        terms: in words, Markdown.
+        citation: a BibTeX entry; empty where there is no paper to cite.
+    """
+
+    name: str
+    url: str
+    terms: str
+    citation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        name: its option (`--NAME`), the value of the field `dataset`, and the start of its samples' keys.
+        title: how texts call it.
+        help: of its option.
+        terms: under which it is published.
+        alignments: that its crops have.
+        files: options that name further files of it; other packages add none.
+        host: where its photos are: an id of a photo or author means the same in all data sets of one host.
+        color: of its plots, #rrggbb; empty for a spare one.
+        is_made_up: whether it shows no photos, so that nobody is cited.
+        is_square: whether all pictures are square.
+        has_eg3d_cameras: whether its cameras are EG3D's in every alignment.
+        has_splits: whether its metadata divide it into training and validation.
+        counts_once: alignments in which the published rule of LPFF's paper replicates none of its pictures.
+    """
+
+    name: str
+    title: str
+    help: str
+    terms: Terms
+    alignments: tuple[str, ...] = _ALIGNED
+    files: tuple[str, ...] = ()
+    host: str = ""
+    color: str = ""
+    is_made_up: bool = False
+    is_square: bool = False
+    has_eg3d_cameras: bool = False
+    has_splits: bool = False
+    counts_once: tuple[str, ...] = ()
+
+
+_STYLEGAN = """@inproceedings{Karras_2019_CVPR,
+  author    = {Karras, Tero and Laine, Samuli and Aila, Timo},
+  title     = {A Style-Based Generator Architecture for Generative Adversarial Networks},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  month     = {June},
+  year      = {2019},
+  pages     = {4401-4410}
+}"""
+_EG3D = """@inproceedings{Chan_2022_CVPR,
+  author    = {Chan, Eric R. and Lin, Connor Z. and Chan, Matthew A. and Nagano, Koki and Pan, Boxiao and
+               De Mello, Shalini and Gallo, Orazio and Guibas, Leonidas J. and Tremblay, Jonathan and
+               Khamis, Sameh and Karras, Tero and Wetzstein, Gordon},
+  title     = {Efficient Geometry-Aware {3D} Generative Adversarial Networks},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  month     = {June},
+  year      = {2022},
+  pages     = {16123-16133}
+}"""
+_LPFF = """@inproceedings{Wu_2023_ICCV,
+  author    = {Wu, Yiqian and Zhang, Jing and Fu, Hongbo and Jin, Xiaogang},
+  title     = {{LPFF}: A Portrait Dataset for Face Generators Across Large Poses},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  month     = {October},
+  year      = {2023},
+  pages     = {20327-20337}
+}"""
+
+_SPECS = (
+    SourceSpec(
+        name="ffhq",
+        title="FFHQ",
+        help="FFHQ, aligned as --alignment says: a folder or a zip.",
+        files=("ffhq_cameras", "ffhq_metadata"),
+        host="flickr",
+        color="#2f6bb3",
+        is_square=True,
+        has_eg3d_cameras=True,
+        has_splits=True,
+        counts_once=("stylegan",),
+        terms=Terms(
+            "FFHQ (Flickr-Faces-HQ, NVIDIA)",
+            "https://github.com/NVlabs/ffhq-dataset",
+            "The data set and its metadata are under [CC BY-NC-SA 4.0]"
+            "(https://creativecommons.org/licenses/by-nc-sa/4.0/): for non-commercial purposes, citing the paper, "
+            "indicating changes, derivatives under the same license. It is not intended for, and should not be used "
+            "for, developing or improving facial recognition. Photos that their authors "
+            "withdraw must be dropped. Each photo stays under its author's own license.",
+            _STYLEGAN,
+        ),
+    ),
+    SourceSpec(
+        name="lpff",
+        title="LPFF",
+        help="LPFF: its folder, a flat folder of its crops, or a zip.",
+        alignments=_CROPPED,
+        host="flickr",
+        color="#d9602b",
+        terms=Terms(
+            "LPFF (Large-Pose Flickr Faces)",
+            "https://github.com/oneThousand1000/LPFF-dataset",
+            "For non-commercial research purposes only. Photos that their authors withdraw must be dropped. Each photo "
+            "stays under its author's own license.",
+            _LPFF,
+        ),
+    ),
+    SourceSpec(
+        name="unsplash_pexels",
+        title="Unsplash-Pexels",
+        help="Unsplash-Pexels: the same.",
+        alignments=_CROPPED,
+        color="#1f9a6d",
+        terms=Terms(
+            "Unsplash-Pexels (published with LPFF)",
+            "https://github.com/oneThousand1000/LPFF-dataset",
+            "For non-commercial research purposes only. The photos are under the [Unsplash license]"
+            "(https://unsplash.com/license) or the [Pexels license](https://www.pexels.com/license/). Both are free of "
+            "charge and ask for no attribution; neither allows selling unaltered photos, nor redistributing them as a "
+            "collection of stock photos. Unsplash restricts the use of its photos for machine learning: see "
+            "https://unsplash.com/data.",
+            _LPFF,
+        ),
+    ),
+    SourceSpec(
+        name="demo",
+        title="the demo",
+        help=f"N rendered portraits ({DEMO_PICTURES} without a number); nothing to download.",
+        color="#7d55b8",
+        is_made_up=True,
+        terms=Terms(
+            "The demo portraits of lpff-shards",
+            "",
+            "Rendered, no photographs: the persons, authors and licenses are made up.",
+        ),
+    ),
+)
+SPECS: Mapping[str, SourceSpec] = {spec.name: spec for spec in _SPECS}
+"""The data sets of this package by name, in the order in which they are combined."""
+
+PUBLISHED: Mapping[tuple[tuple[str, ...], str], str] = {
+    (("ffhq",), "none"): "FFHQ",
+    (("lpff",), "none"): "LPFF",
+    (("ffhq", "lpff"), "none"): "FFHQ_LPFF",
+    (("ffhq",), "eg3d"): "FFHQ_rebalanced",
+    (("ffhq", "lpff"), "lpff"): "FFHQ_LPFF_rebalanced",
+}
+"""The sets that LPFF's trainers name: the data sets and the rule of rebalancing, and the name that they take."""
+
+EG3D = Terms(
+    "EG3D (NVIDIA)",
+    "https://github.com/NVlabs/eg3d",
+    "The crops aligned as `eg3d` and FFHQ's cameras are made as EG3D's preprocessing makes them. Its code is under the "
+    "NVIDIA Source Code License for EG3D, for non-commercial research and evaluation; that covers the code.",
+    _EG3D,
+)
+"""Whose alignment and cameras the EG3D-aligned crops have."""
+
+
+GROUP = "lpff_shards.sources"
+"""The entry points by which other packages add data sets: the name, and a class with a `spec` and `inventory()`."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+ADDED: Mapping[str, str] = {
+    name: home for name, home in sorted(added(GROUP).items()) if _NAME.fullmatch(name) and name not in SPECS
+}
+"""The data sets of other packages: where the class of each is, which is loaded when it is needed."""
+
+
+@cache
+def added_class(name: str) -> Any:
+    """The class of another package's data set.
+
+    Raises:
+        ShardsError: it cannot be loaded, or has no `spec` of that name.
+    """
+    module, _, kind = ADDED[name].partition(":")
+    try:
+        found = getattr(import_module(module), kind)
+        fits = isinstance(found.spec, SourceSpec) and found.spec.name == name
+    except Exception as error:
+        told = f"the data set {name} cannot be loaded from {ADDED[name]}: {error}"
+        raise ShardsError(told, "Update the package that adds it, or uninstall it") from None
+    if not fits:
+        raise ShardsError(f"{ADDED[name]} has no spec named {name}", "Update the package that adds it, or uninstall it")
+    return found
+
+
+def find_spec(name: str) -> SourceSpec | None:
+    """The data set of that name; None where there is none.
+
+    Raises:
+        ShardsError: another package adds it and cannot be loaded.
+    """
+    if name in ADDED:
+        spec: SourceSpec = added_class(name).spec
+        return spec
+    return SPECS.get(name)
+
+
+def known_specs(names: Iterable[str]) -> tuple[SourceSpec, ...]:
+    """The data sets of these names; names of none are passed over."""
+    return tuple(spec for spec in map(find_spec, names) if spec is not None)
+
+
+def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:
+    """The terms that a mix of data sets comes under.
+
+    Args:
+        names: of the data sets that its pictures are from.
+        follows_eg3d: whether crops or cameras are EG3D's. Those of pictures that are made up cite nobody.
+    """
+    specs = known_specs(names)
+    cited = follows_eg3d and any(not spec.is_made_up for spec in specs)
+    return (*(spec.terms for spec in specs), *((EG3D,) if cited else ()))
+
+
+def citations(terms: Iterable[Terms]) -> tuple[str, ...]:
+    """The BibTeX entries to cite, each once."""
+    return tuple(dict.fromkeys(entry.citation for entry in terms if entry.citation))

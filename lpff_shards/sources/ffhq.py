@@ -1,0 +1,309 @@
+"""FFHQ: 70,000 photos from Flickr, aligned as for StyleGAN (1024x1024), or as for EG3D (512x512) with their mirrors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.schemas.camera import mirror
+from lpff_shards.schemas.columns.structs import Structs
+from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.build import ScannedImages, make_inventory
+from lpff_shards.sources.ffhq_checks import (
+    ONLY_FFHQ,
+    TO_EG3D,
+    check_pairs,
+    refuse_oblong,
+    refuse_other_export,
+    refuse_unmirrored,
+)
+from lpff_shards.sources.ffhq_files import Named, Number, note_strangers, numbered, read_records
+from lpff_shards.sources.ffhq_labels import (
+    NO_CAMERAS,
+    NO_PLACES,
+    Cameras,
+    Places,
+    Told,
+    by_picture,
+    first_with_ids,
+    labels_beside,
+    labels_inside,
+    places,
+    read_labels,
+    told_by_cameras,
+)
+from lpff_shards.sources.inventory import EG3D, Inventory, no_cameras
+from lpff_shards.sources.io.tree import Tree, file_blob, only_folder, open_tree
+
+PHOTOS = 70_000
+"""Photos of the whole FFHQ."""
+FOLDER = "images1024x1024"
+
+
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """Pictures and their cameras.
+
+    Attributes:
+        named: the pictures, in the published order.
+        cameras: by the pictures' names, or by labels of their numbers; places: see `Places`.
+        anonymous: float64 [n, 25], see `Inventory.anonymous_cameras`.
+        used: see `Inventory.used`.
+        notes: what the user should know.
+    """
+
+    named: Sequence[Named]
+    cameras: Cameras = NO_CAMERAS
+    places: Places = NO_PLACES
+    anonymous: NDArray[np.float64] = field(default_factory=no_cameras)
+    used: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Ffhq:
+    """FFHQ at a path; `cameras` (EG3D's dataset.json) and `metadata` (ffhq-dataset-v2.json) are files, or None."""
+
+    path: str
+    alignment: str
+    cameras: str | None = None
+    metadata: str | None = None
+
+    def inventory(self) -> Inventory:
+        metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
+        listed = self._eg3d() if self.alignment == EG3D else self._stylegan()
+        numbers, names = [n for n, _, _ in listed.named], [name for _, name, _ in listed.named]
+        cameras = listed.cameras.of(names)
+        credits, points, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
+        pictures = ScannedImages(
+            ids=Texts.of(n.id for n in numbers),
+            names=names,
+            blobs=Structs.of(blob for _, _, blob in listed.named),
+            faces=np.ones(len(numbers), np.int32),
+            is_mirror=np.array([n.is_mirror for n in numbers], bool),
+            places=np.array([listed.places.rows.get(n.key, -1) for n in numbers], np.int64),
+            cameras=cameras,
+            own_cameras=cameras.known & (self.alignment == EG3D),
+            credits=credits,
+            points=points,
+        )
+        notes = [*listed.notes, *self._notes(listed.named, metadata, missing)]
+        found = make_inventory("ffhq", self.alignment, pictures, notes, listed.places.of)
+        without = int((~found.has_camera).sum())
+        if self.cameras and without and not len(listed.anonymous):
+            note = f"{self.cameras}: {without} of {len(found)} pictures have no camera there"
+            found = replace(found, notes=(*found.notes, note))
+        return replace(found, anonymous_cameras=listed.anonymous, used=listed.used)
+
+    def _eg3d(self) -> _Listed:
+        """Pictures and their mirrors, with dataset.json."""
+        given = [file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
+        tree = only_folder(open_tree("--ffhq", self.path))
+        refuse_other_export(self.path, tree, self.alignment)
+        named, strangers = numbered(tree)
+        if not named:
+            raise ShardsError(
+                f"--ffhq {self.path} holds no EG3D-aligned pictures",
+                "They are named 00000.png and 00000_mirror.png, or 00000/img00000000.png",
+            )
+        by_id = any(n.has_ffhq_id for n, _, _ in named)
+        labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
+        cameras = by_picture(labels, named)
+        notes = [*check_pairs(self.path, named, cameras), *note_strangers(tree, strangers)]
+        listed = _Listed(named, cameras, places(cameras), notes=notes)
+        told = None if by_id else self._told(tree, named, cameras, ids)
+        if told is not None:
+            notes.append(told.note())
+        if told is None or not told.is_enough:
+            return listed
+        renumbered = ((told.numbers.get(name, n), name, blob) for n, name, blob in named)
+        named = sorted(renumbered, key=lambda item: item[:2])
+        used = {} if ids else {"ffhq_cameras": told.ids.where}
+        return replace(listed, named=named, places=places(told.ids), used=used)
+
+    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
+        """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""
+        if not files:
+            raise ShardsError(
+                f"{tree.where}: no dataset.json or dataset-ffhq.json was found, and eg3d-aligned pictures need cameras",
+                "Put dataset.json there, or name it with --ffhq-cameras",
+            )
+        first = read_labels(files[0])
+        if by_id:
+            return first, None
+        if not first.has_ids:
+            return first, first_with_ids(files[1:])
+        for labels in map(read_labels, files[1:]):
+            if not labels.has_ids:
+                return labels, first
+        raise ShardsError(
+            f"{first.where} names pictures by FFHQ id, and those of --ffhq {self.path} are numbered by position",
+            "Put the dataset.json that EG3D's dataset_tool.py wrote beside the pictures",
+        )
+
+    def _told(self, tree: Tree, named: Sequence[Named], cameras: Cameras, ids: Cameras | None) -> Told | None:
+        """FFHQ's numbers of pictures that are named by position, where a file tells them.
+
+        Raises:
+            ShardsError: the file is another set's, and was given or lies in the set.
+        """
+        names = [name for _, name, _ in named]
+        if ids is None:
+            known = {blob.where for blob in labels_inside(tree)} | {cameras.where}
+            ids = first_with_ids(blob for blob in labels_beside(self.cameras, self.path) if blob.where not in known)
+            return told_by_cameras(cameras, names, ids) if ids else None
+        told = told_by_cameras(cameras, names, ids)
+        if not told.is_enough:
+            raise ShardsError(told.figure(), "Give the dataset.json of the final_crops that these pictures are from")
+        return told
+
+    def _stylegan(self) -> _Listed:
+        """FFHQ's own download, or StyleGAN's zip of it: no mirrors, and cameras from elsewhere if at all."""
+        outer = open_tree("--ffhq", self.path)
+        tree = outer.sub(FOLDER) or only_folder(outer)
+        tree = tree.sub(FOLDER) or tree
+        every, strangers = numbered(tree)
+        inside = labels_inside(outer, tree)
+        named, others = self._originals(every)
+        if not refuse_other_export(self.path, tree, self.alignment):
+            self._refuse_eg3d(every, inside)
+        refuse_oblong(self.path, named, "StyleGAN")
+        lent = self._lent(named, inside)
+        notes = [*note_strangers(tree, strangers + others), *lent.notes]
+        return replace(lent, cameras=by_picture(lent.cameras, named), notes=notes)
+
+    def _originals(self, every: Sequence[Named]) -> tuple[list[Named], list[str]]:
+        """The pictures with their FFHQ ids, and names that are passed over.
+
+        StyleGAN's dataset_tool.py numbers in FFHQ's order, so the numbers of a whole set are FFHQ's.
+
+        Raises:
+            ShardsError: there are none, or more than FFHQ has.
+        """
+        by_id = [item for item in every if item[0].has_ffhq_id]
+        if by_id:
+            return by_id, [name for n, name, _ in every if not n.has_ffhq_id]
+        if not every:
+            raise ShardsError(
+                f"--ffhq {self.path} holds no StyleGAN-aligned pictures",
+                f"They are named {FOLDER}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
+            )
+        if len(every) > PHOTOS:
+            raise ShardsError(f"--ffhq {self.path} holds {len(every)} pictures, and StyleGAN's FFHQ {PHOTOS}", TO_EG3D)
+        is_whole = [n.position for n, _, _ in every] == list(range(PHOTOS))
+        ids = (f"{n.position:05d}" if is_whole else f"img{n.position:08d}" for n, _, _ in every)
+        items = zip(ids, every, strict=True)
+        return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in items], []
+
+    def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
+        """Refuses EG3D's pictures: files of mirrors, or cameras of these very files, which only EG3D's set holds.
+
+        Raises:
+            ShardsError: names what tells it.
+        """
+        mirrors = [name for n, name, _ in every if n.has_ffhq_id and n.is_mirror]
+        if mirrors:
+            raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it holds the mirror {mirrors[0]}", TO_EG3D)
+        for blob in inside:
+            try:
+                labels = read_labels(blob)
+            except ShardsError:
+                # StyleGAN's own dataset.json has no labels.
+                continue
+            own = next((name for _, name, _ in every if name in labels.rows), None)
+            if own is not None:
+                raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: {blob.where} has a camera of {own}", TO_EG3D)
+
+    def _lent(self, named: Sequence[Named], inside: Sequence[Blob]) -> _Listed:
+        """EG3D's cameras of the same photos: by picture, or, where none can be told to be whose, as poses alone.
+
+        A file that names pictures by position tells nothing of FFHQ's ids, but another one of the same cameras does,
+        which may lie in the set, beside it or beside the file.
+
+        Raises:
+            ShardsError: the file is not EG3D's of FFHQ.
+        """
+        if self.cameras is None:
+            return _Listed(named, notes=[f"--ffhq {self.path}: without --ffhq-cameras there are no cameras"])
+        blob = file_blob("--ffhq-cameras", self.cameras)
+        labels = read_labels(blob)
+        if not any(n.has_ffhq_id for n, _, _ in named):
+            return _anonymous(named, labels, "the pictures are")
+        if labels.has_ids:
+            return _Listed(named, _of_originals(labels), places(labels))
+        near = (*inside, *labels_beside(self.cameras, self.path))
+        ids = first_with_ids(one for one in near if one.where != blob.where)
+        told = told_by_cameras(labels, list(labels.rows), ids) if ids else None
+        notes = [told.note()] if told else []
+        if told and told.is_enough:
+            names = {n.file_name: label for label, n in told.numbers.items()}
+            return _Listed(named, _of_originals(labels.chosen(names)), places(told.ids), notes=notes)
+        return _anonymous(named, labels, "it is", notes)
+
+    def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
+        """What is unknown of the pictures, and why.
+
+        Args:
+            missing: FFHQ ids without a record.
+
+        Raises:
+            ShardsError: no picture has a record, so that it is another file.
+        """
+        lost = "licenses and authors" if self.alignment == EG3D else "licenses, authors and landmarks"
+        unknown = [name for n, name, _ in named if not n.has_ffhq_id]
+        by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
+        if unknown and self.alignment != EG3D:
+            those = f"so their ids, {lost} are unknown"
+            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of it whole"
+            return
+        if metadata is None:
+            yield f"--ffhq {self.path}: without --ffhq-metadata {lost} are unknown"
+            return
+        if unknown:
+            yield (
+                f"{by_position}, so {self.metadata} cannot be matched: their licenses and authors will be unknown. "
+                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)"
+            )
+        if missing and len(missing) == len({n.id for n, _, _ in named if n.has_ffhq_id}):
+            told = f"--ffhq-metadata {metadata.where} has no record of any picture here, such as {missing[0]}"
+            raise ShardsError(told, "Give FFHQ's ffhq-dataset-v2.json")
+        if missing:
+            photos = f"{len(missing)} photos, such as {missing[0]},"
+            yield f"{metadata.where}: {photos} have no record: license and author unknown"
+
+
+def _of_originals(labels: Cameras) -> Cameras:
+    return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
+
+
+def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequence[str] = ()) -> _Listed:
+    """Cameras of which none can be told to be a picture's: the density of poses needs no more.
+
+    Args:
+        what: numbers by position, as the note says it.
+
+    Raises:
+        ShardsError: one is faulty, or they are not those of pictures and their mirrors.
+    """
+    for label, reason in labels.faults.items():
+        raise ShardsError(f"{labels.where}: {label}: {reason}", "Check that it is the published file")
+    originals, mirrors = (
+        {n.id: label for label, n in labels.named.items() if n.is_mirror == side} for side in (False, True)
+    )
+    lone = [label for id, label in originals.items() if id not in mirrors]
+    if not originals or (lone and not labels.has_ids):
+        reason = f"{lone[0]} has no mirror" if lone else "it names no picture as FFHQ does"
+        raise ShardsError(f"{labels.where}: {reason}, so these are not FFHQ's cameras", ONLY_FFHQ)
+    both = [id for id in originals if id in mirrors]
+    refuse_unmirrored(labels.where, [originals[id] for id in both], [mirrors[id] for id in both], labels)
+    own = labels.numbers[labels.find(list(originals.values()))]
+    why = (
+        f"{labels.where}: {what} numbered by position (img%08d), so no picture of --ffhq has a camera; the density of "
+        f"poses counts all {2 * len(own)} cameras, also those of pictures left out or in other splits"
+    )
+    return _Listed(named, anonymous=np.concatenate([own, mirror(own)]), notes=[*notes, why])
