@@ -200,7 +200,7 @@ def _refused() -> Iterable[tuple[str, bytes, str]]:
     yield "jpeg of its head alone", jpeg[:100], "cut short"
     yield "png of a damaged chunk", png.replace(b"IDAT\x78", b"IDAT\x79"), "does not match its CRC"
     yield "png without palette", indexed[:33] + indexed[33 + 12 + 768 :], "no palette"
-    yield "png of an unknown needed chunk", with_chunk(png, b"ABCD", b""), "not known"
+    yield "png of an unknown needed chunk", with_chunk(png, b"ABCD", b""), "unknown critical chunk"
     yield "png cut", png[:-20], "cut short"
     yield "webp cut", webp[:-20], "cut short"
 

@@ -135,7 +135,7 @@ def test_an_object_cut_short_is_told_and_written_again(
     s3.break_with(Fault("short-upload", method="PUT", path=f"/{name}$", times=1))
     done = run(*_command("wds", s3.uri))
     assert done.returncode == 1
-    assert re.search(rf"{name}[^\n]*has \d+ bytes, after \d+ were sent", done.stderr), done.stderr
+    assert re.search(rf"{name}[^\n]*has \d+ bytes after \d+ bytes were sent", done.stderr), done.stderr
     assert done.stderr.count("lpff-shards:") == 1
     assert run(*_command("wds", s3.uri)).returncode == 0
     same(s3.contents(), wholes["wds"])
@@ -360,7 +360,7 @@ BucketPath.fetch = full
     assert run_after(prelude, "verify", s3.uri).returncode == 0
     done = run_after(prelude, "trace", "00000003", s3.uri)
     assert (
-        "is full: No space left on device. Free room there, or name a folder on a larger disk by TMPDIR" in done.stderr
+        "is full: No space left on device. Free some space, or set TMPDIR to a folder on a larger disk" in done.stderr
     )
     assert "fault" not in done.stdout
     assert done.returncode == 2

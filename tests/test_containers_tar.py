@@ -187,7 +187,7 @@ def test_a_flipped_bit_of_any_archive_is_found_or_is_in_a_payload(files, data):
         (156, b"5", "header of a.png is damaged"),
         (257, b"ustar  \0", "header of a.png is damaged"),
         (345, b"folder", "header of a.png is damaged"),
-        (512 + 300, b"x", "padding behind a.png is not zero"),
+        (512 + 300, b"x", "padding after a.png is not zero"),
         (-1024, b"x", "member's header is damaged"),
         (-1, b"x", "end mark is not two zero blocks"),
     ],

@@ -148,7 +148,7 @@ def test_a_png_of_one_bit_is_as_pillow_names_it():
 
 @pytest.mark.parametrize("data", [png(color=5), jpeg(5, 7).replace(b"\0\5\1", b"\0\5\2")])
 def test_a_mode_that_there_is_not_is_refused(data):
-    with pytest.raises(FormatError, match=r"which there is not|which is no picture"):
+    with pytest.raises(FormatError, match=r"which PNG does not define|1, 3 or 4 are supported"):
         inspect(data)
 
 
@@ -164,7 +164,7 @@ def test_other_frames_of_jpeg_are_refused(frame):
 
 
 def test_a_jpeg_of_12_bits_is_refused():
-    with pytest.raises(FormatError, match="12 bits a color"):
+    with pytest.raises(FormatError, match="12 bits per color"):
         inspect(jpeg(5, 7).replace(b"\xff\xc0\0\x0b\x08", b"\xff\xc0\0\x0b\x0c"))
 
 
@@ -172,8 +172,8 @@ def test_a_jpeg_of_12_bits_is_refused():
     ("data", "message"),
     [
         (png(color=3).replace(chunk(b"PLTE", bytes(3)), b""), "no palette before its pixels"),
-        (png().replace(b"\x08\x02\0\0\0", b"\x08\x02\0\0\x02"), "interlace method that there is not"),
-        (png()[:33] + chunk(b"ABCD", b"") + png()[33:], "a chunk ABCD, which is needed and not known"),
+        (png().replace(b"\x08\x02\0\0\0", b"\x08\x02\0\0\x02"), "unknown compression, filter or interlace method"),
+        (png()[:33] + chunk(b"ABCD", b"") + png()[33:], "an unknown critical chunk ABCD"),
         (png()[:-12] + chunk(b"abcd", b"") + png()[33:], "chunks IDAT in two places"),
     ],
 )
@@ -201,7 +201,7 @@ def test_the_thumbnail_is_not_the_picture():
     [png(40_000, 40_000), png(MAX_PIXELS + 1, 1), jpeg(65_535, 65_535), vp8(16_383, 16_383), vp8x(1 << 24, 1 << 24)],
 )
 def test_too_many_pixels_are_refused(data):
-    with pytest.raises(FormatError, match=r"the picture is \d+x\d+ pixels; at most 67,108,864 are taken"):
+    with pytest.raises(FormatError, match=r"the picture is \d+x\d+ pixels; the limit is 67,108,864"):
         inspect(data)
 
 

@@ -138,7 +138,7 @@ SAID = [
     (
         "Generic S3 error: Error performing PUT http://h/b/x in 2s, after 10 retries, max_retries: 10, "
         f"retry_timeout: 180s  - {STATUS}503 Service Unavailable: \n\nDebug source:\nGeneric {{",
-        "the store answered 503 Service Unavailable (tried 11 times)",
+        "the store returned 503 Service Unavailable (tried 11 times)",
     ),
     (
         "Generic S3 error: Error performing HEAD http://h/b/x in 100ms, after 1 retries, max_retries: 1, "

@@ -252,7 +252,7 @@ def test_what_is_not_there_is_one_error(s3: Bucket, data: Path, tmp_path: Path) 
     for option in ("--lpff", "--ffhq"):
         done = run("export", "--format", "wds", option, f"{s3.uri}/FFHQ_512.zip", "--out", tmp_path / "out")
         assert done.returncode == 2
-        assert f"{option} {s3.uri}/FFHQ_512.zip cannot be read: the store answered 403 Forbidden" in done.stderr
+        assert f"{option} {s3.uri}/FFHQ_512.zip cannot be read: the store returned 403 Forbidden" in done.stderr
 
 
 def test_folders_that_tools_make_are_no_files(bucket: Bucket, data: Path, tmp_path: Path) -> None:

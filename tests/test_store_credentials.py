@@ -62,7 +62,7 @@ def test_one_key_without_the_other_is_one_error(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(lone, "a-key")
     done = run("verify", "s3://bucket/x")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"lpff-shards: {lone} is set and AWS_")
+    assert done.stderr.startswith(f"lpff-shards: {lone} is set but AWS_")
     assert done.stderr.endswith(" is not. Set both, or neither and AWS_PROFILE\n")
 
 
@@ -163,7 +163,7 @@ def test_a_key_file_that_is_none_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
         done = run("verify", "gs://bucket/x")
         assert done.returncode == 2
-        assert f"GOOGLE_APPLICATION_CREDENTIALS is set to {file}, which gives no credentials: " in done.stderr
+        assert f"GOOGLE_APPLICATION_CREDENTIALS is set to {file}, which contains no credentials: " in done.stderr
 
 
 @pytest.mark.parametrize("name", ["AWS_SKIP_SIGNATURE", "AWS_UNSIGNED_PAYLOAD"])

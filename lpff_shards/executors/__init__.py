@@ -1,7 +1,7 @@
-"""What runs an export's tasks: processes of this machine, or a Ray cluster. Bytes are the same.
+"""Executors of an export's tasks: processes of this machine, or a Ray cluster. The bytes of shards are the same.
 
-An executor holds a bounded number of tasks at once, passes each result on as it comes, and repeats tasks where it can
-lose them. It has no part in what a task does.
+An executor holds a bounded number of tasks at once, returns each result when its task is done, and repeats lost tasks.
+It does not depend on the work of a task.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from lpff_shards.options.export import RunOptions
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere.
+    """Runs tasks.
 
     Attributes:
-        elsewhere: whether other machines may do the work, which see other disks and have caches of their own.
+        elsewhere: whether other machines may run tasks, with other disks and caches.
     """
 
     elsewhere: ClassVar[bool]
@@ -26,25 +26,25 @@ class Executor(Protocol):
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Done[Result]], None, None]:
-        """Do every task, and yield each one's number and result as it is done; closing it stops what still runs.
+        """Run every task; yield each number and result when it is done; closing the generator stops running tasks.
 
         Args:
             work: picklable.
-            tasks: may make each when it is asked for.
+            tasks: may create each task on access.
 
         Raises:
-            ShardsError: a task failed, or what it ran on was lost for good; the other tasks are stopped.
+            ShardsError: a task failed, or its worker was lost too often; the other tasks are stopped.
         """
 
 
 def get_executor(options: RunOptions, fork: bool) -> Executor:
-    """Return the executor that the options name.
+    """Return the executor of the options.
 
     Args:
         fork: whether processes of this machine may be forked.
 
     Raises:
-        ShardsError: what it needs is not installed.
+        ShardsError: Ray is required but not installed.
     """
     if options.engine == "ray":
         check()

@@ -1,8 +1,8 @@
-"""Work spread over processes of this machine: a worker takes a task, does it, and sends the result back.
+"""Workers on this machine: each process receives a task, runs it, and sends the result back.
 
-A forked worker has its parent's tasks and is told a number; a fresh one is sent the task itself.
+A forked worker has its parent's tasks and receives a number; a fresh one receives the task.
 
-A worker talks to the parent over a pipe of its own, so a killed one is noticed at once, and one without a parent stops.
+Each worker has its own pipe to the parent, so a killed worker is detected at once, and a worker without a parent stops.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 OnSample = Callable[[int], None]
-"""Told the bytes of each sample that was dealt with (0 for one that was skipped)."""
+"""Receives the bytes of each processed sample (0 for a skipped one)."""
 
 Work = Callable[[Task, OnSample], Result]
-"""What a worker does; it travels to the worker, so it is a module's function or a `partial` of one."""
+"""The work on a task; it is pickled, so it is a function of a module or a `partial` of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What was done since the last report: samples (skipped ones too) and bytes."""
+    """Samples (including skipped ones) and bytes since the last report."""
 
     samples: int
     bytes: int
@@ -48,13 +48,13 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class ShardDone:
-    """A shard that was dealt with: written or read.
+    """A shard that was written or read.
 
     Attributes:
-        samples, bytes: that it holds.
-        seconds: it took the worker that had it.
-        faults: found in it.
-        skipped: samples that it was planned to hold, and that were left out.
+        samples, bytes: its contents.
+        seconds: time of its worker.
+        faults: number of faults in it.
+        skipped: planned samples that were left out.
     """
 
     file: str
@@ -68,23 +68,23 @@ class ShardDone:
 OnShard = Callable[[ShardDone], None]
 
 OnNote = Callable[[str], None]
-"""Takes a line that the user should read."""
+"""Receives a line for the user."""
 
 
 def available_cores() -> int:
-    """The cores that this process may use; a container's quota counts, rounded up."""
+    """Return the cores that this process may use, within a container's quota, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, cpu_quota()))
 
 
 @cache
 def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the cores whose time the control groups of a process give it: the least of all its groups, rounded up.
+    """Return the CPU quota of a process in cores: the least of all its control groups, rounded up.
 
     Args:
-        groups: the file that lists the groups of the process. In a container it may hold paths of the host, of which
+        groups: the file that lists the groups of the process. In a container it may contain paths of the host, of which
             only the root is mounted.
-        mounted: where version 2 is mounted, and version 1 in the folder `cpu`.
+        mounted: the mount point of version 2; that of version 1 is its folder `cpu`.
     """
     quotas = [sys.maxsize]
     for line in groups.read_text().splitlines() if groups.is_file() else ():
@@ -96,12 +96,12 @@ def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/s
 
 
 def _quota(group: Path) -> int:
-    """The cores of a control group: version 2 has a file of the time and its period, version 1 has one of each."""
+    """Return the cores of a control group: version 2 has quota and period in one file, version 1 in two."""
     for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
         try:
             quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
         except (OSError, ValueError):
-            # The group or the file is missing, or holds `max`.
+            # The group or the file is missing, or contains `max`.
             continue
         if quota > 0 and period > 0:
             return -(-quota // period)
@@ -109,9 +109,9 @@ def _quota(group: Path) -> int:
 
 
 def may_fork() -> bool:
-    """Whether workers may be forked: where no other thread may hold a lock.
+    """Return whether workers may be forked: no other thread may hold a lock.
 
-    To be asked before a command starts threads of its own, since those are listed a little longer than they live.
+    Call it before a command starts threads, since the system lists them a little longer than they live.
     """
     threads = Path("/proc/self/task")
     return threads.is_dir() and len(list(threads.iterdir())) == 1
@@ -122,8 +122,8 @@ class LocalExecutor:
     """Processes of this machine.
 
     Attributes:
-        workers: most processes; with 1 this one does the work.
-        fork: start them by forking; else each is a fresh interpreter that imports this package alone.
+        workers: limit of processes; with 1 this process does the work.
+        fork: start them by forking; else each is a fresh interpreter that imports only this package.
     """
 
     workers: int
@@ -133,7 +133,7 @@ class LocalExecutor:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Done[Result]], None, None]:
-        """Do every task, see `Executor.run`."""
+        """Run every task, see `Executor.run`."""
         workers = min(self.workers, len(tasks))
         if workers > 1:
             with _Pool(work, tasks, workers, self.fork) as pool:
@@ -147,7 +147,7 @@ class LocalExecutor:
 
 
 class _Reporter:
-    """Adds up what samples report, and sends it a few times a second."""
+    """Sum the reports of samples, and send them a few times a second."""
 
     def __init__(self, send: OnProgress) -> None:
         self._send = send
@@ -168,21 +168,21 @@ class _Reporter:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[Result]):
-    """A task's result, and the seconds that the work took."""
+    """A task's result, and the seconds of its work."""
 
     result: Result
     seconds: float
 
 
 def do(work: Work[Task, Result], task: Task, on_sample: OnSample) -> Done[Result]:
-    """Do a task in this process."""
+    """Run a task in this process."""
     started = time.monotonic()
     result = work(task, on_sample)
     return Done(result, time.monotonic() - started)
 
 
 def failure(error: BaseException, lines: str) -> ShardsError:
-    """Return what the user reads of an exception that ended a task; prints `lines` where it is a fault of ours."""
+    """Return the user's error for an exception of a task; print `lines` if it is a fault of lpff-shards."""
     if isinstance(error, ShardsError):
         return error
     if isinstance(error, MemoryError):
@@ -195,7 +195,7 @@ def failure(error: BaseException, lines: str) -> ShardsError:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """A running worker: `hand` gives it the task of a number, `join` waits for its end and tells its exit status."""
+    """A running worker: `hand` sends it the task of a number, `join` waits for its end and returns its exit status."""
 
     pipe: Connection
     hand: Callable[[int], None]
@@ -204,12 +204,12 @@ class _Worker:
 
 
 class _Pool(Generic[Task, Result]):
-    """Worker processes, one task at a time each."""
+    """Worker processes, each with one task at a time."""
 
     def __init__(self, work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool) -> None:
         self._numbers = iter(range(len(tasks)))
         self._workers: list[_Worker] = []
-        # Blocked until a worker has set its own ways with them: one that was just forked still has its parent's.
+        # Blocked until a worker has set its own handlers: a new fork still has its parent's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             for _ in range(workers):
@@ -265,61 +265,61 @@ class _Pool(Generic[Task, Result]):
 
 
 def _forked(work: Work[Any, Any], tasks: Sequence[Any], siblings: Sequence[Connection]) -> _Worker:
-    ours, theirs = Pipe()
-    # A forked child inherits its siblings' pipes; held open there, they would outlive a dead parent.
-    arguments = (theirs, [*siblings, ours], work, tasks.__getitem__)
+    parent_end, child_end = Pipe()
+    # A forked child inherits its siblings' pipes; if it kept them open, they would outlive a dead parent.
+    arguments = (child_end, [*siblings, parent_end], work, tasks.__getitem__)
     process = get_context("fork").Process(target=_serve, args=arguments, daemon=True)
     process.start()
-    theirs.close()
+    child_end.close()
 
     def join() -> int | None:
         process.join()
         return process.exitcode
 
-    return _Worker(ours, ours.send, process.terminate, join)
+    return _Worker(parent_end, parent_end.send, process.terminate, join)
 
 
 def _fresh(work: Work[Any, Any], tasks: Sequence[Any]) -> _Worker:
-    """A worker in an interpreter of its own; unlike multiprocessing's, it does not run the user's script again."""
-    ours, theirs = Pipe()
-    command = python("-c", f"from lpff_shards.executors.processes import serve; serve({theirs.fileno()})")
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=python_environment())
-    theirs.close()
-    ours.send(work)
-    return _Worker(ours, lambda number: ours.send(tasks[number]), process.terminate, process.wait)
+    """Start a worker in a new interpreter; unlike multiprocessing's, it does not run the user's script again."""
+    parent_end, child_end = Pipe()
+    command = python("-c", f"from lpff_shards.executors.processes import serve; serve({child_end.fileno()})")
+    process = subprocess.Popen(command, pass_fds=[child_end.fileno()], env=python_environment())
+    child_end.close()
+    parent_end.send(work)
+    return _Worker(parent_end, lambda number: parent_end.send(tasks[number]), process.terminate, process.wait)
 
 
 def python(*arguments: str) -> list[str]:
-    """The command of a further interpreter; `-c` and `-m` alone would import what lies in the current folder first."""
+    """Return the command of a new interpreter; without `-P` it would import modules of the current folder first."""
     return [sys.executable, "-P", *arguments]
 
 
 def python_environment() -> dict[str, str]:
-    """The environment in which `python` finds the packages that this process finds."""
+    """Return an environment in which `python` finds the packages of this process."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 def serve(fd: int) -> None:
-    """The life of a fresh worker, which is told over its pipe what its work is."""
+    """Run a fresh worker, which receives its work over its pipe."""
     pipe = Connection(fd)
     _serve(pipe, (), pipe.recv(), lambda task: task)
 
 
 def _killed(worker: _Worker) -> ExportFailed:
     status = worker.join()
-    told = f"a worker process was killed (exit status {status})"
+    message = f"a worker process was killed (exit status {status})"
     if status == -signal.SIGBUS:
-        return ExportFailed(f"{told}: a file got shorter while it was read, or its disk failed", "Run it again")
+        return ExportFailed(f"{message}: a file got shorter while it was read, or its disk failed", "Run it again")
     return ExportFailed(
-        told, "The system may be short of memory: run the same command again, with fewer --workers if need be"
+        message, "The system may be short of memory: run the same command again, with fewer --workers if needed"
     )
 
 
 def _serve(
     pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any], task_of: Callable[[Any], Any]
 ) -> None:
-    """A worker's life: what `task_of` makes a task of comes over the pipe until it closes."""
-    # Ctrl-C reaches the whole process group; the parent alone decides what follows from it.
+    """Run the tasks that `task_of` makes of the pipe's messages until the pipe closes."""
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -327,10 +327,10 @@ def _serve(
         other.close()
     try:
         while True:
-            told, report = pipe.recv(), _Reporter(pipe.send)
+            message, report = pipe.recv(), _Reporter(pipe.send)
             outcome: Done[Any] | ShardsError
             try:
-                outcome = do(work, task_of(told), report)
+                outcome = do(work, task_of(message), report)
                 report.flush()
             except ConnectionError:
                 raise
@@ -338,5 +338,5 @@ def _serve(
                 outcome = failure(error, traceback.format_exc())
             pipe.send(outcome)
     except (EOFError, ConnectionError):
-        # The parent is gone.
+        # The parent has ended.
         return

@@ -1,7 +1,7 @@
-"""Tasks on a Ray cluster: few at once, repeated when a node is lost. Progress goes on in steps of shards.
+"""Tasks on a Ray cluster: few at once, repeated if a node is lost. Progress is reported per shard.
 
-Ray sends the code of what is defined inside a function, and only the name of what a module defines. So what starts on a
-node is defined inside functions, and a node that has another version of this package, or none, can say so.
+Ray sends the code of functions defined inside a function, but only the names of a module's functions. So the function
+that starts on a node is an inner one: it can report a node with another version of this package, or none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lpff_shards.executors.ray_cluster import connected
 RETRIES = 5
 """How often Ray repeats a task whose worker or node was lost."""
 END_SECONDS = 10.0
-"""That canceled tasks have to end before they are killed."""
+"""Time for canceled tasks to end before they are killed."""
 
 
 def check() -> None:
@@ -38,11 +38,11 @@ def check() -> None:
 
 @dataclass(frozen=True, slots=True)
 class RayExecutor:
-    """A Ray cluster: the one at an address, else that of the environment's RAY_ADDRESS, else one of this machine.
+    """A Ray cluster: the one at an address, else that of RAY_ADDRESS, else a new one on this machine.
 
     Attributes:
-        workers: most shards at once; None means every CPU of the cluster.
-        address: HOST:PORT of the cluster, or auto for the one that runs on this machine.
+        workers: limit of shards at once; None means every CPU of the cluster.
+        address: HOST:PORT of the cluster, or auto for the running cluster of this machine.
     """
 
     workers: int | None
@@ -52,7 +52,7 @@ class RayExecutor:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Done[Result]], None, None]:
-        """Do every task, see `Executor.run`."""
+        """Run every task, see `Executor.run`."""
         with connected(self.address, self.workers) as paths:
             window: TaskWindow[Task, Result] = TaskWindow(paths, work, tasks, self.workers, on_progress)
             try:
@@ -65,9 +65,9 @@ class TaskWindow(Generic[Task, Result]):
     """The few tasks that a cluster holds at once.
 
     Args:
-        paths: where workers find packages, beside their own folders.
-        workers: most tasks at once; None means twice the CPUs of the cluster at the time, so that no CPU waits for
-            work and an autoscaler sees a queue.
+        paths: additional import paths of workers.
+        workers: limit of tasks at once; None means twice the current CPUs of the cluster, so that no CPU is idle and an
+            autoscaler has a queue.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class TaskWindow(Generic[Task, Result]):
         self._numbers = iter(range(len(tasks)))
         self._running: dict[Any, int] = {}
         self._on_progress = on_progress
-        # A relative path means the same to every worker as here.
+        # Relative paths are the same on every worker as here.
         attempt = make_attempt(__version__, os.getcwd(), tuple(paths))  # noqa: PTH109
         self._attempt = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt)
 
     def results(self) -> Iterator[tuple[int, Done[Result]]]:
-        """Yield each task's number and result as it is done."""
+        """Yield each task's number and result when it is done."""
         self._fill()
         while self._running:
             running = list(self._running)
@@ -102,10 +102,10 @@ class TaskWindow(Generic[Task, Result]):
                 yield number, result
 
     def stop(self) -> None:
-        """End the tasks that still run, so that no worker writes when the export is over."""
-        # Ray ends what a second Ctrl-C or a lost cluster leaves when this process disconnects.
+        """Cancel the running tasks, so that no worker writes after the export."""
+        # After a second Ctrl-C or a lost cluster Ray ends the remaining tasks when this process disconnects.
         with contextlib.suppress(self._ray.exceptions.RayError):
-            # Earlier versions of Ray aborted where a task that had just ended was canceled.
+            # Earlier versions of Ray aborted on cancel of a task that had just ended.
             for ref in self._unfinished(0):
                 self._ray.cancel(ref)
             for ref in self._unfinished(END_SECONDS):
@@ -113,7 +113,7 @@ class TaskWindow(Generic[Task, Result]):
         self._running.clear()
 
     def _unfinished(self, seconds: float) -> list[Any]:
-        """The tasks that do not end within so many seconds."""
+        """Return the tasks that do not end within a number of seconds."""
         running = list(self._running)
         return list(self._ray.wait(running, num_returns=len(running), timeout=seconds)[1]) if running else []
 
@@ -124,7 +124,7 @@ class TaskWindow(Generic[Task, Result]):
             self._running[self._attempt.remote(packed)] = number
 
     def _fetch(self, ref: Any) -> tuple[int, Done[Result]]:
-        """The number and result of a task that is done.
+        """Return the number and result of a finished task.
 
         Raises:
             ShardsError: the task failed, was lost too often, or its node has no suitable lpff-shards.
@@ -136,27 +136,27 @@ class TaskWindow(Generic[Task, Result]):
             raise failure(error.cause, str(error)) from None
         except errors.RayError as error:
             raise ExportFailed(
-                f"Ray gave a shard up, which it tries {RETRIES + 1} times ({type(error).__name__})",
-                "Nodes may be short of memory: run the same command again, with fewer --workers if need be",
+                f"Ray gave up a shard after {RETRIES + 1} tries ({type(error).__name__})",
+                "Nodes may be short of memory: run the same command again, with fewer --workers if needed",
             ) from None
         if isinstance(done, str):
             hint = "Install it on every node, or give it to Ray (`ray job submit --runtime-env`)"
-            raise ExportFailed(f"{done}, and needs lpff-shards {__version__} as it is here", hint)
+            raise ExportFailed(f"{done}, but this export needs lpff-shards {__version__}", hint)
         self._on_progress(done[1])
         return self._running.pop(ref), done[0]
 
 
 Attempted = tuple[Done[Any], Progress] | str
-"""What came of a task and all its progress; or why its node can do no task."""
+"""The result of a task and all its progress; or why its node cannot run tasks."""
 
 
 def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Callable[[bytes], Attempted]:
-    """Return the function that does a task on a node.
+    """Return the function that runs a task on a node.
 
     Args:
-        version: of this package, which the node must have.
+        version: version of this package, which the node must have.
         folder: current folder of the export.
-        paths: where the node finds packages, beside its own folders.
+        paths: additional import paths of the node.
     """
 
     def attempt(packed: bytes) -> Attempted:
@@ -177,11 +177,11 @@ def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Callable[
 
 
 def do_packed(packed: bytes, folder: str) -> Attempted:
-    """Do a task in this process.
+    """Run a task in this process.
 
     Args:
         packed: pickled work and task.
-        folder: to change to. Where it is missing, absolute paths still work, and the work reports other ones.
+        folder: folder to change to. If it is missing, absolute paths still work, and the work reports relative ones.
     """
     work, task = pickle.loads(packed)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster, or starting one on this machine, quietly: standard output is the export's."""
+"""Connect to a Ray cluster, or start one on this machine, without output: stdout belongs to the export."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from lpff_shards.options.rules import cluster_address
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"
 CONNECTS_WITHIN, ANSWERS_WITHIN = 10.0, 30.0
-"""Seconds until something must listen at an address, and until it must have answered as a cluster does."""
+"""Seconds until an address must accept connections, and until it must respond as a cluster."""
 _CONNECT = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)"
-# Print neither lost nodes (by a pattern that every line matches) nor a warning on graphics cards, which no shard needs.
+# Print neither lost nodes (the pattern matches every line) nor a warning about graphics cards, which are not needed.
 _QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "^", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-# Ray would leave a token in the home folder, for clusters that start later too. A process reads it once.
+# Without it, Ray writes a token to the home folder, which later clusters use too. A process reads it once.
 _TOKEN = {"RAY_AUTH_TOKEN": token_hex(32)}
 
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, ...]]:
-    """Connect to a cluster; leave it at the end, and stop it where it was started here.
+    """Connect to a cluster; disconnect at the end of the block, and stop the cluster if it was started here.
 
     Args:
-        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a cluster of this machine's own.
-        workers: CPUs of that one; None means every core that this process may use.
+        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a new cluster on this machine.
+        workers: CPUs of the new cluster; None means every core that this process may use.
 
     Yields:
-        Where the cluster's workers find packages, beside their own folders.
+        Additional import paths for the cluster's workers.
 
     Raises:
-        ShardsError: RAY_ADDRESS is no address, or this process is connected to a cluster already.
-        ExportFailed: no cluster answers, or it takes no work from here.
+        ShardsError: RAY_ADDRESS is not an address, or this process is already connected to a cluster.
+        ExportFailed: no cluster responds, or it refuses the connection.
     """
     with _environment(_QUIET):
         import ray
@@ -67,9 +67,9 @@ def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, .
 
 
 def _refuse_unanswered(address: str) -> None:
-    """Refuse an address at which no cluster answers. Ray itself tries for a quarter of an hour, and cannot be stopped.
+    """Refuse an address without a cluster. Ray itself would try for a quarter of an hour, and cannot be stopped.
 
-    So another process tries first: 1 or 2 seconds for a cluster that is there.
+    So another process tries first; it takes 1 or 2 seconds if there is a cluster.
     """
     hint = "Give the address that `ray start --head` printed, usually port 6379 (8265 is the dashboard's)"
     try:
@@ -78,7 +78,7 @@ def _refuse_unanswered(address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), CONNECTS_WITHIN).close()
         subprocess.run(
             python("-c", _CONNECT, address),
-            # Ray adds the current folder to what workers import.
+            # Ray adds the current folder to the import paths of workers.
             cwd="/",
             env=python_environment(),
             capture_output=True,
@@ -92,7 +92,7 @@ def _refuse_unanswered(address: str) -> None:
     except (OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ExportFailed(
-            f"no Ray cluster answers at {address}: {reason}", f"{hint}, or leave it out for a cluster of this machine"
+            f"no Ray cluster responds at {address}: {reason}", f"{hint}, or leave it out for a cluster on this machine"
         ) from None
 
 
@@ -100,40 +100,40 @@ def _connect(ray: Any, address: str, workers: int | None) -> None:
     """Connect this process.
 
     Raises:
-        ExportFailed: it cannot.
+        ExportFailed: the connection or the start failed.
     """
     given: dict[str, object] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == LOCAL:
         given |= {"num_cpus": workers or available_cores(), "include_dashboard": False}
     try:
-        # Ray has workers import from the current folder, which may be a data set: at this moment it is the root.
+        # Workers import from the current folder, which may be a data set: change to the root for the moment.
         with _environment(_QUIET | (_TOKEN if address == LOCAL else {})), _own_sigterm(), chdir("/"):
             ray.init(address, **given)
     except Exception as error:
-        what = "no Ray cluster can be started here" if address == LOCAL else f"the Ray cluster at {address} is no use"
+        what = "cannot start a Ray cluster" if address == LOCAL else f"cannot use the Ray cluster at {address}"
         reason = textwrap.shorten(str(error), 300) or type(error).__name__
         raise ExportFailed(
             f"{what}: {reason.rstrip('.')}",
-            "See that it runs (`ray status`), with the same versions of Ray and Python as here, and that this process "
-            "has its token where it asks for one (RAY_AUTH_MODE=token)",
+            "Check that it runs (`ray status`) with the same versions of Ray and Python as here, and that this process "
+            "has its token if it requires one (RAY_AUTH_MODE=token)",
         ) from None
 
 
 @contextmanager
 def _environment(wanted: dict[str, str]) -> Iterator[None]:
-    """Set the variables that the user has not set, inside the block."""
-    ours = wanted.keys() - os.environ.keys()
-    os.environ.update({name: wanted[name] for name in ours})
+    """Set environment variables inside the block, unless the user has set them."""
+    added = wanted.keys() - os.environ.keys()
+    os.environ.update({name: wanted[name] for name in added})
     try:
         yield
     finally:
-        for name in ours:
+        for name in added:
             del os.environ[name]
 
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep the handler of SIGTERM: Ray sets its own when it starts, and the system's default when it ends."""
+    """Keep the handler of SIGTERM: Ray sets its own on start, and the system's default on shutdown."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield

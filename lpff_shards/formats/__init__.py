@@ -1,1 +1,1 @@
-"""WebDataset, TFRecord and zip: writing and reading samples; their containers, and picture files."""
+"""The formats of shards: writing and reading samples; their containers, and picture files."""

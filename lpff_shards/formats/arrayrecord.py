@@ -1,4 +1,4 @@
-"""ArrayRecord: the Examples of TFRecords in files that Grain reads at random, one Riegeli chunk a sample."""
+"""ArrayRecord: Examples as in TFRecords, in files with random access for Grain, one Riegeli chunk per sample."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
-# Riegeli's records: blocks of 64 KiB, each with a header that interrupts the chunks, a header before each chunk
-# (two hashes around the data's size, type and records, decoded size), see riegeli/doc/riegeli_records_file_format.md.
+# Riegeli's records: blocks of 64 KiB with headers that interrupt the chunks, and a header before each chunk (hash, data
+# size, data hash, type and number of records, decoded size), see riegeli/doc/riegeli_records_file_format.md.
 _BLOCK, _BLOCK_HEADER = 1 << 16, 24
 _INNER = _BLOCK - _BLOCK_HEADER
 _CHUNK = struct.Struct("<8xQ8xQQ")
@@ -30,7 +30,7 @@ _AT_ONCE = 16
 
 
 class ArrayRecord(Format):
-    """Pictures are compressed already, so records are not; each is found by the library's own index at the end."""
+    """Records without compression, since pictures are compressed already; the library's index is at the end."""
 
     name, title, tag = "arrayrecord", "ArrayRecord files", "arrayrecord"
     note, raw = examples.NOTE, True
@@ -50,7 +50,7 @@ class ArrayRecord(Format):
         return _ArrayRecordWriter(file, sink, layout)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        # The library reads files alone.
+        # The library reads only files.
         with NamedTemporaryFile() as copy:
             copy.write(shard)
             copy.flush()
@@ -61,7 +61,7 @@ class ArrayRecord(Format):
                     raise FormatError("it holds more records than chunks")
                 yield examples.decode_sample(record, layout), end
 
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # it tells itself
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # the record contains it
         chunk = _without_headers(sample, start)[0 if start else _CHUNK.size :]
         example = chunk[-_CHUNK.unpack_from(chunk)[2] :]
         found = examples.find_picture(example, 0, raw)
@@ -74,14 +74,14 @@ class ArrayRecord(Format):
 
 
 class _ArrayRecordWriter:
-    """Writes a file by the library, then copies it, which tells each sample's place and checksum."""
+    """Write a file with the library, then copy it and record each sample's position and checksum."""
 
     def __init__(self, file: str, sink: Sink, layout: Layout) -> None:
         from array_record.python.array_record_module import ArrayRecordWriter
 
         self._file, self._sink, self._layout = file, sink, layout
         self._path = sink.file()
-        self._told: list[tuple[str, str, int]] = []
+        self._added: list[tuple[str, str, int]] = []
         with _named(self._path):
             self._records = ArrayRecordWriter(str(self._path), _OPTIONS)
 
@@ -89,7 +89,7 @@ class _ArrayRecordWriter:
         data = b"".join(examples.encode_sample(sample, self._layout))
         with _named(self._path):
             self._records.write(data)
-        self._told.append((sample.key, SUFFIXES[sample.picture.kind], len(sample.picture.data)))
+        self._added.append((sample.key, SUFFIXES[sample.picture.kind], len(sample.picture.data)))
         return len(data)
 
     def close(self) -> ShardReceipt:
@@ -98,12 +98,12 @@ class _ArrayRecordWriter:
         written = ReceiptBuilder()
         with self._path.open("rb") as file:
             ends = _ends(lambda at, size: os.pread(file.fileno(), size, at))
-            for (key, suffix, size), end in zip(self._told, ends, strict=False):
+            for (key, suffix, size), end in zip(self._added, ends, strict=False):
                 data = file.read(end - written.at)
                 written.add(key, end, (suffix,), (size,), crc32(data))
                 self._sink.write([data])
-            if len(written) < len(self._told):
-                raise FormatError(f"{len(self._told)} records were written, and {len(written)} are found")
+            if len(written) < len(self._added):
+                raise FormatError(f"{len(self._added)} records were written, but {len(written)} were found")
             rest = file.read()
             self._sink.write([rest])
         return written.build(self._file, written.at + len(rest))
@@ -111,7 +111,7 @@ class _ArrayRecordWriter:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Make the library's errors OSErrors of that path."""
+    """Convert the library's errors to OSErrors of that path."""
     try:
         yield
     except RuntimeError as error:
@@ -131,10 +131,10 @@ def _records(path: str) -> Iterator[bytes]:
 
 
 def _ends(read: Callable[[int, int], bytes]) -> Iterator[int]:
-    """Where each chunk of records ends; those of the library's index come last.
+    """Yield the end of each chunk of records; the chunks of the library's index come last.
 
     Args:
-        read: gives bytes of the file by offset and number, fewer where it ends.
+        read: returns bytes of the file by offset and number, fewer at its end.
     """
     at = 0
     while True:
@@ -149,12 +149,12 @@ def _ends(read: Callable[[int, int], bytes]) -> Iterator[int]:
 
 
 def _outer(at: int) -> int:
-    """The place in the file of a place among the bytes of its chunks."""
+    """Return the offset in the file of an offset in the bytes of its chunks."""
     return at // _INNER * _BLOCK + _BLOCK_HEADER + at % _INNER
 
 
 def _without_headers(data: bytes, start: int) -> bytes:
-    """Bytes from a place in the file on, less the headers of blocks among them."""
+    """Return bytes from an offset of the file, without the headers of blocks in them."""
     pieces, at = [], start
     while at < start + len(data):
         stop = at - at % _BLOCK + _BLOCK

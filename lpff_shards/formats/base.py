@@ -1,14 +1,13 @@
-"""The format contract: all that the other parts use of a format.
+"""The format contract: the interface that other parts use.
 
-A format is a stateless object with a name, found by `registry.get_format`. It names its files, writes and reads the
-samples of a shard, makes the index files beside it, and gives the words and the examples that the card shows. Outside
-`formats` nothing compares names of formats; what differs between them is an attribute or a method here. The rules that
-every format keeps, which `tests/test_formats.py` checks:
+A format is a stateless object with a name; `registry.get_format` returns it. It names its files, writes and reads the
+samples of a shard, makes its index files, and returns the text and examples for the card. Code outside `formats` does
+not compare names of formats; each difference is an attribute or a method here. `tests/test_formats.py` checks the rules
+of every format:
 
 - Equal samples in equal order give equal bytes, and `samples` reads them back.
-- A writer only appends. A cut or a flipped bit is noticed when a shard is read, at the latest by the checksum in the
-  manifest.
-- A format with `joining` writes parts, which `exporters.archive` joins to one file a split by it.
+- A writer only appends. Reading a shard detects a cut or a flipped bit, at the latest by the checksum in the manifest.
+- A format with `joining` writes parts, which `exporters.archive` joins to one file per split.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 ARRAY_BYTES = {name: 4 * prod(shape) for name, shape in ARRAY_SHAPES.items()}
-"""Bytes of the arrays of a sample, by name."""
+"""Bytes of each array of a sample, by name."""
 FIELD_BYTES = 1000
-"""Bytes of the fields of a sample, about."""
+"""Approximate bytes of the fields of a sample."""
 
 
 class SampleError(Exception):
@@ -41,8 +40,8 @@ class SampleError(Exception):
 
     Args:
         reason: what is wrong.
-        number: of the sample in its shard, from 0.
-        key: of the sample, empty where the damage hides it.
+        number: number of the sample in its shard, from 0.
+        key: key of the sample, empty if the damage hides it.
     """
 
     def __init__(self, reason: str, number: int, key: str = "") -> None:
@@ -53,7 +52,7 @@ class SampleError(Exception):
 
 
 class Sink(Protocol):
-    """What a shard's bytes are written to, in order."""
+    """A target for a shard's bytes, in order."""
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append bytes; large pieces are not copied.
@@ -63,29 +62,29 @@ class Sink(Protocol):
         """
 
     def file(self) -> Path:
-        """A path for a library that writes files alone; what is there goes with the sink."""
+        """Return a path for a library that writes only to files; the sink deletes the file at its end."""
 
 
 class ShardWriter(Protocol):
     """Writes one shard."""
 
     def add(self, sample: Sample) -> int:
-        """Write a sample, at once or later; return about how many bytes it takes.
+        """Write a sample, at once or later; return its approximate size in bytes.
 
         Raises:
             OSError: it cannot be written.
         """
 
     def close(self) -> ShardReceipt:
-        """Write what is left; return where each sample is, see `schemas.receipt.ReceiptBuilder`."""
+        """Write the rest; return the position of each sample, see `schemas.receipt.ReceiptBuilder`."""
 
 
 class Contents(NamedTuple):
-    """What a joined file holds beside what its parts tell.
+    """Contents of a joined file that its parts do not contain.
 
     Attributes:
-        stems: the name of each picture, less its suffix.
-        yaw: of each picture, float64 [n]; 0 where it is unknown.
+        stems: name of each picture, without its suffix.
+        yaw: yaw of each picture, radians, float64 [n]; 0 if unknown.
         lists: how often each list of names repeats each picture, int16 [n], by the list's name.
         cameras: whether the data set has cameras.
     """
@@ -97,7 +96,7 @@ class Contents(NamedTuple):
 
 
 class Target(Protocol):
-    """What a joined file's bytes are appended to. Both methods raise OSError where they cannot be written."""
+    """A target for a joined file's bytes. Both methods raise OSError if they cannot write."""
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -117,34 +116,34 @@ class Joining(Protocol):
         target: Target,
         scratch: Callable[[str], Path],
     ) -> ShardReceipt:
-        """Write the joined file; return where each sample is, without CRCs.
+        """Write the joined file; return the position of each sample, without CRCs.
 
         Args:
-            file: its name.
+            file: name of the joined file.
             parts: the open files of the parts with their receipts, in order.
-            scratch: a path beside the file, by a name, for what must wait; it goes with the call.
+            scratch: returns a path for temporary data by name; the call removes it.
         """
 
 
 class Format(ABC):
-    """One format; see the rules above. What has a value here is the default, as it is for most formats.
+    """One format; see the rules above. Values here are defaults, which most formats keep.
 
     Attributes:
-        name: on the command line and in the manifest.
-        title: of its files, in the card; note: what the card says of its fields, empty or a line.
-        tag: of the Hugging Face hub.
-        readers: libraries that read its files by more than the index files of each: tensorflow (`loaders.tensorflow`),
+        name: name on the command line and in the manifest.
+        title: name of its files in the card; note: the card's line about its fields, or empty.
+        tag: tag on the Hugging Face hub.
+        readers: libraries that need more than the index files of each shard: tensorflow (`loaders.tensorflow`),
             webdataset, and those with index files of a whole data set (`sidecars.indexes`), wids, energon and tfds.
-        unit, piece: what a finished file and the file of a task are called: shard, zip, part.
-        joining: joins the parts that tasks write to one file a split; None where a task writes a finished file.
-        for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, who shuffle, crop and count by
-            themselves: square RGB pictures of one size, in the sources' order, with lists of names.
-        raw: whether it takes pictures as pixels.
-        needs: a module that it needs and the extra that brings it, None where the core is enough.
-        image: how pictures are stored by default.
-        metadata: the kinds of --metadata that it takes.
-        pattern: regular expression of the end of a finished file's name, behind NAME-SPLIT.
-        glob: the same for shells.
+        unit, piece: words for a finished file and the file of a task: shard, zip, part.
+        joining: joins the parts of tasks to one file per split; None if a task writes a finished file.
+        for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, which shuffle, crop and count:
+            square RGB pictures of one size, in the sources' order, with lists of names.
+        raw: whether it supports pictures as pixels.
+        needs: a required module and the extra that installs it, None if the core is enough.
+        image: default of --image.
+        metadata: the supported values of --metadata.
+        pattern: regular expression of the end of a finished file's name, after NAME-SPLIT.
+        glob: the same as a shell pattern.
     """
 
     name: str
@@ -165,80 +164,80 @@ class Format(ABC):
 
     @abstractmethod
     def filename(self, stem: str, number: int, count: int) -> str:
-        """The name of a task's file.
+        """Return the name of a task's file.
 
         Args:
             stem: the data set's name and the split, NAME-SPLIT.
-            number, count: of the task among those of its split, from 0.
+            number, count: number of the task in its split, from 0, and number of tasks.
         """
 
     @abstractmethod
     def writer(self, file: str, sink: Sink, layout: Layout) -> ShardWriter:
-        """What writes a task's file.
+        """Return the writer of a task's file.
 
         Args:
-            file: its name.
-            layout: what every sample of the data set holds.
+            file: name of the file.
+            layout: contents of every sample of the data set.
         """
 
     @abstractmethod
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        """The samples of a finished file, in order, each checked against the schema, with where it ends.
+        """Yield the samples of a finished file, in order, each checked against the schema, with its end.
 
         Raises:
-            FormatError: at the first sample that breaks the format or the schema.
-            SampleError: the same, where its key is known.
+            FormatError: a sample breaks the format or the schema.
+            SampleError: the same, if its key is known.
         """
 
     @abstractmethod
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
-        """What a sample is made of, in Markdown.
+        """Return a description of a sample's contents, in Markdown.
 
         Args:
-            suffixes: of the pictures.
+            suffixes: suffixes of the pictures.
         """
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
-        """Where a sample holds an array (image, camera or landmarks), in Markdown."""
+        """Return the place of an array (image, camera or landmarks) in a sample, in Markdown."""
         return f"`{name}`"
 
     def loading(self) -> str:
-        """Examples of other readers, for the card: a template in Markdown, see `sidecars.template`.
+        """Return examples of other readers for the card: a template in Markdown, see `sidecars.template`.
 
-        The examples run in the folder of a data set. `sidecars.card.values.example_values` lists what they may name:
+        The examples run in the folder of a data set. `sidecars.card.values.example_values` lists their variables:
         `$name`, `$split`, `$file` and more.
         """
         return ""
 
-    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files tell where their samples are
-        """The names of a finished file's index files; the last one tells the offsets of samples."""
+    def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files have their own index
+        """Return the names of a finished file's index files; the last one contains the offsets of samples."""
         return ()
 
     def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:  # noqa: ARG002  # see `index_names`
-        """What is in these index files."""
+        """Return the contents of these index files."""
         return ()
 
     def overhead(self, layout: Layout) -> int:
-        """About how many bytes a sample takes beside its picture."""
+        """Return the approximate bytes of a sample without its picture."""
         return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
 
     def spans(self) -> Spans | None:
-        """What loaders find samples and their parts by; None where loaders do not read the format."""
+        """Return the finder of samples and their parts for loaders; None if loaders do not read the format."""
         return None
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        """The samples of a finished file, in order, each checked against the schema.
+        """Yield the samples of a finished file, in order, each checked against the schema.
 
         Raises:
-            SampleError: at the first one that breaks the format or the schema.
+            SampleError: a sample breaks the format or the schema.
         """
         return (sample for sample, _ in self._numbered(shard, layout))
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
-        """What is where in a finished file of that name, as its writer told, without checksums.
+        """Return the receipt of a finished file of that name as its writer made it, without checksums.
 
         Raises:
-            SampleError: it breaks the format.
+            SampleError: the file breaks the format.
         """
         found = ReceiptBuilder()
         for sample, end in self._numbered(shard, layout):
@@ -246,7 +245,7 @@ class Format(ABC):
         return found.build(file, len(shard))
 
     def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        """As `placed`; a fault names the number of its sample."""
+        """Do the same as `placed`; errors contain the number of the sample."""
         number = 0
         try:
             for placed in self.placed(shard, layout):
@@ -256,12 +255,12 @@ class Format(ABC):
             raise SampleError(str(error), number) from None
 
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002
-        """The file of a sample's picture, or its pixels; at the end of a sample that has no spans.
+        """Return the file or the pixels of a sample's picture; it is at the sample's end if the format has no spans.
 
         Args:
-            sample: its bytes.
-            start: where they start in their shard.
-            size: of the picture, as the receipt tells it.
+            sample: bytes of the sample.
+            start: their offset in the shard.
+            size: bytes of the picture, from the receipt.
             raw: whether the data set holds pixels.
 
         Raises:
@@ -270,24 +269,24 @@ class Format(ABC):
         spans = self.spans()
         return sample[-size:] if spans is None else payload(spans, sample, raw)
 
-    def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have none by key
-        """The name of the member that holds a picture; None where there are no members, or the ledger tells it."""
+    def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have no members
+        """Return the name of a picture's member; None if there are no members, or samples.sqlite contains it."""
         return None
 
 
 def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:
-    """Add a sample to a receipt that lists its picture alone."""
+    """Add a sample to a receipt that lists only its picture."""
     built.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),), crc)
 
 
 class Encoded(Struct, frozen=True):
-    """A sample's bytes.
+    """The bytes of a sample.
 
     Attributes:
-        pieces: one behind the other; a large picture is one of them and is not copied.
-        suffixes: of its members, the picture's first: all of a tar's, picture and note in a part of a zip, the
-            picture's alone of a record.
-        sizes: payload bytes of each of these.
+        pieces: consecutive bytes; a large picture is one piece and is not copied.
+        suffixes: suffixes of its members, the picture's first: all members in a tar, picture and note in a part of a
+            zip, only the picture in a record.
+        sizes: payload bytes of each of these members.
     """
 
     pieces: Sequence[bytes]
@@ -296,12 +295,12 @@ class Encoded(Struct, frozen=True):
 
 
 class AppendingWriter:
-    """A `ShardWriter` that keeps nothing back.
+    """A `ShardWriter` without a buffer.
 
     Args:
         file: name of the shard.
-        encode: gives equal bytes for equal samples.
-        end: what stands behind the last sample.
+        encode: returns equal bytes for equal samples.
+        end: the bytes after the last sample.
     """
 
     def __init__(self, file: str, sink: Sink, encode: Callable[[Sample], Encoded], end: bytes = b"") -> None:
@@ -312,7 +311,7 @@ class AppendingWriter:
         self._written = ReceiptBuilder()
 
     def add(self, sample: Sample) -> int:
-        """Write a sample; return its bytes."""
+        """Write a sample; return its size in bytes."""
         encoded = self._encode(sample)
         crc = size = 0
         for piece in encoded.pieces:

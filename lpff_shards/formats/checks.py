@@ -1,4 +1,4 @@
-"""The checks that every sample passes when it is read, whatever its format; and an outline of what was found."""
+"""Checks of every sample that is read, in any format."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from lpff_shards.schemas.sample import Picture, Sample
 
 
 def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
-    """Refuse fields that break the schema, or are another sample's.
+    """Refuse fields that break the schema, or belong to another sample.
 
     Raises:
-        FormatError: they are.
+        FormatError: the fields break the schema, or their key is another one.
     """
     reason = fields.fault(scalars)
     if reason is None and scalars["key"] != key:
-        reason = f"its field key is {scalars['key']}, it is stored as {key}"
+        reason = f"its field key is {scalars['key']}, but it is stored as {key}"
     if reason:
         raise FormatError(reason)
 
 
 def checked(sample: Sample, layout: Layout) -> Sample:
-    """The sample itself.
+    """Return the sample after a check against the schema.
 
     Raises:
-        FormatError: its picture, camera, landmarks or scalars are not as the schema says.
+        FormatError: its picture, camera, landmarks or scalars break the schema.
     """
     check_fields(sample.key, sample.scalars)
     reason = None
     if not KEY_RULE.fullmatch(sample.key):
-        reason = f"its key is {sample.key!r}, which readers may not take"
+        reason = f"its key is {sample.key!r}, which some readers do not support"
     for name, shape in ARRAY_SHAPES.items():
         reason = reason or _array_fault(name, getattr(sample, name), name in layout.arrays, shape)
     if reason:
@@ -49,14 +49,14 @@ def checked(sample: Sample, layout: Layout) -> Sample:
 
 
 def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | None, annotations: Annotations) -> Sample:
-    """A sample of what was found of it, fields included.
+    """Return the sample of the given parts.
 
     Args:
-        kind, data: of its picture.
-        shape: of raw pixels.
+        kind, data: kind and bytes of its picture.
+        shape: shape of raw pixels, None for a file.
 
     Raises:
-        FormatError: a field of the picture is missing, or raw pixels have another size than the fields say.
+        FormatError: a field of the picture is missing, or raw pixels differ in size from the fields.
     """
     scalars = annotations.scalars
     try:
@@ -64,7 +64,7 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
     except KeyError as error:
         raise FormatError(f"its field {error} is missing") from None
     if shape and shape[:2] != (height, width):
-        raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, not as its fields say")
+        raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, its fields give {width}x{height}")
     return Sample(key, Picture(kind, data, width, height, mode), annotations.camera, annotations.landmarks, scalars)
 
 

@@ -1,4 +1,4 @@
-"""What only a close look at a sample shows: that its picture decodes, and that its numbers agree with one another."""
+"""Slow checks of a sample: its picture decodes, and its fields, camera and landmarks agree."""
 
 from __future__ import annotations
 
@@ -13,45 +13,44 @@ ANGLE_TOLERANCE = 1e-4
 
 
 def deep_fault(sample: Sample) -> str | None:
-    """What is wrong with a sample whose structure is whole, or None.
+    """Return the first fault of a sample with a valid structure, or None.
 
-    Its picture must decode as loaders decode it and be what its fields tell, its camera be one (see
-    `schemas.camera.faults`) with the yaw and pitch of its fields, some landmark be in the picture, and what is unknown
-    be zeros.
+    Its picture must decode as in loaders and match its fields. Its camera must be valid (see `schemas.camera.faults`)
+    with the yaw and pitch of its fields. A landmark must be in the picture. Unknown arrays must be zeros.
     """
     return _picture_fault(sample) or _camera_fault(sample) or _landmarks_fault(sample)
 
 
 def _picture_fault(sample: Sample) -> str | None:
-    picture, told, orientation = sample.picture, sample.scalars["exif_orientation"], 1
+    picture, field, orientation = sample.picture, sample.scalars["exif_orientation"], 1
     if picture.kind != "raw":
         header = inspect(picture.data)
         orientation = header.orientation
-        told_is = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
+        fields = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
         found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
-        if found != told_is:
-            return f"its picture is {found}, its fields tell {told_is}"
+        if found != fields:
+            return f"its picture is {found}, its fields give {fields}"
         try:
             decode(picture.data, header)
         except PictureError as error:
             return f"its {str(error).removeprefix('the ')}"
-    return None if told == orientation else f"its EXIF orientation is {orientation}, its fields tell {told}"
+    return None if field == orientation else f"its EXIF orientation is {orientation}, its fields give {field}"
 
 
 def _camera_fault(sample: Sample) -> str | None:
     if sample.camera is None:
         return None
     if not sample.scalars["has_camera"]:
-        return "its camera is said to be unknown, and is not zeros" if sample.camera.any() else None
+        return "has_camera is false, but its camera is not zeros" if sample.camera.any() else None
     numbers = sample.camera.astype(np.float64)[None]
     for reason in camera.faults(numbers).values():
         return f"its {reason}"
     found = camera.yaw_pitch(camera.centers(numbers))[0]
-    told = np.array([sample.scalars["yaw"], sample.scalars["pitch"]], np.float64)
-    # Angles that differ by a whole turn are one.
-    off = np.abs((found - told + np.pi) % (2 * np.pi) - np.pi)
+    fields = np.array([sample.scalars["yaw"], sample.scalars["pitch"]], np.float64)
+    # Angles that differ by a full turn are equal.
+    off = np.abs((found - fields + np.pi) % (2 * np.pi) - np.pi)
     if off.max() > ANGLE_TOLERANCE:
-        return f"its yaw and pitch are {told[0]:.4f}, {told[1]:.4f}, its camera's {found[0]:.4f}, {found[1]:.4f}"
+        return f"its yaw and pitch are {fields[0]:.4f}, {fields[1]:.4f}, its camera's {found[0]:.4f}, {found[1]:.4f}"
     return None
 
 
@@ -60,7 +59,7 @@ def _landmarks_fault(sample: Sample) -> str | None:
     if points is None:
         return None
     if not sample.scalars["has_landmarks"]:
-        return "its landmarks are said to be unknown, and are not zeros" if points.any() else None
+        return "has_landmarks is false, but its landmarks are not zeros" if points.any() else None
     inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
     if not inside.all(axis=1).any():
         return f"its landmarks are all outside its picture of {picture.width}x{picture.height}"

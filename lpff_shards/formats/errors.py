@@ -1,4 +1,4 @@
-"""What a parser raises when bytes do not follow their format."""
+"""Errors of parsers: bytes that break their format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ class FormatError(Exception):
     """Bytes that break their format.
 
     Args:
-        reason: which rule, with the number that broke it.
-        offset: byte offset of the fault in the parsed buffer, -1 where it has none.
+        reason: the broken rule, with the number that broke it.
+        offset: byte offset of the fault in the parsed buffer, -1 if unknown.
     """
 
     def __init__(self, reason: str, offset: int = -1) -> None:

@@ -1,4 +1,4 @@
-"""Samples as tf.train.Examples, features sorted by name, for every format whose records hold them."""
+"""Samples as tf.train.Examples with features sorted by name, for TFRecord and ArrayRecord."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lpff_shards.schemas.fields import FIELDS, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 
 NOTE = "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
-"""What the card says of fields in Examples."""
+"""The card's note about fields in Examples."""
 _IMAGE = b"image"
 _CHANNELS = 3
 _TYPES: dict[Kind, type] = {"str": bytes, "int": int, "bool": int, "float": np.float32}
 
 
 def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
-    """A sample as an Example, in few pieces; a large picture is one of them and is not copied."""
+    """Return a sample as an Example in few pieces; a large picture is one piece and is not copied."""
     arrays: dict[str, example.Value] = {"image": sample.picture.data}
     if layout.raw:
         arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
@@ -40,21 +40,21 @@ def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
 
 
 def holds(layout: Layout) -> str:
-    """What an Example holds, in Markdown."""
+    """Return a description of an Example's features, in Markdown."""
     features = ["image", *(["image/shape"] if layout.raw else []), *layout.arrays]
     return f"a `tf.train.Example`: {', '.join(f'`{name}`' for name in features)}, and a feature a field"
 
 
 def decode_sample(data: bytes, layout: Layout) -> Sample:
-    """The sample of an Example, checked against the schema.
+    """Return the sample of an Example, checked against the schema.
 
     Raises:
-        FormatError: it breaks the schema.
+        FormatError: the sample breaks the schema.
     """
     image, shape = _checked_features(data, layout)
     found = find_picture(data, 0, layout.raw)
     if found is None or found.size != len(image):
-        raise FormatError("its feature image is not one bytes")
+        raise FormatError("its feature image is not one bytes value")
     head, tail = data[: found.start], data[found.start + found.size :]
     annotations = decode_annotations(((head, example.open_example(head, 0)), (tail, 0)), layout, scalars=True)
     if found.shape is not None and shape != list(found.shape):
@@ -64,7 +64,7 @@ def decode_sample(data: bytes, layout: Layout) -> Sample:
 
 
 def find_picture(head: bytes, start: int, raw: bool) -> ImageSpan | None:
-    """Where the picture is in an Example that starts at an offset of these bytes, see `formats.spans`."""
+    """Return the position of the picture in an Example that starts at an offset, see `formats.spans`."""
     height = 0
     for name, at, end in example.spans(head, example.open_example(head, start)):
         if name == _IMAGE:
@@ -78,10 +78,10 @@ def find_picture(head: bytes, start: int, raw: bool) -> ImageSpan | None:
 
 
 def decode_annotations(parts: Sequence[tuple[bytes, int]], layout: Layout, scalars: bool) -> Annotations:
-    """What an Example holds beside its picture, see `formats.spans`.
+    """Return the fields and arrays of an Example, see `formats.spans`.
 
     Args:
-        parts: the pieces of it around the picture, each with where its features start.
+        parts: the bytes before and after the picture, each with the offset of its first feature.
     """
     found = example.find_features(parts, _wanted(layout, scalars))
     try:
@@ -95,7 +95,7 @@ def decode_annotations(parts: Sequence[tuple[bytes, int]], layout: Layout, scala
 
 @lru_cache(maxsize=16)
 def _order(arrays: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of a sample's features, sorted."""
+    """Return the sorted names of a sample's features."""
     return tuple(sorted((*arrays, *(f.name for f in FIELDS))))
 
 
@@ -104,15 +104,15 @@ def _value(scalar: Scalar) -> example.Value:
 
 
 def _checked_features(data: bytes, layout: Layout) -> tuple[bytes, list[int]]:
-    """The picture of an Example whose features are those of the schema in their order, and its stored shape."""
+    """Return the picture and its stored shape; check that the features are those of the schema, in order."""
     found = [(name.decode(errors="replace"), start, end) for name, start, end in example.features(data)]
     due = _order(("image", *(["image/shape"] if layout.raw else []), *layout.arrays))
     names = tuple(name for name, _, _ in found)
     if names != due:
         twice = next((name for name, next_ in pairwise(names) if name == next_), "")
         odd = ", ".join(sorted(set(names).symmetric_difference(due)))
-        told = f"it has {twice} twice" if twice else f"its features differ from the schema: {odd or 'other order'}"
-        raise FormatError(told)
+        reason = f"it has {twice} twice" if twice else f"its features differ from the schema: {odd or 'other order'}"
+        raise FormatError(reason)
     values = {
         name: example.decode_feature(memoryview(data)[start:end])
         for name, start, end in found
@@ -120,15 +120,15 @@ def _checked_features(data: bytes, layout: Layout) -> tuple[bytes, list[int]]:
     }
     image, shape = values["image"], list(values.get("image/shape", ()))
     if len(image) != 1 or not isinstance(image[0], bytes):
-        raise FormatError("its feature image is not one bytes")
+        raise FormatError("its feature image is not one bytes value")
     if not all(isinstance(side, int) for side in shape):
-        raise FormatError("its image/shape is not of whole numbers")
+        raise FormatError("its image/shape is not a list of integers")
     return image[0], [int(side) for side in shape]
 
 
 @lru_cache(maxsize=16)
 def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
-    """Names of the features that are looked at."""
+    """Return the names of the features to read."""
     names = [f.name for f in FIELDS] if scalars else []
     names += layout.arrays
     return frozenset(name.encode() for name in names)
@@ -147,7 +147,7 @@ def _height(values: example.Decoded) -> int:
 
 
 def _shape(size: int, height: int) -> tuple[int, int, int]:
-    """Shape of raw pixels: `image/shape` stands behind them, height before."""
+    """Return the shape of raw pixels from their size and height: `height` comes before them, `image/shape` after."""
     if height < 1 or size < 1 or size % (height * _CHANNELS):
         raise FormatError(f"its raw picture is {size} bytes of height {height}")
     return height, size // (height * _CHANNELS), _CHANNELS

@@ -1,7 +1,7 @@
-"""Joining a split's zip from its parts: pictures, dataset.json, the lists of names, samples.jsonl.
+"""Join the parts of a split to a zip: pictures, dataset.json, the lists of names, samples.jsonl.
 
-Pictures are copied from file to file and texts wait in files of their own, so that memory stays bounded. LPFF's forks
-read the lists of names, and the pictures of their snapshots.
+Pictures are copied from file to file and texts are collected in temporary files, so memory stays bounded. LPFF's forks
+read the lists of names and of the pictures in snapshots.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ GATHERED = 1 << 20
 
 
 class Note(Struct, frozen=True, array_like=True):
-    """What a part holds behind a picture.
+    """The record after each picture of a part.
 
     Attributes:
         crc: CRC-32 of the picture's file.
-        label: its camera as a JSON list, or null.
-        fields: its scalars and landmarks as a JSON object.
+        label: camera as a JSON list, or null.
+        fields: scalars and landmarks as a JSON object.
     """
 
     crc: int
@@ -49,7 +49,7 @@ def join_zip(
     target: Target,
     scratch: Callable[[str], Path],
 ) -> ShardReceipt:
-    """Write a zip; return where each sample is, without the CRCs of samples. See `Format.joining`."""
+    """Write a zip; return the position of each sample, without its CRC. See `Format.joining`."""
     with ExitStack() as stack:
         archive = Archive(target)
         receipt = ReceiptBuilder()
@@ -77,7 +77,7 @@ def join_zip(
 
 
 def _pictures(source: BinaryIO, part: ShardReceipt) -> Iterator[tuple[str, str, tuple[int, int], Note]]:
-    """The key of each sample of a part, its picture's suffix, start and size, and its note."""
+    """Yield each sample's key, its picture's suffix, start and size, and its note."""
     for key, (start, end), (kinds, size, _) in zip(part.keys, pairwise(part.offsets), part.members, strict=True):
         source.seek(start + size)
         note = source.read(end - start - size)
@@ -87,10 +87,10 @@ def _pictures(source: BinaryIO, part: ShardReceipt) -> Iterator[tuple[str, str, 
 
 
 class Archive:
-    """A zip that grows.
+    """Writes a zip member by member.
 
     Attributes:
-        at: bytes so far.
+        at: bytes written so far.
     """
 
     def __init__(self, target: Target) -> None:
@@ -103,9 +103,9 @@ class Archive:
         """Add a member.
 
         Args:
-            name: of the member, ASCII.
+            name: name of the member, ASCII.
             crc: CRC-32 of its bytes.
-            source, start, size: an open file, and which of its bytes they are.
+            source, start, size: an open file, and the offset and number of the bytes in it.
         """
         header = zips.local_header(name, crc, size)
         self._directory += zips.entry(name, crc, size, self.at)
@@ -123,11 +123,11 @@ class Archive:
 
 
 class Text:
-    """A member that is not known before the pictures are through; it waits in a file of its own.
+    """A member that is collected in a temporary file until all pictures are written.
 
     Args:
-        path: of that file, which goes when the block is left.
-        name: of the member.
+        path: path of the temporary file; the end of the block removes it.
+        name: name of the member.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -152,7 +152,7 @@ class Text:
         self._size += len(data)
 
     def write_lines(self, items: Iterable[bytes]) -> None:
-        """Add a JSON list, a line an item; items are JSON."""
+        """Add a JSON list, one item per line; items are JSON."""
         between = b"[\n"
         for item in items:
             self.write(between + item)
@@ -166,7 +166,7 @@ class Text:
 
 
 def _list_members(contents: Contents) -> Iterator[str]:
-    """The members that hold lists, each with its snapshot's where the forks look for one."""
+    """Yield the names of the lists, each with its snapshot if the forks read one."""
     for name, times in contents.lists.items():
         yield f"{name}.json"
         if _has_snapshot(name, times):
@@ -174,10 +174,10 @@ def _list_members(contents: Contents) -> Iterator[str]:
 
 
 def _list_lines(contents: Contents, names: list[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Each of these members with its items as JSON.
+    """Yield the name of each of these members and its items as JSON.
 
     Args:
-        names: of the pictures, with their suffix; they are in the order in which the forks sort them.
+        names: names of the pictures with suffix, in the order in which the forks sort them.
     """
     for name, times in contents.lists.items():
         at = np.repeat(np.arange(len(names)), times)
@@ -187,10 +187,10 @@ def _list_lines(contents: Contents, names: list[str]) -> Iterator[tuple[str, Ite
 
 
 def snapshot(yaw: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which 16 names of a list a snapshot shows: from the least yaw to the largest, at equal shares of the list.
+    """Return the 16 names of a list that a snapshot shows: from the least yaw to the largest, at equal intervals.
 
     Args:
-        yaw: of each name, float64 [n], n at least 1; a list of fewer than 16 names repeats some.
+        yaw: yaw of each name, float64 [n], n at least 1; a list of fewer than 16 names repeats some.
 
     Returns:
         int64 [16], indices into the list.

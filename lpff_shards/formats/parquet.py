@@ -1,4 +1,4 @@
-"""Parquet: a row a sample, the picture's file and every field a column, as Hugging Face's datasets read them."""
+"""Parquet for Hugging Face's datasets: one row per sample, with columns for the picture's file and every field."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP = 32 << 20
-"""Bytes of pictures in a row group: what a writer holds in memory, and a streaming reader reads at once."""
+"""Bytes of pictures in a row group, which a writer holds in memory and a streaming reader reads at once."""
 _PREFIX = 4
-"""Bytes before a picture in its column: its length, little-endian (Parquet's encoding PLAIN)."""
+"""Bytes of the length before a picture in its column, little-endian (Parquet's encoding PLAIN)."""
 
 
 class Parquet(Format):
-    """Row groups of whole samples; pictures lie uncompressed in the file, one behind the other."""
+    """Row groups of whole samples; pictures are uncompressed and consecutive in the file."""
 
     name, title, tag = "parquet", "Parquet files", "parquet"
     needs = ("pyarrow", "parquet")
@@ -64,7 +64,7 @@ class Parquet(Format):
                 for sample, end in zip(samples, ends, strict=True):
                     yield sample, start + end
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FormatError(f"it is no Parquet file of ours: {str(error) or type(error).__name__}") from None
+            raise FormatError(f"not a Parquet file of lpff-shards: {str(error) or type(error).__name__}") from None
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
         columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
@@ -75,7 +75,7 @@ class Parquet(Format):
 
 
 class _ParquetWriter:
-    """Gathers samples and writes them a row group at a time."""
+    """Collect samples and write them one row group at a time."""
 
     def __init__(self, file: str, sink: Sink, layout: Layout) -> None:
         import pyarrow.parquet as pq
@@ -89,7 +89,7 @@ class _ParquetWriter:
             self._schema,
             compression=dict.fromkeys(names, "zstd"),
             use_dictionary=names,
-            # Of pictures the least and the largest would be whole pictures.
+            # Statistics of the pictures' column would contain whole pictures.
             write_statistics=names,
             write_page_checksum=True,
         )
@@ -115,7 +115,7 @@ class _ParquetWriter:
 
     def _write_group(self) -> None:
         self._parquet.write_table(_table(self._waiting, self._schema))
-        # What stands behind the last picture of a group belongs to the first sample of the next one.
+        # Bytes after the last picture of a group belong to the first sample of the next group.
         group, start, first = self._rest + self._out.taken(), 0, self._written.at
         for sample, end in zip(self._waiting, _ends(group, self._waiting), strict=True):
             add_picture(self._written, sample, first + end, crc32(memoryview(group)[start:end]))
@@ -126,13 +126,13 @@ class _ParquetWriter:
 
 
 class _Out(BytesIO):
-    """The file that pyarrow writes to."""
+    """A file in memory for pyarrow."""
 
     def close(self) -> None:
-        """Stay open: it is read afterwards."""
+        """Stay open, to be read later."""
 
     def taken(self) -> bytes:
-        """What was written since the last call."""
+        """Return the bytes written since the last call."""
         data = self.getvalue()
         self.seek(0)
         self.truncate()
@@ -140,30 +140,30 @@ class _Out(BytesIO):
 
 
 def _ends(group: bytes, samples: Sequence[Sample], at: int = 0) -> Iterator[int]:
-    """Where each picture of a row group ends: between two of one page stands the length of the second alone."""
+    """Yield the end of each picture of a row group; only a length separates two pictures of one page."""
     for sample in samples:
         data = sample.picture.data
         at = group.find(len(data).to_bytes(_PREFIX, "little") + data[:64], at) + _PREFIX + len(data)
         if at < _PREFIX + len(data) or not group.endswith(data, 0, at):
-            raise FormatError(f"the picture of {sample.key} is not stored as it is")
+            raise FormatError(f"the picture of {sample.key} is not stored unchanged")
         yield at
 
 
 def _schema(layout: Layout) -> pa.Schema:
-    """The columns, with what Hugging Face's datasets want to know of them."""
+    """Return the columns, with the metadata that Hugging Face's datasets read."""
     import pyarrow as pa
 
-    # By their types values may be null, though none is: `datasets` takes no others for those of its features.
+    # The types allow nulls, though there are none: `datasets` supports only such types for its features.
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     columns: list[tuple[str, Any, Mapping[str, Any]]] = [("image", image, {"_type": "Image"})]
     for name in layout.arrays:
-        kind, told = pa.float32(), _value("float32")
+        kind, feature = pa.float32(), _value("float32")
         for side in reversed(ARRAY_SHAPES[name]):
             kind = pa.list_(pa.field("element", kind), side)
-            told = {"feature": told, "length": side, "_type": "Sequence"}
-        columns.append((name, kind, told))
+            feature = {"feature": feature, "length": side, "_type": "Sequence"}
+        columns.append((name, kind, feature))
     columns += ((f.name, pa.type_for_alias(_DTYPE[f.kind]), _value(_DTYPE[f.kind])) for f in FIELDS)
-    features = {name: told for name, _, told in columns}
+    features = {name: feature for name, _, feature in columns}
     return pa.schema(
         [pa.field(name, kind) for name, kind, _ in columns],
         {"huggingface": json.dumps({"info": {"features": features}})},
@@ -189,7 +189,7 @@ def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
 
 
 def _rows(table: pa.Table) -> Iterator[Sample]:
-    """The samples of a row group; a fault is told of the first sample of its group."""
+    """Yield the samples of a row group; an error counts for the first sample of the group."""
     arrays = {
         name: np.array(table[name].combine_chunks().flatten(recursive=True), np.float32).reshape(-1, *shape)
         for name, shape in ARRAY_SHAPES.items()
@@ -200,7 +200,7 @@ def _rows(table: pa.Table) -> Iterator[Sample]:
         data = image["bytes"].as_py()
         kind, suffix = inspect(data).kind, image["path"].as_py().removeprefix(f"{row['key']}.")
         if suffix != SUFFIXES[kind]:
-            raise FormatError(f"its picture is {kind} and called {image['path'].as_py()}")
+            raise FormatError(f"its picture is {kind} but has the name {image['path'].as_py()}")
         picture = Picture(kind, data, row["width"], row["height"], row["mode"])
         camera, points = (arrays[name][number] if name in arrays else None for name in ARRAY_SHAPES)
         yield Sample(row["key"], picture, camera, points, row)

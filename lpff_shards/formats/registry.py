@@ -1,4 +1,4 @@
-"""The formats there are, by name and by the names of their files."""
+"""Look up formats by name and by the names of their files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lpff_shards.schemas.receipt import ShardReceipt
 
 GROUP = "lpff_shards.formats"
-"""The entry points by which other packages add formats: its name, and a class that is a `formats.base.Format`."""
+"""The entry points by which other packages add formats: a name, and a subclass of `formats.base.Format`."""
 
 
 _HOMES: Mapping[str, str] = {
@@ -34,23 +34,23 @@ NAMES = tuple(_HOMES)
 
 @cache
 def get_format(name: str) -> Format:
-    """The format of that name.
+    """Return the format of that name.
 
     Raises:
-        ShardsError: there is none.
+        ShardsError: there is no such format.
     """
     if name not in _HOMES:
-        raise ShardsError(f"format {name!r} is not known", f"It is one of {', '.join(NAMES)}")
+        raise ShardsError(f"unknown format {name!r}", f"Use one of: {', '.join(NAMES)}")
     module, _, kind = _HOMES[name].partition(":")
     found: Format = getattr(import_module(module), kind)()
     return found
 
 
 def installed_format(name: str) -> Format:
-    """As `get_format`, for reading and writing files.
+    """Return the format of that name if its library is installed.
 
     Raises:
-        ShardsError: a library that it needs is missing.
+        ShardsError: the library is not installed.
     """
     format = get_format(name)
     if format.needs and find_spec(format.needs[0]) is None:
@@ -60,12 +60,12 @@ def installed_format(name: str) -> Format:
 
 
 def format_of(file: str) -> Format | None:
-    """The format whose finished files are named like that; None where no format's are."""
+    """Return the format of a finished file from its name; None if no format matches."""
     return next((format for format in map(get_format, NAMES) if _pattern(format.name).fullmatch(file)), None)
 
 
 def is_shard_name(file: str, format: str | None = None) -> bool:
-    """Whether an export may have given a name to a finished file, of one format or of any."""
+    """Return whether a name is that of a finished file, of one format or of any."""
     return format_of(file) is not None if format is None else _pattern(format).fullmatch(file) is not None
 
 
@@ -75,22 +75,22 @@ def _pattern(format: str) -> re.Pattern[str]:
 
 
 def index_names(file: str) -> tuple[str, ...]:
-    """The names of the index files of a finished file; none of other files."""
+    """Return the names of a finished file's index files; empty for other files."""
     format = format_of(file)
     return () if format is None else format.index_names(file)
 
 
 def index_files(shard: ShardReceipt) -> Mapping[str, bytes]:
-    """The index files of a shard by name; none of a zip, nor of its parts."""
+    """Return the index files of a shard by name; empty for a zip and its parts."""
     format = format_of(shard.file)
     return {} if format is None else dict(zip(format.index_names(shard.file), format.indexes(shard), strict=True))
 
 
 def beside_names(shards: Iterable[str]) -> set[str]:
-    """Names of all files that an export may write beside its shards, but for the manifest."""
+    """Return the names of all files that an export may write next to its shards, except the manifest."""
     return {*ONCE, *(name for shard in shards for name in (*index_names(shard), wids_name(shard)))}
 
 
 def wids_name(file: str) -> str:
-    """Name of the wids index of the split that a tar belongs to."""
+    """Return the name of the wids index of a tar's split."""
     return f"{file[: file.rfind('-')]}.wids.json"

@@ -1,4 +1,4 @@
-"""What lies where in a sample's bytes, found without copying its picture. Structure is checked, checksums are not."""
+"""Positions of a sample's parts in its bytes, without a copy of its picture. Checks the structure, not checksums."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.landmarks import LANDMARKS
 
 HEAD = 4096
-"""Bytes that hold what stands before nearly every picture."""
+"""First bytes of a sample to read: they contain the headers before nearly every picture."""
 
 
 Offsets = NDArray[np.int64]
-"""int64 [samples + 1]: where each sample of a shard starts, and where the last one ends."""
+"""int64 [samples + 1]: the start of each sample of a shard, and the end of the last."""
 
 
 ARRAY_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
@@ -27,11 +27,11 @@ ARRAY_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
 
 
 class ImageSpan(Struct, frozen=True):
-    """A sample's picture in its bytes.
+    """The position of the picture in a sample's bytes.
 
     Attributes:
-        start, size: of its payload, in bytes from the sample's first.
-        shape: (height, width, 3) of raw pixels, None for a picture's file.
+        start, size: offset from the start of the sample and size of the payload, in bytes.
+        shape: (height, width, 3) of raw pixels, None for a picture file.
     """
 
     start: int
@@ -40,11 +40,11 @@ class ImageSpan(Struct, frozen=True):
 
 
 class Annotations(Struct, frozen=True):
-    """What a sample holds beside its picture.
+    """The fields and arrays of a sample.
 
     Attributes:
-        scalars: the fields of `schemas.fields.FIELDS`; empty where they were not asked for.
-        camera: float32 [25], or None where the data set holds none.
+        scalars: the fields of `schemas.fields.FIELDS`; empty if not requested.
+        camera: float32 [25], or None if the data set has no cameras.
         landmarks: float32 [68, 2], or None.
     """
 
@@ -57,59 +57,59 @@ class Spans(Protocol):
     """Finds the samples of a shard of one format, and the parts of a sample. Stateless.
 
     Attributes:
-        end: what stands behind the last sample of a shard.
+        end: the bytes after the last sample of a shard.
     """
 
     end: bytes
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
-        """Where the picture is.
+        """Return the position of the picture.
 
         Args:
             head: the sample's first bytes.
-            size: of the sample in bytes.
+            size: bytes of the sample.
             raw: whether the data set holds pixels, not files.
 
         Returns:
-            None where more of the sample is needed to tell.
+            None if `head` is too short.
 
         Raises:
             FormatError: these are not a sample's bytes.
         """
 
     def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
-        """What stands around the picture.
+        """Return the fields and arrays around the picture.
 
         Args:
             head: the sample up to the picture's payload.
-            tail: the sample from the end of that payload on.
+            tail: the sample after that payload.
             layout: what every sample of the data set holds.
-            scalars: whether the fields are wanted.
+            scalars: whether to read the fields.
 
         Raises:
             FormatError: these are not a sample's bytes.
         """
 
     def offsets(self, index: bytes) -> Offsets:
-        """The offsets of the samples, as the last of the format's `index_names` tells them.
+        """Return the offsets of the samples from the last of the format's `index_names`.
 
         Raises:
-            ValueError, OverflowError: it is damaged.
+            ValueError, OverflowError: the index is damaged.
         """
 
     def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
-        """The same, read off the headers of a shard without its samples' bytes.
+        """Yield the same offsets from the headers of a shard, without reading its samples.
 
         Args:
-            read: gives bytes of the shard by offset and number, fewer where it ends; what it raises is raised.
+            read: returns bytes of the shard by offset and number, fewer at its end; its errors are passed on.
 
         Raises:
-            FormatError: it breaks the format.
+            FormatError: the shard breaks the format.
         """
 
 
 def payload(spans: Spans, sample: bytes, raw: bool) -> bytes:
-    """The file of a whole sample's picture, or its pixels.
+    """Return the file or the pixels of a whole sample's picture.
 
     Raises:
         FormatError: these are not a sample's bytes.

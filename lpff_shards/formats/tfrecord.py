@@ -38,7 +38,7 @@ class TfRecord(Format):
         return (f"{DALI}/{file.replace('.tfrecord-', '-')}.idx",)
 
     def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:
-        """What DALI's `fn.readers.tfrecord` takes: offset and length of each record, its framing included."""
+        """Return the index for DALI's `fn.readers.tfrecord`: offset and length of each record with its framing."""
         spans = pairwise(shard.offsets)
         return ("".join(f"{start} {end - start}\n" for start, end in spans).encode(),)
 
@@ -63,7 +63,7 @@ class TfRecord(Format):
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
         if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
-            raise FormatError("it is not one whole record", 0)
+            raise FormatError("the sample is not one whole record", 0)
         return examples.find_picture(head, _LENGTH, raw)
 
     def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
@@ -71,7 +71,7 @@ class TfRecord(Format):
         return examples.decode_annotations(parts, layout, scalars)
 
     def offsets(self, index: bytes) -> Offsets:
-        """DALI's index: a line a record, its offset and its length."""
+        """Read DALI's index: one line per record, its offset and its length."""
         spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
         return np.append(spans[:, 0], spans[-1:].sum())
 

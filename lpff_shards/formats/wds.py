@@ -23,7 +23,7 @@ from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
 _MEMBER = 512 + 256
-"""Bytes of a member beside its payload: its header and, on average, half a block of padding."""
+"""Bytes of a member without its payload: its header and, on average, half a block of padding."""
 _NPY_HEADER = 128
 _DALI_VERSION = "v1.2"
 _RAW = (SUFFIXES["raw"],)
@@ -46,7 +46,7 @@ class WebDataset(Format):
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
 
     def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:
-        """DALI's `index_paths`; for Energon the `offsets`, little-endian unsigned 64-bit numbers."""
+        """Return the index for DALI's `index_paths`, and Energon's: the `offsets` as little-endian uint64."""
         return _dali_index(shard), np.array(shard.offsets, "<u8").tobytes()
 
     def loading(self) -> str:
@@ -98,7 +98,7 @@ class WebDataset(Format):
         kind, *rest = _suffixes(group)
         if rest != expected:
             raise FormatError(
-                f"its members are {', '.join((kind, *rest))}; behind the picture {', '.join(expected)} are due"
+                f"its members are {', '.join((kind, *rest))}; expected after the picture: {', '.join(expected)}"
             )
         data = shard[group[0].header : group[-1].end]
         found = self.picture(bytes(data[:HEAD]), len(data), layout.raw)
@@ -106,7 +106,7 @@ class WebDataset(Format):
         annotations = self._annotations(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
         return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, annotations)
 
-    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members tell
+    def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members have names
         found = ReceiptBuilder()
         try:
             for key, group in tar.groups(shard):
@@ -137,7 +137,7 @@ class WebDataset(Format):
         return found
 
     def _annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
-        """As `annotations`, the fields as they were found."""
+        """Do the same as `annotations`, without a check of the fields."""
         key = head[: head.find(b".") + 1]
         parts = tar.behind(key, tail)
         try:
@@ -148,7 +148,7 @@ class WebDataset(Format):
             raise FormatError(f"its metadata is damaged: {error}") from None
 
     def offsets(self, index: bytes) -> Offsets:
-        """Energon's index: the offsets as they are."""
+        """Read Energon's index: the offsets as uint64."""
         return np.frombuffer(index, "<u8").astype(np.int64)
 
     def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
@@ -178,7 +178,7 @@ def _encoded(layout: Layout, sample: Sample) -> Encoded:
 
 
 def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
-    """What stands behind the picture's member."""
+    """Yield the suffix and content of each member after the picture's."""
     arrays = {name: array for name in ARRAY_SHAPES if (array := getattr(sample, name)) is not None}
     if layout.packed:
         content = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
@@ -189,7 +189,7 @@ def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
 
 
 def _dali_index(shard: ShardReceipt) -> bytes:
-    """What `fn.readers.webdataset` takes: a line a sample, four words a member."""
+    """Return the index for `fn.readers.webdataset`: one line per sample, four words per member."""
     lines = [f"{_DALI_VERSION} {len(shard.keys)}"]
     for key, start, (kind, *sizes) in zip(shard.keys, shard.offsets, shard.members, strict=False):
         at, words = start, []
@@ -216,7 +216,7 @@ def _unpacked(data: bytes, layout: Layout) -> Annotations:
 
 
 def _numbers(value: object, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Lists of numbers as an array; what is no number, or none of float32, is refused."""
+    """Convert lists of numbers to an array; refuse anything else, and numbers beyond float32."""
     kind: Any = list[float] if len(shape) == 1 else list[list[float]]
     with np.errstate(over="raise"):
         found = np.array(msgspec.convert(value, kind), np.float32)

@@ -29,7 +29,7 @@ from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
 
 _MEMBER = 50 + 66 + 50
-"""Bytes of a picture's local header, of its entry in the directory and of its name in a list, about."""
+"""Approximate bytes of a picture's local header, its directory entry and its name in a list."""
 _TEXTS = {"camera": 370, "landmarks": 1600}
 _BLOCK = 1 << 20
 """Bytes of a text that are split into lines at once."""
@@ -37,7 +37,7 @@ _Camera = NDArray[np.float32] | None
 
 
 class TrainersZip(Format):
-    """The archive of EG3D's and StyleGAN's trainers; its parts hold pictures and notes in turn."""
+    """The archive of EG3D's and StyleGAN's trainers."""
 
     name, title, tag = "zip", "zips for EG3D's and StyleGAN's trainers", "stylegan"
     unit, piece = "zip", "part"
@@ -46,7 +46,7 @@ class TrainersZip(Format):
     image = "stored-png"
     pattern, glob = r"\.zip", ".zip"
 
-    def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts go when the zip is there
+    def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts are removed after joining
         return f"{stem}.zip-{number:06d}{PART}"
 
     def loading(self) -> str:
@@ -55,7 +55,7 @@ class TrainersZip(Format):
     def overhead(self, layout: Layout) -> int:
         return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES
 
-    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples tell it
+    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples contain it
         return AppendingWriter(file, sink, _encoded)
 
     def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
@@ -90,7 +90,7 @@ class TrainersZip(Format):
 
 
 def _encoded(sample: Sample) -> Encoded:
-    # Whole numbers of float32 stay what they are as JSON's doubles.
+    # A float32 is exact as a JSON double.
     label = None if sample.camera is None else sample.camera.tolist()
     points = {} if sample.landmarks is None else {"landmarks": sample.landmarks.tolist()}
     fields = msgspec.json.encode({**sample.scalars, **points})
@@ -100,32 +100,32 @@ def _encoded(sample: Sample) -> Encoded:
 
 
 def _split_members(found: Sequence[ZipMember]) -> tuple[Sequence[ZipMember], ZipMember, Sequence[ZipMember], ZipMember]:
-    """The pictures, dataset.json, the lists of names and samples.jsonl, which stand in this order."""
+    """Return the pictures, dataset.json, the lists of names and samples.jsonl, which are in this order."""
     names = [member.name for member in found]
     if LABELS not in names or names[-1] != SAMPLES:
-        raise FormatError(f"the zip does not hold {LABELS} behind its pictures and {SAMPLES} at its end")
+        raise FormatError(f"the zip does not hold {LABELS} after its pictures and {SAMPLES} at its end")
     at = names.index(LABELS)
     return found[:at], found[at], found[at + 1 : -1], found[-1]
 
 
 def _kind(picture: ZipMember, before: int, replica: object) -> tuple[str, int]:
-    """The kind and the number of a picture, by its name.
+    """Return the kind and the number of a picture from its name.
 
     Args:
-        before: number of the picture before it, which a copy shares.
-        replica: number of the copy, as its fields have it.
+        before: number of the previous picture; a copy has the same number.
+        replica: number of the copy, from its fields.
     """
     stem, _, suffix = picture.name.rpartition(".")
     copy = replica if isinstance(replica, int) else -1
     numbers = (before, before + 1) if copy and before >= 0 else (before + 1,)
     number = next((number for number in numbers if stem == picture_stem(number, copy)), None)
     if suffix not in FILE_KINDS or number is None:
-        raise FormatError(f"its picture is called {picture.name}")
+        raise FormatError(f"its picture has the wrong name {picture.name}")
     return FILE_KINDS[suffix], number
 
 
 def _lines(data: memoryview) -> Iterator[bytes]:
-    """The lines of a text, without their line feeds."""
+    """Yield the lines of a text, without their line feeds."""
     rest = b""
     for start in range(0, len(data), _BLOCK):
         *whole, rest = (rest + bytes(data[start : start + _BLOCK])).split(b"\n")
@@ -135,36 +135,36 @@ def _lines(data: memoryview) -> Iterator[bytes]:
 
 
 def _cameras(data: memoryview, names: Sequence[str]) -> Iterator[_Camera]:
-    """The cameras of dataset.json, which lists the pictures in order, a line each."""
+    """Yield the cameras of dataset.json, which lists the pictures in order, one per line."""
     lines = _lines(data)
     if next(lines, None) != b'{"labels": [':
-        raise FormatError(f"{LABELS} does not begin as it should")
+        raise FormatError(f"{LABELS} has a wrong first line")
     for number, (name, line) in enumerate(zip(names, lines, strict=False), 1):
         comma = b"," if number < len(names) else b""
         label = _decoded(line.removesuffix(comma), tuple[str, list[float]], LABELS)
         if label[0] != name or len(label[1]) != CAMERA_NUMBERS or not line.endswith(comma):
-            raise FormatError(f"{LABELS} has no label of {CAMERA_NUMBERS} numbers for {name} in its place")
+            raise FormatError(f"{LABELS} has no label of {CAMERA_NUMBERS} numbers for {name} at its position")
         yield np.array(label[1], np.float32)
     if list(lines) != [b"]}"]:
-        raise FormatError(f"{LABELS} does not end behind the label of the last picture")
+        raise FormatError(f"{LABELS} does not end after the label of the last picture")
 
 
 def _no_cameras(data: memoryview, count: int) -> Iterator[_Camera]:
     if bytes(data[:_BLOCK]) != b'{"labels": null}\n':
-        raise FormatError(f"{LABELS} holds labels, and the data set has no cameras")
+        raise FormatError(f"{LABELS} holds labels, but the data set has no cameras")
     return repeat(None, count)
 
 
 def _rows(data: memoryview, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The lines of samples.jsonl, one a picture, less the picture's name."""
+    """Yield the lines of samples.jsonl, one per picture, without the picture's name."""
     lines = _lines(data)
     for name, line in zip(names, lines, strict=False):
         row: dict[str, Any] = _decoded(line, dict[str, Any], SAMPLES)
         if row.pop("name", None) != name:
-            raise FormatError(f"{SAMPLES} has no line for {name} in its place")
+            raise FormatError(f"{SAMPLES} has no line for {name} at its position")
         yield row
     if next(lines, None) is not None:
-        raise FormatError(f"{SAMPLES} has more lines than there are pictures")
+        raise FormatError(f"{SAMPLES} has more lines than pictures")
 
 
 def _decoded(line: bytes, type: Any, where: str) -> Any:
@@ -189,14 +189,14 @@ def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -
 
 
 def _check_demands(picture: Picture, side: int) -> None:
-    """What trainers demand."""
+    """Check the requirements of the trainers."""
     if (picture.width, picture.height, picture.mode) != (side, side, "RGB") or side & (side - 1):
         size = f"{picture.width}x{picture.height}"
-        raise FormatError(f"its picture is {size} {picture.mode}; trainers take RGB of one size, a power of two")
+        raise FormatError(f"its picture is {size} {picture.mode}; trainers require RGB of one size, a power of two")
 
 
 def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> None:
-    """Lists of names that the zip holds, and for snapshots indices into them."""
+    """Check the lists of names, and the snapshots' indices into them."""
     lengths: dict[str, int] = {}
     for name, data in lists.items():
         if name.endswith(SNAPSHOTS):

@@ -1,1 +1,1 @@
-"""A folder or a bucket's prefix behind one interface: read, list, write whole or not at all, make durable."""
+"""One interface for a folder or a bucket's prefix: read, list, write atomically, make durable."""

@@ -1,4 +1,4 @@
-"""Files brought to the disk while they and others are still being written, so that little is left to wait for."""
+"""Sync files to disk in the background while they are written, so that the final sync is short."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lpff_shards.storage.prefetch import Threads
 
 
 def to_disk(path: Place) -> None:
-    """Waits until a file or folder is on disk; what is in a bucket is as durable as it gets."""
+    """Wait until a file or folder is on disk; do nothing for a bucket, which is durable."""
     if isinstance(path, BucketPath):
         return
     fd = os.open(path, os.O_RDONLY)
@@ -26,23 +26,23 @@ def to_disk(path: Place) -> None:
 
 
 def make_durable(folder: Path) -> None:
-    """Make a folder with those above it, so that no power cut takes it away with what is synced in it later.
+    """Make a folder and its parents, and sync them, so that they survive a power cut.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: a folder cannot be made.
     """
     missing = [one for one in (folder, *folder.parents) if not exists(one)]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
-        # Into some folders one may write and not look.
+        # Some folders are writable but not readable.
         with suppress(PermissionError):
             to_disk(one.parent)
 
 
 class Settling:
-    """Syncs files in the background, one after the other; leaving the block waits for all.
+    """Sync files in the background, one after another; the end of the block waits for all.
 
-    It replaces no sync: the system begins to write only when much has gathered, and this makes it begin.
+    It does not replace the final sync: it makes the system start writing earlier.
     """
 
     def __init__(self) -> None:
@@ -50,19 +50,19 @@ class Settling:
         self._waiting: list[Future[None]] = []
 
     def settle(self, path: Place) -> None:
-        """Begins to bring a file to the disk."""
+        """Begin to sync a file."""
         self._waiting.append(self._thread.submit(to_disk, path))
 
     def keep_up(self, path: Place) -> None:
-        """Begins to bring what a growing file holds so far to the disk, unless an earlier part is still on its way."""
+        """Begin to sync the current part of a growing file, unless an earlier sync is still running."""
         if all(waiting.done() for waiting in self._waiting):
             self.settle(path)
 
     def wait(self) -> None:
-        """Waits for all.
+        """Wait for all syncs.
 
         Raises:
-            OSError: a file could not be brought to the disk.
+            OSError: a file cannot be synced.
         """
         try:
             for waiting in self._waiting:
@@ -71,7 +71,7 @@ class Settling:
             self._thread.end(wait=True)
 
     def give_up(self) -> None:
-        """Leaves what was not begun, and waits for nothing."""
+        """Cancel the waiting syncs, and do not wait for the running one."""
         self._thread.end(wait=False)
 
     def __enter__(self) -> Settling:
@@ -80,7 +80,7 @@ class Settling:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits, or where the block failed gives up; raises what `wait` does."""
+        """Wait, or give up if the block failed; raise as `wait` does."""
         if kind is None:
             self.wait()
         else:
@@ -88,15 +88,15 @@ class Settling:
 
 
 STRIDE = 1 << 25
-"""Bytes after which a growing file is brought to the disk."""
+"""Bytes after which a growing file is synced."""
 
 
 class GrowingFile:
-    """A file under a temporary name, which goes when the block is left; its own name keeps it.
+    """A file under a temporary name; the end of the block removes it unless it has its final name.
 
     Args:
-        path: where it grows; anything there is replaced.
-        final: its own name, in the same file system.
+        path: its temporary path; an existing file is replaced.
+        final: its final path, in the same file system.
     """
 
     def __init__(self, path: Path, final: Path) -> None:
@@ -117,7 +117,7 @@ class GrowingFile:
         self._path.unlink(missing_ok=True)
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Appends bytes, in one call where the system takes them whole, and keeps the disk busy with them."""
+        """Append bytes, in one call if the system accepts them all, and sync regularly."""
         size = sum(map(len, pieces))
         written = os.writev(self._fd, pieces)
         if written != size:
@@ -130,7 +130,7 @@ class GrowingFile:
             self._since_stride = 0
 
     def finish(self) -> str:
-        """Gives it its name, when what was begun to be brought to the disk is there."""
+        """Wait for the running syncs, then give the file its final name."""
         self._disk.wait()
         self._path.rename(self._final)
         return ""

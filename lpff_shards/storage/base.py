@@ -1,12 +1,12 @@
-"""The storage contract: what an export asks of the place that it writes, a folder or a bucket's prefix.
+"""The storage contract: the functions of an export's output, a folder or a bucket's prefix.
 
-Both keep the same rules, which `tests/test_storage.py` checks:
+Both follow these rules, which `tests/test_storage.py` checks:
 
-- What is written under a name appears there whole or not at all.
-- After `settle` what was written is as durable as the place can make it.
+- A write is atomic.
+- After `settle` written files are as durable as possible.
 - Names are relative, with slashes between folders.
 
-Outside `storage` nothing asks which of the two a place is. Functions that only read are in `storage.path`.
+Code outside `storage` does not depend on which of the two it is. Functions that only read are in `storage.path`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lpff_shards.storage.path import Place
 
 
 class Growing(Protocol):
-    """A file that is being written and has no name yet. Leaving the block removes it, unless it has finished."""
+    """A file that is being written and has no name yet. The end of the block removes it, unless it is finished."""
 
     def __enter__(self) -> Growing: ...
 
@@ -39,19 +39,19 @@ class Growing(Protocol):
         """
 
     def finish(self) -> str:
-        """Give it its name; return the store's mark of it, empty for files.
+        """Give the file its name; return the store's ETag, empty for files.
 
         Raises:
-            OSError: it cannot appear.
+            OSError: the file cannot be completed.
         """
 
 
 class Storage(Protocol):
-    """A folder or prefix that an export writes. Picklable, cheap, without state of its own.
+    """A folder or prefix that an export writes. Picklable, cheap and stateless.
 
     Attributes:
-        root: the place itself.
-        lockable: whether it can be kept from others.
+        root: the folder or prefix.
+        lockable: whether it has locks.
     """
 
     @property
@@ -61,79 +61,79 @@ class Storage(Protocol):
     def lockable(self) -> bool: ...
 
     def growing(self, name: str, planned: int) -> Growing:
-        """Begin a file of about so many bytes that is written piece by piece.
+        """Begin a file of about `planned` bytes that is written piece by piece.
 
         Raises:
-            OSError: it cannot be begun.
+            OSError: the file cannot be created.
         """
 
     def room(self, name: str) -> AbstractContextManager[Path]:
-        """A path at which a library can make a file, which goes with the block; `keep` gives it a name."""
+        """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
 
     def keep(self, made: Path, name: str) -> str:
-        """Give a file that was made at a `room` its name; return the store's mark of it, empty for files."""
+        """Give a file from `room` its name; return the store's ETag, empty for files."""
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file."""
 
     def write_durably(self, name: str, data: bytes) -> None:
-        """As `write`, on disk on return.
+        """Write a small file, on disk on return.
 
         Raises:
-            OSError: also where a store has another number of bytes than were sent.
+            OSError: the file cannot be written, or a store reports another size than was sent.
         """
 
     def create(self, name: str, data: bytes) -> bool:
-        """As `write_durably`, under a name that nothing has; return whether that is certain.
+        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
 
         Raises:
-            FileExistsError: something has it.
+            FileExistsError: the name exists.
         """
 
     def settle(self, names: Iterable[str]) -> None:
         """Wait until files or folders are on disk."""
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
-        """Whether a file is the one that was written: by its checksum, or by the store's mark of it."""
+        """Return whether a file is the written one, by its checksum or the store's ETag."""
 
     def lock(self, seconds: float | None) -> AbstractContextManager[bool]:
-        """Keep others from writing; gives whether it can.
+        """Keep other exports from writing; yield whether locks work here.
 
         Raises:
-            ShardsError: another export writes it.
+            ShardsError: another export is writing.
         """
 
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> AbstractContextManager[None]:
-        """Write together with others of the same export, see `storage.local.join`."""
+        """Write together with other tasks of the same export, see `storage.local.join`."""
 
     def make_folder(self, name: str) -> None:
-        """Make a folder below the root, where folders exist."""
+        """Make a folder below the root; do nothing in a bucket."""
 
     def remove_tree(self, name: str) -> None:
-        """Remove a folder with all that is in it; what is not there is no error."""
+        """Remove a folder with its contents; a missing folder is no error."""
 
     def remove_empty(self, name: str) -> None:
-        """Remove a folder if nothing is in it."""
+        """Remove a folder if it is empty."""
 
     def clear_unfinished(self, alone: bool) -> None:
-        """Remove what writers that are gone left unfinished; where nobody else is at work, all of it."""
+        """Remove unfinished files of ended writers; with `alone`, of all writers."""
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Refuse a root that is no folder, and links in place of folders in it: they may lead to anyone's files.
+        """Refuse a root that is not a folder, and links in place of its folders: they may lead to other files.
 
         Raises:
-            ShardsError: there is such a thing.
+            ShardsError: the root or a folder is refused.
         """
 
     def refuse_unwritable(self) -> None:
-        """Learn whether anything may be written, before what is there is removed; a folder tells by its lock."""
+        """Refuse an unwritable place before old files are removed; a folder is already checked by its lock."""
 
     def free(self) -> tuple[Path, int | None]:
-        """The disk that fills while files are made, and its free bytes; None where it does not tell."""
+        """Return the disk that holds files in progress, and its free bytes; None if unknown."""
 
 
 def storage_of(root: Place) -> Storage:
-    """The storage of a place."""
+    """Return the storage of a place."""
     from lpff_shards.storage.local import LocalFolder
     from lpff_shards.storage.prefix import BucketPrefix
 

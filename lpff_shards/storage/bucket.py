@@ -1,4 +1,4 @@
-"""A path of a bucket, used as paths of the file system are; every error is an OSError that names it."""
+"""A path of a bucket with the methods of a file system's path; every error is an OSError with the path."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NO_PATH = "Encountered object with invalid path: "
-"""What the stores' library says of a name with `..`, `//` or control characters."""
+"""The message of the stores' library for a name with `..`, `//` or control characters."""
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 PIECE = 8 << 20
-"""Bytes of a request where an object is fetched whole."""
+"""Bytes of a request when a whole object is fetched."""
 
 
 def is_odd(name: str) -> bool:
-    """Whether a name is one that the stores' library neither lists nor reads."""
+    """Return whether the stores' library neither lists nor reads a name."""
     return name in ("", ".", "..") or _CONTROL.search(name) is not None
 
 
 class Listed(NamedTuple):
-    """A file or object as its folder lists it; `etag` is the store's word for its contents, empty for files."""
+    """A file or object in a listing; `etag` identifies its contents in the store, empty for files."""
 
     name: str
     size: int
@@ -40,12 +40,12 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BucketPath:
-    """A path of a bucket. Picklable, cheap; connections are made when it is first used, and shared by a process.
+    """A path of a bucket. Picklable, cheap; connections are made on first use and shared in a process.
 
     Attributes:
         scheme: s3 or gs.
-        bucket: its name.
-        key: of the object, or the prefix of several, without slashes around it; empty for the whole bucket.
+        bucket: name of the bucket.
+        key: key of the object or prefix, without slashes at its ends; empty for the whole bucket.
     """
 
     scheme: str
@@ -54,10 +54,10 @@ class BucketPath:
 
     @classmethod
     def parse(cls, uri: str) -> BucketPath:
-        """The path that a URI such as `s3://bucket/prefix` names.
+        """Return the path of a URI such as `s3://bucket/prefix`.
 
         Raises:
-            ShardsError: it is none, see `uris.parts`.
+            ShardsError: the text is not such a URI, see `uris.parts`.
         """
         return cls(*parts(uri))
 
@@ -83,36 +83,36 @@ class BucketPath:
         return BucketPath(self.scheme, self.bucket, self.key.rpartition("/")[0])
 
     def exists(self) -> bool:
-        """Whether an object of this key is there, or any below it."""
+        """Return whether an object of this key exists, or any below it."""
         return self.is_file() or self.is_dir()
 
     def is_file(self) -> bool:
-        """Whether an object of this key is there."""
+        """Return whether an object of this key exists."""
         return self.stat() is not None
 
     def is_dir(self) -> bool:
-        """Whether an object lies below this key."""
+        """Return whether an object below this key exists."""
         return self._ask(lambda stores, store: any(stores.list(store, self._below, chunk_size=1)))
 
     def stat(self) -> Listed | None:
-        """The object's size and mark; None where it is not there."""
+        """Return the object's size and ETag; None if it does not exist."""
         try:
             return self._ask(lambda stores, store: _listed(stores.head(store, self.key))) if self.key else None
         except FileNotFoundError:
             return None
 
     def size(self) -> int:
-        """Bytes of the object."""
+        """Return the bytes of the object."""
         return self._ask(lambda stores, store: int(stores.head(store, self.key)["size"]))
 
     def listed(self) -> list[Listed]:
-        """The objects directly below this key, sorted; a request a thousand."""
+        """Return the objects directly below this key, sorted; one request per thousand."""
         return self.listing()[0]
 
     def listing(self) -> tuple[list[Listed], list[str]]:
-        """As `listed`, and the names of the prefixes directly below this key, sorted.
+        """Return the objects and the names of the prefixes directly below this key, sorted.
 
-        Objects whose names are no paths are among them on S3 alone; elsewhere they are an error.
+        Objects whose names are not paths are listed on S3; other stores raise an error.
         """
         try:
             found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
@@ -120,7 +120,7 @@ class BucketPath:
             if self.scheme != "s3" or NO_PATH not in str(error.strerror):
                 raise
             found = self._listed_with_odd_names()
-        # An empty object of the prefix's own name is a folder to some tools.
+        # Some tools store a folder as an empty object with the prefix's name.
         objects = (_listed(one) for one in found["objects"] if one["path"] != self.key)
         folders = (prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
         return sorted(one for one in objects if one.name), sorted(name for name in folders if not is_odd(name))
@@ -131,22 +131,22 @@ class BucketPath:
         return heard(lambda: listed_by_boto3(self.bucket, self._below or ""))
 
     def read_bytes(self) -> bytes:
-        """The whole object."""
+        """Return the contents of the object."""
         return self._ask(lambda stores, store: bytes(stores.get(store, self.key).bytes()))
 
     def read_at(self, at: int, size: int) -> bytes:
-        """Bytes of the object, fewer where it ends before."""
+        """Return bytes of the object, fewer at its end."""
         return bytes(self.read_marked(at, size)[0]) if size > 0 else b""
 
     def read_marked(self, at: int, size: int) -> tuple[memoryview, str]:
-        """Bytes of the object, fewer where it ends before, and the store's mark of it; at least one byte is asked for.
+        """Return bytes of the object, fewer at its end, and its ETag; at least one byte is requested.
 
-        Nothing is copied, and no mark is told where not a byte of the range is there.
+        Nothing is copied. The ETag is empty if the range starts after the end.
         """
         try:
             found, data = self.get(at=at, size=size)
         except OSError as error:
-            # Stores refuse a range that starts behind the end, where files give nothing.
+            # Stores refuse a range that starts after the end; files return no bytes.
             if error.errno == errno.EIO and "Range" in str(error.strerror):
                 return memoryview(b""), ""
             raise
@@ -155,7 +155,7 @@ class BucketPath:
     def get(
         self, wanted: Callable[[Listed], bool] = lambda _: True, at: int = 0, size: int | None = None
     ) -> tuple[Listed, memoryview]:
-        """What the store says of the object, and its bytes or those of a range; none where it is not as wanted."""
+        """Return the object's listing entry and its bytes, or those of a range; no bytes if `wanted` returns False."""
 
         def request(stores: Any, store: ObjectStore) -> tuple[Listed, memoryview]:
             answer = stores.get(store, self.key, options={} if size is None else {"range": (at, at + size)})
@@ -165,7 +165,7 @@ class BucketPath:
         return self._ask(request)
 
     def fetch(self, path: Path) -> None:
-        """Writes the object to a file, piece by piece."""
+        """Write the object to a file, piece by piece."""
 
         def pieces(stores: Any, store: ObjectStore) -> None:
             with path.open("wb") as file:
@@ -175,14 +175,14 @@ class BucketPath:
         self._ask(pieces)
 
     def replace(self, data: bytes) -> None:
-        """Writes a small object, which appears whole or not at all."""
+        """Write a small object atomically."""
         self._ask(lambda stores, store: stores.put(store, self.key, data, mode="overwrite", use_multipart=False))
 
     def create(self, data: bytes) -> bool:
-        """Writes a small object of a key that no object has; tells whether the store made sure of that.
+        """Write a small object with a new key; return whether the store guarantees that it is new.
 
         Raises:
-            FileExistsError: one has it.
+            FileExistsError: an object of this key exists.
         """
 
         def put(stores: Any, store: ObjectStore) -> None:
@@ -190,7 +190,7 @@ class BucketPath:
 
         try:
             try:
-                # The library would ask a store that knows no such condition again and again.
+                # The library would retry many times on a store without such a condition.
                 self._ask(put, patient=False)
             except OSError as error:
                 if error.errno != errno.EIO:
@@ -202,24 +202,24 @@ class BucketPath:
         else:
             return True
         if self.is_file():
-            raise FileExistsError(errno.EEXIST, "is there already", str(self))
+            raise FileExistsError(errno.EEXIST, "already exists", str(self))
         self.replace(data)
         return False
 
     def writer(self, part: int, concurrency: int) -> Any:
-        """A file that is sent in parts as it is written, and appears when it is closed: obstore's `WritableFile`."""
+        """Return obstore's `WritableFile`: it is sent in parts as it is written, and appears when it is closed."""
         return self._ask(
             lambda stores, store: stores.open_writer(store, self.key, buffer_size=part, max_concurrency=concurrency)
         )
 
     def remove(self, names: Sequence[str]) -> None:
-        """Removes objects directly below this key, a thousand a request where the store can; gone ones are none."""
+        """Remove objects directly below this key, up to a thousand per request; missing objects are no error."""
         paths = [(self / name).key for name in names]
         if paths:
             self._ask(lambda stores, store: stores.delete(store, paths))
 
     def remove_all(self) -> None:
-        """Removes whatever lies below this key."""
+        """Remove all objects below this key."""
 
         def remove(stores: Any, store: ObjectStore) -> None:
             for found in stores.list(store, self._below):
@@ -232,9 +232,9 @@ class BucketPath:
         return f"{self.key}/" if self.key else None
 
     def _ask(self, request: Callable[[Any, ObjectStore], T], patient: bool = True) -> T:
-        """What a request gives, its errors told as OSErrors; what a broken connection ended is asked again.
+        """Return the result of a request, errors as OSErrors; repeat it after a broken connection.
 
-        Every request may come twice: what is written is the same each time.
+        Every request may run twice, and writes the same each time.
         """
         from lpff_shards.storage.connect import connect, library
 

@@ -13,32 +13,32 @@ class Hasher(Protocol):
     """A running checksum."""
 
     def update(self, data: bytes | memoryview, /) -> object:
-        """Adds bytes."""
+        """Add bytes."""
 
     def hexdigest(self) -> str:
-        """The checksum so far."""
+        """Return the checksum so far."""
 
 
 def hasher(algorithm: str) -> Hasher:
-    """A new running checksum: `blake3` or `sha256`."""
+    """Return a new running checksum: `blake3` or `sha256`."""
     return hashlib.sha256() if algorithm == "sha256" else blake3.blake3()
 
 
 def checksum_of(data: bytes | memoryview, algorithm: str) -> str:
-    """The checksum of bytes (hex)."""
+    """Return the checksum of bytes (hex)."""
     checksum = hasher(algorithm)
     checksum.update(data)
     return checksum.hexdigest()
 
 
 def file_checksum(path: Path, algorithm: str) -> str:
-    """The checksum of a file (hex).
+    """Return the checksum of a file (hex).
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     if algorithm == "blake3":
-        # Opened here first, since an error of `update_mmap` does not say what is wrong with which file.
+        # Open it first, since errors of `update_mmap` contain neither the reason nor the file.
         with path.open("rb"):
             return blake3.blake3().update_mmap(path).hexdigest()
     with path.open("rb") as file:

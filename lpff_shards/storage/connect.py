@@ -1,6 +1,6 @@
-"""Connections to stores: credentials, endpoints and regions in the providers' usual ways, retries with back-off.
+"""Connections to stores: credentials, endpoints and regions from the providers' usual settings, retries with back-off.
 
-Requests to AWS are signed for the bucket's region and refused otherwise; obstore, unlike boto3, does not find it out.
+AWS refuses requests that are not signed for the bucket's region; obstore, unlike boto3, does not detect the region.
 """
 
 from __future__ import annotations
@@ -31,28 +31,27 @@ _KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
-    """The store of a bucket; one a process, which keeps its connections.
+    """Return the store of a bucket; cached in the process with its connections.
 
     Args:
-        patient: ask again for minutes where the store is busy or down.
+        patient: whether to retry for minutes while the store is busy or down.
 
     Raises:
-        ShardsError: there are no credentials, or the process was forked from one that
-            uses stores, whose threads are not in the fork.
+        ShardsError: there are no credentials, or the process was forked from one that uses stores, without its threads.
     """
     if _first_user() != os.getpid():
         raise ShardsError(
             f"{scheme}://{bucket} cannot be read in a process that was forked from one that reads it",
-            'Start worker processes afresh: multiprocessing_context="spawn"',
+            'Start worker processes with multiprocessing_context="spawn"',
         )
     return _connected(scheme, bucket, patient)
 
 
 def library(scheme: str, bucket: str) -> Any:
-    """The module obstore.
+    """Return the module obstore.
 
     Raises:
-        ShardsError: it is not installed.
+        ShardsError: obstore is not installed.
     """
     try:
         import obstore
@@ -66,7 +65,7 @@ def library(scheme: str, bucket: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _first_user() -> int:
-    """The process that made the first connection: a forked one inherits the number, and none of the threads."""
+    """Return the process that first connected: a forked process inherits the number, but not the threads."""
     return os.getpid()
 
 
@@ -77,14 +76,14 @@ def _connected(scheme: str, bucket: str, patient: bool) -> ObjectStore:
 
 
 def _retries(patient: bool) -> RetryConfig:
-    """A store that is down for a minute ends no export; credentials must outlive a retry."""
+    """Return retries that outlast a minute without the store; credentials must outlive a retry."""
     backoff: Any = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15), "base": 2}
     return {"max_retries": 10 if patient else 0, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
 
 
 def _client(plain: bool) -> ClientConfig:
-    """Plain: whether the endpoint speaks http, without encryption."""
-    # A part of 8 MiB gets through within two minutes at 70 KB/s.
+    """Return the client's settings; plain: whether the endpoint uses http, without encryption."""
+    # A part of 8 MiB takes two minutes at 70 KB/s.
     return {
         "allow_http": plain,
         "user_agent": f"lpff-shards/{__version__}",
@@ -99,7 +98,7 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
     endpoint = _first_set(_S3_ENDPOINTS)
     provider = None
     config: Any = {}
-    # Obstore reads this one by itself, and would not name it where it is neither true nor false.
+    # Obstore reads this variable itself, but does not name it in its error for a wrong value.
     _is_set("AWS_UNSIGNED_PAYLOAD")
     if not _is_set("AWS_SKIP_SIGNATURE") and not _has_keys():
         provider, profile = _boto(bucket)
@@ -116,15 +115,15 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
 
 
 def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
-    """What obstore's `list_with_delimiter` returns, by boto3: names that are no paths among the rest.
+    """Return the listing of obstore's `list_with_delimiter` by boto3, including names that are not paths.
 
-    Where there is one, obstore lists nothing at all.
+    Obstore lists nothing if there is one such name.
 
     Args:
         below: the prefix, with a slash at its end.
 
     Raises:
-        OSError: boto3 is not installed, or the store does not answer.
+        OSError: boto3 is not installed, or the request fails.
     """
     try:
         import boto3
@@ -135,7 +134,7 @@ def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
         raise OSError(errno.ENOTSUP, "boto3 is not installed", bucket) from None
     config = Config(signature_version=UNSIGNED) if _is_set("AWS_SKIP_SIGNATURE") else Config()
     endpoint, region = _first_set(_S3_ENDPOINTS), _first_set(_S3_REGIONS)
-    # Without a region it follows S3 to the bucket's.
+    # Without a region boto3 follows S3's redirect to the bucket's region.
     client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=config)
     found: dict[str, list[Any]] = {"objects": [], "common_prefixes": []}
     try:
@@ -149,24 +148,24 @@ def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
 
 
 def _has_keys() -> bool:
-    """Whether the environment holds the two keys of AWS.
+    """Return whether the environment contains both AWS keys.
 
     Raises:
-        ShardsError: it holds one of them.
+        ShardsError: only one of them is set.
     """
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     missing = [name for name in names if not os.environ.get(name)]
     if len(missing) == 1:
         (there,) = set(names) - set(missing)
-        raise ShardsError(f"{there} is set and {missing[0]} is not", "Set both, or neither and AWS_PROFILE")
+        raise ShardsError(f"{there} is set but {missing[0]} is not", "Set both, or neither and AWS_PROFILE")
     return not missing
 
 
 def _address(name: str, url: str) -> str:
-    """A server's URL, without which the store's library panics.
+    """Return a server's URL after a check, since the store's library panics on a wrong one.
 
     Raises:
-        ShardsError: it is none.
+        ShardsError: the text is not the URL of a server.
     """
     try:
         found = urlsplit(url)
@@ -179,10 +178,10 @@ def _address(name: str, url: str) -> str:
 
 
 def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
-    """What the AWS tools' own files, profiles and roles give, where boto3 is installed; and the profile's settings.
+    """Return boto3's credentials from files, profiles and roles, if it is installed, and the profile's settings.
 
     Raises:
-        ShardsError: they give nothing.
+        ShardsError: there are no credentials.
     """
     try:
         import boto3
@@ -203,7 +202,7 @@ def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
             "for public buckets AWS_SKIP_SIGNATURE=true",
         ) from None
     except BotoCoreError as error:
-        raise ShardsError(f"there are no credentials for s3://{bucket}: {error}", "Mend the AWS profile") from None
+        raise ShardsError(f"there are no credentials for s3://{bucket}: {error}", "Fix the AWS profile") from None
 
 
 def _gcs(bucket: str, retries: RetryConfig) -> GCSStore:
@@ -211,7 +210,7 @@ def _gcs(bucket: str, retries: RetryConfig) -> GCSStore:
 
     if host := os.environ.get("STORAGE_EMULATOR_HOST"):
         base = _address("STORAGE_EMULATOR_HOST", host if "://" in host else f"http://{host}")
-        # What the library takes for an emulator is a service account without a key.
+        # The library's setting for an emulator is a service account without a key.
         account = {"gcs_base_url": base, "disable_oauth": True}
         empty = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
         return GCSStore(
@@ -221,22 +220,22 @@ def _gcs(bucket: str, retries: RetryConfig) -> GCSStore:
             retry_config=retries,
         )
     provider = None if _is_set("GOOGLE_SKIP_SIGNATURE") or _has_account() else _google(bucket)
-    # A service account's file may lead to another server, as emulators have it.
+    # A service account's file may contain another server, such as an emulator.
     options = _client(plain=_has_account())
     return GCSStore(bucket, client_options=options, retry_config=retries, credential_provider=provider)
 
 
 def _has_account() -> bool:
-    """Whether the environment names a service account in a way that Google's own library does not know."""
+    """Return whether the environment names a service account by a variable that Google's library does not read."""
     account = "GOOGLE_SERVICE_ACCOUNT"
     return any(map(os.environ.get, (account, f"{account}_PATH", f"{account}_KEY", "GOOGLE_BEARER_TOKEN")))
 
 
 def _google(bucket: str) -> Any:
-    """Application default credentials, where google-auth is installed.
+    """Return the application default credentials if google-auth is installed.
 
     Raises:
-        ShardsError: there are none, or the file that the environment names holds none.
+        ShardsError: there are none, or the file in the environment contains none.
     """
     try:
         from google.auth.exceptions import GoogleAuthError
@@ -247,10 +246,10 @@ def _google(bucket: str) -> Any:
         return GoogleCredentialProvider()
     except (GoogleAuthError, OSError) as error:
         if file := os.environ.get(_KEY_FILE):
-            said = error.strerror if isinstance(error, OSError) else str(error)
+            reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ShardsError(
-                f"{_KEY_FILE} is set to {file}, which gives no credentials: {said}",
-                "Name the JSON file of a service account's key, or unset it to use gcloud's",
+                f"{_KEY_FILE} is set to {file}, which contains no credentials: {reason}",
+                "Set it to the JSON key file of a service account, or unset it to use gcloud's",
             ) from None
         raise ShardsError(
             f"there are no credentials for gs://{bucket}",
@@ -260,15 +259,15 @@ def _google(bucket: str) -> Any:
 
 
 def _first_set(names: Iterable[str]) -> str | None:
-    """The first of some variables of the environment that is set."""
+    """Return the value of the first environment variable that is set."""
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _is_set(name: str) -> bool:
-    """Whether a variable of the environment says yes.
+    """Return whether an environment variable is true.
 
     Raises:
-        ShardsError: it says neither yes nor no.
+        ShardsError: its value is neither true nor false.
     """
     given = os.environ.get(name, "").lower()
     if given and given not in _TRUE + _FALSE:
@@ -282,10 +281,10 @@ _SECONDS = 5.0
 
 
 def region_of(bucket: str, server: str = AWS) -> str | None:
-    """The region of a bucket, which S3 tells anyone who asks, also with an answer that refuses.
+    """Return the region of a bucket, which S3 sends without credentials, even in a refusal.
 
     Returns:
-        None where there is no such bucket, or no answer.
+        None if the bucket does not exist, or the request fails.
     """
     try:
         with urlopen(Request(f"{server}/{quote(bucket, safe='')}", method="HEAD"), timeout=_SECONDS) as answer:

@@ -49,7 +49,7 @@ def preadv_fully(fd: int, parts: Sequence[memoryview | bytearray], at: int) -> i
 
 
 def _unfilled(parts: list[memoryview], count: int) -> list[memoryview]:
-    """What is left of buffers whose first `count` bytes are filled."""
+    """Return the rest of buffers whose first `count` bytes are filled."""
     for number, part in enumerate(parts):
         if count < len(part):
             return [part[count:], *parts[number + 1 :]]

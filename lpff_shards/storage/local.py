@@ -1,4 +1,4 @@
-"""A folder of the file system that an export writes, and its lock, which one export has, or the shares of one."""
+"""A folder that an export writes, and its lock, held by one export or by the tasks of one export."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from lpff_shards.storage.path import exists, free_bytes, is_folder
 from lpff_shards.storage.prefetch import ahead
 
 LOCK_SECONDS = 3.0
-"""How long is waited for it: workers of an export that was killed hold it for a moment longer."""
+"""Longest wait for the lock: workers of a killed export hold it a moment longer."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
-    """The lock file, open; leaving the block gives up what was locked.
+    """Open the lock file; the end of the block releases the lock.
 
     Raises:
-        OSError: it cannot be made, or neither written nor read.
+        OSError: the file cannot be made, or neither written nor read.
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except PermissionError as error:
-        # A colleague's, who made it with another umask: reading is enough to lock it.
+        # Another user's file with another umask: read access is enough for a lock.
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
@@ -51,23 +51,23 @@ def opened(path: Path) -> Iterator[int]:
 
 
 def exclude_all(fd: int, root: str, seconds: float | None = None) -> bool:
-    """Takes the lock of a folder alone; tells whether its file system has locks, so that nobody else is there.
+    """Acquire the exclusive lock of a folder; return whether its file system has locks.
 
     Raises:
-        ShardsError: others hold it all the time.
+        ShardsError: other processes hold the lock until the timeout.
     """
     return _until(lambda: _took(fd, fcntl.LOCK_EX), root, LOCK_SECONDS if seconds is None else seconds)
 
 
 def join(fd: int, root: str, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> None:
-    """Takes the lock together with other shares of the same export.
+    """Acquire the shared lock together with other tasks of the same export.
 
     Args:
-        ours: tells whether the folder is that export's already.
-        take_over: makes it so; told whether it is certain that nobody else holds the lock meanwhile.
+        ours: returns whether the folder already belongs to that export.
+        take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
 
     Raises:
-        ShardsError: others hold it all the time.
+        ShardsError: other processes hold the lock until the timeout.
     """
 
     def attempt() -> bool | None:
@@ -83,7 +83,7 @@ def join(fd: int, root: str, ours: Callable[[], bool], take_over: Callable[[bool
 
 
 def _took(fd: int, kind: int) -> bool | None:
-    """Whether the lock was taken; None where the file system has no locks, as some network file systems."""
+    """Return whether the lock was acquired; None if the file system has no locks (some network file systems)."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -104,7 +104,7 @@ def _until(attempt: Callable[[], bool | None], root: str, seconds: float) -> boo
 
 _SETTLED_AT_ONCE = 8
 A_DAY = 86_400.0
-"""Seconds after which an unfinished file of a machine that cannot be asked is taken for left behind."""
+"""Seconds after which an unfinished file of another machine counts as abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,14 @@ class LocalFolder:
         return self.root / STATE_FOLDER
 
     def partial(self, name: str) -> Path:
-        """Where a file grows before it gets its final name.
+        """Return the path of an unfinished file.
 
-        It is the process's own: a worker whose parent was killed may still be at the same shard, and shares of the
+        Each process has its own: a worker whose parent was killed may still write the same shard, and tasks of the
         export run on other machines.
         """
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
-    def growing(self, name: str, planned: int) -> GrowingFile:  # noqa: ARG002  # files need not know their size
+    def growing(self, name: str, planned: int) -> GrowingFile:  # noqa: ARG002  # files need no size in advance
         path = self.root / name
         partial = self.partial(path.name)
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ class LocalFolder:
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # SQLite would give it rights of its own.
+            # SQLite would create it with other permissions.
             path.write_bytes(b"")
             yield path
         finally:
@@ -162,12 +162,12 @@ class LocalFolder:
         if len(paths) <= _SETTLED_AT_ONCE:
             _to_disk(paths)
             return
-        # What several threads wait for, a file system brings to the disk in one go: a third of the time of one by one.
+        # A file system syncs the files of several threads together, in a third of the time of one by one.
         parts = (paths[first::_SETTLED_AT_ONCE] for first in range(_SETTLED_AT_ONCE))
         for _ in ahead(_to_disk, parts, _SETTLED_AT_ONCE):
             pass
 
-    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # its bytes tell
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
         return file_checksum(self.root / name, receipt.algorithm) == receipt.checksum
 
     @contextmanager
@@ -198,7 +198,7 @@ class LocalFolder:
             (self.root / name).rmdir()
 
     def clear_unfinished(self, alone: bool) -> None:
-        """Files of other processes stay, unless nobody else is at work, see `_is_left`; makes the folder for them."""
+        """Keep files of other running processes unless `alone`, see `_is_left`; make the folder for them."""
         if (partial := self._state / "partial").is_symlink():
             return
         with contextlib.suppress(OSError):
@@ -210,15 +210,15 @@ class LocalFolder:
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
         if exists(self.root) and not is_folder(self.root):
-            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is made where it is missing")
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
         for name in folders:
             with contextlib.suppress(OSError):
-                # What cannot be looked at cannot be written either, which is told by whoever tries.
+                # An unreadable folder is not writable either; the write reports it.
                 if (self.root / name).is_symlink():
                     raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
 
     def refuse_unwritable(self) -> None:
-        """The lock in the folder has told already."""
+        """Do nothing: the lock in the folder has checked it."""
 
     def free(self) -> tuple[Path, int | None]:
         disk = self.root.absolute()
@@ -238,7 +238,7 @@ class LocalFolder:
                 _link(temporary, path)
             temporary.rename(path)
         except OSError as error:
-            # An error of writing does not say of itself which file it was.
+            # Errors of writes do not contain the path.
             raise OSError(error.errno, error.strerror, str(path)) from None
         finally:
             temporary.unlink(missing_ok=True)
@@ -252,23 +252,23 @@ def _to_disk(paths: Iterable[Path]) -> None:
 
 
 def _link(path: Path, new: Path) -> None:
-    """Gives a file a name that nobody has taken, which two cannot do at once.
+    """Give a file a new name; of two processes at once, one succeeds.
 
     Raises:
-        FileExistsError: someone has.
+        FileExistsError: the name exists.
     """
     try:
         new.hardlink_to(path)
     except FileExistsError:
         raise
     except OSError:
-        # Some file systems have no further names; there the folder's lock has to do.
+        # Some file systems have no hard links; there the folder's lock is enough.
         if exists(new):
-            raise FileExistsError(errno.EEXIST, "is there already", str(new)) from None
+            raise FileExistsError(errno.EEXIST, "already exists", str(new)) from None
 
 
 def _here() -> str:
-    """A word for where process ids are of the same processes: this machine since its start, and this container."""
+    """Return a hash of this machine, its boot and this container, in which process ids are valid."""
     return f"{zlib.crc32(f'{platform.node()} {_boot()}'.encode()):08x}"
 
 
@@ -281,7 +281,7 @@ def _boot() -> str:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether a partial file is this process's own, one of a process that is gone, or has not changed for a day."""
+    """Return whether a partial file belongs to this process or an ended one, or has not changed for a day."""
     process, _, pid = path.name.rpartition(".")
     if not process.endswith(f".{_here()}") or not pid.isdecimal():
         return time.time() - path.stat().st_mtime > A_DAY

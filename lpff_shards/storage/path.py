@@ -1,4 +1,4 @@
-"""A path of the file system or of a bucket, and the questions that both answer; and temporary folders for copies."""
+"""Paths of the file system or of a bucket, their common functions, and temporary folders for copies."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from lpff_shards.storage.full_reads import pread_fully
 Place = Path | BucketPath
 
 IN_MEMORY = 1 << 30
-"""Bytes of the largest object that is fetched into memory whole."""
+"""Bytes of the largest object that is fetched into memory."""
 
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP})
-"""Errors that say that nothing is at a path. Any other says that it cannot be known."""
+"""Errors that mean that a path does not exist. Any other error leaves it open."""
 
 
 def place(given: str | os.PathLike[str] | BucketPath) -> Place:
-    """The place that a text names.
+    """Return the place of a path or URI.
 
     Raises:
-        ShardsError: it is a URI without a bucket, or of no store that is known, or no path.
+        ShardsError: the URI has no bucket or an unsupported scheme, or the text is not a path.
     """
     if isinstance(given, BucketPath):
         return given
     text = os.fspath(given)
     if "\0" in text:
-        raise ShardsError(f"{text} is no path: it holds a null character", "Give it without")
+        raise ShardsError(f"{text} is not a path: it contains a null character", "Remove the null character")
     if isinstance(given, str) and of_no_store(text):
         raise ShardsError(f"{text} is not supported", "Use a local path, s3://... or gs://...")
     return BucketPath.parse(text) if is_uri(text) else Path(given)
 
 
 def above(given: str, most: int) -> list[Place]:
-    """The folders or prefixes above a path or URI, nearest first."""
+    """Return the folders or prefixes above a path or URI, nearest first."""
     if not is_uri(given):
         return list(Path(given).absolute().parents[:most])
     found: list[Place] = []
@@ -57,99 +57,99 @@ def above(given: str, most: int) -> list[Place]:
 
 
 def exists(place: Place) -> bool:
-    """Whether a file, a folder or anything else is there, or an object or any below it.
+    """Return whether a path exists; in a bucket: an object of this key or any below it.
 
-    Ask here and in `is_file` and `is_folder` where absence decides something: from Python 3.14 on `Path.exists` and the
-    like answer False where rights or a disk keep them from knowing.
+    Use this function, `is_file` and `is_folder` if absence matters: from Python 3.14 on `Path.exists` and similar
+    methods return False if missing rights or a disk error hide the path.
 
     Raises:
-        OSError: it cannot be known.
+        OSError: missing rights or an error hide the path.
     """
     return place.exists() if isinstance(place, BucketPath) else _kind(place) != 0
 
 
 def is_file(place: Place) -> bool:
-    """Whether a regular file or an object is there; raises what `exists` does."""
+    """Return whether the place is a regular file or an object; raise as `exists` does."""
     return place.is_file() if isinstance(place, BucketPath) else stat.S_ISREG(_kind(place))
 
 
 def is_folder(place: Place) -> bool:
-    """Whether a folder is there, or an object below a prefix; raises what `exists` does."""
+    """Return whether the place is a folder, or a prefix with an object below it; raise as `exists` does."""
     return place.is_dir() if isinstance(place, BucketPath) else stat.S_ISDIR(_kind(place))
 
 
 def _kind(path: Path) -> int:
-    """The type of what is at a path, links followed; 0 where nothing is."""
+    """Return the file type of a path, with links followed; 0 if it does not exist."""
     try:
         return stat.S_IFMT(path.stat().st_mode)
     except OSError as error:
         if error.errno not in _ABSENT:
             raise
-    except ValueError:  # a NUL, which no name has
+    except ValueError:  # a NUL in the path
         pass
     return 0
 
 
 def whole(place: Place) -> memoryview:
-    """All bytes of a file or object: mapped, or fetched, large ones to a file that nobody sees.
+    """Return all bytes of a file or object: mapped, or fetched, a large object to a temporary file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the place cannot be read.
     """
     if isinstance(place, BucketPath) and place.size() <= IN_MEMORY:
         return memoryview(place.read_bytes())
-    # A pipe has no writer to wait for.
+    # Do not wait for the writer of a pipe.
     with on_disk(place) as path, os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if found.st_size == 0:
             return memoryview(b"")
-        # The mapping outlives the file's name, and goes when the last view of it does.
+        # The mapping outlives the file's name, until its last view is deleted.
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def is_remote(place: Place) -> TypeGuard[BucketPath]:
-    """Whether it is in a bucket: each request takes long, and is made by threads, which a forked process would lack."""
+    """Return whether a place is in a bucket: requests are slow, and need threads that a forked process lacks."""
     return isinstance(place, BucketPath)
 
 
 def absolute(place: Place) -> Place:
-    """The place as seen from any folder."""
+    """Return the place as an absolute path."""
     return place if isinstance(place, BucketPath) else place.absolute()
 
 
 def resolved(place: Place) -> Place:
-    """The place without links, so that two can be compared."""
+    """Return the place without links, for comparisons."""
     return place if isinstance(place, BucketPath) else place.resolve()
 
 
 def causes(place: Place) -> str:
-    """What usually keeps one from reading or writing there, for errors."""
+    """Return the usual causes of errors at a place, for hints."""
     return "bucket, endpoint, credentials" if isinstance(place, BucketPath) else "path, rights, free space"
 
 
 def is_taken(place: Place) -> bool:
-    """As `exists`, links that lead nowhere too."""
+    """Return whether a path exists, also as a broken link."""
     return exists(place) or is_link(place)
 
 
 def is_link(place: Place) -> bool:
-    """Whether a symbolic link is there."""
+    """Return whether a place is a symbolic link."""
     return isinstance(place, Path) and place.is_symlink()
 
 
 def make_folder(place: Place) -> None:
-    """Make a folder and those above it, where folders exist."""
+    """Make a folder and its parents; do nothing in a bucket."""
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
 
 
 def replace_file(place: Place, data: bytes) -> None:
-    """Write a small file or object, which appears whole or not at all.
+    """Write a small file or object atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the place cannot be written.
     """
     if isinstance(place, BucketPath):
         place.replace(data)
@@ -164,7 +164,7 @@ def replace_file(place: Place, data: bytes) -> None:
 
 
 def contains(outer: Place, inner: Place) -> bool:
-    """Whether a place is another one, or in it; raises what `exists` does."""
+    """Return whether `inner` is `outer` or in it; raise as `exists` does."""
     if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
         return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
     if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
@@ -173,12 +173,12 @@ def contains(outer: Place, inner: Place) -> bool:
         return True
     inner = inner.absolute()
     there = next(folder for folder in (inner, *inner.parents) if exists(folder)).resolve()
-    # By the file system's own identity of folders: names may differ in case, or by links.
+    # Compare the identity of folders: names may differ in case, or by links.
     return any(folder.samefile(outer) for folder in (there, *there.parents))
 
 
 def free_bytes(disk: Path) -> int | None:
-    """Bytes that are free where a folder is or is to be; None where the file system does not tell."""
+    """Return the free bytes at a folder, existing or not; None if the file system does not report them."""
     with suppress(OSError):
         usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
         return usage.free if usage.total else None
@@ -186,10 +186,10 @@ def free_bytes(disk: Path) -> int | None:
 
 
 def read_at(place: Place, at: int, size: int) -> bytes:
-    """Bytes of a file or object, fewer where it ends before.
+    """Return bytes of a file or object, fewer at its end.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the place cannot be read.
     """
     if isinstance(place, BucketPath):
         return place.read_at(at, size)
@@ -198,10 +198,10 @@ def read_at(place: Place, at: int, size: int) -> bytes:
 
 
 def read_if_there(place: Place) -> bytes | None:
-    """All bytes of a file or object; None where it is not there.
+    """Return all bytes of a file or object; None if it does not exist.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the place cannot be read.
     """
     if isinstance(place, BucketPath):
         try:
@@ -212,10 +212,10 @@ def read_if_there(place: Place) -> bytes | None:
 
 
 def names_in(place: Place) -> tuple[str, ...]:
-    """Names of what is directly in a folder, or of the objects directly below a prefix; none where it is not there.
+    """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist.
 
     Raises:
-        OSError: it cannot be listed.
+        OSError: the place cannot be listed.
     """
     if isinstance(place, BucketPath):
         return tuple(one.name for one in place.listed())
@@ -223,10 +223,10 @@ def names_in(place: Place) -> tuple[str, ...]:
 
 
 def listed(place: Place) -> Mapping[str, Listed]:
-    """The files directly in a folder or below a prefix by their names; none where it is not there.
+    """Return the files directly in a folder or below a prefix, by name; empty if it does not exist.
 
     Raises:
-        OSError: it cannot be listed.
+        OSError: the place cannot be listed.
     """
     if isinstance(place, BucketPath):
         return {one.name: one for one in place.listed()}
@@ -237,10 +237,10 @@ def listed(place: Place) -> Mapping[str, Listed]:
 
 
 def remove(folder: Place, names: Sequence[str]) -> None:
-    """Removes files of a folder, or objects below a prefix, that are there; names may lead into folders of it.
+    """Remove existing files of a folder, or objects below a prefix; names may contain subfolders.
 
     Raises:
-        OSError: one cannot be removed.
+        OSError: a file cannot be removed.
     """
     if isinstance(folder, BucketPath):
         wanted = {(folder / name).key for name in names}
@@ -255,11 +255,11 @@ def remove(folder: Place, names: Sequence[str]) -> None:
 
 @contextmanager
 def on_disk(place: Place) -> Iterator[Path]:
-    """A path at which libraries that read paths alone find a file: its own, or of a copy that goes with the block.
+    """Yield a path for libraries that read only paths: the file's, or that of a copy that the block's end removes.
 
     Raises:
-        OSError: it cannot be read.
-        ExportFailed: there is no room for a copy.
+        OSError: the place cannot be read.
+        ExportFailed: the disk is too full for a copy.
     """
     if not isinstance(place, BucketPath):
         yield place
@@ -275,12 +275,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder that goes with the block.
+    """Yield a temporary folder; the end of the block removes it.
 
     Raises:
-        ShardsError: no folder takes temporary files.
-        ExportFailed: its disk is full; that is no fault of what is read or written elsewhere.
-        OSError: it cannot be made.
+        ShardsError: no folder for temporary files is writable.
+        ExportFailed: its disk is full; sources and output are not at fault.
+        OSError: the folder cannot be made.
     """
     try:
         tempfile.gettempdir()
@@ -293,11 +293,11 @@ def scratch() -> Iterator[Path]:
         if error.errno not in _FULL:
             raise
         raise ExportFailed(
-            f"{tempfile.gettempdir()}, where files are put together on their way, is full: {error.strerror}",
-            "Free room there, or name a folder on a larger disk by TMPDIR",
+            f"{tempfile.gettempdir()}, the folder for temporary files, is full: {error.strerror}",
+            "Free some space, or set TMPDIR to a folder on a larger disk",
         ) from None
 
 
 def no_place(reason: str) -> ShardsError:
-    """What is told where no temporary file can be written; nothing is wrong with what was to be read by it."""
-    return ShardsError(f"temporary files cannot be written: {reason}", "Set TMPDIR to a folder that can be written")
+    """Return the error for unwritable temporary files; the file to read is not at fault."""
+    return ShardsError(f"temporary files cannot be written: {reason}", "Set TMPDIR to a writable folder")

@@ -1,4 +1,4 @@
-"""Asking for what comes next while the last answer is used: waiting for a store costs far more than what it sends."""
+"""Request the next items in threads while the current one is used, since the latency of stores dominates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 ASKED = 16
-"""Requests on their way at once."""
+"""Requests at once."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -27,15 +27,15 @@ def ahead(
     size: Callable[[Item], int] = lambda _: 0,
     most_bytes: int = 0,
 ) -> Generator[Answer, None, None]:
-    """What `ask` gives for each item, in their order; later ones are asked for meanwhile, by threads.
+    """Yield the result of `ask` for each item, in order; threads compute the following results in advance.
 
     Args:
-        at_once: threads.
-        most: answers that wait at most; as many as there are threads where it is not given.
-        size: bytes of an item's answer; `most_bytes`: that wait at most, but for an answer larger than that.
+        at_once: number of threads.
+        most: limit of waiting results, None for the number of threads.
+        size: returns the bytes of an item's result; `most_bytes`: limit of waiting bytes, except for one larger result.
 
     Raises:
-        Exception: what `ask` raises, when it is that item's turn.
+        Exception: the error of `ask`, at that item's turn.
     """
     with Threads(at_once) as threads:
         waiting: deque[tuple[Future[Answer], int]] = deque()
@@ -53,25 +53,25 @@ def ahead(
 
 
 class Threads:
-    """Threads that make calls, started as they are needed; every thread of this package is one, but those of `heard`.
+    """Threads that run calls, started on demand; all threads of this package except those of `heard`.
 
-    A signal may come at any moment, so nothing here depends on what the main thread has noted by then: the threads
-    pass the end on to one another, and they die with the process. Leaving the block drops what has not begun; where
-    an error leaves it, nobody waits for what has, since a store may take minutes to answer.
+    A signal may come at any moment, so nothing here depends on the state of the main thread: the threads pass the end
+    on to one another, and end with the process. The end of the block cancels waiting calls. It waits for running
+    calls, but not after an error, since a store may take minutes to respond.
 
     Args:
-        most: threads.
+        most: limit of threads.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._threads: list[Thread] = []
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        # Also where nobody has them any more.
+        # Also end the threads when this object is deleted.
         weakref.finalize(self, self._queue.put, None)
 
     def submit(self, call: Callable[[Item], Answer], item: Item) -> Future[Answer]:
-        """Makes a call as soon as a thread is free."""
+        """Run a call as soon as a thread is free."""
         answer: Future[Answer] = Future()
         self._queue.put((answer, call, item))
         if len(self._threads) < self._most:
@@ -81,21 +81,21 @@ class Threads:
         return answer
 
     def close(self) -> None:
-        """Lets the threads end behind all that was submitted."""
+        """End the threads after all submitted calls."""
         self._queue.put(None)
 
     def end(self, wait: bool) -> None:
-        """Drops what has not begun, and lets each thread end behind what it does.
+        """Cancel waiting calls, and end each thread after its running call.
 
         Args:
-            wait: until they have ended.
+            wait: whether to wait for the threads.
         """
         with suppress(Empty):
             while job := self._queue.get_nowait():
                 job[0].cancel()
         self.close()
         for thread in self._threads:
-            # Unless a signal came before it had started.
+            # A signal may have come before it started.
             if wait and thread.ident is not None:
                 thread.join()
 
@@ -112,7 +112,7 @@ _Job = tuple[Future[Any], Callable[[Any], Any], Any]
 
 
 def _run(queue: SimpleQueue[_Job | None]) -> None:
-    """A thread's life. It refers to no `Threads`, which may go before it."""
+    """Run calls until the end. Holds no reference to its `Threads`, which may be deleted first."""
     while (job := queue.get()) is not None:
         answer, call, item = job
         if answer.set_running_or_notify_cancel():
@@ -120,6 +120,6 @@ def _run(queue: SimpleQueue[_Job | None]) -> None:
                 answer.set_result(call(item))
             except BaseException as error:
                 answer.set_exception(error)
-        # What was asked and answered goes with whoever has the answer.
+        # Only the caller keeps the item and the result.
         del job, answer, call, item
     queue.put(None)

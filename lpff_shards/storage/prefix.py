@@ -1,6 +1,6 @@
-"""A bucket's prefix that an export writes, without locks and with nothing unfinished to be seen.
+"""A bucket's prefix that an export writes, without locks and without visible unfinished objects.
 
-Objects are sent as they are made: in parts, several at a time, in bounded memory and without a disk.
+Objects are sent while they are made: in parts, several at once, in bounded memory and without a disk.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from lpff_shards.storage.path import free_bytes, scratch
 from lpff_shards.storage.requests import heard, telling
 
 PART = 8 << 20
-"""Bytes of a part: S3 takes none below 5 MiB but the last."""
+"""Bytes of a part: S3 requires 5 MiB, except for the last part."""
 
 AT_ONCE = 4
-"""Parts on their way at once; as many bytes wait in memory, and one part more."""
+"""Parts that are sent at once; memory holds these parts and one more."""
 
 GIVING_UP = 5.0
-"""Seconds for telling the store that an upload has ended; it may be the store that does not answer."""
+"""Seconds for canceling an upload, since the store may be unreachable."""
 
 GATHERED = 4 << 20
-"""Bytes that are handed to the store's library at once."""
+"""Bytes that are passed to the store's library at once."""
 
 MOST_PARTS = 5_000
-"""Parts of one object: S3 takes 10,000, and planned sizes are estimates."""
+"""Most parts of one object: S3 allows 10,000, and planned sizes are estimates."""
 
 
 class Upload:
-    """An object on its way into a bucket; nobody sees it before it is whole, and leaving the block before ends it.
+    """An upload of an object, visible only when complete; the end of the block cancels an unfinished one.
 
-    Parts of an upload whose process was killed stay in the bucket unseen, until its rules take them away.
+    Parts of a killed process stay in the bucket, invisible, until its lifecycle rules remove them.
 
     Args:
-        place: of the object.
-        planned: about how many bytes it will have.
+        place: path of the object.
+        planned: approximate bytes of the object.
     """
 
     def __init__(self, place: BucketPath, planned: int) -> None:
@@ -63,16 +63,16 @@ class Upload:
     ) -> None:
         if self._open:
             self._open = False
-            # Whatever else is wrong with the store is told already, and what remains is never seen.
+            # Another error is reported already, and the rest of the upload is invisible.
             with suppress(OSError), telling(self._place):
                 given_up = error or InterruptedError()
                 heard(lambda: self._writer.__exit__(type(given_up), given_up, None), GIVING_UP)
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Appends bytes.
+        """Append bytes.
 
         Raises:
-            OSError: a part could not be sent.
+            OSError: a part cannot be sent.
         """
         self._waiting += pieces
         self._waiting_bytes += sum(map(len, pieces))
@@ -80,21 +80,21 @@ class Upload:
             self._flush()
 
     def finish(self) -> str:
-        """Makes the object appear; returns the store's mark of it. Raises what `stored` does."""
+        """Complete the upload; return the object's ETag. Raise as `stored` does."""
         return self.stored().etag
 
     def stored(self) -> Listed:
-        """Makes the object appear, and asks the store what it has.
+        """Complete the upload; return the store's entry for the object.
 
         Raises:
-            OSError: the last parts could not be sent, or the object is shorter or longer than what was sent.
+            OSError: the last parts cannot be sent, or the object's size differs from the sent bytes.
         """
         self._flush()
         try:
             with telling(self._place):
                 heard(self._writer.close)
         except OSError:
-            # Where the answer was lost, the object may have appeared nevertheless.
+            # If the response was lost, the object may exist nevertheless.
             found = self._place.stat()
             if found is None or found.etag == self._before or found.size != self._size:
                 raise
@@ -110,28 +110,28 @@ class Upload:
 
 
 def check_size(place: BucketPath, sent: int) -> Listed:
-    """An object that was sent, as the store has it.
+    """Return the store's entry for a sent object.
 
     Raises:
-        OSError: it is not there, or shorter or longer than what was sent.
+        OSError: the object is missing, or its size differs from the sent bytes.
     """
     found = place.stat()
     if found is None or found.size != sent:
-        has = "is not there" if found is None else f"has {found.size} bytes"
-        raise OSError(errno.EIO, f"{has}, after {sent} were sent", str(place))
+        has = "is missing" if found is None else f"has {found.size} bytes"
+        raise OSError(errno.EIO, f"{has} after {sent} bytes were sent", str(place))
     return found
 
 
 def part_size(planned: int) -> int:
-    """Bytes of each part of an object of about so many bytes."""
+    """Return the bytes of each part of an object of about `planned` bytes."""
     return max(PART, -(-planned // MOST_PARTS))
 
 
 def send(path: Path, place: BucketPath) -> Listed:
-    """Sends a file, which appears in the bucket whole.
+    """Upload a file; the object appears when complete.
 
     Raises:
-        OSError: it cannot be read or sent.
+        OSError: the file cannot be read or sent.
     """
     size = path.stat().st_size
     with Upload(place, size) as upload, path.open("rb", buffering=0) as file:
@@ -142,7 +142,7 @@ def send(path: Path, place: BucketPath) -> Listed:
 
 @dataclass(frozen=True, slots=True)
 class BucketPrefix:
-    """See `storage.base.Storage`. What a store has acknowledged is as durable as it gets."""
+    """See `storage.base.Storage`. An acknowledged object is durable."""
 
     root: BucketPath
     lockable = False
@@ -169,14 +169,14 @@ class BucketPrefix:
         return (self.root / name).create(data)
 
     def settle(self, names: Iterable[str]) -> None:
-        """All is settled when it is written."""
+        """Do nothing: written objects are durable."""
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
-        # A listing may write the mark in another way than the object's own headers.
+        # An ETag may have another form in a listing than in the object's headers.
         return receipt.etag == found.etag or receipt.etag == ((self.root / name).stat() or found).etag
 
     @contextmanager
-    def lock(self, seconds: float | None) -> Iterator[bool]:  # noqa: ARG002  # nobody is waited for
+    def lock(self, seconds: float | None) -> Iterator[bool]:  # noqa: ARG002  # no wait without locks
         yield False
 
     @contextmanager
@@ -185,19 +185,19 @@ class BucketPrefix:
         yield
 
     def make_folder(self, name: str) -> None:
-        """Buckets have none."""
+        """Do nothing: buckets have no folders."""
 
     def remove_tree(self, name: str) -> None:
         (self.root / name).remove_all()
 
     def remove_empty(self, name: str) -> None:
-        """Buckets have no empty folders."""
+        """Do nothing: buckets have no empty folders."""
 
     def clear_unfinished(self, alone: bool) -> None:
-        """Parts of uploads are the store's own business."""
+        """Do nothing: the store removes parts of uploads."""
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Buckets have no links."""
+        """Do nothing: buckets have no links."""
 
     def refuse_unwritable(self) -> None:
         state = self.root / STATE_FOLDER

@@ -1,4 +1,4 @@
-"""Requests to stores: errors as OSErrors in one line, tries after a broken connection, and Ctrl-C while one waits."""
+"""Requests to stores: one-line OSErrors, retries after a broken connection, and Ctrl-C while a request waits."""
 
 from __future__ import annotations
 
@@ -30,83 +30,83 @@ _BROKEN = (
 
 @contextmanager
 def telling(place: object) -> Iterator[None]:
-    """Turns a store's errors within the block into OSErrors that name a place.
+    """Convert a store's errors in the block to OSErrors that name a place.
 
     Raises:
-        FileNotFoundError, FileExistsError, PermissionError, OSError: as of a file; `strerror` is what the store said.
-        ConnectionError: the connection broke before there was a whole answer.
+        FileNotFoundError, FileExistsError, PermissionError, OSError: as for a file; `strerror` is the store's message.
+        ConnectionError: the connection broke before the response was complete.
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 
     try:
         yield
     except FileNotFoundError as error:
-        # Only the system's own have a number; the store's tell of an object or a bucket that is not there.
+        # Only errors of the system have a number; those of the store are about a missing object or bucket.
         if error.errno is not None:
             raise
         raise FileNotFoundError(errno.ENOENT, _not_found(str(error)), str(place)) from None
     except AlreadyExistsError:
-        raise FileExistsError(errno.EEXIST, "is there already", str(place)) from None
+        raise FileExistsError(errno.EEXIST, "already exists", str(place)) from None
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise PermissionError(errno.EACCES, reason(str(error)), str(place)) from None
     except (BaseError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _told(str(error), place) from None
+        raise _as_os_error(str(error), place) from None
 
 
-def _told(said: str, place: object) -> OSError:
-    """What is wrong, by the store's own words: its library knows them of objects, not of listings."""
-    code = _CODE.search(said)
+def _as_os_error(message: str, place: object) -> OSError:
+    """Return the error of a store's message: the store's library maps error codes of objects, but not of listings."""
+    code = _CODE.search(message)
     if code is not None and code[1] == "NoSuchBucket":
-        return FileNotFoundError(errno.ENOENT, _not_found(said), str(place))
+        return FileNotFoundError(errno.ENOENT, _not_found(message), str(place))
     if code is not None and code[1] == "AccessDenied":
-        return PermissionError(errno.EACCES, reason(said), str(place))
-    # As number ECONNRESET it is a ConnectionError, which is tried again.
-    number = errno.ECONNRESET if broken(said) else errno.ENOTSUP if _UNKNOWN.search(said) else errno.EIO
-    return OSError(number, reason(said), str(place))
+        return PermissionError(errno.EACCES, reason(message), str(place))
+    # Number ECONNRESET makes it a ConnectionError, which is retried.
+    number = errno.ECONNRESET if broken(message) else errno.ENOTSUP if _UNKNOWN.search(message) else errno.EIO
+    return OSError(number, reason(message), str(place))
 
 
-def broken(said: str) -> bool:
-    """Whether a connection broke, by what a store's library says; a store that answered has refused."""
-    told = said.partition("\n\nDebug source:")[0]
-    return "non-2xx status code" not in told and any(word in told for word in _BROKEN)
+def broken(message: str) -> bool:
+    """Return whether a library's message is about a broken connection; a response with a status is a refusal."""
+    text = message.partition("\n\nDebug source:")[0]
+    return "non-2xx status code" not in text and any(word in text for word in _BROKEN)
 
 
-def _not_found(said: str) -> str:
-    return NO_BUCKET if "NoSuchBucket" in said else "there is no such object"
+def _not_found(message: str) -> str:
+    return NO_BUCKET if "NoSuchBucket" in message else "there is no such object"
 
 
-def reason(said: str) -> str:
-    """The line that helps in what a store's library says: the store's own words, else the library's innermost."""
-    code, message, status = (pattern.search(said) for pattern in (_CODE, _MESSAGE, _STATUS))
-    retries = _RETRIES.search(said)
+def reason(message: str) -> str:
+    """Return the useful line of a library's message: the store's text, else the library's innermost error."""
+    code, text, status = (pattern.search(message) for pattern in (_CODE, _MESSAGE, _STATUS))
+    retries = _RETRIES.search(message)
     tried = f" (tried {int(retries[1]) + 1} times)" if retries and retries[1] != "0" else ""
     if code is not None:
-        return f"{code[1]}: {message[1].rstrip('.')}{tried}" if message else f"{code[1]}{tried}"
+        return f"{code[1]}: {text[1].rstrip('.')}{tried}" if text else f"{code[1]}{tried}"
     if status is not None:
-        return f"the store answered {status[1]}{tried}"
-    told = " ".join(said.partition("\n\nDebug source:")[0].split())
-    server = _SERVER.search(told)
+        return f"the store returned {status[1]}{tried}"
+    line = " ".join(message.partition("\n\nDebug source:")[0].split())
+    server = _SERVER.search(line)
     where = f"{server[1]}: " if server else ""
-    return f"{where}{told.rpartition(' - ')[2][:_MOST]}{tried}"
+    return f"{where}{line.rpartition(' - ')[2][:_MOST]}{tried}"
 
 
 T = TypeVar("T")
 
 TRIES = 6
 FIRST_WAIT = 0.2
-"""Seconds before the second try; each wait is twice the one before, more or less."""
+"""Seconds before the second try; each wait is about twice the previous one."""
 
 
 def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
-    """Run a call, again where its connection broke; return what it gives.
+    """Return the result of a call; repeat it if its connection breaks.
 
-    The library itself tries again what it takes for safe, and whatever the store refuses for being busy or down; a
-    listing, a removal or an upload's begin whose connection breaks it does not. Here all may come twice.
+    The library retries calls that it considers safe, and those that a busy store refuses. It does not retry a listing,
+    a removal or the start of an upload after a broken connection. All calls here may run twice.
 
     Raises:
-        OSError: what the call raises at last.
+        OSError: the error of the last try.
     """
     for number in range(tries - 1):
         try:
@@ -117,14 +117,14 @@ def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
 
 
 def heard(call: Callable[[], T], seconds: float | None = None) -> T:
-    """Run the call in a helper thread so that the main thread can handle signals; return what it gives.
+    """Return the result of a call, run in a helper thread so that the main thread can handle signals.
 
     Args:
-        seconds: how long to wait, where that is bounded; the main thread alone heeds it.
+        seconds: limit of the wait, None for no limit; it has no effect outside the main thread.
 
     Raises:
-        KeyboardInterrupt: as of any code; the call goes on without anyone, and ends with the process.
-        TimeoutError: it takes longer.
+        KeyboardInterrupt: on Ctrl-C; the call continues in its thread until the process ends.
+        TimeoutError: the call takes longer.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
@@ -141,7 +141,7 @@ def heard(call: Callable[[], T], seconds: float | None = None) -> T:
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
-        raise TimeoutError(errno.ETIMEDOUT, "does not answer")
+        raise TimeoutError(errno.ETIMEDOUT, "timed out")
     if errors:
         raise errors[0]
     return results[0]

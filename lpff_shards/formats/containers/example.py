@@ -1,7 +1,7 @@
-"""tf.train.Example in protobuf's wire format, written by hand so that its bytes are deterministic.
+"""tf.train.Example in protobuf's wire format, encoded here so that its bytes are deterministic.
 
-Features are written in the order given (writers sort them by name); each is a bytes list, a float list (packed) or an
-int64 list (packed), as tensorflow/core/example/feature.proto declares.
+Features keep the given order (writers sort them by name). Each is a bytes list, a packed float list or a packed int64
+list, as tensorflow/core/example/feature.proto declares.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _FLOAT = struct.Struct("<f")
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
 _SHORT = 100
 SMALL = 1 << 14
-"""Pieces below this are joined: copying them costs less than handling one more."""
-# Feature, its name, then the value: a list of a kind, which holds one message.
+"""Pieces below this many bytes are joined: a copy is cheaper than one more piece."""
+# The feature, its name, then its value: a typed list of one message.
 _SHORT_FEATURE = b"\x0a%c%b\x12%c%c%c\x0a%c%b"
 
 
 def varint(number: int) -> bytes:
-    """Protobuf's varint of an int64; a negative one takes ten bytes."""
+    """Return protobuf's varint of an int64; a negative number takes ten bytes."""
     if 0 <= number < 0x80:
         return _ONE_BYTE[number]
     number &= 0xFFFFFFFFFFFFFFFF
@@ -49,10 +49,10 @@ def _tagged(field: int, length: int) -> bytes:
 
 
 def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
-    """An Example in pieces, in order; a long bytes value is a piece of its own and is not copied.
+    """Return an Example in pieces, in order; a long bytes value is a separate piece and is not copied.
 
     Args:
-        features: name and value: bytes, a float or a float32 array (flattened), an int or a sequence of ints.
+        features: names and values: bytes, a float, a float32 array (flattened), an int or a sequence of ints.
     """
     entries: list[bytes] = []
     for name, value in features:
@@ -78,7 +78,7 @@ def _one_int(name: str, value: int) -> bytes:
 
 
 def _short(name: str, kind: int, body: bytes) -> bytes:
-    """A feature whose lengths take a byte each, as most do, in one step."""
+    """Return a feature in one step if each length fits in one byte, as most do."""
     key, length = _key(name), len(body)
     whole = len(key) + length + 6
     if whole >= 0x80:
@@ -87,7 +87,7 @@ def _short(name: str, kind: int, body: bytes) -> bytes:
 
 
 def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, bytes]:
-    """A feature: what stands before its value, which is a list of a kind, and the value."""
+    """Return a feature in two parts: the bytes before its value, and the value."""
     head = _tagged(1, len(body))
     content = len(head) + len(body)
     feature = _tagged(kind, content)
@@ -102,7 +102,7 @@ def _key(name: str) -> bytes:
 
 
 def joined(pieces: list[bytes]) -> list[bytes]:
-    """The same bytes in few pieces: runs of small ones joined, large ones left alone."""
+    """Return the same bytes in fewer pieces: join runs of small pieces, keep large ones."""
     few: list[bytes] = []
     run: list[bytes] = []
     for piece in pieces:
@@ -115,20 +115,20 @@ def joined(pieces: list[bytes]) -> list[bytes]:
 
 
 def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name of each feature from a place on, and where its value starts and ends; values are not looked at.
+    """Yield the name of each feature from an offset on, and the start and end of its value; values are not parsed.
 
-    The last value may end behind `data`, which then ends the walk.
+    The last value may end after `data`; the iteration then stops.
 
     Args:
         data: bytes of an Example.
-        at: where a feature starts, behind the Example's own tag and length.
+        at: offset of a feature, after the Example's tag and length.
 
     Raises:
-        FormatError: no features stand there.
+        FormatError: the bytes there are not features.
     """
     try:
         while at < len(data):
-            # Most lengths take a byte: looking at it here halves the time of the walk.
+            # Most lengths take one byte: this check halves the time of the loop.
             length, name_at = data[at + 1], at + 2
             if length >= 0x80:
                 length, name_at = _read_varint(data, at + 1)
@@ -145,26 +145,26 @@ def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name of each feature of a whole Example, and where its value starts and ends.
+    """Yield the name of each feature of a whole Example, and the start and end of its value.
 
     Raises:
-        FormatError: it is not one Example, or is cut short.
+        FormatError: the data is not exactly one Example, or is cut short.
     """
     at = end = open_example(data, 0)
     for name, start, end in spans(data, at):
-        told = _VALUE_TAG + varint(end - start)
-        if end > len(data) or data[start - len(told) : start] != told:
-            raise FormatError(f"the value of {name.decode(errors='replace')} has another length than it says", start)
+        prefix = _VALUE_TAG + varint(end - start)
+        if end > len(data) or data[start - len(prefix) : start] != prefix:
+            raise FormatError(f"the value of {name.decode(errors='replace')} has a wrong length", start)
         yield name, start, end
     if end != len(data) or _read_varint(data, 1)[0] != len(data) - at:
         raise FormatError("an Example is cut short", end)
 
 
 def decode_feature(data: memoryview) -> Decoded:
-    """The values of one feature.
+    """Return the values of one feature.
 
     Raises:
-        FormatError: it is none.
+        FormatError: the data is not a feature.
     """
     try:
         return _decode_feature(data)
@@ -173,14 +173,14 @@ def decode_feature(data: memoryview) -> Decoded:
 
 
 def find_features(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dict[str, Decoded]:
-    """Some features of an Example by name; the walk ends with the last of them.
+    """Return some features of an Example by name; stop after the last of them.
 
     Args:
-        parts: of its bytes, each with where its first feature starts.
-        wanted: their names.
+        parts: parts of the Example, each with the offset of its first feature.
+        wanted: names of the features.
 
     Raises:
-        FormatError: no features stand there.
+        FormatError: the bytes there are not features.
     """
     found: dict[str, Decoded] = {}
     for part, at in parts:
@@ -205,19 +205,19 @@ def _decode_feature(data: memoryview) -> Decoded:
 
 
 def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the first bytes value of a feature starts and how long it is, or None where `data` ends before it tells.
+    """Return the start and size of a feature's first bytes value, or None if `data` ends before the size.
 
-    The value may reach behind `data`.
+    The value may end after `data`.
 
     Raises:
         FormatError: the feature holds no bytes.
     """
     try:
         if data[at] != _ENTRY:
-            raise FormatError("a feature that should be bytes is not", at)
+            raise FormatError("a feature does not hold bytes", at)
         _, inner = _read_varint(data, at + 1)
         if data[inner] != _ENTRY:
-            raise FormatError("a feature that should be bytes is not", at)
+            raise FormatError("a feature does not hold bytes", at)
         size, start = _read_varint(data, inner + 1)
     except IndexError:
         return None
@@ -225,10 +225,10 @@ def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def open_example(data: bytes, at: int) -> int:
-    """Where the first feature of the Example at a place starts.
+    """Return the offset of the first feature of the Example at an offset.
 
     Raises:
-        FormatError: there is none.
+        FormatError: there is no Example at that offset.
     """
     try:
         if data[at] != _ENTRY:

@@ -1,4 +1,4 @@
-"""NPY format 1.0 for C-ordered arrays of plain types (numpy.lib.format), which numpy, DALI and webdataset decode."""
+"""NPY format 1.0 for C-ordered arrays of plain types (numpy.lib.format), as numpy, DALI and webdataset decode it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _HEADER = re.compile(rf"\{{'descr': '(<f[48]|\|u1)', 'fortran_order': False, 'sh
 
 @lru_cache(maxsize=256)
 def header(descr: str, shape: tuple[int, ...]) -> bytes:
-    """The header of an array, a multiple of 64 bytes long.
+    """Return the header of an array, a multiple of 64 bytes long.
 
     Args:
         descr: numpy's type string, such as `<f4` or `|u1`.
-        shape: of the array.
+        shape: shape of the array.
     """
     size = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
     text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': ({size}), }}"
@@ -33,15 +33,15 @@ def header(descr: str, shape: tuple[int, ...]) -> bytes:
 
 
 def dump(array: NDArray[np.float32]) -> bytes:
-    """A whole NPY file of a float32 array."""
+    """Return the NPY file of a float32 array."""
     return header("<f4", array.shape) + array.astype("<f4").tobytes()
 
 
 def exactly(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The array of a file that `dump` wrote for an array of this shape.
+    """Return the array of a file that `dump` wrote for this shape.
 
     Raises:
-        FormatError: it is another file.
+        FormatError: the file is not one.
     """
     head = header("<f4", shape)
     if data[: len(head)] != head or len(data) != len(head) + 4 * math.prod(shape):
@@ -51,10 +51,10 @@ def exactly(data: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def picture_header(head: bytes) -> tuple[tuple[int, int, int], int]:
-    """Shape (height, width, 3) of the uint8 picture whose file starts so, and where its pixels start.
+    """Return the shape (height, width, 3) of a uint8 picture's file, and the offset of its pixels.
 
     Raises:
-        FormatError: it is no such picture.
+        FormatError: the header is not that of a uint8 picture.
     """
     dtype, shape, start = read_header(head)
     if dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
@@ -63,13 +63,13 @@ def picture_header(head: bytes) -> tuple[tuple[int, int, int], int]:
 
 
 def read_header(head: bytes | memoryview) -> tuple[np.dtype[Any], tuple[int, ...], int]:
-    """Type and shape of a file's array, and where its payload starts.
+    """Return the type and shape of a file's array, and the offset of its payload.
 
     Args:
-        head: the file's first bytes, or all of them.
+        head: the file's first bytes, or the whole file.
 
     Raises:
-        FormatError: it is not the head of an NPY file such as `header` makes.
+        FormatError: the file does not start with a header that `header` writes.
     """
     length = int.from_bytes(head[8:10], "little")
     match = _HEADER.fullmatch(bytes(head[10 : 10 + length]).decode("latin-1"))

@@ -14,7 +14,7 @@ MAX_NAME = 100
 MAX_SIZE = 8**11 - 1
 END = bytes(2 * BLOCK)
 
-# Name, mode and owner, size, time, checksum, type and the rest.
+# Name, mode, owner and group, size, time, checksum, type and the rest.
 _HEADER = (
     b"%b"
     + b"0000644\0"
@@ -32,11 +32,11 @@ _PADDING = tuple(bytes(size) for size in range(BLOCK))
 
 
 def header(name: str, size: int) -> bytes:
-    """The 512-byte header of a member.
+    """Return the 512-byte header of a member.
 
     Args:
         name: 1 to 100 ASCII bytes, no NUL.
-        size: of the payload in bytes, below 8 GiB.
+        size: bytes of the payload, below 8 GiB.
     """
     raw = name.encode("ascii")
     if not 0 < len(raw) <= MAX_NAME or 0 in raw:
@@ -49,17 +49,17 @@ def header(name: str, size: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """The zero bytes that fill a payload of `size` bytes up to a whole block."""
+    """Return the zero bytes that pad a payload of `size` bytes to a whole block."""
     return _PADDING[-size % BLOCK]
 
 
 def padded(size: int) -> int:
-    """Bytes that a payload of `size` bytes takes with its padding."""
+    """Return the bytes of a payload of `size` bytes with its padding."""
     return size + -size % BLOCK
 
 
 class TarMember(Struct, frozen=True):
-    """A member found in an archive: its name, where its header and its payload start, and its payload's size."""
+    """A member of an archive: its name, the offsets of its header and payload, and the payload's size in bytes."""
 
     name: str
     header: int
@@ -68,12 +68,12 @@ class TarMember(Struct, frozen=True):
 
     @property
     def end(self) -> int:
-        """Where the next header starts."""
+        """Offset of the next header."""
         return self.offset + padded(self.size)
 
 
 def members(archive: memoryview) -> Iterator[TarMember]:
-    """The members of an archive that `header` could have written, up to its end mark.
+    """Yield the members of an archive up to its end mark; each header must be one that `header` writes.
 
     Raises:
         FormatError: at the first header, padding or end mark that breaks the format.
@@ -89,7 +89,7 @@ def members(archive: memoryview) -> Iterator[TarMember]:
         if member.end > len(archive):
             raise FormatError(f"the archive is cut short inside {member.name}", at)
         if any(archive[member.offset + member.size : member.end]):
-            raise FormatError(f"the padding behind {member.name} is not zero", member.offset + member.size)
+            raise FormatError(f"the padding after {member.name} is not zero", member.offset + member.size)
         yield member
         at = member.end
     if bytes(archive[at:]) != END:
@@ -97,10 +97,10 @@ def members(archive: memoryview) -> Iterator[TarMember]:
 
 
 def read_header(block: bytes, at: int) -> TarMember:
-    """The member whose header stands at a place in its archive.
+    """Return the member of a header at an offset of its archive.
 
     Raises:
-        FormatError: `header` could not have written it.
+        FormatError: the header is not one that `header` writes.
     """
     try:
         name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
@@ -114,14 +114,14 @@ def read_header(block: bytes, at: int) -> TarMember:
 
 
 def glance(data: bytes, at: int) -> tuple[str, int]:
-    """Name and payload size of the member whose header is at a place; the rest of the header is not checked.
+    """Return the name and payload size of the member at an offset; the rest of its header is not checked.
 
     Raises:
-        FormatError: no header is there.
+        FormatError: there is no header at that offset.
     """
     size = data[at + 124 : at + 135]
     if data[at + 257 : at + 262] != b"ustar" or not size.isdigit():
-        raise FormatError("no member starts where one should", at)
+        raise FormatError("a member's header is missing", at)
     try:
         return data[at : at + MAX_NAME].rstrip(b"\0").decode("ascii"), int(size, 8)
     except ValueError as error:
@@ -129,7 +129,7 @@ def glance(data: bytes, at: int) -> tuple[str, int]:
 
 
 def groups(archive: memoryview) -> Iterator[tuple[str, list[TarMember]]]:
-    """The members of an archive by the part of their name before its first dot, adjacent ones together.
+    """Group adjacent members of an archive by the part of their name before the first dot.
 
     Raises:
         FormatError: as `members`.
@@ -139,23 +139,23 @@ def groups(archive: memoryview) -> Iterator[tuple[str, list[TarMember]]]:
 
 
 def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
-    """The members behind the first of a sample by suffix; headers are only glanced at.
+    """Return the members after the first of a sample, by suffix; of headers only name and size are read.
 
     Args:
-        key: the sample's, with the dot behind it.
-        tail: the sample from the end of the first member's payload on.
+        key: key of the sample, with the dot after it.
+        tail: bytes of the sample after the first member's payload.
 
     Raises:
-        FormatError: a member is another sample's: an index file cut the archive wrongly.
+        FormatError: a member belongs to another sample: the offsets of the index file are wrong.
     """
-    # The padding comes first; from its end on all is whole blocks.
+    # The padding comes first, then whole blocks.
     at = len(tail) % BLOCK
     parts: dict[str, bytes] = {}
     while at < len(tail):
         name, size = glance(tail, at)
         suffix = name.partition(".")[2]
         if suffix in parts or not tail.startswith(key, at):
-            raise FormatError(f"its members are those of several samples, one of them {key[:-1].decode()}", at)
+            raise FormatError(f"its members belong to several samples, one of them {key[:-1].decode()}", at)
         at += BLOCK
         parts[suffix] = tail[at : at + size]
         at += padded(size)

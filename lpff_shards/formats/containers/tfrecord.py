@@ -16,15 +16,15 @@ _CRC = struct.Struct("<I")
 
 
 def masked(crc: int) -> int:
-    """TFRecord's masking of a CRC-32C: rotated right by 15 bits, plus a constant."""
+    """Return TFRecord's masked CRC-32C: rotated right by 15 bits, plus a constant."""
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def frame(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """What stands before and behind the data in a record: 12 bytes and 4 bytes.
+    """Return the bytes before and after a record's data: 12 bytes and 4 bytes.
 
     Args:
-        parts: the data in pieces, so that a large picture need not be copied.
+        parts: the data in pieces, so that a large picture is not copied.
     """
     length = _LENGTH.pack(sum(map(len, parts)))
     crc = 0
@@ -34,7 +34,7 @@ def frame(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
 
 
 def records(file: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Offset and data of each record of a file.
+    """Yield the offset and data of each record of a file.
 
     Raises:
         FormatError: at the first record whose length or data does not match its checksum, or that is cut short.

@@ -1,4 +1,4 @@
-"""Zip archives of stored members with fixed headers: mode 0644, 1980-01-01, Zip64 fields where numbers demand them.
+"""Zip archives of stored members with fixed headers: mode 0644, 1980-01-01, Zip64 fields for large numbers.
 
 Source: PKWARE's APPNOTE.TXT 6.3 (local headers, central directory, Zip64).
 """
@@ -14,7 +14,7 @@ from msgspec import Struct
 from lpff_shards.formats.errors import FormatError
 
 FULL = 0xFFFFFFFF
-"""A 32-bit field that is full says: see the Zip64 field."""
+"""A 32-bit field with this value refers to the Zip64 field."""
 MANY = 0xFFFF
 
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -29,12 +29,12 @@ _MODE = 0o100644 << 16
 
 
 def local_header(name: str, crc: int, size: int) -> bytes:
-    """What stands in front of a member's bytes.
+    """Return the header before a member's bytes.
 
     Args:
         name: ASCII.
         crc: CRC-32 of the member's bytes.
-        size: of the member in bytes.
+        size: bytes of the member.
     """
     raw = name.encode("ascii")
     extra = struct.pack("<2H2Q", 1, 16, size, size) if size >= FULL else b""
@@ -43,10 +43,10 @@ def local_header(name: str, crc: int, size: int) -> bytes:
 
 
 def entry(name: str, crc: int, size: int, at: int) -> bytes:
-    """A member's entry in the central directory.
+    """Return a member's entry in the central directory.
 
     Args:
-        at: where its local header starts.
+        at: offset of its local header.
     """
     raw = name.encode("ascii")
     large = [number for number in (size, size, at) if number >= FULL]
@@ -58,11 +58,11 @@ def entry(name: str, crc: int, size: int, at: int) -> bytes:
 
 
 def end(count: int, size: int, at: int) -> bytes:
-    """What stands behind the central directory.
+    """Return the records after the central directory.
 
     Args:
-        count: members.
-        size, at: of the central directory, in bytes.
+        count: number of members.
+        size, at: size and offset of the central directory, in bytes.
     """
     far = b""
     if count >= MANY or size >= FULL or at >= FULL:
@@ -73,13 +73,13 @@ def end(count: int, size: int, at: int) -> bytes:
 
 
 class ZipMember(Struct, frozen=True):
-    """A member found in an archive.
+    """A member of an archive.
 
     Attributes:
-        name: of the member.
-        header: where its local header starts.
-        offset, size: where its bytes start, and how many they are.
-        crc: their CRC-32, as the archive tells.
+        name: name of the member.
+        header: offset of its local header.
+        offset, size: offset and number of its bytes.
+        crc: their CRC-32 according to the archive.
     """
 
     name: str
@@ -90,14 +90,14 @@ class ZipMember(Struct, frozen=True):
 
     @property
     def end(self) -> int:
-        """Where the next header starts."""
+        """Offset of the next header."""
         return self.offset + self.size
 
     def read(self, archive: memoryview) -> memoryview:
-        """The member's bytes.
+        """Return the member's bytes.
 
         Raises:
-            FormatError: its local header or its CRC-32 is not as the directory says.
+            FormatError: its local header or its CRC-32 differs from the directory.
         """
         if bytes(archive[self.header : self.offset]) != local_header(self.name, self.crc, self.size):
             raise FormatError(f"the local header of {self.name} is damaged", self.header)
@@ -108,10 +108,10 @@ class ZipMember(Struct, frozen=True):
 
 
 def members(archive: memoryview) -> Iterator[ZipMember]:
-    """The members of an archive that the functions above could have written, by its central directory, in order.
+    """Yield the members of an archive that the functions above wrote, by its central directory, in order.
 
     Raises:
-        FormatError: at the first entry that breaks the format, or whose member does not follow the one before.
+        FormatError: an entry breaks the format, or its member does not follow the previous one.
     """
     count, size, at = _directory(archive)
     stop, due, found = at + size, 0, 0
@@ -125,7 +125,7 @@ def members(archive: memoryview) -> Iterator[ZipMember]:
 
 
 def _directory(archive: memoryview) -> tuple[int, int, int]:
-    """How many members there are, the central directory's size, and where it starts."""
+    """Return the number of members, and the size and offset of the central directory."""
     tail = bytes(archive[-(_END64.size + _LOCATOR.size + _END.size) :])
     if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\5\6":
         raise FormatError("the archive is cut short: no end of central directory")
@@ -139,7 +139,7 @@ def _directory(archive: memoryview) -> tuple[int, int, int]:
 
 
 def _member(archive: memoryview, at: int, due: int) -> ZipMember:
-    """The member of an entry of the directory whose local header is due at an offset."""
+    """Return the member of a directory entry; its local header must be at offset `due`."""
     try:
         fields = _CENTRAL.unpack_from(archive, at)
         crc, size, length = fields[8], fields[10], fields[11]

@@ -1,1 +1,1 @@
-"""Picture files: headers, decoding, PNGs of our own."""
+"""Picture files: headers, decoding, and an encoder for PNG."""

@@ -1,6 +1,6 @@
-"""From a picture file to RGB pixels: PNG by libspng, JPEG by libjpeg-turbo, WebP by Pillow's libwebp.
+"""Decoding of picture files to RGB pixels: PNG by libspng, JPEG by libjpeg-turbo, WebP by Pillow's libwebp.
 
-Export, `verify --deep` and the loaders all decode here, so that a file has the same pixels, or the same fault, in each.
+Export, `verify --deep` and the loaders all use it, so a file has the same pixels, or the same fault, in each.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ Pixels = NDArray[np.uint8]
 
 
 class PictureError(Exception):
-    """A picture that cannot be decoded or stored as asked; the text says why."""
+    """A picture that cannot be decoded or stored as requested; the text gives the reason."""
 
 
 def decoded(data: bytes) -> Pixels:
-    """The pixels of a PNG, JPEG or WebP file, uint8 [height, width, 3], RGB.
+    """Return the pixels of a PNG, JPEG or WebP file, uint8 [height, width, 3], RGB.
 
     Raises:
-        FormatError: it is not a whole picture file.
-        PictureError: it does not decode.
+        FormatError: the file is not a whole picture file.
+        PictureError: the file does not decode.
     """
     return decode(data, inspect(data))
 
 
 def decode(data: bytes, header: PictureHeader) -> Pixels:
-    """The pixels of a picture file, given what `inspect` tells of it.
+    """Return the pixels of a picture file, given its header from `inspect`.
 
-    Of 16 bits the high byte is taken, of transparency nothing, of an animation the first frame. Color profiles and
-    orientation are not applied. Metadata that cannot be read is no fault.
+    Keeps the high byte of 16 bits and the first frame of an animation, and drops transparency. Color profiles and
+    orientation are not applied. Unreadable metadata is no fault.
 
     Raises:
-        PictureError: it does not decode, or its decoder calls it cut or corrupt.
+        PictureError: the file does not decode, or its decoder reports it as cut or corrupt.
     """
     try:
         pixels = _decode(data, header)
     except MemoryError:
-        # The machine's fault, not the picture's.
+        # The picture is not at fault.
         raise
-    except Exception as error:  # decoders raise many kinds on hostile bytes
+    except Exception as error:  # decoders raise many types on hostile bytes
         raise PictureError(f"the picture does not decode: {error}") from None
     height, width, _ = pixels.shape
     if (width, height) != (header.width, header.height):
@@ -68,7 +68,7 @@ def _webp(data: bytes) -> Pixels:
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Pillow warns of large pictures, whose pixels are counted already.
+        # Pillow warns of large pictures; their size is checked already.
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
             return np.asarray(image.convert("RGB"))

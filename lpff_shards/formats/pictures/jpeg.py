@@ -1,7 +1,7 @@
-"""JPEG files: what a file is, and its pixels by libjpeg-turbo, which tells a file that is cut from a whole one.
+"""JPEG files: their headers, and their pixels by libjpeg-turbo, which reports a file that is cut short.
 
-Pillow decodes by the same library and drops its warnings, so that a file cut in the middle is gray there. Warnings are
-about pixels or about metadata; only the former are faults. Source: ITU T.81 (markers), libjpeg's jerror.h (warnings).
+Pillow uses the same library but drops its warnings, and fills the missing part with gray. Warnings are about pixels or
+about metadata; only the former are faults. Sources: ITU T.81 (markers), libjpeg's jerror.h (warnings).
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
-"""Frames that decoders know: baseline, extended and progressive. Lossless, hierarchical and arithmetic ones few do."""
+"""Supported frames: baseline, extended, progressive. Few decoders support lossless, hierarchical, arithmetic ones."""
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MARKER = re.compile(rb"\xff(?=[^\xff\x00\x01\xd0-\xd8])", re.DOTALL)
-"""The start of a segment, or the end mark: neither a byte that fills nor a marker without a body."""
+"""The start of a segment, or the end mark; not a fill byte, nor a marker without a body."""
 _MAX_SEGMENTS, _MAX_SCANS, _MAX_PASSES = 1 << 16, 64, 1 << 30
-"""Most segments and scans, and pixels of all scans together: decoders go through all pixels for each scan."""
+"""Limits of segments, of scans, and of the pixels of all scans: decoders pass over all pixels for each scan."""
 _SCAN, _NEXT_SCAN, _END = 0xDA, b"\xff\xda", b"\xff\xd9"
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _SCAN_HEADER = re.compile(rb"(\xff\xda\0(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6}|\x0e\x04.{8})).{3}", re.DOTALL)
-"""The header of a scan of one to four components, up to its last three bytes: which coefficients it holds."""
+"""The header of a scan of one to four components; its last three bytes select coefficients."""
 _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _ADOBE_SIZE = 12
-"""Bytes of Adobe's segment, of which the last one tells the transform of colors."""
+"""Bytes of Adobe's segment; the last one is the color transform."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
-"""Told of bytes between the last pixels and the end mark, which do no harm, and of pixels that were lost before."""
+"""The warning for harmless bytes between the last pixels and the end mark, and for lost pixels before them."""
 _HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
 _UNNAMED = "subsampling"
-"""TurboJPEG takes only the samplings that it has names for; libjpeg takes all."""
+"""TurboJPEG supports only the samplings that it has names for; libjpeg supports all."""
 
 
 def inspect_jpeg(data: bytes) -> PictureHeader:
-    """What a JPEG says of itself.
+    """Return the properties of a JPEG.
 
     Raises:
-        FormatError: it is cut short, is of a kind that few decoders know, or has no pixels or too many.
+        FormatError: it is cut short, few decoders support its kind, or it has no pixels or too many.
     """
     header: tuple[int, int, str] | None = None
     marked: list[tuple[int, bytes]] = []
@@ -63,7 +63,7 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
             marked.append((marker, data[start + 4 : end]))
     if header is None:
         raise FormatError("the JPEG has no frame header", scan)
-    # Bytes behind the picture do no harm, and a thumbnail in front of it has an end mark of its own.
+    # Bytes after the picture are harmless, and a thumbnail before it has its own end mark.
     if data.rfind(_END) <= scan:
         raise FormatError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
     width, height, mode = header
@@ -75,7 +75,7 @@ def inspect_jpeg(data: bytes) -> PictureHeader:
 
 
 def glance_jpeg(data: bytes) -> PictureHeader | None:
-    """What the first bytes of a JPEG say of it, None where they do not reach its frame header."""
+    """Return the properties of a JPEG from its first bytes, or None if they do not reach its frame header."""
     turned = 0
     try:
         for marker, start, end in _segments(data):
@@ -91,15 +91,15 @@ def glance_jpeg(data: bytes) -> PictureHeader | None:
 
 
 def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
-    """The pixels of a JPEG that `inspect_jpeg` takes, uint8 [height, width, 3], RGB.
+    """Return the pixels of a JPEG that `inspect_jpeg` accepts, uint8 [height, width, 3], RGB.
 
     Raises:
-        ValueError: libjpeg calls it cut or corrupt.
+        ValueError: libjpeg reports it as cut or corrupt.
     """
     try:
         return _decode(data, mode, strict=True)
     except ValueError:
-        # libjpeg tells its first warning alone, and that may be about metadata, so these go first.
+        # libjpeg returns only its first warning, which may be about metadata: remove the metadata and retry.
         plain = _stripped(data, mode)
     try:
         return _decode(plain, mode, strict=True)
@@ -115,7 +115,7 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The marker, start and end of each segment up to the first scan's header; other bytes between them are skipped."""
+    """Yield the marker, start and end of each segment up to the first scan's header; skip other bytes between them."""
     at, marker = 2, 0
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, at)
@@ -133,22 +133,22 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
-    """The width, height and color mode that a frame's header tells."""
+    """Return the width, height and color mode from a frame's header."""
     bits, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
     if components not in _MODES:
-        raise FormatError(f"the JPEG has {components} components, which is no picture")
+        raise FormatError(f"the JPEG has {components} components; 1, 3 or 4 are supported")
     if bits != 8:
-        raise FormatError(f"the JPEG has {bits} bits a color; only 8 are taken")
+        raise FormatError(f"the JPEG has {bits} bits per color; only 8 are supported")
     if marker not in _HUFFMAN:
-        raise FormatError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders know")
+        raise FormatError("the JPEG is lossless, hierarchical or arithmetic-coded, which few decoders support")
     check_size(width, height)
     if max(width, height) > MAX_SIDES["jpeg"]:
-        raise FormatError(f"the JPEG is {width}x{height} pixels; decoders take at most {MAX_SIDES['jpeg']:,} a side")
+        raise FormatError(f"the JPEG is {width}x{height} pixels; the limit is {MAX_SIDES['jpeg']:,} per side")
     return width, height, _MODES[components]
 
 
 def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
-    """The orientation, and what else its segments of applications hold."""
+    """Return the orientation and the extras in the application segments."""
     exif = xmp = 0
     frames, profile, metadata = 1, False, False
     for marker, body in marked:
@@ -167,13 +167,13 @@ def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
 
 
 def _is_color(marker: int, body: bytes) -> bool:
-    """Whether a segment tells decoders how colors are coded."""
+    """Return whether a segment defines how colors are coded."""
     return (marker == _APP0 and body.startswith(_JFIF)) or (marker == _APP14 and body.startswith(_ADOBE))
 
 
 def _stripped(data: bytes, mode: str) -> bytes:
-    """The JPEG without what its pixels do not need up to its first scan, and with nothing there to warn of."""
-    # Of a transform that it does not know libjpeg thinks the same, after a warning.
+    """Return the JPEG with only the segments that its pixels need before the first scan, without causes of warnings."""
+    # libjpeg uses the same transform in place of an unknown one, after a warning.
     transform = b"\2" if mode == "CMYK" else b"\1"
     kept, at, sequential = [data[:2]], 0, False
     for marker, start, at in _segments(data):
@@ -186,12 +186,12 @@ def _stripped(data: bytes, mode: str) -> bytes:
             kept.append(data[start:at])
         sequential = sequential or marker in _SEQUENTIAL
     whole = b"".join((*kept, data[at:]))
-    # These decoders take all coefficients of a block at once, whatever a scan's header says.
+    # These decoders read all coefficients of a block at once and ignore the scan's header.
     return _SCAN_HEADER.sub(lambda found: found[1] + b"\0\x3f\0", whole) if sequential else whole
 
 
 def _without_padding(data: bytes, size: int) -> bytes:
-    """The JPEG without so many bytes in front of its end mark, for libjpeg to tell its next warning."""
+    """Return the JPEG without `size` bytes before its end mark, so that libjpeg returns its next warning."""
     *_, (_, _, scan) = _segments(data)
     end = data.find(_END, scan)
     return data[: end - size] + data[end:]
@@ -206,7 +206,7 @@ def _decode(data: bytes, mode: str, *, strict: bool) -> NDArray[np.uint8]:
     from PIL import Image
 
     inks = simplejpeg.decode_jpeg(data, "CMYK", strict=strict)
-    # Inks are stored the other way round, as Adobe does; Pillow and browsers also read files without its marker so.
+    # Adobe stores inks inverted; Pillow and browsers invert them without Adobe's marker, too.
     return np.asarray(Image.fromarray(~inks, "CMYK").convert("RGB"))
 
 
@@ -216,5 +216,5 @@ def _by_pillow(data: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises many kinds on hostile bytes
+    except Exception as error:  # Pillow raises many types on hostile bytes
         raise ValueError(str(error)) from None

@@ -1,4 +1,4 @@
-"""What a picture file is: kind, size, color mode, and what it holds besides pixels, without decoding."""
+"""Properties of a picture file without decoding: kind, size, color mode and extra contents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lpff_shards.formats.pictures.webp import glance_webp, inspect_webp
 
 
 def inspect(data: bytes) -> PictureHeader:
-    """Read a whole picture file's header and check that the file is not cut short.
+    """Return the properties of a whole picture file; check that it is not cut short.
 
     Raises:
-        FormatError: it is none of the three kinds, is cut short, has no pixels or too many, or is of a kind that our
-            loaders do not decode.
+        FormatError: it is not a PNG, JPEG or WebP file, is cut short, has no pixels or too many, or the loaders
+            cannot decode it.
     """
     try:
         if data.startswith(SIGNATURE):
@@ -33,13 +33,13 @@ def inspect(data: bytes) -> PictureHeader:
 
 
 def glance(data: bytes) -> PictureHeader | None:
-    """What the first bytes of a picture file say of it: kind, size, mode and, if they reach it, orientation.
+    """Return a picture file's kind, size, mode and, if the bytes reach it, orientation from its first bytes.
 
     Returns:
-        None where they do not reach the size.
+        None if the bytes do not reach the size.
 
     Raises:
-        FormatError: they are of no picture that `inspect` takes.
+        FormatError: `inspect` would refuse the picture.
     """
     try:
         if data.startswith(SIGNATURE):

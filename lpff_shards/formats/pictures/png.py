@@ -1,9 +1,8 @@
-"""PNG files of RGB pixels, fast: decoded by libspng, encoded by numpy's and zlib-ng's vector instructions.
+"""Fast PNG files of RGB pixels: decoded by libspng, encoded by numpy's and zlib-ng's vector instructions.
 
-What filtering leaves of a photo is noise, in which a search for repetitions finds nothing: run lengths and Huffman
-codes pack it as tightly as zlib's default does, in a tenth of the time; drawings, which repeat, take a tenth more room.
-The run-length strategy also gives the same bytes on every machine, since it needs no hash of what went before. Source:
-PNG third edition (filters, chunks, CRCs).
+A filtered photo is noise without repetitions: run lengths and Huffman codes pack it as tightly as zlib's default does,
+in a tenth of the time; drawings repeat and become a tenth larger. The run-length strategy needs no hash of earlier
+bytes, so it also gives the same bytes on every machine. Source: PNG third edition (filters, chunks, CRCs).
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from lpff_shards.formats.pictures.png_chunks import SIGNATURE, chunks, is_interl
 Rows = NDArray[np.uint8]
 
 BLOCK = 32
-"""Rows that are filtered at once: few enough that their candidates stay in a core's own cache."""
+"""Rows that are filtered at once: few enough that their candidates fit in a core's cache."""
 
 _RGB = (8, 2, 0, 0, 0)
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
 _STORED = 65535
 """Most bytes of a stored deflate block."""
 _AT_ONCE = 1 << 26
-"""Most bytes of rows that are inflated apart from their decoding, which takes three times as much memory."""
+"""Most bytes of rows that are inflated before decoding, which takes three times as much memory."""
 _PIECE = 1 << 20
-"""Bytes that are inflated together where they are not kept."""
+"""Bytes that are inflated at once if they are not kept."""
 
 
 def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """The file of a picture.
+    """Return a picture's PNG file.
 
     Args:
         pixels: uint8 [height, width, 3], RGB, at least one pixel.
@@ -53,7 +52,7 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
-    """The file of a picture without filters or compression, which readers unpack at the speed of copying.
+    """Return a picture's PNG file without filters or compression, which readers unpack at the speed of a copy.
 
     Args:
         pixels: uint8 [height, width, 3], RGB, at least one pixel.
@@ -68,12 +67,12 @@ def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def beginning(height: int, width: int) -> bytes:
-    """The first bytes of an RGB PNG of this size: the signature and the header chunk."""
+    """Return the first bytes of an RGB PNG of this size: the signature and the header chunk."""
     return SIGNATURE + _chunk(b"IHDR", struct.pack(">II5B", width, height, *_RGB))
 
 
 def _zlib_stored(data: memoryview) -> Iterator[bytes | memoryview]:
-    """A zlib stream of deflate blocks that hold the data as it is (RFC 1950, RFC 1951)."""
+    """Yield a zlib stream of uncompressed deflate blocks (RFC 1950, RFC 1951)."""
     yield b"\x78\x01"
     for start in range(0, len(data), _STORED):
         block = data[start : start + _STORED]
@@ -83,14 +82,14 @@ def _zlib_stored(data: memoryview) -> Iterator[bytes | memoryview]:
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The pixels of a PNG that holds only what its pixels need, uint8 [height, width, 3], RGB.
+    """Return the pixels of a PNG of only the chunks that its pixels need, uint8 [height, width, 3], RGB.
 
-    libspng checks neither the end nor the checksum of the zlib stream, and libpng and Pillow refuse a stream where one
-    is wrong. So the stream is inflated here, which also takes less time than libspng's zlib.
+    libspng checks neither the end nor the checksum of the zlib stream; libpng and Pillow refuse a stream with a wrong
+    one. So the stream is inflated here, which is also faster than libspng's zlib.
 
     Raises:
-        FormatError: the zlib stream is damaged, or holds fewer bytes than the rows or far more.
-        Exception: of any kind: it does not decode.
+        FormatError: the zlib stream is damaged, or is shorter or far longer than the rows.
+        Exception: of any type: it does not decode.
     """
     try:
         plain = _inflated(data)
@@ -101,7 +100,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
 
 @cache
 def _decoder() -> Callable[[bytes], Rows]:
-    """libspng's, or, on machines for which it has no wheel, Pillow's: the same pixels, in half as much time again."""
+    """Return libspng's decoder, or Pillow's on machines without a wheel: the same pixels in 1.5 times the time."""
     try:
         from pyspng import load
     except ImportError:
@@ -113,17 +112,17 @@ def _by_pillow(data: bytes) -> Rows:
     from PIL import Image
 
     with warnings.catch_warnings():
-        # Pillow warns of large pictures, whose pixels are counted already.
+        # Pillow warns of large pictures; their size is checked already.
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             if image.mode.startswith("I"):
-                # Of 16 bits of gray libspng takes the high byte; of color Pillow does so too.
+                # libspng keeps the high byte of 16-bit gray; Pillow does the same only for 16-bit color.
                 return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
             return np.asarray(image.convert("RGB"))
 
 
 def _inflated(data: bytes) -> bytes:
-    """Return the PNG with its rows inflated; a large or interlaced one as it is, checked, to keep its rows once."""
+    """Return the PNG with its rows inflated; only check a large or interlaced one, so that its rows are held once."""
     bodies = [(start, end) for kind, start, end in chunks(data) if kind == b"IDAT"]
     packed = b"".join(data[start + 8 : end - 4] for start, end in bodies)
     size, stream = rows_size(data), isal_zlib.decompressobj()
@@ -137,10 +136,10 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _check_rest(stream: Any, packed: bytes, size: int) -> None:
-    """Inflate what is left of a stream, without keeping it, and check its length, its end and its checksum.
+    """Inflate the rest of a stream without keeping it; check its length, its end and its checksum.
 
     Args:
-        size: bytes of rows that it has to hold; decoders overlook a few more.
+        size: bytes of rows that it must contain; decoders ignore a few more.
     """
     found = _PIECE
     while (packed or found) and not stream.eof and size > -_PIECE:
@@ -160,7 +159,7 @@ def _chunk(kind: bytes, *parts: bytes) -> bytes:
 
 
 def _pieces(kind: bytes, *parts: bytes | memoryview) -> Iterator[bytes | memoryview]:
-    """A chunk in pieces, so that large ones are joined once."""
+    """Yield a chunk in pieces, so that large pieces are joined once."""
     crc = crc32(kind)
     for part in parts:
         crc = crc32(part, crc)
@@ -170,9 +169,9 @@ def _pieces(kind: bytes, *parts: bytes | memoryview) -> Iterator[bytes | memoryv
 
 
 def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
-    """The filtered rows, each with its filter's number in front, a block of them at a time.
+    """Yield the filtered rows in blocks, each row after the number of its filter.
 
-    Each row takes the filter whose bytes, as signed numbers, have the least sum of magnitudes, as the standard advises.
+    Each row gets the filter with the least sum of absolute values of signed bytes, as the standard advises.
     """
     height, width, channels = pixels.shape
     # One row of zeros above the picture, one pixel of zeros to its left.
@@ -192,10 +191,10 @@ def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
 
 
 def _candidates(padded: Rows, channels: int) -> NDArray[np.uint8]:
-    """The rows under each of the five filters, uint8 [5, rows, bytes].
+    """Return the rows under each of the five filters, uint8 [5, rows, bytes].
 
     Args:
-        padded: the row above the first one, then the rows, all with a pixel of zeros in front.
+        padded: the row above the first one, then the rows, each after a pixel of zeros.
     """
     rows, left = padded[1:, channels:], padded[1:, :-channels]
     up, corner = padded[:-1, channels:], padded[:-1, :-channels]
@@ -203,14 +202,14 @@ def _candidates(padded: Rows, channels: int) -> NDArray[np.uint8]:
     out[_NONE] = rows
     np.subtract(rows, left, out=out[_SUB])
     np.subtract(rows, up, out=out[_UP])
-    # The mean of two bytes, rounded down, without leaving bytes: what both have, and half of what one has.
+    # The mean of two bytes, rounded down, in bytes: the common bits plus half of the different ones.
     np.subtract(rows, (left & up) + ((left ^ up) >> 1), out=out[_AVERAGE])
     np.subtract(rows, _paeth(left, up, corner), out=out[_PAETH])
     return out
 
 
 def _paeth(left: Rows, up: Rows, corner: Rows) -> Rows:
-    """Paeth's predictor: of left, up and corner the nearest to left + up - corner, in this order where they tie."""
+    """Return Paeth's predictor: the nearest of left, up and corner to left + up - corner, in this order on ties."""
     middle = corner.astype(np.int16)
     from_left, from_up = up - middle, left - middle
     from_corner = np.abs(from_left + from_up)
@@ -223,5 +222,5 @@ def _paeth(left: Rows, up: Rows, corner: Rows) -> Rows:
 
 
 def _mask(chosen: NDArray[np.bool_]) -> Rows:
-    """255 where chosen, else 0: choosing by bits is several times as fast as `numpy.where`."""
+    """Return 255 where chosen, else 0: bit masks are several times as fast as `numpy.where`."""
     return chosen.view(np.uint8) * np.uint8(255)

@@ -1,4 +1,4 @@
-"""Chunks of PNG files: what a file is, whether it is whole, and the file without what its pixels do not need.
+"""Chunks of PNG files: properties of a file, a check that it is whole, and the file without unneeded chunks.
 
 Source: PNG third edition (chunks, their order, IHDR).
 """
@@ -24,29 +24,29 @@ _MODES = {
 }
 _CHUNK = struct.Struct(">I4s")
 _SECOND = 33
-"""Where the second chunk starts."""
+"""Offset of the second chunk."""
 _CRC = struct.Struct(">I")
 _HEADER = struct.Struct(">II5B")
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _WHOLE = ((0, 0, 1, 1),)
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The passes of an interlaced picture: the column and row of each one's first pixel, and the steps to the next."""
+"""The passes of an interlaced picture: column and row of the first pixel, and the steps to the next."""
 _PIXELS = frozenset({b"IHDR", b"IDAT", b"IEND"})
 _NEEDED = {"P": _PIXELS | {b"PLTE"}}
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 _XMP = b"XML:com.adobe.xmp\0\0\0"
 _ANCILLARY = 0x20
-"""The bit of a chunk's first letter that says that decoders may ignore it."""
+"""The bit in a chunk's first letter that allows decoders to ignore it."""
 
 _CHUNKS, _CHUNK_BYTES = 1 << 14, 1 << 9
-"""Most chunks of a file, and bytes for one more: writers put thousands of bytes into each."""
+"""Limit of chunks in a file, and bytes that allow one more: writers put thousands of bytes into each."""
 
 _Places = dict[bytes, int]
-"""Where the first chunk of each kind starts."""
+"""Offset of the first chunk of each kind."""
 
 
 def inspect_png(data: bytes) -> PictureHeader:
-    """What a PNG says of itself, after every chunk was found whole and as its CRC-32 says.
+    """Return the properties of a PNG; check that every chunk is whole and matches its CRC-32.
 
     Raises:
         FormatError: it is cut short or damaged, lacks what its pixels need, or has no pixels or too many.
@@ -62,7 +62,7 @@ def inspect_png(data: bytes) -> PictureHeader:
 
 
 def glance_png(data: bytes) -> PictureHeader:
-    """What the first bytes of a PNG say of it, its orientation too if they reach EXIF data before the pixels."""
+    """Return the properties of a PNG from its first bytes; orientation only from EXIF data before the pixels."""
     if data[_SECOND + 4 : _SECOND + 8] == b"IDAT":
         return _plain(data[:_SECOND])
     width, height, mode = _header(data)
@@ -77,38 +77,38 @@ def glance_png(data: bytes) -> PictureHeader:
 
 @lru_cache
 def _plain(start: bytes) -> PictureHeader:
-    """What IHDR alone says: the pictures of a set are mostly alike."""
+    """Return the properties in IHDR; cached, since the pictures of a set mostly share it."""
     return PictureHeader("png", *_header(start))
 
 
 def _header(data: bytes) -> tuple[int, int, str]:
-    """The width, height and mode that IHDR tells."""
+    """Return the width, height and mode from IHDR."""
     length, kind = _CHUNK.unpack_from(data, 8)
     if (length, kind) != (_HEADER.size, b"IHDR"):
         raise FormatError("the PNG does not start with IHDR")
     width, height, depth, color, *methods = _HEADER.unpack_from(data, 16)
     mode = _MODES.get((color, depth))
     if mode is None:
-        raise FormatError(f"the PNG has color type {color} of {depth} bits, which there is not")
+        raise FormatError(f"the PNG has color type {color} of {depth} bits, which PNG does not define")
     if methods not in ([0, 0, 0], [0, 0, 1]):
-        raise FormatError("the PNG has a compression, filter or interlace method that there is not")
+        raise FormatError("the PNG has an unknown compression, filter or interlace method")
     check_size(width, height)
     return width, height, mode
 
 
 def stripped(data: bytes, mode: str) -> bytes:
-    """The PNG without the chunks and the bytes behind its end that its pixels do not need.
+    """Return the PNG without unneeded chunks and without bytes after its end.
 
     Args:
-        data: a PNG that `inspect_png` takes.
-        mode: as `inspect_png` tells it.
+        data: a PNG that `inspect_png` accepts.
+        mode: color mode from `inspect_png`.
     """
     needed = _NEEDED.get(mode, _PIXELS)
     return SIGNATURE + b"".join(data[start:end] for kind, start, end in chunks(data) if kind in needed)
 
 
 def rows_size(data: bytes) -> int:
-    """Bytes of a PNG's rows, each with its filter's number in front."""
+    """Return the bytes of a PNG's rows, each with the number of its filter."""
     width, height, depth, color, _, _, interlaced = _HEADER.unpack_from(data, 16)
     bits, size = depth * _CHANNELS[color], 0
     for left, top, across, down in _ADAM7 if interlaced else _WHOLE:
@@ -118,12 +118,12 @@ def rows_size(data: bytes) -> int:
 
 
 def is_interlaced(data: bytes) -> bool:
-    """Whether a PNG's rows come in passes."""
+    """Return whether a PNG's rows are in passes."""
     return bool(_HEADER.unpack_from(data, 16)[-1])
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The kind, start and end of each chunk of a whole PNG."""
+    """Yield the kind, start and end of each chunk of a whole PNG."""
     at, kind = len(SIGNATURE), b""
     while kind != b"IEND":
         length, kind = _CHUNK.unpack_from(data, at)
@@ -132,7 +132,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _check_chunks(data: bytes) -> tuple[_Places, int]:
-    """Where its chunks are, and where the last one ends."""
+    """Return the offsets of the chunks and the end of the last one."""
     view = memoryview(data)
     at, places, last = len(SIGNATURE), _Places(), b""
     for _ in range(_CHUNKS + len(data) // _CHUNK_BYTES):
@@ -156,12 +156,12 @@ def _check_chunks(data: bytes) -> tuple[_Places, int]:
 
 
 def _check_place(kind: bytes, places: _Places) -> None:
-    """Refuse what decoders refuse: unknown chunks that pixels need, and a second run of such chunks."""
+    """Refuse unknown critical chunks and a second run of critical chunks, as decoders do."""
     if kind[0] & _ANCILLARY:
         return
     name = kind.decode("latin-1")
     if kind not in _PIXELS and kind != b"PLTE":
-        raise FormatError(f"the PNG has a chunk {name}, which is needed and not known")
+        raise FormatError(f"the PNG has an unknown critical chunk {name}")
     if kind in places:
         raise FormatError(f"the PNG has chunks {name} in two places")
 

@@ -10,13 +10,13 @@ from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
 
 _CHUNKS = 12
-"""Where the first chunk starts."""
+"""Offset of the first chunk."""
 _MAX_CHUNKS = 1 << 16
 _PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 
 
 def inspect_webp(data: bytes) -> PictureHeader:
-    """What a WebP says of itself.
+    """Return the properties of a WebP.
 
     Raises:
         FormatError: it is cut short, starts with an unknown chunk, or has no pixels or too many.
@@ -43,14 +43,14 @@ def inspect_webp(data: bytes) -> PictureHeader:
 
 
 def glance_webp(data: bytes) -> PictureHeader:
-    """What the first bytes of a WebP say of it; EXIF data stand at its end."""
+    """Return the properties of a WebP from its first bytes; EXIF data are at its end."""
     width, height, mode = _first(data)
     check_size(width, height)
     return PictureHeader("webp", width, height, mode)
 
 
 def _first(data: bytes) -> tuple[int, int, str]:
-    """The width, height and color mode that the first chunk tells."""
+    """Return the width, height and color mode from the first chunk."""
     kind = data[_CHUNKS : _CHUNKS + 4]
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
@@ -66,7 +66,7 @@ def _first(data: bytes) -> tuple[int, int, str]:
 
 
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """The kind and the body of each chunk; of pixels the first bytes alone."""
+    """Yield the kind and body of each chunk; the body of chunks of pixels is empty."""
     at = _CHUNKS
     for _ in range(_MAX_CHUNKS):
         if at + 8 > end:
