@@ -277,7 +277,7 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     s3.put(f"{STATE}/plan.json", b"not a plan")
     refused = run(*_command("wds", s3.uri))
     assert refused.returncode == 2
-    assert f"{STATE}/plan.json is damaged. Give --overwrite" in refused.stderr
+    assert f"{STATE}/plan.json is damaged. Pass --overwrite" in refused.stderr
     assert s3.names() == [f"{STATE}/plan.json"]
     assert run(*_command("wds", s3.uri, "--overwrite")).returncode == 0
     assert run("verify", s3.uri).returncode == 0
