@@ -438,7 +438,7 @@ def test_reports_go_into_the_bucket_or_out_of_it(s3: Bucket, tmp_path: Path) -> 
     assert (tmp_path / "a.html").read_bytes() == page
     refused = run("report", s3.uri, "--out", f"{s3.uri}/mine.html")
     assert refused.returncode == 2
-    assert "lies in the export's own folder" in refused.stderr
+    assert "is in the export's own folder" in refused.stderr
     # An export that changes what is there takes it away.
     s3.remove("demo-train-000000.tar")
     assert run(*_command("wds", s3.uri)).returncode == 0
