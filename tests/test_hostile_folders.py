@@ -66,7 +66,7 @@ def test_verify_tells_of_a_shard_too_many(out: Path) -> None:
     shutil.copy(out / "demo-train-000000.tar", out / "demo-train-000007.tar")
     done = run("verify", out)
     assert done.returncode == 1
-    assert "demo-train-000007.tar: readers would take it for a shard" in done.stdout
+    assert "demo-train-000007.tar: it is named like a shard" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_edited_sums_are_found(tmp_path: Path) -> None:
     sums = tmp_path / "out/SHA256SUMS"
     sums.write_text(sums.read_text().replace("a", "b"))
     assert (
-        "SHA256SUMS: is not what was written; the export's command writes it anew"
+        "SHA256SUMS: is not what was written; the export's command rewrites it"
         in run("verify", tmp_path / "out").stdout
     )
 
@@ -287,7 +287,7 @@ def test_a_damaged_receipt_is_told_and_made_anew(out: Path) -> None:
     assert path.read_text() != text
     done = run("verify", out)
     assert done.returncode == 1
-    assert "demo-train-000001.tar: its receipt is damaged; the export's command writes it anew" in done.stdout
+    assert "demo-train-000001.tar: its receipt is damaged; the export's command rewrites it" in done.stdout
     done = run(*DEMO, "--shards", 3, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "note: the receipt of demo-train-000001.tar is damaged; the shard is written again" in done.stderr
@@ -390,7 +390,7 @@ def test_a_receipt_of_another_shard_is_found(out: Path) -> None:
         out / ".lpff-shards/receipts/demo-train-000001.tar.json", lambda receipt: receipt.update(checksum="0" * 64)
     )
     (fault,) = verify_export(out).faults
-    assert str(fault) == "demo-train-000001.tar: its receipt is of another shard; the export's command writes it anew"
+    assert str(fault) == "demo-train-000001.tar: its receipt is of another shard; the export's command rewrites it"
 
 
 def _lpff(tmp_path: Path) -> Path:

@@ -258,7 +258,7 @@ def test_verify_finds_any_other_ledger(out: Path) -> None:
             with closing(sqlite3.connect(path)) as ledger:
                 ledger.executescript(edit)
             (fault,) = verify_export(out).faults
-            assert str(fault) == "samples.sqlite: is not what was written; lpff-shards index mends it", edit
+            assert str(fault) == "samples.sqlite: is not what was written; lpff-shards index rewrites it", edit
         path.unlink()
         assert verify_export(out).ok
     finally:
