@@ -128,10 +128,10 @@ def verify_export(
 
 def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
     """Yield faults across shards: a key in two shards, counts that disagree."""
-    twins = duplicates([own.keys for own in checked])
+    repeated = duplicates([own.keys for own in checked])
     seen: dict[str, str] = {}
-    for shard, own in zip(manifest.shards, checked, strict=True) if twins else ():
-        keys = [key for key in own.keys if key in twins]
+    for shard, own in zip(manifest.shards, checked, strict=True) if repeated else ():
+        keys = [key for key in own.keys if key in repeated]
         yield from (Fault(shard.file, key, f"its key is also in {seen[key]}") for key in keys if key in seen)
         seen.update(dict.fromkeys(keys, shard.file))
     counts = manifest.counts

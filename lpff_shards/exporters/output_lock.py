@@ -128,7 +128,7 @@ def owner_of(folder: OutputFolder) -> Owner | None:
     with suppress(ShardsError):
         # A manifest of another version is refused later.
         done = folder.finished()
-        return None if done is None else Owner.told_by(done)
+        return None if done is None else Owner.of_manifest(done)
     return None
 
 

@@ -53,7 +53,7 @@ def make_plan(
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
     keys = entries.keys()
-    _refuse_twins(entries, keys)
+    _refuse_duplicates(entries, keys)
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
@@ -93,15 +93,15 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
     )
 
 
-def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
-    twins = duplicates([keys])
-    if not twins:
+def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
+    repeated = duplicates([keys])
+    if not repeated:
         return
-    twin, times = Counter(key for key in keys if key in twins).most_common(1)[0]
-    rows = [i for i, key in enumerate(keys) if key == twin]
-    records = [entries.entry(i, twin).record for i in rows]
+    shared, times = Counter(key for key in keys if key in repeated).most_common(1)[0]
+    rows = [i for i, key in enumerate(keys) if key == shared]
+    records = [entries.entry(i, shared).record for i in rows]
     names = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
-    raise ShardsError(f"{times} pictures get the key {twin}: {names}", "Rename one of them in its source")
+    raise ShardsError(f"{times} pictures get the key {shared}: {names}", "Rename one of them in its source")
 
 
 def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:

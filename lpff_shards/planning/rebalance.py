@@ -81,7 +81,7 @@ class TrainingPool:
             return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         if rule == "lpff":
             return self._lpff()[self.written]
-        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas, options.num_replicas)
+        counts = self._arcs() if self.num_replicas is None else self._from_file(self.num_replicas, options.num_replicas)
         return counts[self.written]
 
     def _need_cameras(self) -> None:
@@ -114,7 +114,7 @@ class TrainingPool:
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
-    def _looked_up(self, counts: NDArray[np.int64], file: str | None) -> Weights:
+    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Weights:
         places = self.entries.places()
         counted_in = max(inventory.places_of for inventory in self.entries.inventories)
         if counted_in and counted_in != len(counts):

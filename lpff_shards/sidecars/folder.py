@@ -51,7 +51,7 @@ class Owner(Struct, frozen=True):
     withdrawn: tuple[str, ...] = ()
 
     @classmethod
-    def told_by(cls, manifest: Manifest) -> Owner:
+    def of_manifest(cls, manifest: Manifest) -> Owner:
         """Return the owner recorded in the manifest of a finished export."""
         files = tuple(shard.file for shard in manifest.shards)
         known = (manifest.rule, manifest.plan, manifest.options, files)
@@ -105,14 +105,14 @@ class OutputFolder:
         return self.root / shard_name(name)
 
     def publish(
-        self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, beside: Mapping[str, bytes]
+        self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, indexes: Mapping[str, bytes]
     ) -> None:
         """Give a complete shard its name by `finish`, then write its fields, index files and receipt."""
         if receipt.file.endswith(PART):
             self.storage.make_folder(PARTS)
         mark = finish()
         self.storage.write(_fields(receipt.file), fields)
-        for index, data in beside.items():
+        for index, data in indexes.items():
             self.storage.write(index, data)
         self.storage.write(_receipt(receipt.file), to_json(structs.replace(receipt, etag=mark) if mark else receipt))
 

@@ -31,7 +31,7 @@ _INDEXED = """picture IN (
     UNION SELECT picture FROM samples WHERE key IN given
     UNION SELECT picture FROM given JOIN pictures ON source_id > value || '_' AND source_id < value || '_:'
 )"""
-_LOOKED_THROUGH = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
+_SCANNED = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
 _NAMED = "picture IN (SELECT value FROM json_each(?))"
 
 
@@ -121,7 +121,7 @@ def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None)
     if not found or "/" in name:
         # URLs and other spellings have no index.
         part = max(words(name), key=len, default="")
-        found += _pictures(ledger, wanted, _LOOKED_THROUGH, f"%{part}%")
+        found += _pictures(ledger, wanted, _SCANNED, f"%{part}%")
     return ledger.records(_NAMED, [json.dumps(found)])
 
 
