@@ -1,7 +1,7 @@
-"""The manifest of a data set and the receipts of its shards: frozen, sealed, checked on reading, equal for equal plans.
+"""The manifest of a data set and its sealed JSON, checked on reading and equal for equal plans.
 
-The last line of each file is a seal, a digest of all that stands before it: a file of which one bit was changed is
-not believed. Names of files in them are those that an export gives; others are refused before anything is opened.
+The last line of each file is a seal, a digest of the preceding bytes: a file with one changed bit is refused. File
+names must be those of an export; others are refused before anything is opened.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEALED = re.compile(rb',\n "seal": "([0-9a-f]{32})"\n}\n\Z')
 
 
 class Shard(Struct, frozen=True):
-    """A shard as the manifest lists it; `keys` is a digest of its samples' keys, see `keys_digest`."""
+    """A shard in the manifest; `keys` is a digest of its samples' keys, see `keys_digest`."""
 
     file: str
     split: str
@@ -53,27 +53,27 @@ class Counts(Struct, frozen=True):
 
 
 class Manifest(Struct, frozen=True):
-    """All that a reader needs to know of a data set, `manifest.json`.
+    """Description of a data set for its readers, `manifest.json`.
 
     Attributes:
         name, format: of the data set.
-        samples: how many it holds.
+        samples: number of samples.
         plan: digest of the plan (hex).
         checksum: algorithm of the shards' checksums.
-        options: that decided what was written.
-        layout: what every sample holds: raw, camera, landmarks, packed.
-        counts, sources, licenses, splits: samples in all, by source, by license and by split.
-        filtered: pictures left out by the user's wish, by reason.
+        options: options that determined the output.
+        layout: contents of every sample: raw, camera, landmarks, packed.
+        counts, sources, licenses, splits: samples in total, by source, by license and by split.
+        filtered: pictures filtered by the user's options, by reason.
         shards: the shards in order.
-        files: digest of each file beside the shards, see `file_digest`, by its name.
+        files: digest of each sidecar file, see `file_digest`, by name.
         kinds, sizes: samples by the suffix and by the size of their picture, `512x512`, most first.
         turned: samples whose stored file has an EXIF orientation other than 1.
-        lists: of a zip: its lists of names, the data set's own first, and how many names each holds in all splits.
-        skipped: what was left out, and why.
-        notes: what was missing in the sources.
-        tombstones: what `export --update` took out of finished shards.
-        rule: that the plan's digest follows, see `planning.plan.DIGEST_RULE`.
-        exclusions: digests of what --exclude named; withdrawn: of what updates named since; see `sidecars.folder`.
+        lists: lists of names in a zip, the data set's own first, with their number of names in all splits.
+        skipped: pictures and samples left out, with reasons.
+        notes: notes about the sources.
+        tombstones: samples that `export --update` removed from finished shards.
+        rule: rule of the plan's digest, see `planning.plan.DIGEST_RULE`.
+        exclusions: digests of ids in --exclude; withdrawn: of ids in later updates; see `sidecars.folder`.
     """
 
     version: int
@@ -106,11 +106,11 @@ class Manifest(Struct, frozen=True):
 
 
 class ShareDone(Struct, frozen=True):
-    """What became of a share.
+    """The result of one task of `--task I/N`.
 
     Attributes:
-        manifest: of the whole export, where this share was the last; None where others are missing.
-        written: shards, or parts of zips, of this share; shards: of all.
+        manifest: manifest of the whole export if this task was the last, else None.
+        written: shards, or parts of zips, of this task; shards: of all tasks.
     """
 
     manifest: Manifest | None
@@ -119,28 +119,28 @@ class ShareDone(Struct, frozen=True):
 
 
 def keys_digest(keys: tuple[str, ...]) -> str:
-    """A short digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
+    """Return a digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
     return blake3.blake3("".join(f"{key}\n" for key in keys).encode()).hexdigest(length=16)
 
 
 def checksum_lines(manifest: Manifest) -> str:
-    """What SHA256SUMS holds, as `sha256sum -c` reads it."""
+    """Return the contents of SHA256SUMS, for `sha256sum -c`."""
     return "".join(f"{shard.checksum}  {shard.file}\n" for shard in manifest.shards)
 
 
 def file_digest(data: bytes | memoryview) -> str:
-    """The digest of a file beside the shards: BLAKE3, 32 hex digits."""
+    """Return the digest of a sidecar file: BLAKE3, 32 hex digits."""
     return blake3.blake3(data).hexdigest(length=16)
 
 
 def to_json(value: Struct | Mapping[str, Any]) -> bytes:
-    """A manifest, receipt or plan.json as sealed JSON, the same bytes for equal values."""
+    """Return a manifest, receipt or plan.json as sealed JSON; equal values give equal bytes."""
     body = msgspec.json.format(msgspec.json.encode(value), indent=1).removesuffix(b"\n}")
     return b'%b,\n "seal": "%b"\n}\n' % (body, _seal(body))
 
 
 def from_json(data: bytes, type: type[T]) -> T | None:
-    """The value, or None where the bytes are not those that `to_json` gave, or of another shape."""
+    """Decode sealed JSON; return None if the seal or the structure is wrong."""
     sealed = _SEALED.search(data)
     if sealed is None or sealed[1] != _seal(data[: sealed.start()]):
         return None
@@ -155,7 +155,7 @@ def _seal(body: bytes) -> bytes:
 
 
 class _Versions(Struct, frozen=True):
-    """What every version of a manifest has."""
+    """The fields that every version of a manifest has."""
 
     version: int
     schema: int
@@ -163,10 +163,10 @@ class _Versions(Struct, frozen=True):
 
 
 def read_manifest(folder: str | Place) -> Manifest:
-    """The manifest of a finished export.
+    """Read the manifest of a finished export.
 
     Raises:
-        ShardsError: there is none, or it is not one that this version reads.
+        ShardsError: it is missing, unreadable, damaged or of another version.
     """
     root = place(folder)
     path = root / MANIFEST
@@ -181,7 +181,7 @@ def read_manifest(folder: str | Place) -> Manifest:
             raise ShardsError(f"{folder} cannot be read: {NO_BUCKET}", "Check its name and the endpoint") from None
         raise ShardsError(
             f"{folder} has no {MANIFEST}",
-            "Its export has not finished: run it again to go on; or no export has written there",
+            "Run its export again to finish it, or give the folder of an export",
         ) from None
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", f"Check {causes(root)}") from None
@@ -189,17 +189,17 @@ def read_manifest(folder: str | Place) -> Manifest:
     if manifest is None:
         raise Damaged(
             f"{path} is not what an export wrote: its seal or its contents are wrong",
-            "Run the export's command again: it writes it anew",
+            "Run the export's command again to rewrite it",
         )
     return manifest
 
 
 def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
-    """The manifest that a file holds; None where it is not what an export wrote.
+    """Parse a manifest; return None if it is not what an export wrote.
 
     Raises:
         ShardsError: another version wrote it.
-        Damaged: a name in it leads elsewhere.
+        Damaged: it contains a name that no export gives.
     """
     _refuse_other_versions(path, data)
     manifest = from_json(data, Manifest)
@@ -213,15 +213,15 @@ def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
 
 
 def _refuse_other_versions(path: Place, data: bytes) -> None:
-    """Refuse a manifest that another version wrote.
+    """Refuse a manifest of another version.
 
     Raises:
-        ShardsError: its version or that of its fields is not this one's.
+        ShardsError: its version or schema differs from this version's.
     """
     try:
         found = msgspec.json.decode(data, type=_Versions)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
-        # It is damaged, or no manifest at all: the seal tells.
+        # Damaged, or not a manifest: the check of the seal refuses it.
         return
     if found.version != MANIFEST_VERSION:
         raise ShardsError(
@@ -236,7 +236,7 @@ def _refuse_other_versions(path: Place, data: bytes) -> None:
 
 
 def _odd_name(manifest: Manifest) -> str | None:
-    """The first name in a manifest that an export does not give; it may lead out of the folder."""
+    """Return the first name in a manifest that no export gives; it might point outside the folder."""
     shards = [shard.file for shard in manifest.shards]
     files = (*shards, *(gone.file for gone in manifest.tombstones if gone.file))
     words = (manifest.name, *manifest.splits, *(shard.split for shard in manifest.shards))

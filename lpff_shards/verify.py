@@ -1,4 +1,4 @@
-"""Checking a finished export: every checksum, every sample, counts and keys, and what lies beside the shards."""
+"""Checking a finished export: every checksum, every sample, counts and keys, and the sidecar files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from lpff_shards.storage.path import Place, exists, is_file, is_remote, is_taken
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
-_EXPORT_MENDS = "the export's command writes it anew"
+_REWRITES = "the export's command rewrites it"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong: in which shard, at which sample (its key, or its number where the key is lost), and what."""
+    """A fault: its file, its sample (the key, or the number if the key is lost), and the reason."""
 
     shard: str
     sample: str
@@ -46,7 +46,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was checked, how long that took, and what was wrong with it."""
+    """The result of a check: sizes, faults, and its time in seconds."""
 
     name: str
     format: str
@@ -58,13 +58,13 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong."""
+        """Whether there are no faults."""
         return not self.faults
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and of the readable samples the keys and counts."""
+    """A shard's faults, and the keys and counts of its readable samples."""
 
     faults: tuple[Fault, ...]
     keys: Texts = field(default_factory=lambda: Texts.of(()))
@@ -84,20 +84,20 @@ def verify_export(
     deep: bool = False,
     on_shard: OnShard = lambda _: None,
 ) -> Verdict:
-    """Reads every shard of an export.
+    """Check every shard of an export.
 
     Args:
-        path: the folder that an export wrote, or the URI of a bucket's prefix.
-        workers: processes; 1 reads in this one.
-        on_progress: told of the samples that were read.
-        deep: decode every picture and check every camera too, see `formats.deep_checks`.
-        on_shard: told of each shard that was read.
+        path: folder or bucket prefix of an export.
+        workers: processes; 1 uses this process.
+        on_progress: called with the progress in samples.
+        deep: also decode every picture and check every camera, see `formats.deep_checks`.
+        on_shard: called after each shard.
 
     Raises:
-        ShardsError: there is no manifest.
+        ShardsError: the manifest is missing or damaged.
     """
     root = place(path)
-    # What talks to stores does so by threads, which a forked process would lack.
+    # Clients of stores use threads, which a forked process would lack.
     fork = may_fork() and not is_remote(root)
     manifest = read_manifest(root)
     look = partial(_read, format=installed_format(manifest.format), layout=manifest.layout, deep=deep)
@@ -127,11 +127,11 @@ def verify_export(
 
 
 def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
-    """What no shard shows alone: a key in two shards, counts that do not add up."""
-    twins = duplicates([own.keys for own in checked])
+    """Yield faults across shards: a key in two shards, counts that disagree."""
+    repeated = duplicates([own.keys for own in checked])
     seen: dict[str, str] = {}
-    for shard, own in zip(manifest.shards, checked, strict=True) if twins else ():
-        keys = [key for key in own.keys if key in twins]
+    for shard, own in zip(manifest.shards, checked, strict=True) if repeated else ():
+        keys = [key for key in own.keys if key in repeated]
         yield from (Fault(shard.file, key, f"its key is also in {seen[key]}") for key in keys if key in seen)
         seen.update(dict.fromkeys(keys, shard.file))
     counts = manifest.counts
@@ -140,15 +140,15 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
         numbers = f"{listed} in its shards, {manifest.samples} in all, {counts.planned} planned less {counts.skipped}"
         yield Fault(MANIFEST, "", f"its counts of samples disagree: {numbers}")
     if len(manifest.skipped) != counts.skipped + counts.left_out:
-        told = f"{len(manifest.skipped)}, counted {counts.skipped} and {counts.left_out}"
-        yield Fault(MANIFEST, "", f"what was left out is listed {told}")
+        numbers = f"{len(manifest.skipped)} skipped samples, but counts {counts.skipped} and {counts.left_out}"
+        yield Fault(MANIFEST, "", f"it lists {numbers}")
     if any(shard.faults for shard in checked):
         return
     for what in ("sources", "licenses", "splits"):
         found: Counter[str] = sum((Counter(getattr(shard, what)) for shard in checked), Counter())
-        told_of = {name: count for name, count in getattr(manifest, what).items() if count}
-        if found != told_of:
-            yield Fault(MANIFEST, "", f"its {what} are {told_of}, the samples' are {dict(found)}")
+        listed_counts = {name: count for name, count in getattr(manifest, what).items() if count}
+        if found != listed_counts:
+            yield Fault(MANIFEST, "", f"its {what} are {listed_counts}, the samples' are {dict(found)}")
 
 
 def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
@@ -171,16 +171,16 @@ def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, rep
 
 
 def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
-    """The checksum of a shard; a file is read for it, so that what cannot be read is told."""
+    """Return the checksum of a shard; files are read instead of mapped, so that read errors are raised."""
     return checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
 
 
 def _read(
     data: memoryview, report: OnSample, *, format: Format, layout: Layout, deep: bool
 ) -> tuple[_Checked, tuple[str, str] | None]:
-    """The samples up to the first whose structure is wrong; that one's name and what is wrong with it.
+    """Read samples up to the first structural fault; return them, and that sample's name and fault.
 
-    Under `deep` the faults inside samples are told too, all of them.
+    With `deep` the result also contains all faults inside samples.
     """
     keys: list[str] = []
     sources: Counter[str] = Counter()
@@ -217,7 +217,7 @@ def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
 def _locate(
     data: memoryview, shard: Shard, receipt: ShardReceipt | None, algorithm: str, fault: tuple[str, str] | None
 ) -> Fault:
-    """Where a shard whose checksum differs is wrong: by its receipt's CRCs, else by what could not be read."""
+    """Locate the fault of a shard with a wrong checksum by its receipt's CRCs, else by the read error."""
     reason = "its bytes are not those that were written"
     if len(data) != shard.bytes:
         reason += f" ({len(data)} bytes, not {shard.bytes})"
@@ -228,7 +228,7 @@ def _locate(
     spans = zip(receipt.offsets, receipt.offsets[1:], receipt.crcs, strict=False)
     wrong = [key for key, (start, end, crc) in zip(receipt.keys, spans, strict=False) if crc32(data[start:end]) != crc]
     if not wrong:
-        return Fault(shard.file, "", f"{reason}; its samples are whole, the damage is behind them")
+        return Fault(shard.file, "", f"{reason}; its samples are intact, the damage is after them")
     more = len(wrong) - 1
     if more:
         reason += f"; so {'is' if more == 1 else 'are'} {more} more sample{'s' * (more > 1)}"
@@ -236,22 +236,22 @@ def _locate(
 
 
 def _beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
-    """Find what lies beside the shards and is not what was written there.
+    """Yield sidecar files that differ from what was written.
 
-    A missing file is no fault: shards with their manifest are whole. A file that was changed since is one.
+    A missing file is not a fault, since shards with their manifest are complete; a changed file is.
     """
     known = {shard.file for shard in manifest.shards}
     for name in strangers(names_in(root), manifest.name, known):
-        yield Fault(name, "", "readers would take it for a shard, and the manifest does not list it")
+        yield Fault(name, "", "it is named like a shard, and the manifest does not list it")
     for name, digest in manifest.files.items():
         path = root / name
         if reason := _changed(path, digest):
-            yield Fault(name, "", f"{reason}; {_EXPORT_MENDS if name in _BY_EXPORT else 'lpff-shards index mends it'}")
+            yield Fault(name, "", f"{reason}; {_REWRITES if name in _BY_EXPORT else 'lpff-shards index rewrites it'}")
     yield from _state_faults(OutputFolder(root), manifest)
 
 
 def _changed(path: Place, digest: str) -> str:
-    """What is wrong with a file; empty where nothing is, or the file is missing."""
+    """Return what is wrong with a file; empty if it is unchanged or missing."""
     try:
         if not is_file(path):
             return "is not a regular file" if is_taken(path) else ""
@@ -261,25 +261,25 @@ def _changed(path: Place, digest: str) -> str:
 
 
 def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
-    """Find what is damaged of that by which an export goes on; a copy of the export may lack it."""
+    """Yield damaged files of the state that resuming needs; a copy of the export may lack them."""
     try:
         if is_file(folder.plan_file) and folder.owner() is None:
-            yield Fault(f"{STATE_FOLDER}/{folder.plan_file.name}", "", f"is damaged; {_EXPORT_MENDS}")
+            yield Fault(f"{STATE_FOLDER}/{folder.plan_file.name}", "", f"is damaged; {_REWRITES}")
         there = folder.with_receipts()
         for shard in (shard for shard in manifest.shards if shard.file in there):
             name, receipt = shard.file, folder.read_receipt(shard.file)
             if receipt is None:
-                yield Fault(name, "", f"its receipt is damaged; {_EXPORT_MENDS}")
+                yield Fault(name, "", f"its receipt is damaged; {_REWRITES}")
             elif (receipt.checksum, keys_digest(receipt.keys)) != (shard.checksum, shard.keys):
-                yield Fault(name, "", f"its receipt is of another shard; {_EXPORT_MENDS}")
+                yield Fault(name, "", f"its receipt is of another shard; {_REWRITES}")
             elif folder.fields_changed(receipt):
-                yield Fault(name, "", f"the fields in {STATE_FOLDER} are not those of its samples; {_EXPORT_MENDS}")
+                yield Fault(name, "", f"the fields in {STATE_FOLDER} do not match its samples; {_REWRITES}")
     except OSError as error:
         yield Fault(STATE_FOLDER, "", f"cannot be read: {error.strerror}")
 
 
 def _read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
-    """A shard's receipt, which only helps to tell where the damage is."""
+    """Return a shard's receipt, used only to locate the damage."""
     try:
         receipt = OutputFolder(root).read_receipt(shard.file)
     except OSError:

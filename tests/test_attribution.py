@@ -237,4 +237,4 @@ def test_verify_compares_attribution_with_the_ledger(sources: dict[str, str], tm
     path = tmp_path / "out/ATTRIBUTION.csv"
     path.write_text(path.read_text().replace("CC-BY-NC-2.0", "CC0-1.0"))
     (fault,) = verify_export(tmp_path / "out").faults
-    assert str(fault) == "ATTRIBUTION.csv: is not what was written; lpff-shards index mends it"
+    assert str(fault) == "ATTRIBUTION.csv: is not what was written; lpff-shards index rewrites it"

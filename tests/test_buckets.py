@@ -277,7 +277,7 @@ def test_a_plan_that_cannot_be_read_gives_way_to_overwrite(s3: Bucket) -> None:
     s3.put(f"{STATE}/plan.json", b"not a plan")
     refused = run(*_command("wds", s3.uri))
     assert refused.returncode == 2
-    assert f"{STATE}/plan.json is damaged. Give --overwrite" in refused.stderr
+    assert f"{STATE}/plan.json is damaged. Pass --overwrite" in refused.stderr
     assert s3.names() == [f"{STATE}/plan.json"]
     assert run(*_command("wds", s3.uri, "--overwrite")).returncode == 0
     assert run("verify", s3.uri).returncode == 0
@@ -438,7 +438,7 @@ def test_reports_go_into_the_bucket_or_out_of_it(s3: Bucket, tmp_path: Path) -> 
     assert (tmp_path / "a.html").read_bytes() == page
     refused = run("report", s3.uri, "--out", f"{s3.uri}/mine.html")
     assert refused.returncode == 2
-    assert "lies in the export's own folder" in refused.stderr
+    assert "is in the export's own folder" in refused.stderr
     # An export that changes what is there takes it away.
     s3.remove("demo-train-000000.tar")
     assert run(*_command("wds", s3.uri)).returncode == 0

@@ -66,7 +66,7 @@ def test_verify_tells_of_a_shard_too_many(out: Path) -> None:
     shutil.copy(out / "demo-train-000000.tar", out / "demo-train-000007.tar")
     done = run("verify", out)
     assert done.returncode == 1
-    assert "demo-train-000007.tar: readers would take it for a shard" in done.stdout
+    assert "demo-train-000007.tar: it is named like a shard" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_edited_sums_are_found(tmp_path: Path) -> None:
     sums = tmp_path / "out/SHA256SUMS"
     sums.write_text(sums.read_text().replace("a", "b"))
     assert (
-        "SHA256SUMS: is not what was written; the export's command writes it anew"
+        "SHA256SUMS: is not what was written; the export's command rewrites it"
         in run("verify", tmp_path / "out").stdout
     )
 
@@ -287,10 +287,10 @@ def test_a_damaged_receipt_is_told_and_made_anew(out: Path) -> None:
     assert path.read_text() != text
     done = run("verify", out)
     assert done.returncode == 1
-    assert "demo-train-000001.tar: its receipt is damaged; the export's command writes it anew" in done.stdout
+    assert "demo-train-000001.tar: its receipt is damaged; the export's command rewrites it" in done.stdout
     done = run(*DEMO, "--shards", 3, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "note: the receipt of demo-train-000001.tar is damaged; what it tells of is written again" in done.stderr
+    assert "note: the receipt of demo-train-000001.tar is damaged; the shard is written again" in done.stderr
     assert contents(out) == before
 
 
@@ -311,7 +311,7 @@ def test_a_damaged_plan_is_told_and_made_anew(out: Path, damage: bytes | None, c
         assert done.returncode == 2
         return
     assert done.returncode == 0, done.stderr
-    assert "plan.json was missing or damaged; it is written anew" in done.stderr
+    assert "plan.json was missing or damaged; it is rewritten" in done.stderr
     assert contents(out) == before
 
 
@@ -390,7 +390,7 @@ def test_a_receipt_of_another_shard_is_found(out: Path) -> None:
         out / ".lpff-shards/receipts/demo-train-000001.tar.json", lambda receipt: receipt.update(checksum="0" * 64)
     )
     (fault,) = verify_export(out).faults
-    assert str(fault) == "demo-train-000001.tar: its receipt is of another shard; the export's command writes it anew"
+    assert str(fault) == "demo-train-000001.tar: its receipt is of another shard; the export's command rewrites it"
 
 
 def _lpff(tmp_path: Path) -> Path:
@@ -408,7 +408,7 @@ def test_a_folder_in_a_source_is_refused(tmp_path: Path, inner: str, way: str, m
     for more in ((), ("--dry-run",)):
         done = run("export", "--format", "wds", "--lpff", root, "--out", out, *more)
         assert done.returncode == 2
-        assert "is the folder of --lpff or in it. Choose a folder beside it" in done.stderr
+        assert "is the folder of --lpff or in it. Choose a folder next to it" in done.stderr
     assert contents(root) == before
     assert sorted(path.name for path in root.iterdir()) == sorted({path.split("/")[0] for path in before})
 
@@ -422,7 +422,7 @@ def test_a_folder_that_a_source_leads_to_is_refused(tmp_path: Path, linked: str)
     for out in (pictures, pictures / "new", root / "crop/eg3d", root / "crop/new"):
         done = run("export", "--format", "wds", "--lpff", root, "--out", out)
         assert done.returncode == 2
-        assert "Choose a folder beside it" in done.stderr
+        assert "Choose a folder next to it" in done.stderr
 
 
 def test_an_export_removes_no_source_of_its_own(tmp_path: Path) -> None:
@@ -433,7 +433,7 @@ def test_an_export_removes_no_source_of_its_own(tmp_path: Path) -> None:
     for option in ("--lpff", "--ffhq"):
         done = run("export", "--format", "zip", option, archive, "--no-mirror", "--overwrite", "--out", out)
         assert done.returncode == 2
-        assert f"holds {option} {archive}, named like a file of an export. Choose another folder" in done.stderr
+        assert f"contains {option} {archive}, named like an export's file. Choose another folder" in done.stderr
     done = run(*DEMO, "--exclude", out / "README.md", "--out", out, "--overwrite")
     assert done.returncode == 2
     assert contents(out) == before

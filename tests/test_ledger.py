@@ -241,7 +241,7 @@ def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
             ledger.executescript(f"UPDATE poses SET pitch = {pose} WHERE rowid = 2")
         with (
             Ledger.open(out, read_manifest(out)) as opened,
-            pytest.raises(LedgerError, match="damaged: a pose is none"),
+            pytest.raises(LedgerError, match="damaged: a pose is out of range"),
         ):
             opened.pool()
     finally:
@@ -258,7 +258,7 @@ def test_verify_finds_any_other_ledger(out: Path) -> None:
             with closing(sqlite3.connect(path)) as ledger:
                 ledger.executescript(edit)
             (fault,) = verify_export(out).faults
-            assert str(fault) == "samples.sqlite: is not what was written; lpff-shards index mends it", edit
+            assert str(fault) == "samples.sqlite: is not what was written; lpff-shards index rewrites it", edit
         path.unlink()
         assert verify_export(out).ok
     finally:
@@ -356,7 +356,7 @@ def test_it_is_of_its_very_shards(out: Path) -> None:
     manifest = read_manifest(out)
     first, *rest = manifest.shards
     other = structs.replace(manifest, shards=(structs.replace(first, checksum="0" * 64), *rest))
-    with pytest.raises(LedgerError, match="is of another export"):
+    with pytest.raises(LedgerError, match="belongs to another export"):
         Ledger.open(out, other)
 
 

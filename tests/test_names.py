@@ -229,5 +229,5 @@ def test_author_names_that_look_like_comments_are_taken_out(tmp_path: Path, comm
 
 def test_names_of_nothing_are_refused(tmp_path: Path) -> None:
     for name in ("", "  "):
-        with pytest.raises(ShardsError, match="nothing to look for"):
+        with pytest.raises(ShardsError, match="the name to search is empty"):
             trace_export(tmp_path, name)

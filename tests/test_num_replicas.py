@@ -340,7 +340,7 @@ def test_an_empty_file_is_refused(tmp_path: Path, naming: str) -> None:
 def test_a_file_of_another_size_than_dataset_json_is_refused(tmp_path: Path, counts: list[int]) -> None:
     write_ffhq_eg3d(tmp_path / "F", 4)
     said = _refused(tmp_path, counts)
-    assert f"has {len(counts)} images, EG3D's dataset.json 8: two different sets" in said
+    assert f"has {len(counts)} images, EG3D's dataset.json 8: they do not match" in said
 
 
 def test_a_file_of_another_size_is_refused_even_where_few_pictures_are_there(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None
 
 
 def test_a_machine_that_does_not_see_the_output_is_told(options: ExportOptions) -> None:
-    with pytest.raises(ShardsError, match=r"the node \S+ does not see the export in \S+out\. Every node must see"):
+    with pytest.raises(ShardsError, match=r"the node \S+ has no access to the export in \S+out\. Every node needs"):
         _write(options, Seen(api.plan_export(options).digest, options.sources.on_disk))
     # A folder of the same name that is its own, of another export.
     api.export(options)
-    with pytest.raises(ShardsError, match="does not see the export in"):
+    with pytest.raises(ShardsError, match="has no access to the export in"):
         _write(options, Seen("another", options.sources.on_disk))
 
 
@@ -55,7 +55,7 @@ def test_a_machine_that_does_not_see_the_pictures_leaves_none_out(options: Expor
     mount = Path(options.out).parent / "mount"
     if there:
         mount.mkdir()
-    with pytest.raises(ShardsError, match=r"does not see \S+/mount"):
+    with pytest.raises(ShardsError, match=r"has no access to \S+/mount"):
         _write(options, Seen(api.plan_export(options).digest, (str(mount),)))
 
 

@@ -136,7 +136,7 @@ def test_in_the_export_s_folder_the_report_has_one_place(name: str, tmp_path: Pa
     given = ("export", "--format", "wds", *DEMO, "--out", out)
     for dry in ((), ("--dry-run",)):
         done = command(*given, *dry, "--report", out / name)
-        assert done.status == 2 and "lies in the export's own folder" in done.err
+        assert done.status == 2 and "is in the export's own folder" in done.err
         assert not out.exists()
     command(*given)
     done = command("report", out, "--out", out / name)

@@ -229,5 +229,5 @@ def test_a_share_whose_shards_are_taken_away_meanwhile_says_so(tmp_path: Path, m
             (out / ".lpff-shards/receipts" / f"{name}.json").unlink()
 
     monkeypatch.setattr(OutputFolder, "sync", wiped)
-    with pytest.raises(ShardsError, match="another one has taken it over meanwhile"):
+    with pytest.raises(ShardsError, match="another task has taken it over"):
         export_share(_options(out, Share(1, 2)))

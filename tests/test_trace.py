@@ -118,7 +118,7 @@ def test_a_name_that_finds_nothing_is_status_1(out: Path, json_: tuple[str, ...]
 @pytest.mark.parametrize(
     ("args", "error"),
     [
-        (("", "{out}"), "nothing to look for"),
+        (("", "{out}"), "the name to search is empty"),
         (("x", "{out}", "--by", "face"), "It is one of: key, id, photo, author, url"),
         (("x", "{out}/nowhere"), "is not a folder"),
         (("x",), "Missing argument"),
@@ -140,7 +140,7 @@ def test_without_a_ledger_the_remedy_is_told(out: Path) -> None:
     try:
         done = run("trace", "00000003", out)
         assert done.returncode == 2
-        assert done.stderr == f"lpff-shards: {path} is missing. Write it anew: lpff-shards index {out}\n"
+        assert done.stderr == f"lpff-shards: {path} is missing. Recreate it: lpff-shards index {out}\n"
     finally:
         path.write_bytes(data)
 

@@ -105,7 +105,7 @@ def test_an_appended_shard_is_found(out: Path) -> None:
     shard.write_bytes(shard.read_bytes() + bytes(512))
     (fault,) = verify_export(out).faults
     assert (fault.shard, fault.sample) == (shard.name, "")
-    assert "the damage is behind them" in fault.reason
+    assert "the damage is after them" in fault.reason
 
 
 def test_without_receipts_the_reader_names_the_sample(out: Path) -> None:

@@ -1,1 +1,1 @@
-"""Writing shards: a task from its entries to a shard and receipt; joining zips; resuming and finishing an export."""
+"""Writing shards: from a task's entries to a shard and its receipt; joining zips; resuming and finishing an export."""

@@ -1,4 +1,4 @@
-"""A joined file and its receipt, from the parts that tasks wrote."""
+"""Joining the parts that tasks wrote into one file with a receipt."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     """Write a joined file and its receipt, then remove its parts.
 
     Args:
-        output: of the plan, whose format joins parts.
-        parts: the receipts of its parts, in order.
+        output: an output of the plan; its format joins parts.
+        parts: receipts of its parts, in order.
 
     Raises:
         ExportFailed: the disk is full or the folder cannot be written.
@@ -44,7 +44,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
             written = _joined(folder, plan, output, parts, growing)
             fields = b"".join(folder.fields(part) for part in parts)
             receipt = _receipt(plan, output, parts, growing, written, row_groups.digest(fields))
-            # The parts go then: the file must not be lost to a power cut.
+            # The parts are deleted next, so the file must survive a power cut.
             to_disk(growing)
             folder.publish(partial(folder.storage.keep, growing, output.file), receipt, fields, {})
         folder.sync([output.file])
@@ -58,12 +58,12 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
 
 
 def stamp(stamps: Sequence[str]) -> str:
-    """What tells that source files of several tasks have changed, see `ShardTask.stamp`."""
+    """Return a hash that changes when a source file of any of the tasks changes, see `ShardTask.stamp`."""
     return blake3.blake3("".join(stamps).encode()).hexdigest(length=16)
 
 
 class _Target:
-    """Appends to an open file; see `formats.base.Target`."""
+    """Append to an open file; see `formats.base.Target`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file.fileno()
@@ -79,7 +79,7 @@ def _joined(
     folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path
 ) -> ShardReceipt:
     join = plan.format.joining
-    assert join is not None, "only outputs of formats that join parts come here"
+    assert join is not None, "the format joins parts"
     with Settling() as disk, growing.open("wb", buffering=0) as file:
 
         def opened() -> Iterator[tuple[BinaryIO, ShardReceipt]]:
@@ -106,7 +106,7 @@ def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> Cont
 
 
 def picture_stems(entries: Entries) -> list[str]:
-    """The name of each entry's picture, less its suffix: pictures are numbered from 0, copies share the number."""
+    """Return the name of each entry's picture without suffix: numbered from 0, copies share the number."""
     columns = np.stack([entries.source.astype(np.int64), entries.row, entries.flip.astype(np.int64)])
     is_first = np.ones(len(entries), bool)
     is_first[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
@@ -117,7 +117,7 @@ def picture_stems(entries: Entries) -> list[str]:
 def _receipt(
     plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path, written: ShardReceipt, fields: str
 ) -> ShardReceipt:
-    """The receipt of a joined file, which is read once more for its checksums."""
+    """Read the joined file again for its checksums, and return its receipt."""
     checksum = hasher(plan.settings.checksum)
     crcs = []
     with growing.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Who is told how an export goes on."""
+"""Callbacks for the progress of an export."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
 
 Step = Literal["planning", "checking", "writing", "finishing", "reading"]
-"""What an export does, one after the other; checking is of what an earlier run left. Reading is of a whole export."""
+"""Steps of an export, in order. "checking" is of shards from an earlier run; "reading" is of a finished export."""
 
 
 class Observer(Protocol):
-    """Told how an export goes on."""
+    """Receives the progress of an export."""
 
     notes: Sequence[str]
 
     def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
-        """The plan is made; `finished` of its shards are there already, `others` are those of other shares."""
+        """The plan is made; `finished` of its shards already exist, `others` belong to other tasks of `--task`."""
 
     def wrote(self, progress: Progress) -> None:
         """Samples were written."""
 
     def entered(self, step: Step) -> None:
-        """A step of the export begins; the one before it is over."""
+        """A step starts; the previous one has ended."""
 
     def kept(self, receipts: Iterable[ShardReceipt]) -> None:
-        """These shards are there already from an earlier run, whole."""
+        """An earlier run finished these shards."""
 
     def shard_done(self, shard: ShardDone) -> None:
         """A shard was written."""
 
     def noted(self, note: str) -> None:
-        """The user should know this of the export's folder."""
+        """A note about the export's folder for the user."""
 
 
 class Silent:
-    """An observer that says nothing.
+    """An observer that prints nothing.
 
     Attributes:
-        notes: of the plan, as far as they were shown.
+        notes: notes of the plan that were shown.
     """
 
     notes: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""Copying bytes from file to file inside the system's kernel, or by hand where it does not do that."""
+"""Copying bytes between files in the kernel, or with reads and writes where the kernel cannot."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _REFUSALS = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP
 
 
 def copy(source: int, target: int, start: int, size: int) -> None:
-    """Appends bytes of one file at another's position.
+    """Copy bytes of one file to the current position of another.
 
     Args:
-        source, target: open files.
-        start, size: which bytes.
+        source, target: file descriptors.
+        start, size: byte range of the source.
 
     Raises:
-        OSError: one cannot be read or the other written, or the source ends early.
+        OSError: a file cannot be read or written, or the source ends early.
     """
     done = _by_kernel(source, target, start, size) if hasattr(os, "copy_file_range") else 0
     while done < size:
@@ -29,10 +29,10 @@ def copy(source: int, target: int, start: int, size: int) -> None:
 
 
 def read(source: int, start: int, size: int) -> bytes:
-    """Return bytes of an open file.
+    """Return `size` bytes of an open file.
 
     Raises:
-        OSError: it cannot be read, or ends before them.
+        OSError: the file cannot be read or ends early.
     """
     data = pread_fully(source, size, start)
     if len(data) < size:
@@ -41,14 +41,14 @@ def read(source: int, start: int, size: int) -> bytes:
 
 
 def write(target: int, data: bytes) -> None:
-    """Writes all of it."""
+    """Write all bytes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(target, rest) :]
 
 
 def _by_kernel(source: int, target: int, start: int, size: int) -> int:
-    """How many of the bytes the system copied before it would not go on."""
+    """Return how many bytes the kernel copied before it refused."""
     done = 0
     while done < size:
         try:

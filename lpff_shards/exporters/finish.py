@@ -1,4 +1,4 @@
-"""Finishing an export: what stands beside its shards, written from their receipts when all of them are there."""
+"""Finishing an export: sidecar files are written from the receipts once all shards exist."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from lpff_shards.storage.prefetch import ahead
 
 
 def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
-    """Refuses to finish a data set of which nothing is left.
+    """Refuse to finish an empty data set.
 
     Raises:
         ShardsError: all samples were left out.
@@ -63,26 +63,26 @@ def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
 
 
 def finish(folder: OutputFolder, plan: Plan) -> Manifest:
-    """Makes everything durable, then writes what tells of the data set, and last that it is whole.
+    """Sync the shards to disk, write the sidecar files, and write the manifest last.
 
     Raises:
-        ExportFailed: a receipt was changed meanwhile.
+        ExportFailed: a receipt was changed during the export.
         OSError: the folder cannot be written.
     """
     receipts = Receipts(folder, [output.file for output in plan.outputs])
-    told = _told(plan, receipts)
-    manifest = _manifest(plan, told)
-    folder.sync([shard.file for shard in told.shards])
-    once = dict(data_set_indexes(manifest, told.pictures.kinds.keys()))
+    totals = _totals(plan, receipts)
+    manifest = _manifest(plan, totals)
+    folder.sync([shard.file for shard in totals.shards])
+    once = dict(data_set_indexes(manifest, totals.pictures.kinds.keys()))
     if manifest.checksum == "sha256":
         once[SUMS] = checksum_lines(manifest).encode()
-    once |= {POSES: pose_picture(), CARD: card(manifest, told.pictures.kinds.keys()).encode()}
+    once |= {POSES: pose_picture(), CARD: card(manifest, totals.pictures.kinds.keys()).encode()}
     files = {name: folder.write(name, data).digest for name, data in once.items()}
     with closing(ahead(folder.fields, receipts)) as fields:
         shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
-        accounts = write_sidecars(folder, manifest, shards, _pool(plan))
-    files |= {name: written.digest for name, written in accounts.items()}
-    files |= told.indexes
+        sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
+    files |= {name: written.digest for name, written in sidecars.items()}
+    files |= totals.indexes
     manifest = structs.replace(manifest, files=files)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
@@ -94,11 +94,11 @@ def write_sidecars(
     shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
     pool: PoseHistogram | None,
 ) -> dict[str, Written]:
-    """Writes the ledger, then by it the table and the summary of attribution; returns them by name.
+    """Write samples.sqlite, then the attribution's table and summary from it; return them by name.
 
     Args:
-        shards: what is where in each, and its samples' rows.
-        pool: the poses before rebalancing, None where they are not known.
+        shards: each shard's receipt and its samples' rows.
+        pool: poses before rebalancing; None if unknown.
 
     Raises:
         OSError: the folder cannot be written.
@@ -118,7 +118,7 @@ def _write_ledger(
 
 
 def _pool(plan: Plan) -> PoseHistogram:
-    """The poses of the training pictures before rebalancing, those that were asked for and have a camera."""
+    """Count the poses of the requested training pictures with a camera, before rebalancing."""
     pool = plan.mix.pool
     centers, known = pool.cameras
     chosen = known & pool.written
@@ -127,13 +127,13 @@ def _pool(plan: Plan) -> PoseHistogram:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What the manifest takes from receipts.
+class _Totals:
+    """The manifest's facts from all receipts.
 
     Attributes:
         skipped: samples that were left out.
-        pictures: what they are like.
-        indexes: digests of the index files beside shards, by name.
+        pictures: counts of their kinds and sizes.
+        indexes: digests of the shards' index files, by name.
     """
 
     shards: tuple[Shard, ...]
@@ -142,7 +142,7 @@ class _Told:
     indexes: Mapping[str, str]
 
 
-def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
+def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
     shards: list[Shard] = []
     skipped: list[LeftOut] = []
     kinds: Counter[str] = Counter()
@@ -151,7 +151,7 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
     digests: dict[str, str] = {}
     for r, output in zip(receipts, plan.outputs, strict=True):
         if r.plan != plan.shard_digest(output.tasks.start):
-            raise ExportFailed(f"{r.file} was replaced by another export", "Run one of them at a time")
+            raise ExportFailed(f"{r.file} was replaced by another export", "Run one export at a time")
         shards.append(Shard(r.file, output.split, r.samples, r.bytes, r.checksum, keys_digest(r.keys)))
         skipped += r.skipped
         kinds.update(r.suffixes[member[0]][0] for member in r.members)
@@ -159,19 +159,19 @@ def _told(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Told:
         turned += r.turned
         digests |= {name: file_digest(data) for name, data in index_files(r).items()}
     pictures = PictureSurvey(most_first(kinds), most_first(sizes), turned)
-    return _Told(tuple(shards), tuple(skipped), pictures, digests)
+    return _Totals(tuple(shards), tuple(skipped), pictures, digests)
 
 
-def _readers(plan: Plan, told: _Told) -> Iterable[str]:
-    """What readers cannot do with the pictures; those of a zip are alike."""
-    return () if plan.format.for_trainers else told.pictures.notes()
+def _reader_notes(plan: Plan, totals: _Totals) -> Iterable[str]:
+    """Return limits that readers have with the pictures; a zip has none, since its pictures are alike."""
+    return () if plan.format.for_trainers else totals.pictures.notes()
 
 
-def _manifest(plan: Plan, told: _Told) -> Manifest:
+def _manifest(plan: Plan, totals: _Totals) -> Manifest:
     names = plan.settings.published
     left_out = plan.problems
-    written = sum(shard.samples for shard in told.shards)
-    lost = {skip.key for skip in told.skipped}
+    written = sum(shard.samples for shard in totals.shards)
+    lost = {skip.key for skip in totals.skipped}
     kept = plan if not lost else plan.without(lost)
     return Manifest(
         version=MANIFEST_VERSION,
@@ -185,17 +185,17 @@ def _manifest(plan: Plan, told: _Told) -> Manifest:
         checksum=plan.settings.checksum,
         options=plan.options,
         layout=plan.settings.layout,
-        counts=Counts(plan.samples, written, len(told.skipped), len(left_out)),
+        counts=Counts(plan.samples, written, len(totals.skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_license(),
         filtered=plan.mix.filtered,
-        shards=told.shards,
-        kinds=told.pictures.kinds,
-        sizes={f"{width}x{height}": count for (width, height), count in told.pictures.sizes.items()},
-        turned=told.pictures.turned,
+        shards=totals.shards,
+        kinds=totals.pictures.kinds,
+        sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
+        turned=totals.pictures.turned,
         lists={one.name: int(one.times.sum()) for one in kept.lists},
-        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *told.skipped),
-        notes=tuple(published(note, names) for note in (*kept.set_notes, *_readers(plan, told))),
+        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *totals.skipped),
+        notes=tuple(published(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
         tombstones=plan.tombstones,
         rule=DIGEST_RULE,
         exclusions=marks(plan.mix.exclusions),

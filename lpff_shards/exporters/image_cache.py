@@ -1,6 +1,6 @@
-"""The pictures of one shard: each file is read and decoded once, however many of the shard's samples show it.
+"""The pictures of one shard: each file is read and decoded once, even if several samples show it.
 
-Objects of a bucket are requested ahead of their turn.
+Objects in buckets are prefetched.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from lpff_shards.sources.io.objects import is_remote
 from lpff_shards.storage.prefetch import ahead
 
 KEPT_BYTES = 64 * 10**6
-"""Most that is kept for samples to come; beyond it a picture is made again, so that memory stays bounded."""
+"""Most bytes kept for later samples; beyond it a picture is made again, so memory stays bounded."""
 
 _Shown = tuple[str, bool]
 
 
 class ImageCache:
-    """Makes stored pictures for the entries of one shard, asked for in their order.
+    """Makes the stored pictures of one shard's entries, requested in their order.
 
     Args:
-        entries: of the shard.
-        options: what pictures are stored as.
-        side: that every picture must have, where the format demands one, see `misfit`.
+        entries: entries of the shard.
+        options: how pictures are stored.
+        side: side that every picture must have, if the format requires one, see `misfit`.
 
-    An original, its mirror and their replicas need one reading and one decoding: what a later entry needs is made
-    along with what the first one needs, and kept until the last one has had it. What lies in buckets is fetched ahead.
+    An original, its mirror and their replicas need one read and one decode: the first request makes both variants, and
+    each is kept until its last entry has used it. Objects in buckets are prefetched.
     """
 
     def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
@@ -46,10 +46,10 @@ class ImageCache:
         self._kept_bytes = 0
 
     def stored(self, entry: Entry) -> ProcessedImage:
-        """The picture of an entry.
+        """Return the picture of an entry.
 
         Raises:
-            BadInput: it cannot be read or stored; it names the file and the id.
+            BadInput: the picture cannot be read or stored; names the file and the id.
         """
         shown = _shown(entry)
         self._due[shown] -= 1
@@ -63,7 +63,7 @@ class ImageCache:
         return found
 
     def close(self) -> None:
-        """Lets go of what was asked for and is not needed."""
+        """Cancel prefetches that are not needed."""
         self._fetching.close()
 
     def _made(self, entry: Entry, shown: _Shown) -> ProcessedImage:
@@ -84,35 +84,35 @@ class ImageCache:
 
 
 def _shown(entry: Entry) -> _Shown:
-    """What decides an entry's picture: the file, and whether it is flipped."""
+    """Return what determines an entry's picture: the file, and whether it is flipped."""
     return entry.record.blob.where, entry.flip
 
 
 AHEAD_BYTES = 64 * 10**6
-"""Most that waits for its turn, in each process that writes shards."""
+"""Most bytes prefetched, in each process that writes shards."""
 
 Read = bytes | BlobError
 
 
 class Fetching:
-    """Reads blobs, which are asked for about in their order.
+    """Reads blobs, requested roughly in their order.
 
     Args:
-        blobs: that will be read; what comes again is fetched ahead once only.
+        blobs: blobs that will be read; a repeated blob is prefetched once.
     """
 
     def __init__(self, blobs: Sequence[Blob]) -> None:
         places = {blob.where: blob for blob in blobs if is_remote(blob)}
-        # One alone has nothing to wait beside.
+        # Prefetching a single blob gains nothing.
         self._due = set(places) if len(places) > 1 else set()
         self._answers = fetched(list(places.values()))
         self._ahead = zip(places, self._answers, strict=False)
 
     def read(self, blob: Blob) -> bytes:
-        """A blob's bytes.
+        """Return a blob's bytes.
 
         Raises:
-            BlobError: what its own `read` raises.
+            BlobError: as the blob's own `read`.
         """
         if not self._due or blob.where not in self._due:
             return blob.read()
@@ -129,12 +129,12 @@ class Fetching:
         raise KeyError(where)
 
     def close(self) -> None:
-        """Lets go of what is on its way."""
+        """Cancel pending prefetches."""
         self._answers.close()
 
 
 def fetched(blobs: Sequence[Blob]) -> Generator[Read, None, None]:
-    """The bytes of blobs in buckets, in order, or why they cannot be had."""
+    """Yield the bytes of blobs in buckets in order, or the error of each that cannot be read."""
     return ahead(_read, blobs, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Writing the index files of a finished export that lacks them: taken out of its shards, as exports write them."""
+"""Recreating missing index files of a finished export from its shards, as exports write them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lpff_shards.storage.path import Place, place, whole
 
 
 def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
-    """Writes the index files, the ledger and the attribution that are missing or wrong, and returns their names.
+    """Write index files, samples.sqlite and attribution that are missing or wrong, and return their names.
 
     Args:
-        path: the folder that an export wrote, or the URI of a bucket's prefix; its receipts are not needed.
-        on_shard: told of each shard that was read.
+        path: folder or bucket prefix of a finished export; its receipts are not needed.
+        on_shard: called after each shard that was read.
 
     Raises:
-        ShardsError: there is no manifest, a shard is missing, damaged or not the manifest's, or an export is at work.
+        ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
         OSError: the folder cannot be written.
     """
     read_manifest(path)
@@ -45,7 +45,7 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     root = folder.root
     manifest = read_manifest(root)
     format = installed_format(manifest.format)
-    # Shards are read twice, so that nothing is written beside a damaged one, and no receipts are held.
+    # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
     kinds = {suffixes[0] for found in _checked(root, manifest, format, on_shard) for suffixes in found.suffixes}
     written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
 
@@ -57,13 +57,13 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
 
     written |= write_sidecars(folder, manifest, shards(), _pool(root, manifest))
     digests = {name: one.digest for name, one in written.items()}
-    # Another version of SQLite, or of this program, writes other bytes of the same contents.
+    # Other versions of SQLite or of this program write the same contents as different bytes.
     folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
     return tuple(name for name, one in written.items() if one.changed)
 
 
 def _checked(root: Place, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
-    """What each shard holds, compared with the manifest."""
+    """Compare each shard with the manifest, and yield its contents."""
     for shard in manifest.shards:
         started = time.monotonic()
         data, found = _described(root, manifest, format, shard.file)
@@ -74,7 +74,7 @@ def _checked(root: Place, manifest: Manifest, format: Format, on_shard: OnShard)
 
 
 def _described(root: Place, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
-    """A shard's bytes, and what they hold."""
+    """Return a shard's bytes and a receipt of its contents."""
     try:
         data = whole(root / file)
         return data, format.describe(file, data, manifest.layout)
@@ -85,7 +85,7 @@ def _described(root: Place, manifest: Manifest, format: Format, file: str) -> tu
 
 
 def _rows(path: Place, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
-    """The fields of a shard's samples."""
+    """Yield the fields of a shard's samples."""
     try:
         for sample in format.samples(data, manifest.layout):
             yield tuple(sample.scalars.values())
@@ -94,7 +94,7 @@ def _rows(path: Place, manifest: Manifest, format: Format, data: memoryview) -> 
 
 
 def _pool(root: Place, manifest: Manifest) -> PoseHistogram | None:
-    """The poses before rebalancing, which only the ledger that the export wrote can tell."""
+    """Return the poses before rebalancing; only the export's own samples.sqlite contains them."""
     try:
         with Ledger.open(root, manifest) as ledger:
             return ledger.pool()
@@ -103,4 +103,4 @@ def _pool(root: Place, manifest: Manifest) -> PoseHistogram | None:
 
 
 def _damaged(path: Place, reason: str) -> ShardsError:
-    return ShardsError(f"{path} is damaged: {reason}", "See lpff-shards verify, and export it again")
+    return ShardsError(f"{path} is damaged: {reason}", "Run lpff-shards verify, then export again")

@@ -1,7 +1,7 @@
-"""Which export may write a folder or prefix: another plan's is refused, and a second export at the same time.
+"""Locking the output: refuse a folder or prefix of another plan, and a second export at the same time.
 
-Folders are locked. Buckets and some network file systems have no locks: the plan that owns a prefix or folder is an
-object or file that only one can create, and two exports of the same plan write the same bytes.
+Folders are locked. Buckets and some network file systems have no locks: there only one export can create plan.json,
+which names the owning plan, and two exports of the same plan write the same bytes.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, O
 from lpff_shards.storage.path import Place, causes, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
-"""Recorded options that name files: what is in them decides, not their names."""
+"""Recorded options that name files; their contents matter, not their names."""
 
 
 @contextmanager
 def claimed(
     folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, seconds: float | None = None
 ) -> Iterator[None]:
-    """Holds a folder for a plan: refuses another plan's, and a second export at the same time.
+    """Hold a folder for a plan; refuse another plan's folder, and a second export at the same time.
 
     Args:
-        overwrite: take another plan's folder.
-        on_note: called with what the user should know.
-        seconds: how long to wait for others that write it; None for a moment.
+        overwrite: take over another plan's folder.
+        on_note: called with notes for the user.
+        seconds: how long to wait while others write the folder; None for a moment.
 
     Raises:
-        ShardsError: another plan's shards or someone's own files are in it, or it is in use.
-        ExportFailed: it cannot be written, at whatever moment.
+        ShardsError: the folder contains another plan's shards or other files, or is in use.
+        ExportFailed: the folder cannot be written, at any time.
     """
-    with _telling(folder):
-        # Looked at first without a trace, so that a folder that is refused stays as it was.
+    with _translated(folder):
+        # The first check is read-only, so a refused folder stays unchanged.
         _check(folder, plan, overwrite)
         with locked(folder, seconds) as alone:
             _claim(folder, plan, overwrite, on_note, alone)
@@ -57,9 +57,9 @@ def claimed(
 
 @contextmanager
 def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
-    """Holds a folder for a share of a plan, together with its other shares; raises what `claimed` does."""
+    """Hold a folder for one task of a plan, together with its other tasks; raise the errors of `claimed`."""
     claim = partial(_claim, folder, plan, overwrite, on_note)
-    with _telling(folder):
+    with _translated(folder):
         _check(folder, plan, overwrite)
         with folder.storage.share(lambda: _is_of(folder, plan), claim):
             yield
@@ -67,10 +67,10 @@ def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -
 
 @contextmanager
 def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]:
-    """Keeps others from writing a folder at the same time; tells whether it can: not in a bucket or without locks.
+    """Lock a folder against other writers; yield whether it is locked: False in a bucket or without locks.
 
     Raises:
-        ShardsError: another one does.
+        ShardsError: another export holds the lock.
         OSError: the folder cannot be written.
     """
     folder.refuse_odd()
@@ -82,17 +82,17 @@ def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]
 
 
 def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
-    """Refuses to finish what another export has taken over meanwhile.
+    """Raise an error if another export has taken over the folder.
 
     Raises:
-        ExportFailed: it has.
+        ExportFailed: another plan owns it.
     """
     if not _is_of(folder, plan):
-        raise ExportFailed(f"{folder.root} was taken over by another export", "Run one of them at a time")
+        raise ExportFailed(f"{folder.root} was taken over by another export", "Run one export at a time")
 
 
 @contextmanager
-def _telling(folder: OutputFolder) -> Iterator[None]:
+def _translated(folder: OutputFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -103,10 +103,10 @@ def _telling(folder: OutputFolder) -> Iterator[None]:
 
 
 def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, alone: bool) -> None:
-    """Makes a folder a plan's own.
+    """Make a plan the owner of a folder.
 
     Args:
-        alone: nobody else writes it meanwhile.
+        alone: the folder is locked against other writers.
     """
     _check(folder, plan, overwrite)
     folder.storage.make_folder(RECEIPTS)
@@ -115,29 +115,29 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, a
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite, on_note)
     elif folder.owner() is None:
-        on_note(f"{folder.plan_file} was missing or damaged; it is written anew by what is beside it")
+        on_note(f"{folder.plan_file} was missing or damaged; it is rewritten from the files next to it")
         folder.own(replace(owner, withdrawn=marks(plan.mix.withdrawn)))
     elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
-        # They name all that earlier updates did, or it would not own it.
+        # A plan that owns the folder names all ids that earlier updates removed.
         folder.own(replace(owner, withdrawn=withdrawn))
 
 
 def owner_of(folder: OutputFolder) -> Owner | None:
-    """Whose shards a folder holds, by its plan.json or by the manifest of a finished export."""
+    """Return the plan that owns a folder, from its plan.json or the manifest of a finished export."""
     owner = folder.owner()
     if owner is not None:
         return owner
     with suppress(ShardsError):
-        # One of another version is refused where it matters.
+        # A manifest of another version is refused later.
         done = folder.finished()
-        return None if done is None else Owner.told_by(done)
+        return None if done is None else Owner.of_manifest(done)
     return None
 
 
 def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
-    """As `owner_of`; a damaged plan.json of an unfinished export is made anew where all receipts are of this plan.
+    """As `owner_of`; replace a damaged plan.json of an unfinished export if all receipts are of this plan.
 
-    Updates of it may have taken pictures out, which the receipts of their shards tell, if they can be read.
+    Receipts, if readable, also show which pictures updates have removed.
     """
     owner = owner_of(folder)
     if owner is not None or not is_file(folder.plan_file):
@@ -148,7 +148,7 @@ def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
 
 
 def _owner_by(plan: Plan) -> Owner:
-    """What plan.json tells of a plan."""
+    """Return the contents of a plan's plan.json."""
     files = tuple(output.file for output in plan.outputs)
     return Owner(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
 
@@ -164,7 +164,7 @@ def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
 
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
-    """Refuses where the plan may not write."""
+    """Refuse a folder that the plan may not write."""
     folder.refuse_odd()
     if not overwrite:
         # A manifest of another version is not replaced.
@@ -195,7 +195,7 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
     if not overwrite and written:
         return ShardsError(
             f"--out {root} holds shards, and {folder.plan_file} is missing or damaged",
-            "Choose another folder, or give --overwrite to write them anew",
+            "Choose another folder, or pass --overwrite to write them again",
         )
     return None
 
@@ -210,7 +210,7 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
     if owner.rule != DIGEST_RULE:
         return ShardsError(
             f"--out {root} holds an export of another version (rule {owner.rule} of its digest, not {DIGEST_RULE})",
-            "Use the version that wrote it, choose another folder, or give --overwrite",
+            "Use the version that wrote it, choose another folder, or pass --overwrite",
         )
     return ShardsError(
         f"--out {root} already holds a different export (changed: {_difference(owner, plan)})",
@@ -220,32 +220,32 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
 
 
 def _difference(owner: Owner, plan: Plan) -> str:
-    """What sets two plans apart, in words."""
+    """Return the differing options of two plans, as text."""
     mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
     if set(names) <= _PATHS:
         files = [flag(name) for name in ("exclude", "num_replicas") if mine.get(name)]
         return f"the contents of {' or '.join(['the sources', *files])}"
-    # Options that one of the two versions does not have differ in their defaults at most, unless nothing else does.
+    # Options that only one of the versions has are listed only if no other option differs.
     both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
-    changed = ((name, _said(owner.options.get(name)), _said(mine.get(name))) for name in both or names)
+    changed = ((name, _text(owner.options.get(name)), _text(mine.get(name))) for name in both or names)
     return ", ".join(f"{flag(name)} {old} -> {new}" for name, old, new in changed)
 
 
-def _said(value: object) -> str:
+def _text(value: object) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
-    """Files with names of an export's own, in a folder that no export has written."""
-    ours = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
-    folders = {name.rpartition("/")[0] for name in ours if "/" in name}
+    """Return files with names that this export writes, in a folder that no export has written."""
+    reserved = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
+    folders = {name.rpartition("/")[0] for name in reserved if "/" in name}
     known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
-    return [name for name in ours if name in known]
+    return [name for name in reserved if name in known]
 
 
 def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
-    """Names of the shards that exports have written here, as far as plan and receipts tell."""
+    """Return the names of shards that exports have written here, from plan.json and receipts."""
     return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
 
 
@@ -256,13 +256,13 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNot
         _own_first(folder, plan, owner, on_note)
         return
     folder.storage.refuse_unwritable()
-    # The manifest goes first: without it the folder counts as unfinished whatever happens next.
+    # The manifest is removed first: without it the folder counts as unfinished.
     folder.unfinish()
     shards = _written(folder, folder.owner())
     removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
-    removals += [partial(folder.storage.remove_tree, ours) for ours in (PARTS, FIELDS, RECEIPTS)]
+    removals += [partial(folder.storage.remove_tree, name) for name in (PARTS, FIELDS, RECEIPTS)]
     for removal in removals:
-        # Where nothing can be locked another share of this plan may be faster, and at its shards already.
+        # Without locks another task of this plan may be faster and already be writing its shards.
         if _is_of(folder, plan):
             return
         removal()
@@ -271,12 +271,12 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNot
 
 
 def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) -> None:
-    """Claims what nobody owned a moment ago; whatever lies there now may be a faster export's, and stays."""
+    """Claim a folder that had no owner; files in it now may belong to a faster export, and are kept."""
     try:
         if not folder.own(owner, new=True):
-            on_note(f"the store of {folder.root} cannot refuse a second export that begins at the same time")
+            on_note(f"the store of {folder.root} cannot prevent a second export that starts at the same time")
     except FileExistsError:
-        # Another export was a moment faster: of the same plan, or one that is to be told.
+        # Another export was faster: of the same plan, or of another one, which `_check` refuses.
         _check(folder, plan, overwrite=False)
         if not _is_of(folder, plan):
-            raise ShardsError(f"--out {folder.root}: {folder.plan_file} is damaged", "Give --overwrite") from None
+            raise ShardsError(f"--out {folder.root}: {folder.plan_file} is damaged", "Pass --overwrite") from None

@@ -1,6 +1,6 @@
 """From a source's picture file to the stored picture: passed through, or decoded, flipped, resized and encoded.
 
-PNGs are encoded by `formats.pictures.png`, JPEG and WebP by Pillow; raw pixels stay as they are.
+`formats.pictures.png` encodes PNG, Pillow encodes JPEG and WebP; raw pixels are not encoded.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from lpff_shards.schemas.sample import Picture
 
 FILTER = "lanczos"
 _COPIED = 1 << 26
-"""Most bytes of pixels that are copied to be mirrored."""
+"""Most bytes of pixels that mirroring copies."""
 _FILE_KINDS = {"stored-png": "png"}
-"""What a file is, where what was asked for says more than that."""
+"""The file kind of options that are not named after it."""
 
 
 class ProcessedImage(Struct, frozen=True):
     """A picture ready to be written.
 
     Attributes:
-        picture: as stored.
+        picture: the stored picture.
         original: size of the source's picture (width, height).
-        resized: it was resized.
-        changes: what was done to it, in words.
-        orientation: of EXIF, in the stored file; 1 if it has none.
+        resized: whether it was resized.
+        changes: changes made to it, as text.
+        orientation: EXIF orientation of the stored file; 1 if it has none.
     """
 
     picture: Picture
@@ -48,16 +48,16 @@ class ProcessedImage(Struct, frozen=True):
 def process_image(
     data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False
 ) -> list[ProcessedImage]:
-    """Make stored pictures of one file, which is decoded once at most.
+    """Make stored pictures of one file; decode it at most once.
 
     Args:
         data: a whole PNG, JPEG or WebP file.
-        flips: for each that is wanted, whether to mirror it left to right.
-        options: what it is stored as.
-        must_decode: decode it even where the file itself is stored, and refuse what cannot be mirrored.
+        flips: for each picture, whether to mirror it left to right.
+        options: how it is stored.
+        must_decode: decode it even if the file is stored unchanged, and refuse a picture that cannot be mirrored.
 
     Raises:
-        PictureError: it is cut short, does not decode, is too large, or cannot be resized as asked.
+        PictureError: the file is truncated, does not decode, is too large, or cannot be resized as requested.
     """
     try:
         header = inspect(data)
@@ -68,7 +68,7 @@ def process_image(
     decodes = must_decode or any(flips) or not passes
     side = options.resolution if resized else None
     kind = header.kind if options.kind == "keep" else options.kind
-    # A side that is asked for fits every encoder.
+    # A requested side fits every encoder.
     if reason := unstorable(header, decodes, "" if resized else kind):
         raise PictureError(reason)
     decoded = _prepared(data, header, side) if decodes else None
@@ -82,7 +82,7 @@ def process_image(
 
 
 def _keep_file(data: bytes, header: PictureHeader, options: PictureOptions) -> ProcessedImage:
-    """The file as it is, or, where RGB PNGs are asked for, what its pixels need of it."""
+    """Store the file unchanged, or for RGB PNGs only the chunks that its pixels need."""
     kept = options.kind == "keep" or header.plain
     file = data if kept else stripped(data, header.mode)
     picture = Picture(header.kind, file, header.width, header.height, header.mode)
@@ -91,7 +91,7 @@ def _keep_file(data: bytes, header: PictureHeader, options: PictureOptions) -> P
 
 
 def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pixels, list[str]]:
-    """The pixels, resized where a side is given, and what was done to them."""
+    """Return the pixels, resized if a side is given, and the changes made to them."""
     pixels, changes = decode(data, header), [*header.extras]
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
@@ -110,7 +110,7 @@ def _encode_variant(
     kind: str,
     quality: int | None,
 ) -> ProcessedImage:
-    """Prepared pixels, mirrored where asked, as they are stored."""
+    """Encode prepared pixels, mirrored if requested."""
     encoded, how = encode(_mirrored(pixels) if flip else pixels, kind, quality)
     done = [*changes, *(["mirrored"] if flip else [])]
     done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
@@ -120,18 +120,18 @@ def _encode_variant(
 
 
 def _mirrored(pixels: Pixels) -> Pixels:
-    """The pixels from right to left; large ones as a view, so that they are in memory once."""
+    """Return the pixels from right to left; large ones as a view, so memory holds them once."""
     if pixels.nbytes > _COPIED:
         return pixels[:, ::-1]
     out = np.empty_like(pixels)
-    # Channel by channel: numpy copies pixels of three bytes in four times as much time.
+    # Channel by channel: four times faster than copying pixels of three bytes in numpy.
     for channel in range(pixels.shape[2]):
         out[:, :, channel] = pixels[:, ::-1, channel]
     return out
 
 
 def _passes(header: PictureHeader, options: PictureOptions) -> bool:
-    """Whether its pixels are already as asked for; making an RGB PNG again would gain nothing."""
+    """Return whether its pixels are already as requested; encoding an RGB PNG again would gain nothing."""
     return options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB")
 
 
@@ -151,14 +151,14 @@ def _resize(pixels: Pixels, side: int) -> Pixels:
 
 
 def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
-    """The stored bytes and how they were made, in words.
+    """Return the stored bytes and how they were made, as text.
 
     Args:
         kind: png, stored-png, jpeg, webp or raw.
-        quality: of JPEG, 95 without one, and WebP, which is lossless without one.
+        quality: of JPEG (None: 95) or WebP (None: lossless).
 
     Raises:
-        PictureError: the encoder does not take it.
+        PictureError: the encoder rejects the pixels.
     """
     if kind == "raw":
         return pixels.tobytes(), "decoded to raw pixels"
@@ -183,6 +183,6 @@ def _by_pillow(pixels: Pixels, format: str, **options: int) -> bytes:
     try:
         Image.fromarray(pixels).save(out, format, **options)
     except (OSError, ValueError) as error:
-        # Not a fault of the disk, which these bytes do not reach.
+        # Not a disk error: these bytes stay in memory.
         raise PictureError(f"the picture cannot be encoded as {format}: {error}") from None
     return out.getvalue()

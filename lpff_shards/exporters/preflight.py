@@ -1,4 +1,4 @@
-"""Whether an export can go where it is asked to: outside its sources, and onto a disk that has room for it."""
+"""Checking the output before an export: it is outside the sources, and its disk has room."""
 
 from __future__ import annotations
 
@@ -21,74 +21,74 @@ from lpff_shards.storage.path import Place, contains, is_remote, listed, place
 
 _SURE = 0.98
 _UNSURE = 0.25
-"""The least that samples take of what is planned for them: of exact sizes, and of estimates."""
+"""Smallest share of the planned bytes that samples take: for exact sizes, and for estimates."""
 
 
 def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out") -> None:
-    """Refuse to write into a data set that is read, or over a file of it.
+    """Refuse to write into a source data set, or over one of its files.
 
-    Its next listing would find the export's own files; and an export removes what it takes for its own.
+    The next listing of the source would contain the export's files, and an export removes files named like its own.
 
     Args:
-        out: where the export is to be.
-        given: paths of data sets and of the files beside them, by the name of their option.
+        out: the output.
+        given: paths of data sets and of their metadata files, by option name.
         written: the option that names `out`, for the error.
 
     Raises:
-        ShardsError: `out` is one of the data sets, or in one of them, or one of the files has a name of an export's.
+        ShardsError: `out` is a data set or in one, or a source file in `out` is named like an export's file.
     """
     for name, path in given.items():
         source, option = place(path), flag(name)
         if contains(source, out):
-            raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder beside it")
-        if _is_ours(source.name) and contains(out, source):
+            raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder next to it")
+        if _is_export_name(source.name) and contains(out, source):
             raise ShardsError(
-                f"{written} {out} holds {option} {path}, named like a file of an export", "Choose another folder"
+                f"{written} {out} contains {option} {path}, named like an export's file", "Choose another folder"
             )
 
 
 def refuse_pictures(out: Place, inventories: Iterable[Inventory]) -> None:
-    """Refuse to write into a folder of pictures that a link in a data set leads to.
+    """Refuse to write into a folder of pictures that a link in a data set points to.
 
     Raises:
-        ShardsError: `out` is one, or in one.
+        ShardsError: `out` is in such a folder.
     """
     for inventory in inventories:
         for blob in (inventory.blobs[0], inventory.blobs[-1]) if len(inventory) else ():
             if isinstance(blob, FileBlob) and contains(Path(blob.path).parent, out):
-                raise ShardsError(f"--out {out} is in the folder of {blob.where}", "Choose a folder beside it")
+                raise ShardsError(f"--out {out} is in the folder of {blob.where}", "Choose a folder next to it")
 
 
-def _is_ours(name: str) -> bool:
+def _is_export_name(name: str) -> bool:
     return is_shard_name(name) or name in ONCE or name.endswith((".idx", ".wids.json", MANIFEST))
 
 
 def refuse_full(folder: OutputFolder, plan: Plan) -> None:
-    """Refuse an export for which the disk surely has no room, before anything is written or removed.
+    """Refuse an export that is certainly too large for the disk, before anything is written or removed.
 
     Raises:
-        ExportFailed: it needs more than is free and than its own shards take already.
+        ExportFailed: it needs more than the free space plus the space of shards already there.
     """
     there = {}
     fills = not is_remote(folder.root)
     with suppress(OSError):
         there = {**listed(folder.root), **listed(folder.root / PARTS)} if fills else {}
-    ours = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
+    present = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
     needed = int(plan.sizes.sum()) if fills else 0
     if plan.format.joining:
-        # A zip is put together beside its parts; for a bucket, in the folder for temporary files.
+        # A zip is joined next to its parts; for a bucket, in the folder for temporary files.
         needed += max(int(plan.sizes[plan.rows(output.tasks)].sum()) for output in plan.outputs)
     needed = int(needed * (_SURE if _is_exact(plan.settings.picture) else _UNSURE))
     disk, free = folder.storage.free()
-    if free is not None and needed > free + ours:
+    if free is not None and needed > free + present:
         raise ExportFailed(
-            f"the export takes {size(needed)} or more, and {disk} has room for {size(free + ours)}",
+            f"the export needs at least {size(needed)}, and {disk} has room for {size(free + present)}",
             "Free some space, or choose another disk",
         )
 
 
 def _is_exact(picture: PictureOptions) -> bool:
-    """Whether the sizes of samples are known before they are made."""
+    """Return whether the sizes of samples are known in advance."""
     if picture.resolution is None:
         return picture.kind == "keep"
     return picture.kind in ("raw", "stored-png")

@@ -1,4 +1,4 @@
-"""What an export publishes of how it was made: the options that decided it, without the user's own folders."""
+"""The options that an export publishes, without the user's own folders."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lpff_shards.storage.path import place
 
 
 def recorded(options: ExportOptions) -> dict[str, Any]:
-    """The options that decide what is written, as the manifest holds them.
+    """Return the options that determine the output, as in the manifest.
 
-    Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` decide nothing;
-    `on_error` is left out too, since a run that stopped at a bad picture may go on with `skip`.
+    Paths are reduced to their last component, defaults are filled in. `out`, `workers` and `overwrite` have no effect
+    on the output; `on_error` is left out too, since a run that stopped at a bad picture may resume with `skip`.
     """
     parts = (options.sources, options.mix, options.resolved_picture, options.resolved_shards)
     found: dict[str, Any] = {"format": options.format, "name": options.dataset_name, "metadata": options.metadata}
@@ -38,17 +38,17 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
 
 
 def last_component(path: str) -> str:
-    """What is recorded of a path or URI, since a data set should not publish a user's folders and buckets."""
+    """Return the recorded part of a path or URI: a data set should not publish a user's folders and buckets."""
     if is_uri(path):
-        # A bucket's own name is no part of what lies in it.
+        # A bucket's own name is not recorded.
         return place(path).name or "."
     return Path(path).name or path
 
 
 def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
-    """What paths of the user's are called in what is written: each by its last component, longer ones first.
+    """Return pairs of a user's path and its published name, the last component; longer paths first.
 
-    The folders above a path that was given follow behind all that were given: metadata is looked for there.
+    The parent folders of the given paths, which are searched for metadata, come last.
     """
     given: dict[str, str] = {}
     above: dict[str, str] = {}
@@ -60,23 +60,23 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
 
 
 def _spellings(path: str) -> tuple[str, ...]:
-    """How else a path is written."""
+    """Return other spellings of a path."""
     return (str(place(path)),) if is_uri(path) else (str(Path(path)), str(Path(path).absolute()))
 
 
 def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
-    """A text that names files, each path of the user's shortened as `published_names` tells."""
+    """Return a text with the user's paths replaced as in `published_names`."""
     for path, name in names:
         text = _shortened(text, path, name)
     return text
 
 
 def given_paths(options: ExportOptions) -> dict[str, str]:
-    """The paths and URIs of data sets and of the files beside them, by the name of their option."""
+    """Return the paths and URIs of data sets and of their metadata files, by option name."""
     files = ((name, getattr(options.mix, name)) for name in file_options(options.mix))
     return {**options.sources.paths, **{name: path for name, path in files if path is not None}}
 
 
 def _shortened(text: str, path: str, name: str) -> str:
-    """The text with a path replaced where it stands as a whole or as the folder of another."""
+    """Replace a path in a text where it is complete or a parent of another path."""
     return re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: name, text)

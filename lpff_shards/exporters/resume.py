@@ -1,4 +1,4 @@
-"""What earlier runs of the same plan have finished: whole, of this plan, from the sources as they are now."""
+"""Resuming: find shards that earlier runs of the same plan finished from unchanged sources."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lpff_shards.storage.prefetch import ASKED, ahead
 def finished_archives(
     folder: OutputFolder, plan: Plan, workers: int, on_note: OnNote, closely: bool = True
 ) -> set[int]:
-    """Return the numbers, among the outputs, of the zips that are whole; none for other formats.
+    """Return the output numbers of complete zips; empty for other formats.
 
     Args:
-        on_note: called with what is damaged.
-        closely: read their bytes and look at their sources too.
+        on_note: called with a note about damaged receipts.
+        closely: also read their bytes and check their sources.
     """
     if plan.format.joining is None:
         return set()
@@ -37,22 +37,22 @@ def finished_archives(
 def finished_tasks(
     folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, on_note: OnNote, closely: bool = True
 ) -> set[int]:
-    """Return the tasks whose shards, or parts of zips, are whole.
+    """Return the tasks with a complete shard or part of a zip.
 
     Args:
-        tasks: to look at.
-        on_note: called with what is damaged.
-        closely: read their bytes and look at their sources too.
+        tasks: tasks to check.
+        on_note: called with a note about damaged receipts.
+        closely: also read their bytes and check their sources.
     """
     names = [plan.filenames[task] for task in tasks]
     return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely, on_note)
 
 
 def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None:
-    """Writes the index files of finished shards that are missing or wrong; in a bucket the listing tells which are.
+    """Write missing or wrong index files of finished shards; in a bucket the listing shows which.
 
     Raises:
-        OSError: one cannot be read or written.
+        OSError: a file cannot be read or written.
     """
     there = listed(folder.root) if is_remote(folder.root) else {}
     for receipt in receipts:
@@ -62,25 +62,25 @@ def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None
 
 
 def all_there(folder: OutputFolder, plan: Plan) -> bool:
-    """Whether there is a receipt of each task, or of what was put together of them; they are not looked into."""
-    told = folder.with_receipts()
+    """Return whether each task, or its joined file, has a receipt; receipts are not read."""
+    names = folder.with_receipts()
     return all(
-        output.file in told or all(plan.filenames[task] in told for task in output.tasks) for output in plan.outputs
+        output.file in names or all(plan.filenames[task] in names for task in output.tasks) for output in plan.outputs
     )
 
 
 def refuse_gone(folder: OutputFolder, plan: Plan, tasks: Iterable[int]) -> None:
-    """Refuses to call tasks done whose receipts are gone: in a bucket another share may have taken it over meanwhile.
+    """Raise an error if receipts of finished tasks are gone: in a bucket another export may have taken over.
 
     Raises:
-        ExportFailed: some are.
+        ExportFailed: a receipt is missing.
     """
-    told = folder.with_receipts()
-    whole = {task for output in plan.outputs if output.file in told for task in output.tasks}
-    if any(plan.filenames[task] not in told for task in tasks if task not in whole):
+    names = folder.with_receipts()
+    whole = {task for output in plan.outputs if output.file in names for task in output.tasks}
+    if any(plan.filenames[task] not in names for task in tasks if task not in whole):
         raise ExportFailed(
-            f"shards of this share are gone from {folder.root}: another one has taken it over meanwhile",
-            "Run this share again; start shares with --overwrite one after the other",
+            f"shards of this task are missing from {folder.root}: another task has taken it over",
+            "Run this task again; start tasks with --overwrite one after the other",
         )
 
 
@@ -94,13 +94,13 @@ def _found(
     closely: bool,
     on_note: OnNote,
 ) -> set[int]:
-    """The numbers of the files that tasks made and that are whole."""
-    told = folder.with_receipts()
-    files = {**listed(folder.root), **listed(folder.root / PARTS)} if told else {}
+    """Return the numbers of complete files."""
+    with_receipts = folder.with_receipts()
+    files = {**listed(folder.root), **listed(folder.root / PARTS)} if with_receipts else {}
     damaged: list[str] = []
 
     def is_whole(name: str, tasks: range) -> bool:
-        if name not in told or name not in files:
+        if name not in with_receipts or name not in files:
             return False
         receipt = folder.read_receipt(name)
         if receipt is None:
@@ -125,12 +125,12 @@ def _found(
         found = {number for number, so in zip(numbers, whole, strict=True) if so}
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        on_note(f"the receipt of {min(damaged)}{more} is damaged; what it tells of is written again")
+        on_note(f"the receipt of {min(damaged)}{more} is damaged; the shard is written again")
     return found
 
 
 def _same_sources(plan: Plan, name: str, tasks: range, receipt: ShardReceipt) -> bool:
-    """Whether the source files are what they were, and what was left out could not be made now either."""
+    """Return whether the source files are unchanged and skipped samples still cannot be made."""
     skipped: Mapping[str, LeftOut] = {skip.key: skip for skip in receipt.skipped}
     stamps = []
     for number in tasks:

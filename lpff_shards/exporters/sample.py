@@ -1,4 +1,4 @@
-"""From an entry to the sample that is written: picture, camera and landmarks changed together, scalars by the table."""
+"""From an entry to its sample: picture, camera and landmarks are changed together; scalars follow the field table."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ALIGNED = {
 
 
 def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sample:
-    """Makes an entry's sample.
+    """Make an entry's sample.
 
     Args:
-        image_cache: of the shard's entries, in whose order samples are made.
+        image_cache: the cache of the shard's entries; samples are made in their order.
 
     Raises:
-        BadInput: the picture cannot be read or stored; it names the file and the id.
+        BadInput: the picture cannot be read or stored; names the file and the id.
     """
     record = entry.record
     stored = image_cache.stored(entry)
@@ -113,5 +113,5 @@ def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dic
 
 
 def _single(number: float) -> float:
-    """Rounded to float32, so that JSON, msgpack and TFRecord hold the same number."""
+    """Round to float32, so that JSON, msgpack and TFRecord contain the same number."""
     return float(np.float32(number))

@@ -1,6 +1,6 @@
-"""The life of one shard: written under a temporary name, renamed when complete, then its receipt.
+"""Writing one shard: under a temporary name, renamed when complete, then its receipt.
 
-Samples are appended with few writes and no copies of pictures, and checksums are computed on the way.
+Samples are appended with few writes and without copying pictures; checksums are computed while writing.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from lpff_shards.storage.path import Place, absolute, causes, exists, is_folder
 from lpff_shards.storage.requests import persistent
 
 TRIES = 3
-"""Times that a shard is written where the connection to its store breaks."""
+"""Attempts to write a shard if the connection to its store breaks."""
 PATIENCE = 5.0
-"""Seconds that a file of one machine may take to be seen by another."""
+"""Seconds until a file written by one machine must be visible to another."""
 
 
 def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
-    """Writes a task's shard and its receipt.
+    """Write a task's shard and its receipt.
 
     Raises:
-        BadInput: under `fail`, a sample cannot be made.
+        BadInput: a sample cannot be made and `on_error` is `fail`.
         ExportFailed: the disk is full or the folder or bucket cannot be written.
     """
     folder = OutputFolder(root)
-    told = _Once(on_sample)
+    once = _Once(on_sample)
 
     def write() -> ShardReceipt:
-        told.begin()
+        once.begin()
         with (
             folder.storage.growing(shard_name(task.filename), task.planned) as growing,
             closing(_cache_of(task, task.entries)) as images,
@@ -57,12 +57,12 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
         ):
             made = folder.storage.room(f"{task.filename}.made")
             sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
-            receipt, fields = _write_samples(task, images, sink, told)
+            receipt, fields = _write_samples(task, images, sink, once)
             folder.publish(growing.finish, receipt, fields, index_files(receipt))
         return receipt
 
     try:
-        # What a broken connection has lost of an upload is in no memory any more.
+        # Uploaded bytes are no longer in memory, so a broken upload starts again from the samples.
         return persistent(write, TRIES)
     except OSError as error:
         raise ExportFailed(
@@ -73,36 +73,36 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a machine must see.
+    """Paths that a machine must be able to read.
 
     Attributes:
         plan: digest of the plan that owns the output.
-        sources: paths of the data sets that lie in no bucket.
+        sources: paths of the data sets that are not in buckets.
     """
 
     plan: str
     sources: tuple[str, ...]
 
     def refuse_unseen(self, folder: OutputFolder) -> None:
-        """Refuses a machine that does not see them.
+        """Refuse a machine without access to them.
 
         Raises:
-            ExportFailed: one is missing.
+            ExportFailed: a path is missing.
         """
         deadline = time.monotonic() + PATIENCE
         while (unseen := self._unseen(folder)) is not None:
             if time.monotonic() >= deadline:
                 raise ExportFailed(
-                    f"the node {platform.node()} does not see {unseen}",
-                    "Every node must see the output and the sources at the same paths: put them on a file system that "
-                    "all share, or into a bucket",
+                    f"the node {platform.node()} has no access to {unseen}",
+                    "Every node needs the output and the sources at the same paths: put them on a shared file system "
+                    "or into a bucket",
                 )
             time.sleep(PATIENCE / 20)
 
     def _unseen(self, folder: OutputFolder) -> str | None:
-        """What is not seen, if anything: without its pictures every sample could be left out as a bad one."""
+        """Return what is missing, if anything: without source files every sample could be skipped as bad."""
         for source in map(Path, self.sources):
-            # A folder on which nothing is mounted is there, and empty.
+            # An unmounted mount point exists and is empty.
             if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
                 return str(source.absolute())
         owner = folder.owner()
@@ -112,10 +112,10 @@ class Seen:
 
 
 def write_shard_elsewhere(root: Place, seen: Seen, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
-    """Writes a task's shard and its receipt, and waits until they are on disk: only this machine can bring them there.
+    """Write a task's shard and its receipt, and sync them to disk, which only this machine can do.
 
     Raises:
-        ExportFailed: this machine does not see what it must; and as `write_shard`, with its other errors.
+        ExportFailed: this machine has no access to the output or a source; otherwise as `write_shard`.
     """
     folder = OutputFolder(root)
     try:
@@ -130,32 +130,31 @@ def write_shard_elsewhere(root: Place, seen: Seen, task: ShardTask, on_sample: O
 
 
 class _Once:
-    """Passes on what is told of each sample, but not again where its shard is written again."""
+    """Reports each sample once, even if its shard is written again."""
 
     def __init__(self, on_sample: OnSample) -> None:
         self._on_sample = on_sample
-        self._told = self._now = 0
+        self._reported = self._now = 0
 
     def begin(self) -> None:
-        """The first sample comes next."""
+        """Start again at the first sample."""
         self._now = 0
 
     def __call__(self, size: int) -> None:
         self._now += 1
-        if self._now > self._told:
-            self._told = self._now
+        if self._now > self._reported:
+            self._reported = self._now
             self._on_sample(size)
 
 
 def _cache_of(task: ShardTask, entries: Sequence[Entry]) -> ImageCache:
-    """The image_cache of some of a task's entries."""
     return ImageCache(entries, task.settings.picture, task.settings.side)
 
 
 def _write_samples(
     task: ShardTask, image_cache: ImageCache, sink: ShardSink, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
-    """Writes the shard's bytes; returns its receipt and its samples' fields."""
+    """Write the shard's bytes; return its receipt and its samples' fields."""
     settings = task.settings
     writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
     rows: list[row_groups.Row] = []
@@ -193,9 +192,9 @@ def _write_samples(
 
 
 def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
-    """Whether the samples that a finished shard lacks could not be made now either, for the same reasons.
+    """Return whether a finished shard's skipped samples still fail for the same reasons.
 
-    A file may have been gone for a moment only.
+    A file may have been missing only for a moment.
     """
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
@@ -214,19 +213,19 @@ def _left_out(entry: Entry, error: BadInput, settings: Settings) -> LeftOut:
 
 
 BLOCK = 1 << 20
-"""Bytes gathered for one write: as many as stay in a core's own cache between the checksum and the write."""
+"""Bytes gathered for one write: they stay in a core's cache between the checksum and the write."""
 
 MOST_PIECES = 512
-"""Pieces written by one call; systems take 1,024 at most."""
+"""Pieces written by one call; systems accept at most 1,024."""
 
 
 class ShardSink:
-    """Gathers what a shard's writer appends, and writes it in large blocks.
+    """Gathers the bytes of a shard's writer and writes them in large blocks.
 
     Args:
-        shard: what it is written to.
-        checksum: told every byte.
-        file: gives a path for a library that writes files alone.
+        shard: the file to write.
+        checksum: updated with every byte.
+        file: returns a path for a library that can write only files.
     """
 
     def __init__(self, shard: Growing, checksum: Hasher, file: Callable[[], Path]) -> None:
@@ -244,7 +243,7 @@ class ShardSink:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that waits."""
+        """Write all gathered bytes."""
         for start in range(0, len(self._waiting), MOST_PIECES):
             self._shard.write(self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:

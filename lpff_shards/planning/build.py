@@ -1,4 +1,4 @@
-"""Making a plan: entries put in order, cut into shards, and sealed with a digest. Pure."""
+"""Making a plan: entries are ordered, cut into shards, and sealed with a digest. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lpff_shards.sources.inventory import Inventory
 T = TypeVar("T")
 
 _AT_ONCE = 1024
-"""Ids, or credits, that are encoded at once for the digest."""
+"""Ids or credits encoded at once for the digest."""
 
 
 def make_plan(
@@ -43,17 +43,17 @@ def make_plan(
     options: Mapping[str, object],
     lists: tuple[NameList, ...] = (),
 ) -> Plan:
-    """Orders the entries, cuts each split into shards and seals the whole with a digest.
+    """Order the entries, cut each split into shards and seal the plan with a digest.
 
     Args:
-        entries: the samples to write, of the mix; seen: what their pictures are like.
-        lists: that a zip holds; their order is that of the entries.
+        entries: samples of the mix to write; seen: survey of their pictures.
+        lists: lists of a zip, in the order of the entries.
 
     Raises:
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
     keys = entries.keys()
-    _refuse_twins(entries, keys)
+    _refuse_duplicates(entries, keys)
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
@@ -69,7 +69,7 @@ def make_plan(
 def _cut(
     entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions
 ) -> tuple[tuple[Part, ...], NDArray[np.int64]]:
-    """The parts and the bounds of their shards."""
+    """Return the parts and the bounds of their shards."""
     counts = np.bincount(entries.split, minlength=len(entries.splits))
     held = np.flatnonzero(counts)
     ends = np.cumsum(counts)
@@ -84,7 +84,7 @@ def _cut(
 
 
 def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
-    """What every sample holds: a camera or landmarks as soon as one picture has them, so that all are alike."""
+    """Return the arrays of every sample: a camera or landmarks if any picture has them, so all samples are alike."""
     return Layout(
         raw=picture.kind == "raw",
         camera=any(bool(i.has_camera.any()) for i in inventories),
@@ -93,19 +93,19 @@ def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bo
     )
 
 
-def _refuse_twins(entries: Entries, keys: Sequence[str]) -> None:
-    twins = duplicates([keys])
-    if not twins:
+def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
+    repeated = duplicates([keys])
+    if not repeated:
         return
-    twin, times = Counter(key for key in keys if key in twins).most_common(1)[0]
-    rows = [i for i, key in enumerate(keys) if key == twin]
-    records = [entries.entry(i, twin).record for i in rows]
-    told = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
-    raise ShardsError(f"{times} pictures get the key {twin}: {told}", "Rename one of them in its source")
+    shared, times = Counter(key for key in keys if key in repeated).most_common(1)[0]
+    rows = [i for i, key in enumerate(keys) if key == shared]
+    records = [entries.entry(i, shared).record for i in rows]
+    names = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
+    raise ShardsError(f"{times} pictures get the key {shared}: {names}", "Rename one of them in its source")
 
 
 def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
-    """Estimated bytes of each sample, int64 [n]."""
+    """Estimate the bytes of each sample, int64 [n]."""
     sizes = np.zeros(len(entries), np.int64)
     for number, inventory in enumerate(entries.inventories):
         here = entries.source == number
@@ -115,7 +115,7 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
 
 
 def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
-    """Bytes of each picture's file, int64 [n]."""
+    """Return the bytes of each picture's file, int64 [n]."""
     return np.fromiter(column(inventory.blobs, "size"), np.int64, len(inventory))
 
 
@@ -128,12 +128,12 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
 def _digest(
     name: str, entries: Entries, bounds: NDArray[np.int64], settings: Settings, lists: Sequence[NameList]
 ) -> str:
-    """Seal what decides bytes and nothing else, by rule `DIGEST_RULE`.
+    """Return a digest of everything that determines the bytes, by rule `DIGEST_RULE`.
 
-    BLAKE3 over how samples are written, every column of the inventories, which entry is where, and the lists of a zip.
-    Names of sources' folders and options that show in these columns (filters, rebalancing, order, sizes of shards) are
-    not part of it. A setting or column that is added later is sealed only where it differs from what was before it,
-    and then behind all that is sealed now; so an older export keeps its digest. Any other change is another rule.
+    BLAKE3 over the settings of samples, every column of the inventories, the place of each entry, and the lists of a
+    zip. Folder names of sources, and options visible in these columns (filters, rebalancing, order, shard sizes), are
+    not part of it. A setting or column added later is hashed only if it differs from its earlier default, after
+    everything hashed now; so older exports keep their digests. Any other change needs a new rule.
     """
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
@@ -149,7 +149,7 @@ def _digest(
     }
     seal.update(encode([SCHEMA_VERSION, written, entries.splits]))
     for inventory in entries.inventories:
-        # As one list, of which not all ids are text at once.
+        # Encoded in chunks, so that memory never holds all ids as text.
         seal.update(encode([inventory.source, inventory.alignment, inventory.landmarks_source])[:-1] + b",[")
         for number, ids in enumerate(_chunks(inventory.ids)):
             seal.update(b","[: number > 0] + encode(ids)[1:-1])
@@ -170,26 +170,26 @@ def _digest(
 
 
 def shuffled(keys: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """An order by a keyed hash of each key: stable in every version, and no matter in which order keys come."""
+    """Return an order by a keyed hash of each key: stable across versions, independent of the keys' order."""
     salt = seed.to_bytes(8, "little")
     joined = b"".join(hashlib.blake2b(key.encode(), digest_size=8, key=salt).digest() for key in keys)
     hashes = np.frombuffer(joined, "<u8")
     order = np.argsort(hashes, kind="stable").astype(np.int64)
     if (hashes[order[1:]] == hashes[order[:-1]]).any():
-        # Two keys of one hash, once in a lifetime: then the keys decide too.
+        # Two keys with one hash, which is very rare, are ordered by key.
         order = np.lexsort((np.array(keys), hashes)).astype(np.int64)
     return order
 
 
 def shared_out(shards: int, samples: Sequence[int]) -> list[int]:
-    """A number of shards shared out over splits by their samples: one each at least, the rest by largest remainder.
+    """Distribute shards over splits by their samples: at least one each, the rest by largest remainder.
 
     Raises:
         ShardsError: fewer shards than splits, or more than samples.
     """
     _refuse_too_many(shards, sum(samples))
     if shards < len(samples):
-        raise ShardsError(f"--shards {shards} is less than the {len(samples)} splits", "Ask for one a split or more")
+        raise ShardsError(f"--shards {shards} is less than the {len(samples)} splits", "Give at least one per split")
     total = sum(samples)
     ideal = [max(1.0, shards * count / total) for count in samples]
     scale = shards / sum(ideal)
@@ -202,13 +202,13 @@ def shared_out(shards: int, samples: Sequence[int]) -> list[int]:
 
 
 def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
-    """Where shards begin and end, int64 [shards + 1].
+    """Return the bounds of shards, int64 [shards + 1].
 
     Args:
-        samples: how many there are, at least 1.
+        samples: number of samples, at least 1.
         total: their size in bytes.
-        shards: a number of shards or a size in bytes gives equal numbers of samples, give or take one; a size is the
-            most that a shard takes (see `_even`); a number of samples a shard leaves the rest to the last one.
+        shards: a number of shards or a size in bytes gives sample counts that differ by at most one; a size is a
+            shard's maximum (see `_even`); a number of samples per shard leaves the rest to the last shard.
 
     Raises:
         ShardsError: more shards than samples.
@@ -221,11 +221,11 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
 
 
 def refuse_small_size(shard_size: int, samples: int, total: int) -> None:
-    """Refuse a size below that of the average sample, which asks for more shards than there are samples.
+    """Refuse a size below that of the average sample, which would need more shards than samples.
 
     Args:
-        shard_size: bytes of a shard, as the user gave them.
-        samples: how many there are.
+        shard_size: the user's bytes per shard.
+        samples: number of samples.
         total: their estimated size in bytes.
 
     Raises:
@@ -233,38 +233,38 @@ def refuse_small_size(shard_size: int, samples: int, total: int) -> None:
     """
     if shard_size * samples >= total:
         return
-    told = exact_size(shard_size)
-    meant = f"Did you mean {told}MB? " if told.isdecimal() else ""
+    given = exact_size(shard_size)
+    meant = f"Did you mean {given}MB? " if given.isdecimal() else ""
     raise ShardsError(
-        f"--shard-size {told} is less than a sample, which takes about {size(total / samples)}",
+        f"--shard-size {given} is less than a sample, which takes about {size(total / samples)}",
         f"{meant}Give a larger size, or --samples-per-shard 1",
     )
 
 
 def _even(count: int) -> int:
-    """A number of shards that divides well: 1, 2, 4 or a multiple of 8.
+    """Round up to a number of shards that divides well: 1, 2, 4 or a multiple of 8.
 
-    Workers that write them finish together, and those of 2, 4 or 8 GPUs that read them have equally many.
+    Then writers finish at the same time, and readers on 2, 4 or 8 GPUs have equal numbers of shards.
     """
     return count + -count % 8 if count > 4 else 4 if count > 2 else count
 
 
 def _refuse_too_many(shards: int, samples: int) -> None:
     if shards > samples:
-        raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Ask for {samples} shards or fewer")
+        raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Give {samples} or fewer")
 
 
-# Bytes a pixel of a 512x512 portrait photo, as measured over FFHQ-like crops: PNG 444 KB, JPEG 95 126 KB, WebP 446 KB.
+# Bytes per pixel of 512x512 portrait photos, measured on FFHQ-like crops: PNG 444 KB, JPEG 95 126 KB, WebP 446 KB.
 BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
 
 
 def _picture_bytes(files: NDArray[np.int64], typical: tuple[int, int], picture: PictureOptions) -> NDArray[np.int64]:
-    """Estimated bytes of pictures, int64 [n].
+    """Estimate the bytes of pictures, int64 [n].
 
     Args:
         files: sizes of the source's pictures in bytes, int64 [n].
-        typical: width and height of a picture of that source, (0, 0) where unknown.
-        picture: how it is written.
+        typical: width and height of a picture of that source, (0, 0) if unknown.
+        picture: how pictures are stored.
     """
     pixels = typical[0] * typical[1]
     side = picture.resolution

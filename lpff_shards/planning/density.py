@@ -7,14 +7,14 @@ In each dimension K is an integral of a product of two narrower Gaussians, w(t) 
 
 and the trapezoid rule with nodes a step h apart gives that integral to within a relative 2 exp(-pi^2 / (2 h^2)): the
 integrand is a Gaussian in t of variance 1/4, so by Poisson's summation only the factors 1 + 2 sum cos(..)
-exp(-(pi k / h)^2 / 2) remain. The nodes form a grid that all pairs share: points are spread onto the nodes near them,
-and read from the nodes near them. Both are products of small matrices, one a tile of the plane, and nothing is done
-a pair.
+exp(-(pi k / h)^2 / 2) remain. The nodes form a grid that all pairs share: points are spread onto nearby nodes, and
+their sums are read from nearby nodes. Both are products of small matrices, one per tile of the plane; no work is done
+per pair.
 
-The error, relative to the density and for every point: STEP = 0.4 makes the rule's 9e-14 a dimension. A point reaches
-the nodes of its own tile and of the eight around it, so a node is left out only where it is TILE * STEP = 7.2 or more
-away from one of the two, where w < 1e-22; against a point's own kernel, which counts 1, that is below 1e-12 for
-ten million points. Rounding of sums of positive numbers adds about as much. `TOLERANCE` is hundreds of times all this.
+The error, relative to the density and for every point: with STEP = 0.4 the rule's is 9e-14 per dimension. A point uses
+the nodes of its own tile and of its eight neighbors, so a node is omitted only if its distance to one of the two
+points is at least TILE * STEP = 7.2, where w < 1e-22; relative to a point's own kernel (1) that is below 1e-12 for ten
+million points. Rounding of sums of positive numbers adds about as much. `TOLERANCE` is hundreds of times larger.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ Points = NDArray[np.float64]
 STEP = 0.4
 TILE = 18
 CHUNK = 64
-"""Points at a time: products too small for OpenBLAS to start threads for, which would cost more than they gain."""
+"""Points at a time: so few that OpenBLAS starts no threads, which would cost more time than they save."""
 TOLERANCE = 1e-9
 FLATTEST = 1e-12
 
 
 def density(points: Points, thresholds: Sequence[float] = ()) -> NDArray[np.float64]:
-    """The density at each of the points, of all of them: a Gaussian kernel with the data's covariance (n - 1) and
-    Scott's factor n^(-1/6).
+    """Return the density at each point: a Gaussian kernel with the data's covariance (n - 1) and Scott's factor
+    n^(-1/6).
 
-    Densities within `TOLERANCE` of a threshold are evaluated again, kernel by kernel, so that a comparison with it
-    comes out as scipy's does: the two then differ by rounding alone, about 1e-15.
+    Densities within `TOLERANCE` of a threshold are evaluated again, kernel by kernel, so that comparisons with it
+    agree with scipy: the two then differ only by rounding, about 1e-15.
 
     Args:
         points: float64 [n, 2].
-        thresholds: densities that results will be compared with.
+        thresholds: densities that the caller compares results with.
 
     Returns:
         float64 [n], per square unit of the points.
 
     Raises:
-        ShardsError: fewer than three points, or all of them on one line.
+        ShardsError: fewer than three points, or all on one line.
     """
     factor = bandwidth(points)
-    centerd = points - points.mean(axis=0)
-    first = centerd[:, 0] / factor[0, 0]
-    white = np.stack([first, (centerd[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
+    centered = points - points.mean(axis=0)
+    first = centered[:, 0] / factor[0, 0]
+    white = np.stack([first, (centered[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
     scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * len(points))
     found: NDArray[np.float64] = kernel_sums(white) * scale
     near = np.zeros(len(found), bool)
@@ -69,7 +69,7 @@ def density(points: Points, thresholds: Sequence[float] = ()) -> NDArray[np.floa
 
 
 def bandwidth(points: Points) -> NDArray[np.float64]:
-    """The lower Cholesky factor of the kernel's covariance, float64 [2, 2].
+    """Return the lower Cholesky factor of the kernel's covariance, float64 [2, 2].
 
     Raises:
         ShardsError: the points do not spread over the plane.
@@ -79,7 +79,7 @@ def bandwidth(points: Points) -> NDArray[np.float64]:
         raise ShardsError(f"a pose density needs three cameras or more, not {count}", "Use --rebalance none")
     covariance = np.cov(points.T)
     spread = covariance[0, 0] * covariance[1, 1]
-    # Of cameras that are all equal, rounding leaves variances of about 1e-32, the square of a double's steps near 1.
+    # Rounding gives equal cameras variances of about 1e-32, the square of a double's precision near 1.
     if not min(covariance[0, 0], covariance[1, 1]) > 1e-24 or np.linalg.det(covariance) <= FLATTEST * spread:
         raise ShardsError(
             f"the {count} cameras lie at one pose or on one line of poses, where there is no density",
@@ -90,7 +90,7 @@ def bandwidth(points: Points) -> NDArray[np.float64]:
 
 
 def kernel_sums(white: Points) -> NDArray[np.float64]:
-    """For each point the sum of exp(-|x - y|^2 / 2) over all points y, itself included: float64 [n, 2] to [n]."""
+    """Return for each point x the sum of exp(-|x - y|^2 / 2) over all points y, with x: float64 [n, 2] to [n]."""
     tiles = np.floor(white / (TILE * STEP)).astype(np.int64)
     order = np.lexsort((tiles[:, 1], tiles[:, 0]))
     bounds = _runs(tiles[order])
@@ -117,28 +117,28 @@ def kernel_sums(white: Points) -> NDArray[np.float64]:
 
 
 def _runs(sorted_tiles: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Where each tile's points begin and end."""
+    """Return the start and end of each tile's points."""
     changes = np.flatnonzero((sorted_tiles[1:] != sorted_tiles[:-1]).any(axis=1)) + 1
     edges = [0, *changes.tolist(), len(sorted_tiles)]
     return list(pairwise(edges))
 
 
 def _chunks(order: NDArray[np.int64], first: int, last: int) -> Iterator[NDArray[np.int64]]:
-    """The points of a tile, a few at a time."""
+    """Yield the points of a tile in chunks."""
     return (order[start : min(start + CHUNK, last)] for start in range(first, last, CHUNK))
 
 
 def _windows(points: Points, tile: NDArray[np.int64]) -> tuple[Points, Points]:
-    """w at the nodes of the tile and its neighbors, for both dimensions: float64 [points, 3 * TILE] each."""
+    """Return w at the nodes of the tile and its neighbors, for both dimensions: float64 [points, 3 * TILE] each."""
     nodes = np.arange(-TILE, 2 * TILE) * STEP
-    # Relative to the tile's corner, so that coordinates of any size keep their digits.
+    # Relative to the tile's corner, so that large coordinates lose no digits.
     offsets = points - tile * (TILE * STEP)
     x, y = (np.exp(-np.square(offsets[:, axis, None] - nodes)) for axis in (0, 1))
     return x, y
 
 
 def _around(tile: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], slice, slice]]:
-    """The tile and its neighbors, each with its place in the matrix of nodes."""
+    """Yield the tile and its neighbors, each with its place in the matrix of nodes."""
     column, row = tile.tolist()
     for i in range(3):
         for j in range(3):
@@ -147,7 +147,7 @@ def _around(tile: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], slice, s
 
 
 def _one_by_one(white: Points, at: Points) -> NDArray[np.float64]:
-    """The sums of `kernel_sums` at a few points, added up kernel by kernel; equal points are evaluated once."""
+    """Return the sums of `kernel_sums` at a few points, added kernel by kernel; equal points are evaluated once."""
     unique, inverse = np.unique(at, axis=0, return_inverse=True)
     sums = np.array([np.exp(-np.square(white - point).sum(axis=1) / 2).sum() for point in unique])
     return sums[inverse.reshape(-1)]

@@ -28,13 +28,13 @@ class Entries:
     """Samples in order, columns of length n.
 
     Attributes:
-        inventories: that `source` points into.
-        source: int16 [n], which inventory; row: int64 [n], which of its rows.
+        inventories: indexed by `source`.
+        source: int16 [n], index of the inventory; row: int64 [n], row in it.
         flip: bool [n], mirror on writing; replica: int16 [n].
-        split: int8 [n], which of `splits`.
-        density: float32 [n], of the pose, per square radian, 0 where not computed.
+        split: int8 [n], index into `splits`.
+        density: float32 [n], density of the pose per square radian, 0 if not computed.
         weight: float32 [n], for loaders that resample.
-        splits: names of the splits, in the order in which they are written.
+        splits: names of the splits, in written order.
     """
 
     inventories: Sequence[Inventory]
@@ -51,31 +51,31 @@ class Entries:
         return len(self.row)
 
     def take(self, order: NDArray[np.int64] | NDArray[np.bool_]) -> Entries:
-        """The entries in another order, or some of them."""
+        """Return entries by index or mask."""
         return self._with({name: getattr(self, name)[order] for name in COLUMNS})
 
     def followed_by(self, others: Entries) -> Entries:
-        """These entries, then others of the same inventories."""
+        """Append other entries of the same inventories."""
         return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
 
     def once(self) -> Entries:
-        """Each picture once, without the copies that follow it."""
+        """Return each picture once, without its copies."""
         return self.take(self.replica == 0)
 
     def counts(self) -> NDArray[np.int16]:
-        """How often each entry of `once` is in these entries, int16."""
+        """Return the number of copies of each entry of `once`, int16."""
         return np.diff(np.append(np.flatnonzero(self.replica == 0), len(self))).astype(np.int16)
 
     def _with(self, columns: dict[str, Any]) -> Entries:
         return replace(self, **columns)
 
     def keys(self) -> Texts:
-        """The key of each entry."""
+        """Return the key of each entry."""
         mirrored = self.mirrored()
         return Texts.of(chain.from_iterable(self._keys(start, mirrored) for start in range(0, len(self), _AT_ONCE)))
 
     def _keys(self, start: int, mirrored: NDArray[np.bool_]) -> Iterator[str]:
-        """The keys of some entries."""
+        """Return the keys of `_AT_ONCE` entries."""
         some = slice(start, start + _AT_ONCE)
         source, rows = self.source[some], self.row[some]
         ids = np.empty(len(rows), object)
@@ -87,30 +87,30 @@ class Entries:
         return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
 
     def mirrored(self) -> NDArray[np.bool_]:
-        """Whether each entry's picture is a mirrored one, by the source or by us: bool [n]."""
+        """Return whether each entry's picture is mirrored, by the source or on writing: bool [n]."""
         own: NDArray[np.bool_] = self.gather([inventory.is_mirror for inventory in self.inventories])
         return np.not_equal(own, self.flip)
 
     def centers(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where each entry's camera stands, mirrored where it is flipped, float64 [n, 3]; and whether it is known."""
-        stand = self.gather([centers(inventory.cameras) for inventory in self.inventories])
-        stand[self.flip, 0] *= -1.0
-        return stand, self.gather([inventory.has_camera for inventory in self.inventories])
+        """Return each entry's camera center, mirrored if flipped, float64 [n, 3]; and whether it is known, bool [n]."""
+        found = self.gather([centers(inventory.cameras) for inventory in self.inventories])
+        found[self.flip, 0] *= -1.0
+        return found, self.gather([inventory.has_camera for inventory in self.inventories])
 
     def places(self) -> NDArray[np.int64]:
-        """Each entry's index in EG3D's FFHQ, int64 [n], -1 where unknown; a mirror follows its original."""
+        """Return each entry's index in EG3D's FFHQ, int64 [n], -1 if unknown; a mirror follows its original."""
         places = self.gather([inventory.places for inventory in self.inventories])
         return np.where(self.flip & (places >= 0), places + 1, places)
 
     def entry(self, index: int, key: str) -> Entry:
-        """One entry, self-contained."""
+        """Return one entry, self-contained."""
         return next(self.some(range(index, index + 1), [key]))
 
     def some(self, rows: range, keys: Iterable[str]) -> Iterator[Entry]:
-        """Entries that follow one another, self-contained.
+        """Yield consecutive entries, self-contained.
 
         Args:
-            keys: of these.
+            keys: keys of these entries.
         """
         here = slice(rows.start, rows.stop)
         source, row = self.source[here], self.row[here]
@@ -136,14 +136,14 @@ class Entries:
 
     @cached_property
     def _both(self) -> NDArray[np.bool_]:
-        """Whether some entry shows the same picture mirrored on writing, bool [n]."""
+        """Whether the same picture is also written mirrored, bool [n]."""
         flipped = [np.zeros(len(inventory), bool) for inventory in self.inventories]
         for number, found in enumerate(flipped):
             found[self.row[self.flip & (self.source == number)]] = True
         return self.gather(flipped) if flipped else np.zeros(0, bool)
 
     def gather(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """A column of each inventory's pictures as one column of the entries."""
+        """Gather a column of each inventory's pictures into one column of the entries."""
         gathered = np.zeros((len(self), *columns[0].shape[1:]), columns[0].dtype)
         for number, column in enumerate(columns):
             here = self.source == number
@@ -152,10 +152,10 @@ class Entries:
 
 
 def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
-    """One entry a picture, in the inventories' order; with `mirror` each picture's mirror next to it.
+    """Return one entry per picture, in the inventories' order; with `mirror` each picture's mirror after it.
 
-    A mirror that the source has itself is used, not made again; without `mirror` the sources' mirrors are left out.
-    The published sets are ordered so: FFHQ's originals and mirrors in turn, then LPFF picture i and its mirror.
+    A source's own mirror is used, not made again; without `mirror` the sources' mirrors are left out. The published
+    sets have this order: FFHQ's originals and mirrors alternate, then LPFF picture i and its mirror.
     """
     parts = [_rows(inventory, mirror) for inventory in inventories]
     source = [np.full(len(rows), number, np.int16) for number, (rows, _) in enumerate(parts)]
@@ -175,13 +175,13 @@ def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
 
 
 def _rows(inventory: Inventory, mirror: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows of one inventory and whether each is flipped on writing."""
+    """Return rows of one inventory and whether each is flipped on writing."""
     originals = ~inventory.is_mirror
     if not mirror:
         rows = np.flatnonzero(originals).astype(np.int64)
         return rows, np.zeros(len(rows), bool)
     have = {id for id, own in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if own}
-    # A mirror that the source has and that is faulty is left out, not made up for.
+    # A source's faulty mirror is left out, not replaced.
     have |= inventory.lost_mirrors
     lacks = originals & np.array([id not in have for id in inventory.ids], bool)
     copies = 1 + lacks.astype(np.int64)

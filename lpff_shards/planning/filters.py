@@ -1,4 +1,4 @@
-"""Filters: which pictures of an inventory are used at all, by license and by exclusion."""
+"""Filtering the pictures of inventories by license and by exclusion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by u
 _REASONS: Mapping[str, str] = {
     **{"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID},
 }
-"""By the kind of name; one that is later in this order is told where several name a picture."""
+"""Reasons by kind of name; if several names match a picture, the last in this order is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Filtered:
     """Inventories after filtering.
 
     Attributes:
-        inventories: with the pictures that are left.
-        reasons: why pictures were left out, and how many.
-        unused: exclusions that named no picture.
+        inventories: inventories with the remaining pictures.
+        reasons: number of pictures left out, by reason.
+        unused: exclusions that match no picture.
     """
 
     inventories: tuple[Inventory, ...]
@@ -39,11 +39,11 @@ class Filtered:
 
 
 class Exclusions:
-    """The pictures that are excluded by their names, and which of the names were met.
+    """Matches pictures against excluded names, and records which names matched.
 
     Args:
         given: any names of pictures, see `schemas.keys`.
-        met: names that are known to name a picture.
+        met: names that have already matched a picture.
     """
 
     def __init__(self, given: Sequence[str], met: Iterable[str] = ()) -> None:
@@ -53,11 +53,11 @@ class Exclusions:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The names that no picture bore so far."""
+        """The names that have matched no picture."""
         return tuple(name for name in self._given if name not in self._met)
 
     def reason(self, source: str, id: str, credit: Credit) -> str:
-        """Why a picture is excluded, empty where it is not."""
+        """Return why a picture is excluded; empty if it is not."""
         found = self._wanted.of(source, id, credit) if self._wanted else ()
         if not found:
             return ""
@@ -66,13 +66,13 @@ class Exclusions:
         return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
 
     def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
-        """Which pictures are excluded, bool [n]."""
+        """Return which pictures are excluded, bool [n]."""
         pictures = zip(inventory.ids, inventory.credits, strict=True)
         found = (bool(self.reason(inventory.source, id, credit)) for id, credit in pictures)
         return np.fromiter(found, bool, len(inventory))
 
     def withdrawn_problems(self, inventory: Inventory) -> tuple[Inventory, tuple[Tombstone, ...]]:
-        """An inventory less the pictures that could not be used and are excluded, and what is left of those."""
+        """Return an inventory without its unusable pictures that are excluded, and tombstones of those."""
         source = inventory.source
         gone = tuple(
             Tombstone(sample_key(source, id, mirrored=id != problem.id, replica=0), "", marks(source, id, credit))
@@ -83,10 +83,10 @@ class Exclusions:
 
 
 def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
-    """Keeps the pictures of these licenses (all, if none is named), less the excluded ones.
+    """Keep the pictures with these licenses (empty: all), except excluded ones.
 
     Args:
-        licenses: short names, without a place for all ports too; `unknown` for pictures whose license is not known.
+        licenses: short names; one without a country includes all ports; `unknown` for pictures of unknown license.
         exclusions: any names of pictures, see `schemas.keys`.
     """
     kept_licenses, excluded = frozenset(licenses), Exclusions(exclusions)
@@ -107,14 +107,14 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
         pictures = zip(inventory.ids, inventory.credits, strict=True)
         left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
         left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
-        # A picture that is left out need not be usable; one whose license its damage hides stays a problem.
+        # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
         return _less_problems(left, partial(verdict, unknown=""))
 
     return Filtered(tuple(map(kept, inventories)), reasons, excluded.unused)
 
 
 def _less_problems(inventory: Inventory, reason: Callable[[str, str, Credit], str]) -> Inventory:
-    """An inventory less the pictures that could not be used and for which there is a reason to leave them out."""
+    """Return an inventory without the unusable pictures that have a reason to be left out."""
     kept = [
         (problem, credit) for problem, id, credit in _problems(inventory) if not reason(inventory.source, id, credit)
     ]
@@ -122,6 +122,6 @@ def _less_problems(inventory: Inventory, reason: Callable[[str, str, Credit], st
 
 
 def _problems(inventory: Inventory) -> Iterator[tuple[LeftOut, str, Credit]]:
-    """The pictures that could not be used, each with its id, also where it is its mirror, and its credit."""
+    """Yield the unusable pictures, each with its id (of the original for a mirror) and its credit."""
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
         yield problem, problem.id.removesuffix(OF_MIRROR), credit

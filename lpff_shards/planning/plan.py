@@ -1,4 +1,4 @@
-"""Plan: what is in which shard, decided before a byte is written. Pure: the same inputs give the same plan."""
+"""Plan: the samples of each shard, decided before a byte is written. Pure: the same inputs give the same plan."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
-"""The rule that a plan's digest follows, see `planning.build._digest`; 1 sealed the recorded options too."""
+"""The rule of a plan's digest, see `planning.build._digest`; rule 1 also hashed the recorded options."""
 
 
 class Settings(Struct, frozen=True):
     """How a task's samples are written; the same for all tasks of a plan.
 
     Attributes:
-        published: what the user's folders are called in what is written, see `exporters.record_options.published`.
-        side: of every picture in pixels, where the format takes one size only; 0 where none has one that it takes.
+        published: published names of the user's folders, see `exporters.record_options.published`.
+        side: side of every picture in pixels, if the format requires one size; 0 if no picture has a valid one.
     """
 
     format: str
@@ -50,10 +50,10 @@ class Settings(Struct, frozen=True):
 
 
 class ShardTask(Struct, frozen=True):
-    """One shard to write, picklable and self-contained: a process or another machine runs it with nothing else.
+    """One shard to write, picklable and self-contained for a process or another machine.
 
     Attributes:
-        planned: bytes that it will about have.
+        planned: estimated bytes.
     """
 
     index: int
@@ -64,16 +64,16 @@ class ShardTask(Struct, frozen=True):
     planned: int = 0
 
     def stamp(self) -> str:
-        """A digest of what tells that the task's source files have changed: their times, or CRC-32s in a zip.
+        """Return a digest that changes with the source files: of their times, or CRC-32s in a zip.
 
-        Not a part of the plan's digest, since a copy of the same sources makes the same shards.
+        It is not part of the plan's digest, since a copy of the same sources makes the same shards.
         """
         stamps = ",".join(str(entry.record.blob.stamp) for entry in self.entries)
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
 class Part(Struct, frozen=True):
-    """A split's share of a plan: its name and number of shards, which follow those of the split before."""
+    """A split of a plan: its name and number of shards, which follow those of the previous split."""
 
     split: str
     shards: int
@@ -81,7 +81,7 @@ class Part(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file of the finished data set: its name, its split, and the tasks whose files it is, or is made of."""
+    """A file of the finished data set: its name, its split, and the tasks that write it or its parts."""
 
     file: str
     split: str
@@ -90,19 +90,19 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All that will be written, in columns; tasks are made one at a time, so that a plan of a million stays small.
+    """A data set to write, in columns; tasks are made one at a time, so a plan of a million samples stays small.
 
     Attributes:
-        options: what the user asked for, as the manifest records it.
-        mix: what the entries were drawn from, and what was left out of it.
-        seen: what its pictures are like.
-        entries: in the order in which they are written, split by split; `keys` their keys.
-        parts: the splits that hold samples, in order.
-        bounds: int64 [shards + 1]: shard i holds entries bounds[i] to bounds[i + 1].
-        sizes: int64 [n], bytes that each sample will take, an estimate where pictures are re-encoded.
-        digest: of all that decides bytes (hex), as first planned.
-        lists: that a zip holds, the data set's own first.
-        tombstones: what was taken out since; entries, keys, bounds and sizes are without it.
+        options: the user's options, as the manifest records them.
+        mix: the pictures that the entries were drawn from, and those left out.
+        seen: survey of the pictures.
+        entries: in written order, split by split; `keys` their keys.
+        parts: the non-empty splits, in order.
+        bounds: int64 [shards + 1]: shard i contains entries bounds[i] to bounds[i + 1].
+        sizes: int64 [n], bytes of each sample, estimated if pictures are re-encoded.
+        digest: digest of everything that determines bytes (hex), as first planned.
+        lists: lists of a zip, the data set's own first.
+        tombstones: samples removed since; entries, keys, bounds and sizes exclude them.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Plan:
     tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
-        """Number of tasks: of shards, or of the parts of zips."""
+        """Return the number of tasks: shards, or parts of zips."""
         return len(self.bounds) - 1
 
     @property
@@ -135,7 +135,7 @@ class Plan:
 
     @cached_property
     def filenames(self) -> tuple[str, ...]:
-        """The names of the tasks' files, in each split dense from 0."""
+        """The names of the tasks' files, numbered from 0 in each split."""
         return tuple(
             self.format.filename(f"{self.name}-{part.split}", i, part.shards)
             for part in self.parts
@@ -144,7 +144,7 @@ class Plan:
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
-        """The files of the finished data set: a task's own each, or a zip a split."""
+        """The files of the finished data set: one per task, or one zip per split."""
         splits = [part.split for part in self.parts for _ in range(part.shards)]
         if self.format.joining is None:
             files = zip(self.filenames, splits, strict=True)
@@ -156,18 +156,18 @@ class Plan:
         )
 
     def rows(self, tasks: range) -> range:
-        """The entries of tasks that follow one another."""
+        """Return the entries of consecutive tasks."""
         return range(int(self.bounds[tasks.start]), int(self.bounds[tasks.stop]))
 
     def task(self, index: int) -> ShardTask:
-        """The task of one shard."""
+        """Return the task of one shard."""
         rows = self.rows(range(index, index + 1))
         entries = tuple(self.entries.some(rows, self.keys[rows.start : rows.stop]))
         planned = int(self.sizes[rows.start : rows.stop].sum())
         return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries, planned)
 
     def shard_digest(self, index: int) -> str:
-        """What decides the bytes of a task's file: the plan's digest, and what was taken out of its output since."""
+        """Return a digest for a task's file: the plan's, combined with samples removed from its output since."""
         gone = self._gone.get(self.outputs[self._output_of[index]].file)
         return blake3.blake3("\n".join([self.digest, *gone]).encode()).hexdigest() if gone else self.digest
 
@@ -184,12 +184,12 @@ class Plan:
         return gone
 
     def tasks(self, indices: Sequence[int] | None = None) -> Tasks:
-        """The tasks of some shards, or of all, made as they are asked for."""
+        """Return the tasks of some or all shards, made on access."""
         return Tasks(self, range(len(self)) if indices is None else indices)
 
     @property
     def inventories(self) -> Sequence[Inventory]:
-        """What the plan was made from."""
+        """The inventories that the plan was made from."""
         return self.entries.inventories
 
     @property
@@ -199,17 +199,17 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know before anything is written."""
+        """Notes for the user before anything is written."""
         return (*self.set_notes, *self.seen.notes())
 
     @property
     def set_notes(self) -> tuple[str, ...]:
-        """What the user should know of the sources and the mix."""
+        """Notes for the user about the sources and the mix."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
         return (*notes, *self.mix.notes, *self._lists())
 
     def _lists(self) -> Iterator[str]:
-        """What trainers do not read of a zip."""
+        """Yield notes on contents of a zip that trainers do not read."""
         if not self.format.for_trainers:
             return
         own = self.lists[0]
@@ -222,18 +222,18 @@ class Plan:
             yield "--as weights: the weights are in samples.jsonl of the zip, which no trainer reads"
 
     def without(self, lost: set[str]) -> Plan:
-        """The same plan less some samples, for counting what was written."""
+        """Return the plan without some samples, for counting the written ones."""
         kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
         lists = tuple(one.take(kept) for one in self.lists)
         return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept), lists=lists)
 
     def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
-        """The same shards less some samples, which become tombstones.
+        """Return the same shards without some samples, which become tombstones.
 
         Args:
-            gone: bool [n], which samples.
-            withdrawn: what names them, beside the exclusions.
-            unused: names of both that name none.
+            gone: bool [n], samples to remove.
+            withdrawn: their names, in addition to the exclusions.
+            unused: names of both that match no picture.
 
         Raises:
             ShardsError: a split would be left without samples.
@@ -268,22 +268,22 @@ class Plan:
         )
 
     def _marks(self, entry: int) -> tuple[str, ...]:
-        """Digests of all that the picture of an entry is called."""
+        """Return digests of all names of an entry's picture."""
         inventory, row = self.inventories[self.entries.source[entry]], int(self.entries.row[entry])
         return marks(inventory.source, inventory.ids[row], inventory.credits[row])
 
     def by_source(self) -> dict[str, int]:
-        """Planned samples by source."""
+        """Count planned samples by source."""
         counts = np.bincount(self.entries.source, minlength=len(self.inventories))
         return {i.source: int(n) for i, n in zip(self.inventories, counts, strict=True)}
 
     def by_split(self) -> dict[str, int]:
-        """Planned samples by split."""
+        """Count planned samples by split."""
         counts = np.bincount(self.entries.split, minlength=len(self.entries.splits))
         return {name: int(n) for name, n in zip(self.entries.splits, counts, strict=True) if n}
 
     def by_license(self) -> dict[str, int]:
-        """Planned samples by license, most first; unknown ones under `unknown`."""
+        """Count planned samples by license, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
         for number, inventory in enumerate(self.inventories):
             rows = self.entries.row[self.entries.source == number]
@@ -296,7 +296,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Tasks(Sequence[ShardTask]):
-    """Tasks of a plan, each made when it is asked for, so that those of a million samples never exist all at once."""
+    """Tasks of a plan, each made on access, so that those of a million samples never exist all at once."""
 
     plan: Plan
     indices: Sequence[int]

@@ -1,4 +1,4 @@
-"""Rebalancing: how often each training picture counts, by the rule that was asked for, and the rules side by side."""
+"""Rebalancing: how often each training picture counts by the chosen rule, and a comparison of all rules."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TrainingPool:
-    """What the rules look at: all training pictures with their mirrors, whether or not mirrors are written.
+    """The input of the rules: all training pictures with their mirrors, even if mirrors are not written.
 
     Attributes:
-        entries: of the training split, each once.
-        written: bool [n], which of them are written.
+        entries: entries of the training split, each once.
+        written: bool [n], entries that are written.
         num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
     """
 
@@ -40,14 +40,14 @@ class TrainingPool:
 
     @cached_property
     def density(self) -> NDArray[np.float64]:
-        """Pose densities, float64 [n], 0 where the camera is unknown; anonymous cameras count in them.
+        """Pose densities, float64 [n], 0 if the camera is unknown; anonymous cameras contribute to them.
 
         Raises:
-            ShardsError: the cameras do not spread.
+            ShardsError: the cameras are all at one pose or on one line.
         """
-        stand, known = self.cameras
+        positions, known = self.cameras
         others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
-        every = np.concatenate([stand[known], *others])
+        every = np.concatenate([positions[known], *others])
         found = np.zeros(len(known))
         found[known] = density.density(rules.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
         return found
@@ -58,17 +58,17 @@ class TrainingPool:
         return rules.pose_bins(self.cameras[0][self.written])
 
     def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
-        """How often each written picture is written: its weight as a whole number, see `rules.whole`."""
-        along = np.argsort(self.bins, kind="stable")
+        """Return each written picture's number of copies: its weight as a whole number, see `rules.whole`."""
+        order = np.argsort(self.bins, kind="stable")
         copies = np.empty(len(weights), np.int64)
-        copies[along] = rules.whole(weights[along], seed)
+        copies[order] = rules.whole(weights[order], seed)
         return copies
 
     def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
-        """How often each written picture counts, float64 [written].
+        """Return how often each written picture counts, float64 [written].
 
         Raises:
-            ShardsError: the rule does not fit these pictures.
+            ShardsError: the rule cannot be applied to these pictures.
         """
         if rule == "none":
             return np.ones(int(self.written.sum()))
@@ -82,14 +82,14 @@ class TrainingPool:
             return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         if rule == "lpff":
             return self._lpff()[self.written]
-        counts = self._arcs() if self.num_replicas is None else self._looked_up(self.num_replicas, options.num_replicas)
+        counts = self._arcs() if self.num_replicas is None else self._from_file(self.num_replicas, options.num_replicas)
         return counts[self.written]
 
     def _need_cameras(self) -> None:
         if not self.cameras[1].any():
             raise ShardsError(
-                f"no picture of the split {TRAIN} has a camera, by which to rebalance",
-                "Use --rebalance none, give the cameras, or a larger share to that split",
+                f"no picture of the split {TRAIN} has a camera, which rebalancing needs",
+                "Use --rebalance none, give the cameras, or make that split larger",
             )
 
     def _refuse_anonymous(self, rule: Rebalance) -> None:
@@ -115,12 +115,12 @@ class TrainingPool:
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
-    def _looked_up(self, counts: NDArray[np.int64], file: str | None) -> Weights:
+    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Weights:
         places = self.entries.places()
         counted_in = max(inventory.places_of for inventory in self.entries.inventories)
         if counted_in and counted_in != len(counts):
             raise ShardsError(
-                f"--num-replicas {file} has {len(counts)} images, EG3D's dataset.json {counted_in}: two different sets",
+                f"--num-replicas {file} has {len(counts)} images, EG3D's dataset.json {counted_in}: they do not match",
                 "Give the whole dataset.json, or leave --num-replicas out to compute replicas from the cameras",
             )
         lacking = np.flatnonzero(self.written & (places >= len(counts)))
@@ -135,12 +135,12 @@ class TrainingPool:
 
 
 def counts_once(inventory: Inventory) -> bool:
-    """Whether LPFF's rule leaves a source alone: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
+    """Return whether LPFF's rule skips a source: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
     return any(inventory.alignment in spec.counts_once for spec in known_specs([inventory.source]))
 
 
 def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
-    """The entries with each as often as it is to be written; copies follow their original and are numbered."""
+    """Repeat each entry by its number of copies; copies follow their original and are numbered."""
     rows = np.repeat(np.arange(len(entries)), copies)
     first = np.cumsum(copies) - copies
     taken = entries.take(rows)
@@ -150,14 +150,14 @@ def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a rule makes of the training split.
+    """The training split rebalanced by one rule.
 
     Attributes:
-        rule: of rebalancing.
-        samples: with replicas.
-        effective: Kish's effective sample size, of the pictures with their weights or numbers of copies.
-        entropy: of the poses in bits, over bins of 10 degrees of yaw by 10 of pitch, pictures with known cameras only.
-        problem: why the rule cannot be used here; the numbers are zero then.
+        rule: the rule.
+        samples: number of samples, with replicas.
+        effective: Kish's effective sample size of the pictures, by their weights or numbers of copies.
+        entropy: entropy of known poses in bits, over bins of 10 degrees of yaw by 10 of pitch.
+        problem: why the rule cannot be used; the numbers are zero then.
     """
 
     rule: Rebalance
@@ -169,12 +169,12 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """The rules side by side.
+    """A comparison of the rules.
 
     Attributes:
-        bins: pose bins that are not empty; log2 of it is the entropy of a flat distribution.
-        chosen: of the plan itself, with its options.
-        rules: all of them, with default options where they were not chosen.
+        bins: number of non-empty pose bins; its log2 is the entropy of a flat distribution.
+        chosen: the plan's own rule, with its options.
+        rules: all rules; those not chosen have default options.
     """
 
     bins: int
@@ -183,11 +183,11 @@ class Balances:
 
 
 def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
-    """All rules on the same training pictures; None where no camera is known.
+    """Apply all rules to the same training pictures; return None if no camera is known.
 
     Args:
-        weights: float64 [written], how often each counts by the rule that was chosen.
-        seed: of the rounding of weights to copies.
+        weights: float64 [written], how often each counts by the chosen rule.
+        seed: seed of rounding weights to copies.
     """
     known = pool.cameras[1][pool.written]
     if not known.any():

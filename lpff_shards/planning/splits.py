@@ -1,10 +1,8 @@
-"""Splits that do not leak: a group of pictures, which share an author or a photo, stays together.
+"""Splits without leaks: pictures that share an author or a photo form a group and stay in one split.
 
-A picture's group is decided by the names it carries: its author's name, or else the author's id, or else its photo, or
-else its own id. Pictures that share any of these are in one group, which is called by the first of its names. A group's
-split follows from a hash of its name alone, so more pictures never move the others, except where they show that two
-groups are one: a leak would be worse. What is filtered out ties others together all the same, so leaving pictures out
-moves nothing either.
+Pictures with the same author's name, author's id, photo or own id are in one group, named after the first of these. A
+group's split depends only on a hash of its name, so adding pictures does not move others, unless the new pictures join
+two groups: a leak would be worse. Filtered pictures still join groups, so leaving pictures out moves nothing either.
 """
 
 from __future__ import annotations
@@ -32,10 +30,10 @@ OFFICIAL_TRAINING, OFFICIAL_VALIDATION = "training", "validation"
 def by_fractions(
     inventories: Sequence[Inventory], fractions: Sequence[tuple[str, Fraction]], everything: Sequence[Inventory]
 ) -> Splits:
-    """For each inventory the split of each picture, int8 [n], an index into the fractions.
+    """Return for each inventory the split of each picture, int8 [n], an index into the fractions.
 
     Args:
-        fractions: of the groups, by name; they add up to 1.
+        fractions: fraction of the groups in each split, by name; they sum to 1.
         everything: the inventories before filtering.
     """
     if len(fractions) == 1:
@@ -53,10 +51,10 @@ def _place(group: str, edges: NDArray[np.object_]) -> int:
 
 
 def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) -> tuple[Splits, list[str]]:
-    """FFHQ's own split for its pictures, indices into `OFFICIAL_SPLITS`, and notes.
+    """Return FFHQ's own split for its pictures, indices into `OFFICIAL_SPLITS`, and notes.
 
-    Other sources' pictures train, unless their author or photo is in FFHQ's validation part. FFHQ's parts themselves
-    share authors, which a note counts.
+    Other sources' pictures are training, unless their author or photo is in FFHQ's validation part. FFHQ's own parts
+    share authors; a note gives their number.
     """
     group_of = groups(everything)
     divided = {spec.name for spec in known_specs(inventory.source for inventory in everything) if spec.has_splits}
@@ -93,7 +91,7 @@ def _official_notes(inventory: Inventory) -> Iterator[str]:
 
 
 def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
-    """The note that tells where a leak cannot be seen: how many pictures have no known author, and no known photo."""
+    """Yield a note on possible leaks: the number of pictures without a known author, and without a known photo."""
     credits = [
         credit
         for inventory in inventories
@@ -114,12 +112,12 @@ def _column(values: Iterator[int] | Iterator[bool]) -> NDArray[np.int8]:
 
 
 def own_names(inventory: Inventory) -> Iterator[str]:
-    """A name of each picture's very own; a picture and its mirror share it."""
+    """Yield a unique name of each picture; a picture and its mirror share it."""
     return (f"picture {inventory.source} {id}" for id in inventory.ids)
 
 
 def groups(inventories: Sequence[Inventory]) -> dict[str, str]:
-    """Each picture's own name to the name of its group."""
+    """Return the group of each picture, by the picture's own name."""
     leads: dict[str, str] = {}
 
     def lead(name: str) -> str:
@@ -142,9 +140,9 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _names(inventory: Inventory) -> Iterator[tuple[str, ...]]:
-    """All names that tie each picture to others.
+    """Yield all names that connect each picture to others.
 
-    Pictures that cannot be used tie as others do, so that mending or dropping one moves nothing.
+    Unusable pictures connect others too, so fixing or removing one moves nothing.
     """
     host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
     for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
@@ -164,5 +162,5 @@ def _shared_names(host: str, credit: Credit) -> Iterator[str]:
 
 
 def _alike(author: str) -> str:
-    """A name without what differs between two spellings of it: letter case, and how accents are encoded."""
+    """Normalize an author's name: ignore letter case and the encoding of accents."""
     return unicodedata.normalize("NFC", author.strip()).casefold()

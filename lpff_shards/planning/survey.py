@@ -1,4 +1,4 @@
-"""What an export's pictures are like, by the first bytes of their files, and what readers make of that."""
+"""Surveying an export's pictures by the first bytes of their files, and notes on what readers support."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from lpff_shards.sources.io.blobs import file_names
 from lpff_shards.sources.io.objects import headers, is_remote, spread
 
 SAMPLED = 1024
-"""Files of a source that are opened, spread evenly, where nothing depends on all of them."""
+"""Files of a source that are opened, evenly spaced, unless all are needed."""
 SHOWN = 3
-"""Sizes that a note names."""
+"""Sizes in a note."""
 _LONGEST_SUFFIX = len(".jpeg")
 
 Size = tuple[int, int]
@@ -33,12 +33,12 @@ K = TypeVar("K", str, Size)
 
 @dataclass(frozen=True, slots=True)
 class PictureSurvey:
-    """What pictures are like, counted in samples.
+    """Kinds and sizes of pictures, counted in samples.
 
     Attributes:
-        kinds: by suffix of the file, `png`.
-        sizes: by width and height as stored, most first.
-        turned: whose stored file has an EXIF orientation other than 1.
+        kinds: by suffix of the file, such as `png`.
+        sizes: by stored width and height, most first.
+        turned: samples whose stored file has an EXIF orientation other than 1.
     """
 
     kinds: Mapping[str, int]
@@ -46,24 +46,24 @@ class PictureSurvey:
     turned: int
 
     def notes(self, part: str = "") -> Iterator[str]:
-        """What readers cannot do with such pictures, and the option that mends it.
+        """Yield limits of readers with such pictures, and the option that avoids them.
 
         Args:
-            part: says how many of the pictures were counted, where not all were.
+            part: number of counted pictures as text, if not all were counted.
         """
         if len(self.kinds) > 1:
-            told = ", ".join(f"{count} .{kind}" for kind, count in most_first(self.kinds).items())
+            listed = ", ".join(f"{count} .{kind}" for kind, count in most_first(self.kinds).items())
             yield (
-                f"the pictures are of several kinds ({told}) and kept so, and Hugging Face datasets reads the kind of "
-                "the first samples only; --image png makes them alike"
+                f"the pictures are of several kinds ({listed}) and kept so, and Hugging Face datasets reads the kind "
+                "of the first samples only; --image png makes them alike"
             )
         if len(self.sizes) > 1:
             most = list(most_first(self.sizes).items())
-            told = ", ".join(f"{count} of {w}x{h}" for (w, h), count in most[:SHOWN])
+            listed = ", ".join(f"{count} of {w}x{h}" for (w, h), count in most[:SHOWN])
             more = f", and {counted(len(most) - SHOWN, 'other size')}" if len(most) > SHOWN else ""
             square = all(w == h for w, h in self.sizes)
             advice = f"; --resolution {most[0][0][0]} makes them alike" if square else ""
-            yield f"the pictures are of several sizes ({part}{told}{more}): loaders make no batch of them{advice}"
+            yield f"the pictures are of several sizes ({part}{listed}{more}): loaders make no batch of them{advice}"
         if self.turned:
             yield (
                 f"{part}{self.turned} samples have an EXIF orientation: readers that apply it (Hugging Face datasets, "
@@ -79,10 +79,10 @@ class Survey:
     """The pictures of a plan.
 
     Attributes:
-        pictures: those whose files were opened; none for a zip.
-        opened, files: how many these are, of how many.
-        side: of most pictures that fit a zip, in pixels; 0 where none does.
-        misfits: pictures, of those that were opened, that a zip cannot hold or that are too large to be stored.
+        pictures: pictures whose files were opened; empty for a zip.
+        opened, files: number of opened files, and of all files.
+        side: side of most pictures that fit a zip, in pixels; 0 if none fits.
+        misfits: opened pictures that do not fit a zip or are too large to be stored.
     """
 
     pictures: PictureSurvey
@@ -92,7 +92,7 @@ class Survey:
     misfits: tuple[BadInput, ...] = ()
 
     def notes(self) -> Iterator[str]:
-        """What the user should know before anything is written."""
+        """Yield notes for the user before anything is written."""
         part = "" if self.opened == self.files else f"of {self.opened:,} files, "
         yield from self.pictures.notes(part)
         if self.misfits:
@@ -101,13 +101,13 @@ class Survey:
 
 
 _Opened = tuple[Inventory, int, PictureHeader, bool]
-"""A picture whose file was opened, by its row, and whether its mirror is made."""
+"""An opened picture: its inventory, row and header, and whether its mirror is made."""
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
-    """Opens the files of pictures: of a zip all, since their sizes decide whether it can be written, else a sample.
+    """Open the files of pictures: all for a zip, which requires one size, else a sample.
 
-    Files in buckets are sampled: each would cost a request. What cannot be read is told when it is written.
+    Files in buckets are sampled, since each costs a request. Unreadable files are reported when they are written.
     """
     sizes: Counter[Size] = Counter()
     found: list[_Opened] = []
@@ -128,7 +128,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     side = picture.resolution or _common_side(sizes)
     misfits = tuple(_misfits(found, picture, side if for_zip else None))
     if for_zip:
-        # Its pictures are of one size, and its readers know all kinds and no EXIF.
+        # Its pictures have one size; its readers read all kinds and ignore EXIF.
         return Survey(NO_PICTURES, opened, files, side, misfits)
     kinds = _kinds(entries) if picture.kind == "keep" else {}
     return Survey(PictureSurvey(kinds, sizes, turned), opened, files, misfits=misfits)
@@ -139,7 +139,7 @@ def _in_bucket(inventory: Inventory) -> bool:
 
 
 def _kinds(entries: Entries) -> dict[str, int]:
-    """Samples by the suffix of their file."""
+    """Count samples by the suffix of their file."""
     ends: Counter[str] = Counter()
     for number, inventory in enumerate(entries.inventories):
         times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
@@ -148,7 +148,7 @@ def _kinds(entries: Entries) -> dict[str, int]:
     kinds: Counter[str] = Counter()
     for end, count in ends.items():
         kind = posixpath.splitext(end)[1].lower().removeprefix(".")
-        # What has no suffix is rendered as PNG.
+        # Pictures without suffix are rendered as PNG.
         kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
     return dict(+kinds)
 
@@ -159,7 +159,7 @@ def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
 
 
 def _keeps(header: PictureHeader, picture: PictureOptions) -> bool:
-    """Whether the file itself is stored."""
+    """Return whether the file itself is stored."""
     return picture.kind == "keep" and _stored_size(header, picture) == (header.width, header.height)
 
 
@@ -169,10 +169,10 @@ def _common_side(sizes: Counter[Size]) -> int:
 
 
 def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None) -> Iterator[BadInput]:
-    """The pictures that cannot be stored.
+    """Yield the pictures that cannot be stored.
 
     Args:
-        side: that a zip's pictures have, see `misfit`; None for other formats.
+        side: side of a zip's pictures, see `misfit`; None for other formats.
     """
     keep = picture.kind == "keep"
     for inventory, row, header, mirrored in found:
@@ -187,5 +187,5 @@ def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None
 
 
 def most_first(counts: Mapping[K, int]) -> dict[K, int]:
-    """Counts from the largest down, equal ones in an order that depends on nothing else."""
+    """Sort counts from the largest down, equal ones by key."""
     return dict(sorted(counts.items(), key=lambda item: (item[1], item[0]), reverse=True))

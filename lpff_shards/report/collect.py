@@ -1,4 +1,4 @@
-"""Collect the facts of a finished export, from its manifest and `samples.sqlite`, or of a plan; reads no pictures."""
+"""Collecting the facts of an export from its manifest and `samples.sqlite`, or of a plan, without reading pictures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from lpff_shards.storage.path import Place, whole
 
 
 def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
-    """The facts of an export.
+    """Return the facts of an export.
 
     Raises:
-        ShardsError: the ledger or a zip cannot be read.
+        ShardsError: samples.sqlite or a zip cannot be read.
     """
     licenses, license_names = ledger.categories("license")
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
@@ -60,14 +60,14 @@ def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
 
 
 def _splits(ledger: Ledger, manifest: Manifest) -> Labels:
-    """The splits in the manifest's order; one of which every sample was left out has shards and no count there."""
+    """Return the splits in the manifest's order; a split with all samples left out has shards but no count there."""
     codes, found = ledger.categories("split")
     names = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
     return Labels(np.array([names.index(name) for name in found], np.int32)[codes], names)
 
 
 def _copies(root: Place, manifest: Manifest) -> Counts:
-    """How often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
+    """Return how often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
     if manifest.options.get("zip_copies") != "list":
         return np.ones(manifest.samples, np.int64)
     own = next(iter(manifest.lists))
@@ -77,7 +77,7 @@ def _copies(root: Place, manifest: Manifest) -> Counts:
 
 
 def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
-    """How often each picture of a zip is in the list of the data set itself."""
+    """Yield how often each picture of a zip is in the data set's own list."""
     try:
         data = whole(root / shard.file)
         found = list(members(data))
@@ -89,15 +89,15 @@ def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
 
 
 def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
-    """The facts of a plan.
+    """Return the facts of a plan.
 
     Args:
-        balances: the rules of rebalancing side by side, see `api.compare_rules`.
+        balances: comparison of the rebalancing rules, see `api.compare_rules`.
     """
     entries = plan.entries
     poses, known = _poses(entries)
     side = plan.settings.picture.resolution or plan.settings.side
-    # Pictures of a source are as large as its first one.
+    # Pictures of a source are assumed to be as large as its first one.
     sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
     return Facts(
         name=plan.name,
@@ -131,7 +131,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
 
 
 def _poses(entries: Entries) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Yaw and pitch in radians, float64 [n, 2], zero where the camera is not known, and where it is, bool [n]."""
+    """Return yaw and pitch in radians, float64 [n, 2], zero if unknown; and whether they are known, bool [n]."""
     centers, known = entries.centers()
     return np.where(known[:, None], yaw_pitch(centers), 0.0), known
 
@@ -157,7 +157,7 @@ def _licenses(entries: Entries) -> Labels:
 
 
 def _pool(mix: Mix) -> PoseHistogram:
-    """The training pictures that are written, before any is copied or left undrawn."""
+    """Count the written training pictures by pose, before rebalancing."""
     entries = mix.pool.entries.take(mix.pool.written)
     poses, known = _poses(entries)
     sources = tuple(inventory.source for inventory in entries.inventories)

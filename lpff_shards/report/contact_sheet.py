@@ -1,6 +1,6 @@
-"""The contact sheet: which pictures it shows, where on the plane of yaw by pitch, and their pixels.
+"""The contact sheet: its pictures, their places on the plane of yaw by pitch, and their pixels.
 
-They are read from the shards of an export or made from the sources of a plan.
+Pictures are read from the shards of an export or made from the sources of a plan.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST = 150
-"""Pictures on a sheet, at most."""
+"""Most pictures on a sheet."""
 STEPS = (10, 15, 20, 30, 45, 60)
-"""Degrees of a cell; the first that leaves few enough pictures is taken."""
+"""Degrees of a cell; the first with at most `MOST` pictures is used."""
 WITHOUT_CAMERAS, COLUMNS = 48, 12
-"""Pictures where no camera is known, and how many of them stand side by side."""
+"""Number of pictures if no camera is known, and how many are in a row."""
 SIDE = 96
 """Pixels of a picture's longer side."""
 THREADS = 4
-"""Decoders let go of Python's lock."""
+"""Decoders release Python's global lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class Cell:
     """A picture of the sheet.
 
     Attributes:
-        row: which sample.
-        yaw, pitch: of it, in degrees.
-        across, down: where it stands on the sheet, from 0.
+        row: number of the sample.
+        yaw, pitch: its pose in degrees.
+        across, down: column and row on the sheet, from 0.
     """
 
     row: int
@@ -63,9 +63,9 @@ class Sheet:
     """A contact sheet.
 
     Attributes:
-        step: degrees of a cell; 0 where no camera is known and pictures stand in the order of the shards.
+        step: degrees of a cell; 0 if no camera is known and pictures are in the order of the shards.
         yaws, pitches: middles of the columns and rows in degrees, pitch from the top down.
-        cells: row by row.
+        cells: the cells, row by row.
     """
 
     step: int
@@ -75,12 +75,12 @@ class Sheet:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many pictures stand below one another, and side by side."""
+        """Number of rows and columns."""
         return max((cell.down for cell in self.cells), default=0) + 1, len(self.yaws) or COLUMNS
 
 
 def sheet(facts: Facts) -> Sheet:
-    """Of each cell of poses the sample nearest to its middle, the first in the shards of those equally near."""
+    """Choose for each cell of poses the sample nearest to its middle; of equally near ones the first in the shards."""
     if not facts.has_camera.any():
         return _in_order(facts)
     steps = ((step, _nearest(facts, step)) for step in STEPS)
@@ -97,7 +97,7 @@ def sheet(facts: Facts) -> Sheet:
 
 
 def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
-    """The chosen samples, row by row of the sheet, and the columns and rows that they stand in (0 is frontal)."""
+    """Return the chosen samples, row by row, and their columns and rows (0 is frontal)."""
     seen = np.flatnonzero(facts.has_camera)
     yaw, pitch = (angles[seen] for angles in facts.degrees)
     across, down = np.rint(yaw / step).astype(np.int64), np.rint(-pitch / step).astype(np.int64)
@@ -110,7 +110,7 @@ def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
 
 
 def _in_order(facts: Facts) -> Sheet:
-    """Samples evenly along the shards."""
+    """Choose samples evenly spaced along the shards."""
     count = min(len(facts), WITHOUT_CAMERAS)
     rows: list[int] = (np.arange(count) * len(facts) // max(count, 1)).tolist()
     cells = (Cell(row, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[row])) for i, row in enumerate(rows))
@@ -118,14 +118,14 @@ def _in_order(facts: Facts) -> Sheet:
 
 
 class Shown(NamedTuple):
-    """A picture: the key of its sample, its pixels uint8 [height, width, 3], or why they cannot be shown."""
+    """A picture: its sample's key, and its pixels uint8 [height, width, 3] or why they cannot be shown."""
 
     key: str
     pixels: Pixels | None
     problem: str = ""
 
     def thumbnail(self) -> Image | None:
-        """The picture within a square of `SIDE` pixels; None where it cannot be shown."""
+        """Return the picture resized to fit `SIDE` pixels; None if it cannot be shown."""
         from PIL import Image
 
         if self.pixels is None:
@@ -142,7 +142,7 @@ _OF_ROWS = "sample IN (SELECT value FROM json_each(?))"
 
 
 def of_plan(plan: Plan) -> FindPictures:
-    """The pictures that a plan's samples will have, made from the sources."""
+    """Return a function that makes the pictures of a plan's samples from the sources."""
 
     def make(row: int) -> Pixels:
         entry = plan.entries.entry(row, plan.keys[row])
@@ -154,7 +154,7 @@ def of_plan(plan: Plan) -> FindPictures:
 
 
 def of_export(root: Place, manifest: Manifest, ledger: Ledger) -> FindPictures:
-    """The pictures of an export, of which their samples alone are read."""
+    """Return a function that reads pictures of an export; only their samples are read."""
     format = get_format(manifest.format)
     raw = manifest.layout.raw
 

@@ -1,4 +1,4 @@
-"""Facts: the columns of a written or planned data set that a report is made from, and measures of them. Pure."""
+"""Facts: the columns of a written or planned data set for a report, and measures of them. Pure."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 LARGE_YAW = 45.0
-"""Degrees of yaw from which a pose is called large."""
+"""Degrees of yaw beyond which a pose is called large."""
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """A label of each sample: `codes` int32 [n] point into `names`."""
+    """A label of each sample: `codes` int32 [n] are indices into `names`."""
 
     codes: NDArray[np.int32]
     names: tuple[str, ...]
 
     def counts(self, chosen: Bools | None = None) -> Counts:
-        """Samples by label, int64 [names], of all samples or of the chosen ones (bool [n])."""
+        """Count samples by label, int64 [names]: all samples or the chosen ones (bool [n])."""
         codes = self.codes if chosen is None else self.codes[chosen]
         return np.bincount(codes, minlength=len(self.names)).astype(np.int64)
 
     def are(self, name: str) -> Bools:
-        """Which samples bear a label, bool [n]."""
+        """Return which samples have a label, bool [n]."""
         return np.equal(self.codes, self.names.index(name) if name in self.names else -1)
 
 
@@ -46,21 +46,21 @@ class Facts:
     """A data set, samples in the order of its shards, columns of length n.
 
     Attributes:
-        name, format: of the data set; generator: what wrote it; plan: digest of the plan (hex).
-        planned: nothing is written yet: sizes of shards are estimates, and those of pictures are each source's first.
-        options: that decided what is written.
-        dataset, split, license: of each sample; an unknown license is `unknown`.
-        yaw, pitch: float32, radians; `has_camera` (bool) says where they are known.
+        name, format: of the data set; generator: the program that wrote it; plan: digest of the plan (hex).
+        planned: nothing is written yet: shard sizes are estimates, picture sizes those of each source's first one.
+        options: options that determine the output.
+        dataset, split, license: labels of each sample; an unknown license is `unknown`.
+        yaw, pitch: float32, radians, valid where `has_camera` (bool) is true.
         mirrored: bool; replica: int64, 0 for the first copy of a picture.
-        copies: int64, how often a sample counts where a list of names says so (zip), else 1.
+        copies: int64, how often a sample is in a zip's list of names, else 1.
         weight: float32, for loaders that resample.
-        width, height: int64, pixels, 0 unknown.
+        width, height: int64, pixels, 0 if unknown.
         shards: in order; those of a plan have no checksums.
-        pool: the training pictures before rebalancing, None where they are not known.
-        filtered: pictures left out by the user's wish, by reason; left_out: how many were refused before planning.
-        skipped: how many planned samples were not written; listed: the refused and the skipped, with their reasons.
-        tombstones: samples that `export --update` took out.
-        balances: the rules of rebalancing side by side, of a plan.
+        pool: training pictures before rebalancing, None if unknown.
+        filtered: pictures filtered by the user's options, by reason; left_out: number refused before planning.
+        skipped: number of planned samples that were not written; listed: refused and skipped ones, with reasons.
+        tombstones: samples that `export --update` removed.
+        balances: comparison of the rebalancing rules, for a plan.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Facts:
     balances: Balances | None = None
 
     def __len__(self) -> int:
-        """Number of samples."""
+        """Return the number of samples."""
         return len(self.yaw)
 
     @property
@@ -102,7 +102,7 @@ class Facts:
 
     @property
     def training(self) -> Bools:
-        """Which samples are of the training split, bool [n]; all where no split is called so."""
+        """Which samples are in the training split, bool [n]; all if there is no such split."""
         found = self.split.are(TRAIN)
         return found if found.any() else np.ones(len(self), np.bool_)
 
@@ -113,24 +113,24 @@ class Facts:
 
     @property
     def rebalanced(self) -> bool:
-        """Whether pictures count differently often."""
+        """Whether the training split is rebalanced."""
         return self.options.get("rebalance", "none") != "none"
 
     @property
     def weighted(self) -> bool:
-        """Whether weights say how often pictures count, and not copies."""
+        """Whether rebalancing uses weights instead of copies."""
         return self.rebalanced and self.options.get("as") == "weights"
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How training samples spread over the poses.
+    """The distribution of training samples over the poses.
 
     Attributes:
-        count: samples, or pictures, or the sum of their weights.
-        effective: Kish's effective sample size, of the pictures by how often they count.
+        count: number of samples or pictures, or the sum of their weights.
+        effective: Kish's effective sample size of the pictures.
         entropy: bits, over bins of 10 degrees of yaw by 10 of pitch, of samples with known cameras.
-        large: share of these whose yaw is beyond `LARGE_YAW`.
+        large: fraction of these with a yaw beyond `LARGE_YAW`.
     """
 
     count: float
@@ -140,19 +140,19 @@ class Spread:
 
 
 def effective_size(replica: Counts, counted: Floats) -> float:
-    """Kish's effective number of pictures, (sum c)^2 / sum c^2, where c is how often a picture counts in all.
+    """Return Kish's effective number of pictures, (sum c)^2 / sum c^2, where c is a picture's total count.
 
     Args:
-        replica: of each sample, numbered from 0 within its picture; counted: how often the sample itself counts.
+        replica: number of each sample within its picture, from 0; counted: how often the sample itself counts.
 
-    A picture of c copies has replicas 0 to c - 1, whose 2 * replica + 1 add up to c^2.
+    A picture of c copies has replicas 0 to c - 1, and the sum of 2 * replica + 1 is c^2.
     """
     total = float((np.square(counted) * (2 * replica + 1)).sum())
     return float(counted.sum()) ** 2 / total if total else 0.0
 
 
 def after(facts: Facts) -> Spread:
-    """The training samples as they count."""
+    """Measure the training samples after rebalancing."""
     train = facts.training
     counted = facts.counted[train]
     seen = train & facts.has_camera
@@ -161,9 +161,9 @@ def after(facts: Facts) -> Spread:
 
 
 def before(facts: Facts) -> Spread | None:
-    """The training pictures before rebalancing; None where not known.
+    """Measure the training pictures before rebalancing; return None if unknown.
 
-    Their poses are rounded to whole degrees only where some of them are not in the data set, such as undrawn ones.
+    Poses are rounded to whole degrees only if some of the pictures are not in the data set.
     """
     if facts.pool is None:
         return None

@@ -34,7 +34,7 @@ def render(
 
     Args:
         plots: PNGs by name.
-        found, thumbnails: of the sheet's cells, in their order.
+        found, thumbnails: pictures of the sheet's cells, in their order.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -61,7 +61,7 @@ def render(
 
 
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
-    """The numbers that stand on top: what, how many."""
+    """Return the numbers at the top of the page, each with its label."""
     unit = get_format(facts.format).unit
     tiles = [
         (f"{len(facts):,}", "samples"),
@@ -79,20 +79,20 @@ def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
 
 
 def uri(data: bytes, kind: str) -> str:
-    """A picture as a data URI."""
+    """Return a picture as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _cells(
     sheet: Sheet, found: Sequence[Shown], thumbnails: Sequence[Image | None]
 ) -> Mapping[tuple[int, int], tuple[Cell, str, str]]:
-    """By row and column of the sheet its cell, what it shows as a data URI ("" if it cannot be read), and in words."""
+    """Return by row and column the sheet's cell, its picture as a data URI ("" if unreadable), and its description."""
     cells = {}
     for cell, shown, thumbnail in zip(sheet.cells, found, thumbnails, strict=True):
         out = io.BytesIO()
         if thumbnail is not None:
             thumbnail.save(out, "WEBP", quality=82, method=4)
         angles = f", yaw {cell.yaw:.1f}°, pitch {cell.pitch:.1f}°" if sheet.step else ""
-        told = f"{shown.key}{angles}{', mirrored' * cell.mirrored}{f', {shown.problem}' if shown.problem else ''}"
-        cells[cell.down, cell.across] = cell, uri(out.getvalue(), "webp") if thumbnail is not None else "", told
+        text = f"{shown.key}{angles}{', mirrored' * cell.mirrored}{f', {shown.problem}' if shown.problem else ''}"
+        cells[cell.down, cell.across] = cell, uri(out.getvalue(), "webp") if thumbnail is not None else "", text
     return cells

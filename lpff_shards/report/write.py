@@ -39,7 +39,7 @@ SUFFIXES = (".html", ".htm")
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """Where a report goes: its page, and the folder of its plots."""
+    """The paths of a report: its page, and the folder of its plots."""
 
     page: Place
     plots: Place
@@ -50,9 +50,9 @@ class Report:
     """A report that was written.
 
     Attributes:
-        page: its HTML file; plots: its PNGs; bytes: of the page.
-        training: how the training samples spread over the poses.
-        unreadable: keys of pictures of the contact sheet that cannot be read, with the reasons.
+        page: its HTML file; plots: its PNGs; bytes: size of the page.
+        training: distribution of the training samples over the poses.
+        unreadable: reasons why pictures of the contact sheet cannot be read, by key.
     """
 
     page: str
@@ -65,36 +65,36 @@ class Report:
 
 
 MADE = b"<footer>Made by lpff-shards."
-"""What every page of a report holds, by which it is known as one."""
+"""Bytes in every page, which identify it as a report."""
 
 
 def target(out: str | Place) -> ReportFiles:
-    """Where the report of a file's name goes: the plots of `set.html` lie in the folder `set-plots` beside it.
+    """Return the paths of a report: the plots of `set.html` are in the folder `set-plots` next to it.
 
-    A folder named like the page, `set`, may be the export itself, or anything else of the user's.
+    A folder named like the page, `set`, may be the export itself or another folder of the user.
 
     Raises:
-        ShardsError: it is not the name of an HTML file that can be written.
+        ShardsError: `out` is not the name of an HTML file that can be written.
     """
     path = place(out)
     if path.suffix.lower() not in SUFFIXES or (not is_remote(path) and is_folder(path)):
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
-    # In an export's folder the report is the export's own, however its name was given.
-    above = absolute(path).parent
-    own = (path.name, above.name) == (REPORT_PAGE, REPORT_FOLDER)
-    if own and is_link(above):
-        raise ShardsError(f"{above} is a link", "Put a folder in its place, or remove it")
+    # In an export's folder the report belongs to the export, even if its name was given differently.
+    parent = absolute(path).parent
+    own = (path.name, parent.name) == (REPORT_PAGE, REPORT_FOLDER)
+    if own and is_link(parent):
+        raise ShardsError(f"{parent} is a link", "Put a folder in its place, or remove it")
     return ReportFiles(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
 
 def check(out: str | Place | None = None, root: str | Place | None = None) -> None:
-    """Refuses what would keep a report from being written, before long work is done.
+    """Check before long work that a report can be written.
 
     Args:
-        out: the HTML file; root: the export's folder, where it has one place, from which `--update` takes it.
+        out: the HTML file; root: the export's folder, which may contain only the report that `--update` removes.
 
     Raises:
-        ShardsError: a library is missing, or `out` is not the name of an HTML file, or of another one in `root`.
+        ShardsError: a library is missing, or `out` is not an HTML file name, or is another file in `root`.
     """
     _import_libraries()
     if out is None:
@@ -106,8 +106,8 @@ def check(out: str | Place | None = None, root: str | Place | None = None) -> No
         own = folder / REPORT_FOLDER / REPORT_PAGE
         if str(page).startswith(f"{folder}/") and page != own:
             kept = place(root) / REPORT_FOLDER / REPORT_PAGE
-            hint = f"Give a file elsewhere, or {kept}: later exports take that one away"
-            raise ShardsError(f"report {out} lies in the export's own folder", hint)
+            hint = f"Give a file elsewhere, or {kept}, which later exports remove"
+            raise ShardsError(f"report {out} is in the export's own folder", hint)
 
 
 def _import_libraries() -> None:
@@ -118,40 +118,40 @@ def _import_libraries() -> None:
         except ImportError:
             missing.append(name)
         except (OSError, ValueError) as error:
-            # It reads the user's settings when it is imported, though a report uses its own.
+            # matplotlib reads the user's settings on import, although a report uses its own.
             raise ShardsError(f"{name} cannot be imported: {error}", "Check matplotlibrc and MPLBACKEND") from None
     if missing:
         raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
 
 
 def _refuse_others(where: ReportFiles) -> None:
-    """Refuse a folder of plots that holds files although no report of ours is beside it.
+    """Refuse a folder of plots that contains files without a report next to it.
 
     Raises:
-        ShardsError: it does.
+        ShardsError: the folder contains such files.
     """
     try:
         there = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
         if not there or MADE in (read_if_there(where.page) or b""):
             return
     except OSError:
-        # What cannot be looked at cannot be written either, which is told then.
+        # An unreadable folder cannot be written either; writing reports it.
         return
     raise ShardsError(
-        f"{where.plots} already holds {min(there)}, and {where.page} is no report",
+        f"{where.plots} already holds {min(there)}, and {where.page} is not a report",
         "Give another file, or remove it",
     )
 
 
 def report_export(path: str | Place, out: str | Place | None = None) -> Report:
-    """Writes the report of a finished export; only the pictures in the contact sheet are read from the shards.
+    """Write the report of a finished export; only the pictures in the contact sheet are read from the shards.
 
     Args:
-        path: the folder that an export wrote, or the URI of a bucket's prefix.
+        path: folder or bucket prefix of an export.
         out: the HTML file, `PATH/report/index.html` by default.
 
     Raises:
-        ShardsError: there is no finished export, its ledger is missing, or a library is.
+        ShardsError: the export is not finished, or samples.sqlite or a library is missing.
         ExportFailed: the report cannot be written.
     """
     check(out, path)
@@ -163,7 +163,7 @@ def report_export(path: str | Place, out: str | Place | None = None) -> Report:
 
 
 def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Report:
-    """Writes the report of a plan; only the pictures in the contact sheet are read from the sources.
+    """Write the report of a plan; only the pictures in the contact sheet are read from the sources.
 
     Args:
         plan: made by `api.plan_export`; balances: by `api.compare_rules`.
@@ -178,14 +178,14 @@ def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Repo
 
 
 def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float = DPI) -> Report:
-    """Writes the report of some facts.
+    """Write a report from facts.
 
     Args:
-        pictures: finds the contact sheet's.
-        dpi: of the plots.
+        pictures: returns the pictures of the contact sheet.
+        dpi: resolution of the plots.
 
     Raises:
-        ExportFailed: it cannot be written.
+        ExportFailed: the report cannot be written.
     """
     plots = draw_all(facts, dpi)
     chosen = sheet(facts)
@@ -205,7 +205,7 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
 
 
 def _write(where: ReportFiles, html: bytes, images: Mapping[str, bytes]) -> None:
-    """Writes the files, each whole or not at all, the page last; plots of an earlier report that it lacks go."""
+    """Write each file atomically, the page last; remove plots of an earlier report."""
     make_folder(where.plots)
     remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))
     for name, data in images.items():
@@ -214,12 +214,12 @@ def _write(where: ReportFiles, html: bytes, images: Mapping[str, bytes]) -> None
 
 
 def report_text(report: Report) -> str:
-    """For people."""
+    """Return a summary for people."""
     lines = [f"{report.name}: report of {report.samples:,} samples, {size(report.bytes)}, in {report.page}"]
     lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
     return "\n".join(map(printable, lines))
 
 
 def report_json(report: Report) -> str:
-    """For machines."""
+    """Return a summary as JSON."""
     return as_json(report)

@@ -1,8 +1,8 @@
-"""What an export writes and where: shards, receipts, what lies beside them.
+"""The output folder of an export: shards, receipts and sidecar files.
 
-State lies in `.lpff-shards/`: plan.json (the plan that owns the folder), receipts/ and fields/ (one of each a finished
-shard), and while a zip is being made parts/ (its finished parts with their receipts and fields); in folders also lock
-and partial/ (files being written).
+State is in `.lpff-shards/`: plan.json (the plan that owns the folder), receipts/ and fields/ (one file of each per
+finished shard), and while a zip is being made parts/ (finished parts with their receipts and fields). In folders it
+also contains lock and partial/ (files being written).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fi
 
 
 class Owner(Struct, frozen=True):
-    """plan.json: the plan whose shards a folder holds.
+    """plan.json: the plan that owns a folder.
 
     Attributes:
-        rule: that its digest follows, see `planning.plan.DIGEST_RULE`.
+        rule: rule of its digest, see `planning.plan.DIGEST_RULE`.
         plan: its digest.
-        options: as recorded, by which two plans are told apart.
+        options: recorded options, used to describe the difference of two plans.
         shards: names of its files.
-        exclusions: `marks` of what --exclude named; withdrawn: of what updates took out since.
+        exclusions: `marks` of the ids in --exclude; withdrawn: of ids removed by later updates.
     """
 
     rule: int
@@ -51,33 +51,33 @@ class Owner(Struct, frozen=True):
     withdrawn: tuple[str, ...] = ()
 
     @classmethod
-    def told_by(cls, manifest: Manifest) -> Owner:
-        """What the manifest of a finished export tells of its plan."""
+    def of_manifest(cls, manifest: Manifest) -> Owner:
+        """Return the owner recorded in the manifest of a finished export."""
         files = tuple(shard.file for shard in manifest.shards)
         known = (manifest.rule, manifest.plan, manifest.options, files)
         return cls(*known, manifest.exclusions, manifest.withdrawn)
 
     def forgotten(self, withdrawn: Iterable[str]) -> int:
-        """How many ids were taken out by updates that these do not name."""
+        """Return how many ids that updates removed are missing from `withdrawn`."""
         return len(set(self.withdrawn).difference(marks(withdrawn)))
 
 
 def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
-    """Hashes of excluded ids, by which an export knows them again without publishing whose photos were withdrawn."""
+    """Return hashes of excluded ids, to recognize them without publishing the ids of withdrawn photos."""
     return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
 
 
 def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
-    """Of the names in a folder those that readers would take for shards of a data set, and that are not known ones."""
+    """Return the names in a folder that look like shards of the data set but are not in `known`."""
     return sorted(one for one in there if one.startswith(f"{name}-") and is_shard_name(one) and one not in known)
 
 
 class Written(NamedTuple):
-    """A file beside the shards, on disk.
+    """A sidecar file on disk.
 
     Attributes:
-        digest: of it, see `manifest.file_digest`.
-        changed: whether it was missing, or another one before.
+        digest: see `manifest.file_digest`.
+        changed: whether it was missing or different before.
     """
 
     digest: str
@@ -86,52 +86,52 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutputFolder:
-    """A folder or prefix that an export writes; cheap and picklable, it holds no state of its own."""
+    """A folder or prefix that an export writes; picklable and without state."""
 
     root: Place
 
     @property
     def storage(self) -> Storage:
-        """What writes there."""
+        """The storage that writes to it."""
         return storage_of(self.root)
 
     @property
     def plan_file(self) -> Place:
-        """Where it says whose shards these are."""
+        """Path of plan.json, which names the plan that owns the folder."""
         return self.root / PLAN
 
     def path(self, name: str) -> Place:
-        """Where a finished shard lies, or a finished part of a zip."""
+        """Return the path of a finished shard or part of a zip."""
         return self.root / shard_name(name)
 
     def publish(
-        self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, beside: Mapping[str, bytes]
+        self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, indexes: Mapping[str, bytes]
     ) -> None:
-        """Give a whole shard its name by `finish`, then write its samples' fields, its index files and its receipt."""
+        """Give a complete shard its name by `finish`, then write its fields, index files and receipt."""
         if receipt.file.endswith(PART):
             self.storage.make_folder(PARTS)
         mark = finish()
         self.storage.write(_fields(receipt.file), fields)
-        for index, data in beside.items():
+        for index, data in indexes.items():
             self.storage.write(index, data)
         self.storage.write(_receipt(receipt.file), to_json(structs.replace(receipt, etag=mark) if mark else receipt))
 
     def write(self, name: str, data: bytes) -> Written:
-        """Write a file beside the shards, unless it is there already: whole or not at all, and on disk on return.
+        """Write a sidecar file atomically unless it is unchanged, and sync it to disk.
 
         Raises:
-            OSError: it cannot be written, or a store has another number of bytes than were sent.
+            OSError: the file cannot be written, or the store contains a different number of bytes than were sent.
         """
         changed = _read(self.root / name) != data
         if changed:
             self.storage.write_durably(name, data)
         else:
-            # An earlier run may have been stopped before it was on disk.
+            # An earlier run may have stopped before the file was on disk.
             self.storage.settle((name, name.rpartition("/")[0]))
         return Written(file_digest(data), changed)
 
     def grow(self, name: str, write: Callable[[Path], None]) -> Written:
-        """As `write`, for a file that `write` makes at a path of its own."""
+        """As `write`, for a file that `write` creates at a temporary path."""
         with self.storage.room(name) as growing:
             write(growing)
             written = Written(file_digest(whole(growing)), not _same(self.root / name, growing))
@@ -142,15 +142,15 @@ class OutputFolder:
         return written
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
-        """A shard's receipt; None where it is missing or damaged."""
+        """Return a shard's receipt; None if it is missing or damaged."""
         data = read_if_there(self.root / _receipt(name))
         return None if data is None else from_json(data, ShardReceipt)
 
     def receipt(self, name: str) -> ShardReceipt:
-        """As `read_receipt`, where it was there a moment ago.
+        """As `read_receipt`, for a receipt that must exist.
 
         Raises:
-            ExportFailed: it is not.
+            ExportFailed: it is missing or damaged.
         """
         receipt = self.read_receipt(name)
         if receipt is None:
@@ -158,33 +158,33 @@ class OutputFolder:
         return receipt
 
     def refuse_odd(self) -> None:
-        """Refuse what is no folder, and links in place of the folders that an export keeps in its own.
+        """Refuse an output that is not a folder, and links in place of an export's own folders.
 
         Raises:
-            ShardsError: there is one.
+            ShardsError: a path is not a plain folder.
         """
         inner = ("", "/partial", "/receipts", "/fields", "/parts", "/lock")
         self.storage.refuse_odd((*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)))
 
     def with_receipts(self) -> set[str]:
-        """Names of the shards and parts of zips that have a receipt."""
+        """Return the names of shards and parts of zips that have a receipt."""
         names = (*names_in(self.root / RECEIPTS), *names_in(self.root / PARTS))
         return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def read_fields(self, receipt: ShardReceipt) -> bytes | None:
-        """The fields of a shard's samples; None where they are missing, or not those that its receipt tells of."""
+        """Return the fields of a shard's samples; None if they are missing or do not match its receipt."""
         data = read_if_there(self.root / _fields(receipt.file)) or b""
         return data if row_groups.digest(data) == receipt.fields else None
 
     def fields_changed(self, receipt: ShardReceipt) -> bool:
-        """Whether the fields of a shard's samples are there and not those that its receipt tells of."""
+        """Return whether the fields of a shard's samples exist but do not match its receipt."""
         return is_file(self.root / _fields(receipt.file)) and self.read_fields(receipt) is None
 
     def fields(self, receipt: ShardReceipt) -> bytes:
-        """As `read_fields`, where they were there a moment ago.
+        """As `read_fields`, for fields that must exist.
 
         Raises:
-            ExportFailed: they are not.
+            ExportFailed: they are missing or do not match the receipt.
         """
         data = self.read_fields(receipt)
         if data is None:
@@ -195,7 +195,7 @@ class OutputFolder:
         return ExportFailed(f"{self.root / name} was changed while the export ran", "Run the same command again")
 
     def finished(self) -> Manifest | None:
-        """The manifest, where the export is finished; raises ShardsError where another version wrote it."""
+        """Return the manifest of a finished export, else None; raise ShardsError if another version wrote it."""
         path = self.root / MANIFEST
         data = read_if_there(path)
         with contextlib.suppress(Damaged):
@@ -203,45 +203,45 @@ class OutputFolder:
         return None
 
     def owner(self) -> Owner | None:
-        """Whose shards these are; None where plan.json is missing or damaged."""
+        """Return the owner of the shards; None if plan.json is missing or damaged."""
         data = read_if_there(self.plan_file)
         return None if data is None else from_json(data, Owner)
 
     def own(self, owner: Owner, new: bool = False) -> bool:
-        """Write whose shards these are to be; return whether it is certain that nobody else does so at the moment.
+        """Write plan.json; return whether no other export can have written it at the same time.
 
         Args:
-            new: nobody's so far.
+            new: plan.json must not exist yet.
 
         Raises:
-            FileExistsError: they have become someone's meanwhile.
+            FileExistsError: another export has created it.
         """
-        # Without it the folder's shards would belong to nobody after a power cut.
+        # It is synced: after a power cut the shards would otherwise have no owner.
         if new:
             return self.storage.create(PLAN, to_json(owner))
         self.storage.write_durably(PLAN, to_json(owner))
         return True
 
     def unfinish(self) -> None:
-        """Take the manifest away, which says that the data set is whole, while shards are missing.
+        """Remove the manifest while shards are missing, since it marks the data set as complete.
 
-        It is gone from the disk too before a shard is replaced, so that no power cut brings it back beside others.
+        The removal is synced before a shard is replaced, so a power cut cannot restore the manifest.
         """
         remove(self.root, [MANIFEST])
         self.storage.settle(("",))
-        # A report shows pictures, some of which may have been withdrawn.
+        # A report may show withdrawn pictures.
         remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
         self.storage.remove_empty(REPORT_FOLDER)
 
     def drop_parts(self, names: Iterable[str]) -> None:
-        """Remove parts of a zip that is whole, receipts first, and the folder of parts with the last of them."""
+        """Remove the parts of a complete zip, receipts first, and then the folder of parts if empty."""
         gone = list(names)
         remove(self.root / PARTS, [f"{name}.json" for name in gone])
         remove(self.root / PARTS, [file for name in gone for file in (f"{name}.gz", name)])
         self.storage.remove_empty(PARTS)
 
     def sync(self, names: Sequence[str]) -> None:
-        """Wait until shards with all that belongs to each are on disk: once, before the manifest appears."""
+        """Sync shards with their index files, fields and receipts to disk, once before the manifest is written."""
         files = [
             file for name in names for file in (shard_name(name), *index_names(name), _fields(name), _receipt(name))
         ]
@@ -253,7 +253,7 @@ class OutputFolder:
 class Receipts(Sequence[ShardReceipt]):
     """The receipts of finished shards or parts of zips, each read when it is used.
 
-    Those of a large data set take more memory than there is: 280 bytes a sample.
+    All receipts of a large data set would not fit in memory: 280 bytes a sample.
     """
 
     folder: OutputFolder
@@ -277,7 +277,7 @@ class Receipts(Sequence[ShardReceipt]):
 
 
 def shard_name(name: str) -> str:
-    """Where a finished shard or part of a zip lies, relative to the folder."""
+    """Return the path of a finished shard or part of a zip, relative to the folder."""
     return f"{PARTS}/{name}" if name.endswith(PART) else name
 
 
@@ -286,12 +286,12 @@ def _receipt(name: str) -> str:
 
 
 def _fields(name: str) -> str:
-    """The fields of a shard's or part's samples, see `sidecars.sample_index.row_groups`."""
+    """Return the file of a shard's or part's fields, see `sidecars.sample_index.row_groups`."""
     return f"{PARTS if name.endswith(PART) else FIELDS}/{name}.gz"
 
 
 def _same(path: Place, other: Path) -> bool:
-    """Whether a file is there and equals another one; one that may not be read does not."""
+    """Return whether a file exists, is readable and equals another one."""
     try:
         if not is_file(path):
             return False
@@ -302,7 +302,7 @@ def _same(path: Place, other: Path) -> bool:
 
 
 def _read(path: Place) -> bytes | None:
-    """All bytes of a file; None where it is not there, or may not be read and so is written anew."""
+    """Return the bytes of a file; None if it is missing, or unreadable and so written again."""
     try:
         return read_if_there(path)
     except PermissionError:

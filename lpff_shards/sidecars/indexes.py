@@ -1,4 +1,4 @@
-"""Index files that other readers want once for a data set; those of each shard are its format's, `Format.indexes`."""
+"""Index files that other readers need once per data set; `Format.indexes` makes those of each shard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lpff_shards.schemas.filenames import ENERGON, TFDS
 
 
 def data_set_indexes(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
-    """The index files of a whole data set by name.
+    """Return the index files of a whole data set by name.
 
     Args:
         kinds: suffixes of its pictures.
@@ -33,7 +33,7 @@ def _json(content: object) -> str:
 
 
 def _wids(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:  # noqa: ARG001  # members have any name
-    """Of each split its shards, for random access over tars; their names are relative to the index."""
+    """Yield each split's shard list for random access over tars; names are relative to the index."""
     for split in dict.fromkeys(shard.split for shard in manifest.shards):
         shards = _shards_of(manifest, split)
         content = {
@@ -52,7 +52,7 @@ _ENERGON_CRUDE = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
 
 def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
-    """`.nv-meta` of Megatron Energon: shards, splits, what is in a sample."""
+    """Return `.nv-meta` of Megatron Energon: shards, splits, fields of a sample."""
     counts = {shard.file: shard.samples for shard in manifest.shards}
     info = _json({"energon_version": _ENERGON_VERSION, "shard_counts": counts})
     texts = (info, _energon_splits(manifest), _energon_fields(manifest, kinds), _ENERGON_CRUDE)
@@ -60,19 +60,19 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _energon_splits(manifest: Manifest) -> str:
-    """The shards of each split. Energon expects the splits train, val and test, empty where there are none."""
-    # A split of which every sample was left out is in the shards alone.
+    """Return the shards of each split. Energon requires the splits train, val and test, even if empty."""
+    # Only `shards` lists a split with all samples left out.
     names = dict.fromkeys((*_ENERGON_SPLITS, *manifest.splits, *(shard.split for shard in manifest.shards)))
     lines = [f"  {name}: {json.dumps([shard.file for shard in _shards_of(manifest, name)])}\n" for name in names]
     return f"split_parts:\n{''.join(lines)}exclude: []\n"
 
 
 def _energon_fields(manifest: Manifest, kinds: Set[str]) -> str:
-    """What a sample is made of.
+    """Return the fields of a sample.
 
-    A crude data set is read only by those who write a cooker: without one Energon refuses it, and `energon lint` has
-    none. So this one is of a type that Energon knows: the camera is the label, as in the archives of StyleGAN and
-    EG3D, and all other fields are what names it. `crude.yaml` is for those who cook.
+    Energon reads a crude data set only with a user's cooker, and `energon lint` has none. So the samples have a
+    built-in type: the camera is the label, as in the archives of StyleGAN and EG3D, and all other fields are its
+    name. `crude.yaml` is for users with a cooker.
     """
     fields = {"image": ",".join(sorted(kinds))}
     if manifest.layout.camera:
@@ -89,7 +89,7 @@ _TFDS_ENCODINGS = {"png": "png", "jpg": "jpeg"}
 
 
 def _tfds(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
-    """What `tfds.builder_from_directory` reads: the splits' shards and samples, name and type of each feature."""
+    """Return the files of `tfds.builder_from_directory`: shards and samples of splits, names and types of features."""
     splits = [
         {
             "name": split,
@@ -108,7 +108,7 @@ def _tfds(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
-    """The features; pictures of one kind that TFDS decodes are images, raw ones and others are the bytes as stored."""
+    """Return the features: pictures are images if all have one kind that TFDS decodes, else the stored bytes."""
     found = {f.name: _tfds_scalar(f.kind) for f in FIELDS}
     found["image"] = _tfds_image(kinds)
     if manifest.layout.raw:

@@ -10,11 +10,11 @@ from string import Template
 def render(template: str, values: Mapping[str, object]) -> str:
     """Fill in a template.
 
-    `$name` stands for a value. Lines between `%if name` and `%end` are kept where the value is true, those behind
-    `%else` where it is not. `%if one !other` asks for several: the first true, the second not.
+    `$name` is replaced by a value. Lines from `%if name` to `%end` are kept if the value is true, those after `%else`
+    if it is false. `%if one !other` requires several: the first true, the second false.
 
     Raises:
-        KeyError: the template names a value that is not there.
+        KeyError: the template names a missing value.
     """
     kept: list[str] = []
     shown = [True]
@@ -32,12 +32,12 @@ def render(template: str, values: Mapping[str, object]) -> str:
 
 
 def table_rows(cells: Iterable[Iterable[object]]) -> str:
-    """The rows of a table, of cells of Markdown."""
+    """Return the rows of a table from cells of Markdown."""
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)
 
 
 def fenced(code: str, language: str) -> str:
-    """Code that nothing inside it can end: the fence is longer than any run of backticks in it."""
+    """Return a code block whose fence is longer than any run of backticks in the code."""
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"

@@ -1,4 +1,4 @@
-"""Finding samples by whatever names them: key, source id, photo, author. The ledger tells; no shard is read."""
+"""Finding samples by key, source id, photo or author, in samples.sqlite; no shard is read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _URLS = ("source_url", "low_resolution_download_url", "high_resolution_download_
 _CALLED = ("source_id", "photo_id", "author", "author_id", *_URLS)
 _PICTURES = f"SELECT picture, dataset, {', '.join(_CALLED)} FROM pictures WHERE "
 _TYPES = (int, *(str,) * (1 + len(_CALLED)))
-# By the ledger's indexes. Faces of a photo are numbered behind its id, as in 100004356@N06_21795165006_01.
+# Uses the indexes of samples.sqlite. Faces of a photo have a number after its id: 100004356@N06_21795165006_01.
 _INDEXED = """picture IN (
     WITH given AS (SELECT value FROM json_each(?))
     SELECT picture FROM pictures WHERE source_id IN given UNION SELECT picture FROM pictures WHERE photo_id IN given
@@ -31,22 +31,22 @@ _INDEXED = """picture IN (
     UNION SELECT picture FROM samples WHERE key IN given
     UNION SELECT picture FROM given JOIN pictures ON source_id > value || '_' AND source_id < value || '_:'
 )"""
-_LOOKED_THROUGH = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
+_SCANNED = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
 _NAMED = "picture IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a name finds.
+    """The matches of a name.
 
     Attributes:
-        name: that was looked for.
-        format: of the data set.
-        samples: that are in the shards.
-        taken_out: samples that `export --update` took out of their shards.
-        left_out: pictures and samples that never came in, with their reasons.
-        near: names of samples that contain it, where it finds nothing.
-        members: of each of the samples the member that holds its picture, None in a TFRecord.
+        name: the searched name.
+        format: format of the data set.
+        samples: matching samples in the shards.
+        taken_out: samples that `export --update` removed.
+        left_out: pictures and samples that were never written, with their reasons.
+        near: names of samples that contain the name, if nothing matches.
+        members: for each sample the member with its picture, None in a TFRecord.
     """
 
     name: str
@@ -59,27 +59,26 @@ class Trace:
 
     @property
     def found(self) -> bool:
-        """Whether the export knows the name at all."""
+        """Whether anything matches."""
         return bool(self.samples or self.taken_out or self.left_out)
 
 
 def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Trace:
-    """Finds the samples that a name names.
+    """Find all samples of the pictures that match a name, including mirrors and copies.
 
     Args:
-        path: the folder that an export wrote, or the URI of a bucket's prefix.
+        path: folder or bucket prefix of an export.
         name: a sample's key, a source id (of a face, or without its number of a photo), a photo id, an author's name
-            or id, a URL of the photo's page or files, or a file's name (see `schemas.keys`). All samples of the
-            pictures are found, mirrors and copies too.
-        by: look only among these; None looks among all. By `key` finds one sample alone.
+            or id, a URL of the photo's page or files, or a file's name (see `schemas.keys`).
+        by: kind of name to search; None searches all kinds. `key` finds a single sample.
 
     Raises:
-        ShardsError: there is no finished export or no ledger, or `by` is not known.
+        ShardsError: the export is not finished, samples.sqlite is missing, or `by` is unknown.
     """
     if by is not None:
         one_of("--by", by, BY)
     if not name.strip():
-        raise ShardsError("there is nothing to look for", "Give a key, an id, a photo, an author or a URL")
+        raise ShardsError("the name to search is empty", "Give a key, an id, a photo, an author or a URL")
     name = _text(name)
     root = place(path)
     manifest = read_manifest(root)
@@ -96,16 +95,16 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
 
 
 def _member(ledger: Ledger, record: IndexedSample, format: Format) -> str | None:
-    # Pictures of a joined file are numbered, and only the ledger knows their numbers.
+    # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
     return ledger.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
 
 
 def _text(name: str) -> str:
-    """A name as Unicode; bytes of the command line that the locale has no letters for come as lone surrogates."""
+    """Return a name as Unicode; undecodable bytes of the command line arrive as lone surrogates."""
     try:
         return name.encode("utf-8", "surrogateescape").decode()
     except UnicodeError:
-        raise ShardsError(f"the name {name!r} is not UTF-8", "Names in an export are; look for one that is") from None
+        raise ShardsError(f"the name {name!r} is not UTF-8", "All names in an export are UTF-8") from None
 
 
 def _wanted(name: str, by: str | None) -> frozenset[Name]:
@@ -116,18 +115,18 @@ def _wanted(name: str, by: str | None) -> frozenset[Name]:
 def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
     if by == "key":
         return ledger.records("key = ?", [normal(name)])
-    # Whoever looks for a photo wants its mirror and its copies too.
+    # A photo's mirror and copies match too.
     texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
     found = _pictures(ledger, wanted, _INDEXED, json.dumps(sorted(texts)))
     if not found or "/" in name:
-        # No index leads to URLs, nor to what is spelled otherwise there.
+        # URLs and other spellings have no index.
         part = max(words(name), key=len, default="")
-        found += _pictures(ledger, wanted, _LOOKED_THROUGH, f"%{part}%")
+        found += _pictures(ledger, wanted, _SCANNED, f"%{part}%")
     return ledger.records(_NAMED, [json.dumps(found)])
 
 
 def _pictures(ledger: Ledger, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
-    """The numbers of the pictures of which one name is wanted, among those that meet a condition."""
+    """Return the numbers of pictures that meet a condition and have a wanted name."""
     rows: Iterator[Sequence[str]] = ledger.rows(_PICTURES + condition, _TYPES, [value])
     return [int(row[0]) for row in rows if not wanted.isdisjoint(_names(*row[1:]))]
 
@@ -147,12 +146,12 @@ def _names(
 
 
 def _is_gone(one: Tombstone, name: str, wanted: frozenset[str], by: str | None) -> bool:
-    """Whether a sample that was taken out is meant; of its picture's names only digests are left."""
+    """Return whether a removed sample matches; only digests of its picture's names are kept."""
     return one.key == normal(name) if by == "key" else not wanted.isdisjoint(one.names)
 
 
 def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, sources: Iterable[str]) -> bool:
-    """Whether a picture that was left out is meant, as far as its id and its key tell."""
+    """Return whether a left-out picture matches, by its id and key."""
     if by == "key":
         return skip.key == normal(name)
     id = skip.id.removesuffix(OF_MIRROR)
@@ -160,7 +159,7 @@ def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, so
 
 
 def _near(ledger: Ledger, name: str) -> Iterator[str]:
-    """Keys, ids and authors that contain the name, whatever its case."""
+    """Yield keys, ids and authors that contain the name, in upper or lower case."""
     queries = (
         "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?))",
         "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?))",

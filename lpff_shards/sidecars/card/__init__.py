@@ -1,4 +1,4 @@
-"""The data-set card, README.md beside the shards: what is inside, how it was made and is loaded, and whose it is."""
+"""The data-set card, README.md: contents, how it was made, how to load it, and licenses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lpff_shards.sidecars.template import render
 
 
 def card(manifest: Manifest, suffixes: Set[str]) -> str:
-    """The card as Markdown, with the YAML head that the Hugging Face hub and its `datasets` read.
+    """Return the card as Markdown, with the YAML header that the Hugging Face hub and `datasets` read.
 
     Args:
-        suffixes: of the pictures, as the shards hold them: png, jpg, webp or image.npy.
+        suffixes: suffixes of the pictures in the shards: png, jpg, webp or image.npy.
     """
     values = values_of(manifest, suffixes)
     loading = render(get_format(manifest.format).loading(), values).rstrip()
@@ -24,5 +24,5 @@ def card(manifest: Manifest, suffixes: Set[str]) -> str:
 
 
 def pose_picture() -> bytes:
-    """The picture of the pose conventions that lies beside every card; `docs/draw_poses.py` draws it."""
+    """Return the picture of the pose conventions, next to every card; `docs/draw_poses.py` draws it."""
     return files(__name__).joinpath("poses.png").read_bytes()

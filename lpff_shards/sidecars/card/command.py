@@ -1,4 +1,4 @@
-"""How a data set was made: the exact command, from the options in its manifest."""
+"""The exact command that made a data set, from the options in its manifest."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ _ORDER = (
     *(*declared(PictureOptions), *declared(ShardOptions)),
     "checksum",
 )
-"""Sources in the order in which they are combined, what names the data set behind what it is made of."""
+"""Options in printed order: sources in the order in which they are combined, the data set's name after them."""
 _DEFAULTS: Mapping[str, Any] = {
     **{name.rstrip("_"): value for kind in _GROUPS for name, value in defaults(kind).items()},
     **{"alpha": DEFAULT_ALPHA, "max_replicas": DEFAULT_MAX_REPLICAS, "shard_size": DEFAULT_SHARD_SIZE, "seed": 0},
     "zip_copies": "files",
 }
-"""What is recorded of an option that was not given, where that depends on no other."""
+"""Recorded defaults of options that depend on no other option."""
 
 Words = tuple[str, ...]
 
 
 def command(recorded: Mapping[str, Any], out: str, skips: bool = False) -> str:
-    """The command, quoted for a shell, with all that differs from the defaults and nothing else.
+    """Return the command, quoted for a shell, with only the options that differ from their defaults.
 
     Args:
-        recorded: what `exporters.record_options.recorded` gave, fresh or as a manifest holds it. Its paths are last
-            components, so the command is meant for the folder that holds them.
-        out: the folder to write.
+        recorded: the result of `exporters.record_options.recorded`, or the options of a manifest. Its paths are last
+            components, so the command runs in the folder that contains them.
+        out: the output folder.
         skips: whether bad input was left out, which is not recorded.
 
     Returns:
-        Lines of about 100 columns at most, joined by backslashes; an option and its value stay on one line.
+        Lines of at most about 100 columns, joined by backslashes; an option and its value stay on one line.
     """
     words = [*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out))]
     return _wrapped(["lpff-shards export", *(" ".join(map(_quoted, word)) for word in words)])
 
 
 def _quoted(word: str) -> str:
-    """A word for a shell; what terminals obey is spelled, as bash and zsh read it."""
+    """Quote a word for a shell; control characters are escaped for bash and zsh."""
     if word.isprintable():
         return shlex.quote(word)
     spelled = (c if c.isprintable() and c not in "\\'" else _spelled(c) for c in word)
@@ -98,7 +98,7 @@ def _spelled_value(name: str, value: Any) -> str:
 
 
 def _default(name: str, recorded: Mapping[str, Any]) -> object:
-    """What an option is that was not given, as it is recorded."""
+    """Return the recorded default of an option."""
     if name == "name":
         return _name_by_default(recorded)
     if name == "mirror":
@@ -113,12 +113,12 @@ def _default(name: str, recorded: Mapping[str, Any]) -> object:
 
 
 def _path(name: str) -> str:
-    """A path as an option takes it: neither of blanks alone, as an unset variable is, nor like an option."""
+    """Return a path that an option accepts: not blank, and not starting like an option."""
     return name if name.strip() and not name.startswith("-") else f"./{name}"
 
 
 def _name_by_default(recorded: Mapping[str, Any]) -> str:
-    """The data set's name where the user gives none."""
+    """Return the default name of the data set."""
     named: dict[str, Any] = {name: recorded[name] for name in _SOURCES}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
     others = {name: _path(value) for name, value in _others(recorded).items()}

@@ -1,1 +1,1 @@
-"""The ledger: what and where every sample of an export is, in one SQLite file that needs no shard to be read."""
+"""samples.sqlite, also called the ledger: fields and place of every sample of an export; reading it needs no shard."""

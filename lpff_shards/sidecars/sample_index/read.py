@@ -1,4 +1,4 @@
-"""Reading the ledger of an export: whole columns, the records that a name finds, all records of a shard."""
+"""Reading samples.sqlite: whole columns, the records of a name, all records of a shard."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _AT_ONCE = 1024
 
 
 class IndexedSample(Struct, frozen=True):
-    """A sample as the ledger knows it.
+    """A sample's record in samples.sqlite.
 
     Attributes:
         fields: by name, in the order of `FIELDS`, each of its type.
-        file: the shard; number: of the sample in it, from 0.
-        offset: where the sample's first header starts in the shard; bytes: how long the sample is.
-        picture_bytes: of its picture alone.
-        suffix: of its picture: png, jpg, webp or image.npy.
+        file: the shard; number: the sample's number in it, from 0.
+        offset: start of the sample's first header in the shard; bytes: length of the sample.
+        picture_bytes: length of its picture.
+        suffix: suffix of its picture: png, jpg, webp or image.npy.
     """
 
     fields: Mapping[str, Scalar]
@@ -51,18 +51,18 @@ class IndexedSample(Struct, frozen=True):
 
 
 class LedgerError(ShardsError):
-    """A ledger that cannot be used; `lpff-shards index` writes it anew."""
+    """samples.sqlite cannot be used; `lpff-shards index` recreates it."""
 
 
 _OF_TEMPORARY_FILES = (
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY),
     *(sqlite3.SQLITE_IOERR_GETTEMPPATH, sqlite3.SQLITE_IOERR_WRITE),
 )
-"""What SQLite says of files that it writes, of which an open ledger has but those for large sorts."""
+"""SQLite's errors of written files; an open ledger writes only temporary files of large sorts."""
 
 
 class Ledger:
-    """The ledger of a finished export, open for reading; leaving the block closes it."""
+    """samples.sqlite of a finished export, open for reading; a context manager that closes it."""
 
     def __init__(self, path: Place, connection: sqlite3.Connection, samples: int, copy: ExitStack) -> None:
         self.path = path
@@ -72,10 +72,10 @@ class Ledger:
 
     @classmethod
     def open(cls, root: Place, manifest: Manifest) -> Ledger:
-        """The ledger of an export; one in a bucket is fetched whole.
+        """Open samples.sqlite of an export; download it whole from a bucket.
 
         Raises:
-            LedgerError: it is missing, damaged, or another export's.
+            LedgerError: it is missing, damaged, or belongs to another export.
         """
         path = root / LEDGER
         with ExitStack() as stack:
@@ -83,7 +83,7 @@ class Ledger:
                 if not is_file(path):
                     raise _unusable(path, "is missing")
                 copy = stack.enter_context(on_disk(path))
-                # It does not change, so nothing is locked: some network file systems have no locks, some no room.
+                # It does not change, so it is not locked: some network file systems have no locks or no free space.
                 uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             except (sqlite3.Error, OSError) as error:
@@ -98,9 +98,9 @@ class Ledger:
 
     def _check(self, known: Mapping[str, str]) -> None:
         if self._ask(SCHEMA) != list(schema()):
-            raise _unusable(self.path, "is damaged: its tables are not a ledger's")
+            raise _unusable(self.path, "is damaged: it has other tables than expected")
         if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(known.items()):
-            raise _unusable(self.path, "is of another export")
+            raise _unusable(self.path, "belongs to another export")
 
     def __enter__(self) -> Ledger:
         return self
@@ -111,40 +111,40 @@ class Ledger:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._connection.close()
         self._copy.close()
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """A column of all samples, in the order of the shards: int64, bool or float32 [n].
+        """Return a column of all samples, in the order of the shards: int64, bool or float32 [n].
 
         Args:
-            name: of an int, bool or float field, or of `tables.PLACE`.
+            name: an int, bool or float field, or a column of `tables.PLACE`.
         """
         dtype = _DTYPES[_KINDS[name]]
         values, rows = self._column(name, dtype)
         return values if rows is None else values[rows]
 
     def categories(self, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-        """A str field of all samples: int32 [n], which of the names it is, and the names, sorted."""
+        """Return a str field of all samples: int32 [n], indices into the names, and the names, sorted."""
         values, rows = self._column(name, object)
         names, codes = np.unique(values.astype(object), return_inverse=True)
         of_values: NDArray[np.int32] = codes.reshape(-1).astype(np.int32)
         return of_values if rows is None else of_values[rows], tuple(names.tolist())
 
     def strings(self, name: str) -> NDArray[np.object_]:
-        """A str field of all samples, as objects [n]."""
+        """Return a str field of all samples, as objects [n]."""
         values, rows = self._column(name, object)
         return values if rows is None else values[rows]
 
     def _column(self, name: str, dtype: type) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """A column's values, and which of them each sample has where samples share them."""
+        """Return a column's values, and each sample's index into them if samples share them."""
         for table, own, key in (("pictures", PICTURE, "picture"), ("stored", (*STORED, "suffix"), "stored")):
             if name in own:
                 values = self._array(f"SELECT {name} FROM {table} ORDER BY {key}", dtype)
                 rows = self._of_samples(key, np.int64)
                 if not 0 <= rows.min() <= rows.max() < len(values):
-                    raise _unusable(self.path, f"is damaged: samples point to no row of {table}")
+                    raise _unusable(self.path, f"is damaged: samples point to missing rows of {table}")
                 return values, rows
         return self._of_samples(name, dtype), None
 
@@ -160,22 +160,22 @@ class Ledger:
             with np.errstate(over="raise"):
                 return np.array(values, dtype)
         except FloatingPointError:
-            raise _unusable(self.path, "is damaged: a number is larger than any of its column can be") from None
+            raise _unusable(self.path, "is damaged: a number is too large for its column") from None
 
     def pool(self) -> PoseHistogram | None:
-        """The poses of the training pictures before rebalancing; None where the ledger was made anew from shards."""
+        """Return the poses of training pictures before rebalancing; None if the file was recreated from shards."""
         rows = list(self.rows("SELECT dataset, yaw, pitch, pictures FROM poses", (str, int, int, int)))
         if not rows:
             return None
         names, yaw, pitch, pictures = zip(*rows, strict=True)
         if max(map(abs, (*yaw, *pitch))) > _HALF_TURN:
-            raise _unusable(self.path, "is damaged: a pose is none")
+            raise _unusable(self.path, "is damaged: a pose is out of range")
         datasets, codes = np.unique(names, return_inverse=True)
         dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
         return PoseHistogram(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
 
     def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[IndexedSample]:
-        """The records of samples that meet a condition in SQL over the table `samples`, in the order of the shards."""
+        """Yield the records of samples that meet an SQL condition on the table `samples`, in shard order."""
         query = f"SELECT * FROM records WHERE sample IN (SELECT sample FROM samples WHERE {condition}) ORDER BY sample"
         for row in self.rows(query, _RECORD, values):
             *scalars, file, number, offset, size, picture_bytes, suffix, _ = row
@@ -185,7 +185,7 @@ class Ledger:
             yield IndexedSample(fields, file, number, offset, size, picture_bytes, suffix)
 
     def member(self, record: IndexedSample) -> str:
-        """The member of a zip that holds a sample's picture: copies share the number of their picture."""
+        """Return the member of a zip with a sample's picture: copies share the number of their picture."""
         ((pictures,),) = self.rows(
             "SELECT count(DISTINCT picture * 2 + mirrored) FROM samples JOIN shards USING (shard) "
             "WHERE file = ? AND number <= ?",
@@ -195,14 +195,14 @@ class Ledger:
         return f"{picture_stem(pictures - 1, int(record.fields['replica']))}.{record.suffix}"
 
     def rows(self, query: str, types: tuple[type, ...], values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
-        """What a query of one's own finds.
+        """Yield the rows of a query.
 
         Args:
-            types: of each row: str, int or float.
+            types: types of each row's values: str, int or float.
         """
         for row in self._each(query, values):
             if tuple(map(type, row)) != types:
-                raise _unusable(self.path, "is damaged: a value is of another type than its column's")
+                raise _unusable(self.path, "is damaged: a value has the wrong type for its column")
             yield row
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
@@ -225,4 +225,4 @@ class Ledger:
 
 
 def _unusable(path: Place, how: str) -> LedgerError:
-    return LedgerError(f"{path} {how}", f"Write it anew: lpff-shards index {path.parent}")
+    return LedgerError(f"{path} {how}", f"Recreate it: lpff-shards index {path.parent}")

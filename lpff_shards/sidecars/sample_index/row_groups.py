@@ -1,6 +1,6 @@
-"""A shard's fields on their way into the ledger: one gzip of JSON lines, the values of `FIELDS` in their order.
+"""Row groups: a shard's fields before they go into samples.sqlite, as gzipped JSON lines in the order of `FIELDS`.
 
-Pieces of several shards one behind the other are a piece again.
+Concatenated groups of several shards are a group again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Row = tuple[Scalar, ...]
 """A sample's scalars in the order of `FIELDS`."""
 
 _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\4\3"
-"""gzip's, of level 1 and Unix: which system it names differs between systems, and between versions of Python."""
+"""The gzip header of level 1 and Unix: zlib's own varies between systems and versions of Python."""
 
 
 def encode(rows: Iterable[Row]) -> bytes:
-    """Rows as a piece; equal rows give equal bytes."""
+    """Return rows as a row group; equal rows give equal bytes."""
     encoder = msgspec.json.Encoder()
     packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
     packed = packer.compress(b"".join(encoder.encode(row) + b"\n" for row in rows)) + packer.flush()
@@ -30,12 +30,12 @@ def encode(rows: Iterable[Row]) -> bytes:
 
 
 def digest(piece: bytes) -> str:
-    """A piece's digest, as its shard's receipt holds it: BLAKE3, 32 hex digits."""
+    """Return a row group's digest, as in its shard's receipt: BLAKE3, 32 hex digits."""
     return blake3.blake3(piece).hexdigest(length=16)
 
 
 def decode(piece: bytes) -> Iterator[Row]:
-    """The rows of a piece, which is whole: receipts hold a digest of it. Memory holds those of one shard or part."""
+    """Yield the rows of a complete row group; memory holds those of one shard or part at a time."""
     typed = GenericAlias(tuple, tuple(PYTHON_TYPES[field.kind] for field in FIELDS))
     decoder = msgspec.json.Decoder(typed)
     while piece:

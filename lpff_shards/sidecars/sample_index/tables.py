@@ -1,7 +1,7 @@
-"""The tables of samples.sqlite, and writing it: samples point to their picture and to the way in which it is stored.
+"""Writing samples.sqlite and its tables: samples refer to a row of `pictures` and a row of `stored`.
 
-A picture's mirrors and copies share its row, so a million samples take little room. The view `records` joins them: the
-fields of a sample, then where it is. A fingerprint names the export that the file belongs to.
+A picture's mirrors and copies share its row, so a million samples take little space. The view `records` joins the
+tables: a sample's fields, then its place. A fingerprint identifies the export that the file belongs to.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ STORED = (
     *("split", "camera_alignment", "landmarks_source", "changes"),
     *("width", "height", "mode", "exif_orientation", "resize_filter"),
 )
-"""Fields of which a data set has few combinations."""
+"""Fields with few combinations in a data set."""
 SAMPLE = tuple(field.name for field in FIELDS if field.name not in {*PICTURE, *STORED})
-"""Fields of a sample itself: all others."""
+"""All other fields."""
 PLACE = ("shard", "number", "offset", "bytes", "picture_bytes")
-"""Where a sample is, beside the name of its file."""
+"""A sample's place, without the name of its file."""
 
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "bool": "INTEGER", "float": "REAL"}
 _KINDS = {field.name: field.kind for field in FIELDS}
@@ -61,7 +61,7 @@ def _pick(names: tuple[str, ...]) -> itemgetter[Row]:
 
 
 of_picture, of_stored, of_sample = _pick(PICTURE), _pick(STORED), _pick(SAMPLE)
-"""The parts of a row."""
+"""Split a row into its parts."""
 
 TABLES = f"""
 CREATE TABLE export (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -89,20 +89,20 @@ CREATE INDEX pictures_photo_id ON pictures (photo_id);
 CREATE INDEX pictures_author ON pictures (author);
 CREATE INDEX pictures_author_id ON pictures (author_id);
 """
-"""Made when all rows are there, which takes less time than keeping them up."""
+"""Created after all rows, which is faster than updating indexes."""
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 
 
 @cache
 def schema() -> tuple[tuple[str | None, ...], ...]:
-    """What `SCHEMA` finds in a ledger: a file that has other views or tables is none, whatever it calls itself."""
+    """Return the result of `SCHEMA` on a valid file; other tables or views mean that it is damaged."""
     with closing(sqlite3.connect(":memory:")) as ledger:
         ledger.executescript(TABLES + INDEXES)
         return tuple(ledger.execute(SCHEMA))
 
 
 def facts(manifest: Manifest) -> Mapping[str, str]:
-    """Facts by which a ledger is known to be an export's; samples taken out since make it another's."""
+    """Return the fingerprint of an export's ledger; it changes when samples are removed."""
     shards = "".join(f"{shard.file} {shard.checksum}\n" for shard in manifest.shards)
     return {
         "version": str(VERSION),
@@ -117,11 +117,11 @@ def facts(manifest: Manifest) -> Mapping[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class PoseHistogram:
-    """How many training pictures stand where, before any is copied or left undrawn; columns of length m.
+    """Counts of training pictures by pose before rebalancing; columns of length m.
 
     Attributes:
-        datasets: names that `dataset` points into.
-        dataset: int32 [m]; yaw, pitch: int32 [m], whole degrees, rounded; pictures: int64 [m], how many.
+        datasets: names, indexed by `dataset`.
+        dataset: int32 [m]; yaw, pitch: int32 [m], degrees, rounded; pictures: int64 [m], counts.
     """
 
     datasets: tuple[str, ...]
@@ -132,16 +132,16 @@ class PoseHistogram:
 
 
 def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: NDArray[np.float64]) -> PoseHistogram:
-    """Counts pictures.
+    """Count pictures by data set and pose.
 
     Args:
-        datasets: names; dataset: int64 [n], which of them a picture is of.
+        datasets: names; dataset: int64 [n], each picture's index into them.
         poses: float64 [n, 2], yaw and pitch in radians.
     """
     rows = np.concatenate([dataset[:, None], np.rint(np.degrees(poses)).astype(np.int64)], axis=1)
     found, pictures = np.unique(rows, axis=0, return_counts=True)
-    whose, yaw, pitch = (column.astype(np.int32) for column in found.T)
-    return PoseHistogram(datasets, whose, yaw, pitch, pictures.astype(np.int64))
+    dataset_of, yaw, pitch = (column.astype(np.int32) for column in found.T)
+    return PoseHistogram(datasets, dataset_of, yaw, pitch, pictures.astype(np.int64))
 
 
 _SETTINGS = """
@@ -158,18 +158,18 @@ def write_ledger(
     shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
     pool: PoseHistogram | None,
 ) -> None:
-    """Writes a ledger; the same samples give the same bytes, by one version of SQLite.
+    """Write samples.sqlite; the same samples and SQLite version give the same bytes.
 
     Args:
-        path: of a file that is not there yet.
-        facts: of the export.
-        shards: in order, what is where in each, and its samples' rows.
-        pool: the poses before rebalancing.
+        path: a file that does not exist yet.
+        facts: fingerprint of the export.
+        shards: in order, each shard's receipt and its samples' rows.
+        pool: poses before rebalancing.
 
     Raises:
         OSError: the file cannot be written.
     """
-    # Nobody else sees the file before it is whole, and some network file systems have no locks.
+    # Unlocked: no other process opens the incomplete file, and some network file systems have no locks.
     uri = f"{path.absolute().as_uri()}?vfs=unix-none"
     try:
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as ledger:
@@ -205,7 +205,7 @@ def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[ShardReceip
 
 
 def places(shard: int, receipt: ShardReceipt) -> Iterator[tuple[str, int, int, int, int, int]]:
-    """The suffix of each sample's picture, and where the sample is: the columns of `PLACE`."""
+    """Yield the suffix of each sample's picture, and the columns of `PLACE`."""
     offsets = receipt.offsets
     for number, (kind, size, *_) in enumerate(receipt.members):
         start, end = offsets[number], offsets[number + 1]
@@ -222,7 +222,7 @@ def _insert(table: str, columns: int) -> str:
 
 
 class NumberColumn:
-    """Numbers rows as they are first met; of those met before only a digest stays in memory."""
+    """Numbers rows in order of first occurrence; only a digest of known rows stays in memory."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
@@ -230,7 +230,7 @@ class NumberColumn:
         self._encode = msgspec.json.Encoder().encode
 
     def of(self, row: Row) -> int:
-        """The number of a row."""
+        """Return the number of a row."""
         digest = blake3.blake3(self._encode(row)).digest(length=16)
         number = self._known.get(digest)
         if number is None:
@@ -239,6 +239,6 @@ class NumberColumn:
         return number
 
     def new(self) -> list[Row]:
-        """The rows met since the last call, each with its number before it."""
+        """Return the rows added since the last call, each preceded by its number."""
         new, self._new = self._new, []
         return new
