@@ -20,9 +20,9 @@ from standins import link_all, write_all
 PAGE = DOCS / "session.md"
 HEAD = """# A session
 
-What the main commands say. `tests/test_session.py` runs them and compares; only rates, plan digests and the size of
-the report, which differ from run to run or from machine to machine, are replaced by dots. The pictures are the built-in
-demo's, and under LPFF's and FFHQ's names a few stand-ins. On a terminal there is a progress bar too.
+The output of the main commands. `tests/test_session.py` runs them and compares. Only rates, plan digests and the size
+of the report, which vary between runs or machines, are replaced by dots. The pictures are those of the built-in
+demo, and a few stand-ins for LPFF and FFHQ. A terminal also shows a progress bar.
 """
 
 
@@ -39,27 +39,27 @@ EXPORT = "lpff-shards export --format wds --demo 12 --image raw --resolution 64 
 REAL = "--ffhq FFHQ_512.zip --lpff LPFF --ffhq-metadata ffhq-dataset-v2.json"
 STEPS = (
     Step("An export of the demo: 12 portraits and their mirrors, in four shards.", EXPORT),
-    Step("The same command again finds everything done.", EXPORT),
-    Step("A shard is lost, or was not there yet when the run was killed:", "rm session-shards/demo-train-000002.tar"),
-    Step("The same command writes what is missing, and nothing else.", EXPORT),
-    Step("Is all of it whole?", "lpff-shards verify session-shards"),
+    Step("The same command again writes nothing.", EXPORT),
+    Step("A shard is missing, as after a killed run:", "rm session-shards/demo-train-000002.tar"),
+    Step("The same command writes only the missing shard.", EXPORT),
+    Step("Verify the export.", "lpff-shards verify session-shards"),
     Step(
-        "A damaged byte is found, and the sample named; the exit status is 1.",
+        "For a damaged byte `verify` names the sample; the exit status is 1.",
         "printf X | dd of=session-shards/demo-train-000001.tar bs=1 seek=20000 conv=notrunc status=none",
     ),
     Step("", "lpff-shards verify session-shards", 1),
-    Step("The export's command mends it.", EXPORT),
+    Step("The export's command repairs it.", EXPORT),
     Step(
-        "What would a rebalanced FFHQ and LPFF be? Nothing is written.",
+        "Print the plan of a rebalanced FFHQ and LPFF, and write nothing.",
         f"lpff-shards export --format wds {REAL} --rebalance lpff --image raw --resolution 256 --out none --dry-run",
     ),
-    Step("An author withdraws a photo. Where is it?", "lpff-shards trace 00000005 session-shards"),
-    Step("It is taken out with its mirror; other shards stay as they are.", "echo 00000005 > withdrawn.txt"),
+    Step("An author withdraws a photo. Find its samples.", "lpff-shards trace 00000005 session-shards"),
+    Step("Remove it with its mirror; other shards do not change.", "echo 00000005 > withdrawn.txt"),
     Step("", f"{EXPORT} --exclude withdrawn.txt --update"),
-    Step("It is not there any more, and that is told.", "lpff-shards trace 00000005 session-shards"),
-    Step("What is in it, as one page to look at?", "lpff-shards report session-shards"),
-    Step("Whose pictures are the others?", "grep '^| .CC' session-shards/ATTRIBUTION.md"),
-    Step("A wrong path, a word that is none, options that cannot be used together: one line, exit status 2.", ""),
+    Step("`trace` reports it as withdrawn.", "lpff-shards trace 00000005 session-shards"),
+    Step("Write a report as one HTML page.", "lpff-shards report session-shards"),
+    Step("List the licenses of the other pictures.", "grep '^| .CC' session-shards/ATTRIBUTION.md"),
+    Step("A wrong path, an unknown value, conflicting options: one line, exit status 2.", ""),
     Step("", "lpff-shards export --format wds --lpff LPFFF --out none", 2),
     Step("", "lpff-shards export --format wds --demo --rebalance unifrom --out none", 2),
     Step("", "lpff-shards export --format wds --demo --shards 4 --shard-size 1MB --out none", 2),
