@@ -1,6 +1,6 @@
 """The command line: parses into frozen options, calls `api`, prints. Heavy imports wait for a command.
 
-A command stands here, its options in `commandline/options.py`, the rest of its help in `commandline/manuals.py`.
+Commands are here, their options in `commandline/options.py`, the rest of their help in `commandline/manuals.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-# Also for `python -m lpff_shards`: shells know completion, and people the examples, by this name.
+# Also for `python -m lpff_shards`: completion and the examples use this name.
 PROGRAM = "lpff-shards"
 
 LATER = 0.01
@@ -84,7 +84,7 @@ def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness,
 
 
 def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
-    """Makes the plan and prints it; quiet, the exit status alone tells whether there is one."""
+    """Make the plan and print it; with --quiet only the exit status says whether it could be made."""
     if chosen.run.task is not None:
         raise ShardsError("--task and --dry-run cannot be used together", "Leave --task out: the plan is of all shares")
     from lpff_shards import api
@@ -169,14 +169,14 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
     from lpff_shards.loaders.bench_loader import Run
     from lpff_shards.options.bench import BenchOptions
 
-    def told(run: Run) -> None:
+    def on_run(run: Run) -> None:
         if loudness is not Loudness.QUIET:
             progress.say(summary.run_text(run, loudness is Loudness.VERBOSE), sys.stderr)
 
     chosen = BenchOptions(**given)
     if loudness is Loudness.VERBOSE:
         progress.say(progress.versions((*progress.PACKING, *progress.LOADING)), sys.stderr)
-    report = bench_export(chosen, told)
+    report = bench_export(chosen, on_run)
     click.echo(summary.report_json(report) if as_json else summary.report_text(report))
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
@@ -188,7 +188,7 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
 @given_by.by
 @given_by.as_json
 def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
-    """Find a photo in an export: which shards, which bytes, whose it is and under which license.
+    """Find a photo in an export: its shards, bytes, author and license.
 
     NAME is a sample's key, a source id (of a face or of a photo), a photo id, an author's name or id, or a photo's URL.
     PATH is the folder that the export wrote.
@@ -223,7 +223,7 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _looking() -> Iterator[None]:
-    """Gives status 2 to what keeps a command from looking, as a full disk: its status 1 tells what it has found."""
+    """Exit with status 2 if the command cannot do its work, such as on a full disk; status 1 is a result."""
     try:
         yield
     except (ExportFailed, OSError, MemoryError) as error:
@@ -232,7 +232,7 @@ def _looking() -> Iterator[None]:
 
 
 def _check_report(out: str | None, chosen: options.ExportOptions) -> None:
-    """Refuses a report that cannot be written before the work that it is to tell of."""
+    """Refuse a report that cannot be written before the export begins."""
     if out is not None:
         from lpff_shards.exporters.preflight import refuse_sources
         from lpff_shards.exporters.record_options import given_paths

@@ -125,14 +125,14 @@ def export(sources: dict[str, Any], mix: dict[str, Any]) -> ExportOptions:
 
 
 UNMIXABLE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    (LPFF, BY_FILE, "--num-replicas tells the replicas of FFHQ's pictures only, not of lpff. Give --ffhq alone, or "),
-    ({"demo": 3}, BY_FILE, "--num-replicas tells the replicas of FFHQ's pictures only, not of demo. "),
-    (FFHQ | LPFF, BY_FILE, "--num-replicas tells the replicas of FFHQ's pictures only, not of lpff. "),
+    (LPFF, BY_FILE, "--num-replicas is for FFHQ's pictures only, not of lpff. Give --ffhq alone, or "),
+    ({"demo": 3}, BY_FILE, "--num-replicas is for FFHQ's pictures only, not of demo. "),
+    (FFHQ | LPFF, BY_FILE, "--num-replicas is for FFHQ's pictures only, not of lpff. "),
     (FFHQ | LPFF | {"unsplash_pexels": "U", "demo": 1}, BY_FILE,
-     "--num-replicas tells the replicas of FFHQ's pictures only, not of lpff, unsplash_pexels, demo. "),
+     "--num-replicas is for FFHQ's pictures only, not of lpff, unsplash_pexels, demo. "),
     *((FFHQ, {"num_replicas": "n.json", **rule}, "--num-replicas is for --rebalance eg3d. Give both")
       for rule in ({}, {"rebalance": "lpff"}, UNIFORM)),
-    (FFHQ, OFFICIAL, "--splits official is FFHQ's own. Give --ffhq and --ffhq-metadata, which tells it"),
+    (FFHQ, OFFICIAL, "--splits official is FFHQ's own. Give --ffhq and --ffhq-metadata"),
     (LPFF, OFFICIAL, "--splits official is FFHQ's own"),
     (FFHQ | LPFF | {"ffhq_cameras": "c"}, OFFICIAL, "--splits official is FFHQ's own"),
     *((STYLEGAN, {"rebalance": rule}, f"--rebalance {rule} needs the cameras of --ffhq, and its stylegan-aligned "

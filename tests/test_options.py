@@ -38,7 +38,7 @@ REFUSED_FOR_ZIP = [
     ),
     (
         {"picture": PictureOptions(resolution=500)},
-        "--resolution 500 is not for --format zip, whose trainers take power",
+        "--resolution 500 is not for --format zip; its trainers require power",
     ),
     ({"shards": ShardOptions(shards=2)}, "--shards has no effect with --format zip, which writes one archive a split."),
     ({"shards": ShardOptions(shard_size=9)}, "--shard-size has no effect with --format zip"),

@@ -1,4 +1,4 @@
-"""Commands and options whose help has titles, and options that are given once.
+"""Commands and options with titled help; options that may be given once.
 
 Written here: to import cloup or rich-click takes longer than our whole help does.
 """
@@ -53,9 +53,9 @@ class ClickOption(click.Option):
                 raise ShardsError(f"{both} cannot be used together", "Give one of them")
             if not self.is_flag and len(values) > 1 and not ctx.resilient_parsing:
                 # A value that was left out is not text.
-                told = _listed([value if isinstance(value, str) else str(self.flag_value) for value in values])
+                shown = _listed([value if isinstance(value, str) else str(self.flag_value) for value in values])
                 times = "twice" if len(values) == 2 else f"{len(values)} times"
-                raise ShardsError(f"{self.opts[0]} was given {times}: {told}", "Give it once")
+                raise ShardsError(f"{self.opts[0]} was given {times}: {shown}", "Give it once")
             opts = {**opts, name: values[-1]}
         return super().handle_parse_result(ctx, opts, args)
 
@@ -74,7 +74,7 @@ class _Titled(click.Command):
 
 
 class Command(_Titled):
-    """A command of a purpose, whose options stand under titles.
+    """A command with a purpose; its help lists options under titles.
 
     Args:
         purpose: one of `PURPOSES`, under which the command is listed.
@@ -87,7 +87,7 @@ class Command(_Titled):
         self.purpose = purpose
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does; an error of usage gets its command, to whose help the user is sent."""
+        """Parse as click does; errors of usage name the command for the hint."""
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -128,7 +128,7 @@ class Group(_Titled, click.Group):
         """Return the command that the arguments name.
 
         Raises:
-            ShardsError: there is no such command.
+            ShardsError: the command does not exist.
         """
         name = args[0]
         if name not in self.commands and name[:1] != "-" and not ctx.resilient_parsing:
@@ -138,7 +138,7 @@ class Group(_Titled, click.Group):
 
 
 def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
-    """Return the error of an unknown option: which commands have it, else the closest that this one has."""
+    """Return the error for an unknown option: the commands that have it, else the closest option of this one."""
     owners = [name for name, command in top.commands.items() if error.option_name in _spellings(command)]
     near = f"Did you mean {error.possibilities[0]}? " if error.possibilities else ""
     hint = f"It is an option of {_listed(owners)}. " if owners else near

@@ -80,14 +80,14 @@ Examples:
   See the plan, with pictures as they will be written:
     lpff-shards export --format wds --lpff LPFF --out shards --dry-run \
         --report plan.html
-  In scripts (says errors alone; bad pictures are left out and counted):
+  In scripts (prints errors only; bad pictures are left out and counted):
     lpff-shards export --format wds --lpff LPFF --on-error skip --out shards -q
 
 Exit status:
   0    every shard is written, or was there
   1    it could not be finished: a full disk, a killed worker
   2    bad input or options; the error names them
-  130  stopped by Ctrl-C or SIGTERM; the same command goes on
+  130  stopped by Ctrl-C or SIGTERM; the same command resumes
 """
 
 VERIFY = r"""Check every checksum, sample and key.
@@ -100,7 +100,7 @@ Examples:
   In scripts (by the exit status and the faults alone, or as JSON):
     lpff-shards verify -q shards
     lpff-shards verify --json shards
-  See each shard as it is read:
+  Print each shard:
     lpff-shards verify -v --workers 4 shards
 
 Exit status:
@@ -117,7 +117,7 @@ Examples:
     lpff-shards index shards
   Which were written, for machines:
     lpff-shards index --json shards
-  See each shard as it is read:
+  Print each shard:
     lpff-shards index -v shards
 
 Exit status:
@@ -157,9 +157,9 @@ Examples:
     lpff-shards trace 21795165006 shards --json
 
 Exit status:
-  0    the export knows the name
+  0    found
   1    no match in this export
-  2    there is no export, or nothing to look it up in, or an option is wrong
+  2    no export or no samples.sqlite there, or an option is wrong
   130  stopped by Ctrl-C or SIGTERM
 """
 

@@ -39,14 +39,14 @@ PACKING = (
 )
 """Libraries that read, make and check samples."""
 LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
-"""Libraries that loaders stand on; none of them need be there."""
+"""Libraries of the loaders, all optional."""
 
 
 @contextlib.contextmanager
 def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Silent]:
     """Print the progress of an export: a bar on a terminal, else a line now and then; verbose, a line a shard.
 
-    Of a reading, which has no plan, there is no bar.
+    Without a plan (verify, index) there is no bar.
     """
     if loudness is Loudness.QUIET:
         yield Silent()
@@ -162,12 +162,12 @@ def _has_size(stream: TextIO) -> bool:
 
 
 def plan_notes(plan: Plan) -> Sequence[str]:
-    """What the user should know of the sources, a line each."""
+    """Notes about the sources, one per line."""
     problems = plan.problems
     lines = [f"note: {note}" for note in plan.notes]
     if plan.mix.filtered:
-        told = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
-        lines.append(f"filtered out: {told}")
+        counts = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
+        lines.append(f"filtered out: {counts}")
     if plan.tombstones:
         shards = len({tombstone.file for tombstone in plan.tombstones} - {""})
         gone = f"{counted(len(plan.tombstones), 'sample')} of {counted(shards, 'shard')}"

@@ -92,11 +92,11 @@ def plan_json(plan: Plan, balances: Balances | None) -> str:
     )
 
 
-def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str:
+def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> str:
     """What an export says at its end.
 
     Args:
-        told: notes that were shown before.
+        shown: notes that were printed before.
     """
     total = sum(shard.bytes for shard in manifest.shards)
     format = get_format(manifest.format)
@@ -105,7 +105,7 @@ def manifest_text(manifest: Manifest, out: str, told: Sequence[str] = ()) -> str
     if not format.for_trainers:
         sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
         notes = PictureSurvey(manifest.kinds, sizes, manifest.turned).notes()
-        lines += [f"  note: {note}" for note in notes if note not in told]
+        lines += [f"  note: {note}" for note in notes if note not in shown]
     counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
     if left := sum(counts.values()):
         parts = " and ".join(counted(count, what) for what, count in counts.items() if count)
@@ -253,10 +253,10 @@ def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
     photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""
     title = f'"{of["title"]}" ' if of["title"] else ""
     id = f" ({of['author_id']})" if of["author_id"] else ""
-    asked = demands(str(of["license"]))
-    terms = ", ".join(filter(None, (*asked.flags, asked.also)))
+    terms = demands(str(of["license"]))
+    conditions = ", ".join(filter(None, (*terms.flags, terms.also)))
     yield f"{of['dataset']} {of['source_id']}{photo}: {title}by {of['author'] or UNKNOWN}{id}"
-    yield f"  license {of['license'] or UNKNOWN} {of['license_url']}" + (f" ({terms})" if terms else "")
+    yield f"  license {of['license'] or UNKNOWN} {of['license_url']}" + (f" ({conditions})" if conditions else "")
     yield f"  from {of['source_url'] or UNKNOWN}"
     yield f"  {merged([str(record.fields['changes']) for record, _ in samples]) or 'unchanged'}"
     for record, member in samples:

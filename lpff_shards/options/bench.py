@@ -18,11 +18,11 @@ class BenchOptions:
 
     Attributes:
         path: the folder that an export wrote.
-        split: whose samples.
+        split: the split to read.
         batch_size: pictures of a batch.
-        workers: numbers of processes to try, one after the other; empty leaves it to each loader.
+        workers: numbers of processes to try in turn; empty uses the default of each loader.
         loader: some of `LOADERS`; empty takes all that are installed and read the export's format.
-        seconds: how long each is read.
+        seconds: how long each loader reads.
         mirror: flip pictures at random.
     """
 

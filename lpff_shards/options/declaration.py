@@ -26,7 +26,7 @@ class Option:
         metavar: what the help calls its value.
         choices: the words that it takes.
         least, most: of a number.
-        shown: whether the help tells its default; else the text of `help` does.
+        shown: whether the help prints its default; else the text of `help` contains it.
         repeated: whether it may be given several times.
         bare: what it is without a value, where it may have none.
         decides: whether it decides bytes, and so is recorded.
@@ -57,7 +57,7 @@ def word(help: str, words: Any, *, default: str | None = None, **more: Any) -> A
 
 
 def required(help: str, kind: Kind, **more: Any) -> Mapping[str, Option]:
-    """The metadata of a field of an option without a default: type checkers know `dataclasses.field` alone."""
+    """The metadata of a required option, for `dataclasses.field`, which type checkers need for it."""
     return {"option": Option(help, kind, **more)}
 
 
@@ -77,7 +77,7 @@ def defaults(options: Any) -> Mapping[str, Any]:
 
 
 def flag(name: str) -> str:
-    """An option as the command line has it."""
+    """The name of an option on the command line."""
     return f"--{name.rstrip('_').replace('_', '-')}"
 
 

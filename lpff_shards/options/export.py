@@ -82,7 +82,7 @@ class SourceOptions:
 
     @property
     def on_disk(self) -> tuple[str, ...]:
-        """Paths of the given data sets that lie in no bucket."""
+        """Paths of the given data sets that are not in a bucket."""
         return tuple(path for name, path in self.paths.items() if name in self.given and not is_uri(path))
 
     @property
@@ -247,7 +247,7 @@ class ExportOptions:
         if self.shards.seed is not None and not self.seeded:
             raise ShardsError("--seed has no effect with --no-shuffle", "Drop one of them")
         if self.run.update and self.mix.exclude is None:
-            raise ShardsError("--update takes out what --exclude names, and there is none", "Give --exclude FILE too")
+            raise ShardsError("--update needs --exclude", "Give --exclude FILE too")
 
     @property
     def traits(self) -> Format:
@@ -307,7 +307,7 @@ class ExportOptions:
 def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
     """Refuses a mix that these sources cannot give."""
     if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
-        raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata, which tells it")
+        raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata")
     if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
         message = (
             f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none"
@@ -324,7 +324,7 @@ def _refuse_replica_file(options: ExportOptions) -> None:
         others = ", ".join(name for name in given if name != "ffhq")
         hint = "Give --ffhq alone, or leave --num-replicas out to compute replicas from the cameras"
         not_of = f", not of {others}" if others else ""
-        raise ShardsError(f"--num-replicas tells the replicas of FFHQ's pictures only{not_of}", hint)
+        raise ShardsError(f"--num-replicas is for FFHQ's pictures only{not_of}", hint)
     if not (options.traits.for_trainers and options.serves_ffhq_rebalanced):
         hint = "Give both; or --format zip with all of EG3D-aligned FFHQ, for the list FFHQ_rebalanced.json"
         raise ShardsError("--num-replicas is for --rebalance eg3d", hint)
@@ -335,7 +335,7 @@ def _refuse_for_trainers(options: ExportOptions) -> None:
     side = options.picture.resolution
     if side is not None and side & (side - 1):
         hint = f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}"
-        raise ShardsError(f"--resolution {side} is not for --format zip, whose trainers take powers of two", hint)
+        raise ShardsError(f"--resolution {side} is not for --format zip; its trainers require powers of two", hint)
     if options.shards.sizes:
         message = f"{options.shards.sizes[0]} has no effect with --format zip, which writes one archive a split"
         raise ShardsError(message, "Leave it out, or use --format wds")

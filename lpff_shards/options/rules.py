@@ -60,7 +60,7 @@ def cluster_address(option: str, value: str) -> str:
     """The address of a Ray cluster: HOST:PORT, or auto."""
     if value.startswith("ray://"):
         raise ShardsError(
-            f"{option} {value} is for Ray's client, whose process is not part of the cluster",
+            f"{option} {value} is for Ray's client; its process is not part of the cluster",
             "Run it on a node with HOST:PORT or auto, or by `ray job submit`",
         )
     if value != "auto" and not re.fullmatch(r"[^\s/:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", value):
@@ -109,5 +109,5 @@ class Share:
         return f"{self.number}/{self.of}"
 
     def tasks(self, count: int) -> range:
-        """Which of so many tasks are this share's: every N-th, so that all shares are alike."""
+        """The tasks of this share among `count`: every N-th, so that shares are of equal size."""
         return range(self.number - 1, count, self.of)
