@@ -283,7 +283,7 @@ Ledger._next = next
         return
     assert done.returncode == 2
     assert done.stderr.startswith("lpff-shards: temporary files cannot be written: ")
-    assert done.stderr.endswith(". Set TMPDIR to a folder that can be written\n")
+    assert done.stderr.endswith(". Set TMPDIR to a writable folder\n")
     assert done.stdout == ""
 
 
