@@ -19,7 +19,7 @@ from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import claimed, owner_of, refuse_lost, shared
 from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, mend_indexes, refuse_gone
+from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, rewrite_indexes, refuse_gone
 from lpff_shards.exporters.shard import Seen, write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
@@ -277,7 +277,7 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
     folder, plan, observer = job.folder, job.plan, job.observer
     whole = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
     kept = [plan.filenames[task] for task in tasks if task in whole]
-    mend_indexes(folder, Receipts(folder, kept))
+    rewrite_indexes(folder, Receipts(folder, kept))
     missing = [task for task in tasks if task not in whole]
     observer.planned(plan, len(plan) - others - len(missing), others)
     observer.kept(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))

@@ -23,7 +23,7 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.folder import OutputFolder, strangers
+from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.checksums import checksum_of, file_checksum
 from lpff_shards.storage.path import Place, exists, is_file, is_remote, is_taken, names_in, place, whole
 
@@ -241,7 +241,7 @@ def _beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
     A missing file is not a fault, since shards with their manifest are complete; a changed file is.
     """
     known = {shard.file for shard in manifest.shards}
-    for name in strangers(names_in(root), manifest.name, known):
+    for name in unknown_files(names_in(root), manifest.name, known):
         yield Fault(name, "", "it is named like a shard, and the manifest does not list it")
     for name, digest in manifest.files.items():
         path = root / name

@@ -113,7 +113,7 @@ Exit status:
 INDEX = r"""Write the index files that an export lacks.
 
 Examples:
-  Mend an export that lost them:
+  Restore index files that are lost:
     lpff-shards index shards
   Which were written, for machines:
     lpff-shards index --json shards

@@ -25,7 +25,7 @@ from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.sources import ADDED
 from lpff_shards.schemas.units import counted
-from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, strangers
+from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, unknown_files
 from lpff_shards.storage.path import Place, causes, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
@@ -184,7 +184,7 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
     if owner is not None and not overwrite:
         return _of_another(root, owner, plan)
     there, written = names_in(root), _written(folder, owner)
-    foreign = strangers(there, plan.name, written)
+    foreign = unknown_files(there, plan.name, written)
     if not written and not is_file(folder.plan_file):
         foreign += _namesakes(root, there, plan)
     if foreign:

@@ -48,7 +48,7 @@ def finished_tasks(
     return _found(folder, plan, tasks, names, [range(task, task + 1) for task in tasks], workers, closely, on_note)
 
 
-def mend_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None:
+def rewrite_indexes(folder: OutputFolder, receipts: Iterable[ShardReceipt]) -> None:
     """Write missing or wrong index files of finished shards; in a bucket the listing shows which.
 
     Raises:

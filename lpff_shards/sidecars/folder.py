@@ -67,7 +67,7 @@ def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
 
 
-def strangers(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
+def unknown_files(there: Iterable[str], name: str, known: Collection[str]) -> list[str]:
     """Return the names in a folder that look like shards of the data set but are not in `known`."""
     return sorted(one for one in there if one.startswith(f"{name}-") and is_shard_name(one) and one not in known)
 
