@@ -184,7 +184,7 @@ def read_manifest(folder: str | Place) -> Manifest:
             "Run its export again to finish it, or give the folder of an export",
         ) from None
     except OSError as error:
-        raise ShardsError(f"{path} cannot be read: {error.strerror}", f"Check {causes(root)}") from None
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", f"Check {causes(root, writing=False)}") from None
     manifest = parsed_manifest(path, data)
     if manifest is None:
         raise Damaged(

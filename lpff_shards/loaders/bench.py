@@ -215,4 +215,4 @@ def _fetched(piece: tuple[BucketPath, int, int]) -> int:
 
 
 def _unreadable(place: Place, error: OSError) -> ShardsError:
-    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check {causes(place)}")
+    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check {causes(place, writing=False)}")

@@ -124,9 +124,11 @@ def resolved(place: Place) -> Place:
     return place if isinstance(place, BucketPath) else place.resolve()
 
 
-def causes(place: Place) -> str:
-    """Return the usual causes of errors at a place, for hints."""
-    return "bucket, endpoint, credentials" if isinstance(place, BucketPath) else "path, rights, free space"
+def causes(place: Place, *, writing: bool = True) -> str:
+    """The usual causes of a failed write, or read, for errors."""
+    if isinstance(place, BucketPath):
+        return "bucket, endpoint, credentials"
+    return "path, rights, free space" if writing else "path, rights"
 
 
 def is_taken(place: Place) -> bool:
