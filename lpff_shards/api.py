@@ -19,7 +19,7 @@ from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import claimed, owner_of, refuse_lost, shared
 from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, rewrite_indexes, refuse_gone
+from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, refuse_gone, rewrite_indexes
 from lpff_shards.exporters.shard import Seen, write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
