@@ -25,7 +25,6 @@ from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options.declaration import declared
-from lpff_shards.schemas.sources import ADDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -246,7 +245,7 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
     """The flat options of the command line as the frozen ones."""
     hints: dict[str, Any] = get_type_hints(options.ExportOptions)
     kinds: dict[str, Any] = {part: kind for part, kind in hints.items() if is_dataclass(kind)}
-    others = {name: path for name in ADDED if (path := given.pop(name, None)) is not None}
+    others = {name: path for name in given_by.ADDED_SOURCES if (path := given.pop(name, None)) is not None}
     of = {part: {name: given.pop(name) for name in declared(kind)} for part, kind in kinds.items()}
     of["sources"]["others"] = others
     return options.ExportOptions(**given, **{part: kind(**of[part]) for part, kind in kinds.items()})

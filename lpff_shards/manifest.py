@@ -203,8 +203,10 @@ def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
     """
     _refuse_other_versions(path, data)
     manifest = from_json(data, Manifest)
-    if manifest is None or manifest.format not in NAMES:
+    if manifest is None:
         return None
+    if manifest.format not in NAMES:
+        raise ShardsError(f"{path} is of format {manifest.format!r}, which is not installed", "Install its package")
     if (name := _odd_name(manifest)) is not None:
         raise Damaged(
             f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"

@@ -81,6 +81,76 @@ def test_without_it_the_format_is_not_known(tmp_path: Path) -> None:
     assert done.returncode == 2 and "--format 'lines' is not known" in done.stderr
 
 
+BROKEN = """
+from lpff_shards.formats.base import Format
+import {module}
+class Broken(Format):
+    name = "{name}"
+"""
+
+
+def _add(site: Path, group: str, name: str, home: str, code: str) -> None:
+    info = site / f"{name}-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {home}\n")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    (site / f"{home.partition(':')[0]}.py").write_text(code)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "reason"),
+    [
+        ("broken", "nosuch", "cannot be loaded from mine:Broken: No module named 'nosuch'"),
+        ("broken", "os", "lacks filename, holds, placed, writer, title, tag, pattern, glob"),
+    ],
+)
+def test_a_broken_format_of_another_package_is_one_error_and_leaves_others_alone(
+    tmp_path: Path, name: str, module: str, reason: str
+) -> None:
+    _add(tmp_path / "site", "lpff_shards.formats", name, "mine:Broken", BROKEN.format(module=module, name=name))
+    out = tmp_path / "out"
+    assert _run(tmp_path / "site", "export", "--format", "wds", "--demo", 1, "--out", out).returncode == 0
+    assert _run(tmp_path / "site", "verify", out).returncode == 0
+    done = _run(tmp_path / "site", "export", "--format", name, "--demo", 1, "--out", tmp_path / "other")
+    assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_package_cannot_replace_a_format(tmp_path: Path) -> None:
+    _add(tmp_path / "site", "lpff_shards.formats", "wds", "mine:Broken", BROKEN.format(module="nosuch", name="wds"))
+    assert _run(tmp_path / "site", "export", "--format", "wds", "--demo", 1, "--out", tmp_path / "out").returncode == 0
+    assert list((tmp_path / "out").glob("*.tar"))
+
+
+def test_an_export_whose_format_is_not_installed_says_so(installed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert _run(installed, "export", "--format", "lines", "--demo", 1, "--out", out).returncode == 0
+    done = _run(tmp_path / "nothing", "verify", out)
+    assert done.returncode == 2 and "is of format 'lines', which is not installed" in done.stderr
+
+
+SOURCE = """
+from lpff_shards.schemas.sources import SourceSpec, Terms
+class Source:
+    spec = SourceSpec(name="{name}", title="x", help="x", terms=Terms("x", "", "x"))
+    def __init__(self, path, alignment): pass
+    def inventory(self): pass
+"""
+
+
+def test_an_inventory_that_is_none_is_one_error(tmp_path: Path) -> None:
+    _add(tmp_path / "site", "lpff_shards.sources", "empty", "mine:Source", SOURCE.format(name="empty"))
+    done = _run(tmp_path / "site", "export", "--format", "wds", "--empty", "x", "--out", tmp_path / "out")
+    assert done.returncode == 2 and "returned NoneType, not an Inventory" in done.stderr
+
+
+def test_a_source_named_like_another_option_leaves_that_alone(tmp_path: Path) -> None:
+    _add(tmp_path / "site", "lpff_shards.sources", "shards", "mine:Source", SOURCE.format(name="shards"))
+    export = ("export", "--format", "wds", "--demo", 2, "--shards", 2, "--out", tmp_path / "out")
+    done = _run(tmp_path / "site", *export)
+    assert done.returncode == 0 and "Warning" not in done.stderr
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 2
+
+
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     """The example's data set: five portraits, of which one has no camera and one a broken one."""

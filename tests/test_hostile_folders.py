@@ -145,7 +145,7 @@ def test_verify_does_not_believe_an_edited_manifest(out: Path, edit: dict[str, o
 
 
 @pytest.mark.parametrize(
-    "edit", [{"layout": {}}, {"checksum": "md5"}, {"format": "zzz"}, {"shards": 3}, {"samples": 2**63}, {"samples": -1}]
+    "edit", [{"layout": {}}, {"checksum": "md5"}, {"format": 3}, {"shards": 3}, {"samples": 2**63}, {"samples": -1}]
 )
 def test_a_manifest_of_another_shape_is_refused(out: Path, edit: dict[str, object]) -> None:
     _edit(out / "manifest.json", **edit)

@@ -162,17 +162,25 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+_SECTIONS = {
+    options.ExportOptions: "Output",
+    options.SourceOptions: "Sources",
+    mix_options.MixOptions: "Mix",
+    options.PictureOptions: "Picture",
+    options.ShardOptions: "Shards",
+    options.RunOptions: "Run",
+}
+_TAKEN = {"dry_run", "report", "json", "quiet", "verbose", "help", *(n for kind in _SECTIONS for n in declared(kind))}
+ADDED_SOURCES = tuple(name for name in ADDED if name not in _TAKEN)
+"""The data sets of other packages that have an option: one named like another option has none."""
+
 export = _stack(
-    _declared(options.ExportOptions, "Output"),
-    _declared(options.SourceOptions, "Sources"),
+    *(_declared(kind, section) for kind, section in _SECTIONS.items() if section in ("Output", "Sources")),
     *(
         click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_file, metavar="PATH")
-        for n in ADDED
+        for n in ADDED_SOURCES
     ),
-    _declared(mix_options.MixOptions, "Mix"),
-    _declared(options.PictureOptions, "Picture"),
-    _declared(options.ShardOptions, "Shards"),
-    _declared(options.RunOptions, "Run"),
+    *(_declared(kind, section) for kind, section in _SECTIONS.items() if section not in ("Output", "Sources")),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     _runs("--report", shell_complete=_file, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),

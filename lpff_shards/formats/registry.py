@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import ONCE
-from lpff_shards.schemas.plugins import added
+from lpff_shards.schemas.plugins import UPDATE, added, load
 
 if TYPE_CHECKING:
     from lpff_shards.formats.base import Format
@@ -21,14 +21,14 @@ GROUP = "lpff_shards.formats"
 """The entry points by which other packages add formats: a name, and a subclass of `formats.base.Format`."""
 
 
-_HOMES: Mapping[str, str] = {
+_OWN: Mapping[str, str] = {
     "wds": "lpff_shards.formats.wds:WebDataset",
     "tfrecord": "lpff_shards.formats.tfrecord:TfRecord",
     "zip": "lpff_shards.formats.zip:TrainersZip",
     "parquet": "lpff_shards.formats.parquet:Parquet",
     "arrayrecord": "lpff_shards.formats.arrayrecord:ArrayRecord",
-    **added(GROUP),
 }
+_HOMES: Mapping[str, str] = {**_OWN, **{name: home for name, home in added(GROUP).items() if name not in _OWN}}
 NAMES = tuple(_HOMES)
 
 
@@ -37,13 +37,44 @@ def get_format(name: str) -> Format:
     """Return the format of that name.
 
     Raises:
-        ShardsError: there is no such format.
+        ShardsError: there is no such format, or the package that adds it is broken.
     """
     if name not in _HOMES:
         raise ShardsError(f"unknown format {name!r}", f"Use one of: {', '.join(NAMES)}")
-    module, _, kind = _HOMES[name].partition(":")
-    found: Format = getattr(import_module(module), kind)()
+    kind = load(f"the format {name}", _HOMES[name])
+    if name not in _OWN and (fault := _fault(kind, name)):
+        raise ShardsError(f"the format {name} of {_HOMES[name]} {fault}", UPDATE)
+    found: Format = kind()
     return found
+
+
+def _fault(kind: Any, name: str) -> str:
+    """Return what keeps a class of another package from being the format of a name; empty if nothing does."""
+    from lpff_shards.formats.base import Format
+
+    if not (isinstance(kind, type) and issubclass(kind, Format)):
+        return "is not a class of formats.base.Format"
+    if missing := [*sorted(kind.__abstractmethods__), *(one for one in _NAMED if not hasattr(kind, one))]:
+        return f"lacks {', '.join(missing)}"
+    if kind.name != name:
+        return f"has the name {kind.name}"
+    file = kind().filename("set-train", 0, 1)
+    fits = kind.joining is not None or re.fullmatch(rf"set-train{kind.pattern}", file)
+    return "" if fits else f"names a file {file}, which does not match its pattern"
+
+
+_NAMED = ("name", "title", "tag", "pattern", "glob")
+"""Attributes without a default."""
+
+
+@cache
+def _loaded() -> tuple[Format, ...]:
+    """Return all formats; those of broken packages are left out."""
+    found: list[Format] = []
+    for name in NAMES:
+        with suppress(ShardsError):
+            found.append(get_format(name))
+    return tuple(found)
 
 
 def installed_format(name: str) -> Format:
@@ -61,7 +92,7 @@ def installed_format(name: str) -> Format:
 
 def format_of(file: str) -> Format | None:
     """Return the format of a finished file from its name; None if no format matches."""
-    return next((format for format in map(get_format, NAMES) if _pattern(format.name).fullmatch(file)), None)
+    return next((format for format in _loaded() if _pattern(format.name).fullmatch(file)), None)
 
 
 def is_shard_name(file: str, format: str | None = None) -> bool:

@@ -6,9 +6,15 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from lpff_shards.errors import ShardsError
 
 _ANY = b"[lpff_shards."
+UPDATE = "Update the package that adds it, or uninstall it"
+"""The hint for a fault in what another package adds."""
 
 
 def added(group: str) -> Mapping[str, str]:
@@ -18,6 +24,22 @@ def added(group: str) -> Mapping[str, str]:
     from importlib.metadata import entry_points
 
     return {one.name: one.value for one in entry_points(group=group)}
+
+
+def load(what: str, home: str) -> Any:
+    """Load what an entry point names.
+
+    Args:
+        what: it is, for the error; home: `module:object`.
+
+    Raises:
+        ShardsError: it cannot be loaded.
+    """
+    module, _, name = home.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        raise ShardsError(f"{what} cannot be loaded from {home}: {error}", UPDATE) from None
 
 
 @cache

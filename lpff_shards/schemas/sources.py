@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.plugins import added
+from lpff_shards.schemas.plugins import UPDATE, added, load
 
 _ALIGNED = ("eg3d", "stylegan")
 _CROPPED = (*_ALIGNED, "realign2400", "raw")
@@ -207,15 +206,10 @@ def added_class(name: str) -> Any:
     Raises:
         ShardsError: it cannot be loaded, or has no `spec` of that name.
     """
-    module, _, kind = ADDED[name].partition(":")
-    try:
-        found = getattr(import_module(module), kind)
-        fits = isinstance(found.spec, SourceSpec) and found.spec.name == name
-    except Exception as error:
-        told = f"the data set {name} cannot be loaded from {ADDED[name]}: {error}"
-        raise ShardsError(told, "Update the package that adds it, or uninstall it") from None
-    if not fits:
-        raise ShardsError(f"{ADDED[name]} has no spec named {name}", "Update the package that adds it, or uninstall it")
+    found = load(f"the data set {name}", ADDED[name])
+    spec = getattr(found, "spec", None)
+    if not isinstance(spec, SourceSpec) or spec.name != name:
+        raise ShardsError(f"{ADDED[name]} has no spec named {name}", UPDATE)
     return found
 
 

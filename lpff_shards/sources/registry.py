@@ -57,12 +57,16 @@ class _Added:
 
     def inventory(self) -> Inventory:
         try:
-            return self.source.inventory()
+            found: object = self.source.inventory()
         except ShardsError:
             raise
         except Exception as error:
             told = f"the data set {self.name} cannot be read by {ADDED[self.name]}: {error!r}"
             raise ShardsError(told, "Report it to those who made that package") from error
+        if not isinstance(found, Inventory):
+            told = f"inventory() of {ADDED[self.name]} returned {type(found).__name__}, not an Inventory"
+            raise ShardsError(told, "Report it to those who made that package")
+        return found
 
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
