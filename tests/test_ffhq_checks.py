@@ -275,7 +275,7 @@ def test_a_zip_of_ours_of_the_other_alignment_is_refused_by_its_alignment(tmp_pa
     made = _zip(tmp_path / "s", "stylegan", ffhq=str(write_ffhq_stylegan(tmp_path / "S")), ffhq_cameras=labels)
     error = refused(eg3d, made)
     assert (error.message, error.hint) == (
-        f"--ffhq {made} holds stylegan pictures, not eg3d",
+        f"--ffhq {made} has stylegan pictures, not eg3d",
         "Use --alignment stylegan",
     )
     assert len(stylegan(made)) == 3

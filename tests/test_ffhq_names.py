@@ -142,7 +142,7 @@ def test_a_part_of_stylegans_zip_tells_no_id(
 
 def test_more_pictures_than_ffhq_has_are_not_stylegans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffhq, "PHOTOS", 5)
-    with pytest.raises(ShardsError, match="holds 6 pictures, and StyleGAN's FFHQ 5"):
+    with pytest.raises(ShardsError, match="has 6 pictures, and StyleGAN's FFHQ 5"):
         stylegan(stylegan_tool(tmp_path / "set", 6))
 
 

@@ -55,7 +55,7 @@ def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
         message = f"--ffhq {given} is a zip written by lpff-shards with pictures of {', '.join(others)}"
         raise ShardsError(message, "Give FFHQ's own pictures, and the other data sets separately")
     if wrong := sorted(alignments - {alignment}):
-        raise ShardsError(f"--ffhq {given} holds {wrong[0]} pictures, not {alignment}", f"Use --alignment {wrong[0]}")
+        raise ShardsError(f"--ffhq {given} has {wrong[0]} pictures, not {alignment}", f"Use --alignment {wrong[0]}")
     return True
 
 

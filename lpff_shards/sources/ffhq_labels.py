@@ -232,21 +232,21 @@ def match_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> Matche
         names: of these, the ones to match.
         ids: cameras by FFHQ id.
     """
-    here = [name for name in names if name in own.rows and name not in own.faults]
-    there = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
-    both = [_bytes(cameras, some) for cameras, some in ((own, here), (ids, list(there)))]
+    labels = [name for name in names if name in own.rows and name not in own.faults]
+    known = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
+    both = [_bytes(cameras, some) for cameras, some in ((own, labels), (ids, list(known)))]
     distinct, group = np.unique(np.concatenate(both), return_inverse=True)
-    group_here, group_there = np.split(group.reshape(-1), [len(here)])
-    count_here, count_there = (np.bincount(g, minlength=len(distinct)) for g in (group_here, group_there))
+    group_labels, group_known = np.split(group.reshape(-1), [len(labels)])
+    count_labels, count_known = (np.bincount(g, minlength=len(distinct)) for g in (group_labels, group_known))
     of_group = np.full(len(distinct), -1)
-    of_group[group_there] = np.arange(len(there))
-    of_group[(count_here != 1) | (count_there != 1)] = -1
-    rows = of_group[group_here]
-    unmatched = int((count_there[group_here] == 0).sum())
-    numbers = list(there.values())
-    found = {name: numbers[row] for name, row in zip(here, rows.tolist(), strict=True) if row >= 0}
-    ties = len(here) - unmatched - len(found)
-    return MatchedIds(ids, _by_pairs(names, found), unmatched, ties, len(found) / max(len(here), 1))
+    of_group[group_known] = np.arange(len(known))
+    of_group[(count_labels != 1) | (count_known != 1)] = -1
+    rows = of_group[group_labels]
+    unmatched = int((count_known[group_labels] == 0).sum())
+    numbers = list(known.values())
+    found = {name: numbers[row] for name, row in zip(labels, rows.tolist(), strict=True) if row >= 0}
+    ties = len(labels) - unmatched - len(found)
+    return MatchedIds(ids, _by_pairs(names, found), unmatched, ties, len(found) / max(len(labels), 1))
 
 
 def _bytes(cameras: Cameras, names: Sequence[str]) -> NDArray[np.void]:
@@ -265,8 +265,8 @@ def _by_pairs(names: Sequence[str], found: Mapping[str, Number]) -> dict[str, Nu
     numbers: dict[str, Number] = {}
     for pair in pairs.values():
         # Positions of originals and mirrors may be swapped: the match decides.
-        ways = {(n.photo, n.id, n.is_mirror != odd) for odd, name in pair if (n := found.get(name))}
-        if len(ways) == 1:
-            photo, id, turned = ways.pop()
-            numbers |= {name: Number(photo, odd != turned, id, True) for odd, name in pair}
+        matches = {(n.photo, n.id, n.is_mirror != is_mirror) for is_mirror, name in pair if (n := found.get(name))}
+        if len(matches) == 1:
+            photo, id, swapped = matches.pop()
+            numbers |= {name: Number(photo, is_mirror != swapped, id, True) for is_mirror, name in pair}
     return numbers

@@ -71,10 +71,10 @@ def _folders(option: str, root: Tree, name: str) -> list[Tree]:
 
 def _packed(root: Tree, alignment: str) -> str:
     """Return a hint about an archive that cannot be read in place, or an empty text."""
-    folder, _, own = FOLDERS[alignment].rpartition("/")
+    folder, _, base = FOLDERS[alignment].rpartition("/")
     parent = root.sub(folder) if folder else root
     name = next(
-        (f"{own}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{own}{suffix}" in parent.files()), ""
+        (f"{base}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{base}{suffix}" in parent.files()), ""
     )
     return f"Unpack {posixpath.join(folder, name)} there first" if name else ""
 
@@ -112,11 +112,11 @@ def _metadata_in(folder: Place) -> dict[str, Blob]:
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
     """Refuse a given folder of crops, or one in a zip, that has the name of another alignment."""
     # A folder in a zip follows a colon.
-    own = Path(given.rpartition(":")[2]).stem
-    if name == "." and own in FOLDERS and own != alignment:
+    actual = Path(given.rpartition(":")[2]).stem
+    if name == "." and actual in FOLDERS and actual != alignment:
         raise ShardsError(
-            f"{option} {given} has the name of {own} pictures, not {alignment}",
-            f"Use --alignment {own}, or rename it",
+            f"{option} {given} has the name of {actual} pictures, not {alignment}",
+            f"Use --alignment {actual}, or rename it",
         )
 
 

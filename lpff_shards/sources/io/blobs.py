@@ -140,7 +140,7 @@ def path_blob(path: str) -> FileBlob | BrokenBlob:
 
 
 class ZipBlob(Struct, frozen=True, gc=False):
-    """A zip member, stored or deflated: `packed` bytes after the local header at `header`; `crc` is of all bytes."""
+    """A zip member: `packed` bytes, stored or deflated, after the local header at `header`; `crc`: of its contents."""
 
     FEW: ClassVar[tuple[str, ...]] = ("archive",)
     NAMED: ClassVar[str] = "member"

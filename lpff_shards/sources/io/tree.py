@@ -179,13 +179,13 @@ def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
     Raises:
         ShardsError: it is damaged, or is in a zip.
     """
-    folder, _, own = name.rpartition("/")
+    folder, _, base = name.rpartition("/")
     parent = tree.sub(folder) if folder else tree
-    if parent is None or own not in parent.files():
+    if parent is None or base not in parent.files():
         return None
     if parent.path is not None:
-        return open_tree(option, str(parent.path / own))
-    raise ShardsError(f"{option} {parent.where}/{own} is a zip in a zip", "Unpack the outer one, and give its folder")
+        return open_tree(option, str(parent.path / base))
+    raise ShardsError(f"{option} {parent.where}/{base} is a zip in a zip", "Unpack the outer one, and give its folder")
 
 
 def only_folder(tree: Tree) -> Tree:

@@ -139,9 +139,9 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
         return None
     listing = {"": _Folder()}
     for row, name in enumerate(directory.names):
-        folder, _, own = name.rpartition("/")
+        folder, _, base = name.rpartition("/")
         # A listed folder has been checked before.
-        if folder and folder in listing and own and own[0] != "." and "\\" not in own:
+        if folder and folder in listing and base and base[0] != "." and "\\" not in base:
             listing[folder].rows.append(row)
         else:
             _add_member(given, row, name, listing)
