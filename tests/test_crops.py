@@ -364,7 +364,7 @@ def test_crops_without_landmarks_beside_others_are_told(tmp_path: Path) -> None:
     root = write_lpff(tmp_path / "L", LPFF_IDS[:3], ["eg3d"])
     edit(root / LANDMARKS, lambda all_: dict(list(all_.items())[:1]))
     inventory = _inventory(root, "eg3d")
-    assert inventory.notes == (f"{root / LANDMARKS}: 2 of 3 pictures have no landmarks there that fit them",)
+    assert inventory.notes == (f"{root / LANDMARKS}: 2 of 3 pictures have no fitting landmarks",)
 
 
 def test_with_one_face_of_a_photo_made_smaller_go_all(tmp_path: Path) -> None:

@@ -171,15 +171,15 @@ def test_a_data_set_of_another_package_works_with_every_command(installed: Path,
     out = tmp_path / "out"
     export = ("export", "--format", "wds", "--faces", faces, "--demo", 2, "--shards", 2, "--out", out)
     refused = _run(installed, *export)
-    assert refused.returncode == 2 and "0003: the picture has no camera there" in refused.stderr
+    assert refused.returncode == 2 and "0003: it has no camera for this picture" in refused.stderr
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "my-faces"))
-    assert "0003: the picture has no camera there" in _run(installed, *export[:4], packed, *export[5:]).stderr
+    assert "0003: it has no camera for this picture" in _run(installed, *export[:4], packed, *export[5:]).stderr
     done = _run(installed, *export, "--on-error", "skip")
     assert done.returncode == 0, done.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["sources"] == {"demo": 4, "faces": 6}
     assert [(one["id"], one["reason"].partition(":")[0]) for one in manifest["skipped"]] == [
-        ("0003", "the picture has no camera there"),
+        ("0003", "it has no camera for this picture"),
         ("0004", "camera"),
     ]
     shards = sorted(out.glob("*.tar"))

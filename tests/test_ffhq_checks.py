@@ -56,7 +56,7 @@ def test_pictures_of_ones_own_are_no_ffhq(tmp_path: Path, pictures: int, form: s
     root = own_set(tmp_path / "own", pictures)
     place = root if form == "folder" else zip_folder(root, tmp_path / "own.zip")
     error = refused(eg3d, place)
-    assert "the cameras of 00000/img00000000.png and 00000/img00000001.png do not mirror one another" in error.message
+    assert "the cameras of 00000/img00000000.png and 00000/img00000001.png are not mirrored" in error.message
     assert str(place) in error.message and "this is not FFHQ" in error.message and error.hint == ONLY
 
 
@@ -75,7 +75,7 @@ def test_one_pair_whose_cameras_are_no_mirrors(tmp_path: Path, naming: str, off:
         assert len(eg3d(root)) == 120
     else:
         names = f"{eg3d_name(41, False, naming)} and {eg3d_name(41, True, naming)}"
-        assert f"the cameras of {names} do not mirror" in refused(eg3d, root).message
+        assert f"the cameras of {names} are not mirrored" in refused(eg3d, root).message
 
 
 @NAMINGS
@@ -84,7 +84,7 @@ def test_a_pair_of_two_sizes(tmp_path: Path, naming: str) -> None:
     first, second = eg3d_name(2, False, naming), eg3d_name(2, True, naming)
     write(root / second, picture("other", 16))
     error = refused(eg3d, root)
-    assert f"{first} (8x8) and {second} (16x16) are no picture and mirror" in error.message and error.hint == ONLY
+    assert f"{first} (8x8) and {second} (16x16) are no mirrored pair" in error.message and error.hint == ONLY
 
 
 def test_the_last_picture_without_a_mirror_or_its_label(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_lost_mirror_whose_label_is_another_picture(tmp_path: Path) -> None:
         root / "dataset.json",
         lambda table: {"labels": [*table["labels"][:4], ["img00000004.png", camera("x")], *table["labels"][5:]]},
     )
-    assert "img00000005.png and img00000004.png do not mirror" in refused(eg3d, root).message
+    assert "img00000005.png and img00000004.png are not mirrored" in refused(eg3d, root).message
 
 
 @NAMINGS
@@ -112,9 +112,7 @@ def test_pairs_of_two_photos(tmp_path: Path, naming: str, photo: int) -> None:
     """As StyleGAN's own zip numbers its pictures, each a photo of its own."""
     root = write_ffhq_eg3d(tmp_path, 3, naming)
     write(root / eg3d_name(photo, True, naming), picture("another face"))
-    told = (
-        f"{eg3d_name(photo, False, naming)} and {eg3d_name(photo, True, naming)} do not show one another's mirror image"
-    )
+    told = f"{eg3d_name(photo, False, naming)} and {eg3d_name(photo, True, naming)} are not mirror images of each other"
     (note,) = (note for note in eg3d(root).notes if told in note)
     assert note.endswith("all cameras are wrong, and --alignment stylegan is right")
 
@@ -144,7 +142,7 @@ def test_no_pairs_at_all(tmp_path: Path, kept: bool) -> None:
     for photo in range(3):
         (root / eg3d_name(photo, kept, "index")).unlink()
     error = refused(eg3d, root)
-    assert "holds no picture with its mirror" in error.message and "--alignment stylegan" in error.hint
+    assert "has no pair of a picture and its mirror" in error.message and "--alignment stylegan" in error.hint
 
 
 def test_originals_by_id_may_all_lack_their_mirrors(tmp_path: Path) -> None:
@@ -152,7 +150,7 @@ def test_originals_by_id_may_all_lack_their_mirrors(tmp_path: Path) -> None:
     for photo in range(3):
         (root / eg3d_name(photo, True, "id")).unlink()
     # Flat StyleGAN pictures with EG3D's labels look the same.
-    assert any("no picture has its mirror, as" in note for note in eg3d(root).notes)
+    assert any("dataset.json have no pictures: " in note for note in eg3d(root).notes)
     edit(root / "dataset.json", lambda all_: {"labels": [one for one in all_["labels"] if "mirror" not in one[0]]})
     inventory = eg3d(root)
     assert not any("mirror" in note for note in inventory.notes)
@@ -182,7 +180,7 @@ def test_a_label_that_is_missing_is_the_pictures_problem(tmp_path: Path) -> None
     root = write_ffhq_eg3d(tmp_path, 3, "index")
     edit(root / "dataset.json", lambda table: {"labels": table["labels"][:-1]})
     (problem,) = eg3d(root).problems
-    assert problem.reason == "the picture has no camera there"
+    assert problem.reason == "it has no camera for this picture"
 
 
 @NAMINGS
@@ -261,8 +259,8 @@ def test_a_zip_of_ours_with_other_data_sets_is_refused(tmp_path: Path, alignment
     combined = _zip(tmp_path / "combined", alignment, ffhq=str(own), lpff=lpff)
     read_ = eg3d if alignment == "eg3d" else stylegan
     error = refused(read_, combined)
-    assert "is a zip of lpff-shards with pictures of lpff" in error.message
-    assert error.hint == "Give FFHQ's own pictures, and the other data sets apart"
+    assert "is a zip written by lpff-shards with pictures of lpff" in error.message
+    assert error.hint == "Give FFHQ's own pictures, and the other data sets separately"
 
 
 def test_a_file_of_that_name_that_is_not_ours_tells_nothing(tmp_path: Path) -> None:
@@ -277,7 +275,7 @@ def test_a_zip_of_ours_of_the_other_alignment_is_refused_by_its_alignment(tmp_pa
     made = _zip(tmp_path / "s", "stylegan", ffhq=str(write_ffhq_stylegan(tmp_path / "S")), ffhq_cameras=labels)
     error = refused(eg3d, made)
     assert (error.message, error.hint) == (
-        f"--ffhq {made} holds stylegan pictures, not eg3d",
+        f"--ffhq {made} has stylegan pictures, not eg3d",
         "Use --alignment stylegan",
     )
     assert len(stylegan(made)) == 3

@@ -27,7 +27,7 @@ from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources import ffhq_labels
 from lpff_shards.sources.ffhq_files import Number
-from lpff_shards.sources.ffhq_labels import Cameras, told_by_cameras
+from lpff_shards.sources.ffhq_labels import Cameras, match_by_cameras
 from lpff_shards.sources.inventory import Inventory
 
 PHOTOS = (0, 7, 499, 500, 1002)  # some photos did not survive, so positions are not ids
@@ -53,7 +53,7 @@ def v2(tmp_path: Path) -> Path:
 def told(inventory: Inventory, count: int = 10) -> Inventory:
     """An inventory whose only note is of the ids."""
     (note,) = inventory.notes
-    assert note.endswith(f": cameras tell the FFHQ ids of {count} pictures") and not inventory.problems
+    assert note.endswith(f": its cameras give the FFHQ ids of {count} pictures") and not inventory.problems
     return inventory
 
 
@@ -111,7 +111,7 @@ def test_mirrors_may_stand_first(tmp_path: Path, crops: Path, root: Path) -> Non
 
 def test_another_sets_file_is_refused_with_the_figure(tmp_path: Path, root: Path) -> None:
     other = write_ffhq_eg3d(tmp_path / "other", [*PHOTOS[:3], 3, 4]) / "dataset.json"
-    with pytest.raises(ShardsError, match=r"tells 60\.0% of the pictures by their cameras") as caught:
+    with pytest.raises(ShardsError, match=r"has the cameras of 60\.0% of the pictures") as caught:
         eg3d(root, other)
     assert str(other) in caught.value.message and "final_crops" in caught.value.hint
 
@@ -121,7 +121,7 @@ def test_another_sets_file_that_nobody_gave_is_passed_over(tmp_path: Path, root:
     inventory = eg3d(root, metadata=v2)
     assert list(inventory.ids)[:2] == ["img00000000"] * 2
     passed, unknown = inventory.notes
-    assert "20.0%" in passed and passed.endswith("it is passed over") and "final_crops" in unknown
+    assert "20.0%" in passed and passed.endswith("it is ignored") and "final_crops" in unknown
 
 
 @pytest.mark.parametrize("value", [[], {"labels": None}, {"labels": [["cat.png", 1]]}])
@@ -155,7 +155,7 @@ def test_strangers_and_ties_are_counted_and_stay_unknown(
     assert ids == ["img00000004"] * 2 + ["img00000006"] * 2
     assert sorted({*inventory.ids} - {*ids}) == ["00000", "00007", "01002"]
     told, unknown = inventory.notes
-    assert told.endswith("ids of 6 pictures; 2 cameras are not in it, 2 are several pictures'")
+    assert told.endswith("ids of 6 pictures; 2 cameras are not in it, 2 belong to several pictures")
     assert "4 pictures are numbered by position" in unknown
 
 
@@ -178,7 +178,7 @@ def test_cameras_in_more_digits_are_the_same_in_float32(crops: Path, root: Path)
 def test_minus_zero_is_zero() -> None:
     own = Cameras("a", {"img00000000.png": 0}, np.full((1, 25), -0.0), {})
     ids = Cameras("b", {"00003.png": 0}, np.zeros((1, 25)), {})
-    assert told_by_cameras(own, ["img00000000.png"], ids).numbers == {
+    assert match_by_cameras(own, ["img00000000.png"], ids).numbers == {
         "img00000000.png": Number(3, False, "00003", True)
     }
 
@@ -189,9 +189,9 @@ def test_all_of_ffhq_takes_no_time() -> None:
     ids = {f"{n // 2:05d}{'_mirror' * (n % 2)}.png": n for n in range(count)}
     own = {f"{n // 1000:05d}/img{n:08d}.png": n for n in range(count)}
     start = time.process_time()
-    found = told_by_cameras(Cameras("a", own, numbers, {}), list(own), Cameras("b", ids, numbers, {}))
+    found = match_by_cameras(Cameras("a", own, numbers, {}), list(own), Cameras("b", ids, numbers, {}))
     assert time.process_time() - start < 15
-    assert (len(found.numbers), found.share, found.strangers, found.ties) == (count, 1.0, 0, 0)
+    assert (len(found.numbers), found.share, found.unmatched, found.ties) == (count, 1.0, 0, 0)
     assert found.numbers["00139/img00139913.png"] == Number(69956, True, "69956", True)
 
 
@@ -214,7 +214,7 @@ def test_cameras_by_position_of_another_set_stay_anonymous(tmp_path: Path, root:
     (write_ffhq_eg3d(tmp_path / "other", 3) / "dataset.json").rename(pictures.parent / "dataset.json")
     inventory = stylegan(pictures, root / "dataset.json")
     passed, why, _ = inventory.notes
-    assert passed.endswith("it is passed over") and "numbered by position" in why
+    assert passed.endswith("it is ignored") and "numbered by position" in why
     assert len(inventory.anonymous_cameras) == 10 and not inventory.has_camera.any()
     table = json.loads((root / "dataset.json").read_text())["labels"]
     assert sorted(inventory.anonymous_cameras.tolist()) == sorted(numbers for _, numbers in table)

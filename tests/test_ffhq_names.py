@@ -65,7 +65,7 @@ def test_the_exact_path_goes_before_the_number(tmp_path: Path) -> None:
     edit(root / "dataset.json", lambda table: {"labels": [["a/00001.png", camera("other")], *table["labels"]]})
     inventory = eg3d(root)
     assert contents(inventory) == expected and not inventory.problems
-    assert any("1 of its 5 cameras have no picture" in note for note in inventory.notes)
+    assert any("1 of its 5 cameras match no picture" in note for note in inventory.notes)
     assert inventory.places.tolist() == [0, 1, 2, 3]
 
 
@@ -142,7 +142,7 @@ def test_a_part_of_stylegans_zip_tells_no_id(
 
 def test_more_pictures_than_ffhq_has_are_not_stylegans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ffhq, "PHOTOS", 5)
-    with pytest.raises(ShardsError, match="holds 6 pictures, and StyleGAN's FFHQ 5"):
+    with pytest.raises(ShardsError, match="has 6 pictures, and StyleGAN's FFHQ 5"):
         stylegan(stylegan_tool(tmp_path / "set", 6))
 
 
@@ -196,9 +196,9 @@ def test_other_rules_need_each_pictures_camera(both: Path, rule: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([["00000/img00000000.png", camera("a")], ["00000/img00000001.png", camera("b")]], "do not mirror one another"),
+        ([["00000/img00000000.png", camera("a")], ["00000/img00000001.png", camera("b")]], "are not mirrored"),
         ([["00000/img00000000.png", camera("a")]], "00000/img00000000.png has no mirror"),
-        ([["cat.png", camera("a")]], "names no picture as FFHQ does"),
+        ([["cat.png", camera("a")]], "has none of FFHQ's picture names"),
         ([["00000/img00000000.png", [1.0]]], "00000/img00000000.png: camera has 1 numbers, not 25"),
     ],
 )

@@ -392,7 +392,7 @@ def test_an_excluded_picture_without_a_camera_no_longer_stops_the_export(
 ) -> None:
     edit(lpff / "camera_parameters.json", lambda cameras: {id: cameras[id] for id in (LPFF_IDS[0], LPFF_IDS[2])})
     failed = export()
-    assert (failed.status, "the picture has no camera there" in failed.err) == (2, True)
+    assert (failed.status, "it has no camera for this picture" in failed.err) == (2, True)
     assert export("--exclude", _file(tmp_path, LPFF_IDS[1].encode())).status == 0
     manifest = _manifest(tmp_path)
     assert (manifest["samples"], manifest["counts"]["left_out"], manifest["skipped"]) == (4, 0, [])

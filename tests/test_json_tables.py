@@ -97,7 +97,7 @@ def test_names_that_stand_twice_are_told(tmp_path: Path, more: str) -> None:
     ],
 )
 def test_what_is_no_object(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(ShardsError, match=r"table\.json (is not whole JSON|does not hold records): "):
+    with pytest.raises(ShardsError, match=r"table\.json (is not valid JSON|does not contain records): "):
         _read(tmp_path, data)
 
 

@@ -97,10 +97,10 @@ def test_a_key_that_is_no_index_is_refused_by_name(tmp_path: Path, key: str) -> 
 @pytest.mark.parametrize(
     ("indices", "reason"),
     [
-        ([1], "it lacks index 0, though it goes on to 1"),
-        ([0, 2], "it lacks index 1, though it goes on to 2"),
-        ([0, 1, 3, 4], "it lacks index 2, though it goes on to 4"),
-        ([0, 999_999_999], "it lacks index 1, though it goes on to 999999999"),
+        ([1], "it lacks index 0, but has index 1"),
+        ([0, 2], "it lacks index 1, but has index 2"),
+        ([0, 1, 3, 4], "it lacks index 2, but has index 4"),
+        ([0, 999_999_999], "it lacks index 1, but has index 999999999"),
     ],
 )
 def test_a_missing_index_is_named(tmp_path: Path, indices: list[int], reason: str) -> None:
@@ -112,12 +112,12 @@ def test_a_missing_index_is_named(tmp_path: Path, indices: list[int], reason: st
     "data", ['{"0": 1, "1": 2, "1": 2}', '{"1": 3, "0": 1, "1": 2}', '{"0": 1, "1": 2, "\\u0031": 2}']
 )
 def test_an_index_given_twice_is_named(tmp_path: Path, data: str) -> None:
-    assert _refusal(tmp_path, data) == f"--num-replicas FILE: index 1: the id stands in the file twice. {HINT}"
+    assert _refusal(tmp_path, data) == f"--num-replicas FILE: index 1: the id is in the file twice. {HINT}"
 
 
 @pytest.mark.parametrize("data", ["[1, 2]", "[]", "null", "3", '"0"', "true", "[" * 100_000])
 def test_what_is_no_object_is_refused(tmp_path: Path, data: str) -> None:
-    assert _refusal(tmp_path, data).startswith("FILE does not hold numbers of replicas by image index: ")
+    assert _refusal(tmp_path, data).startswith("FILE does not contain numbers of replicas by image index: ")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_is_no_object_is_refused(tmp_path: Path, data: str) -> None:
      b'{"0": 1,}', b"\xff\xfe{\x00", b'{"\xff": 1}', b'{"0": ' + b"[" * 100_000, b"\x80\x04K\x01."],
 )  # fmt: skip
 def test_what_is_no_whole_json_is_refused(tmp_path: Path, data: bytes) -> None:
-    assert _refusal(tmp_path, data).startswith(("FILE is not whole JSON: ", "--num-replicas FILE: index 0: "))
+    assert _refusal(tmp_path, data).startswith(("FILE is not valid JSON: ", "--num-replicas FILE: index 0: "))
 
 
 @pytest.mark.parametrize("name", ["nowhere.json", "folder", "nowhere/n.json"])

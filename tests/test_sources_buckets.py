@@ -165,7 +165,7 @@ def test_an_object_that_changed_since_it_was_planned(s3: Bucket, data: Path, who
     command = ("export", "--format", "wds", "--lpff", f"{s3.uri}/LPFF", "--shards", 3, "--workers", 1)
     before = s3.read(changed)
     for content, reason in (
-        (before[:-1] + b"\0", "is not the object any more that it was when the export was planned"),
+        (before[:-1] + b"\0", "has changed since the export was planned"),
         (before + b"\0", f"has {len(before) + 1} bytes, not the {len(before)} it had when the export was planned"),
         (None, "cannot be read: there is no such object"),
     ):
@@ -223,14 +223,14 @@ REFUSALS = [
     ),
     (
         ("--lpff", "@LPF"),
-        "--lpff URI/LPF does not exist. Give a prefix that is laid out like the data set's folder",
+        "--lpff URI/LPF does not exist. Give a prefix with the layout of the data set's folder",
     ),
     (("--ffhq", "@notes.txt"), "--ffhq URI/notes.txt is neither a prefix nor a zip"),
     (("--ffhq", "@short.zip"), "--ffhq URI/short.zip is a zip that is cut short or damaged"),
     (("--ffhq", "@x.rar"), "--ffhq URI/x.rar is a RAR archive, which cannot be read in place"),
-    (("--lpff", "@texts"), "--lpff URI/texts holds neither crop/eg3d/ nor pictures of its own"),
+    (("--lpff", "@texts"), "--lpff URI/texts contains neither crop/eg3d/ nor pictures"),
     (("--ffhq", "@FFHQ_512.zip", "--ffhq-metadata", "@none.json"), "--ffhq-metadata URI/none.json does not exist"),
-    (("--ffhq", "@FFHQ_512.zip", "--ffhq-metadata", "@notes.txt"), "URI/notes.txt is not whole JSON"),
+    (("--ffhq", "@FFHQ_512.zip", "--ffhq-metadata", "@notes.txt"), "URI/notes.txt is not valid JSON"),
     (("--ffhq", "@FFHQ_512.zip", "--exclude", "@"), "--exclude URI/ does not exist"),
 ]
 
@@ -274,7 +274,7 @@ def test_an_object_whose_name_is_no_path_blocks_nothing(s3: Bucket, data: Path, 
     _export(s3.uri, tmp_path / "out", ("--lpff", "@LPFF/"), "--on-error", "skip")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["samples"] == 2 * len(LPFF_IDS)
-    told = [("its name is no path")] if is_odd(odd) and odd.endswith(".png") else []
+    told = [("its name is not a valid path")] if is_odd(odd) and odd.endswith(".png") else []
     assert [skip["reason"] for skip in manifest["skipped"]] == told
 
 
@@ -282,7 +282,7 @@ def test_an_object_whose_name_is_no_path_blocks_nothing(s3: Bucket, data: Path, 
 def test_an_object_whose_name_is_no_path_is_no_matter_of_rights(gcs: Bucket, odd: str) -> None:
     gcs.put("LPFF/crop/eg3d/a.png", b"")
     gcs.put(f"LPFF/crop/eg3d/{odd}", b"")
-    with pytest.raises(ShardsError, match="an object below it has a name that is no path") as caught:
+    with pytest.raises(ShardsError, match="an object below it has an invalid name") as caught:
         Lpff(f"{gcs.uri}/LPFF", "eg3d").inventory()
     assert caught.value.hint.startswith("Rename or remove that object")
     gcs.remove(f"LPFF/crop/eg3d/{odd}")

@@ -140,12 +140,12 @@ def stop(path: Path, alignment: str = "eg3d") -> ShardsError:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (None, "not whole JSON"),  # cut short
-        (b"", "not whole JSON"),
-        (b"\xff\xfe{}", "not whole JSON"),
-        (b"[" * 100_000, "does not hold"),
-        (b'[["a", [1, 2]]]', "does not hold"),
-        (b"null", "does not hold"),
+        (None, "not valid JSON"),  # cut short
+        (b"", "not valid JSON"),
+        (b"\xff\xfe{}", "not valid JSON"),
+        (b"[" * 100_000, "does not contain"),
+        (b'[["a", [1, 2]]]', "does not contain"),
+        (b"null", "does not contain"),
     ],
 )
 def test_a_json_file_that_is_none(tmp_path: Path, file: str, data: bytes | None, words: str) -> None:

@@ -224,7 +224,7 @@ def test_another_alignments_folder_in_the_zip_is_refused(tmp_path: Path, alignme
     zip_folder(root / f"crop/{inside}", root / f"crop/{alignment}.zip", wrapper=inside)
     for folder in ("eg3d", "stylegan"):
         shutil.rmtree(root / "crop" / folder)
-    with pytest.raises(ShardsError, match=f"holds {inside} pictures by its name, not {alignment}"):
+    with pytest.raises(ShardsError, match=f"has the name of {inside} pictures, not {alignment}"):
         read("lpff", root, alignment)
 
 
@@ -242,7 +242,7 @@ def test_a_zip_beside_its_own_folder_is_told(tmp_path: Path) -> None:
     root = publish("lpff", tmp_path / "set")
     zip_folder(root / "crop/eg3d", root / "crop/eg3d.zip")
     inventory = read("lpff", root, "eg3d")
-    assert inventory.notes == (f"{root}/crop/eg3d is read, and {root}/crop/eg3d.zip is not: both are there",)
+    assert inventory.notes == (f"{root}/crop/eg3d is read, {root}/crop/eg3d.zip is not: both exist",)
     assert not any(isinstance(blob, ZipBlob) for blob in inventory.blobs)
 
 
@@ -254,7 +254,7 @@ def test_what_is_still_packed_is_named(tmp_path: Path, alignment: str) -> None:
     folder.with_suffix(".rar").write_bytes(b"Rar!")
     with pytest.raises(ShardsError) as caught:
         read("lpff", root, alignment)
-    assert f"holds neither {FOLDERS[alignment]}/ nor pictures of its own" in str(caught.value)
+    assert f"contains neither {FOLDERS[alignment]}/ nor pictures" in str(caught.value)
     assert f"Unpack {FOLDERS[alignment]}.rar there first" in str(caught.value)
 
 

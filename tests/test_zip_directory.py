@@ -80,7 +80,7 @@ def test_zip64_numbers_beyond_archives_are_refused(number: int) -> None:
     entry = bytearray(data[at:-22] + extra)
     entry[24:28], entry[30:32] = b"\xff" * 4, struct.pack("<H", len(extra))
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), at, 0)
-    with pytest.raises(ZipError, match="beyond what archives have"):
+    with pytest.raises(ZipError, match="size or offset is out of range"):
         _read(data[:at] + bytes(entry) + end)
 
 
@@ -89,7 +89,7 @@ def test_zip64_numbers_beyond_archives_are_refused(number: int) -> None:
     [
         (0, 1 << 63, "Truncated central directory"),
         (1 << 63, 0, "Bad offset"),
-        (47, (1 << 64) - 1, "beyond what archives have"),
+        (47, (1 << 64) - 1, "size or offset is out of range"),
         ((1 << 64) - 1, 0, "Bad offset"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Building an inventory of pictures and what was joined to them; those that cannot be used are set aside."""
+"""Build an inventory from pictures and their metadata; unusable pictures are set aside."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _NO_CAMERA = np.zeros(CAMERA_NUMBERS)
 
 
 class ScannedImage(Struct, frozen=True, eq=False):
-    """A picture found by a source.
+    """A picture in a source.
 
     Attributes:
-        id: unique in the source but for mirrors; it is recorded unchanged.
+        id: recorded unchanged; unique in the source, except that a mirror shares its original's.
         camera: 25 numbers, see `schemas.camera`, or None.
         face: number of the face in its photo, from 1; 0 where unknown.
         is_mirror: whether it is the mirrored picture of that id.
@@ -52,11 +52,11 @@ class ScannedImage(Struct, frozen=True, eq=False):
 
 @dataclass(frozen=True, eq=False)
 class ScannedImages:
-    """The pictures of a source in the published order, with all that was joined to them.
+    """The pictures of a source in the published order, with their metadata.
 
     Attributes:
         ids, blobs: of length n.
-        names: how errors about cameras call them.
+        names: their names in errors about cameras.
         own_cameras: bool [n], see `Inventory.own_camera`.
         faces: int32 [n]; is_mirror: bool [n]; places: int64 [n], see `Inventory`.
     """
@@ -77,19 +77,19 @@ class ScannedImages:
 
     @cached_property
     def faults(self) -> dict[int, Fault]:
-        """Row to the file that holds a fault of its records, and the fault."""
+        """Row to the file with a faulty record, and the fault."""
         return {**self.credits.faults, **self.points.faults}
 
 
 def build(
     source: str, alignment: str, found: Iterable[ScannedImage], cameras: str = "", notes: Sequence[str] = ()
 ) -> Inventory:
-    """The inventory of pictures that were found one by one; see `make_inventory`.
+    """Build the inventory of pictures given one by one; see `make_inventory`.
 
     Args:
         source: its name; alignment: of its pictures.
-        cameras: the file that cameras are from, for errors.
-        notes: what the user should know.
+        cameras: the cameras' file, for errors.
+        notes: for the user.
     """
     ids: list[str] = []
     blobs, credits = StructsBuilder[Blob](), StructsBuilder[Credit]()
@@ -138,21 +138,23 @@ def make_inventory(
     places_of: int = 0,
     landmarks_source: str = "published",
 ) -> Inventory:
-    """The inventory of pictures, those that cannot be used set aside.
+    """Build the inventory of the usable pictures; list the others as problems.
 
-    EG3D-aligned pictures need a camera; others go without where they have none.
+    EG3D-aligned pictures require a camera; for others it is optional.
 
     Raises:
-        ShardsError: cameras were given and none is any picture's.
+        ShardsError: no picture has a camera, and the alignment requires one.
     """
     cameras, points = found.cameras, found.points
     needed = alignment == EG3D
     if needed and len(found) and not cameras.known.any():
-        named = f"such as {cameras.such_as}" if cameras.count else "which is empty"
+        without = f"none of its cameras ({cameras.such_as}, ...) is for" if cameras.count else "it has no cameras for"
         raise ShardsError(
-            f"{cameras.where}: none of its cameras, {named}, is a picture's here, such as {found.names[0]}",
-            "Check that cameras and pictures are of one data set and named alike",
+            f"{cameras.where}: {without} these pictures ({found.names[0]}, ...)",
+            "Check that cameras and pictures are of one data set and have the same names",
         )
+    if cameras.unused:
+        notes = (*notes, f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras match no picture")
     reasons = dict(_reasons(found, needed))
     lost = np.fromiter(reasons, np.int64, len(reasons))
     used = np.delete(np.arange(len(found)), lost)
@@ -176,28 +178,28 @@ def make_inventory(
         lost_mirrors=frozenset(found.ids[row] for row in reasons if found.is_mirror[row]),
         problems=tuple(reasons.values()),
         problem_credits=tuple(take(found.credits.credits, lost)),
-        notes=tuple(map(readable, (*notes, *_unused_cameras(cameras)))),
+        notes=tuple(map(readable, notes)),
         typical_size=_first_size(found.blobs, used),
     )
     return every if len(used) == len(every) else every.take(used)
 
 
 def _reasons(found: ScannedImages, needed: bool) -> Iterator[tuple[int, LeftOut]]:
-    """The rows of the pictures that cannot be used, ascending, each with its reason."""
-    twins = _twins(found)
+    """Yield the rows of the unusable pictures, ascending, each with its reason."""
+    duplicates = _duplicates(found)
     large = np.flatnonzero(np.fromiter(column(found.blobs, "size"), np.int64, len(found)) > MAX_BYTES).tolist()
-    suspects = {*_unreadable(found.ids), *_broken(found.blobs), *large, *found.faults, *twins, *found.cameras.faults}
+    rows = {*_unreadable(found.ids), *_broken(found.blobs), *large, *found.faults, *duplicates, *found.cameras.faults}
     if needed:
-        suspects.update(np.flatnonzero(~found.cameras.known).tolist())
-    for row in sorted(suspects):
-        yield row, _reason(found, row, twins.get(row))
+        rows.update(np.flatnonzero(~found.cameras.known).tolist())
+    for row in sorted(rows):
+        yield row, _reason(found, row, duplicates.get(row))
 
 
-def _reason(found: ScannedImages, row: int, twins: tuple[int, int] | None) -> LeftOut:
-    """Why a picture cannot be used.
+def _reason(found: ScannedImages, row: int, duplicates: tuple[int, int] | None) -> LeftOut:
+    """Return why a picture cannot be used.
 
     Args:
-        twins: how many have its id, and the row of another one.
+        duplicates: the number of pictures with its id, and the row of another one.
     """
     blob, id = found.blobs[row], found.ids[row]
     if found.is_mirror[row]:
@@ -212,10 +214,11 @@ def _reason(found: ScannedImages, row: int, twins: tuple[int, int] | None) -> Le
     if row in found.faults:
         file, fault = found.faults[row]
         return LeftOut(readable(file), id, fault)
-    if twins:
-        return LeftOut(where, id, f"{twins[0]} pictures have this id, such as {_spelled(found.blobs[twins[1]].where)}")
+    if duplicates:
+        count, other = duplicates
+        return LeftOut(where, id, f"{count} pictures have this id, such as {_escaped(found.blobs[other].where)}")
     cameras = found.cameras
-    return LeftOut(readable(cameras.where), id, cameras.faults.get(row, "the picture has no camera there"))
+    return LeftOut(readable(cameras.where), id, cameras.faults.get(row, "it has no camera for this picture"))
 
 
 def _unreadable(ids: Sequence[str]) -> Iterator[int]:
@@ -228,39 +231,33 @@ def _broken(blobs: Sequence[Blob]) -> list[int]:
     return [row for row, blob in enumerate(blobs) if isinstance(blob, BrokenBlob)]
 
 
-def _twins(found: ScannedImages) -> dict[int, tuple[int, int]]:
-    """The rows of pictures whose id others have too, how many have it, and the row of another one."""
-    marks = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
-    ordered = np.sort(marks)
-    met = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    rows: Rows = np.flatnonzero(np.isin(marks, met)) if len(met) else np.zeros(0, np.int64)
-    # Two ids may have one mark by chance.
+def _duplicates(found: ScannedImages) -> dict[int, tuple[int, int]]:
+    """Return, by row, how many pictures have the row's id, if several, and the row of another one."""
+    hashes = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
+    ordered = np.sort(hashes)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    rows: Rows = np.flatnonzero(np.isin(hashes, repeated)) if len(repeated) else np.zeros(0, np.int64)
+    # Different ids may have the same hash.
     names = [(found.ids[row], bool(found.is_mirror[row])) for row in rows.tolist()]
-    alike: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
     for row, name in zip(rows.tolist(), names, strict=True):
-        alike[name].append(row)
-    return {
-        row: (len(twins), twins[at - 1]) for twins in alike.values() if len(twins) > 1 for at, row in enumerate(twins)
-    }
+        groups[name].append(row)
+    repeats = (group for group in groups.values() if len(group) > 1)
+    return {row: (len(group), group[at - 1]) for group in repeats for at, row in enumerate(group)}
 
 
 def readable(name: str) -> str:
-    """A file name as text that can be written: bytes that are not UTF-8, which come as surrogates, as \\xff."""
+    """Return a file name as printable text: bytes that are not UTF-8, held as surrogates, become \\xff."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _spelled(where: str) -> str:
-    """A file's own name by its characters: two that look alike may differ in their Unicode form."""
+def _escaped(where: str) -> str:
+    """Return a file's base name with ASCII escapes: names that look alike may differ in Unicode form."""
     return ascii(where.rpartition("/")[2])[1:-1]
 
 
-def _unused_cameras(cameras: PictureCameras) -> Iterator[str]:
-    if cameras.unused:
-        yield f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras have no picture here"
-
-
 def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:
-    # A hint for the sizes of shards, so a picture that cannot be read is for the export to complain about.
+    # It only estimates shard sizes: the export itself reports an unreadable picture.
     try:
         header = inspect(blobs[int(used[0])].read()) if len(used) else None
     except (BlobError, FormatError):

@@ -34,10 +34,10 @@ _LICENSES = (
 
 
 def look_at(yaw: float, pitch: float, roll: float = 0.0) -> NDArray[np.float64]:
-    """A published-style camera that looks at the head, float64 [25].
+    """Return a camera in the published form that faces the head, float64 [25].
 
     Args:
-        yaw, pitch: radians, where the camera stands (see `schemas.camera`).
+        yaw, pitch: position of the camera in radians (see `schemas.camera`).
         roll: radians about the viewing axis.
     """
     x, y, z = math.cos(pitch) * math.sin(yaw), math.sin(pitch), math.cos(pitch) * math.cos(yaw)
@@ -65,7 +65,7 @@ class RenderedBlob(Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        # An estimate: the renders are smooth and pack well.
+        # An estimate: the renders are smooth and compress well.
         return self.pixels * self.pixels // 3
 
     @property
@@ -73,7 +73,7 @@ class RenderedBlob(Struct, frozen=True, gc=False):
         return 0
 
     def head(self, most: int) -> bytes:
-        # What every PNG of this size begins with; to render it would take longer than all else of a plan.
+        # The start of every PNG of this size: rendering would take longer than the rest of the plan.
         return png.beginning(self.pixels, self.pixels)[:most]
 
     def read(self) -> bytes:
@@ -104,7 +104,7 @@ class Demo:
 
 
 def _ids(count: int) -> list[str]:
-    """Ids in LPFF's form, <user>_<photo>_<face>, in order."""
+    """Return ids in LPFF's form, <user>_<photo>_<face>, in order."""
     ids: list[str] = []
     photo = 0
     while len(ids) < count:
@@ -128,7 +128,7 @@ def _credit(photo: str) -> Credit:
 
 
 def _camera(number: int) -> NDArray[np.float64]:
-    # random.Random's random() is the one generator that promises the same numbers in every Python.
+    # Of Python's generators only random.Random.random() gives the same numbers in every version.
     draw = random.Random(number).random
     reach = math.radians(20 if number % 2 == 0 else 75)
     yaw = (2 * draw() - 1) * reach

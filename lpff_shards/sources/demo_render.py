@@ -1,8 +1,8 @@
-"""Stylized portraits drawn with numpy alone, so that a demonstration needs no photographs of real people.
+"""Stylized portraits drawn with numpy, so that the demo needs no photos of real people.
 
 World: y up, the head at the origin, facing +z, symmetric in x. A mirrored camera gives the mirrored picture
-byte for byte, because pixel arrays see only operations that IEEE 754 rounds exactly (+ - * / sqrt min max abs
-compare), sums have a fixed order (no BLAS), and shading depends on |x| alone.
+byte for byte: pixel arrays use only operations that IEEE 754 rounds exactly (+ - * / sqrt min max abs compare),
+sums have a fixed order (no BLAS), and shading depends on |x| alone.
 """
 
 import math
@@ -68,7 +68,7 @@ class _Part:
 
 
 def person(number: int) -> Person:
-    """The person with this number: the same one on every platform, Python and numpy version."""
+    """Return the person with this number, the same on every platform, Python and numpy version."""
     draw = random.Random(f"demo person {number}").random  # seeded with text, because -n and n seed alike
     skin, hair, iris = (_pick(palette, draw(), draw()) for palette in (_SKINS, _HAIRS, _IRISES))
     shirt = (0.12 + 0.6 * draw(), 0.12 + 0.6 * draw(), 0.12 + 0.6 * draw())
@@ -78,7 +78,7 @@ def person(number: int) -> Person:
 
 
 def render(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.uint8]:
-    """The picture, uint8 [size, size, 3] RGB, that the camera, float64 [25], takes of this person."""
+    """Render a person as the camera, float64 [25], sees them: uint8 [size, size, 3] RGB."""
     m: list[float] = camera.tolist()
     # Whole numbers over 2 * size: exactly antisymmetric about the middle whatever the size.
     steps = np.arange(1 - size, size, 2) / (2.0 * size)
@@ -88,14 +88,14 @@ def render(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.ui
     du, dv, ue, ve = 0.25 / (size * m[16]), 0.25 / (size * m[20]), u[columns], v[rows]
     us, vs = np.concatenate((ue - du, ue + du)), np.concatenate((ve, ve))
     fine = (_colors(m, who, us, vs - dv) + _colors(m, who, us, vs + dv)).reshape(3, 2, -1)
-    # Left and right have a sum of their own: it is exactly these two that a mirrored camera swaps.
+    # Left and right are summed apart, because a mirrored camera swaps exactly these two.
     picture[:, rows, columns] = (fine[:, 0] + fine[:, 1]) * 0.25
     levels = np.minimum(np.maximum(picture, 0.0), 1.0) * 255.0 + 0.5
     return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
 
 
 def landmarks(camera: NDArray[np.float64], who: Person, size: int) -> NDArray[np.float32]:
-    """The 68 iBUG points, float32 [68, 2] (x, y) in pixels (centers at whole numbers), hidden or not."""
+    """Return the 68 iBUG points, float32 [68, 2] (x, y) in pixels (centers at whole numbers), hidden or not."""
     m: list[float] = camera.tolist()
     pixels = np.zeros((68, 2), np.float32)
     for left, right, x, y, z in _POINTS:
@@ -115,7 +115,7 @@ def _pick(palette: tuple[Rgb, ...], which: float, shade: float) -> Rgb:
 def _parts(who: Person) -> list[_Part]:
     tip, long = 0.168 + 0.042 * who.nose_length, who.hair_length
     side_x = 0.130 + 0.022 * min(1.0, 3.0 * long)  # short hair leaves the ears free
-    # Material, center x y z, radii x y z, tilt about the x axis in radians; with x > 0 one more is at -x.
+    # Material, center x y z, radii x y z, tilt about the x axis in radians; one with x > 0 is repeated at -x.
     ellipsoids = (
         (_SKIN, 0.0, 0.075, -0.035, 0.160, 0.185, 0.195, 0.0),  # skull
         (_SKIN, 0.0, -0.055, 0.045, 0.132, 0.185, 0.125, 0.0),  # face and jaw
@@ -148,7 +148,7 @@ def _parts(who: Person) -> list[_Part]:
 
 
 def _colors(m: list[float], who: Person, u: Field, v: Field) -> Field:
-    """RGB, float32 [3, *shape], along the camera's rays (u, v, 1); shape is that of u and v broadcast."""
+    """Return RGB, float32 [3, *shape], along the camera's rays (u, v, 1); shape is that of u and v broadcast."""
     parts = _parts(who)
     depth, material = _trace(m, parts, u, v)
     plain = np.array(who.background, np.float32).reshape((3,) + (1,) * u.ndim) * (1.0 - 1.8 * v)
@@ -171,7 +171,7 @@ def _colors(m: list[float], who: Person, u: Field, v: Field) -> Field:
 
 
 def _trace(m: list[float], parts: list[_Part], u: Field, v: Field) -> tuple[Field, NDArray[np.int8]]:
-    """Per ray, the nearest hit's depth along the camera's axis (infinite without a hit) and material."""
+    """Return, per ray, the nearest hit's depth along the camera's axis (infinite without a hit) and material."""
     shape = np.broadcast_shapes(u.shape, v.shape)
     depth, material = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int8)
     for part in parts:
@@ -189,7 +189,7 @@ def _trace(m: list[float], parts: list[_Part], u: Field, v: Field) -> tuple[Fiel
 
 
 def _normals(group: list[_Part], reach: float, x: Field, y: Field, z: Field) -> tuple[Field, Field]:
-    """y and z of unit normals, blended within ``reach`` world units of where parts meet to hide the seams."""
+    """Return y and z of unit normals, blended within ``reach`` world units of where parts meet to hide the seams."""
     tx, ty, tz = np.zeros_like(x), np.zeros_like(x), np.zeros_like(x)
     for part in group:
         a, b, c = part.rows
@@ -205,13 +205,13 @@ def _normals(group: list[_Part], reach: float, x: Field, y: Field, z: Field) -> 
 
 
 def _cover(depth: Field, soft: float = 0.002) -> Field:
-    """0 outside to 1 inside, for a depth (world units) that is positive inside, over a rim ``soft`` wide."""
+    """Return 0 (outside) to 1 (inside) for a depth (world units, positive inside), over a rim ``soft`` wide."""
     covered: Field = np.minimum(np.maximum(depth / soft, 0.0), 1.0)
     return covered
 
 
 def _painted(who: Person, x: Field, y: Field, z: Field) -> Field:
-    """Skin color, float32 [3, n], with eyes, brows, lips and nostrils painted on at (|x|, y, z)."""
+    """Return the skin color, float32 [3, n], with eyes, brows, lips and nostrils painted on at (|x|, y, z)."""
     (r, g, b), ex, ey, my = who.skin, x - _EYE_X, y - _EYE_Y, y - _MOUTH_Y
     dark = (0.35 * r, 0.22 * g, 0.20 * b)
     lip, wide = np.maximum(1.0 - x * x / 0.046**2, 0.0), 1.0 - ex * ex / 0.031**2
@@ -241,7 +241,7 @@ def _painted(who: Person, x: Field, y: Field, z: Field) -> Field:
 
 
 def _edges(picture: Field) -> NDArray[np.bool_]:
-    """Pixels, bool [h, w], that differ visibly from a neighbor in a picture [3, h, w]."""
+    """Return the pixels, bool [h, w], that differ visibly from a neighbor in a picture [3, h, w]."""
     height, width = picture.shape[1:]
     wide = np.pad(picture, ((0, 0), (1, 1), (1, 1)), mode="edge")
     near = [wide[:, i : i + height, j : j + width] for i, j in ((0, 1), (2, 1), (1, 0), (1, 2))]

@@ -22,26 +22,26 @@ from lpff_shards.sources.ffhq_checks import (
     refuse_other_export,
     refuse_unmirrored,
 )
-from lpff_shards.sources.ffhq_files import Named, Number, note_strangers, numbered, read_records
+from lpff_shards.sources.ffhq_files import Named, Number, note_unknown_files, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
     NO_CAMERAS,
     NO_PLACES,
     Cameras,
+    MatchedIds,
     Places,
-    Told,
     by_picture,
     first_with_ids,
-    labels_beside,
     labels_inside,
+    labels_near,
+    match_by_cameras,
     places,
     read_labels,
-    told_by_cameras,
 )
 from lpff_shards.sources.inventory import EG3D, Inventory, no_cameras
 from lpff_shards.sources.io.tree import Tree, file_blob, only_folder, open_tree
 
 PHOTOS = 70_000
-"""Photos of the whole FFHQ."""
+"""Number of photos in FFHQ."""
 FOLDER = "images1024x1024"
 
 
@@ -51,10 +51,10 @@ class _Listed:
 
     Attributes:
         named: the pictures, in the published order.
-        cameras: by the pictures' names, or by labels of their numbers; places: see `Places`.
+        cameras: by the pictures' names, or by labels with their numbers; places: see `Places`.
         anonymous: float64 [n, 25], see `Inventory.anonymous_cameras`.
         used: see `Inventory.used`.
-        notes: what the user should know.
+        notes: for the user.
     """
 
     named: Sequence[Named]
@@ -96,42 +96,42 @@ class Ffhq:
         found = make_inventory("ffhq", self.alignment, pictures, notes, listed.places.of)
         without = int((~found.has_camera).sum())
         if self.cameras and without and not len(listed.anonymous):
-            note = f"{self.cameras}: {without} of {len(found)} pictures have no camera there"
+            note = f"{self.cameras}: {without} of {len(found)} pictures have no camera in it"
             found = replace(found, notes=(*found.notes, note))
         return replace(found, anonymous_cameras=listed.anonymous, used=listed.used)
 
     def _eg3d(self) -> _Listed:
-        """Pictures and their mirrors, with dataset.json."""
+        """List pictures and their mirrors, with dataset.json."""
         given = [file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
         tree = only_folder(open_tree("--ffhq", self.path))
         refuse_other_export(self.path, tree, self.alignment)
-        named, strangers = numbered(tree)
+        named, unknown = numbered(tree)
         if not named:
             raise ShardsError(
-                f"--ffhq {self.path} holds no EG3D-aligned pictures",
-                "They are named 00000.png and 00000_mirror.png, or 00000/img00000000.png",
+                f"--ffhq {self.path} contains no EG3D-aligned pictures",
+                "Their names are 00000.png and 00000_mirror.png, or 00000/img00000000.png",
             )
         by_id = any(n.has_ffhq_id for n, _, _ in named)
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
-        notes = [*check_pairs(self.path, named, cameras), *note_strangers(tree, strangers)]
+        notes = [*check_pairs(self.path, named, cameras), *note_unknown_files(tree, unknown)]
         listed = _Listed(named, cameras, places(cameras), notes=notes)
-        told = None if by_id else self._told(tree, named, cameras, ids)
-        if told is not None:
-            notes.append(told.note())
-        if told is None or not told.is_enough:
+        matched = None if by_id else self._match_ids(tree, named, cameras, ids)
+        if matched is not None:
+            notes.append(matched.note())
+        if matched is None or not matched.is_enough:
             return listed
-        renumbered = ((told.numbers.get(name, n), name, blob) for n, name, blob in named)
+        renumbered = ((matched.numbers.get(name, n), name, blob) for n, name, blob in named)
         named = sorted(renumbered, key=lambda item: item[:2])
-        used = {} if ids else {"ffhq_cameras": told.ids.where}
-        return replace(listed, named=named, places=places(told.ids), used=used)
+        used = {} if ids else {"ffhq_cameras": matched.ids.where}
+        return replace(listed, named=named, places=places(matched.ids), used=used)
 
     def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
-        """The pictures' cameras; and where pictures are named by position, cameras by FFHQ id, if there are any."""
+        """Return the pictures' cameras; for pictures named by position also cameras by FFHQ id, if there are any."""
         if not files:
             raise ShardsError(
                 f"{tree.where}: no dataset.json or dataset-ffhq.json was found, and eg3d-aligned pictures need cameras",
-                "Put dataset.json there, or name it with --ffhq-cameras",
+                "Put dataset.json there, or give it with --ffhq-cameras",
             )
         first = read_labels(files[0])
         if by_id:
@@ -143,72 +143,74 @@ class Ffhq:
                 return labels, first
         raise ShardsError(
             f"{first.where} names pictures by FFHQ id, and those of --ffhq {self.path} are numbered by position",
-            "Put the dataset.json that EG3D's dataset_tool.py wrote beside the pictures",
+            "Put the dataset.json that EG3D's dataset_tool.py wrote next to the pictures",
         )
 
-    def _told(self, tree: Tree, named: Sequence[Named], cameras: Cameras, ids: Cameras | None) -> Told | None:
-        """FFHQ's numbers of pictures that are named by position, where a file tells them.
+    def _match_ids(
+        self, tree: Tree, named: Sequence[Named], cameras: Cameras, ids: Cameras | None
+    ) -> MatchedIds | None:
+        """Return FFHQ's numbers of pictures that are named by position, if a file contains them.
 
         Raises:
-            ShardsError: the file is another set's, and was given or lies in the set.
+            ShardsError: the file belongs to another set, and was given or is in the set.
         """
         names = [name for _, name, _ in named]
         if ids is None:
             known = {blob.where for blob in labels_inside(tree)} | {cameras.where}
-            ids = first_with_ids(blob for blob in labels_beside(self.cameras, self.path) if blob.where not in known)
-            return told_by_cameras(cameras, names, ids) if ids else None
-        told = told_by_cameras(cameras, names, ids)
-        if not told.is_enough:
-            raise ShardsError(told.figure(), "Give the dataset.json of the final_crops that these pictures are from")
-        return told
+            ids = first_with_ids(blob for blob in labels_near(self.cameras, self.path) if blob.where not in known)
+            return match_by_cameras(cameras, names, ids) if ids else None
+        matched = match_by_cameras(cameras, names, ids)
+        if not matched.is_enough:
+            raise ShardsError(matched.figure(), "Give the dataset.json of the final_crops that these pictures are from")
+        return matched
 
     def _stylegan(self) -> _Listed:
-        """FFHQ's own download, or StyleGAN's zip of it: no mirrors, and cameras from elsewhere if at all."""
+        """List FFHQ's own download or StyleGAN's zip of it: no mirrors, and cameras only from another file."""
         outer = open_tree("--ffhq", self.path)
         tree = outer.sub(FOLDER) or only_folder(outer)
         tree = tree.sub(FOLDER) or tree
-        every, strangers = numbered(tree)
+        every, unknown = numbered(tree)
         inside = labels_inside(outer, tree)
         named, others = self._originals(every)
         if not refuse_other_export(self.path, tree, self.alignment):
             self._refuse_eg3d(every, inside)
         refuse_oblong(self.path, named, "StyleGAN")
-        lent = self._lent(named, inside)
-        notes = [*note_strangers(tree, strangers + others), *lent.notes]
-        return replace(lent, cameras=by_picture(lent.cameras, named), notes=notes)
+        listed = self._borrow_cameras(named, inside)
+        notes = [*note_unknown_files(tree, unknown + others), *listed.notes]
+        return replace(listed, cameras=by_picture(listed.cameras, named), notes=notes)
 
     def _originals(self, every: Sequence[Named]) -> tuple[list[Named], list[str]]:
-        """The pictures with their FFHQ ids, and names that are passed over.
+        """Return the pictures with their FFHQ ids, and the ignored names.
 
-        StyleGAN's dataset_tool.py numbers in FFHQ's order, so the numbers of a whole set are FFHQ's.
+        StyleGAN's dataset_tool.py counts in FFHQ's order, so the numbers of a complete set are FFHQ's.
 
         Raises:
-            ShardsError: there are none, or more than FFHQ has.
+            ShardsError: the set is empty, or larger than FFHQ.
         """
         by_id = [item for item in every if item[0].has_ffhq_id]
         if by_id:
             return by_id, [name for n, name, _ in every if not n.has_ffhq_id]
         if not every:
             raise ShardsError(
-                f"--ffhq {self.path} holds no StyleGAN-aligned pictures",
-                f"They are named {FOLDER}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
+                f"--ffhq {self.path} contains no StyleGAN-aligned pictures",
+                f"Their names are {FOLDER}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
             )
         if len(every) > PHOTOS:
-            raise ShardsError(f"--ffhq {self.path} holds {len(every)} pictures, and StyleGAN's FFHQ {PHOTOS}", TO_EG3D)
+            raise ShardsError(f"--ffhq {self.path} has {len(every)} pictures, and StyleGAN's FFHQ {PHOTOS}", TO_EG3D)
         is_whole = [n.position for n, _, _ in every] == list(range(PHOTOS))
         ids = (f"{n.position:05d}" if is_whole else f"img{n.position:08d}" for n, _, _ in every)
         items = zip(ids, every, strict=True)
         return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in items], []
 
     def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
-        """Refuses EG3D's pictures: files of mirrors, or cameras of these very files, which only EG3D's set holds.
+        """Refuse EG3D's pictures, which have mirrors, or cameras of the same file names.
 
         Raises:
-            ShardsError: names what tells it.
+            ShardsError: the set has such a mirror or camera.
         """
         mirrors = [name for n, name, _ in every if n.has_ffhq_id and n.is_mirror]
         if mirrors:
-            raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it holds the mirror {mirrors[0]}", TO_EG3D)
+            raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it contains the mirror {mirrors[0]}", TO_EG3D)
         for blob in inside:
             try:
                 labels = read_labels(blob)
@@ -219,14 +221,14 @@ class Ffhq:
             if own is not None:
                 raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: {blob.where} has a camera of {own}", TO_EG3D)
 
-    def _lent(self, named: Sequence[Named], inside: Sequence[Blob]) -> _Listed:
-        """EG3D's cameras of the same photos: by picture, or, where none can be told to be whose, as poses alone.
+    def _borrow_cameras(self, named: Sequence[Named], inside: Sequence[Blob]) -> _Listed:
+        """Return EG3D's cameras of the same photos: by picture, or as poses only if no ids are available.
 
-        A file that names pictures by position tells nothing of FFHQ's ids, but another one of the same cameras does,
-        which may lie in the set, beside it or beside the file.
+        A file that names pictures by position has no FFHQ ids. Another file of the same cameras may have them; it is
+        searched in the set, next to it and next to the given file.
 
         Raises:
-            ShardsError: the file is not EG3D's of FFHQ.
+            ShardsError: the file is not EG3D's for FFHQ.
         """
         if self.cameras is None:
             return _Listed(named, notes=[f"--ffhq {self.path}: without --ffhq-cameras there are no cameras"])
@@ -236,30 +238,30 @@ class Ffhq:
             return _anonymous(named, labels, "the pictures are")
         if labels.has_ids:
             return _Listed(named, _of_originals(labels), places(labels))
-        near = (*inside, *labels_beside(self.cameras, self.path))
+        near = (*inside, *labels_near(self.cameras, self.path))
         ids = first_with_ids(one for one in near if one.where != blob.where)
-        told = told_by_cameras(labels, list(labels.rows), ids) if ids else None
-        notes = [told.note()] if told else []
-        if told and told.is_enough:
-            names = {n.file_name: label for label, n in told.numbers.items()}
-            return _Listed(named, _of_originals(labels.chosen(names)), places(told.ids), notes=notes)
+        matched = match_by_cameras(labels, list(labels.rows), ids) if ids else None
+        notes = [matched.note()] if matched else []
+        if matched and matched.is_enough:
+            names = {n.file_name: label for label, n in matched.numbers.items()}
+            return _Listed(named, _of_originals(labels.chosen(names)), places(matched.ids), notes=notes)
         return _anonymous(named, labels, "it is", notes)
 
     def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
-        """What is unknown of the pictures, and why.
+        """Yield what is unknown about the pictures, and why.
 
         Args:
             missing: FFHQ ids without a record.
 
         Raises:
-            ShardsError: no picture has a record, so that it is another file.
+            ShardsError: no picture has a record.
         """
         lost = "licenses and authors" if self.alignment == EG3D else "licenses, authors and landmarks"
         unknown = [name for n, name, _ in named if not n.has_ffhq_id]
         by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
         if unknown and self.alignment != EG3D:
             those = f"so their ids, {lost} are unknown"
-            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of it whole"
+            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of all of it"
             return
         if metadata is None:
             yield f"--ffhq {self.path}: without --ffhq-metadata {lost} are unknown"
@@ -270,8 +272,8 @@ class Ffhq:
                 "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)"
             )
         if missing and len(missing) == len({n.id for n, _, _ in named if n.has_ffhq_id}):
-            told = f"--ffhq-metadata {metadata.where} has no record of any picture here, such as {missing[0]}"
-            raise ShardsError(told, "Give FFHQ's ffhq-dataset-v2.json")
+            message = f"--ffhq-metadata {metadata.where} has no record of any picture here, such as {missing[0]}"
+            raise ShardsError(message, "Give FFHQ's ffhq-dataset-v2.json")
         if missing:
             photos = f"{len(missing)} photos, such as {missing[0]},"
             yield f"{metadata.where}: {photos} have no record: license and author unknown"
@@ -282,13 +284,13 @@ def _of_originals(labels: Cameras) -> Cameras:
 
 
 def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequence[str] = ()) -> _Listed:
-    """Cameras of which none can be told to be a picture's: the density of poses needs no more.
+    """Return cameras without their pictures, as the density of poses uses them.
 
     Args:
-        what: numbers by position, as the note says it.
+        what: subject of the note: the pictures or the file with numbers by position.
 
     Raises:
-        ShardsError: one is faulty, or they are not those of pictures and their mirrors.
+        ShardsError: one is faulty, or they do not come in pairs of a picture and its mirror.
     """
     for label, reason in labels.faults.items():
         raise ShardsError(f"{labels.where}: {label}: {reason}", "Check that it is the published file")
@@ -297,7 +299,7 @@ def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequen
     )
     lone = [label for id, label in originals.items() if id not in mirrors]
     if not originals or (lone and not labels.has_ids):
-        reason = f"{lone[0]} has no mirror" if lone else "it names no picture as FFHQ does"
+        reason = f"{lone[0]} has no mirror" if lone else "it has none of FFHQ's picture names"
         raise ShardsError(f"{labels.where}: {reason}, so these are not FFHQ's cameras", ONLY_FFHQ)
     both = [id for id in originals if id in mirrors]
     refuse_unmirrored(labels.where, [originals[id] for id in both], [mirrors[id] for id in both], labels)

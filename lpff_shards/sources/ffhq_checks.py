@@ -1,4 +1,4 @@
-"""Whether pictures are FFHQ's at all, and of the alignment that was asked for: told by pairs, cameras and sizes."""
+"""Check by pairs, cameras and sizes that pictures are FFHQ's, in the requested alignment."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from lpff_shards.sources.io.objects import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole
 
 STYLEGAN_SIDE = 1024
-"""Pixels of FFHQ's own pictures."""
+"""Width of FFHQ's own pictures in pixels."""
 SAMPLED = 8
-"""Pairs, or pictures, whose sizes are looked at; the pixels of the first and the last pair are too."""
+"""Number of pairs or pictures whose sizes are checked; of the first and the last pair the pixels are, too."""
 UNLIKE = 8.0
-"""Mean difference of two pictures' gray, of 255, from which they are no mirror images; two faces differ by about 60."""
+"""Mean gray difference (0 to 255) from which two pictures are not mirror images; two faces differ by about 60."""
 _OWN_FIELDS = re.compile(rb'"(dataset|alignment)":"(\w*)"')
 
 ONLY_FFHQ = "Only FFHQ can be given as --ffhq: give FFHQ's own pictures"
@@ -39,54 +39,53 @@ TO_EG3D = "Give FFHQ's own images1024x1024, or use --alignment eg3d"
 
 
 def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
-    """Refuses a zip of ours that holds other data sets' pictures, or another alignment; whether it is one of ours.
+    """Return whether lpff-shards wrote the zip.
 
     Raises:
-        ShardsError: it does.
+        ShardsError: it contains pictures of other data sets, or of another alignment.
     """
     files = tree.files()
     data = read_whole(files[SAMPLES], MAX_JSON_BYTES) if SAMPLES in files else b""
-    # Quotes inside of texts are escaped, so nothing else looks like this.
+    # Quotes in strings are escaped, so only fields match.
     found = {match.groups() for match in _OWN_FIELDS.finditer(data)}
     sets, alignments = ({value.decode() for name, value in found if name == own} for own in (b"dataset", b"alignment"))
     if not sets or not alignments:
         return False
     if others := sorted(sets - {"ffhq"}):
-        told = f"--ffhq {given} is a zip of lpff-shards with pictures of {', '.join(others)}"
-        raise ShardsError(told, "Give FFHQ's own pictures, and the other data sets apart")
+        message = f"--ffhq {given} is a zip written by lpff-shards with pictures of {', '.join(others)}"
+        raise ShardsError(message, "Give FFHQ's own pictures, and the other data sets separately")
     if wrong := sorted(alignments - {alignment}):
-        raise ShardsError(f"--ffhq {given} holds {wrong[0]} pictures, not {alignment}", f"Use --alignment {wrong[0]}")
+        raise ShardsError(f"--ffhq {given} has {wrong[0]} pictures, not {alignment}", f"Use --alignment {wrong[0]}")
     return True
 
 
 def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
-    """Which numbers, of sorted ones, are originals that their mirror follows: int64 [pairs]."""
+    """Return the rows of sorted numbers that are originals followed by their mirror: int64 [pairs]."""
     followed = (a[2] == b[2] and not a[1] and b[1] for a, b in pairwise(numbers))
     return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
 
 
 def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str]:
-    """Refuses EG3D-aligned pictures that are not pairs of a picture and its mirror.
+    """Refuse EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
-    The cameras of every pair are looked at, the sizes of some, and the pixels of two. A picture by position (img%08d)
-    needs its mirror, or at least the label of it, where the copy lost the file; one by FFHQ id may lack it, and so may
-    all of them.
+    Checks the cameras of every pair, the sizes of some, and the pixels of two. A picture named by position (img%08d)
+    requires its mirror, or at least the mirror's label; pictures named by FFHQ id do not.
 
     Args:
         labels: cameras by the pictures' names.
 
     Returns:
-        The note of pairs that do not look like it, if there are any.
+        The note about doubtful pairs, if there are any.
 
     Raises:
-        ShardsError: they are no FFHQ.
+        ShardsError: the pictures are not FFHQ's.
     """
     firsts = pairs([n for n, _, _ in named])
     if not len(firsts):
         _refuse_originals(given, named)
         refuse_oblong(given, named, "EG3D")
         labeled = any(n.is_mirror for n in labels.named.values())
-        return [f"--ffhq {given}: no picture has its mirror, as {labels.where} has: {_DOUBT}"] if labeled else []
+        return [f"--ffhq {given}: the mirrors in {labels.where} have no pictures: {_DOUBT}"] if labeled else []
     names = [name for _, name, _ in named]
     originals, mirrors = ([names[i] for i in (firsts + step).tolist()] for step in (0, 1))
     refuse_unmirrored(f"--ffhq {given}", originals, mirrors, labels)
@@ -97,19 +96,19 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
         _refuse_oblong(given, names[first], own, "EG3D")
         _refuse_oblong(given, names[first + 1], mirrored, "EG3D")
         if own[0] and mirrored[0] and own != mirrored:
-            told = " and ".join(f"{names[first + i]} ({_shape(size)})" for i, size in enumerate((own, mirrored)))
-            raise ShardsError(f"--ffhq {given}: {told} are no picture and mirror, so this is not FFHQ", ONLY_FFHQ)
+            pair = " and ".join(f"{names[first + i]} ({_shape(size)})" for i, size in enumerate((own, mirrored)))
+            raise ShardsError(f"--ffhq {given}: {pair} are no mirrored pair, so this is not FFHQ", ONLY_FFHQ)
     for first, size in {int(some[i]): sizes[2 * i] for i in (0, -1)}.items():
         if not _mirror_one_another(named[first][2], named[first + 1][2]):
-            told = f"--ffhq {given}: {names[first]} and {names[first + 1]} do not show one another's mirror image"
+            text = f"--ffhq {given}: {names[first]} and {names[first + 1]} are not mirror images of each other"
             if size == (STYLEGAN_SIDE, STYLEGAN_SIDE):
-                raise ShardsError(f"{told}, so this is StyleGAN's FFHQ", TO_STYLEGAN)
-            return [f"{told}: {_DOUBT}"]
+                raise ShardsError(f"{text}, so this is StyleGAN's FFHQ", TO_STYLEGAN)
+            return [f"{text}: {_DOUBT}"]
     return []
 
 
 def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
-    """Whether two pictures are mirror images as far as can be told: true where one cannot be read."""
+    """Return whether two pictures are mirror images; true if one cannot be read."""
     try:
         thumbs = [_thumb(read_whole(blob)) for blob in (original, mirrored)]
     except (ShardsError, FormatError, PictureError):
@@ -118,7 +117,7 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
 
 
 def _thumb(data: bytes) -> NDArray[np.float64]:
-    """The means of the parts of a picture's gray, float64 [16, 16], 0 to 255."""
+    """Return a picture's gray, averaged to float64 [16, 16], 0 to 255."""
     header = inspect(data)
     if reason := unstorable(header, decoded=True):
         raise PictureError(reason)
@@ -127,17 +126,17 @@ def _thumb(data: bytes) -> NDArray[np.float64]:
 
 
 def _refuse_originals(given: str, named: Sequence[Named]) -> None:
-    """Refuses originals alone by position, or as FFHQ's own download has them: in folders, or of 1024 pixels."""
+    """Refuse originals without mirrors, named by position or stored like FFHQ's download: in folders, or of 1024 px."""
     own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
     if own_download or not all(n.has_ffhq_id for n, _, _ in named):
-        raise ShardsError(f"--ffhq {given} holds no picture with its mirror, as EG3D's FFHQ does", TO_STYLEGAN)
+        raise ShardsError(f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN)
 
 
 def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Cameras) -> None:
-    """Refuses pairs of labels whose cameras do not mirror one another; faulty and missing cameras tell nothing.
+    """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras.
 
     Raises:
-        ShardsError: names the first such pair.
+        ShardsError: the first such pair.
     """
     faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
     rows = [labels.find(names) for names in (originals, mirrors)]
@@ -146,15 +145,15 @@ def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[st
     off = np.abs(mirror(labels.numbers[rows[0][at]]) - labels.numbers[rows[1][at]]).max(axis=1, initial=0.0)
     wrong = at[off > TOLERANCE]
     if len(wrong):
-        told = f"{originals[wrong[0]]} and {mirrors[wrong[0]]}"
-        raise ShardsError(f"{where}: the cameras of {told} do not mirror one another, so this is not FFHQ", ONLY_FFHQ)
+        pair = f"{originals[wrong[0]]} and {mirrors[wrong[0]]}"
+        raise ShardsError(f"{where}: the cameras of {pair} are not mirrored, so this is not FFHQ", ONLY_FFHQ)
 
 
 def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
-    """Refuses pictures, of some that are looked at, that are not square, as aligned ones are.
+    """Refuse pictures that are not square, as aligned ones are; checks a sample of them.
 
     Raises:
-        ShardsError: names the first such picture.
+        ShardsError: the first such picture.
     """
     some = [named[i] for i in spread(len(named), SAMPLED).tolist()]
     for (_, name, _), size in zip(some, _sizes([blob for _, _, blob in some]), strict=True):
@@ -172,13 +171,13 @@ def _refuse_oblong(given: str, name: str, size: tuple[int, int], trainer: str) -
 def _lone(
     given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: Cameras
 ) -> tuple[list[str], list[str]]:
-    """Names by position of originals or mirrors without the other, and the labels of the others."""
+    """Return the names, by position, of originals or mirrors without the other, and the labels of the others."""
     paired = np.zeros(len(named), bool)
     paired[firsts] = paired[firsts + 1] = True
     lone = [named[i][:2] for i in np.flatnonzero(~paired).tolist() if not named[i][0].has_ffhq_id]
-    # A picture whose number two files have stands beside its mirror too, and is set aside later.
-    met = {n.key for n, _, _ in named} if lone else set()
-    lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in met and name in labels.rows]
+    # A duplicate of a paired picture is set aside later.
+    keys = {n.key for n, _, _ in named} if lone else set()
+    lone = [(n, name) for n, name in lone if (n.id, not n.is_mirror) not in keys and name in labels.rows]
     if not lone:
         return [], []
     of_number = {n.key: label for label, n in labels.named.items()}
@@ -190,7 +189,7 @@ def _lone(
 
 
 def _sizes(blobs: Sequence[Blob]) -> list[tuple[int, int]]:
-    """Width and height of pictures, zeros where one cannot be read: the export complains of that."""
+    """Return width and height of pictures, zeros where unreadable: the export reports those."""
     return [(int(width), int(height)) for width, height in sizes_of(blobs)]
 
 

@@ -30,13 +30,13 @@ _NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./
 
 
 class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compare in C
-    """What a picture's name says: its place in the published order, and its id.
+    """A picture's position in the published order and its id, read from its name.
 
     Attributes:
         photo: index of the photo in the published order.
         is_mirror: whether it is the mirror of that photo's picture.
-        id: FFHQ's five digits, or the name of the original where only an index is left (img%08d).
-        has_ffhq_id: whether `id` is FFHQ's own, by which its metadata joins.
+        id: FFHQ's five digits, or the original's name if it contains only an index (img%08d).
+        has_ffhq_id: whether `id` is FFHQ's own, as in its metadata.
     """
 
     photo: int
@@ -46,7 +46,7 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
 
     @property
     def key(self) -> tuple[str, bool]:
-        """What is alike in two names of one picture."""
+        """The same for all names of one picture."""
         return self.id, self.is_mirror
 
     @property
@@ -61,7 +61,7 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
 
 
 def number(name: str) -> Number | None:
-    """Reads a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
+    """Parse a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -76,24 +76,24 @@ Named = tuple[Number, str, Blob]
 
 
 def numbered(tree: Tree) -> tuple[list[Named], list[str]]:
-    """Pictures directly in a tree and in its folders of thousands, in the published order, with relative names.
+    """List the pictures in a tree and in its folders of thousands, in the published order, with relative names.
 
-    The second list holds the names that are none of FFHQ's.
+    The second list contains the names that FFHQ does not use.
     """
     named: list[Named] = []
-    strangers: list[str] = []
+    unknown: list[str] = []
     for name, blob in _below(tree):
         n = number(name)
         if n is None:
-            strangers.append(name)
+            unknown.append(name)
         else:
             named.append((n, name, blob))
-    return sorted(named, key=lambda item: item[:2]), strangers
+    return sorted(named, key=lambda item: item[:2]), unknown
 
 
-def note_strangers(tree: Tree, names: list[str]) -> list[str]:
-    """The note that tells of pictures passed over, if there are any."""
-    return [f"{tree.where}: {len(names)} pictures are not FFHQ's by name, such as {names[0]}"] if names else []
+def note_unknown_files(tree: Tree, names: list[str]) -> list[str]:
+    """Return the note about ignored pictures, if there are any."""
+    return [f"{tree.where}: {len(names)} pictures are ignored: FFHQ has no names such as {names[0]}"] if names else []
 
 
 def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
@@ -132,21 +132,21 @@ _POINTS = msgspec.json.Decoder(_Points)
 def read_records(
     blob: Blob | None, pictures: Sequence[Number], with_points: bool
 ) -> tuple[PictureCredits, PicturePoints, list[str]]:
-    """Credits and landmarks of pictures out of ffhq-dataset-v2.json.
+    """Read credits and landmarks of pictures from ffhq-dataset-v2.json.
 
     Args:
         blob: the file, or None.
-        with_points: read the landmarks, which are in pixels of a StyleGAN-aligned picture.
+        with_points: read the landmarks, in pixels of the StyleGAN-aligned picture.
 
     Returns:
-        In the order of the pictures; and the FFHQ ids that have no record, sorted.
+        Both in the order of the pictures; and the FFHQ ids that have no record, sorted.
 
     Raises:
-        ShardsError: it is not that file.
+        ShardsError: the file has another shape.
     """
     rows = {id: row for row, id in enumerate(dict.fromkeys(n.id for n in pictures))}
     at = np.array([rows[n.id] for n in pictures], np.int64)
-    # Few licenses are met again and again: each is told once.
+    # There are few licenses: each is parsed once.
     credits, points = CreditsColumn(len(rows), partial(_read_credit, cache(license))), PointsColumn(len(rows))
 
     def read(table: JsonTable, id: str, row: int) -> None:
@@ -159,7 +159,7 @@ def read_records(
 
 
 def _table(blob: Blob | None) -> JsonTable:
-    """The records by FFHQ id ("00000"); the file has them by index."""
+    """Return the records by FFHQ id ("00000"); the file has them by index."""
     if blob is None:
         return NO_TABLE
     table = read_table(blob, "FFHQ's records by index")
@@ -167,7 +167,7 @@ def _table(blob: Blob | None) -> JsonTable:
     return JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
 
 
-def _read_credit(tell: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
+def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
     row = table.get(id, _ROW)
     if row is None:
         return Credit()
@@ -179,13 +179,13 @@ def _read_credit(tell: Callable[[str, str], License], table: JsonTable, id: str)
         author_id=author,
         title=meta.photo_title or "",
         source_url=url,
-        license=tell(meta.license or "", meta.license_url or ""),
+        license=parse_license(meta.license or "", meta.license_url or ""),
         category=row.category,
     )
 
 
 def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
-    """The landmarks of a record, and the size of the picture that they are of."""
+    """Return the landmarks of a record, and the size of their picture."""
     row = table.get(id, _POINTS)
     assert row is not None
     size = row.image.pixel_size
@@ -197,6 +197,6 @@ def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
 
 
 def _flickr(url: str) -> list[str]:
-    """The parts of https://www.flickr.com/photos/<user>/<photo>/ behind `photos`."""
+    """Return the parts of https://www.flickr.com/photos/<user>/<photo>/ after `photos`."""
     parts = url.split("/")
     return parts[parts.index("photos") + 1 :] if "flickr.com" in url and "photos" in parts else []

@@ -1,4 +1,4 @@
-"""EG3D's dataset.json of FFHQ: where it lies, the camera of each picture, its index there, and its FFHQ id."""
+"""EG3D's dataset.json of FFHQ: its location, and each picture's camera, index and FFHQ id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lpff_shards.storage.path import above
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 ENOUGH = 0.999
-"""Share of the cameras that must stand in the file that tells the ids."""
+"""Minimum share of the cameras that the file with FFHQ ids must contain."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cameras:
     """Cameras by label, which is a picture's name.
 
     Attributes:
-        where: the file they are from.
+        where: their file.
         rows: label to row of `numbers`.
         numbers: float64 [n, 25].
         faults: label to the rule that its camera breaks.
@@ -45,11 +45,11 @@ class Cameras:
     faults: Mapping[str, str]
 
     def find(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The row of each name's camera, int64 [n], -1 for none."""
+        """Return the row of each name's camera, int64 [n], -1 for none."""
         return np.fromiter((self.rows.get(name, -1) for name in names), np.int64, len(names))
 
     def of(self, names: Sequence[str]) -> PictureCameras:
-        """The cameras of pictures by their names."""
+        """Return the cameras of pictures by their names."""
         rows = self.find(names)
         known = rows >= 0
         numbers = np.zeros((len(names), CAMERA_NUMBERS))
@@ -59,7 +59,7 @@ class Cameras:
         return PictureCameras(self.where, next(iter(self.rows), ""), len(self.rows), numbers, known, faults, unused)
 
     def chosen(self, names: Mapping[str, str]) -> Cameras:
-        """Some cameras under other names.
+        """Return some cameras under other names.
 
         Args:
             names: the label of each new name.
@@ -70,7 +70,7 @@ class Cameras:
 
     @cached_property
     def named(self) -> Mapping[str, Number]:
-        """What each label says that is a picture's name."""
+        """Each label that is a picture's name, parsed."""
         return {label: n for label in self.rows if (n := number(label))}
 
     @property
@@ -87,14 +87,14 @@ class _Labels(Struct):
 
 
 def read_labels(blob: Blob) -> Cameras:
-    """Cameras by picture name out of EG3D's dataset.json; a name that stands there twice is a fault.
+    """Read cameras by picture name from EG3D's dataset.json; a repeated name is a fault.
 
     Raises:
-        ShardsError: the file is not of that shape, or has no labels.
+        ShardsError: the file has another shape, or no labels.
     """
     labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
     if labels is None:
-        raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras by --ffhq-cameras")
+        raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras as --ffhq-cameras")
     numbers, wrong = parse_cameras(raw for _, raw in labels)
     rows = {name: row for row, (name, _) in enumerate(labels)}
     faults = {labels[row][0]: reason for row, reason in wrong.items()}
@@ -105,13 +105,13 @@ def read_labels(blob: Blob) -> Cameras:
 
 
 def labels_inside(*trees: Tree) -> list[Blob]:
-    """The label files directly in folders, each once."""
+    """Return the label files directly in folders, each once."""
     found = [tree.files()[name] for tree in trees for name in LABELS if name in tree.files()]
     return list({blob.where: blob for blob in found}.values())
 
 
-def labels_beside(*given: str | None) -> Iterator[Blob]:
-    """The label files in the folders that hold these paths or URIs; a folder that cannot be read has none."""
+def labels_near(*given: str | None) -> Iterator[Blob]:
+    """Yield the label files next to these paths or URIs; skip unreadable folders."""
     for folder in dict.fromkeys(folder for path in given if path for folder in above(path, 1)):
         for name in LABELS:
             try:
@@ -123,7 +123,7 @@ def labels_beside(*given: str | None) -> Iterator[Blob]:
 
 
 def first_with_ids(files: Iterable[Blob]) -> Cameras | None:
-    """The first file that names pictures by FFHQ id; what is no label file is passed over, since nobody named it."""
+    """Return the first file that names pictures by FFHQ id; ignore other files, which the user did not give."""
     for blob in files:
         try:
             labels = read_labels(blob)
@@ -135,10 +135,9 @@ def first_with_ids(files: Iterable[Blob]) -> Cameras | None:
 
 
 def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
-    """The cameras by the pictures' own names: by exact path, else by the number in the name.
+    """Return the cameras by the pictures' own names: by exact path, else by the number in the name.
 
-    Folders, suffix and the kind of slash may then differ. A number that two labels share tells no camera: it is a
-    fault of the picture.
+    Folders, suffix and the kind of slash may then differ. A number that two labels share is a fault of the picture.
     """
     lacking = [(n, name) for n, name, _ in named if name not in labels.rows]
     if not lacking:
@@ -161,11 +160,11 @@ def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
 
 @dataclass(frozen=True)
 class Places:
-    """Each picture's index in EG3D's FFHQ, by which its replica file counts: 2k an original, 2k + 1 its mirror.
+    """Each picture's index in EG3D's FFHQ and its replica file: 2k an original, 2k + 1 its mirror.
 
     Attributes:
         rows: (id, is_mirror) to index.
-        of: number of pictures that the indices were counted in, 0 where the names themselves tell them.
+        of: number of pictures in which the indices were counted, 0 where the names contain them.
     """
 
     rows: Mapping[tuple[str, bool], int]
@@ -176,31 +175,31 @@ NO_PLACES = Places({})
 
 
 def places(labels: Cameras) -> Places:
-    """Indices of the pictures that EG3D's dataset.json names: told by img%08d names, counted for others.
+    """Return the indices of the pictures in EG3D's dataset.json: read from img%08d names, counted for others.
 
-    EG3D's trainer counts its pictures in the order of their names.
+    EG3D's trainer counts pictures in the order of their names.
     """
     if not labels.has_ids:
         return Places({n.key: n.position for n in labels.named.values()})
-    # A number that two labels have is one picture's.
+    # Two labels with one number are one picture.
     distinct = dict.fromkeys(n.key for n in sorted(labels.named.values()))
     return Places(dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct))
 
 
 @dataclass(frozen=True)
-class Told:
+class MatchedIds:
     """FFHQ's numbers of labels that are named by position.
 
     Attributes:
-        ids: the cameras by FFHQ id that tell them.
+        ids: the matched cameras, by FFHQ id.
         numbers: FFHQ's number of each label.
-        strangers, ties: labels whose camera is not in that file; or is several pictures'.
-        share: of the labels whose camera is one picture's, 0 to 1.
+        unmatched, ties: labels whose camera is not in `ids`, or belongs to several pictures.
+        share: of the labels whose camera belongs to one picture, 0 to 1.
     """
 
     ids: Cameras
     numbers: Mapping[str, Number]
-    strangers: int
+    unmatched: int
     ties: int
     share: float
 
@@ -210,65 +209,64 @@ class Told:
         return self.share >= ENOUGH
 
     def figure(self) -> str:
-        """How well they fit, for errors and notes."""
-        share = f"tells {self.share:.1%} of the pictures by their cameras"
-        return f"{self.ids.where} {share}, and FFHQ's ids need {ENOUGH:.1%}"
+        """Return how well the files match, for errors and notes."""
+        return f"{self.ids.where} has the cameras of {self.share:.1%} of the pictures, and FFHQ's ids need {ENOUGH:.1%}"
 
     def note(self) -> str:
-        """What was told, and what was not."""
+        """Return the note with the numbers of matched and unmatched cameras."""
         if not self.is_enough:
-            return f"{self.figure()}: it is passed over"
-        note = f"{self.ids.where}: cameras tell the FFHQ ids of {len(self.numbers)} pictures"
-        if not self.strangers and not self.ties:
+            return f"{self.figure()}: it is ignored"
+        note = f"{self.ids.where}: its cameras give the FFHQ ids of {len(self.numbers)} pictures"
+        if not self.unmatched and not self.ties:
             return note
-        return f"{note}; {self.strangers} cameras are not in it, {self.ties} are several pictures'"
+        return f"{note}; {self.unmatched} cameras are not in it, {self.ties} belong to several pictures"
 
 
-def told_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> Told:
-    """FFHQ's numbers of labels, by cameras whose 25 numbers are the same in float32: all published poses are distinct.
+def match_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> MatchedIds:
+    """Match labels to FFHQ's numbers by cameras that are equal in float32: all published poses are distinct.
 
-    Where the camera of a picture or of its mirror alone is found, it tells both.
+    The camera of a picture or of its mirror is enough for both.
 
     Args:
         own: cameras by names of position.
-        names: of these, the ones to tell.
+        names: of these, the ones to match.
         ids: cameras by FFHQ id.
     """
-    here = [name for name in names if name in own.rows and name not in own.faults]
-    there = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
-    both = [_bytes(cameras, some) for cameras, some in ((own, here), (ids, list(there)))]
+    labels = [name for name in names if name in own.rows and name not in own.faults]
+    known = {name: n for name, n in ids.named.items() if n.has_ffhq_id and name not in ids.faults}
+    both = [_bytes(cameras, some) for cameras, some in ((own, labels), (ids, list(known)))]
     distinct, group = np.unique(np.concatenate(both), return_inverse=True)
-    group_here, group_there = np.split(group.reshape(-1), [len(here)])
-    count_here, count_there = (np.bincount(g, minlength=len(distinct)) for g in (group_here, group_there))
+    group_labels, group_known = np.split(group.reshape(-1), [len(labels)])
+    count_labels, count_known = (np.bincount(g, minlength=len(distinct)) for g in (group_labels, group_known))
     of_group = np.full(len(distinct), -1)
-    of_group[group_there] = np.arange(len(there))
-    of_group[(count_here != 1) | (count_there != 1)] = -1
-    rows = of_group[group_here]
-    strangers = int((count_there[group_here] == 0).sum())
-    numbers = list(there.values())
-    found = {name: numbers[row] for name, row in zip(here, rows.tolist(), strict=True) if row >= 0}
-    ties = len(here) - strangers - len(found)
-    return Told(ids, _by_pairs(names, found), strangers, ties, len(found) / max(len(here), 1))
+    of_group[group_known] = np.arange(len(known))
+    of_group[(count_labels != 1) | (count_known != 1)] = -1
+    rows = of_group[group_labels]
+    unmatched = int((count_known[group_labels] == 0).sum())
+    numbers = list(known.values())
+    found = {name: numbers[row] for name, row in zip(labels, rows.tolist(), strict=True) if row >= 0}
+    ties = len(labels) - unmatched - len(found)
+    return MatchedIds(ids, _by_pairs(names, found), unmatched, ties, len(found) / max(len(labels), 1))
 
 
 def _bytes(cameras: Cameras, names: Sequence[str]) -> NDArray[np.void]:
-    """The 25 numbers of each as one value that compares whole: void [n]."""
-    # Minus zero, which mirroring makes, is zero.
+    """Return each camera as one comparable value: void [n]."""
+    # Mirroring makes minus zero: adding zero removes the sign.
     numbers = cameras.numbers[cameras.find(names)].astype(np.float32) + np.float32(0)
     return np.ascontiguousarray(numbers).view(np.dtype((np.void, 4 * CAMERA_NUMBERS))).reshape(-1)
 
 
 def _by_pairs(names: Sequence[str], found: Mapping[str, Number]) -> dict[str, Number]:
-    """Numbers of both pictures of a pair, where one is told or the two agree."""
+    """Return the numbers of both pictures of a pair, if one is known or the two agree."""
     pairs: dict[str, list[tuple[bool, str]]] = {}
     for name in names:
         if n := number(name):
             pairs.setdefault(n.id, []).append((n.is_mirror, name))
-    told: dict[str, Number] = {}
+    numbers: dict[str, Number] = {}
     for pair in pairs.values():
-        # Whether FFHQ's original stands first is told, not taken for granted.
-        ways = {(n.photo, n.id, n.is_mirror != odd) for odd, name in pair if (n := found.get(name))}
-        if len(ways) == 1:
-            photo, id, turned = ways.pop()
-            told |= {name: Number(photo, odd != turned, id, True) for odd, name in pair}
-    return told
+        # Positions of originals and mirrors may be swapped: the match decides.
+        matches = {(n.photo, n.id, n.is_mirror != is_mirror) for is_mirror, name in pair if (n := found.get(name))}
+        if len(matches) == 1:
+            photo, id, swapped = matches.pop()
+            numbers |= {name: Number(photo, is_mirror != swapped, id, True) for is_mirror, name in pair}
+    return numbers

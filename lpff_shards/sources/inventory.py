@@ -1,4 +1,4 @@
-"""Inventory: the usable pictures of one source, in columns, so that a million of them stay cheap."""
+"""Inventory: the usable pictures of one source, in columns, so that a million take little memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, Record
 
 EG3D = "eg3d"
-"""The alignment of the crops whose cameras are published."""
+"""The alignment of the crops with published cameras."""
 
 
 def no_cameras() -> NDArray[np.float64]:
-    """No cameras, float64 [0, 25]."""
+    """Return an empty array of cameras, float64 [0, 25]."""
     return np.zeros((0, CAMERA_NUMBERS))
 
 
@@ -33,19 +33,19 @@ class Inventory:
         ids, blobs, credits: columns of length n.
         faces: int32 [n]; is_mirror: bool [n].
         cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
-        own_camera: bool [n], whether the camera is of this very crop, and not of the EG3D crop of the same photo.
-        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) says which row is a picture's, -1 for none;
-            `landmark_sizes` (int32 [m, 2]) are the sizes of the pictures that they are of, see `Record`.
+        own_camera: bool [n], whether the camera is of this crop itself, not of the photo's EG3D crop.
+        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) is the row of each picture, -1 for none;
+            `landmark_sizes` (int32 [m, 2]) are the sizes of the landmarks' own pictures, see `Record`.
         landmarks_source: `published` or `computed`, the same for all.
-        places: int64 [n], index of the picture in EG3D's FFHQ, by which its replica file counts; -1 where unknown.
-        places_of: number of pictures of the set that `places` was counted in, 0 where the names tell the index.
-        used: options with the files that were found for them, where the user gave none.
-        lost_mirrors: ids of pictures whose mirror the source has and that was left out.
-        problems: the pictures left out, with their reasons; `problem_credits` whose photos they are.
-        notes: what the user should know: files that are missing, records without a picture.
-        anonymous_cameras: float64 [k, 25], cameras of the set, mirrors too, of which none can be told to be whose;
-            they count in the density of poses.
-        typical_size: width and height of the first picture, (0, 0) where there is none or it is unreadable.
+        places: int64 [n], index of the picture in EG3D's FFHQ and its replica file; -1 where unknown.
+        places_of: size of the set in which `places` was counted, 0 where the names contain the index.
+        used: options that the user omitted, with the files found for them.
+        lost_mirrors: ids of pictures whose mirror was left out.
+        problems: the pictures left out, with their reasons; `problem_credits`: their credits.
+        notes: for the user: missing files, records without a picture.
+        anonymous_cameras: float64 [k, 25], cameras of the set, with mirrors, that match no picture;
+            the density of poses includes them.
+        typical_size: width and height of the first picture, (0, 0) if it is missing or unreadable.
     """
 
     source: str
@@ -76,7 +76,7 @@ class Inventory:
         return len(self.ids)
 
     def take(self, rows: NDArray[np.int64]) -> Inventory:
-        """The inventory of some of its pictures, in the order of `rows` (int64)."""
+        """Return the inventory of some pictures, in the order of `rows` (int64)."""
         points = self.landmark_rows[rows]
         with_points = points >= 0
         return replace(
@@ -96,15 +96,15 @@ class Inventory:
         )
 
     def licenses(self) -> Repeated[License]:
-        """The license of each picture."""
+        """Return the license of each picture."""
         return repeated(column(self.credits, "license"))
 
     def record(self, row: int) -> Record:
-        """The record of a row, self-contained."""
+        """Return the record of a row, self-contained."""
         return next(self.records(np.array([row])))
 
     def records(self, rows: NDArray[np.int64]) -> Iterator[Record]:
-        """The records of some rows (int64), in their order, each self-contained."""
+        """Yield the records of some rows (int64), in their order, each self-contained."""
         some = self.take(rows)
         columns = (some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist())
         cameras = zip(
@@ -131,11 +131,11 @@ class Inventory:
 
 
 class Source(Protocol):
-    """A published layout at a place. `inventory` reads listings and metadata, no pictures."""
+    """A data set in a published layout. `inventory` reads listings and metadata, no pictures."""
 
     def inventory(self) -> Inventory:
-        """The pictures of the source.
+        """Return the pictures of the source.
 
         Raises:
-            ShardsError: the place does not hold the layout, or a metadata file is unreadable.
+            ShardsError: the layout is another one, or a metadata file is unreadable.
         """

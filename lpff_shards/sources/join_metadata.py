@@ -1,4 +1,4 @@
-"""What metadata files hold of a source's pictures, put in the pictures' order."""
+"""Join metadata files with the pictures of a source, in the pictures' order."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lpff_shards.sources.io.json_files import TWICE, JsonTable, read_points
 
 T = TypeVar("T")
 Fault = tuple[str, str]
-"""A file, and the rule that a record in it breaks."""
+"""A file, and the rule that a record in it violates."""
 ReadCredit = Callable[[JsonTable, str], Credit]
-"""Makes an id's credit out of a table that may hold its record."""
+"""Returns an id's credit from a table that may contain its record."""
 
 _NUMBERS = msgspec.json.Decoder(list[float | None])
 _NONE = (0.0,) * camera.CAMERA_NUMBERS
 NO_TABLE = JsonTable("", {})
-"""Of a file that is missing."""
+"""The table of a missing file."""
 _NO_POINTS = np.zeros((0, LANDMARKS, 2), np.float32)
 
 
@@ -37,14 +37,14 @@ def _spread(faults: Mapping[int, T], at: NDArray[np.int64]) -> dict[int, T]:
 class PictureCameras:
     """Cameras in the order of a source's pictures.
 
-    `spread(at)` of this and the classes below gives each picture what row `at` (int64) has: pictures may share a row.
+    `spread(at)` of this and the classes below gives each picture the values of row `at` (int64), which may repeat.
 
     Attributes:
-        where: the file they are from; such_as: the first id there, empty where there is none; count: how many it has.
+        where: their file; such_as: the first id in it, or empty; count: number of cameras in it.
         numbers: float64 [n, 25], zeros where a picture has none.
         known: bool [n], whether the file has a picture's camera.
-        faults: row to the rule that its camera breaks.
-        unused: how many are no picture's.
+        faults: row to the rule that its camera violates.
+        unused: number of cameras without a picture.
     """
 
     where: str
@@ -64,10 +64,10 @@ class PicturePoints:
     """Landmarks in the order of a source's pictures.
 
     Attributes:
-        numbers: float32 [m, 68, 2]; `rows` (int64 [n]) says which are a picture's, -1 for none.
-        sizes: int32 [m, 2], of the pictures that they are of, 0 for the picture itself.
-        faults: row of a picture to the file and the rule that its landmarks break.
-        where: the file, empty where there is none.
+        numbers: float32 [m, 68, 2]; `rows` (int64 [n]): the row of each picture, -1 for none.
+        sizes: int32 [m, 2], of the pictures of the landmarks, 0 for the picture itself.
+        faults: row of a picture to the file and the rule that its landmarks violate.
+        where: the file, or empty.
     """
 
     numbers: Points
@@ -81,7 +81,7 @@ class PicturePoints:
 
 
 def no_points(count: int) -> PicturePoints:
-    """No landmarks of so many pictures."""
+    """Return the landmarks of `count` pictures that have none."""
     return PicturePoints(_NO_POINTS, np.full(count, -1), np.zeros((0, 2), np.int32), {})
 
 
@@ -92,7 +92,7 @@ class PictureCredits:
     Attributes:
         credits: of length n.
         known: bool [n], whether the file has a picture's record.
-        faults: row of a picture to the file and the rule that its record breaks.
+        faults: row of a picture to the file and the rule that its record violates.
     """
 
     credits: Sequence[Credit]
@@ -105,13 +105,13 @@ class PictureCredits:
 
 @dataclass(frozen=True, eq=False)
 class Joined:
-    """Which pictures have a record in a table.
+    """The pictures that have a record in a table.
 
     Attributes:
         where: the file; rows: of the pictures by id.
-        pictures: int64, the row of the picture that each record is of, -1 for those of none.
+        pictures: int64, the picture's row of each record, -1 for none.
         known: bool [n], whether a picture has a record.
-        faults: row to the file and the rule that its record breaks.
+        faults: row to the file and the rule that its record violates.
     """
 
     where: str
@@ -122,7 +122,7 @@ class Joined:
 
 
 def join_records(table: JsonTable, rows: Mapping[str, int], *reads: Callable[[JsonTable, str, int], None]) -> Joined:
-    """Reads the records of pictures.
+    """Read the records of pictures.
 
     Args:
         rows: of the pictures by id.
@@ -143,20 +143,20 @@ def join_records(table: JsonTable, rows: Mapping[str, int], *reads: Callable[[Js
 
 
 def join_cameras(table: JsonTable, rows: Mapping[str, int]) -> PictureCameras:
-    """The cameras of pictures, by their table."""
+    """Return the cameras of pictures from their table."""
     joined = join_records(table, rows)
     read, wrong = parse_cameras(table.rows.values())
     numbers = np.zeros((len(rows), camera.CAMERA_NUMBERS))
-    mine = joined.pictures >= 0
-    numbers[joined.pictures[mine]] = read[mine]
-    faults = {int(joined.pictures[at]): reason for at, reason in wrong.items() if mine[at]}
+    matched = joined.pictures >= 0
+    numbers[joined.pictures[matched]] = read[matched]
+    faults = {int(joined.pictures[at]): reason for at, reason in wrong.items() if matched[at]}
     faults |= {row: reason for row, (_, reason) in joined.faults.items()}
-    such_as, unused = next(iter(table.rows), ""), int((~mine).sum())
+    such_as, unused = next(iter(table.rows), ""), int((~matched).sum())
     return PictureCameras(table.where, such_as, len(table.rows), numbers, joined.known, faults, unused)
 
 
 def parse_cameras(raws: Iterable[msgspec.Raw]) -> tuple[NDArray[np.float64], dict[int, str]]:
-    """Cameras, float64 [n, 25], each checked; zeros where one is none, and what is wrong with which."""
+    """Return checked cameras, float64 [n, 25], zeros where one is invalid, and the reason by row."""
     found: list[Sequence[float | None]] = []
     faults: dict[int, str] = {}
     for row, raw in enumerate(raws):
@@ -177,7 +177,7 @@ def parse_cameras(raws: Iterable[msgspec.Raw]) -> tuple[NDArray[np.float64], dic
 
 
 class PointsColumn:
-    """Landmarks of so many pictures, as their records are read."""
+    """Collects the landmarks of `count` pictures while their records are read."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -198,7 +198,7 @@ class PointsColumn:
 
 
 def join_points(table: JsonTable, rows: Mapping[str, int]) -> PicturePoints:
-    """The landmarks of pictures, by their table."""
+    """Return the landmarks of pictures from their table."""
     column = PointsColumn(len(rows))
 
     def read(table: JsonTable, id: str, row: int) -> None:
@@ -210,7 +210,7 @@ def join_points(table: JsonTable, rows: Mapping[str, int]) -> PicturePoints:
 
 
 class CreditsColumn:
-    """Credits of so many pictures, as their records are read; the first one is that of a picture without any."""
+    """Collects the credits of `count` pictures while their records are read; the first one is empty."""
 
     def __init__(self, count: int, read_credit: ReadCredit) -> None:
         self._read_credit, self._found = read_credit, StructsBuilder[Credit]()
@@ -223,10 +223,10 @@ class CreditsColumn:
         self._count += 1
 
     def done(self, joined: Joined, hidden: Collection[int] = ()) -> PictureCredits:
-        """The credits, those of pictures without a record too.
+        """Return the credits, also of pictures without a record.
 
         Args:
-            hidden: rows of pictures whose credit nobody asks for.
+            hidden: rows of pictures whose credit is not needed.
         """
         for id, row in joined.rows.items() if not joined.known.all() else ():
             if not joined.known[row]:
@@ -238,7 +238,7 @@ class CreditsColumn:
 def join_credits(
     table: JsonTable, rows: Mapping[str, int], read_credit: ReadCredit, hidden: Collection[int]
 ) -> PictureCredits:
-    """The credits of pictures, by their table; see `CreditsColumn`."""
+    """Return the credits of pictures from their table; see `CreditsColumn`."""
     column = CreditsColumn(len(rows), read_credit)
     joined = join_records(table, rows, column.read)
     return column.done(joined, {*joined.faults, *hidden})

@@ -1,4 +1,4 @@
-"""LPFF (19,590 large-pose portraits from Flickr) and Unsplash-Pexels (19,321), which are published in one layout."""
+"""LPFF (19,590 large-pose portraits from Flickr) and Unsplash-Pexels (19,321), published in one layout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Lpff:
     alignment: str
 
     def inventory(self) -> Inventory:
-        # Few licenses are met again and again: each is told once.
+        # There are few licenses: each is parsed once.
         return _read("lpff", self.path, self.alignment, partial(_read_info, cache(license)))
 
 
@@ -60,23 +60,23 @@ class UnsplashPexels:
 
 
 def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
-    """The inventory of a data set in this layout.
+    """Build the inventory of a data set in this layout.
 
     Args:
         source: name of the source.
         given: the path: the data set's folder, a flat folder of crops, or a zip of either.
         alignment: eg3d, stylegan, realign2400 or raw.
-        read_credit: makes an id's credit out of the info table.
+        read_credit: returns an id's credit from the info table.
 
     Raises:
-        ShardsError: there are no such pictures, or a metadata file cannot be read.
+        ShardsError: such pictures are missing, or a metadata file cannot be read.
     """
     option = flag(source)
     place = locate(option, given, alignment)
     notes = list(missing(place, alignment))
     ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
     if not ids:
-        raise ShardsError(f"{option} {given} holds no {alignment} pictures", "Name another --alignment or another path")
+        raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
     blobs = take(place.pictures.blobs, files)
     rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
     cameras = join_cameras(_table(place, CAMERAS, "25 numbers by id"), rows)
@@ -87,7 +87,7 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     hidden = (points if alignment in MEASURED else realigned).faults
     credits = join_credits(_table(place, INFO, "credits by id"), rows, read_credit, hidden)
     if len(rows) < len(ids):
-        # Pictures of one id are set aside, each with what is told of it.
+        # Pictures with the same id are set aside, each with its metadata.
         at = np.array([rows[id] for id in ids])
         cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
         realigned = realigned.spread(at)
@@ -97,8 +97,8 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     texts = Texts.of(ids)
     lacking = int((~credits.known).sum())
     if INFO in place.metadata and lacking:
-        told = f"{lacking} of {len(ids)} pictures have no author or license record"
-        notes.append(f"{place.metadata[INFO].where}: {told}: license and author unknown")
+        text = f"{lacking} of {len(ids)} pictures have no author or license record"
+        notes.append(f"{place.metadata[INFO].where}: {text}: license and author unknown")
     found = ScannedImages(
         ids=texts,
         names=texts,
@@ -117,7 +117,7 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
 
 
 def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
-    """The note of crops of the size that another alignment's are published in."""
+    """Yield a note if the crops have the published size of another alignment."""
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
     if others and alignment not in MEASURED:
         yield (
@@ -127,14 +127,14 @@ def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator
 
 
 def _table(place: Located, name: str, expected: str) -> JsonTable:
-    """A metadata file; nothing where it is missing."""
+    """Read a metadata file; return an empty table if it is missing."""
     return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
 
 
 def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64]]:
-    """Ids of the crops, sorted, and which of the pictures each is.
+    """Return the crops' ids, sorted, and the picture's row of each.
 
-    A preview's `_eg3d` or `_stylegan` is no part of its id and tells its alignment.
+    The suffix `_eg3d` or `_stylegan` of a preview is its alignment, and not part of its id.
     """
     ids: list[str] = []
     rows: list[int] = []
@@ -148,9 +148,9 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
 
 
 def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
-    """Ids of the faces of photos, sorted, and which of the pictures each is in.
+    """Return the ids of the faces of photos, sorted, and the picture's row of each.
 
-    The metadata tell which faces there are; a face's photo is told from its id.
+    The metadata list the faces; a face's id contains its photo's.
     """
     faces: dict[str, set[str]] = defaultdict(set)
     for name in (CAMERAS, INFO, LANDMARKS["raw"]):
@@ -160,7 +160,7 @@ def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
     rows: list[int] = []
     for row, name in enumerate(place.pictures.names):
         photo = nfc(posixpath.splitext(name)[0])
-        # A photo that no table knows stays one picture under its own name, so that it is not lost silently.
+        # A photo without metadata stays one picture under its own name, so that it is not lost silently.
         own = faces.get(photo, {photo})
         ids += own
         rows += [row] * len(own)
@@ -168,7 +168,7 @@ def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.int64]]:
-    """Ids sorted, and the rows that go with them."""
+    """Return the ids sorted, and their rows."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return [ids[at] for at in order], np.array(rows, np.int64)[order]
 
@@ -196,14 +196,14 @@ class _Info(Struct, frozen=True):
 _INFO = msgspec.json.Decoder(_Info)
 
 
-def _read_info(tell: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
-    """The credit of an id out of LPFF's info.json; without a record, what the id itself tells.
+def _read_info(parse_license: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
+    """Return an id's credit from LPFF's info.json; without a record, from the id itself.
 
     Args:
-        tell: the license of a name and a URL.
+        parse_license: returns the license of a name and a URL.
 
     Raises:
-        ValueError: the record is not of info.json's shape.
+        ValueError: the record does not have info.json's shape.
     """
     parts = _ID.fullmatch(id)
     user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
@@ -220,7 +220,7 @@ def _read_info(tell: Callable[[str, str], License], info: JsonTable, id: str) ->
         source_url=image.photo_url or "",
         low_resolution_download_url=image.low_resolution_download_url or "",
         high_resolution_download_url=image.high_resolution_download_url or "",
-        license=tell(terms.name or "", terms.url or ""),
+        license=parse_license(terms.name or "", terms.url or ""),
     )
 
 
@@ -232,7 +232,7 @@ _HOSTS = {
 
 
 def _read_url(info: JsonTable, id: str) -> Credit:
-    """The credit of an id: its host, and so its license, is told from the URL.
+    """Return the credit of an id; the URL's host gives its license.
 
     Raises:
         ValueError: the record is not a URL.
@@ -247,5 +247,5 @@ def _license(url: str) -> License:
         host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         raise ValueError(f"its record is not a URL: {url!r}") from None
-    # Other hosts of theirs have other licenses: plus.unsplash.com, for one.
+    # Other hosts have other licenses, for example plus.unsplash.com.
     return _HOSTS.get(host, UNKNOWN) if parts.scheme in ("http", "https") else UNKNOWN

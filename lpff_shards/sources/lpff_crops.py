@@ -1,4 +1,4 @@
-"""Cameras and landmarks of LPFF's and Unsplash-Pexels' crops, by the landmarks of the pictures they are cut from."""
+"""Compute cameras and landmarks of LPFF's and Unsplash-Pexels' crops from landmarks of the realigned pictures."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from lpff_shards.sources.io.objects import sizes_of
 from lpff_shards.sources.join_metadata import PictureCameras, PicturePoints
 
 MEASURED = ("raw", "realign2400")
-"""Alignments whose pictures have landmarks of their own, in pixels of a size that only the picture tells."""
+"""Alignments whose pictures have their own landmarks, in pixels of the picture's size."""
 
 ALIKE, TYPICAL = 2.0, 1.25
-"""How far, as a factor, the side that landmarks tell may be from that of their picture, and the median of all may be:
-landmarks are detected anew, so that a picture's own may lie oddly."""
+"""Largest factor between the side computed from landmarks and their picture's side, and between the medians of both:
+landmarks were detected again, so a picture's own may be off."""
 
 
 Described = tuple[PictureCameras, NDArray[np.bool_], PicturePoints, list[str]]
-"""Cameras of pictures; whether each is of this very crop, bool [n], and not of the photo's EG3D crop; landmarks; and
-notes of what is lost, and why."""
+"""Cameras of pictures; whether each is of the crop itself, bool [n], not of the photo's EG3D crop; landmarks; and notes
+of what is missing, and why."""
 
 
 def describe(
     alignment: str, blobs: Sequence[Blob], cameras: PictureCameras, points: PicturePoints, realigned: PicturePoints
 ) -> Described:
-    """Cameras and landmarks of pictures of one alignment.
+    """Return cameras and landmarks of pictures of one alignment.
 
     Args:
-        blobs: of the pictures, which tell the sizes of photos and realigned pictures.
+        blobs: of the pictures, from which the sizes of photos and realigned pictures are read.
         cameras: of the EG3D crops of the same faces.
         points: landmarks of the pictures themselves; none for crops.
         realigned: landmarks of the same faces in their realigned pictures.
@@ -46,11 +46,11 @@ def describe(
     of = np.zeros((len(points.numbers), 2), np.int32)
     if alignment == "realign2400":
         own_fit = _fit(realigned, sizes[:, 0])
-        if own_fit.off <= fit.off:
+        if own_fit.deviation <= fit.deviation:
             frames, fit = sizes[:, 0], own_fit
         else:
             of[:], sizes = crops.REALIGNED, np.repeat(frames[:, None], 2, axis=1)
-    points = replace(points, sizes=of, faults={**_elsewhere(points, blobs, sizes), **points.faults})
+    points = replace(points, sizes=of, faults={**_outside(points, blobs, sizes), **points.faults})
     numbers, own = _moved(alignment, cameras, points, realigned, fit, frames, sizes)
     return replace(cameras, numbers=numbers), own, points, list(_misfits(realigned, frames, fit))
 
@@ -58,8 +58,8 @@ def describe(
 def _of_crops(
     alignment: str, cameras: PictureCameras, realigned: PicturePoints, frames: NDArray[np.int64], fit: _Fit
 ) -> Described:
-    """The same of crops, whose landmarks are carried over from the realigned pictures."""
-    rows = fit.alike
+    """Return the same for crops; their landmarks are mapped from the realigned pictures."""
+    rows = fit.fitting
     points, size = realigned.numbers[realigned.rows[rows]], np.full((len(rows), 2), crops.REALIGNED)
     maps = crops.eg3d_crop(points, size) if alignment == "eg3d" else crops.ffhq_crop(points, size, alignment)
     side = crops.SIDES[alignment]
@@ -72,7 +72,7 @@ def _of_crops(
     notes = list(_misfits(realigned, frames, fit))
     lacking = len(frames) - int(sound.sum()) - len(realigned.faults)
     if realigned.where and lacking and not notes:
-        notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no landmarks there that fit them"]
+        notes = [f"{realigned.where}: {lacking} of {len(frames)} pictures have no fitting landmarks"]
     if alignment == "eg3d":
         return cameras, cameras.known, given, notes
     numbers, own = _moved(alignment, cameras, realigned, realigned, fit, frames, np.stack([frames, frames], axis=1))
@@ -88,14 +88,14 @@ def _moved(
     frames: NDArray[np.integer],
     sizes: NDArray[np.integer],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The cameras of the pictures, float64 [n, 25], and whether they are, bool [n]; the EG3D crops' where they are not.
+    """Return the cameras, float64 [n, 25], and whether each is of the picture itself, bool [n], not of its EG3D crop.
 
     Args:
-        frames: sides of the realigned pictures that their landmarks are of, [n].
+        frames: sides of the realigned pictures of the landmarks, [n].
         sizes: of the pictures, [n, 2], 0 where unknown.
     """
     usable = np.zeros(len(frames), bool)
-    usable[fit.alike] = True
+    usable[fit.fitting] = True
     rows = np.flatnonzero(usable & cameras.known & (points.rows >= 0) & sizes.all(axis=1))
     of_face, size = realigned.numbers[realigned.rows[rows]], np.repeat(frames[rows, None], 2, axis=1)
     maps = crops.inverse(crops.eg3d_crop(of_face, size))
@@ -116,21 +116,21 @@ def _moved(
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """How landmarks fit realigned pictures of some sides.
+    """How well landmarks fit realigned pictures of given sides.
 
     Attributes:
-        ratios: float64 [m], the sides that the landmarks tell, as parts of the pictures' sides.
-        off: how far most are from fitting: the logarithm of a factor, 0 without any.
-        alike: int64, the rows whose landmarks fit; none where those of most do not.
+        ratios: float64 [m], the sides computed from landmarks, as parts of the pictures' sides.
+        deviation: absolute logarithm of their median, 0 without any.
+        fitting: int64, the rows whose landmarks fit; empty if the median does not.
     """
 
     ratios: NDArray[np.float64]
-    off: float
-    alike: NDArray[np.int64]
+    deviation: float
+    fitting: NDArray[np.int64]
 
     @property
     def is_typical(self) -> bool:
-        return self.off <= math.log(TYPICAL)
+        return self.deviation <= math.log(TYPICAL)
 
 
 def _fit(realigned: PicturePoints, frames: NDArray[np.integer]) -> _Fit:
@@ -138,11 +138,11 @@ def _fit(realigned: PicturePoints, frames: NDArray[np.integer]) -> _Fit:
     ratios = crops.realigned_side(realigned.numbers[realigned.rows[rows]]) / np.maximum(frames[rows], 1)
     usable = ratios[np.isfinite(ratios) & (ratios > 0)]
     fit = _Fit(ratios, float(abs(np.log(np.median(usable)))) if len(usable) else 0.0, rows[:0])
-    return replace(fit, alike=rows[(ratios > 1 / ALIKE) & (ratios < ALIKE)]) if fit.is_typical else fit
+    return replace(fit, fitting=rows[(ratios > 1 / ALIKE) & (ratios < ALIKE)]) if fit.is_typical else fit
 
 
 def _misfits(realigned: PicturePoints, frames: NDArray[np.integer], fit: _Fit) -> Iterator[str]:
-    """The note of landmarks that are of realigned pictures of another size."""
+    """Yield a note if the landmarks are of realigned pictures of another size."""
     if not fit.is_typical:
         yield (
             f"{realigned.where}: the faces are {np.nanmedian(fit.ratios):.2f} times as large as in pictures of "
@@ -150,8 +150,8 @@ def _misfits(realigned: PicturePoints, frames: NDArray[np.integer], fit: _Fit) -
         )
 
 
-def _elsewhere(points: PicturePoints, blobs: Sequence[Blob], sizes: NDArray[np.integer]) -> dict[int, tuple[str, str]]:
-    """The pictures that their landmarks leave, and by which file; with one face of a photo go all of them."""
+def _outside(points: PicturePoints, blobs: Sequence[Blob], sizes: NDArray[np.integer]) -> dict[int, tuple[str, str]]:
+    """Return the rows with landmarks outside their picture, or in a photo with such a face; and each one's fault."""
     known = np.flatnonzero((points.rows >= 0) & sizes.all(axis=1))
     left = known[landmarks.leaves(points.numbers[points.rows[known]], sizes[known])].tolist()
     found = {row: (points.where, landmarks.elsewhere(points.numbers[points.rows[row]], sizes[row])) for row in left}

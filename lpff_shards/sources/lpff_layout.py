@@ -1,4 +1,4 @@
-"""The layout that LPFF and Unsplash-Pexels share: crop folders, camera_parameters.json, info.json, landmark files."""
+"""The layout of LPFF and Unsplash-Pexels: crop folders, camera_parameters.json, info.json, landmark files."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "rea
 
 @dataclass(frozen=True)
 class Located:
-    """Where a data set's parts were found.
+    """The location of a data set's parts.
 
     Attributes:
-        pictures: by name; where: they are.
-        metadata: files by name; strangers: files beside the pictures that are neither.
-        unread: the same pictures' zip, where their folder is read.
+        pictures: by name; where: their folder or zip.
+        metadata: files by name; unknown_files: other files next to the pictures.
+        unread: the same pictures' zip, if their folder is read.
     """
 
     pictures: Files
     where: str
     metadata: Mapping[str, Blob]
-    strangers: Sequence[str]
+    unknown_files: Sequence[str]
     unread: Sequence[str] = ()
 
 
 def locate(option: str, given: str, alignment: str) -> Located:
-    """Finds the pictures of an alignment: in the published folders or zips, or flat as the archives unpack.
+    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives.
 
     Raises:
-        ShardsError: there are none.
+        ShardsError: there are no such pictures.
     """
     tree = open_tree(option, given)
     for root in (tree, only_folder(tree)):
@@ -55,35 +55,35 @@ def locate(option: str, given: str, alignment: str) -> Located:
                         if place is not folder:
                             _refuse_other_alignment(option, place.where, ".", alignment)
                         unread = tuple(other.where for other in folders if other is not folder)
-                        return Located(inside, place.where, _metadata(root, tree, given), _strangers(place), unread)
+                        return Located(inside, place.where, _metadata(root, tree, given), _unknown_files(place), unread)
     raise ShardsError(
-        f"{option} {given} holds neither {FOLDERS[alignment]}/ nor pictures of its own",
+        f"{option} {given} contains neither {FOLDERS[alignment]}/ nor pictures",
         _packed(only_folder(tree), alignment)
         or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
 def _folders(option: str, root: Tree, name: str) -> list[Tree]:
-    """The folder of that name and the zip of that name, those of them that are there."""
+    """Return the folder and the zip of that name, if they exist."""
     found = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
     return [tree for tree in found if tree is not None]
 
 
 def _packed(root: Tree, alignment: str) -> str:
-    """What to do with an archive that cannot be read in place."""
-    folder, _, own = FOLDERS[alignment].rpartition("/")
+    """Return a hint about an archive that cannot be read in place, or an empty text."""
+    folder, _, base = FOLDERS[alignment].rpartition("/")
     parent = root.sub(folder) if folder else root
     name = next(
-        (f"{own}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{own}{suffix}" in parent.files()), ""
+        (f"{base}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{base}{suffix}" in parent.files()), ""
     )
     return f"Unpack {posixpath.join(folder, name)} there first" if name else ""
 
 
 def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
-    """The metadata files by name; they lie together, beside the pictures or above them.
+    """Return the metadata files by name, which are together in one folder.
 
-    Looked for in the data set's folder, then in the two folders above the path that was given: crop/eg3d lies two below
-    its metadata, a zip beside it.
+    Searches the data set's folder, then the two folders above the given path: crop/eg3d is two levels below its
+    metadata, a zip is next to it.
     """
     places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, above(given, 2)))
     for files in places:
@@ -94,11 +94,11 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
 
 
 def _metadata_above(folder: Place) -> dict[str, Blob]:
-    # A folder above may be anyone's: it is not listed, only asked for these names, and counts if it has the cameras.
+    # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
     try:
         return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
     except PermissionError:
-        # One may have been let into the data set's own folder alone.
+        # The user may have access to the data set's own folder only.
         return {}
     except OSError as error:
         raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
@@ -110,25 +110,25 @@ def _metadata_in(folder: Place) -> dict[str, Blob]:
 
 
 def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
-    """A folder of crops that was given itself, or lies in a zip, may be another alignment's by its name."""
-    # Behind a colon is a folder in a zip.
-    own = Path(given.rpartition(":")[2]).stem
-    if name == "." and own in FOLDERS and own != alignment:
+    """Refuse a given folder of crops, or one in a zip, that has the name of another alignment."""
+    # A folder in a zip follows a colon.
+    actual = Path(given.rpartition(":")[2]).stem
+    if name == "." and actual in FOLDERS and actual != alignment:
         raise ShardsError(
-            f"{option} {given} holds {own} pictures by its name, not {alignment}",
-            f"Use --alignment {own}, or rename it",
+            f"{option} {given} has the name of {actual} pictures, not {alignment}",
+            f"Use --alignment {actual}, or rename it",
         )
 
 
-def _strangers(folder: Tree) -> list[str]:
+def _unknown_files(folder: Tree) -> list[str]:
     return [name for name in folder.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
 
 
 def missing(place: Located, alignment: str) -> Iterator[str]:
-    """Notes of what is not there.
+    """Yield notes about missing and ignored files.
 
     Raises:
-        ShardsError: it cannot be done without.
+        ShardsError: a required file is missing.
     """
     if CAMERAS not in place.metadata and alignment == "eg3d":
         raise ShardsError(
@@ -143,11 +143,11 @@ def missing(place: Located, alignment: str) -> Iterator[str]:
         lost[LANDMARKS["realign2400"]] = elsewhere if alignment == "raw" else f"there are no landmarks, and {elsewhere}"
     if alignment != "eg3d":
         lost[CAMERAS] = "there are no cameras"
-    if place.strangers:
-        names = f"{len(place.strangers)} files, such as {place.strangers[0]},"
-        yield f"{place.where}: {names} are not PNG, JPEG or WebP by name and are passed over"
+    if place.unknown_files:
+        names = f"{len(place.unknown_files)} files, such as {place.unknown_files[0]},"
+        yield f"{place.where}: {names} are ignored: their names are not those of PNG, JPEG or WebP files"
     for archive in place.unread:
-        yield f"{place.where} is read, and {archive} is not: both are there"
+        yield f"{place.where} is read, {archive} is not: both exist"
     for name, consequence in lost.items():
         if name not in place.metadata:
             yield f"{place.where}: {name} was not found, so {consequence}"

@@ -1,4 +1,4 @@
-"""From options to sources, and to what the files say that other options name."""
+"""Create sources from options, and read the files of --num-replicas and --exclude."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _HOMES = {
 
 
 def sources(options: SourceOptions) -> list[Source]:
-    """The sources that were given, in the order in which they are combined; only their own code is loaded.
+    """Return the requested sources in the order in which they are combined; only their own code is loaded.
 
     Raises:
-        ShardsError: there is none of a given name.
+        ShardsError: a data set is unknown.
     """
     found: list[Source] = []
     for name in options.given:
@@ -50,7 +50,7 @@ def sources(options: SourceOptions) -> list[Source]:
 
 @dataclass(frozen=True)
 class _Added:
-    """A source of another package, whose faults are errors like others."""
+    """A source from another package; its exceptions become ShardsError."""
 
     name: str
     source: Source
@@ -61,11 +61,11 @@ class _Added:
         except ShardsError:
             raise
         except Exception as error:
-            told = f"the data set {self.name} cannot be read by {ADDED[self.name]}: {error!r}"
-            raise ShardsError(told, "Report it to those who made that package") from error
+            message = f"the data set {self.name} cannot be read by {ADDED[self.name]}: {error!r}"
+            raise ShardsError(message, "Report it to the authors of that package") from error
         if not isinstance(found, Inventory):
-            told = f"inventory() of {ADDED[self.name]} returned {type(found).__name__}, not an Inventory"
-            raise ShardsError(told, "Report it to those who made that package")
+            message = f"inventory() of {ADDED[self.name]} returned {type(found).__name__}, not an Inventory"
+            raise ShardsError(message, "Report it to the authors of that package")
         return found
 
 
@@ -74,10 +74,10 @@ _COUNT = msgspec.json.Decoder(int)
 
 
 def read_num_replicas(given: str) -> NDArray[np.int64]:
-    """Replicas by image index, int64 [n].
+    """Read replicas by image index, int64 [n].
 
     Raises:
-        ShardsError: the file is not of that shape, lacks an index, or holds a number of replicas below one.
+        ShardsError: the file has another shape, missing an index, or has a number of replicas below one.
     """
     table = read_table(file_blob("--num-replicas", given), "numbers of replicas by image index")
     if not table.rows:
@@ -87,8 +87,8 @@ def read_num_replicas(given: str) -> NDArray[np.int64]:
         if not _INDEX.fullmatch(index):
             raise _fault(given, f"{shortened(index)!r} is not an image index")
         if int(index) >= len(counts):
-            lacks = next(i for i in range(len(counts)) if str(i) not in table.rows)
-            raise _fault(given, f"it lacks index {lacks}, though it goes on to {index}")
+            missing = next(i for i in range(len(counts)) if str(i) not in table.rows)
+            raise _fault(given, f"it lacks index {missing}, but has index {index}")
         try:
             count = table.get(index, _COUNT)
         except ValueError as error:
@@ -107,10 +107,10 @@ _COMMENT = re.compile(r"(?:^|\s)#(?:\s.*)?$", re.DOTALL)
 
 
 def read_exclusions(given: str) -> tuple[str, ...]:
-    """The lines of the file as NFC, each once.
+    """Read the distinct lines of the file as NFC.
 
-    Comments and blanks are dropped. A comment is a # at the line's start or behind a space, with a space behind it or
-    nothing more: authors may be called `#1`.
+    Comments and blanks are dropped. A comment is a # at the start of the line or after a space, followed by a space
+    or the end of the line: an author may have the name `#1`.
 
     Raises:
         ShardsError: it cannot be read, or is not UTF-8.
@@ -119,6 +119,6 @@ def read_exclusions(given: str) -> tuple[str, ...]:
         text = nfc(read_whole(file_blob("--exclude", given)).decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ShardsError(f"--exclude {given} is not UTF-8 text", "Give one id a line") from None
-    # Of all that Unicode takes for a line's end, names may hold the others.
+    # Names may contain the other line separators of Unicode.
     lines = (_COMMENT.sub("", line).strip() for line in re.split(r"\r\n|\r|\n", text))
     return tuple(dict.fromkeys(line for line in lines if line))

@@ -1,1 +1,1 @@
-"""Where the files of a data set lie: a folder, a zip, a bucket; and their tables in JSON."""
+"""Read the files of a data set in a folder, zip or bucket, and its JSON tables."""

@@ -1,4 +1,4 @@
-"""Where the bytes of a picture are: a file, a member of a zip read at its offset, or nowhere, and why."""
+"""The location of a picture's bytes: a file, a zip member read at its offset, or a broken path with a reason."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.record import Blob
 from lpff_shards.storage.full_reads import pread_fully
 
-# A pipe that has taken a picture's place must not be waited for; of files it changes nothing.
+# Opening a pipe in place of a picture must not block; files are unaffected.
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 LOCAL_HEADER = _LOCAL_HEADER.size
 """Bytes of a zip member's local header without its name and extra field."""
 SLACK = 64
-"""Bytes that are asked for beyond a member's own, since its local header's extra field is not known: less than always
-stands behind it, the directory's entry of it and the directory's end."""
+"""Extra bytes requested for a member, since its local header's extra field is unknown: fewer than its directory entry
+and the directory's end, which always follow."""
 
 _MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 MAX_BYTES = 1 << 28
-"""Most bytes of a picture's file: Flickr takes photos of 200 MB."""
+"""Most bytes of a picture's file: Flickr accepts photos of 200 MB."""
 
 MAX_JSON_BYTES = 1 << 31
 """Most bytes of a JSON file: LPFF's info.json of a million records has 600 MB."""
 
 
 BOMB_BYTES, BOMB_RATIO = 1 << 26, 100
-"""A zip's member of more bytes that shrank to less than a hundredth is not inflated: records shrink to a tenth."""
+"""A larger zip member compressed to less than a hundredth is not inflated: records shrink to a tenth."""
 
 
 class BlobError(Exception):
-    """The bytes of a picture could not be had; the text says why."""
+    """The bytes of a picture cannot be read; the text is the reason."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def _opened(path: str) -> Iterator[int]:
 
 
 class FileBlob(Struct, frozen=True, gc=False):
-    """A regular file; `stamp` is the time of its last change in nanoseconds."""
+    """A regular file; `stamp` is its modification time in nanoseconds."""
 
     NAMED: ClassVar[str] = "path"
 
@@ -71,11 +71,11 @@ class FileBlob(Struct, frozen=True, gc=False):
         return self.whole(MAX_BYTES)
 
     def whole(self, most: int) -> bytes:
-        """All bytes, where they are at most `most`; raises what `read` does."""
+        """Return all bytes, at most `most`; raises the errors of `read`."""
         refuse_large(self.size, most)
         try:
             data = _read_file(self.path, self.size + 1)
-            # Only the size itself was asked for, and a byte more: a file that has grown tells its new one.
+            # Only one byte more than the size was read: the size of a larger file comes from stat.
             found = len(data) if len(data) <= self.size else os.stat(self.path).st_size  # noqa: PTH116
         except OSError as error:
             raise unreadable(self.where, error) from error
@@ -91,10 +91,10 @@ class FileBlob(Struct, frozen=True, gc=False):
 
 
 def unreadable(where: str, error: OSError) -> BlobError:
-    """Return the error for a picture that the system does not open or read.
+    """Return the error for a picture that the system cannot open or read.
 
     Raises:
-        ExportFailed: the machine's limits are reached, which says nothing of the picture.
+        ExportFailed: the machine's limits are reached; the picture is not at fault.
     """
     if error.errno in _MACHINE:
         raise ExportFailed(f"{where} cannot be read: {error.strerror}", "Use fewer --workers") from None
@@ -102,7 +102,7 @@ def unreadable(where: str, error: OSError) -> BlobError:
 
 
 def _read_file(path: str, most: int, at: int = 0) -> bytes:
-    """At most `most` bytes of a file: few system calls, where `Path.read_bytes` needs seven."""
+    """Read at most `most` bytes of a file, with fewer system calls than the seven of `Path.read_bytes`."""
     fd = os.open(path, _READ)
     try:
         return pread_fully(fd, most, at)
@@ -111,7 +111,7 @@ def _read_file(path: str, most: int, at: int = 0) -> bytes:
 
 
 class BrokenBlob(Struct, frozen=True, gc=False):
-    """A name behind which there is no file to read: a link to nowhere, a pipe, a folder named like a picture."""
+    """A name without a readable file: a broken link, a pipe, a folder named like a picture."""
 
     where: str
     reason: str
@@ -126,9 +126,9 @@ class BrokenBlob(Struct, frozen=True, gc=False):
 
 
 def path_blob(path: str) -> FileBlob | BrokenBlob:
-    """The blob of a path on disk, whatever is there; only a regular file is ever opened."""
+    """Return the blob of a path on disk; only regular files are opened."""
     try:
-        # Asked once a picture; a Path of each would take longer than asking.
+        # Called for every picture: creating a Path would take longer than the call.
         status = os.stat(path)  # noqa: PTH116
     except OSError as error:
         return BrokenBlob(path, f"cannot be read: {error.strerror}")
@@ -140,7 +140,7 @@ def path_blob(path: str) -> FileBlob | BrokenBlob:
 
 
 class ZipBlob(Struct, frozen=True, gc=False):
-    """A member of a zip: stored or deflated, `packed` bytes behind the local header at `header`; `crc` as unpacked."""
+    """A zip member: `packed` bytes, stored or deflated, after the local header at `header`; `crc`: of its contents."""
 
     FEW: ClassVar[tuple[str, ...]] = ("archive",)
     NAMED: ClassVar[str] = "member"
@@ -165,10 +165,10 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return self.whole(MAX_BYTES)
 
     def whole(self, most: int) -> bytes:
-        """All bytes, where they are at most `most`, packed or not; raises what `read` does."""
+        """Return all bytes, at most `most` packed or not; raises the errors of `read`."""
         refuse_large(max(self.size, self.packed), most)
         if self.size > max(BOMB_BYTES, BOMB_RATIO * self.packed):
-            raise BlobError(f"has {self.size:,} bytes, packed in {self.packed:,}: so much of the same is no data set's")
+            raise BlobError(f"has {self.size:,} bytes, packed in {self.packed:,}, like a zip bomb")
         data = self._packed()
         if len(data) != self.packed:
             raise BlobError(f"is cut short in the zip: {len(data)} of {self.packed} bytes")
@@ -179,28 +179,28 @@ class ZipBlob(Struct, frozen=True, gc=False):
         return data
 
     def head(self, most: int) -> bytes:
-        # The local header comes along, which takes two system calls less than asking for it first.
-        found = self._from_header(self._span(most))
-        start = header_size(found)
-        data = found[start : start + self.packed]
+        # Reads the local header with the bytes, which saves two system calls.
+        raw = self._from_header(self._span(most))
+        start = header_size(raw)
+        data = raw[start : start + self.packed]
         try:
             return data if self.method == "stored" else zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, most)
         except zlib.error as error:
             raise BlobError(f"does not inflate: {error}") from error
 
     def _span(self, most: int) -> int:
-        """Bytes from the local header on that hold the member's first ones."""
+        """Return the number of bytes from the local header on that include the member's first `most` bytes."""
         return LOCAL_HEADER + len(self.member.encode()) + SLACK + min(self.packed, most)
 
     def _from_header(self, size: int) -> bytes:
-        """Bytes of the archive from the local header on."""
+        """Read bytes of the archive from the local header on."""
         try:
             return _read_file(self.archive, size, self.header)
         except OSError as error:
             raise unreadable(self.where, error) from error
 
     def _packed(self) -> bytes:
-        """The member's bytes as they stand in the archive, fewer where it ends before."""
+        """Read the member's packed bytes, fewer if the archive ends before."""
         try:
             with _opened(self.archive) as fd:
                 # The local header's extra field may be longer than the directory's: its length is read from the file.
@@ -216,12 +216,12 @@ class ZipBlob(Struct, frozen=True, gc=False):
         except zlib.error as error:
             raise BlobError(f"does not inflate: {error}") from error
         if len(out) != self.size or not inflater.eof:
-            raise BlobError(f"does not inflate to the {self.size} bytes that the zip's directory says")
+            raise BlobError(f"does not inflate to the {self.size} bytes in the zip's directory")
         return out
 
 
 def oversize(size: int, most: int = MAX_BYTES) -> str | None:
-    """Return why a file of so many bytes is not read, or None."""
+    """Return why a file of `size` bytes is not read, or None."""
     return f"has {size:,} bytes; at most {most:,} are read" if size > most else None
 
 
@@ -232,19 +232,19 @@ def refuse_large(size: int, most: int) -> None:
 
 
 def header_size(head: bytes) -> int:
-    """Bytes of a zip member's local header with its name and extra field.
+    """Return the size in bytes of a zip member's local header with its name and extra field.
 
     Raises:
-        BlobError: it is none.
+        BlobError: the bytes are not a local header.
     """
     if len(head) < LOCAL_HEADER or not head.startswith(b"PK\x03\x04"):
-        raise BlobError("has no local header where the zip's directory says: the zip has changed or is damaged")
+        raise BlobError("has no local header at its offset in the zip: the zip has changed or is damaged")
     _, name, extra = _LOCAL_HEADER.unpack_from(head)
     return int(LOCAL_HEADER + name + extra)
 
 
 def file_names(blobs: Sequence[Blob]) -> Iterable[str]:
-    """What each picture's file is called, its folders before it or not; in columns no blob is made for that."""
+    """Return each picture's file name, with or without folders; from columns without creating blobs."""
     if isinstance(blobs, Structs) and len(blobs.kinds) == 1 and hasattr(blobs.kinds[0], "NAMED"):
         return blobs.column(blobs.kinds[0].NAMED)
     return (blob.where for blob in blobs)

@@ -1,4 +1,4 @@
-"""A prefix of a bucket as a folder, and objects that a URI names."""
+"""A prefix of a bucket as a folder, and single objects by URI."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RIGHTS = "Check the URI, your rights and the network"
 
 @dataclass(frozen=True)
 class BucketTree:
-    """A prefix of a bucket; it is listed once, however often it is asked."""
+    """A prefix of a bucket, listed once."""
 
     path: BucketPath
 
@@ -36,7 +36,7 @@ class BucketTree:
 
     @cached_property
     def _folders(self) -> list[str]:
-        # An export's own output may lie beside the pictures, and is none of them.
+        # The output of an export may be next to the pictures, and is not a source.
         names = [name for name in self._listing[1] if not is_picture(name)]
         with _listing(self.path), closing(ahead(self._is_export, names)) as exports:
             return [name for name, is_export in zip(names, exports, strict=True) if not is_export]
@@ -61,42 +61,42 @@ class BucketTree:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing lies below the prefix."""
+        """Whether the prefix has no objects."""
         return not any(self._listing)
 
     @cached_property
     def _listing(self) -> tuple[list[Listed], list[str]]:
         with _listing(self.path):
             objects, folders = self.path.listing()
-        seen = [one for one in objects if not one.name.startswith(".")]
-        return seen, [name for name in folders if not name.startswith(".")]
+        visible = [one for one in objects if not one.name.startswith(".")]
+        return visible, [name for name in folders if not name.startswith(".")]
 
 
 def open_prefix(option: str, given: str) -> BucketTree | None:
-    """The tree of a URI that the user gave; None where an object is there instead.
+    """Return the tree of a URI that the user gave, or None if it is an object.
 
     Raises:
-        ShardsError: nothing is there, or the store does not tell.
+        ShardsError: it does not exist, or cannot be read.
     """
     path = BucketPath.parse(given)
     with reading(option, given):
         found = path.stat()
-        # An empty object of the prefix's own name is a folder to some tools.
+        # Some tools create an empty object with the prefix's name as a folder.
         if found is None or found.size == 0:
             tree = BucketTree(path)
             if not tree.is_empty:
                 return tree
     if found is None:
-        hint = "Give a prefix that is laid out like the data set's folder, or a zip"
+        hint = "Give a prefix with the layout of the data set's folder, or a zip"
         raise ShardsError(f"{option} {given} does not exist", hint)
     return None
 
 
 def named_object(option: str, given: str) -> Blob:
-    """The blob of an object that the user named.
+    """Return the blob of an object that the user gave.
 
     Raises:
-        ShardsError: it is not there, or the store does not tell.
+        ShardsError: it does not exist, or cannot be read.
     """
     with reading(option, given):
         blob = blob_at(BucketPath.parse(given))
@@ -106,10 +106,10 @@ def named_object(option: str, given: str) -> Blob:
 
 
 def blob_at(place: Place) -> Blob | None:
-    """The blob of a file or object; None where nothing is there.
+    """Return the blob of a file or object, or None if it does not exist.
 
     Raises:
-        OSError: a store does not tell.
+        OSError: a bucket cannot be read.
     """
     if is_remote(place):
         found = place.stat()
@@ -119,24 +119,24 @@ def blob_at(place: Place) -> Blob | None:
 
 def _blob(path: BucketPath, found: Listed) -> Blob:
     if is_odd(found.name):
-        return BrokenBlob(str(path), "its name is no path")
+        return BrokenBlob(str(path), "its name is not a valid path")
     return ObjectBlob(str(path), found.size, found.etag)
 
 
 @contextmanager
 def reading(option: str, given: str) -> Iterator[None]:
-    """Names the option and the URI in whatever goes wrong in the block.
+    """Add the option and the URI to errors of the block.
 
     Raises:
-        ShardsError: what went wrong.
+        ShardsError: the error.
     """
     try:
         yield
     except OSError as error:
         raise _unreadable(f"{option} {given} cannot be read", error) from None
     except ShardsError as error:
-        told = error.message if error.message.startswith(given.rstrip("/")) else f"{given}: {error.message}"
-        raise ShardsError(f"{option} {told}", error.hint) from None
+        message = error.message if error.message.startswith(given.rstrip("/")) else f"{given}: {error.message}"
+        raise ShardsError(f"{option} {message}", error.hint) from None
 
 
 @contextmanager
@@ -150,6 +150,6 @@ def _listing(path: BucketPath) -> Iterator[None]:
 def _unreadable(what: str, error: OSError) -> ShardsError:
     reason = str(error.strerror)
     if reason.startswith(NO_PATH):
-        told = f"{what}: an object below it has a name that is no path ({reason.removeprefix(NO_PATH)})"
-        return ShardsError(told, "Rename or remove that object, or copy the data set to a prefix without it")
+        message = f"{what}: an object below it has an invalid name ({reason.removeprefix(NO_PATH)})"
+        return ShardsError(message, "Rename or remove that object, or copy the data set to a prefix without it")
     return ShardsError(f"{what}: {reason}", _RIGHTS)

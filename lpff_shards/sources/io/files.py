@@ -1,4 +1,4 @@
-"""The files of a folder by name, in columns: a million of them take 100 bytes each and no object."""
+"""The files of a folder by name, in columns: in a folder of a million they take 100 bytes each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Files:
 
     Attributes:
         names: sorted, each once.
-        blobs: where their bytes are, in the same order.
+        blobs: in the same order.
     """
 
     __slots__ = ("blobs", "names")
@@ -29,7 +29,7 @@ class Files:
 
     @classmethod
     def of(cls, files: Iterable[tuple[str, Blob]]) -> Files:
-        """A few files, in order."""
+        """Return a few files, in order."""
         listed = list(files)
         return cls(Texts.of(name for name, _ in listed), Structs.of(blob for _, blob in listed))
 
@@ -49,15 +49,15 @@ class Files:
         return self.blobs[bisect_left(self.names, name)]
 
     def pairs(self) -> Iterator[tuple[str, Blob]]:
-        """Each name with its blob; to ask for each would take a search each."""
+        """Yield each name with its blob, without a search for each."""
         return zip(self.names, self.blobs, strict=True)
 
     def pictures(self) -> Files:
-        """Those that are pictures by name."""
+        """Return the files with names of pictures."""
         return self.take(np.flatnonzero(np.fromiter(map(is_picture, self.names), bool, len(self))))
 
     def take(self, rows: Rows) -> Files:
-        """Some of them, by ascending rows (int64)."""
+        """Return the files of ascending rows (int64)."""
         return self if len(rows) == len(self) else Files(self.names.take(rows), self.blobs.take(rows))
 
 
@@ -65,5 +65,5 @@ NO_FILES = Files.of(())
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file name is a picture's."""
+    """Return whether a file name is a picture's."""
     return name.lower().endswith(PICTURE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""The JSON tables of the sources: objects by id, decoded record by record so that errors name the id."""
+"""JSON tables of the sources: objects by id, decoded record by record so that errors name the id."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from lpff_shards.sources.io.tree import read_whole
 
 T = TypeVar("T")
 
-TWICE = "the id stands in the file twice"
-# A decoder is made once: making it costs more than reading a record with it.
+TWICE = "the id is in the file twice"
+# Created once: creating a decoder costs more than reading a record with it.
 _POINTS = msgspec.json.Decoder(list[tuple[float | None, float | None]])
 
 
@@ -33,7 +33,7 @@ class JsonTable:
     Attributes:
         where: the file.
         rows: id to raw JSON.
-        twice: ids that stand in the object more than once.
+        twice: ids that are in the object more than once.
     """
 
     where: str
@@ -41,10 +41,10 @@ class JsonTable:
     twice: frozenset[str] = frozenset()
 
     def get(self, id: str, decoder: msgspec.json.Decoder[T]) -> T | None:
-        """The decoded value of an id, None where the table lacks it.
+        """Return the decoded value of an id, or None if the table lacks it.
 
         Raises:
-            ValueError: the value is not of that type, or the id stands twice; the text is the reason.
+            ValueError: the value is of another type, or the id is repeated; the text is the reason.
         """
         raw = self.rows.get(id)
         if raw is None:
@@ -58,31 +58,31 @@ class JsonTable:
 
 
 def decode_file(blob: Blob, type: type[T], expected: str) -> T:
-    """A JSON file as a type.
+    """Decode a JSON file as a type.
 
     Args:
         blob: the file.
-        expected: for the error: what the file should hold.
+        expected: the expected contents, for errors.
 
     Raises:
-        ShardsError: it is not JSON, is cut short, or holds something else.
+        ShardsError: it is not JSON, is truncated, or contains something else.
     """
     return _decode(blob, msgspec.json.Decoder(type).decode, expected)
 
 
 def read_table(blob: Blob, expected: str) -> JsonTable:
-    """A JSON object by id, its ids as NFC; raises what `decode_file` does."""
+    """Read a JSON object by id, its ids as NFC; raises the errors of `decode_file`."""
     return JsonTable(blob.where, *_decode(blob, _members, expected))
 
 
 class _Name(str):
-    """A name that msgspec hands to us, so that one given twice is noticed."""
+    """A name that msgspec passes to a hook, so that repeated names are detected."""
 
     __slots__ = ()
 
 
 def _members(data: bytes) -> tuple[dict[str, msgspec.Raw], frozenset[str]]:
-    """The members of an object by name, and the names that stand there twice."""
+    """Return the members of an object by name, and the repeated names."""
     seen: set[str] = set()
     twice: set[str] = set()
 
@@ -103,18 +103,18 @@ def _decode(blob: Blob, decode: Callable[[bytes], T], expected: str) -> T:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            if (mended := as_json(data)) is data:
+            if (repaired := as_json(data)) is data:
                 raise
-            return decode(mended)
+            return decode(repaired)
     except msgspec.ValidationError as error:
-        told = f"{blob.where} does not hold {expected}: {error}"
-        raise ShardsError(told, "Check that it is the published file") from None
+        message = f"{blob.where} does not contain {expected}: {error}"
+        raise ShardsError(message, "Check that it is the published file") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ShardsError(f"{blob.where} is not whole JSON: {error}", "Download it again") from None
+        raise ShardsError(f"{blob.where} is not valid JSON: {error}", "Download it again") from None
 
 
 def read_points(table: JsonTable, id: str) -> NDArray[np.float32] | None:
-    """The 68 landmarks of an id, float32 [68, 2]; None where the table lacks it.
+    """Return the 68 landmarks of an id, float32 [68, 2], or None if the table lacks it.
 
     Raises:
         ValueError: they are not 68 pairs of finite numbers; the text is the reason.
@@ -127,7 +127,7 @@ def read_points(table: JsonTable, id: str) -> NDArray[np.float32] | None:
         try:
             points = np.fromiter(chain.from_iterable(pairs), np.float32).reshape(-1, 2)
         except TypeError:
-            # Slower, and takes null.
+            # Slower, but accepts null.
             points = np.array(pairs, np.float32)
     reason = landmarks.fault(points)
     if reason:
@@ -135,32 +135,32 @@ def read_points(table: JsonTable, id: str) -> NDArray[np.float32] | None:
     return points
 
 
-# Python's json writes NaN and Infinity, though JSON has no such numbers; inside strings they are just words.
-# A string without an end goes to the end of the bytes, so that each byte is looked at once.
+# Python's json writes NaN and Infinity, which are not JSON; in strings they are words.
+# An unterminated string ends with the bytes, so that each byte is scanned once.
 _STRING_OR_NAN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))|-?(?:NaN|Infinity)', re.DOTALL)
 # An escape in a string: a pair of surrogates, a lone one (captured), or any other.
 _ESCAPE = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.", re.DOTALL)
-# What may be beyond JSON, see `as_json`.
+# Possible extensions of JSON, see `as_json`.
 _BEYOND = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def as_json(data: bytes) -> bytes:
-    """What Python's json writes beyond JSON, put into JSON: NaN and infinities as null, lone surrogates as U+FFFD.
+    """Convert Python's extensions to JSON: NaN and infinities become null, lone surrogates U+FFFD.
 
     Returns:
-        The bytes themselves where they hold nothing of that.
+        The same bytes if they contain no extension.
     """
     if not _BEYOND.search(data):
         return data
     parts: list[bytes] = []
     done = 0
-    # Only what changes is cut out: a list of all strings would take several times the file's size.
+    # Only changed strings are kept: a list of all would take several times the file's size.
     for match in _STRING_OR_NAN.finditer(data):
         found = match[0]
-        mended = _ESCAPE.sub(_escape, found) if match[1] else b"null"
-        if mended != found:
-            parts += (data[done : match.start()], mended)
+        repaired = _ESCAPE.sub(_escape, found) if match[1] else b"null"
+        if repaired != found:
+            parts += (data[done : match.start()], repaired)
             done = match.end()
     return b"".join((*parts, data[done:])) if parts else data
 

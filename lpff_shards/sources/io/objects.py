@@ -1,6 +1,6 @@
-"""Where the bytes of a picture are in a bucket: an object, or a member of a zip there, read by one request each.
+"""Pictures in a bucket: an object, or a member of a zip, each read by one request.
 
-The first bytes of many pictures tell their sizes before an export reads them.
+The sizes of many pictures are read from their first bytes before an export.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PIECES_AT_ONCE = 8
 
 
 class ObjectBlob(Struct, frozen=True, gc=False):
-    """An object; `etag` is the store's mark of its contents when it was listed."""
+    """An object; `etag` identifies its contents when it was listed."""
 
     NAMED: ClassVar[str] = "uri"
 
@@ -47,32 +47,32 @@ class ObjectBlob(Struct, frozen=True, gc=False):
         return int.from_bytes(blake2b(self.etag.encode(), digest_size=8).digest(), "big")
 
     def read(self) -> bytes:
-        """The object.
+        """Return the object.
 
         Raises:
-            BlobError: it is gone or another one.
-            ExportFailed: the store does not give it, which says nothing of the picture.
+            BlobError: it is missing or has changed.
+            ExportFailed: the store failed; the picture is not at fault.
         """
         return self.whole(MAX_BYTES)
 
     def whole(self, most: int) -> bytes:
-        """The object, where it has at most `most` bytes, a large one by pieces; raises what `read` does."""
+        """Return the object, at most `most` bytes, a large one by pieces; raises the errors of `read`."""
         refuse_large(self.size, most)
         path = BucketPath.parse(self.uri)
         if self.size <= PIECE:
-            return asked(self.uri, lambda: self._same(path.get(self._is)))
+            return request_picture(self.uri, lambda: self._same(path.get(self._is)))
 
         def piece(at: int) -> bytes:
-            return asked(self.uri, lambda: self._same(path.get(self._is, at, min(PIECE, self.size - at))))
+            return request_picture(self.uri, lambda: self._same(path.get(self._is, at, min(PIECE, self.size - at))))
 
         return _by_pieces(piece, 0, self.size)
 
     def head(self, most: int) -> bytes:
-        """The object's first bytes; raises what `read` does."""
+        """Return the object's first bytes; raises the errors of `read`."""
         if not self.size:
             return b""
         path = BucketPath.parse(self.uri)
-        return asked(self.uri, lambda: self._same(path.get(self._is, 0, min(most, self.size))))
+        return request_picture(self.uri, lambda: self._same(path.get(self._is, 0, min(most, self.size))))
 
     def _is(self, found: Listed) -> bool:
         return found.size == self.size and found.etag == self.etag
@@ -82,7 +82,7 @@ class ObjectBlob(Struct, frozen=True, gc=False):
         if found.size != self.size:
             raise BlobError(f"has {found.size} bytes, not the {self.size} it had when the export was planned")
         if found.etag != self.etag:
-            raise BlobError("is not the object any more that it was when the export was planned")
+            raise BlobError("has changed since the export was planned")
         return bytes(data)
 
 
@@ -91,7 +91,7 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
 
     def _from_header(self, size: int) -> bytes:
         path = BucketPath.parse(self.archive)
-        return asked(self.where, lambda: read_range(path, self.header, size))
+        return request_picture(self.where, lambda: read_range(path, self.header, size))
 
     def _packed(self) -> bytes:
         found = self._from_header(self._span(self.packed))
@@ -99,15 +99,15 @@ class ObjectMember(ZipBlob, frozen=True, gc=False):
         missing = start + self.packed - len(found)
         if missing > 0:
             path = BucketPath.parse(self.archive)
-            found += asked(self.where, lambda: path.read_at(self.header + len(found), missing))
+            found += request_picture(self.where, lambda: path.read_at(self.header + len(found), missing))
         return found[start : start + self.packed]
 
 
 def read_range(path: BucketPath, at: int, size: int) -> bytes:
-    """Bytes of an object, fewer where it ends before; many are asked for by pieces.
+    """Read bytes of an object, fewer if it ends before; large ranges by pieces.
 
     Raises:
-        OSError: the store does not give them.
+        OSError: the store failed.
     """
     if size <= PIECE:
         return path.read_at(at, size)
@@ -116,25 +116,25 @@ def read_range(path: BucketPath, at: int, size: int) -> bytes:
 
 
 def _by_pieces(read: Callable[[int], bytes], at: int, end: int) -> bytes:
-    """What pieces of a range give together, several asked for at once; never twice in memory."""
-    found = BytesIO()
+    """Read a range in pieces, several at once, with one copy in memory."""
+    data = BytesIO()
     with closing(ahead(read, range(at, end, PIECE), PIECES_AT_ONCE)) as pieces:
         for piece in pieces:
-            found.write(piece)
-    return found.getvalue()
+            data.write(piece)
+    return data.getvalue()
 
 
 def is_remote(blob: Blob) -> bool:
-    """Whether reading a blob waits for a store."""
+    """Return whether a blob is in a bucket."""
     return isinstance(blob, ObjectBlob | ObjectMember)
 
 
-def asked(where: str, request: Callable[[], T]) -> T:
-    """What a request for a picture gives.
+def request_picture(where: str, request: Callable[[], T]) -> T:
+    """Return the result of a request for a picture.
 
     Raises:
-        BlobError: the object is not there.
-        ExportFailed: the store refuses it or does not answer: that is no fault of the picture, and passes.
+        BlobError: the object does not exist.
+        ExportFailed: the store refuses or does not respond; the picture is not at fault.
     """
     try:
         return request()
@@ -148,18 +148,18 @@ def asked(where: str, request: Callable[[], T]) -> T:
 
 
 HEAD, LONG_HEAD = 1 << 12, 1 << 18
-"""Bytes of a file that are read first, and where they do not reach the picture's size: EXIF data may come before it."""
+"""Bytes of a file read at first, and again if they do not include the picture's size: EXIF data may precede it."""
 AT_ONCE = 32
-"""Requests for objects that are under way together."""
+"""Number of concurrent requests for objects."""
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
-    """Which of `count` files are looked at, at most `most`, spread evenly from the first to the last: int64, sorted."""
+    """Return at most `most` rows of `count`, spread evenly from the first to the last: int64, sorted."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
 def headers(blobs: Sequence[Blob]) -> Iterator[PictureHeader | None]:
-    """The header of each picture, None where its first bytes are none or cannot be read."""
+    """Yield the header of each picture, None if it is invalid or unreadable."""
     if any(map(is_remote, blobs[:1])):
         with closing(ahead(_header, blobs, AT_ONCE)) as found:
             yield from found
@@ -168,10 +168,10 @@ def headers(blobs: Sequence[Blob]) -> Iterator[PictureHeader | None]:
 
 
 def sizes_of(blobs: Sequence[Blob]) -> NDArray[np.int64]:
-    """Widths and heights of pictures in pixels, int64 [n, 2], zeros where unknown; what several share is read once."""
+    """Return widths and heights of pictures in pixels, int64 [n, 2], zeros where unknown; each file is read once."""
     known: dict[str, tuple[int, int]] = {}
-    several = {blob.where: blob for blob in blobs}
-    for where, header in zip(several, headers(list(several.values())), strict=True):
+    files = {blob.where: blob for blob in blobs}
+    for where, header in zip(files, headers(list(files.values())), strict=True):
         known[where] = (header.width, header.height) if header else (0, 0)
     return np.array([known[blob.where] for blob in blobs], np.int64).reshape(-1, 2)
 
@@ -180,5 +180,5 @@ def _header(blob: Blob) -> PictureHeader | None:
     try:
         return glance(blob.head(HEAD)) or glance(blob.head(LONG_HEAD))
     except (BlobError, FormatError):
-        # Whoever reads it whole has the words for it.
+        # The export reports it when it reads the picture.
         return None

@@ -1,4 +1,4 @@
-"""A folder, a zip or a prefix of a bucket seen alike: names of files below it, each with the blob that reads it."""
+"""One interface for a folder, a zip or a prefix of a bucket: names of files, each with its blob."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ class Tree(Protocol):
 
     @property
     def where(self) -> str:
-        """How errors name it."""
+        """Its name in errors."""
 
     @property
     def path(self) -> Place | None:
-        """Where it is; None inside a zip."""
+        """Its path; None inside a zip."""
 
     def folders(self) -> list[str]:
-        """Names of the folders directly in it, sorted."""
+        """Return the names of the folders directly in it, sorted."""
 
     def files(self) -> Files:
-        """Files directly in it by name, sorted."""
+        """Return the files directly in it by name, sorted."""
 
     def sub(self, name: str) -> Tree | None:
-        """The folder of that relative path in it, or None."""
+        """Return the folder of that relative path, or None."""
 
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder on disk; it is listed once, however often it is asked."""
+    """A folder on disk, listed once."""
 
     path: Path
 
@@ -60,14 +60,14 @@ class FolderTree:
         return str(self.path)
 
     def folders(self) -> list[str]:
-        # An export's own output may lie beside the pictures, and is none of them.
+        # The output of an export may be next to the pictures, and is not a source.
         return sorted(name for name in self._listed[0] if not self._is_export(name))
 
     def _is_export(self, name: str) -> bool:
         try:
             return is_folder(self.path / name / STATE_FOLDER)
         except PermissionError:
-            # Nobody need look into it, as into lost+found; whoever does is told.
+            # It may be unneeded, like lost+found; reading it raises an error.
             return False
         except OSError as error:
             raise _unlisted(self.path / name, error) from None
@@ -78,7 +78,7 @@ class FolderTree:
     @cached_property
     def _files(self) -> Files:
         names = self._listed[1]
-        # As the system's own listing joins them; a Path of each would take longer than asking for it.
+        # A Path of each would take longer than the system call.
         return Files(Texts.of(names), Structs.of(path_blob(os.path.join(self.path, name)) for name in names))  # noqa: PTH118
 
     def sub(self, name: str) -> Tree | None:
@@ -87,7 +87,7 @@ class FolderTree:
 
     @cached_property
     def _listed(self) -> tuple[list[str], list[str]]:
-        """Names of the folders, and of all else, sorted; a folder called like a picture is a file that is none."""
+        """Names of the folders, and of all else, sorted; a folder named like a picture is among the files."""
         folders: list[str] = []
         files: list[str] = []
         try:
@@ -114,19 +114,19 @@ def _is_folder(path: Path) -> bool:
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a looping link
         return False
 
 
 def open_tree(option: str, given: str) -> Tree:
-    """The tree of a path or URI that the user gave.
+    """Return the tree of a path or URI that the user gave.
 
     Args:
-        option: for the error: which option it was given to.
+        option: name of the option, for errors.
         given: a folder or a zip, or a prefix or a zip of a bucket.
 
     Raises:
-        ShardsError: there is no such path, or it is neither.
+        ShardsError: the path does not exist, or is neither.
     """
     tree = open_prefix(option, given) if is_uri(given) else _open_folder(option, given)
     if tree is not None:
@@ -146,7 +146,7 @@ def open_tree(option: str, given: str) -> Tree:
 
 
 def _open_folder(option: str, given: str) -> FolderTree | None:
-    """The tree of a path; None where a file is there instead."""
+    """Return the tree of a path, or None if it is a file."""
     path, hint = Path(given), "Give a folder or a zip"
     blob = path_blob(given)
     if _is_folder(path):
@@ -160,10 +160,10 @@ def _open_folder(option: str, given: str) -> FolderTree | None:
 
 
 def file_blob(option: str, given: str) -> Blob:
-    """The blob of a file that the user named.
+    """Return the blob of a file that the user gave.
 
     Raises:
-        ShardsError: there is no such file.
+        ShardsError: the file does not exist.
     """
     if is_uri(given):
         return named_object(option, given)
@@ -174,24 +174,24 @@ def file_blob(option: str, given: str) -> Blob:
 
 
 def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
-    """The zip of that relative path in a folder or prefix; None where there is none.
+    """Return the zip of that relative path in a folder or prefix, or None if it is missing.
 
     Raises:
-        ShardsError: it is damaged, or lies in a zip itself.
+        ShardsError: it is damaged, or is in a zip.
     """
-    folder, _, own = name.rpartition("/")
+    folder, _, base = name.rpartition("/")
     parent = tree.sub(folder) if folder else tree
-    if parent is None or own not in parent.files():
+    if parent is None or base not in parent.files():
         return None
     if parent.path is not None:
-        return open_tree(option, str(parent.path / own))
-    raise ShardsError(f"{option} {parent.where}/{own} is a zip in a zip", "Unpack the outer one, and give its folder")
+        return open_tree(option, str(parent.path / base))
+    raise ShardsError(f"{option} {parent.where}/{base} is a zip in a zip", "Unpack the outer one, and give its folder")
 
 
 def only_folder(tree: Tree) -> Tree:
-    """The tree itself, or the one folder that holds all its data: archives often wrap what they pack in a folder.
+    """Return the tree, or the single folder with all its data: archives often wrap their files in a folder.
 
-    A number is never such a wrapper: it is a folder of thousands. Files beside it may be notes, not pictures or tables.
+    A number is not a wrapper but a folder of thousands. Files next to a wrapper may be notes, not pictures or tables.
     """
     for _ in range(MAX_WRAPPERS):
         folders = tree.folders()
@@ -204,7 +204,7 @@ def only_folder(tree: Tree) -> Tree:
 
 
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
-    """The folders of these names directly in a tree, in order; those of a bucket are listed several at once."""
+    """Yield the folders of these names directly in a tree, in order; those of a bucket are listed concurrently."""
     if tree.path is not None and is_remote(tree.path):
         with closing(ahead(tree.sub, names)) as found:
             folders: list[Tree | None] = list(found)
@@ -216,10 +216,10 @@ def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
 
 
 def read_whole(blob: Blob, most: int = MAX_BYTES) -> bytes:
-    """The bytes of a metadata file, at most `most`.
+    """Return the bytes of a metadata file, at most `most`.
 
     Raises:
-        ShardsError: it cannot be read, or has too many bytes.
+        ShardsError: it cannot be read, or is too large.
     """
     try:
         return blob.whole(most) if isinstance(blob, FileBlob | ZipBlob | ObjectBlob) else blob.read()

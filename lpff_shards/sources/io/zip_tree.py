@@ -1,4 +1,4 @@
-"""A zip, on disk or in a bucket, seen as folders, listed once, in columns."""
+"""The folders of a zip on disk or in a bucket, listed once, in columns."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.full_reads import pread_fully
 
 ReadAt = Callable[[int, int], bytes]
-"""The bytes at an offset, as many as asked for, fewer at the end of the file."""
+"""Reads bytes from an offset: the requested number, fewer at the end of the file."""
 
 _ENCRYPTED, _UTF8 = 1, 0x800
 _NUMBERS = ("file_size", "compress_size", "header_offset")
 _FARTHEST = 1 << 62
-_BEYOND = "a member's size or place is beyond what archives have"
+_BEYOND = "a member's size or offset is out of range"
 _RECORD = 22
-"""Bytes of the record that ends an archive, before its comment."""
+"""Bytes of the end record of an archive, without its comment."""
 _MANY = 0xFFFF
-"""Members that the record counts at most; then it tells as many, or a rest."""
+"""Largest count of members in the end record; for more it has this number, or a remainder."""
 _DEEPEST = 64
-"""Parts of a name, each folder of which is listed; no layout reaches a tenth of it."""
+"""Most parts of a listed name; no layout reaches a tenth of it."""
 
 
 class ZipError(ValueError):
-    """An archive whose directory cannot be read; the text says why."""
+    """The directory of an archive cannot be read; the text is the reason."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,9 @@ class Directory:
     """The members of an archive, columns of length n.
 
     Attributes:
-        names: as packed, of folders with a slash at their end.
+        names: as packed; those of folders end with a slash.
         flags, method, crc: int64 [n].
-        size, packed, header: int64 [n], bytes unpacked and packed, and where the local header starts.
+        size, packed, header: int64 [n], bytes unpacked and packed, and offset of the local header.
     """
 
     names: Texts
@@ -68,7 +68,7 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """Names of the folders directly in one, and which of the archive's members are its files."""
+    """Names of a folder's folders, and the archive's rows of its files."""
 
     folders: list[str] = field(default_factory=list)
     rows: array[int] = field(default_factory=lambda: array("q"))
@@ -76,7 +76,7 @@ class _Folder:
 
 @dataclass(frozen=True)
 class ZipTree:
-    """A folder inside a zip; its listing is read once, for the whole archive."""
+    """A folder inside a zip; the archive's listing is read once."""
 
     archive: str
     inside: str
@@ -85,7 +85,7 @@ class ZipTree:
 
     @property
     def path(self) -> None:
-        """Nothing in a zip has a place of its own."""
+        """None: files in a zip have no path."""
 
     @property
     def where(self) -> str:
@@ -105,17 +105,17 @@ class ZipTree:
         names = [name.rpartition("/")[2] for name in self.directory.names.take(rows)]
         order = sorted(range(len(names)), key=names.__getitem__)
         names = [names[at] for at in order]
-        for twin in (name for name, same in zip(names, map(eq, names, names[1:]), strict=False) if same):
-            where = f"{self.inside}/{twin}" if self.inside else twin
-            raise ShardsError(f"{self.archive}:{where} stands in the zip twice", "Pack the zip again with unique names")
+        for duplicate in (name for name, same in zip(names, map(eq, names, names[1:]), strict=False) if same):
+            where = f"{self.inside}/{duplicate}" if self.inside else duplicate
+            raise ShardsError(f"{self.archive}:{where} is in the zip twice", "Pack the zip again with unique names")
         return Files(Texts.of(names), self._blobs(rows[np.array(order, np.int64)]))
 
     def _blobs(self, rows: Rows) -> Structs[Blob]:
-        found = self.directory
-        numbers = (Numbers(column[rows]) for column in (found.size, found.header, found.packed, found.crc))
+        members = self.directory
+        numbers = (Numbers(column[rows]) for column in (members.size, members.header, members.packed, members.crc))
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
-        method = Repeated((found.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
-        columns: list[Column] = [archive, found.names.take(rows), *numbers, method]
+        method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
+        columns: list[Column] = [archive, members.names.take(rows), *numbers, method]
         blobs: Structs[Blob] = Structs.from_columns(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
         return blobs
 
@@ -125,10 +125,10 @@ class ZipTree:
 
 
 def zip_tree(option: str, given: str) -> ZipTree | None:
-    """The tree of a zip; None where the file is none.
+    """Return the tree of a zip, or None if the file is not a zip.
 
     Raises:
-        ShardsError: it is damaged, or holds what cannot be read in place.
+        ShardsError: it is damaged, or has a member that cannot be read in place.
     """
     try:
         directory = _directory(given)
@@ -139,9 +139,9 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
         return None
     listing = {"": _Folder()}
     for row, name in enumerate(directory.names):
-        folder, _, own = name.rpartition("/")
-        # A folder that is known by now was looked at when it was met first.
-        if folder and folder in listing and own and own[0] != "." and "\\" not in own:
+        folder, _, base = name.rpartition("/")
+        # A listed folder has been checked before.
+        if folder and folder in listing and base and base[0] != "." and "\\" not in base:
             listing[folder].rows.append(row)
         else:
             _add_member(given, row, name, listing)
@@ -159,7 +159,7 @@ def _directory(given: str) -> Directory | None:
 
 
 def read_directory(read: ReadAt, size: int) -> Directory | None:
-    """The directory of an archive; None where the file ends as no zip does.
+    """Read the directory of an archive, or return None if the file has no zip's end record.
 
     Args:
         read: bytes of the file at an offset.
@@ -178,7 +178,7 @@ def read_directory(read: ReadAt, size: int) -> Directory | None:
         columns = [_column(members, name) for name in ("flag_bits", "compress_type", "CRC", *_NUMBERS)]
     except OverflowError:
         raise ZipError(_BEYOND) from None
-    # zipfile says what it does not read by errors of many kinds, a name that is not UTF-8 too.
+    # zipfile raises many kinds of errors, also for a name that is not UTF-8.
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         if file.entries is None:
             return None
@@ -193,7 +193,7 @@ def _column(members: list[zipfile.ZipInfo], name: str) -> NDArray[np.int64]:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """A member's name: UTF-8 where it is that, as macOS packs it without the flag, else by code page 437 as zipfile."""
+    """Return a member's name: as UTF-8 if valid (macOS omits the flag), else in code page 437 as zipfile does."""
     name = member.filename
     if name.isascii() or member.flag_bits & _UTF8:
         return name
@@ -203,10 +203,10 @@ def _name(member: zipfile.ZipInfo) -> str:
 
 
 class _ZipReader:
-    """A file that `zipfile` reads, its end at once and the directory in a piece.
+    """A file for `zipfile`: its end is read at once, and the directory in one piece.
 
     Attributes:
-        entries: how many members its last bytes tell, see `_MANY`; None where they are no zip's.
+        entries: number of members in the end record, see `_MANY`; None if there is no record.
     """
 
     def __init__(self, read: ReadAt, size: int) -> None:
@@ -240,7 +240,7 @@ def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folde
     parts = name.split("/")
     if filename.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
         raise ShardsError(
-            f"{archive}:{filename} points outside its archive or is no plain path",
+            f"{archive}:{filename} points outside its archive or is not a plain path",
             "Pack the zip again without such names",
         )
     if parts[-1].startswith(".") or parts[0] == "__MACOSX" or len(parts) > _DEEPEST:
@@ -253,7 +253,7 @@ def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folde
 
 
 def _add_folder(folder: str, listing: dict[str, _Folder]) -> None:
-    """Lists a folder and those above it that are not listed yet; the root always is."""
+    """List a folder and its parents, unless listed; the root always is."""
     missing = []
     while folder not in listing:
         missing.append(folder)
@@ -265,7 +265,7 @@ def _add_folder(folder: str, listing: dict[str, _Folder]) -> None:
 
 
 def _refuse_packed(archive: str, directory: Directory, listing: dict[str, _Folder]) -> None:
-    """Refuses an archive with a file that cannot be read in place."""
+    """Refuse an archive with a file that cannot be read in place."""
     odd = (directory.flags & _ENCRYPTED).astype(bool) | ~np.isin(
         directory.method, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     )
