@@ -21,8 +21,8 @@ from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, coalesce_ranges, in_order
 from lpff_shards.loaders.shards import Span
 from lpff_shards.schemas.filenames import LEDGER
-from lpff_shards.storage import coalesce_ranges as store_requests
 from lpff_shards.storage import connect
+from lpff_shards.storage import requests as store_requests
 
 FORMATS = ("wds", "tfrecord")
 SAMPLES = 24
@@ -194,7 +194,7 @@ def test_a_shard_that_is_gone_or_another_is_refused(uri: str, bucket: Bucket) ->
     with pytest.raises(ShardsError, match=r"does not match its manifest"):
         ShardSource(uri)
     bucket.remove(name)
-    with pytest.raises(ShardsError, match=r"is gone since"):
+    with pytest.raises(ShardsError, match=r"was removed after"):
         source[0]
     with pytest.raises(ShardsError, match=r"is missing"):
         ShardSource(uri)
@@ -203,7 +203,7 @@ def test_a_shard_that_is_gone_or_another_is_refused(uri: str, bucket: Bucket) ->
 def test_an_index_that_is_gone_or_torn_is_told(uri: str, bucket: Bucket) -> None:
     name = f"sets/out/{index_names(ShardSource(uri).shards[1].file)[-1]}"
     bucket.put(name, b"torn")
-    with pytest.raises(ShardsError, match=r"lpff-shards index mends"):
+    with pytest.raises(ShardsError, match=r"lpff-shards index repairs"):
         ShardSource(uri)
     bucket.remove(name)
     with pytest.raises(ShardsError, match=rf"{name} is missing\. Write it: lpff-shards index {uri}"):
