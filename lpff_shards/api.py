@@ -1,4 +1,4 @@
-"""The export as functions: what it would write, and writing it."""
+"""Plan and write an export."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     from lpff_shards.planning.rebalance import Balances
 
 SHOWN = 10
-"""Lines of a file that an error names."""
+"""Most lines of a file in an error."""
 LONGER = 600.0
-"""Seconds that the last share waits for others that are at their end too."""
+"""Seconds that a finishing share waits for others that are finishing too."""
 
 
 def plan_export(options: ExportOptions) -> Plan:
-    """What an export with these options would write; reads listings and metadata, writes nothing.
+    """Return the plan of an export with these options: read listings and metadata, write nothing.
 
     Raises:
         ShardsError: a source cannot be read, or the options do not fit it.
@@ -58,7 +58,7 @@ def plan_export(options: ExportOptions) -> Plan:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Planning makes millions of objects that stay: looking through them for garbage would take a fifth of its time."""
+    """Planning creates millions of objects that stay: garbage collection would take a fifth of its time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +69,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _updated(options: ExportOptions, extras: Extras) -> Plan:
-    """The plan of the export in the folder, less what was excluded since."""
+    """Return the plan of the export in the folder, without the samples of new exclusions."""
     folder = OutputFolder(place(options.out))
     owner = owner_of(folder)
     if owner is None and is_file(folder.plan_file):
@@ -80,8 +80,8 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
     if lost := {*owner.exclusions, *owner.withdrawn}.difference(marks(extras.exclusions)):
         raise ShardsError(
-            f"--update only takes out, and this --exclude lacks {counted(len(lost), 'name')} that was there before",
-            "Put them back into the file, or export anew with --overwrite",
+            f"--update only removes photos, but --exclude lacks {counted(len(lost), 'name')} of earlier commands",
+            "Put them back into the file, or export again with --overwrite",
         )
     named = frozenset(before)
     later = tuple(name for name in extras.exclusions if name not in named)
@@ -101,7 +101,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
             f"--update: {counted(len(unused), 'line')} of --exclude {options.mix.exclude} "
             f"{'names' if len(unused) == 1 else 'name'} nothing that is or was in {options.out}: "
             f"{', '.join(unused[:SHOWN])}{' ...' if len(unused) > SHOWN else ''}",
-            "Correct the file, or pass --allow-missing where it serves several exports",
+            "Correct the file, or pass --allow-missing if it serves several exports",
         )
     return updated
 
@@ -138,20 +138,20 @@ def _plan(options: ExportOptions, extras: Extras) -> Plan:
     lists = name_lists(options, mixed, entries, extras.num_replicas)
     decisive = recorded(options)
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
-        # What was found beside a source decides as if it had been given, and the card's command gives it.
+        # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)
     shards = options.resolved_shards
     return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, decisive, lists)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
-    """What each rule of rebalancing makes of the plan's training pictures, before anything is written.
+    """Return the effect of each rule of rebalancing on the plan's training pictures, before anything is written.
 
     Args:
-        plan: made by `plan_export` with these options.
+        plan: of `plan_export` with these options.
 
     Returns:
-        All rules side by side; None where no camera is known.
+        All rules side by side; None without cameras.
     """
     from lpff_shards.planning.rebalance import compare
 
@@ -159,7 +159,7 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
 
 
 def _extras(options: ExportOptions) -> Extras:
-    """What the files say that the mix was asked to follow."""
+    """Read the files of --num-replicas and --exclude."""
     counts, exclude = options.mix.num_replicas, options.mix.exclude
     return Extras(
         num_replicas=read_num_replicas(counts) if counts is not None else None,
@@ -168,10 +168,10 @@ def _extras(options: ExportOptions) -> Extras:
 
 
 def export(options: ExportOptions, observer: Observer | None = None) -> Manifest:
-    """Writes the shards, then the card and the manifest; goes on where an earlier run of the same plan stopped.
+    """Write the shards, then the card and the manifest; resume an earlier run of the same plan.
 
     Raises:
-        ShardsError: bad input, a folder that is another plan's, a full disk, a killed worker.
+        ShardsError: bad input, a folder with another plan, a full disk, a killed worker.
     """
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
@@ -184,17 +184,16 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
 
 
 def export_share(options: ExportOptions, observer: Observer | None = None) -> ShareDone:
-    """Writes the share of the shards that `options.run.task` names; the last share to be done finishes the export.
+    """Write the share of the shards in `options.run.task`; the last share finishes the export.
 
-    Shares may run at the same time, on several machines that see the same folder, and each goes on where an earlier
-    run of it stopped.
+    Shares may run at the same time, on several machines with the same folder. Each resumes its earlier run.
 
     Raises:
-        ShardsError: what `export` raises, or no share is named.
+        ShardsError: as `export`, or no share is named.
     """
     share = options.run.task
     if share is None:
-        raise ShardsError("no share is named", "Give --task I/N, or call export")
+        raise ShardsError("no share is named", "Pass --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
     with shared(job.folder, job.plan, options.run.overwrite, job.observer.noted):
@@ -202,7 +201,7 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
         _write_missing(job, tasks, others=len(job.plan) - len(tasks))
-        # The share that finishes the export may run elsewhere, and could not bring these to the disk.
+        # The share that finishes the export may run on another machine, which cannot flush these to the disk.
         job.folder.sync([job.plan.filenames[task] for task in tasks])
     job.observer.entered("finishing")
     refuse_gone(job.folder, job.plan, own)
@@ -211,11 +210,13 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan on its way into a folder: what runs its tasks, what checks the files there, and who is told.
+    """A plan being written to a folder.
 
     Attributes:
-        seen: what a machine that writes shards must see.
-        workers: threads that check.
+        executor: runs the plan's tasks.
+        seen: what every writing machine must see.
+        workers: threads that check files.
+        observer: receives progress.
     """
 
     plan: Plan
@@ -227,35 +228,34 @@ class _Job:
 
 
 def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
-    """Makes the plan; what is there of it is to be checked next."""
-    told = observer or Silent()
-    # What talks to stores does so by threads, which a forked process would lack.
+    observer = observer or Silent()
+    # Clients of stores use threads, which a forked process would lack.
     in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
     executor = get_executor(options.run, fork=may_fork() and not in_buckets)
-    told.entered("planning")
+    observer.entered("planning")
     installed_format(options.format)
     plan = plan_export(options)
-    told.entered("checking")
+    observer.entered("checking")
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
     seen = Seen(plan.digest, options.sources.on_disk)
     workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, folder, executor, seen, workers, told)
+    return _Job(plan, folder, executor, seen, workers, observer)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
-    """The manifest, once the shards of all shares are there; None before."""
+    """Return the manifest once the shards of all shares exist; None before."""
     folder, plan = job.folder, job.plan
     if not all_there(folder, plan):
         return None
     note = job.observer.noted
     with claimed(folder, plan, overwrite=False, on_note=note, seconds=LONGER):
-        # Another share may have been a moment faster, or all were here before.
+        # Another share may have finished first, or all shards existed before.
         done = folder.finished()
         archives = finished_archives(folder, plan, job.workers, note, closely=False)
         due = _due(plan, archives)
         if len(finished_tasks(folder, plan, due, job.workers, note, closely=False)) < len(due):
-            # Another share is writing a shard anew, or has to be run again for one that was lost since.
+            # Another share is rewriting a shard, or must run again for one that was lost.
             if done is not None:
                 folder.unfinish()
             return None
@@ -263,16 +263,16 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
 
 
 def _due(plan: Plan, archives: Collection[int]) -> list[int]:
-    """The tasks whose shards or parts must be there."""
+    """Return the tasks whose shards or parts must exist."""
     return [task for number, output in enumerate(plan.outputs) if number not in archives for task in output.tasks]
 
 
 def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = (), others: int = 0) -> None:
-    """Writes the shards of tasks that an earlier run left missing.
+    """Write the missing shards of tasks.
 
     Args:
-        before: numbers of zips that are whole already.
-        others: how many tasks are other shares'.
+        before: numbers of zips that are complete already.
+        others: number of tasks of other shares.
     """
     folder, plan, observer = job.folder, job.plan, job.observer
     whole = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
@@ -288,19 +288,19 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
 
 
 def _write(job: _Job, tasks: Tasks) -> None:
-    """Writes the shards of tasks, each with its receipt."""
+    """Write the shards of tasks, each with its receipt."""
     root, executor = job.folder.root, job.executor
     write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
     with closing(executor.run(write, tasks, job.observer.wrote)) as done, Settling() as disk:
         for _, written in done:
             receipt = written.result
             disk.settle(job.folder.path(receipt.file))
-            told = (receipt.file, receipt.samples, receipt.bytes, written.seconds)
-            job.observer.shard_done(ShardDone(*told, skipped=len(receipt.skipped)))
+            values = (receipt.file, receipt.samples, receipt.bytes, written.seconds)
+            job.observer.shard_done(ShardDone(*values, skipped=len(receipt.skipped)))
 
 
 def _finished(job: _Job, archives: Collection[int]) -> Manifest:
-    """Puts zips together that are not among `archives`, and writes what stands beside the files."""
+    """Join the zips that are not among `archives`, and write the sidecars."""
     folder, plan = job.folder, job.plan
     due = [plan.filenames[task] for task in _due(plan, archives)]
     refuse_nothing(plan, Receipts(folder, [*(plan.outputs[number].file for number in archives), *due]))
@@ -315,7 +315,7 @@ def _put_together(job: _Job, archives: Collection[int]) -> None:
     for number, output in enumerate(plan.outputs):
         parts = [plan.filenames[task] for task in output.tasks]
         if number in archives:
-            # A run that was stopped between the two has left them.
+            # Left by a run that was stopped between joining and removing.
             folder.drop_parts(parts)
         else:
             folder.unfinish()

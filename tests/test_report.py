@@ -223,7 +223,7 @@ def test_the_report_goes_with_the_withdrawn_photos(tmp_path: Path, command: Call
     assert [path.name for path in (out / "report").iterdir()] == ["mine.txt"]
     (out / "report/mine.txt").unlink()
     command("report", out)
-    assert "samples taken out since by --update" in page.read_text()
+    assert "samples removed later by --update" in page.read_text()
     assert command(*given[:-4], "--seed", 1, "--out", out, "--overwrite").status == 0
     assert not (out / "report").exists()
 

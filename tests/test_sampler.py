@@ -72,7 +72,7 @@ def test_every_sample_comes_as_equal_says(
     samples: int, batch_size: int, world_size: int, equal: Any, shuffle: bool
 ) -> None:
     if equal == "drop" and samples < batch_size * world_size:
-        with pytest.raises(ShardsError, match="equal='drop' leaves nothing of"):
+        with pytest.raises(ShardsError, match="equal='drop' leaves no full batch"):
             EpochSampler(counts=[samples], batch_size=batch_size, world_size=world_size, equal="drop")
         return
     _check_epoch(samples, batch_size, world_size, equal, shuffle)
@@ -309,8 +309,8 @@ def test_equal_weights_are_no_weights() -> None:
         ({"rank": -1}, "rank -1 is out of range. It is from 0 to world_size - 1, which is 0"),
         ({"rank": 2, "world_size": 2}, "rank 2 is out of range"),
         ({"equal": "even"}, "equal 'even' is not known. It is one of: None, 'pad', 'drop'"),
-        ({"equal": "drop", "batch_size": 11}, "equal='drop' leaves nothing of 10 samples for 1 x 11"),
-        ({"weights": np.ones(9)}, r"weights of shape \(9,\) cannot be drawn by. They are 10 finite numbers"),
+        ({"equal": "drop", "batch_size": 11}, "equal='drop' leaves no full batch: 10 samples, 1 x 11 per batch"),
+        ({"weights": np.ones(9)}, r"weights of shape \(9,\) are not valid. They are 10 finite numbers"),
         ({"weights": np.ones((10, 1))}, "weights of shape"),
         ({"weights": np.zeros(10)}, "not all zero"),
         ({"weights": np.array([-1.0] + [1] * 9)}, "none negative"),

@@ -68,7 +68,7 @@ def test_every_sample_comes_as_equal_says(
     order = list(range(len(counts)))
     draw.shuffle(order)
     if equal == "drop" and sum(counts) < batch * world:
-        with pytest.raises(ShardsError, match="equal='drop' leaves nothing of"):
+        with pytest.raises(ShardsError, match="equal='drop' leaves no full batch"):
             shard_slices(counts, order, batch, equal, Reader(0, world, 0, workers))
         return
     _check_epoch(counts, order, batch, equal, world, workers)

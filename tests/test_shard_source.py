@@ -171,7 +171,7 @@ def test_what_is_unknown_is_refused(small: Path) -> None:
         ShardSource(small, channels="middle")  # type: ignore[arg-type]
     source = ShardSource(small)
     for odd in ("key", None, 3):
-        with pytest.raises(ShardsError, match="is no list of names"):
+        with pytest.raises(ShardsError, match="is not a list of names"):
             source.batch([0], odd)  # type: ignore[arg-type]
     with pytest.raises(IndexError, match=f"sample {len(source)} of {len(source)}"):
         source.batch([len(source)])

@@ -107,5 +107,5 @@ def test_odd_options_are_refused(options: dict[str, Any], said: str) -> None:
 
 
 def test_nothing_left_is_refused() -> None:
-    with pytest.raises(ShardsError, match="leaves nothing"):
+    with pytest.raises(ShardsError, match="leaves no full batch"):
         _rows(8, batch_size=8, equal="drop")

@@ -135,7 +135,7 @@ def test_without_update_a_longer_list_is_refused_with_the_way_out(tmp_path: Path
 def test_what_was_withdrawn_does_not_come_back(tmp_path: Path) -> None:
     exports = Exports(tmp_path)
     exports.run("00000001", "00000002")
-    with pytest.raises(ShardsError, match="only takes out, and this --exclude lacks 1 name that was there before"):
+    with pytest.raises(ShardsError, match="only removes photos, but --exclude lacks 1 name of earlier commands"):
         exports.run("00000001", PHOTO, update=True)
 
 
@@ -144,7 +144,7 @@ def test_what_an_update_took_out_does_not_come_back(tmp_path: Path) -> None:
     exports.run("00000001")
     updated = exports.run("00000001", PHOTO, update=True)
     before = contents(exports.out)
-    with pytest.raises(ShardsError, match="only takes out, and this --exclude lacks 1 name that was there before"):
+    with pytest.raises(ShardsError, match="only removes photos, but --exclude lacks 1 name of earlier commands"):
         exports.run("00000001", "00000007", update=True)
     with pytest.raises(ShardsError, match="this would bring back 1 name that an earlier --update removed"):
         exports.run("00000001")

@@ -1,6 +1,6 @@
-"""Ready ways to read an export: random access (`ShardSource`), and pipelines for torch, TensorFlow and JAX.
+"""Readers of an export: random access (`ShardSource`), and data loaders for PyTorch, TensorFlow and JAX.
 
-Each pipeline is a module that imports its library: `lpff_shards.loaders.torch`, `.tensorflow`, `.jax`.
+Each loader is in a module that imports its library: `lpff_shards.loaders.torch`, `.tensorflow`, `.jax`.
 """
 
 from __future__ import annotations

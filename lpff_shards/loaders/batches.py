@@ -1,4 +1,4 @@
-"""Batches of a source: read, mirrored with cameras and landmarks, and labeled."""
+"""Read batches of a source, mirror them with cameras and landmarks, and label them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lpff_shards.schemas import camera, landmarks
 def mirror_batch(
     batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool, flip: Callable[[Pixels], None]
 ) -> None:
-    """Mirrors some samples of a batch, as `ShardSource.batch` makes it, in place.
+    """Mirror some samples of a batch in place.
 
     Args:
-        batch: with its fields, of which `yaw` changes its sign and `mirrored` its value.
-        flips: bool [n], which samples.
+        batch: of `ShardSource.batch`; its fields `yaw` and `mirrored` change too.
+        flips: bool [n], the samples to mirror.
         channels_last: whether images are [n, height, width, 3].
-        flip: mirrors a picture [height, width, 3] in place, as `flip_picture` does.
+        flip: mirrors a picture [height, width, 3] in place, such as `flip_picture`.
     """
     rows = np.flatnonzero(flips)
     if not len(rows):
@@ -44,24 +44,24 @@ def mirror_batch(
 
 
 def flip_picture(pixels: Pixels) -> None:
-    """Mirrors a picture [height, width, 3] in place."""
+    """Mirror a picture [height, width, 3] in place."""
     original = pixels.copy()
-    # A channel at a time: three times as fast as pixels, which are too short to be copied as such.
+    # A channel at a time is three times as fast as whole pixels, which are too short for block copies.
     for channel in range(pixels.shape[2]):
         pixels[..., channel] = original[:, ::-1, channel]
 
 
 class Batches:
-    """Makes batches of a source's samples. Picklable; safe in threads and forked processes, as its source is.
+    """Read batches of a source. Picklable; safe in threads and forked processes, like its source.
 
     Args:
         source: of the samples.
-        fields: metadata fields that batches hold.
+        fields: metadata fields of the batches.
         flip: mirrors a picture in place.
 
     Attributes:
         source: of the samples.
-        fields: the requested ones, each once.
+        fields: the requested fields, each once.
 
     Raises:
         ShardsError: a field is not known.
@@ -75,22 +75,22 @@ class Batches:
         self._flip = flip
 
     def load(self, draw: SampleOrder) -> dict[str, Any]:
-        """A batch, see `ShardSource.batch`, its samples mirrored where the draw says so."""
+        """Return a batch, see `ShardSource.batch`, with the samples of `draw.flips` mirrored."""
         batch = self.source.batch(draw.indices, self.fields)
         mirror_batch(batch, draw.flips, self.source.channels == "last", self._flip)
         return batch
 
 
 def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
-    """A batch as training loops unpack it, from one that holds the fields.
+    """Return a batch as training loops unpack it.
 
     Args:
-        batch: see `ShardSource.batch`.
+        batch: of `ShardSource.batch`, with the fields.
         fields: requested metadata fields.
 
     Returns:
-        Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] where the data set has none; and
-        a dict of the fields where there are any.
+        Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] in a data set without cameras;
+        then a dict of the fields, if any.
     """
     labels = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
     wanted = {name: batch[name] for name in fields}

@@ -1,6 +1,6 @@
-"""The benchmark: plain reads of the files first, then each loader in a process of its own.
+"""The benchmark: plain reads of the files first, then each loader in its own process.
 
-Plain reads show how fast anything can come from where the shards are.
+Plain reads give the upper limit of the storage.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from lpff_shards.storage.path import Place, causes, is_remote, place
 from lpff_shards.storage.prefetch import ahead
 
 PATIENCE = 120.0
-"""Seconds that a loader may take beyond its measured time, for imports and a slow first batch."""
+"""Extra seconds for each loader, for imports and a slow first batch."""
 
 OnRun = Callable[[Run], None]
 
 
 class Reading(Struct, frozen=True):
-    """Reading the files from one end to the other.
+    """Sequential reads of the files.
 
     Attributes:
-        bytes: read each time.
-        first, again: seconds of a first read, and of a second one, which comes from the page cache if the files fit.
+        bytes: of each read.
+        first, again: seconds of the first read and of a second one, from the page cache if the files fit.
     """
 
     bytes: int
@@ -47,7 +47,7 @@ class Reading(Struct, frozen=True):
 
 
 class BenchReport(Struct, frozen=True):
-    """What a bench found.
+    """The result of a benchmark.
 
     Attributes:
         samples, bytes: of the split.
@@ -66,12 +66,12 @@ class BenchReport(Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether some loader was measured, and none failed."""
+        """Whether at least one loader was measured, and none failed."""
         return any(run.pictures for run in self.runs) and not any(run.problem for run in self.runs if run.tried)
 
     @property
     def picture_bytes(self) -> float:
-        """Bytes that a sample takes in the shards."""
+        """Mean bytes of a sample in the shards."""
         return self.bytes / self.samples
 
 
@@ -121,22 +121,22 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
 
 
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
-    """One loader in a process of its own."""
+    """Measure one loader in its own process."""
     choice = "own" if workers is None else str(workers)
     command = python("-m", "lpff_shards.loaders.bench_loader", loader, choice, msgspec.json.encode(options).decode())
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:
-        return Run(loader, workers, problem=f"gave no batch within {PATIENCE:.0f} s")
+        return Run(loader, workers, problem=f"returned no batch within {PATIENCE:.0f} s")
     lines = out.splitlines()
     if status or not lines:
-        said = err.strip().splitlines()
-        return Run(loader, workers, problem=f"failed: {said[-1] if said else f'status {status}'}")
+        errors = err.strip().splitlines()
+        return Run(loader, workers, problem=f"failed: {errors[-1] if errors else f'status {status}'}")
     return msgspec.json.decode(lines[-1], type=Run)
 
 
 def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
-    """Exit status and output of a command; nothing that it started outlives the call."""
+    """Return exit status and output of a command; end every process that it started."""
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -149,7 +149,7 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
         try:
             out, err = process.communicate(timeout=seconds)
         finally:
-            # Its worker processes are of its group, and may not notice that it is gone.
+            # Its worker processes are in its group, and may not exit by themselves.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, out, err
@@ -159,7 +159,7 @@ PIECE = 1 << 20
 
 
 def read_twice(places: Sequence[Place], seconds: float) -> Reading:
-    """Reads shards twice, each time for so many seconds at most.
+    """Read shards twice, each time for at most `seconds`.
 
     Raises:
         ShardsError: one cannot be read.
@@ -171,17 +171,17 @@ def read_twice(places: Sequence[Place], seconds: float) -> Reading:
 
 
 def _read(places: Sequence[Place], seconds: float) -> tuple[int, float]:
-    """Bytes read and the seconds that it took."""
+    """Return the bytes read and the seconds taken."""
     total, started = 0, time.perf_counter()
-    for got in _pieces(places):
-        total += got
+    for size in _pieces(places):
+        total += size
         if time.perf_counter() - started >= seconds:
             break
     return total, time.perf_counter() - started
 
 
 def _pieces(places: Sequence[Place]) -> Iterator[int]:
-    """Sizes of pieces as they are read: of files one after the other, of objects as many at once as loaders ask for."""
+    """Read files one after the other, and objects by as many requests at once as the loaders; yield sizes read."""
     objects = [place for place in places if is_remote(place)]
     if objects:
         yield from ahead(_fetched, _ranges(objects), AT_ONCE)
@@ -190,8 +190,8 @@ def _pieces(places: Sequence[Place]) -> Iterator[int]:
     for path in map(Path, map(str, places)):
         try:
             with path.open("rb", buffering=0) as file:
-                while got := file.readinto(buffer):
-                    yield got
+                while size := file.readinto(buffer):
+                    yield size
         except OSError as error:
             raise _unreadable(path, error) from None
 

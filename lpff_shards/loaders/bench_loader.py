@@ -1,7 +1,7 @@
-"""One loader measured, in a process of its own: `python -m lpff_shards.loaders.bench_loader LOADER WORKERS OPTIONS`.
+"""Measure one loader in its own process: `python -m lpff_shards.loaders.bench_loader LOADER WORKERS OPTIONS`.
 
-Prints a `Run` as JSON in its last line; OPTIONS are `BenchOptions` as JSON, WORKERS a number or `own`. Each loader
-yields the numbers of pictures of its batches, epoch after epoch.
+The last line printed is a `Run` as JSON. OPTIONS are `BenchOptions` as JSON, WORKERS is a number or `own`. Each loader
+yields the size of each of its batches, epoch after epoch.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Batches = Iterator[int]
 
 
 class Run(Struct, frozen=True):
-    """One loader's reading, with a number of workers (None: its own choice).
+    """The measurement of one loader, with a number of workers (None: its own choice).
 
     Attributes:
-        pictures: how many were read.
-        seconds: it took, the first batch left out.
-        start: seconds until the first batch was there, imports included.
+        pictures: number read.
+        seconds: time for these, without the first batch.
+        start: seconds until the first batch, with imports.
         problem: why it could not be measured, else empty.
-        tried: False where it is not installed or does not read the format.
+        tried: False if it is not installed or does not read the format.
     """
 
     loader: str
@@ -48,12 +48,12 @@ class Run(Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Pictures a second."""
+        """Pictures per second."""
         return self.pictures / self.seconds if self.seconds else 0.0
 
 
 def measure(batches: Iterator[int], seconds: float) -> tuple[int, float]:
-    """Pictures read in about so many seconds, and the seconds it took."""
+    """Read for about `seconds`; return the number of pictures and the seconds taken."""
     pictures, started = 0, time.perf_counter()
     for size in batches:
         pictures += size
@@ -63,16 +63,16 @@ def measure(batches: Iterator[int], seconds: float) -> tuple[int, float]:
 
 
 def last_line(error: ShardsError) -> str:
-    """What an error says; torch hands on those of worker processes with their whole traceback in front."""
+    """Return an error's message without the traceback that torch puts before those of worker processes."""
     lines = error.message.strip().splitlines()
     return str(error) if len(lines) < 2 else lines[-1].removeprefix(f"{ShardsError.__module__}.ShardsError: ")
 
 
 def main() -> None:
-    """The process's whole work."""
-    loader, told, text = sys.argv[1:]
+    """Measure the loader of the command line and print the result."""
+    loader, choice, text = sys.argv[1:]
     options = msgspec.json.decode(text, type=BenchOptions)
-    workers = None if told == "own" else int(told)
+    workers = None if choice == "own" else int(choice)
     started = time.perf_counter()
     try:
         batches = CONTENDERS[loader].open(options, workers)
@@ -81,16 +81,16 @@ def main() -> None:
         run = Run(loader, workers, *measure(batches, options.seconds), start)
     except ShardsError as error:
         run = Run(loader, workers, problem=last_line(error))
-    # As bytes, which no locale changes.
+    # As bytes, independent of the locale.
     sys.stdout.buffer.write(msgspec.json.encode(run) + b"\n")
     sys.stdout.flush()
 
 
 def missing(loader: str, format: str, in_bucket: bool = False) -> str:
-    """Why a loader cannot read an export of a format here, or nothing."""
+    """Return why a loader cannot read an export of a format here, else an empty text."""
     contender = CONTENDERS[loader]
     if in_bucket and not contender.reads_buckets:
-        return "reads no buckets but by a command's pipe"
+        return "reads no buckets except through a pipe"
     formats = (one for one in map(get_format, NAMES) if one.spans())
     readable = [one.name for one in formats if contender.reader in ("", *one.readers)]
     if format not in readable:
@@ -100,7 +100,7 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
 
 
 def _source(options: BenchOptions, workers: int | None) -> Batches:
-    """Shuffled batches of ShardSource, by this very thread."""
+    """Read shuffled batches of ShardSource in this thread."""
     from lpff_shards.loaders.batches import Batches as Drawn
     from lpff_shards.loaders.sampler import EpochSampler
     from lpff_shards.loaders.source import ShardSource
@@ -117,15 +117,15 @@ def _source(options: BenchOptions, workers: int | None) -> Batches:
 def _torch_loader(options: BenchOptions, workers: int | None) -> Batches:
     from lpff_shards.loaders.torch import loader
 
-    made = loader(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
-    return _epochs(made)
+    batches = loader(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    return _epochs(batches)
 
 
 def _torch_stream(options: BenchOptions, workers: int | None) -> Batches:
     from lpff_shards.loaders.torch import stream
 
-    made = stream(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
-    return _epochs(made)
+    batches = stream(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    return _epochs(batches)
 
 
 def _epochs(loader: Iterable[Any]) -> Batches:
@@ -135,7 +135,7 @@ def _epochs(loader: Iterable[Any]) -> Batches:
 
 
 def _webdataset(options: BenchOptions, workers: int | None) -> Batches:
-    """webdataset as its documentation has it: tars streamed, pictures decoded by Pillow."""
+    """Read with webdataset as in its documentation: tars streamed, pictures decoded by Pillow."""
     import webdataset as wds
 
     manifest = read_manifest(options.path)
@@ -173,12 +173,12 @@ def _refuse_workers(workers: int | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A loader that is measured.
+    """A loader to measure.
 
     Attributes:
-        open: its batches, given the options and a number of workers.
-        needs: modules that it needs.
-        reader: what formats call it that it reads, see `Format.readers`; empty where it reads all that loaders do.
+        open: opens its batches with the options and a number of workers.
+        needs: required modules.
+        reader: its name in `Format.readers`; empty if it reads all formats that loaders read.
     """
 
     open: Callable[[BenchOptions, int | None], Batches]

@@ -19,13 +19,13 @@ from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.storage.full_reads import pread_fully, preadv_fully
 
 MOST_OPEN = 1024
-"""Files that the sources of a process keep open, where the system allows four times as many."""
+"""Most files that the sources of a process keep open, if the system allows four times as many."""
 
 _NO_MORE = (errno.EMFILE, errno.ENFILE)
 
 
 class Mark(NamedTuple):
-    """What identifies a file, so that another one under its name is noticed."""
+    """The identity of a file, to detect another file with its name."""
 
     size: int
     time: int
@@ -33,7 +33,7 @@ class Mark(NamedTuple):
 
 
 class _OpenFile:
-    """An open file, closed with its last reference: a thread may still read what another one has given up."""
+    """An open file, closed with its last reference: one thread may read it while another drops it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -43,15 +43,15 @@ class _OpenFile:
 
 
 class ShardFiles:
-    """The shards of a data set in a folder: `Shards` and `Reads` at once. Pickles without its open files.
+    """The shards of a data set in a folder: `Shards` and `Reads` in one. Pickles without its open files.
 
-    Reads give their offsets with each call, so that no position is shared.
+    Every read passes its offset, so no position is shared.
 
     Args:
         root: the folder.
         manifest: of the data set.
         names: of its shards, in order.
-        marks: of each one; a file with another mark is refused when it is read.
+        marks: of the shards; reading a file with another mark is an error.
     """
 
     def __init__(self, root: Path, manifest: Manifest, names: Sequence[str], marks: Sequence[Mark]) -> None:
@@ -71,11 +71,11 @@ class ShardFiles:
         _SOURCES[id(self)] = self
 
     def path(self, shard: int) -> Path:
-        """A shard's file."""
+        """Return a shard's path."""
         return self._paths[shard]
 
     def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:  # noqa: ARG002
-        """Itself, over and over: the system reads ahead better than we could."""
+        """Yield this object for every span: the system already reads ahead."""
         return repeat(self)
 
     read_sequential = read_batch
@@ -101,18 +101,18 @@ class ShardFiles:
             raise too_short(self._paths[shard], missing)
 
     def check(self, shard: int) -> None:
-        """See `Reads`: the file that stays open was not written to."""
+        """See `Reads`: refuse an open file that was written to."""
         file = self._open.get(shard)
         if file is not None:
-            found, known = os.fstat(file.fd), self._marks[shard]
-            if found.st_mtime_ns != known.time or found.st_size != known.size:
+            now, known = os.fstat(file.fd), self._marks[shard]
+            if now.st_mtime_ns != known.time or now.st_size != known.size:
                 raise changed(self._paths[shard])
 
     def check_path(self, shard: int) -> None:
-        """Refuse a shard whose path leads to another file now, for readers that open it themselves.
+        """Refuse a shard whose file was replaced, for readers that open it themselves.
 
         Raises:
-            ShardsError: it does, or to none.
+            ShardsError: the file is another one or missing.
         """
         try:
             self._compare(shard, self._paths[shard].stat())
@@ -120,9 +120,9 @@ class ShardFiles:
             raise unreadable_file(self._paths[shard], error) from None
 
     def _file(self, shard: int) -> _OpenFile:
-        """A shard's file; it stays open where there is room, in place of another one of this source where there is not.
+        """Return a shard's open file; at the limit it replaces another open file of this source.
 
-        No lock, which a process forked meanwhile would wait for in vain: of two threads the first one's file stays.
+        No lock: a process forked while one is held would wait forever. Of two threads the first one's file stays.
         """
         file = self._open.get(shard)
         if file is None:
@@ -136,56 +136,56 @@ class ShardFiles:
         path = self._paths[shard]
         try:
             file = _OpenFile(_open(path))
-            found = os.fstat(file.fd)
+            status = os.fstat(file.fd)
         except OSError as error:
             raise unreadable_file(path, error) from None
-        self._compare(shard, found)
+        self._compare(shard, status)
         return file
 
-    def _compare(self, shard: int, found: os.stat_result) -> None:
-        known, mark = self._marks[shard], Mark(found.st_size, found.st_mtime_ns, found.st_ino)
+    def _compare(self, shard: int, status: os.stat_result) -> None:
+        known, mark = self._marks[shard], Mark(status.st_size, status.st_mtime_ns, status.st_ino)
         if mark != known and not self._is_copy(known, mark):
             raise changed(self._paths[shard])
-        # A copy is compared with itself from now on.
+        # Later reads compare a copy with itself.
         self._marks[shard] = mark
 
     def _is_copy(self, known: Mark, mark: Mark) -> bool:
-        """Whether a file with another mark is a copy with the same bytes, judged by its manifest.
+        """Return whether a file with another mark is a copy with the same bytes, by its manifest.
 
-        Some network file systems number a file anew each time, and on another machine the data set may be a copy.
+        Some network file systems change inode numbers, and on another machine the data set may be a copy.
         """
         alike = mark.time == known.time or platform.node() != self._node
         return mark.size == known.size and alike and read_manifest(self._root) == self._manifest
 
 
 def marked(path: Path) -> Mark:
-    """The mark of a shard.
+    """Return the mark of a shard.
 
     Raises:
-        ShardsError: it is not there, or not a regular file: a device would be read for ever.
+        ShardsError: it is missing, or not a regular file: a device would be read forever.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise unreadable_file(path, error) from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ShardsError(f"{path} is not a regular file", "See lpff-shards verify, and export it again")
-    return Mark(found.st_size, found.st_mtime_ns, found.st_ino)
+    return Mark(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def unreadable_file(path: Path, error: OSError) -> ShardsError:
-    """The error for a shard that the system does not open or read."""
+    """Return the error for a shard that the system cannot open or read."""
     return ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder")
 
 
 def most_open() -> int:
-    """Files that the sources of this process keep open together: a fourth of what the system allows."""
+    """Return how many files the sources of this process keep open together: a quarter of the system's limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_OPEN if limit == resource.RLIM_INFINITY else min(MOST_OPEN, limit // 4)
 
 
 def _open(path: Path) -> int:
-    """Open a file without waiting for the writer of a pipe; where the limit is reached, without what sources keep."""
+    """Open a file without waiting for the writer of a pipe; at the limit, close the sources' open files first."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags)
@@ -199,7 +199,7 @@ def _open(path: Path) -> int:
 
 
 def _drop_one(files: dict[int, _OpenFile]) -> bool:
-    """Give up an open file; return whether there was one. Safe where other threads do the same."""
+    """Drop an open file and return whether there was one. Safe in threads."""
     try:
         files.popitem()
     except KeyError:
@@ -211,5 +211,4 @@ _SOURCES: WeakValueDictionary[int, ShardFiles] = WeakValueDictionary()
 
 
 def _sources() -> list[ShardFiles]:
-    """The sources of this process."""
     return [source for ref in _SOURCES.valuerefs() if (source := ref()) is not None]

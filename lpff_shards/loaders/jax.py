@@ -1,6 +1,6 @@
-"""A loader for JAX: `loader`, fully shuffled over ShardSource, loaded ahead by Grain.
+"""A data loader for JAX: `loader`, fully shuffled over ShardSource, loaded ahead by Grain.
 
-It draws the very batches that `loaders.torch.loader` draws for equal options.
+With equal options it returns the same batches as `loaders.torch.loader`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lpff_shards.loaders.states import LoaderSettings
 from lpff_shards.loaders.worker_defaults import Workers, guard_spawn, resolve_workers
 
 MOST_WORKERS = 16
-"""Processes that load, unless the user asks for more: each takes a second of a core to start and some 200 MB."""
+"""Most worker processes by default: each takes one second of a core to start and about 200 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,10 +32,10 @@ class JaxOptions(ShuffledOptions):
     """Options of `loader`.
 
     Args:
-        epochs: how many there are, 1 for an evaluation; None for no end.
-        sharding: give global `jax.Array`s [world_size * batch_size, ...] of this sharding of the first axis, for which
-            each process loads its rows; needs `equal`, and decides rank and world size. Whole numbers have 32 bits
-            unless jax_enable_x64 is set; lists of strings stay this process's own.
+        epochs: number of epochs, 1 for an evaluation; None for no end.
+        sharding: return global `jax.Array`s [world_size * batch_size, ...] with this sharding of the first axis; each
+            process loads its own rows. Needs `equal`, and sets rank and world size. Integers have 32 bits unless
+            jax_enable_x64 is set; lists of strings contain this process's rows only.
     """
 
     epochs: int | None = None
@@ -48,34 +48,34 @@ class JaxOptions(ShuffledOptions):
 
 @takes(JaxOptions)
 def loader(options: JaxOptions) -> Epochs:
-    """Batches of an export in a fully shuffled order, read at their recorded offsets: a `grain.IterDataset`.
+    """Return the batches of an export in a fully shuffled order, as a `grain.IterDataset`.
 
     Batches are dicts of numpy arrays: `index` int64 [n], `image` uint8 [n, height, width, 3], `camera` float32 [n, 25],
-    `landmarks` float32 [n, 68, 2], and the asked-for fields (int64, bool or float32 [n], or lists of n strings). Epoch
-    follows epoch, each whole and in an order of its own, as training loops take them: `batch = next(batches)` with
-    `batches = iter(loader(...))`; the loader's `batches_per_epoch` tells where they meet.
+    `landmarks` float32 [n, 68, 2], and the requested fields (int64, bool or float32 [n], or lists of n strings). Epochs
+    follow one another, each complete and in its own order: `batches = iter(loader(...))`, then `next(batches)`. The
+    loader's attribute `batches_per_epoch` is the length of an epoch.
 
-    `batches.get_state()` is a small dict, `set_state` goes on from it in another process too, whatever `workers`,
-    `threads` and `prefetch` are there; Grain's checkpoint handler and Orbax take the iterator as it is.
+    `batches.get_state()` returns a small dict, and `set_state` resumes from it. Another process may have other
+    `workers`, `threads` and `prefetch`. Grain's checkpoint handler and Orbax accept the iterator directly.
 
-    `workers` are up to `MOST_WORKERS` by default. They are spawned: a script that asks for them has its main part under
-    `if __name__ == "__main__":`. JPEGs decode as fast in threads.
+    `workers` is at most `MOST_WORKERS` by default. Workers are spawned, so the script needs
+    `if __name__ == "__main__":`. JPEGs decode equally fast in threads.
 
     Raises:
-        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
-            iterating, the process has joined others since and has another rank now.
+        ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
+            iterating, the process has joined others after the loader was made, and its rank changed.
     """
     return Epochs(options)
 
 
 class _Drawn:
-    """A rank's batches from one of them on, by number: a data source of Grain. Picklable.
+    """A rank's batches by number, from the batch `first`: a data source of Grain. Picklable.
 
     Args:
-        batches: of which source.
+        batches: of the source.
         order: of the rank.
-        labels: give what `labeled` makes of batches, not dicts.
-        first, stop: the first batch, and the one behind the last, counted from the start of epoch 0.
+        labels: return tuples of `labeled`, not dicts.
+        first, stop: the first batch, and the one after the last, counted from the start of epoch 0.
     """
 
     def __init__(self, batches: Batches, order: EpochSampler, labels: bool, first: int, stop: int) -> None:
@@ -93,10 +93,10 @@ class _Drawn:
 
 
 class Epochs(grain.IterDataset[Any]):
-    """Batches of a rank, epoch after epoch; every iterator begins at the first epoch.
+    """Batches of a rank, epoch after epoch; every iterator begins with the first epoch.
 
     Args:
-        options: as the user gave them.
+        options: of `loader`.
 
     Attributes:
         batches_per_epoch: of this rank.
@@ -128,19 +128,19 @@ class Epochs(grain.IterDataset[Any]):
         return _JaxPass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:
-        """The loaded batches from one of them on."""
+        """Return an iterator of loaded batches that begins with batch `first`."""
         source, by = _Drawn(*self._drawn, first, self._stop), self._by
         threads = 0 if by.workers else min(by.threads, by.prefetch)
         reading = grain.ReadOptions(threads, by.prefetch if threads else 0)
         loaded = grain.MapDataset.source(source).to_iter_dataset(reading)
         if by.workers:
             _let_flag_be_read()
-            # Grain's own threads start them, whenever it likes.
+            # Grain starts them later, in its own threads.
             guard_spawn()
         return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
 
     def finish(self, batch: Any) -> Any:
-        """What the user gets of a loaded batch; made in the user's thread."""
+        """Return a loaded batch, as global arrays with a sharding; called in the user's thread."""
         return batch if self._global is None else self._global(batch)
 
     def __str__(self) -> str:
@@ -148,21 +148,21 @@ class Epochs(grain.IterDataset[Any]):
 
 
 def _let_flag_be_read() -> None:
-    # Grain 0.2.18 reads this flag in programs without absl's app.run too, which absl forbids (google/grain issue 1355).
+    # Grain 0.2.18 reads this flag also without absl's app.run, which absl forbids (google/grain issue 1355).
     name = "grain_enable_multiprocess_worker_profiling"
     if name in flags.FLAGS and not flags.FLAGS.is_parsed():
         flags.FLAGS[name].present = 1
 
 
 class _JaxPass(grain.DatasetIterator[Any]):
-    """The batches in order; the state is which of them comes next, whoever loads them."""
+    """The batches in order; the state is the number of the next batch."""
 
     def __init__(self, epochs: Epochs) -> None:
         super().__init__()
         self._epochs = epochs
         self._next = epochs.first
         self._coming: list[grain.DatasetIterator[Any]] = []
-        # At the program's end too: Grain's own cleaning comes too late then, and Python complains of it.
+        # At exit too: Grain's own cleanup runs too late then, and Python prints errors.
         weakref.finalize(self, _close_all, self._coming)
 
     def __next__(self) -> Any:
@@ -171,7 +171,7 @@ class _JaxPass(grain.DatasetIterator[Any]):
         except StopIteration:
             raise
         except BaseException:
-            # What loads ahead may be past the batch that failed, which is the one to try again.
+            # The loading iterators may be past the failed batch, which must be tried again.
             _close_all(self._coming)
             raise
         self._next += 1

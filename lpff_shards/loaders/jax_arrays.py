@@ -1,4 +1,4 @@
-"""Global arrays out of each process's batches, and which part of them a process loads."""
+"""Global arrays from each process's batches, and the part that each process loads."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
 from lpff_shards.loaders.sampler import Equal
 
-_HINT = "It splits the first axis alone, as NamedSharding(mesh, PartitionSpec('data')) does"
+_HINT = "Split only the first axis, as NamedSharding(mesh, PartitionSpec('data')) does"
 
 
 def placed(rank: int | None, world_size: int | None, sharding: jax.sharding.Sharding | None) -> tuple[int, int]:
-    """Rank and world size: as a sharding has it, else as given, else jax.distributed's, else a launcher's, else 0 of 1.
+    """Return rank and world size: the sharding's, else those given, else jax.distributed's, a launcher's, or 0 of 1.
 
-    See `ranks.placed`. Numbers that are given with a sharding must be those of the sharding.
+    See `ranks.placed`. Numbers that are given with a sharding must equal those of the sharding.
 
     Raises:
-        ShardsError: what was given is not what the sharding needs.
+        ShardsError: a number differs from the sharding's.
     """
     if sharding is None:
         return ranks.placed(rank, world_size, joined())
-    found = part(sharding)
-    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), found, strict=True):
+    own = part(sharding)
+    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), own, strict=True):
         if value not in (None, needed):
             raise ShardsError(
-                f"{name} {value} does not fit the sharding, in which this process has part {found[0]} of {found[1]}",
-                "Leave rank and world_size out: the sharding decides them",
+                f"{name} {value} does not fit the sharding, in which this process has part {own[0]} of {own[1]}",
+                "Leave rank and world_size out: the sharding sets them",
             )
-    return found
+    return own
 
 
 def joined() -> tuple[int, int] | None:
-    """Rank and world size of the processes that jax.distributed has joined; None where it has joined none."""
+    """Return rank and world size of jax.distributed; None if it is not initialized."""
     return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else None
 
 
 def part(sharding: jax.sharding.Sharding) -> tuple[int, int]:
-    """Which part of a batch's rows this process holds, and how many parts there are.
+    """Return the part of a batch's rows that this process holds, and the number of parts.
 
-    Processes that hold the same rows (of a model that is spread over them) share a part.
+    Processes that hold the same rows (those of one model spread over them) share a part.
 
     Raises:
         ShardsError: the sharding splits more than the first axis, or its parts overlap or are not equal.
@@ -59,38 +59,38 @@ def part(sharding: jax.sharding.Sharding) -> tuple[int, int]:
     parts = sorted({frozenset(held) for held in rows.values()}, key=min)
     mine = rows.get(jax.process_index())
     if mine is None or sum(map(len, parts)) != count or len({len(held) for held in parts}) > 1:
-        raise ShardsError(f"{sharding} gives processes rows that overlap, uneven parts or none", _HINT)
+        raise ShardsError(f"{sharding} gives processes overlapping or uneven rows, or none", _HINT)
     return parts.index(frozenset(mine)), len(parts)
 
 
 class GlobalArrays:
-    """Makes global arrays of batches: each process's part becomes its rows of them.
+    """Turn batches into global arrays: each process's batch becomes its rows.
 
     Args:
         sharding: of the arrays' first axis.
         batch_size: of one part.
-        world_size: how many parts there are.
-        equal: how the epoch is cut, see `sampler.EpochSampler`.
+        world_size: number of parts.
+        equal: see `sampler.EpochSampler`.
 
     Raises:
-        ShardsError: batches would not all be full, or do not divide among the sharding's devices.
+        ShardsError: batches would not all be full, or cannot be divided among the sharding's devices.
     """
 
     def __init__(self, sharding: jax.sharding.Sharding, batch_size: int, world_size: int, equal: Equal | None) -> None:
         if equal is None:
-            raise ShardsError("equal=None does not fill all batches, as a sharding needs", "Take equal='pad' or 'drop'")
+            raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
         self._sharding = sharding
         self._rows = batch_size * world_size
         try:
             sharding.shard_shape((self._rows,))
         except ValueError as error:
             raise ShardsError(
-                f"{world_size} x {batch_size} samples do not divide among the sharding's devices: {error}",
-                "Take a batch_size that does",
+                f"{world_size} x {batch_size} samples cannot be divided among the sharding's devices: {error}",
+                "Use a batch_size that the devices divide",
             ) from None
 
     def __call__(self, batch: Any) -> Any:
-        """Global arrays of shape [world_size * batch_size, ...] for a batch's arrays; other values are unchanged."""
+        """Return a batch with its arrays as global ones [world_size * batch_size, ...]; other values are unchanged."""
         if isinstance(batch, dict):
             return {name: self(value) for name, value in batch.items()}
         if isinstance(batch, tuple):
@@ -102,10 +102,10 @@ class GlobalArrays:
 
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers in 32 bits, unless jax_enable_x64 is set."""
+    """Return integers in 32 bits, unless jax_enable_x64 is set."""
     if array.dtype != np.int64 or jax.config.jax_enable_x64:
         return np.asarray(array)
     narrow = array.astype(np.int32)
     if (narrow != array).any():
-        raise ShardsError("a whole number takes more than 32 bits", "Set jax_enable_x64")
+        raise ShardsError("an integer needs more than 32 bits", "Set jax_enable_x64")
     return narrow

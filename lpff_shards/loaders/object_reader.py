@@ -1,4 +1,4 @@
-"""Reading shards in a bucket by ranges: a request gets one sample or several neighbors; many requests run at once."""
+"""Read shards in a bucket by ranges: a request fetches one sample or several neighbors; many requests run at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, ahead
 
 AT_ONCE = 32
-"""Most concurrent requests of a source: a connection of a store gives some 50 MB/s after a latency of 20 ms."""
+"""Most concurrent requests of a source: one connection has about 50 MB/s after a latency of 20 ms."""
 
 BLOCKS_AHEAD = 8
-"""Most concurrent requests of a sequential read, and most blocks that wait in memory."""
+"""Most concurrent requests of a sequential read, and most blocks waiting in memory."""
 
 
 class StoredShard(NamedTuple):
     """A shard in a bucket.
 
     Attributes:
-        place: of it.
-        etag: the store's mark of its contents; empty where it is not known.
+        place: its URI.
+        etag: the store's ETag; empty if unknown.
     """
 
     place: BucketPath
@@ -33,10 +33,10 @@ class StoredShard(NamedTuple):
 
 
 class ShardRanges:
-    """The shards of a data set in a bucket. Pickles without its threads; not for processes that were forked.
+    """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
 
     Args:
-        shards: in order; one that has another mark when it is read is refused.
+        shards: in order; reading one with another ETag is an error.
     """
 
     def __init__(self, shards: Sequence[StoredShard]) -> None:
@@ -50,7 +50,7 @@ class ShardRanges:
         self.__init__(shards)  # type: ignore[misc]
 
     def path(self, shard: int) -> BucketPath:
-        """A shard's object."""
+        """Return a shard's URI."""
         return self._shards[shard].place
 
     def read_batch(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
@@ -80,11 +80,11 @@ class ShardRanges:
             yield from (read for _ in range(count))
 
     def check_path(self, shard: int) -> None:
-        """See `Shards`: nothing opens objects past this class."""
+        """See `Shards`: only this class opens objects."""
 
     def _pool(self) -> Threads:
-        """The threads of this process, which begin with their first request."""
-        # No lock, which a process forked meanwhile would wait for in vain; threads are not in the fork either.
+        """Return the threads of this process, started with the first request."""
+        # No lock: a process forked while one is held would wait forever; and a fork has no threads.
         process = os.getpid()
         return self._threads.get(process) or self._threads.setdefault(process, Threads(AT_ONCE))
 
@@ -92,12 +92,12 @@ class ShardRanges:
         place, etag = self._shards[span.shard]
         size = span.end - span.start
         try:
-            data, found = place.read_marked(span.start, size)
+            data, now = place.read_marked(span.start, size)
         except FileNotFoundError:
-            raise ShardsError(f"{place} is gone since it was opened", "See lpff-shards verify") from None
+            raise ShardsError(f"{place} was removed after it was opened", "See lpff-shards verify") from None
         except OSError as error:
             raise unreadable(place, error) from None
-        if etag and found and found != etag:
+        if etag and now and now != etag:
             raise changed(place)
         if len(data) < size:
             raise too_short(place, size - len(data))
@@ -105,7 +105,7 @@ class ShardRanges:
 
 
 class _Fetched:
-    """A stretch of a shard in memory."""
+    """A span of a shard in memory."""
 
     def __init__(self, span: Span, data: memoryview) -> None:
         self._start = span.start
@@ -123,16 +123,16 @@ class _Fetched:
             at += len(part)
 
     def check(self, shard: int) -> None:
-        """See `Reads`: the answer had the mark that it should have."""
+        """See `Reads`: the ETag was compared when the bytes were fetched."""
 
 
 def unreadable(place: BucketPath, error: OSError) -> ShardsError:
-    """The error for an object that cannot be read."""
+    """Return the error for an object that cannot be read."""
     return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")
 
 
 BLOCK = 4 << 20
-"""Bytes of a request for several samples at most: larger ones would come no faster than two at once."""
+"""Most bytes of a request for several samples: a larger one is no faster than two at once."""
 
 
 class Request(NamedTuple):
@@ -143,7 +143,7 @@ class Request(NamedTuple):
 
 
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
-    """Join spans that follow one another; yield each joined span with the number of its parts."""
+    """Join consecutive spans; yield each joined span with the number of its parts."""
     coming = iter(spans)
     block, count = next(coming, None), 1
     for span in coming:
@@ -157,17 +157,17 @@ def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, i
 
 
 def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
-    """Join spans in any order to few requests; the one with the sample that is needed first comes first."""
+    """Join spans in any order to few requests, in the order of each request's first sample."""
     order = sorted(range(len(spans)), key=spans.__getitem__)
     rows = iter(order)
-    found = [
+    requests = [
         Request(block, tuple(islice(rows, count))) for block, count in in_order((spans[row] for row in order), most)
     ]
-    return sorted(found, key=lambda request: min(request.rows))
+    return sorted(requests, key=lambda request: min(request.rows))
 
 
 def _wider(block: Span, span: Span, most: int) -> Span | None:
-    """Two spans as one; None where there is a gap between them or the result is too long."""
+    """Return two spans as one; None if there is a gap between them or the result is too long."""
     end = max(block.end, span.end)
     joined = block.shard == span.shard and block.start <= span.start <= block.end
     fits = end == block.end or end - block.start <= most

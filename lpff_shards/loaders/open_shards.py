@@ -1,4 +1,4 @@
-"""Opening the shards of an export; offsets of samples come from index files, else from the shards' headers."""
+"""Open the shards of an export; offsets of samples are read from index files, else from the shards' headers."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from lpff_shards.storage.prefetch import ahead
 
 
 def open_shards(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
-    """What reads an export's shards, and the offsets of each one's samples.
+    """Return a reader of an export's shards, and the offsets of each shard's samples.
 
     Args:
-        root: where the export is.
-        manifest: of it.
-        shards: those of its shards that are read.
+        root: folder or URI of the export.
+        manifest: of the export.
+        shards: the shards to read.
 
     Raises:
-        ShardsError: a shard is gone, or is not as long as the manifest and its index file say.
+        ShardsError: a shard is missing, or its length differs from the manifest or its index file.
     """
     if is_remote(root):
         return _opened_objects(root, shards)
@@ -41,18 +41,18 @@ def open_shards(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tup
 
 
 def _opened_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
-    there = _listed(root)
+    listed = _listed(root)
 
     def opened_one(shard: Shard) -> tuple[StoredShard, Offsets]:
-        size, etag = _found(root, shard, there)
+        size, etag = _found(root, shard, listed)
         return StoredShard(root / shard.file, etag), _bucket_offsets(root, shard, size)
 
-    found = list(ahead(opened_one, shards, AT_ONCE))
-    return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]
+    opened = list(ahead(opened_one, shards, AT_ONCE))
+    return ShardRanges([stored for stored, _ in opened]), [offsets for _, offsets in opened]
 
 
 def _listed(root: BucketPath) -> Mapping[str, Listed] | None:
-    """The objects of an export by their names; None where they may be read and not listed."""
+    """Return the objects of an export by name; None without the right to list them."""
     try:
         return {one.name: one for one in root.listed()}
     except OSError as error:
@@ -61,13 +61,13 @@ def _listed(root: BucketPath) -> Mapping[str, Listed] | None:
         raise unreadable(root, error) from None
 
 
-def _found(root: BucketPath, shard: Shard, there: Mapping[str, Listed] | None) -> tuple[int, str]:
-    """Size and mark of a shard."""
+def _found(root: BucketPath, shard: Shard, listed: Mapping[str, Listed] | None) -> tuple[int, str]:
+    """Return size and ETag of a shard."""
     path = root / shard.file
     try:
-        if there is None:
+        if listed is None:
             return shard.bytes, path.read_marked(0, 1)[1]
-        return there[shard.file].size, there[shard.file].etag
+        return listed[shard.file].size, listed[shard.file].etag
     except (KeyError, FileNotFoundError):
         raise ShardsError(f"{path} is missing", "Run lpff-shards verify") from None
     except OSError as error:
@@ -79,17 +79,17 @@ def _bucket_offsets(root: BucketPath, shard: Shard, size: int) -> Offsets:
     try:
         return checked(root / shard.file, shard, size, index.read_bytes())
     except FileNotFoundError:
-        # A request for each header, one after the other, would take a store minutes a shard.
+        # One request per header would take minutes per shard.
         raise ShardsError(f"{index} is missing", f"Write it: lpff-shards index {root}") from None
     except OSError as error:
         raise unreadable(index, error) from None
 
 
 def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
-    """The offsets of the samples of a shard of so many bytes.
+    """Return the offsets of the samples of a shard of `size` bytes.
 
     Raises:
-        ShardsError: the shard is not as long as the manifest and its index file say.
+        ShardsError: the length of the shard differs from the manifest or its index file.
     """
     path = root / shard.file
     try:
@@ -97,36 +97,36 @@ def file_offsets(root: Path, shard: Shard, size: int) -> Offsets:
         if is_file(index):
             return checked(path, shard, size, index.read_bytes())
         with path.open("rb", buffering=0) as file:
-            found = np.fromiter(_spans(shard).scan(lambda at, size: pread_fully(file.fileno(), size, at)), np.int64)
+            offsets = np.fromiter(_spans(shard).scan(lambda at, size: pread_fully(file.fileno(), size, at)), np.int64)
     except OSError as error:
         raise unreadable_file(path, error) from None
     except (ValueError, OverflowError, FormatError):
         raise _disagrees(path) from None
-    return _agreeing(path, shard, size, found)
+    return _agreeing(path, shard, size, offsets)
 
 
 def index_name(file: str) -> str:
-    """The name of a shard's index file that holds the offsets of its samples."""
+    """Return the name of a shard's index file with the offsets of its samples."""
     return index_names(file)[-1]
 
 
 def checked(path: Place, shard: Shard, size: int, index: bytes) -> Offsets:
-    """The offsets in an index file.
+    """Return the offsets in an index file.
 
     Raises:
-        ShardsError: the shard is not as long as the manifest and the index say.
+        ShardsError: the length of the shard differs from the manifest or the index.
     """
     try:
-        found = _spans(shard).offsets(index)
+        offsets = _spans(shard).offsets(index)
     except (ValueError, OverflowError):
         raise _disagrees(path) from None
-    return _agreeing(path, shard, size, found)
+    return _agreeing(path, shard, size, offsets)
 
 
 def _spans(shard: Shard) -> Spans:
     format = format_of(shard.file)
     spans = None if format is None else format.spans()
-    assert spans is not None, "loaders refuse other formats before"
+    assert spans is not None, "other formats were refused before"
     return spans
 
 

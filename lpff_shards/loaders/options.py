@@ -1,6 +1,6 @@
 """Options of the loaders, each declared once: signatures, help() and checks derive from these classes.
 
-`takes` gives a function of options the keywords of their class, so that type checkers, editors and help() show them.
+`takes` gives a function of options the keywords of their class, for type checkers, editors and help().
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ class LoaderOptions:
     """Options of every loader.
 
     Args:
-        path: the folder that an export wrote, or its URI.
-        batch_size: samples of a batch of one rank.
-        split: whose samples; None for all.
-        seed: of shuffling, mirroring and weighing.
-        epoch: the first one; each has an order, mirrors and draws of its own.
-        rank, world_size: of this process; by default those of the framework's joined processes, else those of
-            torchrun, Lightning, mpirun or srun, else 0 of 1. Both come from one source, or from you.
-        equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one sample;
-            `pad` repeats samples and `drop` leaves some out, so that all ranks have equally many batches, all full.
+        path: folder or URI of an export.
+        batch_size: samples per batch of one rank.
+        split: the split to read; None for all.
+        seed: of shuffling, mirroring and weights.
+        epoch: number of the first epoch; each epoch has its own order, mirrors and weighted choice.
+        rank, world_size: of this process; by default those of the framework's process group, else those of torchrun,
+            Lightning, mpirun or srun, else 0 of 1. Pass both or neither.
+        equal: None returns every sample exactly once: the last batch may be short, and ranks may differ by one sample.
+            `pad` repeats samples and `drop` leaves some out, so all ranks have the same number of full batches.
         mirror: flip picture, camera and landmarks together, with probability 1/2.
-        labels: give pairs (image, conditioning vector float32 [n, 25], or [n, 0] where the data set has no cameras), as
-            EG3D's and StyleGAN's loops unpack them; with `fields` triples, whose third part is a dict of these.
-        weights: draw samples in proportion to their `weight`, rounded up or down at random, in epochs as long as
-            without.
-        fields: metadata fields that batches hold.
+        labels: return pairs (image, conditioning vector float32 [n, 25], or [n, 0] without cameras), as EG3D's and
+            StyleGAN's loops unpack them; with `fields` triples whose third part is a dict of the fields.
+        weights: repeat samples in proportion to their `weight`, rounded up or down at random; the length of an epoch
+            stays the same.
+        fields: metadata fields of the batches.
     """
 
     path: str | Path = field(kw_only=False)
@@ -63,11 +63,11 @@ class LoaderOptions:
 
     @property
     def placed(self) -> bool:
-        """Whether the user gave the place of this process among the ranks."""
+        """Whether the user passed both rank and world size."""
         return self.rank is not None and self.world_size is not None
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
-        """The order of a source's samples.
+        """Return the sampler of a source's samples.
 
         Args:
             kind: of the sampler.
@@ -95,13 +95,12 @@ class ShuffledOptions(LoaderOptions):
 
     Args:
         shuffle: a new order for each epoch; False keeps the shards' order.
-        workers: processes that load; by default none for raw pictures and stored PNGs, which threads of this process
-            read faster, and one a core for those that take long to decode. For a bucket they are spawned; JPEGs and
-            WebPs of one are left to threads.
-        threads: of this process that load, where there are no workers; by default 2, and for JPEGs and WebPs of a
-            bucket one a core and one more.
-        prefetch: batches that are loaded ahead, by each worker or by all threads together; by default 2, and no fewer
-            than threads.
+        workers: worker processes. By default 0 for raw pictures and stored PNGs, which threads read faster, and for
+            JPEGs and WebPs in a bucket; else one per core. For a bucket they are spawned.
+        threads: loading threads of this process, without workers; by default 2, and for JPEGs and WebPs in a bucket
+            one per core and one more.
+        prefetch: batches loaded ahead, per worker or by all threads together; by default 2, and at least the number of
+            threads.
     """
 
     shuffle: bool = True
@@ -111,7 +110,7 @@ class ShuffledOptions(LoaderOptions):
 
 
 def takes(options: Callable[Given, Options]) -> Callable[[Callable[[Options], Loader]], Callable[Given, Loader]]:
-    """Give a function of options the parameters of their class, and its documentation that of their fields."""
+    """Give a function of options the parameters of their class, and its docstring their descriptions."""
 
     def decorated(make: Callable[[Options], Loader]) -> Callable[Given, Loader]:
         @wraps(make)
@@ -127,8 +126,8 @@ def takes(options: Callable[Given, Options]) -> Callable[[Callable[[Options], Lo
 
 
 def _documented(make: Callable[..., object], options: object) -> str:
-    """A function's documentation with that of its options, the general ones first, in its section Args."""
+    """Return a function's docstring with a section Args of its options, the general ones first."""
     classes = [one for one in reversed(inspect.getmro(options)) if one is not object]  # type: ignore[arg-type]
-    told = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
+    sections = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
     before, raises, after = inspect.cleandoc(make.__doc__ or "").partition("Raises:\n")
-    return "\n".join([before.rstrip(), "", "Args:", *filter(None, told), "", raises + after])
+    return "\n".join([before.rstrip(), "", "Args:", *filter(None, sections), "", raises + after])

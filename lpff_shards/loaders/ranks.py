@@ -1,4 +1,4 @@
-"""Which rank of how many processes this one is: both numbers from one source, never each from another."""
+"""Rank and world size of this process: both numbers from one source, never mixed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.sampler import refuse_below, refuse_odd_rank
 
 TORCHRUN = ("RANK", "WORLD_SIZE")
-# Not SLURM_NTASKS: it counts the tasks of the job, in a batch script too, which is one process.
+# Not SLURM_NTASKS: it counts the tasks of the job, even in a batch script, which is one process.
 SRUN = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
 LAUNCHERS = (
     TORCHRUN,  # DeepSpeed and Accelerate set them too
@@ -17,9 +17,9 @@ LAUNCHERS = (
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),  # MVAPICH2
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI
     SRUN,
-    ("PMIX_RANK", "PMIX_SIZE"),  # PMIx sets the first alone; Open MPI and srun complete it
+    ("PMIX_RANK", "PMIX_SIZE"),  # PMIx sets only the first; Open MPI and srun complete it
 )
-"""Variables for rank and world size, by launcher: one that others start comes before them."""
+"""Variables for rank and world size, by launcher; a launcher that others start comes before them."""
 
 LOCAL_RANKS = ("LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 """Variables for a process's number on its node."""
@@ -30,7 +30,7 @@ Pair = tuple[int, int]
 
 
 class Place(NamedTuple):
-    """The rank of a process, and of how many, from 0; and where both numbers come from."""
+    """Rank of a process, from 0, and world size; and the source of both numbers."""
 
     rank: int
     world_size: int
@@ -41,14 +41,14 @@ def placed(rank: int | None, world_size: int | None, joined: Pair | None) -> Pai
     """Return rank and world size of this process.
 
     Args:
-        rank, world_size: as the user gave them; one alone must equal that of the source of the other.
-        joined: those of the processes that a framework has joined, None where it has joined none.
+        rank, world_size: of the user; a single one must equal the number in the source of the other.
+        joined: of the framework's process group; None without a group.
 
     Returns:
-        Those given, else `joined`, else those of the first of `LAUNCHERS` in the environment, else 0 of 1.
+        The user's numbers, else `joined`, else those of the first of `LAUNCHERS` in the environment, else 0 of 1.
 
     Raises:
-        ShardsError: a number is out of range or differs from its source's, or the environment holds one of two.
+        ShardsError: a number is out of range or differs from its source's, or the environment has only one of two.
     """
     if rank is None or world_size is None:
         found = Place(*joined, "the joined processes") if joined else _launched()
@@ -58,11 +58,11 @@ def placed(rank: int | None, world_size: int | None, joined: Pair | None) -> Pai
 
 
 def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
-    """Refuse a loader that was made before its process joined others, since it reads the share of another rank.
+    """Refuse a loader that was made before its process joined others: it would read the share of another rank.
 
     Args:
         made: rank and world size of the loader.
-        joined: those of the processes that a framework has joined by now, None where it has joined none.
+        joined: those of the framework's process group now; None without a group.
 
     Raises:
         ShardsError: they differ.
@@ -75,7 +75,7 @@ def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
 
 
 def _completed(rank: int | None, world_size: int | None, found: Place | None) -> Pair:
-    """Both numbers, of which the user gave one or none."""
+    """Return both numbers if the user gave at most one."""
     given = [(name, value) for name, value in (("rank", rank), ("world_size", world_size)) if value is not None]
     for name, value in given:
         refuse_below(name, value, 1 if name == "world_size" else 0)
@@ -89,7 +89,7 @@ def _completed(rank: int | None, world_size: int | None, found: Place | None) ->
 
 
 def _launched() -> Place | None:
-    """The place of the first launcher that has set both of its variables. One of two must agree with it."""
+    """Return the place by the first launcher that set both variables; those of other launchers must agree."""
     place, halves = None, []
     for names in LAUNCHERS:
         rank, world_size = _number(names[0]), _number(names[1])
@@ -98,12 +98,12 @@ def _launched() -> Place | None:
         if rank is not None and world_size is not None:
             place = Place(rank, world_size, f"{' and '.join(names)} of the environment")
             break
-        # A batch script is process 0 of no step; any other process is one of several.
+        # In a batch script SLURM sets only PROCID, to 0; any other process is one of several.
         if world_size is not None or (rank is not None and (names != SRUN or rank > 0)):
             halves.append((names, (rank, world_size)))
     if place and place.rank >= place.world_size:
         raise ShardsError(f"rank {place.rank} of {place.world_size} is out of range, by {place.source}", _HINT)
-    # Without a place a size of 1 is enough: one process needs no rank.
+    # One process needs no rank, so a size of 1 is enough.
     allowed = ((None, 1),) if place is None else ((place.rank, None), (None, place.world_size))
     for names, half in halves:
         if half not in allowed:
@@ -114,7 +114,7 @@ def _launched() -> Place | None:
 
 
 def _refuse_local_alone() -> None:
-    """Refuse a process that is not the first on its node where its rank among all processes is unknown."""
+    """Refuse a process that is not the first on its node and has no rank among all processes."""
     for name in LOCAL_RANKS:
         if local := _number(name):
             raise ShardsError(
@@ -133,19 +133,19 @@ def _half_set(names: tuple[str, str], half: tuple[int | None, int | None]) -> Sh
 
 
 def _rank_by_node() -> int | None:
-    """The rank, of the number of the node and the process's number on it, which Lightning sets; None without them."""
+    """Return the rank by the node's number and the process's number on it, set by Lightning; None without them."""
     node, local, each = _number("NODE_RANK"), _number("LOCAL_RANK"), _number("LOCAL_WORLD_SIZE")
     node = _number("GROUP_RANK") if node is None else node
     if node is None or local is None or (each is not None and local >= each):
         return None
     if node == 0:
-        # Without LOCAL_WORLD_SIZE too, which Lightning does not set.
+        # Needs no LOCAL_WORLD_SIZE, which Lightning does not set.
         return local
     return None if each is None else node * each + local
 
 
 def _number(name: str) -> int | None:
-    """A number of the environment, None where the variable is missing."""
+    """Return a number from the environment; None if the variable is missing."""
     text = os.environ.get(name)
     if text is not None and not text.isdecimal():
         raise ShardsError(f"{name} is {text!r} in the environment", f"It is a whole number. Or: {_HINT.lower()}")

@@ -1,7 +1,7 @@
-"""Which samples come in which batch of which rank: arithmetic on numbers, the same for every framework.
+"""The samples of each batch of each rank: arithmetic on numbers, the same for every framework.
 
-An epoch is an order of all samples. Its batches are cut out of global ones, of which each rank takes its part, so that
-with one global batch size any number of ranks sees the same samples at each step.
+An epoch is an order of all samples. It is cut into global batches, and each rank reads its part of each one. With the
+same global batch size, any number of ranks reads the same samples at each step.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class SampleOrder(NamedTuple):
-    """Samples in the order in which they are read.
+    """Samples in the order of reading.
 
     Attributes:
         indices: int64 [n], numbers of the samples.
-        flips: bool [n], which of them are to be mirrored.
+        flips: bool [n], the samples to mirror.
     """
 
     indices: NDArray[np.int64]
@@ -38,23 +38,23 @@ class SampleOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampler:
-    """What decides which samples of an epoch a rank reads; `EpochSampler` and `StreamSampler` order them.
+    """The samples of an epoch that a rank reads; `EpochSampler` and `StreamSampler` order them.
 
     Attributes:
         counts: samples of each shard.
         batch_size: of one rank.
         shuffle: False and 0 keep the shards' order.
-        seed: of shuffling, mirroring and weighing.
-        rank, world_size: which part of an epoch is drawn.
-        equal: None gives every sample exactly once, so that the last batch is short and ranks may differ by one
-            sample; `pad` repeats samples of the epoch's start, `drop` leaves out those at its end, so that all ranks
-            have equally many batches, all of them full.
-        mirror: flip each sample with probability 1/2, drawn again in each epoch.
-        weights: float [samples], not negative; an epoch then has each sample in proportion to its weight (rounded up or
-            down at random), as many in all as there are samples.
+        seed: of shuffling, mirroring and weights.
+        rank, world_size: the part of an epoch to read.
+        equal: None returns every sample exactly once: the last batch may be short, and ranks may differ by one sample.
+            `pad` repeats samples from the epoch's start, `drop` leaves out those at its end, so all ranks have the same
+            number of full batches.
+        mirror: flip each sample with probability 1/2, chosen again in each epoch.
+        weights: float [samples], not negative; an epoch then contains each sample in proportion to its weight (rounded
+            up or down at random), and is as long as without.
 
     Raises:
-        ShardsError: a value out of range, or nothing left to draw.
+        ShardsError: a value is out of range, or no batch remains.
     """
 
     counts: Sequence[int]
@@ -72,7 +72,7 @@ class Sampler:
         refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             refuse_odd_weights(self.weights, self.samples)
-        equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses what leaves nothing
+        equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses epochs without a batch
 
     @property
     def samples(self) -> int:
@@ -82,7 +82,7 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EpochSampler(Sampler):
-    """A rank's batches of an epoch whose samples are all shuffled, or as the shards have them."""
+    """A rank's batches of an epoch, fully shuffled or in the order of the shards."""
 
     shuffle: bool = True
 
@@ -92,17 +92,17 @@ class EpochSampler(Sampler):
 
     @property
     def total(self) -> int:
-        """Samples drawn by all ranks in an epoch."""
+        """Samples of an epoch in all ranks together."""
         return equal_total(self.samples, self.batch_size, self.world_size, self.equal)
 
     def __len__(self) -> int:
-        """Batches of this rank in an epoch."""
+        """Return the number of batches of this rank in an epoch."""
         full, rest = divmod(self.total, self.batch_size * self.world_size)
         start, end = _part(rest, self.rank, self.world_size)
         return full + (start < end)
 
     def draw(self, epoch: int, number: int) -> SampleOrder:
-        """A batch of this rank.
+        """Return the samples of a batch of this rank.
 
         Args:
             epoch: from 0.
@@ -121,7 +121,7 @@ class EpochSampler(Sampler):
 
 @lru_cache(maxsize=2)
 def _order(sampling: EpochSampler, epoch: int) -> NDArray[np.int64]:
-    """The samples of an epoch in order, int64 [samples]."""
+    """Return the samples of an epoch in order, int64 [samples]."""
     count = sampling.samples
     order = shuffled(count, sampling.seed, epoch) if sampling.shuffle else np.arange(count)
     if sampling.weights is None:
@@ -130,27 +130,28 @@ def _order(sampling: EpochSampler, epoch: int) -> NDArray[np.int64]:
 
 
 def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np.int64]:
-    """As many numbers of samples as there are weights, int64 [samples] in rising order: each comes floor or ceil times
-    what is its due, at random and drawn again in each epoch.
+    """Return numbers of samples in proportion to weights, int64 [samples], ascending.
+
+    The number of copies of a sample is its exact share, rounded up or down at random in each epoch.
     """
-    # Equal steps along the weights laid end to end.
+    # Equal steps along the concatenated weights.
     count, ends = len(weights), np.cumsum(np.asarray(weights, np.float64))
     offset = int(_hashes(np.zeros(1, np.uint64), seed, epoch, _WEIGH)[0] >> np.uint64(11)) / 2**53
     points = (np.arange(count) + offset) * (ends[-1] / count)
-    # Rounding may carry the last point past the last weight that is not zero.
-    found: NDArray[np.int64] = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
-    return found
+    # Rounding may move the last point past the last weight that is not zero.
+    drawn: NDArray[np.int64] = np.minimum(np.searchsorted(ends, points, side="right"), np.searchsorted(ends, ends[-1]))
+    return drawn
 
 
 def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """An order of `count` things, int64 [count]: the same for equal seeds and epochs on every machine and version."""
+    """Return a random order of `count` items, int64 [count], the same for equal seeds and epochs on every machine."""
     return np.argsort(_hashes(np.arange(count, dtype=np.uint64), seed, epoch, _SHUFFLE), kind="stable")
 
 
 def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """An order of `count` things in which each comes less than `window` places from its own, int64 [count].
+    """Return an order of `count` items in which each moves by less than `window` places, int64 [count].
 
-    The same for equal seeds and epochs on every machine and version; 0 and 1 keep the order.
+    It is the same for equal seeds and epochs on every machine; windows 0 and 1 keep the order.
     """
     if window < 2:
         return np.arange(count)
@@ -159,22 +160,22 @@ def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int6
 
 
 def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Yes or no for each number, bool [n], each with probability 1/2 and drawn again in each epoch."""
+    """Return a random bool for each number, [n], with probability 1/2 and chosen again in each epoch."""
     return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
 
 
 def equal_total(samples: int, batch_size: int, world_size: int, equal: Equal | None) -> int:
-    """Samples in an epoch of all ranks: all of them, or padded or dropped to whole batches of each rank.
+    """Return the samples in an epoch of all ranks: all, or padded or reduced to full batches of each rank.
 
     Raises:
-        ShardsError: nothing is left to draw.
+        ShardsError: no batch remains.
     """
     step = batch_size * world_size
     total = samples if equal is None else samples // step * step if equal == "drop" else -(-samples // step) * step
     if total == 0:
         raise ShardsError(
-            f"equal='drop' leaves nothing of {samples} samples for {world_size} x {batch_size}",
-            "Take a smaller batch_size, or equal='pad'",
+            f"equal='drop' leaves no full batch: {samples} samples, {world_size} x {batch_size} per batch",
+            "Use a smaller batch_size, or equal='pad'",
         )
     return total
 
@@ -183,7 +184,7 @@ def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: st
     """Refuse options that are out of range.
 
     Raises:
-        ShardsError: one is.
+        ShardsError: an option is out of range.
     """
     refuse_below("batch_size", batch_size, 1)
     refuse_odd_rank(rank, world_size)
@@ -197,7 +198,7 @@ def refuse_odd_rank(rank: int, world_size: int) -> None:
     """Refuse a rank outside 0 to `world_size` - 1.
 
     Raises:
-        ShardsError: it is outside, or one of both is not a whole number.
+        ShardsError: it is outside, or one of the two is not a whole number.
     """
     refuse_below("world_size", world_size, 1)
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
@@ -210,7 +211,7 @@ def refuse_below(name: str, value: int, least: int) -> None:
     """Refuse a value that is not a whole number of at least `least`.
 
     Raises:
-        ShardsError: it is not.
+        ShardsError: the value is invalid.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
@@ -220,34 +221,34 @@ def refuse_no_bool(name: str, value: bool) -> None:
     """Refuse a value that is neither True nor False.
 
     Raises:
-        ShardsError: it is something else.
+        ShardsError: the value is invalid.
     """
     if not isinstance(value, (bool, np.bool_)):
         raise ShardsError(f"{name} {value!r} is not known", "It is True or False")
 
 
 def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
-    """Refuse weights that cannot be drawn by.
+    """Refuse invalid weights.
 
     Raises:
-        ShardsError: they are not one for each sample, or one is negative or not finite, or all are zero.
+        ShardsError: their number differs from the samples', one is negative or not finite, or all are zero.
     """
     good = weights.shape == (samples,) and (weights >= 0).all() and weights.any()
     # Their sum must be finite too.
     if not (good and weights.max() < np.finfo(np.float64).max / samples):
         raise ShardsError(
-            f"weights of shape {weights.shape} cannot be drawn by",
+            f"weights of shape {weights.shape} are not valid",
             f"They are {samples} finite numbers, none negative, not all zero",
         )
 
 
 def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
-    """Where a rank's part of a global batch begins and ends; parts differ by one at most."""
+    """Return start and end of a rank's part of a global batch; sizes of parts differ by at most one."""
     return rank * count // world_size, (rank + 1) * count // world_size
 
 
 def _hashes(numbers: NDArray[np.uint64], seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:
-    """64 well-mixed bits for each number, by the finalizer of SplitMix64 (Steele, Lea, Flood 2014)."""
+    """Return 64 well-mixed bits for each number, by the finalizer of SplitMix64 (Steele, Lea, Flood 2014)."""
     salt = _mixed(_mixed(np.array([seed], np.uint64) * _GOLDEN + np.uint64(epoch)) + np.uint64(purpose))
     return _mixed(numbers * _GOLDEN + salt)
 

@@ -1,4 +1,4 @@
-"""From a sample's bytes to its pixels and annotations."""
+"""Read a sample's pixels and annotations from its bytes."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from lpff_shards.manifest import Manifest
 
 
 class Loaded(NamedTuple):
-    """A sample as read: pixels uint8 [height, width, 3], and the annotations."""
+    """A loaded sample: pixels uint8 [height, width, 3], and the annotations."""
 
     pixels: Pixels
     annotations: Annotations
 
 
 class OtherSizeError(Exception):
-    """A picture that does not fit its batch; the text names both sizes."""
+    """A picture of another size than its batch; the text contains both sizes."""
 
 
 class Samples:
-    """Reads the samples of an export. Picklable, without state."""
+    """Read the samples of an export. Picklable, without state."""
 
     def __init__(self, manifest: Manifest) -> None:
         self._layout = manifest.layout
         spans = get_format(manifest.format).spans()
-        assert spans is not None, "loaders refuse other formats before"
+        assert spans is not None, "other formats were refused before"
         self._spans = spans
 
     def load(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """A whole sample.
+        """Return a whole sample.
 
         Args:
             span: of the sample.
-            into: array [height, width, 3] for its pixels; None makes a new one.
-            scalars: whether its fields are wanted.
+            into: array uint8 [height, width, 3] for its pixels; None for a new one.
+            scalars: whether to read its fields.
 
         Raises:
-            FormatError, PictureError: it is damaged.
-            OtherSizeError: its picture does not fit.
-            ShardsError: it cannot be read.
+            FormatError, PictureError: the sample is damaged.
+            OtherSizeError: its picture has another size than `into`.
+            ShardsError: the shard cannot be read.
         """
         return self._raw(span, reads, into, scalars) if self._layout.raw else self._file(span, reads, into, scalars)
 
     def fields(self, span: Span, reads: Reads) -> Mapping[str, Any]:
-        """A sample's fields, without its picture; raises what `load` does."""
+        """Return a sample's fields without reading its picture; raises the errors of `load`."""
         shard, start, end = span
         head, found = self._found(span, reads)
         stop = found.start + found.size
@@ -60,7 +60,7 @@ class Samples:
         return self._annotations(head[: found.start], tail, scalars=True).scalars
 
     def _raw(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """A sample of raw pixels, which are read straight to where they belong."""
+        """Return a sample of raw pixels, read directly into their array."""
         shard, start, end = span
         head, found = self._found(span, reads)
         assert found.shape is not None
@@ -70,11 +70,11 @@ class Samples:
         return Loaded(pixels, self._annotations(head[: found.start], bytes(tail), scalars))
 
     def _file(self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """A sample with a picture's file, which is decoded."""
+        """Return a sample with a picture's file, decoded."""
         shard, start, end = span
         head, found = self._found(span, reads)
         stop = found.start + found.size
-        # Read alone: decoders need bytes, and a slice of larger ones would be a copy.
+        # Read separately: decoders need bytes, and slicing larger ones would copy.
         pixels = decoded(reads.read(shard, start + found.start, found.size))
         if into is not None:
             _fitting(into, pixels.shape)[:] = pixels
@@ -82,7 +82,7 @@ class Samples:
         return Loaded(pixels, self._annotations(head[: found.start], tail, scalars))
 
     def _found(self, span: Span, reads: Reads) -> tuple[bytes, ImageSpan]:
-        """A sample's first bytes, and where its picture is."""
+        """Return a sample's first bytes, and the span of its picture."""
         shard, start, end = span
         size = end - start
         head = reads.read(shard, start, min(HEAD, size))
@@ -97,7 +97,7 @@ class Samples:
 
 
 def _whole(found: ImageSpan | None, size: int) -> ImageSpan:
-    """The span of a picture, which must be inside its sample."""
+    """Return the span of a picture; refuse one outside its sample."""
     if found is None:
         raise FormatError("it has no picture")
     if found.start + found.size > size:

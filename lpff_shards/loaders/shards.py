@@ -1,4 +1,4 @@
-"""What reads shards, be they files or objects of a bucket."""
+"""Interfaces for reading shards, as files or as objects of a bucket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lpff_shards.storage.path import Place
 
 
 class Span(NamedTuple):
-    """A stretch of a shard: its number, the byte at which it starts and the one behind its last."""
+    """A range of a shard's bytes: the shard's number, and the start and end offsets (end excluded)."""
 
     shard: int
     start: int
@@ -18,27 +18,27 @@ class Span(NamedTuple):
 
 
 class Reads(Protocol):
-    """Bytes of shards, or of the stretch of one that was fetched. Safe in threads."""
+    """Bytes of shards, or of one fetched span. Safe in threads."""
 
     def read(self, shard: int, at: int, size: int) -> bytes:
-        """Bytes of a shard, fewer where it ends before.
+        """Return bytes of a shard, fewer at its end.
 
         Raises:
-            ShardsError: it cannot be read.
+            ShardsError: the shard cannot be read.
         """
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
-        """Fills buffers with a shard's bytes, one behind the other.
+        """Fill buffers with consecutive bytes of a shard.
 
         Raises:
-            ShardsError: it cannot be read, or ends before they are full.
+            ShardsError: the shard cannot be read, or ends before they are full.
         """
 
     def check(self, shard: int) -> None:
-        """Refuse a shard that was written to since it was opened; called behind the reads of a sample.
+        """Refuse a shard that was written to after it was opened; called after the reads of a sample.
 
         Raises:
-            ShardsError: it was.
+            ShardsError: the shard was changed.
         """
 
 
@@ -46,31 +46,31 @@ class Shards(Protocol):
     """The shards of a data set. Picklable; safe in threads."""
 
     def path(self, shard: int) -> Place:
-        """A shard's place."""
+        """Return a shard's path or URI."""
 
     def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:
-        """For each of a batch's samples what reads it, in their order.
+        """Yield a reader for each sample of a batch, in order.
 
         Raises:
-            ShardsError: when it is a sample's turn that cannot be read.
+            ShardsError: on reaching a sample that cannot be read.
         """
 
     def read_sequential(self, spans: Iterable[Span]) -> Iterable[Reads]:
-        """The same for any number of samples, of which few are held at once."""
+        """Yield the same for any number of samples, with few in memory at once."""
 
     def check_path(self, shard: int) -> None:
-        """Refuse a shard whose path leads to another file now, for readers that open files themselves.
+        """Refuse a shard whose file was replaced, for readers that open files themselves.
 
         Raises:
-            ShardsError: it does, or the file is gone.
+            ShardsError: the file is another one or missing.
         """
 
 
 def too_short(place: Place, missing: int) -> ShardsError:
-    """The error for a shard that ends before the requested bytes."""
+    """Return the error for a shard that ends before the requested bytes."""
     return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")
 
 
 def changed(place: Place) -> ShardsError:
-    """The error for a shard that was replaced since the data set was opened."""
+    """Return the error for a shard that was replaced after the data set was opened."""
     return ShardsError(f"{place} has changed since it was opened", "Open the data set again")

@@ -1,6 +1,6 @@
-"""ShardSource: any sample of an export by its number, alone or many at once into one batch.
+"""ShardSource: any sample of an export by its number, one at a time or in batches.
 
-The memory of batches is reused once nothing refers to it: fresh memory costs more than reading into it.
+The memory of batches is reused when nothing refers to it: allocating memory takes longer than reading into it.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ Channels = Literal["last", "first"]
 
 
 class ShardSource:
-    """The samples of an export, in the order of its shards, by number.
+    """The samples of an export by number, in the order of its shards.
 
-    It serves as a map-style `torch.utils.data.Dataset` and as a Grain data source. Samples are read at their recorded
-    offsets; their structure is checked, their checksums are not (`verify` does that). Picklable; safe in threads and,
-    of a folder, in forked processes.
-    Buckets are read by ranges, the samples of a batch all at once; processes that read them must be spawned.
+    A map-style `torch.utils.data.Dataset` and a Grain data source. Samples are read at their recorded offsets. Their
+    structure is checked, but not their checksums (`lpff-shards verify` checks those). Picklable and safe in threads; a
+    folder also in forked processes. Buckets are read by ranges, all samples of a batch at once; worker processes must
+    be spawned.
 
     Args:
-        path: the folder that an export wrote, or its URI, of format wds or tfrecord.
-        split: whose samples; None for all splits, one behind the other.
-        channels: `last` gives images [height, width, 3], `first` [3, height, width] (a view of the same memory).
+        path: folder or URI of an export of format wds or tfrecord.
+        split: the split to read; None for all splits, one after another.
+        channels: `last` for images [height, width, 3], `first` for [3, height, width] (a view of the same memory).
 
     Attributes:
         manifest: of the export.
-        split: as given.
-        shards: those of the split, in order.
-        channels: as given.
+        split: the argument.
+        shards: of the split, in order.
+        channels: the argument.
 
     Raises:
-        ShardsError: no finished export is there, it has no such split, or a shard is not as its index file says.
+        ShardsError: the export is missing or unfinished, has no such split, or a shard differs from its index file.
     """
 
     def __init__(self, path: str | Place, split: str | None = "train", *, channels: Channels = "last") -> None:
@@ -74,18 +74,21 @@ class ShardSource:
         return len(self._starts)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """One sample: `image` (uint8), `camera` (float32 [25]) and `landmarks` (float32 [68, 2]) where the data set
-        holds them, and `metadata`, the fields of docs/output.md.
+        """Return one sample as a dict.
+
+        Returns:
+            `image` uint8 [height, width, 3] (or [3, height, width]), `camera` float32 [25] and `landmarks` float32
+            [68, 2] if the data set has them, and `metadata`, the fields of docs/output.md.
 
         Raises:
-            IndexError: there is no such sample.
-            ShardsError: its bytes are damaged.
+            IndexError: the number is out of range.
+            ShardsError: the sample is damaged.
         """
         number = self._number(index)
         return self._sample(number, next(iter(self._shards.read_batch(map(self._span, (number,))))))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Several samples as `source[index]` gives them; torch's DataLoader calls it."""
+        """Return several samples, each as `source[index]`; torch's DataLoader calls this."""
         reading = self._reading([self._number(index) for index in indices])
         return [self._sample(number, reads) for number, reads in reading]
 
@@ -94,27 +97,27 @@ class ShardSource:
 
     @property
     def decodes(self) -> bool:
-        """Whether its pictures take a core long to decode: all but raw ones and PNGs without compression."""
+        """Whether decoding is slow: for all pictures except raw ones and PNGs without compression."""
         return not self.manifest.layout.raw and self.manifest.options.get("image") != "stored-png"
 
     @property
     def remote(self) -> bool:
-        """Whether it is in a bucket."""
+        """Whether the export is in a bucket."""
         return is_remote(self._root)
 
     def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
-        """Several samples at once, their pictures read straight into one array.
+        """Return a batch of samples, with their pictures in one array.
 
         Args:
             indices: numbers of the samples, at least one.
-            fields: names of metadata fields that are wanted too.
+            fields: names of metadata fields to add.
 
         Returns:
             `index` int64 [n], `image` uint8 [n, height, width, 3] (or [n, 3, height, width]), `camera` float32 [n, 25],
             `landmarks` float32 [n, 68, 2], and each field: int64, bool or float32 [n], or a list of n strings.
 
         Raises:
-            IndexError: there is no such sample.
+            IndexError: a number is out of range.
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
         kinds = kinds_of(fields)
@@ -129,14 +132,14 @@ class ShardSource:
             annotations.append(loaded.annotations)
         if images is None:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
-        found: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(annotations)}
+        batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(annotations)}
         for name in fields:
             values = [sample.scalars[name] for sample in annotations]
-            found[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
-        return found
+            batch[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
+        return batch
 
     def column(self, name: str) -> NDArray[Any]:
-        """One metadata field of all samples, in order, from samples.sqlite, or from the shards where that is missing.
+        """Return a metadata field of all samples, in order, from samples.sqlite, or from the shards without that file.
 
         Returns:
             int64, bool or float32 [n], or strings as objects [n].
@@ -153,25 +156,25 @@ class ShardSource:
             return np.array(values, object if kind == "str" else _DTYPES[kind])
 
     def _own(self, column: NDArray[Any]) -> NDArray[Any]:
-        """Of a column of the whole export the part of the split."""
+        """Return the split's part of a column of the whole export."""
         files, shards = {shard.file for shard in self.shards}, self.manifest.shards
         own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
         return own
 
     @property
     def files(self) -> list[Place]:
-        """Paths of its shards, in order."""
+        """Paths of the shards, in order."""
         return list(map(self._shards.path, range(len(self.shards))))
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Shard number and byte offset of each sample, int64 [n] each."""
+        """Return shard number and byte offset of each sample, int64 [n] each."""
         return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
 
     def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> Iterator[bytes]:
-        """Samples as their shards have them: the members of a tar, or a record with its frame.
+        """Yield the stored bytes of samples: the members of a tar, or a record with its frame.
 
         Raises:
-            IndexError: there is no such sample.
+            IndexError: a number is out of range.
             ShardsError: a shard cannot be read.
         """
         for number, reads in self._reading([self._number(index) for index in indices]):
@@ -181,16 +184,16 @@ class ShardSource:
             yield data
 
     def check_files(self, indices: NDArray[np.int64]) -> None:
-        """Refuse samples whose shards are other files now, for readers that open these themselves.
+        """Refuse samples whose shard was replaced, for readers that open shards themselves.
 
         Raises:
-            ShardsError: one is.
+            ShardsError: a shard is another file or missing.
         """
         for shard in np.unique(self.places(indices)[0]).tolist():
             self._shards.check_path(shard)
 
     def _number(self, index: int | np.integer) -> int:
-        """A sample's number, counted from the end where it is negative."""
+        """Return a sample's number; a negative one counts from the end."""
         try:
             return range(len(self))[operator.index(index)]
         except IndexError:
@@ -200,12 +203,12 @@ class ShardSource:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
 
     def _span(self, index: int) -> Span:
-        """A sample's shard, and where it starts and ends in it."""
+        """Return a sample's shard, and its start and end in it."""
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
         return Span(shard, int(self._starts[index]), int(self._ends[index]))
 
     def _reading(self, numbers: Sequence[int]) -> Iterator[tuple[int, Reads]]:
-        """Samples and what reads each."""
+        """Yield each sample's number and reader."""
         return zip(numbers, self._shards.read_batch(map(self._span, numbers)), strict=False)
 
     def _reading_all(self) -> Iterator[tuple[int, Reads]]:
@@ -213,14 +216,13 @@ class ShardSource:
         return zip(numbers, self._shards.read_sequential(map(self._span, numbers)), strict=False)
 
     def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
-        """A sample as `source[number]` gives it."""
         loaded = self._load(number, reads, None, scalars=True)
-        # Some decoders hand out memory that is not to be written.
+        # Some decoders return read-only memory.
         pixels = np.require(loaded.pixels, requirements="W")
         return {"image": self._turned(pixels), **_arrays(loaded.annotations), "metadata": loaded.annotations.scalars}
 
     def _load(self, index: int, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """Reads a sample, its pixels into an array [height, width, 3] where one is given."""
+        """Read a sample; its pixels into `into`, uint8 [height, width, 3], if given."""
         span = self._span(index)
         try:
             return self._samples.load(span, reads, into, scalars)
@@ -229,13 +231,12 @@ class ShardSource:
         except OtherSizeError as error:
             raise ShardsError(
                 f"{self._named(index)} has a picture of {error}",
-                "Pictures of several sizes make no batch: export with --resolution, or read them one by one",
+                "A batch needs pictures of one size: export with --resolution, or read samples one by one",
             ) from None
         finally:
             reads.check(span.shard)
 
     def _metadata(self, index: int, reads: Reads) -> Mapping[str, Any]:
-        """A sample's fields."""
         span = self._span(index)
         try:
             return self._samples.fields(span, reads)
@@ -245,7 +246,7 @@ class ShardSource:
             reads.check(span.shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
-        """The error for a damaged sample."""
+        """Return the error for a damaged sample."""
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:
@@ -260,22 +261,22 @@ def _of_split(root: Place, manifest: Manifest, split: str | None) -> tuple[Shard
     if get_format(manifest.format).spans() is None:
         read = " and ".join(name for name in NAMES if get_format(name).spans())
         raise ShardsError(f"{root} is of format {manifest.format}", f"Loaders read --format {read}")
-    found = tuple(shard for shard in manifest.shards if split in (None, shard.split))
-    if not found:
+    shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
+    if not shards:
         hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
         raise ShardsError(f"{root} has no split {split!r}", hint)
-    return found
+    return shards
 
 
 def kinds_of(fields: Sequence[str]) -> dict[str, str]:
-    """The kinds of metadata fields by name.
+    """Return the kinds of metadata fields by name.
 
     Raises:
-        ShardsError: there is no such field.
+        ShardsError: a field is not known.
     """
     known = {f.name: f.kind for f in FIELDS}
     if isinstance(fields, str) or not isinstance(fields, Sequence):
-        raise ShardsError(f"fields {fields!r} is no list of names", "Give one, such as ('key', 'yaw')")
+        raise ShardsError(f"fields {fields!r} is not a list of names", "Pass one, such as ('key', 'yaw')")
     for name in fields:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", choice_hint(str(name), known))
@@ -283,8 +284,8 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
 
 
 def _arrays(annotations: Annotations) -> dict[str, NDArray[np.float32]]:
-    found = {"camera": annotations.camera, "landmarks": annotations.landmarks}
-    return {name: np.array(array) for name, array in found.items() if array is not None}
+    arrays = {"camera": annotations.camera, "landmarks": annotations.landmarks}
+    return {name: np.array(array) for name, array in arrays.items() if array is not None}
 
 
 def _stacked(annotations: Sequence[Annotations]) -> dict[str, NDArray[np.float32]]:
@@ -294,13 +295,13 @@ def _stacked(annotations: Sequence[Annotations]) -> dict[str, NDArray[np.float32
 
 
 MOST_FREE = 4
-"""Free pieces of memory that are kept."""
+"""Most free blocks of memory to keep."""
 
 
 class Recycler:
-    """Hands out uint8 arrays whose memory comes back when the last view of them goes.
+    """Allocate uint8 arrays whose memory is reused after their last view is deleted.
 
-    Safe in threads; a copy in another process has memory of its own.
+    Safe in threads; a copy in another process has its own memory.
     """
 
     def __init__(self) -> None:
@@ -310,7 +311,7 @@ class Recycler:
         return Recycler, ()
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """An array, its contents undefined."""
+        """Return an array with undefined contents."""
         size = math.prod(shape)
         try:
             piece = self._free.pop()
@@ -322,7 +323,7 @@ class Recycler:
 
 
 class _Lease:
-    """A piece of memory on loan: numpy keeps it alive as long as an array of it is."""
+    """A block of memory in use: numpy keeps it alive as long as its arrays."""
 
     def __init__(self, piece: NDArray[np.uint8], free: deque[NDArray[np.uint8]]) -> None:
         self.__array_interface__ = piece.__array_interface__

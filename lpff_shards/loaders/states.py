@@ -1,4 +1,4 @@
-"""The settings in a loader's state: it can be restored only in a loader that draws the same batches."""
+"""The settings in a loader's state: only a loader with the same batches can restore it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Setting = str | int | bool | None
 _DATA = ("plan", "shards")
 _OPTIONS = ("batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
 _LOADERS = {EpochSampler: "Sampling", StreamSampler: "Rows"}
-"""The names that states hold; those of older versions do too."""
+"""The names in states, also in those of older versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderSettings:
-    """What decides a loader's batches.
+    """The settings that determine a loader's batches.
 
     Attributes:
         source: of the samples.
@@ -33,10 +33,10 @@ class LoaderSettings:
     by: EpochSampler | StreamSampler
 
     def settings(self, workers: int | None) -> dict[str, Setting]:
-        """Return what a state holds: JSON's plain values by name.
+        """Return the settings for a state, as plain JSON values by name.
 
         Args:
-            workers: processes that load, where the order or the state depends on them.
+            workers: worker processes; None if neither order nor state depends on them.
         """
         return {
             "loader": _LOADERS[type(self.by)],
@@ -52,11 +52,11 @@ class LoaderSettings:
         """Refuse a state that was saved with other settings.
 
         Args:
-            saved: what the state holds of its loader.
+            saved: the settings in the state.
             workers: see `settings`.
 
         Raises:
-            ShardsError: it was; the error lists each setting that differs.
+            ShardsError: settings differ; the error lists them.
         """
         now = self.settings(workers)
         if isinstance(saved, dict):
@@ -75,10 +75,10 @@ def _other(saved: dict[str, Setting], now: dict[str, Setting], differ: list[str]
     reasons, hints = [], []
     # Another split has other shards of the same plan.
     if "plan" in differ or ("shards" in differ and "split" not in differ):
-        reasons.append("the data set is another one, or has changed since")
+        reasons.append("the data set is another one or has changed")
         hints.append("open the data set that it was saved with")
     if options:
-        values = (", ".join(f"{name}={found.get(name)!r}" for name in options) for found in (saved, now))
+        values = (", ".join(f"{name}={settings.get(name)!r}" for name in options) for settings in (saved, now))
         reasons.append("saved with {}, now {}".format(*values))
         hints.append("recreate the loader with the saved options")
     hint = ", and ".join(hints)

@@ -1,8 +1,8 @@
-"""The order in which a rank reads samples, shard after shard, and the slices of shards that each worker reads.
+"""A rank's order of samples, shard after shard, and the slices of shards that each worker reads.
 
-An epoch is an order of shards, read as one long row of samples. Ranks take equal slices of it and workers complete
-batches of these, so the number of shards need not match the workers. The order is known before anything is read, so a
-pipeline resumes anywhere at no cost.
+An epoch is an order of shards, read as one sequence of samples. Ranks read equal slices of it, and workers whole
+batches of these, so the number of shards need not match the workers. The order is computed before reading starts, so
+a pipeline resumes anywhere without reading skipped samples.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lpff_shards.loaders.sampler import (
 class StreamSampler(Sampler):
     """A rank's samples of an epoch, shard after shard.
 
-    Shards come in a new order each epoch, and each sample less than `shuffle` places from where its shard has it.
+    Shards have a new order in each epoch, and each sample moves by less than `shuffle` places from its shard's order.
     """
 
     shuffle: int = 0
@@ -42,14 +42,14 @@ class StreamSampler(Sampler):
         refuse_below("shuffle", self.shuffle, 0)
 
     def row(self, epoch: int, start: int = 0) -> SampleOrder:
-        """The rank's samples of an epoch.
+        """Return the rank's samples of an epoch.
 
         Args:
             epoch: from 0.
-            start: batches of it that were read already; the row begins behind them.
+            start: number of batches to skip, because they were read before.
 
         Raises:
-            ShardsError: the epoch has fewer batches, or `equal="drop"` leaves nothing of it.
+            ShardsError: the epoch has fewer batches, or `equal="drop"` leaves no batch.
         """
         ids = self._ids(epoch)
         most = -(-len(ids) // self.batch_size)
@@ -58,7 +58,7 @@ class StreamSampler(Sampler):
         return self.of(ids[start * self.batch_size :], epoch)
 
     def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
-        """The samples of some numbers of an epoch, see `stretch`."""
+        """Return the samples of some numbers of an epoch, see `stretch`."""
         flips = coin_flips(ids, self.seed, epoch) if self.mirror else np.zeros(len(ids), np.bool_)
         return SampleOrder(ids % self.samples, flips)
 
@@ -67,29 +67,29 @@ class StreamSampler(Sampler):
         return stretch[scattered(len(stretch), self.shuffle, self.seed, epoch)]
 
     def stretch(self, epoch: int, reader: Reader) -> NDArray[np.int64]:
-        """What a worker of the rank reads of an epoch, as its shards have it, int64 [n].
+        """Return the numbers that a worker of the rank reads in an epoch, in its shards' order, int64 [n].
 
-        The number of a sample's first copy is its own, and each further one has the number of samples more; see `of`.
+        A sample's first copy has the sample's number. For each further copy, the number of samples is added; see `of`.
 
         Raises:
-            ShardsError: `equal="drop"` leaves nothing.
+            ShardsError: `equal="drop"` leaves no batch.
         """
         firsts = np.cumsum([0, *self.counts])
         samples = int(firsts[-1])
         ids, ends = np.arange(samples), firsts
         if self.weights is not None:
             drawn = weighted(self.weights, self.seed, epoch)
-            # Copies have numbers of their own, so that each is mirrored independently.
+            # Copies have different numbers, so each is mirrored independently.
             ids = drawn + samples * (np.arange(samples) - np.searchsorted(drawn, drawn))
             ends = np.searchsorted(drawn, firsts)
         order = shuffled(len(self.counts), self.seed, epoch).tolist() if self.shuffle else range(len(self.counts))
-        found = shard_slices(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
-        row = [ids[ends[p.shard] + p.start : ends[p.shard] + p.stop] for p in found]
+        slices = shard_slices(np.diff(ends).tolist(), order, self.batch_size, self.equal, reader)
+        row = [ids[ends[p.shard] + p.start : ends[p.shard] + p.stop] for p in slices]
         return np.concatenate(row) if row else ids[:0]
 
 
 class ShardSlice(NamedTuple):
-    """A stretch of a shard: its samples from `start` to `stop`."""
+    """The samples of a shard from `start` to `stop`, end excluded."""
 
     shard: int
     start: int
@@ -97,7 +97,7 @@ class ShardSlice(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """Who reads: a worker of a rank."""
+    """A worker of a rank."""
 
     rank: int = 0
     world_size: int = 1
@@ -108,7 +108,7 @@ class Reader(NamedTuple):
 def shard_slices(
     counts: Sequence[int], order: Sequence[int], batch_size: int, equal: Equal | None, reader: Reader
 ) -> list[ShardSlice]:
-    """The stretches that a worker reads in an epoch, in order.
+    """Return the slices that a worker reads in an epoch, in order.
 
     Args:
         counts: samples of each shard.
@@ -117,20 +117,20 @@ def shard_slices(
         equal: see `sampler.EpochSampler`; with `pad` and `drop` all workers' batches are full.
 
     Raises:
-        ShardsError: `drop` leaves nothing.
+        ShardsError: `drop` leaves no batch.
     """
     start, stop = _stretch(sum(counts), batch_size, equal, reader)
     return list(_cut(counts, order, start, stop))
 
 
 def batches(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> int:
-    """How many batches a worker has in an epoch."""
+    """Return the number of batches of a worker in an epoch."""
     start, stop = _stretch(samples, batch_size, equal, reader)
     return -(-(stop - start) // batch_size)
 
 
 def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader) -> tuple[int, int]:
-    """Where a worker's samples begin and end in the epoch's row, which repeats from its start where it is padded."""
+    """Return start and end of a worker's samples in the epoch's sequence; padding repeats it from its start."""
     total = equal_total(samples, batch_size, reader.world_size, equal)
     start, stop = (total * rank // reader.world_size for rank in (reader.rank, reader.rank + 1))
     share, more = divmod(-(-(stop - start) // batch_size), reader.workers)
@@ -141,7 +141,7 @@ def _stretch(samples: int, batch_size: int, equal: Equal | None, reader: Reader)
 
 def _cut(counts: Sequence[int], order: Sequence[int], start: int, stop: int) -> Iterator[ShardSlice]:
     samples = sum(counts)
-    # A padded row may go round more than once, where there are fewer samples than a global batch.
+    # With fewer samples than a global batch, padding may repeat the sequence more than once.
     at = start // samples * samples
     while at < stop:
         for shard in order:

@@ -1,7 +1,7 @@
-"""A pipeline for TensorFlow: `dataset`, a tf.data.Dataset over TFRecord shards, for GPUs and TPUs.
+"""A data loader for TensorFlow: `dataset`, a tf.data.Dataset over TFRecord shards, for GPUs and TPUs.
 
-What it reads and when is decided before it starts, so an epoch is exact for any number of ranks and shards, and goes on
-anywhere at no cost: by `start`, or by a tf.train.Checkpoint of its iterator.
+The order is computed before reading starts. An epoch is exact for any number of ranks and shards, and resumes without
+reading skipped samples: by `start`, or by a tf.train.Checkpoint of its iterator.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.tensorflow_records import Records, Steps, Tensors
 
 BATCHES_AHEAD = 2
-"""Batches that are requested ahead, each record by a request of its own."""
+"""Batches requested ahead, with one request per record."""
 
 Make = Callable[[Any, Any, Any], Any]
-"""Makes a sample of its number, whether it is mirrored, and its record."""
+"""Creates a sample from its number, a bool for mirroring, and its record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,11 +39,11 @@ class TensorflowOptions(LoaderOptions):
     """Options of `dataset`.
 
     Args:
-        shuffle: shards come in a new order each epoch, and samples less than so many places from where shards have
-            them, which takes no memory; 0 keeps the shards' order.
-        start: batches of the epoch to leave out because they were used already; the rest is as it would have been.
-        parallel: samples that are read and decoded at once; by default tf.data tunes it.
-        prefetch: batches that are made ahead; by default tf.data tunes it.
+        shuffle: shards have a new order in each epoch, and each sample moves by less than `shuffle` places, which needs
+            no memory; 0 keeps the shards' order.
+        start: number of batches to skip, because they were used before; the others are the same as without.
+        parallel: samples read and decoded at once; by default tf.data tunes it.
+        prefetch: batches prepared ahead; by default tf.data tunes it.
     """
 
     shuffle: int = 1000
@@ -58,26 +58,25 @@ class TensorflowOptions(LoaderOptions):
 
 @takes(TensorflowOptions)
 def dataset(options: TensorflowOptions) -> tf.data.Dataset:
-    """One epoch's batches of a `--format tfrecord` export.
+    """Return the batches of one epoch of a `--format tfrecord` export.
 
     Batches are dicts: `index` int64 [n], the samples' numbers in `ShardSource`; `image` uint8 [n, height, width, 3];
-    `camera` float32 [n, 25]; `landmarks` float32 [n, 68, 2]; and the asked-for fields, int64, bool, float32 or string
-    [n]. Shapes are static, as TPUs want them, where `equal` is given; else n is unknown, as the last batch is short.
+    `camera` float32 [n, 25]; `landmarks` float32 [n, 68, 2]; and the requested fields, int64, bool, float32 or string
+    [n]. With `equal`, shapes are static, as TPUs require; without it n is unknown, since the last batch may be short.
 
-    Ranks read stretches of their own of the shuffled shards, cut inside shards where these are few. Under
-    tf.distribute a rank is an input pipeline: in `strategy.distribute_datasets_from_function(lambda c: ...)` give
-    rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size that c.get_per_replica_batch_size
-    returns. With JAX a rank is a process: give rank=jax.process_index() and
-    world_size=jax.process_count(), on TPU hosts too.
+    Each rank reads its own part of the shuffled shards, cut inside shards if these are few. Under tf.distribute a rank
+    is an input pipeline: in `strategy.distribute_datasets_from_function(lambda c: ...)` pass
+    rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size of c.get_per_replica_batch_size. With
+    JAX a rank is a process, also on TPU hosts: pass rank=jax.process_index() and world_size=jax.process_count().
 
     Raises:
-        ShardsError: there is no such export, it is not of TFRecords, an option is out of range, or rank and world size
-            are not known both.
+        ShardsError: the export is missing or not of format tfrecord, an option is out of range, or only one of rank and
+            world size is known.
         tf.errors.DataLossError: on iterating, a record is damaged.
-        tf.errors.UnknownError: on iterating, a shard has changed since, or a JPEG is damaged; over a bucket, a record
-            is damaged or cannot be read. Its text tells which.
-        tf.errors.InvalidArgumentError: on iterating, a picture is not of the first one's size, or a PNG or WebP does
-            not decode.
+        tf.errors.UnknownError: on iterating, a shard has changed, or a JPEG is damaged; in a bucket, a record is
+            damaged or cannot be read. The text contains the reason.
+        tf.errors.InvalidArgumentError: on iterating, a picture has another size than the first one, or a PNG or WebP
+            cannot be decoded.
     """
     source = _source(options.path, options.split)
     order = options.sampler(StreamSampler, source, placed(options.rank, options.world_size, None))
@@ -110,7 +109,7 @@ def _data_options(source: ShardSource) -> tf.data.Options:
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A checkpoint then holds the position and no pictures.
     options.experimental_symbolic_checkpoint = True
-    # TensorFlow counts reading a record inside a map as state; it is not.
+    # TensorFlow treats reading a record inside a map as state; it is not.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     if source.remote:
         # Some threads only wait for the network.
@@ -119,38 +118,38 @@ def _data_options(source: ShardSource) -> tf.data.Options:
 
 
 def _of_files(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """The samples of a row, in order and in batches; TensorFlow reads their files."""
+    """Return the samples of a row, in order and in batches; TensorFlow reads their files."""
     files = tuple(map(str, source.files))
 
     def sample(index: Any, flip: Any, shard: Any, offset: Any) -> Any:
         return make(index, flip, _read(files, shard, offset))
 
     places = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
-    found = places.map(sample, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    batches = found.batch(options.batch_size, drop_remainder=options.equal is not None)
+    samples = places.map(sample, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    batches = samples.batch(options.batch_size, drop_remainder=options.equal is not None)
     return batches.map(lambda samples, flips: (_checked(source, samples), flips))
 
 
 def _checked(source: ShardSource, samples: Tensors) -> Tensors:
-    """A batch whose files are those that the source opened: TensorFlow opens them by name."""
+    """Return a batch after checking that its files are those that the source opened: TensorFlow opens them by name."""
 
     def check(numbers: NDArray[np.int64]) -> bool:
         source.check_files(numbers)
         return True
 
     with tf.control_dependencies([tf.numpy_function(check, [samples["index"]], tf.bool, stateful=True)]):
-        # Behind what every user of the batch needs, and stateful: TensorFlow leaves out what it thinks has no effect.
+        # Every user of the batch needs the image, and the check is stateful: TensorFlow omits ops without an effect.
         return {**samples, "image": tf.identity(samples["image"])}
 
 
 def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
-    """The bytes of one record, its checksums compared.
+    """Return the bytes of one record, with its checksums compared.
 
     Args:
         shard: int64, number of its file.
-        offset: int64, the byte of the file at which it starts.
+        offset: int64, its start in the file, bytes.
     """
-    # Without a buffer a record is read to where it stays, and nothing behind it.
+    # Without a buffer only this record is read, and not copied.
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
     )
@@ -158,9 +157,9 @@ def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
 
 
 def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """The samples of a row, in order and in batches; their records are requested a batch at a time.
+    """Return the samples of a row, in order and in batches; records are requested one batch at a time.
 
-    TensorFlow itself reads no S3: that went to tensorflow-io, which new releases do not have.
+    TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
     """
 
     def fetched(indices: Any, flips: Any) -> Any:
@@ -169,22 +168,22 @@ def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions
 
     drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
     together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
-    found = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
-    samples = found.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    single = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
+    samples = single.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
     return samples.batch(options.batch_size, drop_remainder=options.equal is not None)
 
 
 def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-    """The bytes of some records, as objects [n], their checksums compared.
+    """Return the bytes of records, as objects [n], with their checksums compared.
 
     Raises:
-        ShardsError: one cannot be read, or is damaged.
+        ShardsError: a record cannot be read, or is damaged.
     """
-    found = np.empty(len(numbers), object)
+    contents = np.empty(len(numbers), object)
     for row, stored in enumerate(source.stored(numbers)):
         try:
             ((_, data),) = tfrecord.records(memoryview(stored))
         except (FormatError, ValueError) as error:
             raise source.damaged(numbers[row], error) from None
-        found[row] = bytes(data)
-    return found
+        contents[row] = bytes(data)
+    return contents

@@ -1,8 +1,8 @@
-"""From a record to batches of tensors, mirrored by TensorFlow's operations.
+"""Parse records into batches of tensors, and mirror them with TensorFlow's operations.
 
-TensorFlow's own operations decode PNGs and plain WebPs: libspng holds Python's lock and Pillow's WebP decoder too, so
-that threads would wait for one another. JPEGs are left to `formats.pictures.decoding`, which releases it and, unlike
-TensorFlow, refuses a truncated JPEG.
+TensorFlow's operations decode PNGs and plain WebPs: libspng and Pillow's WebP decoder hold Python's lock, so threads
+would wait for one another. `formats.pictures.decoding` decodes JPEGs: it releases the lock and, unlike TensorFlow,
+refuses a truncated JPEG.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _CHANNELS = 3
 _PNGS = ("png", "stored-png")
 _HEAD = 16
 _WEBPS = (b"WEBPVP8 ", b"WEBPVP8L")
-"""Bytes 8 to 15 of a WebP that holds one picture and nothing else."""
+"""Bytes 8 to 15 of a WebP with only one picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """How the samples of an export are read.
+    """The parser of an export's records.
 
     Attributes:
-        layout: what every sample holds.
-        image: how pictures are stored, as `export --image` names it.
+        layout: members of every sample.
+        image: encoding of the pictures, a value of `export --image`.
         size: height and width of all pictures, in pixels.
-        kinds: the wanted metadata fields, and the kind of each.
+        kinds: the requested metadata fields, and the kind of each.
     """
 
     layout: Layout
@@ -49,18 +49,19 @@ class Records:
     kinds: Mapping[str, str]
 
     def parse(self, record: Any) -> Tensors:
-        """A record's `image` (uint8 [height, width, 3]), and what else is wanted of it, in `ShardSource.batch`'s order.
+        """Return a record's tensors, in the order of `ShardSource.batch`.
 
-        `camera` float32 [25], `landmarks` float32 [68, 2], and fields as int64, bool, float32 or string scalars.
+        `image` uint8 [height, width, 3], `camera` float32 [25], `landmarks` float32 [68, 2], and the requested fields
+        as int64, bool, float32 or string scalars.
         """
-        found = tf.io.parse_single_example(record, self._features())
-        sample = {"image": self._pixels(found)}
+        features = tf.io.parse_single_example(record, self._features())
+        sample = {"image": self._pixels(features)}
         if self.layout.camera:
-            sample["camera"] = found["camera"]
+            sample["camera"] = features["camera"]
         if self.layout.landmarks:
-            sample["landmarks"] = found["landmarks"]
+            sample["landmarks"] = features["landmarks"]
         for name, kind in self.kinds.items():
-            sample[name] = tf.cast(found[name], tf.bool) if kind == "bool" else found[name]
+            sample[name] = tf.cast(features[name], tf.bool) if kind == "bool" else features[name]
         return sample
 
     def _features(self) -> dict[str, Any]:
@@ -74,53 +75,53 @@ class Records:
         types = {"str": tf.string, "int": tf.int64, "bool": tf.int64, "float": tf.float32}
         return features | {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in self.kinds.items()}
 
-    def _pixels(self, found: Tensors) -> Any:
+    def _pixels(self, features: Tensors) -> Any:
         shape = [*self.size, _CHANNELS]
-        pixels = None if self.layout.raw else self._decoded(found)
-        size = found["image/shape"] if pixels is None else tf.shape(pixels, tf.int64)
-        told = (
-            f"Pictures of several sizes make no batch: export with --resolution. The first one's size is {shape}, not"
+        pixels = None if self.layout.raw else self._decoded(features)
+        size = features["image/shape"] if pixels is None else tf.shape(pixels, tf.int64)
+        message = (
+            f"A batch needs pictures of one size: export with --resolution. The first picture has shape {shape}, not"
         )
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [told, size])]):
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [message, size])]):
             if pixels is None:
-                return tf.reshape(tf.io.decode_raw(found["image"], tf.uint8), shape)
+                return tf.reshape(tf.io.decode_raw(features["image"], tf.uint8), shape)
             return tf.ensure_shape(tf.identity(pixels), shape)
 
-    def _decoded(self, found: Tensors) -> Any:
-        image = found["image"]
-        return _decoded_png(image) if self.image in _PNGS else decode_picture(image, found["key"])
+    def _decoded(self, features: Tensors) -> Any:
+        image = features["image"]
+        return _decoded_png(image) if self.image in _PNGS else decode_picture(image, features["key"])
 
 
 def decode_picture(data: Any, key: Any) -> Any:
-    """The pixels of a picture's file, uint8 [height, width, 3], RGB: to the bit those of `pictures.decoding.decoded`.
+    """Return the pixels of a picture's file, uint8 [height, width, 3], RGB, identical to `pictures.decoding.decoded`.
 
     Args:
         data: string scalar, a PNG, JPEG or WebP file.
-        key: string scalar, the sample's, for errors.
+        key: string scalar, the sample's key for errors.
     """
-    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data would hold the data
+    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data contains the data
     start, kind = tf.strings.substr(head, 0, len(SIGNATURE)), tf.strings.substr(head, 8, 8)
     own = [(start == SIGNATURE, lambda: _decoded_png(data))]
-    webp = getattr(tf.io, "decode_webp", None)  # older releases have none
+    webp = getattr(tf.io, "decode_webp", None)  # missing in older releases
     if webp:
         own.append((tf.reduce_any([kind == plain for plain in _WEBPS]), lambda: webp(data)[0, ..., :_CHANNELS]))
-    return tf.case(own, default=lambda: _decoded_by_us(data, key))
+    return tf.case(own, default=lambda: _decoded_in_python(data, key))
 
 
 def _decoded_png(data: Any) -> Any:
     return tf.io.decode_png(data, channels=_CHANNELS)
 
 
-def _decoded_by_us(data: Any, key: Any) -> Any:
+def _decoded_in_python(data: Any, key: Any) -> Any:
     pixels = tf.numpy_function(_pixels_of, [data, key], tf.uint8, stateful=False)
     return tf.ensure_shape(pixels, [None, None, _CHANNELS])
 
 
 def _pixels_of(data: bytes, key: bytes) -> Pixels:
-    """Pixels, as `decoded`.
+    """Return the pixels of `decoded`.
 
     Raises:
-        ShardsError: the picture is damaged; it names the sample.
+        ShardsError: the picture is damaged; the message contains the sample's key.
     """
     try:
         return np.ascontiguousarray(decoded(data))
@@ -131,12 +132,12 @@ def _pixels_of(data: bytes, key: bytes) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Makes batches of records.
+    """Turn records into batches.
 
     Attributes:
-        records: how they are parsed.
-        mirror: mirror samples where their row says so.
-        labels: give images and conditioning vectors, and a dict of the requested fields if any, not dicts of all.
+        records: parser of the records.
+        mirror: whether to mirror the samples that the sampler chose.
+        labels: return images, conditioning vectors and a dict of the requested fields if any, not dicts of all.
     """
 
     records: Records
@@ -144,47 +145,47 @@ class Steps:
     labels: bool
 
     def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
-        """A sample of its number and its record, its picture mirrored already where it is to be, and whether it is."""
-        found = self.records.parse(record)
+        """Return a sample, with its picture mirrored already if `flip` is true, and `flip`."""
+        tensors = self.records.parse(record)
         if self.mirror:
-            found["image"] = mirror_picture(found["image"], flip)
-        return {"index": index, **found}, flip
+            tensors["image"] = mirror_picture(tensors["image"], flip)
+        return {"index": index, **tensors}, flip
 
     def batch(self, samples: Tensors, flips: Any) -> Any:
-        """A batch as `tensorflow.dataset` gives it."""
-        found = mirror_labels(samples, flips) if self.mirror else samples
+        """Return a batch of `tensorflow.dataset`."""
+        batch = mirror_labels(samples, flips) if self.mirror else samples
         if not self.labels:
-            return found
-        labels = found.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
-        fields = {name: found[name] for name in self.records.kinds}
-        return (found["image"], labels, fields) if fields else (found["image"], labels)
+            return batch
+        labels = batch.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
+        fields = {name: batch[name] for name in self.records.kinds}
+        return (batch["image"], labels, fields) if fields else (batch["image"], labels)
 
 
 def mirror_picture(pixels: Any, flip: Any) -> Any:
-    """A picture [height, width, 3], mirrored where the scalar says so."""
+    """Return a picture [height, width, 3], mirrored if the scalar `flip` is true."""
     return tf.cond(flip, lambda: tf.reverse(pixels, [1]), lambda: pixels)
 
 
 def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
-    """A batch whose pictures are mirrored already, with the cameras, landmarks and fields that belong to them.
+    """Return a batch with cameras, landmarks and fields mirrored; its pictures are mirrored already.
 
     Args:
-        batch: as `tensorflow.dataset` gives it.
-        flips: bool [n], which samples.
+        batch: of `tensorflow.dataset`.
+        flips: bool [n], the samples to mirror.
     """
-    found = dict(batch)
+    mirrored = dict(batch)
     for name, mirror in (("camera", _camera), ("landmarks", _landmarks)):
         if name in batch:
             old = batch[name]
             # Zeros mean unknown and stay zeros.
             known = tf.reduce_any(old != 0, axis=list(range(1, len(old.shape))))
             turned = tf.reshape(flips & known, [-1] + [1] * (len(old.shape) - 1))
-            found[name] = tf.where(turned, mirror(old, batch["image"].shape[2]), old)
+            mirrored[name] = tf.where(turned, mirror(old, batch["image"].shape[2]), old)
     if "yaw" in batch:
-        found["yaw"] = tf.where(flips, -batch["yaw"], batch["yaw"])
+        mirrored["yaw"] = tf.where(flips, -batch["yaw"], batch["yaw"])
     if "mirrored" in batch:
-        found["mirrored"] = tf.math.logical_xor(batch["mirrored"], flips)
-    return found
+        mirrored["mirrored"] = tf.math.logical_xor(batch["mirrored"], flips)
+    return mirrored
 
 
 def _camera(cameras: Any, width: int) -> Any:  # noqa: ARG001

@@ -1,7 +1,7 @@
-"""Loaders for PyTorch: `loader`, fully shuffled over ShardSource, and `stream`, shard after shard by webdataset.
+"""Data loaders for PyTorch: `loader`, fully shuffled over ShardSource, and `stream`, shard after shard by webdataset.
 
-Both give torchdata's StatefulDataLoader over whole batches. Each pass over one is an epoch, in an order of its own;
-`state_dict` and `load_state_dict` go on in the middle of an epoch, in another process too.
+Both return torchdata's StatefulDataLoader over whole batches. Each pass is an epoch with its own order. `state_dict`
+and `load_state_dict` resume in the middle of an epoch, also in another process.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ class StreamOptions(LoaderOptions):
     """Options of `stream`.
 
     Args:
-        shuffle: samples among which the next one is drawn, as in webdataset; 0 keeps the shards' order.
-        workers: processes that load; the order depends on their number, which a state keeps where it is left open. Of a
-            bucket's, each epoch spawns its own.
-        prefetch: batches that are loaded ahead, by each worker or, of a bucket, by threads of this process; by
-            default 2.
+        shuffle: size of webdataset's shuffle buffer, samples; 0 keeps the shards' order.
+        workers: worker processes. The order depends on their number; by default a restored state sets it. For a bucket
+            each epoch spawns new ones.
+        prefetch: batches loaded ahead, per worker or, for a bucket, by threads of this process; by default 2.
         pin_memory: see torch's DataLoader.
     """
 
@@ -57,15 +56,15 @@ class StreamOptions(LoaderOptions):
 
 @takes(TorchOptions)
 def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
-    """Batches of an export in a fully shuffled order, read at their recorded offsets.
+    """Return the batches of an export in a fully shuffled order.
 
     Batches are dicts: `index` int64 [n], `image` uint8 [n, 3, height, width] in channels-last memory, `camera` float32
-    [n, 25], `landmarks` float32 [n, 68, 2], and the asked-for fields as tensors or lists of strings. Worker processes
-    never run your script again, which needs no main guard.
+    [n, 25], `landmarks` float32 [n, 68, 2], and the requested fields as tensors or lists of strings. Worker processes
+    do not run your script again, so it needs no `if __name__ == "__main__":`.
 
     Raises:
-        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
-            iterating, the process has joined others since and has another rank now.
+        ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
+            iterating, the process has joined others after the loader was made, and its rank changed.
     """
     source = ShardSource(options.path, options.split, channels="first")
     place = placed(options.rank, options.world_size)
@@ -88,14 +87,14 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
 
 @takes(StreamOptions)
 def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
-    """Batches of an export, shard after shard, for storage with slow random reads.
+    """Return the batches of an export, shard after shard, for storage with slow random reads.
 
-    Ranks and workers read stretches of their own of the shuffled shards, cut inside shards where these are few, so an
-    epoch is exact for any number of them. Batches are those of `loader`.
+    Each rank and worker reads its own part of the shuffled shards, cut inside shards if these are few. So an epoch is
+    exact for any number of ranks and workers. Batches have the form of those of `loader`.
 
     Raises:
-        ShardsError: there is no such export, an option is out of range, or rank and world size are not known both; on
-            iterating, the process has joined others since and has another rank now.
+        ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
+            iterating, the process has joined others after the loader was made, and its rank changed.
     """
     from lpff_shards.loaders.torch_stream import Stream, StreamLoader
 
@@ -103,7 +102,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     place = placed(options.rank, options.world_size)
     order = options.sampler(StreamSampler, source, place)
     by = resolve_workers(source, options.workers, None, options.prefetch)
-    # A folder's shards are read ahead by the system.
+    # The system reads a folder's shards ahead.
     coming = by.prefetch if source.remote and not by.workers else 0
     return StreamLoader(
         LoaderSettings(source, order),
@@ -117,7 +116,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
 
 
 class _Batches(Dataset[Any]):
-    """The batches of a sampler, as a map-style dataset: worker processes load them, all others are loaded already."""
+    """The batches of a sampler, as a map-style dataset: workers load them; without workers they are loaded already."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
@@ -127,13 +126,13 @@ class _Batches(Dataset[Any]):
 
 
 class _Epochs(Sampler[Any]):
-    """The orders of batches, an epoch a pass.
+    """The orders of batches; each pass is an epoch.
 
     Args:
         order: of the rank.
         epoch: of the first pass.
-        load: loads a batch, where this process does and not worker processes.
-        by: threads, and batches that they load ahead.
+        load: loads a batch in this process; None with worker processes.
+        by: threads, and batches loaded ahead.
     """
 
     def __init__(self, order: EpochSampler, epoch: int, load: Load | None, by: Workers) -> None:
@@ -149,7 +148,7 @@ class _Epochs(Sampler[Any]):
         return _TorchPass(self)
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        """An epoch's batches from one of them on; only their orders where worker processes load them."""
+        """Return an epoch's batches from batch `first` on; with worker processes only their orders."""
         orders = (self._order.draw(epoch, number) for number in range(first, len(self)))
         if self._load is None:
             return orders
@@ -158,9 +157,9 @@ class _Epochs(Sampler[Any]):
 
 
 class _TorchPass(Iterator[Any]):
-    """One epoch; its state is which batch comes next.
+    """One epoch; its state is the number of the next batch.
 
-    It begins with its first batch: torch makes passes that it drops before.
+    The epoch is counted at its first batch: torch also creates passes that it does not use.
     """
 
     def __init__(self, epochs: _Epochs) -> None:
@@ -180,7 +179,7 @@ class _TorchPass(Iterator[Any]):
         except StopIteration:
             raise
         except BaseException:
-            # The batch that failed is the one to try again.
+            # Try the failed batch again.
             self._batches = None
             raise
         self._number += 1

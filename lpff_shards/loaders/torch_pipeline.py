@@ -1,4 +1,4 @@
-"""The StatefulDataLoader of both torch pipelines, its checks of states, and batches as tensors."""
+"""The StatefulDataLoader of both torch loaders, its checks of states, and batches as tensors."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Load = Callable[[SampleOrder], Any]
 
 
 class Pipeline(StatefulDataLoader[Any]):
-    """Whole batches of a dataset; a state is restored only in a pipeline that draws the same ones.
+    """Whole batches of a dataset; only a pipeline with the same batches can restore a state.
 
     Args:
-        settings: what decides the batches.
-        found: rank and world size, where the user has not given both; None where both were given.
-        adopts: whether the number of workers in a state replaces the default of this machine.
+        settings: that determine the batches.
+        found: rank and world size, unless the user gave both; else None.
+        adopts: whether a state's number of workers replaces this machine's default.
         given: see torch's DataLoader.
     """
 
@@ -49,7 +49,7 @@ class Pipeline(StatefulDataLoader[Any]):
         if self._found is not None:
             refuse_joined_since(self._found, joined())
         if self.num_workers:
-            # The user may set the start method until the first pass.
+            # The user can set the start method until the first pass.
             method = (self.multiprocessing_context or multiprocessing).get_start_method()
             self.multiprocessing_context = context(method)
         return super().__iter__()
@@ -66,10 +66,10 @@ class Pipeline(StatefulDataLoader[Any]):
         super().load_state_dict(rest)
 
     def _workers(self, saved: object) -> int:
-        """The workers after restoring a state: torch's states and a stream's order depend on them."""
-        theirs = saved.get("workers") if isinstance(saved, dict) else None
-        mine: int = self.num_workers
-        return theirs if self._adopts and mine > 0 and isinstance(theirs, int) and theirs > 0 else mine
+        """Return the workers after restoring a state: torch's states and a stream's order depend on them."""
+        old = saved.get("workers") if isinstance(saved, dict) else None
+        own: int = self.num_workers
+        return old if self._adopts and own > 0 and isinstance(old, int) and old > 0 else own
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -77,7 +77,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def load_tensors(source: ShardSource, options: LoaderOptions) -> Load:
-    """What loads batches as torch takes them, images [n, 3, height, width] in channels-last memory. Picklable."""
+    """Return a function that loads batches of tensors, images [n, 3, height, width] channels-last. Picklable."""
     return partial(_load, Batches(source, options.fields, flip_picture), options.labels)
 
 
@@ -87,7 +87,7 @@ def _load(batches: Batches, labels: bool, order: SampleOrder) -> Any:
 
 
 def _tensors(batch: Any) -> Any:
-    """Arrays as tensors that share their memory; other values are unchanged."""
+    """Return arrays as tensors that share their memory; other values are unchanged."""
     if isinstance(batch, tuple):
         return tuple(map(_tensors, batch))
     if isinstance(batch, dict):
@@ -96,17 +96,17 @@ def _tensors(batch: Any) -> Any:
 
 
 def flip_picture(pixels: Pixels) -> None:
-    """Mirrors a picture [height, width, 3] in place, in a third of the time that numpy takes."""
+    """Mirror a picture [height, width, 3] in place, three times as fast as numpy."""
     picture = torch.from_numpy(pixels)
     picture.copy_(picture.flip(1))
 
 
 def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Rank and world size: as given, else torch.distributed's, else a launcher's, else 0 of 1; see `ranks.placed`."""
+    """Return rank and world size: as given, else torch.distributed's, a launcher's, or 0 of 1; see `ranks.placed`."""
     return ranks.placed(rank, world_size, joined())
 
 
 def joined() -> tuple[int, int] | None:
-    """Rank and world size of the processes that torch.distributed has joined; None where it has joined none."""
+    """Return rank and world size of torch.distributed; None if it is not initialized."""
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None

@@ -1,4 +1,4 @@
-"""The dataset of `loaders.torch.stream`: shards read sequentially, by webdataset's pipeline."""
+"""The dataset of `loaders.torch.stream`: sequential reads of shards, shuffled by webdataset."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Stream(IterableDataset[Any]):
     """Whole batches of a worker's part of an epoch.
 
     Args:
-        rows: what the rank reads.
+        rows: sampler of the rank.
         load: loads a batch.
-        ahead: batches that threads of this process load ahead; 0 for none.
+        ahead: batches that threads of this process load ahead.
 
     Attributes:
         epoch: of the next pass.
@@ -35,10 +35,10 @@ class Stream(IterableDataset[Any]):
         self._load = load
         self._ahead = ahead
         self.epoch = epoch
-        len(self)  # refuses options that leave nothing, here and not in a worker
+        len(self)  # refuses options without a batch here, not in a worker
 
     def __len__(self) -> int:
-        """Batches of this rank in an epoch."""
+        """Return the number of batches of this rank in an epoch."""
         rows = self._rows
         return batches(sum(rows.counts), rows.batch_size, rows.equal, Reader(rows.rank, rows.world_size))
 
@@ -46,22 +46,22 @@ class Stream(IterableDataset[Any]):
         return _StreamPass(self, self.epoch)
 
     def load(self, epoch: int, first: int) -> Iterator[Any]:
-        """The batches of an epoch from one of them on; those before it are not read."""
+        """Return the batches of an epoch from batch `first` on, without reading those before."""
         orders = (self._rows.of(ids, epoch) for ids in islice(self._drawn(epoch), first, None))
         return ahead(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterable[NDArray[np.int64]]:
-        """The numbers of each batch's samples."""
+        """Return the numbers of each batch's samples."""
         rows, info = self._rows, get_worker_info()
         reader = Reader(rows.rank, rows.world_size, *((info.id, info.num_workers) if info else (0, 1)))
         stages = [partial(iter, rows.stretch(epoch, reader).tolist())]
         if rows.shuffle > 1:
             rng = random.Random(f"{rows.seed} {epoch} {reader}")
             stages.append(wds.shuffle(rows.shuffle, initial=rows.shuffle, rng=rng))
-        found: Iterable[NDArray[np.int64]] = wds.DataPipeline(
+        numbers: Iterable[NDArray[np.int64]] = wds.DataPipeline(
             *stages, wds.batched(rows.batch_size, collation_fn=_array, partial=True)
         )
-        return found
+        return numbers
 
 
 def _array(numbers: list[int]) -> NDArray[np.int64]:
@@ -69,7 +69,7 @@ def _array(numbers: list[int]) -> NDArray[np.int64]:
 
 
 class _StreamPass(Iterator[Any]):
-    """An epoch's batches of one worker; its state is which of them comes next."""
+    """An epoch's batches of one worker; its state is the number of the next batch."""
 
     def __init__(self, stream: Stream, epoch: int) -> None:
         self._stream = stream
@@ -90,13 +90,13 @@ class _StreamPass(Iterator[Any]):
 
 
 class StreamLoader(Pipeline):
-    """A pipeline whose every pass is the next epoch of its stream."""
+    """A pipeline over a stream; each pass is the next epoch."""
 
     dataset: Stream
     _began = False
 
     def __iter__(self) -> Any:
-        # Workers start with the epoch of the stream at this moment.
+        # Workers start with the current epoch of the stream.
         batches = super().__iter__()
         self.dataset.epoch += 1
         self._began = True

@@ -24,25 +24,25 @@ from lpff_shards.loaders.sampler import refuse_below
 from lpff_shards.loaders.source import ShardSource
 
 FEW = 2
-"""Threads and prefetched batches where loading is cheap."""
+"""Threads and prefetched batches for cheap loading."""
 
 MOST_THREADS = 16
-"""Most decoding threads by default: more of them wait for Python's lock."""
+"""Most decoding threads by default: more would wait for Python's lock."""
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 
 _BY_THREADS = ("jpeg", "webp")
-"""Pictures whose decoders release Python's lock; libspng, for PNGs, does not."""
+"""Picture types whose decoders release Python's lock; libspng for PNGs does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Which workers load batches, and how many ahead.
+    """Workers of a loader, and batches that they load ahead.
 
     Attributes:
-        workers: processes; 0 for threads of this one.
-        threads: of this process, where there are no workers.
-        prefetch: batches that are loaded ahead, by each worker or by all threads together.
+        workers: processes; 0 for threads of this process.
+        threads: of this process, used without workers.
+        prefetch: batches loaded ahead, per worker or by all threads together.
     """
 
     workers: int
@@ -58,13 +58,13 @@ class Workers:
 def resolve_workers(
     source: ShardSource, workers: int | None, threads: int | None, prefetch: int | None, most: int | None = None
 ) -> Workers:
-    """The loader's options with defaults resolved.
+    """Return the loader's options with defaults resolved.
 
-    Raw pictures and stored PNGs are left to threads, and so are JPEGs and WebPs of a bucket, for which fresh processes
-    would be spawned; others to a process a core.
+    Threads load raw pictures and stored PNGs, and JPEGs and WebPs in a bucket, where processes would be spawned. Other
+    pictures get one process per core.
 
     Args:
-        most: default limit of processes.
+        most: limit of the default number of processes.
 
     Raises:
         ShardsError: a number is out of range.
@@ -80,35 +80,35 @@ def resolve_workers(
 
 
 def processes(source: ShardSource, workers: int) -> dict[str, Any]:
-    """The number of torch's worker processes, and `spawn` where a forked process could not read the source."""
+    """Return torch's number of worker processes, and `spawn` for a source that forked processes cannot read."""
     return {"num_workers": workers, **({"multiprocessing_context": "spawn"} if workers and source.remote else {})}
 
 
 def context(method: str) -> BaseContext:
-    """multiprocessing's context of a start method, whose fresh processes run neither the user's script nor other code.
+    """Return multiprocessing's context of a start method, with processes that do not run the user's script.
 
-    Multiprocessing starts an interpreter by `-c`, which looks for modules in the current folder first, until it gets
-    the sys.path of its parent; then it runs the parent's script once more, which a worker of ours has no need of.
+    Multiprocessing starts an interpreter by `-c`, which imports from the current folder first until it gets its
+    parent's sys.path. Then it runs the parent's script again, which loader workers do not need.
 
     Raises:
-        ShardsError: this process is being started itself, and runs a script that is not meant for it.
+        ShardsError: this process is itself being started, and its script has no main guard.
     """
-    # Set while a process of multiprocessing imports the script that it was started by.
+    # Set while a process of multiprocessing imports its parent's script.
     if getattr(current_process(), "_inheriting", False):
         raise ShardsError(
-            "a worker process that starts would run the whole script",
-            'Put its main part under if __name__ == "__main__":, or give workers=0',
+            "starting worker processes would run the whole script again",
+            'Put its main part under if __name__ == "__main__":, or pass workers=0',
         )
     if method == "fork":
         return get_context(method)
     with _safe_path():
-        # It is an interpreter too, and otherwise begins with the first queue.
+        # It is an interpreter too, and would otherwise start with the first queue.
         resource_tracker.ensure_running()
     return _Spawn() if method == "spawn" else _ForkServer()
 
 
 def guard_spawn() -> None:
-    """Keeps the current folder off the sys.path of processes that a library spawns by multiprocessing's own context."""
+    """Keep the current folder off the sys.path of processes that a library spawns by multiprocessing's own context."""
     with _safe_path():
         resource_tracker.ensure_running()
     SpawnProcess._Popen = staticmethod(_spawn_safely)  # type: ignore[assignment]
@@ -135,7 +135,7 @@ def _safe_path() -> Iterator[None]:
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """As `_safe_path`, and processes of multiprocessing that are started meanwhile do not import the main module."""
+    """As `_safe_path`; processes of multiprocessing started inside the block also do not import the main module."""
 
     def prepared(name: str) -> dict[str, Any]:
         data: dict[str, Any] = prepare(name)

@@ -1,6 +1,6 @@
-"""From inventories to the samples of every split: filters first, then splits, mirrors and rebalancing.
+"""Turn inventories into the samples of every split: filters first, then splits, mirrors and rebalancing.
 
-Sources and their mirrors stand in the published order. Notes tell what matched nothing.
+Sources and their mirrors are in the published order. Notes list options that matched nothing.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class Mix:
     Attributes:
         entries: split by split, each in the sources' order; copies follow their original.
         pool: the training pictures, for comparing rules.
-        weights: float64, how often each written picture of the pool counts; where copies are written, their number.
+        weights: float64, weight of each written picture of the pool; with copies, their number.
         seed: of the rounding of weights to copies.
-        filtered: pictures left out by the user's wish, by reason.
-        exclusions: what was excluded; `withdrawn`: what an update takes out besides; `unused`: those of both that name
-            no picture. Not for publishing, they may name people.
-        notes: what the user should know.
+        filtered: number of pictures left out by options, by reason.
+        exclusions, withdrawn: names excluded by the export, and by later updates. Not for publishing: they may name
+            people.
+        unused: names of both that match no picture.
+        notes: warnings for the user.
     """
 
     entries: Entries
@@ -58,9 +59,9 @@ class Mix:
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What files that the user names tell the mix: see `read_num_replicas` and `read_exclusions` of the sources.
+    """Contents of the user's files, see `read_num_replicas` and `read_exclusions` of the sources.
 
-    `later` are exclusions that a finished export is to be updated by, after the mix.
+    `later` are exclusions that update a finished export, after the mix.
     """
 
     num_replicas: NDArray[np.int64] | None = None
@@ -71,16 +72,16 @@ class Extras:
 def mix(
     inventories: Sequence[Inventory], options: MixOptions, extras: Extras, *, mirror: bool, seed: int, strict: bool
 ) -> Mix:
-    """Mixes inventories.
+    """Mix inventories.
 
     Args:
         mirror: write each picture's mirror too.
         seed: of the rounding of weights to copies.
-        strict: refuse pictures that cannot be used, instead of leaving them out.
+        strict: refuse unusable pictures, instead of leaving them out.
 
     Raises:
-        BadInput: under `strict`, a picture cannot be used.
-        ShardsError: nothing is left, or the rule of rebalancing does not fit.
+        BadInput: with `strict`, a picture cannot be used.
+        ShardsError: no picture remains, or the rule of rebalancing does not fit.
     """
     chosen = select(inventories, options.license, extras.exclusions)
     if strict:
@@ -112,7 +113,7 @@ def mix(
 def _split(
     inventories: Sequence[Inventory], options: MixOptions, everything: Sequence[Inventory]
 ) -> tuple[Entries, list[str]]:
-    """All pictures and mirrors with their splits."""
+    """Return all pictures and mirrors with their splits."""
     notes: list[str] = []
     if options.splits == OFFICIAL:
         names: tuple[str, ...] = splits.OFFICIAL_SPLITS
@@ -125,14 +126,14 @@ def _split(
 
 
 def _weighted(pool: TrainingPool, weights: Weights, options: MixOptions) -> Entries:
-    """The written pictures of the pool with their densities, and with weights where these were asked for."""
+    """Return the written pictures of the pool with their densities, and with weights if requested."""
     entries = pool.entries.take(pool.written)
     if options.rebalance == "none":
         return entries
     try:
         density = rules.rounded(pool.density[pool.written]).astype(np.float32)
     except ShardsError:
-        # By yaw alone no density is needed; the other rules would not have come so far.
+        # Rules by yaw need no density; the others would have failed before.
         density = entries.density
     if options.as_ == "replicas":
         return replace(entries, density=density)
@@ -140,7 +141,7 @@ def _weighted(pool: TrainingPool, weights: Weights, options: MixOptions) -> Entr
 
 
 def _in_order(training: Entries, others: Entries) -> Entries:
-    """Training and other entries, split by split in the order of their names."""
+    """Return training and other entries, split by split in the order of the splits' names."""
     if not len(others):
         return training
     both = training.followed_by(others)
@@ -158,22 +159,22 @@ def _refuse_nothing(chosen: Filtered) -> None:
     if any(map(len, chosen.inventories)):
         return
     problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
-    told = [f"{reason}: {count}" for reason, count in chosen.reasons.items()]
+    reasons = [f"{reason}: {count}" for reason, count in chosen.reasons.items()]
     if problems:
-        told.append(f"{len(problems)} cannot be used, such as {problems[0].id}: {problems[0].reason}")
+        reasons.append(f"{len(problems)} cannot be used, such as {problems[0].id}: {problems[0].reason}")
     hint = "Loosen --license or --exclude" if chosen.reasons else "Check the sources and their cameras"
-    why = f": all pictures were left out ({'; '.join(told)})" if told else ""
+    why = f": all pictures were left out ({'; '.join(reasons)})" if reasons else ""
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
 def on_filters(
     options: MixOptions, named_any: bool, unused: Sequence[str], everything: Sequence[Inventory]
 ) -> Iterator[str]:
-    """What filters were asked for and found nothing.
+    """Yield notes on filters that matched nothing.
 
     Args:
-        named_any: whether the file of --exclude names anything.
-        unused: exclusions that name no picture.
+        named_any: whether the file of --exclude has any entry.
+        unused: exclusions that match no picture.
     """
     licenses = [license for inventory in everything for license in inventory.licenses().met()]
     met = {name for license in licenses for name in families(license.short or UNKNOWN_LICENSE)}
@@ -187,7 +188,7 @@ def on_filters(
 
 
 def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
-    """Cameras that are not what the pictures show."""
+    """Yield notes on cameras that do not fit their pictures."""
     for inventory in inventories:
         others = int((inventory.has_camera & ~inventory.own_camera).sum())
         if others:
@@ -205,7 +206,7 @@ def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
 
 
 def on_rebalancing(pool: TrainingPool, options: MixOptions) -> Iterator[str]:
-    """Where a rule could not look at a picture, or had to do without its file."""
+    """Yield notes on pictures without camera, and on rules without their file."""
     if options.rebalance == "none":
         return
     unknown = int((~pool.cameras[1][pool.written]).sum())
@@ -219,7 +220,7 @@ def on_rebalancing(pool: TrainingPool, options: MixOptions) -> Iterator[str]:
 
 
 def on_splits(entries: Entries) -> Iterator[str]:
-    """Where leaks cannot be seen, and splits that hold nothing."""
+    """Yield notes on leaks that cannot be detected, and on empty splits."""
     if len(entries.splits) == 1:
         return
     yield from note_unknown(entries.inventories)
@@ -233,25 +234,25 @@ class NameList:
     """A list of pictures' names in a zip, `<name>.json`.
 
     Attributes:
-        name: of a published set as its trainers spell it, or of the data set.
-        times: int16 [n], how often the list repeats the name of each entry of the plan.
+        name: of a published set in its trainers' spelling, or of the data set.
+        times: int16 [n], how often the list contains the name of each entry of the plan.
     """
 
     name: str
     times: NDArray[np.int16]
 
     def take(self, kept: NDArray[np.int64]) -> NameList:
-        """The list of some of the entries."""
+        """Return the list for the entries of the rows `kept`."""
         return NameList(self.name, self.times[kept])
 
 
 def name_lists(
     options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
 ) -> tuple[NameList, ...]:
-    """The lists of each zip of an export, the data set's own first; none for other formats.
+    """Return the lists of each zip of an export, the data set's own first; none for other formats.
 
     Args:
-        entries: what the zip stores: all of the mix, or each picture once.
+        entries: contents of the zip: all of the mix, or each picture once.
         num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
     """
     if not options.traits.for_trainers:
@@ -267,7 +268,7 @@ def name_lists(
 
 
 def own_name(options: ExportOptions) -> str:
-    """The name under which LPFF's forks find all samples of a zip: the published set's, or else `ANY_SET`."""
+    """Return the name by which LPFF's forks read all samples of a zip: the published set's, else `ANY_SET`."""
     given = options.sources.given
     if options.mix.as_ == "weights":
         return PUBLISHED.get((given, "none"), ANY_SET) if options.has_whole_sets else ANY_SET
@@ -277,7 +278,7 @@ def own_name(options: ExportOptions) -> str:
 def _published(
     options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
 ) -> Iterator[tuple[str, Times]]:
-    """The published sets whose pictures are all in the zip."""
+    """Yield the published sets whose pictures are all in the zip."""
     given = options.sources.given
     first = entries.replica == 0
     numbers = {inventory.source: number for number, inventory in enumerate(entries.inventories)}
@@ -293,13 +294,13 @@ def _published(
                 pool = TrainingPool(mix.pool.entries, mix.pool.written, num_replicas)
                 yield name, _spread(first, pool.weigh("eg3d", options.mix)) * own
         elif given == sources and known:
-            # Cameras that do not spread have no densities, and the published set is not among these pictures.
+            # Without a spread of cameras there are no densities: these are not the pictures of the published set.
             with suppress(ShardsError):
                 yield name, _spread(first, mix.pool.weigh("lpff", MixOptions()))
 
 
 def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:
-    """How often each entry is named, where weights are of the entries that are no copies."""
+    """Return how often the list contains each entry; weights belong to the entries that are not copies."""
     times = np.zeros(len(first), np.int16)
     times[first] = weights
     return times

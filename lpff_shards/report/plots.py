@@ -1,4 +1,4 @@
-"""The plots of a report: functions that draw facts on axes, in the report's style, and the PNGs that they become."""
+"""The plots of a report: functions that draw facts on axes, in the report's style, as PNGs."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 
 DPI = 200.0
 DOTS = 20_000
-"""Samples of a scatter, at most."""
+"""Most samples in a scatter plot."""
 CELL = 3
-"""Degrees of a cell of poses."""
+"""Side of a pose cell, degrees."""
 EDGES = np.arange(-180 - CELL, 181 + CELL, CELL)
-"""The edges of cells along yaw and pitch; float32 radians may lie a little beyond half a turn."""
+"""Edges of cells along yaw and pitch, degrees; float32 radians may be slightly beyond half a turn."""
 YAW_STEP, PITCH_STEP = 5, 3
-"""Whole degrees of a bar; odd, so that bars have whole degrees in their middle, as the poses before rebalancing."""
+"""Width of a bar, degrees; odd, so bars are centered on whole degrees like the poses before rebalancing."""
 REACH_STEP = 15
 """Axes of angles end at multiples of this, in degrees."""
 PAPER, INK, QUIET, LINE = "white", "#1d2430", "#566072", "#e3e7ee"
 SPARE = ("#b3447f", "#8a7a12", "#3d8f9c", "#6d6d6d")
-"""Of data sets without a color of their own, in turn."""
+"""Colors of data sets without their own, in turn."""
 COLORS = (*(spec.color for spec in SPECS.values()), *SPARE)
 RAMP = ("#d8e6f5", "#8db9e3", "#4a86c5", "#2a5291", "#1b2a52")
 
 
 def _style() -> Any:
-    """Settings of matplotlib: its defaults, whatever the user's files say, and the report's own."""
+    """Return matplotlib's settings: its defaults, ignoring the user's files, and the report's own."""
     from matplotlib import rcParamsDefault
 
     own: dict[str, Any] = {name: value for name, value in rcParamsDefault.items() if not name.startswith("backend")}
-    # Small, so that text can still be read where a phone shows the plot 3.5 inches wide.
+    # Small, so text stays readable on a phone that shows the plot 3.5 inches wide.
     own |= {"figure.figsize": (4.4, 3.1), "figure.facecolor": PAPER, "figure.constrained_layout.use": True}
     own |= {"font.size": 9.5, "axes.labelsize": 9.5, "axes.labelcolor": QUIET, "text.color": INK}
     own |= {"xtick.color": QUIET, "ytick.color": QUIET, "xtick.major.size": 0, "ytick.major.size": 0}
@@ -52,13 +52,13 @@ def _style() -> Any:
 
 
 def draw_all(facts: Facts, dpi: float = DPI) -> dict[str, bytes]:
-    """Draw the plots that a data set has.
+    """Draw the plots of a data set.
 
     Args:
-        dpi: pixels an inch; a plot is 4.4 by 3.1 inches.
+        dpi: pixels per inch; a plot is 4.4 by 3.1 inches.
 
     Returns:
-        PNGs by name, of `schemas.filenames.PLOTS`; without cameras there are none of poses.
+        PNGs by name, of `schemas.filenames.PLOTS`; without cameras no plots of poses.
     """
     trained = facts.has_camera & facts.training
     drawn: dict[str, Callable[[Facts, Axes], None]] = {}
@@ -71,9 +71,9 @@ def draw_all(facts: Facts, dpi: float = DPI) -> dict[str, bytes]:
 
 
 def by_source(facts: Facts, ax: Axes) -> None:
-    """Each sample a dot in its data set's color; of many samples some, chosen at random."""
+    """Draw each sample as a dot in its data set's color, at most `DOTS` random ones."""
     seen = np.flatnonzero(facts.has_camera)
-    # In mixed order, so that no data set hides another.
+    # In random order, so no data set hides another.
     chosen = np.random.default_rng(0).permutation(seen)[:DOTS]
     across, up = (angles[chosen] for angles in facts.degrees)
     codes = facts.dataset.codes[chosen]
@@ -88,28 +88,28 @@ def by_source(facts: Facts, ax: Axes) -> None:
 
 
 def _source_colors(names: Sequence[str]) -> list[str]:
-    """The colors of data sets, spare ones for those without their own."""
+    """Return the colors of data sets, with spare ones for those without their own."""
     own = {spec.name: spec.color for spec in known_specs(names)}
     return [own.get(name) or SPARE[number % len(SPARE)] for number, name in enumerate(names)]
 
 
 def density(facts: Facts, ax: Axes) -> None:
-    """How often poses of each cell count, on a logarithmic scale."""
+    """Draw the pose density of each cell, on a logarithmic scale."""
     counted = _cells(facts, facts.counted, facts.has_camera) / CELL**2
     _show_cells(facts, ax, facts.has_camera, counted, f"{_unit(facts)} per square degree", norm="log")
 
 
 def by_replicas(facts: Facts, ax: Axes) -> None:
-    """How often the training pictures of each cell count, on average."""
+    """Draw the mean copies or weight of the training pictures in each cell."""
     seen = facts.has_camera & facts.training
-    # A picture whose first copy was skipped has none; a cell of such pictures alone is as if it had one.
+    # Pictures whose first copy was skipped are not counted; a cell of only such pictures counts as one.
     pictures = np.maximum(_cells(facts, facts.replica == 0, seen), 1)
     label = "weight" if facts.weighted else "copies of a picture"
     _show_cells(facts, ax, seen, _cells(facts, facts.counted, seen) / pictures, label)
 
 
 def _cells(facts: Facts, counted: Any, seen: Bools) -> Floats:
-    """The sum of what counts (numbers [n]) in each cell, of the samples seen: float64 [yaw, pitch]."""
+    """Return the sum of `counted` (numbers [n]) over the samples `seen` in each cell, float64 [yaw, pitch]."""
     across, up = (angles[seen] for angles in facts.degrees)
     sums: Floats = np.histogram2d(across, up, EDGES, weights=counted[seen])[0]
     return sums
@@ -132,7 +132,7 @@ def _pose_axes(facts: Facts, ax: Axes, seen: Bools) -> None:
 
 
 def _degrees(axis: Any, set_limits: Callable[[float, float], Any], angles: Floats) -> None:
-    """An axis of angles in degrees, with 0 in its middle."""
+    """Format an axis of angles in degrees, with 0 in its middle."""
     from matplotlib.ticker import MultipleLocator
 
     reach = REACH_STEP * max(float(np.ceil(np.abs(angles).max() / REACH_STEP)), 1.0)
@@ -142,12 +142,12 @@ def _degrees(axis: Any, set_limits: Callable[[float, float], Any], angles: Float
 
 
 def yaw(facts: Facts, ax: Axes) -> None:
-    """Yaw of the training split, before and after rebalancing."""
+    """Draw the yaw of the training split, before and after rebalancing."""
     _angles(facts, ax, 0, "yaw", YAW_STEP)
 
 
 def pitch(facts: Facts, ax: Axes) -> None:
-    """Pitch of the training split, before and after rebalancing."""
+    """Draw the pitch of the training split, before and after rebalancing."""
     _angles(facts, ax, 1, "pitch", PITCH_STEP)
 
 
@@ -175,7 +175,7 @@ def _unit(facts: Facts) -> str:
 
 
 def shard_sizes(facts: Facts, ax: Axes) -> None:
-    """Bytes of each shard, in their order."""
+    """Draw the size of each shard, in order."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     start = 0
@@ -190,7 +190,7 @@ def shard_sizes(facts: Facts, ax: Axes) -> None:
 
 
 def _legend(ax: Axes, title: str | None = None) -> None:
-    """A legend above the axes, where it hides nothing."""
+    """Add a legend above the axes, where it covers no data."""
     ax.legend(bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, title=title)
 
 
@@ -198,7 +198,7 @@ def contact_sheet(sheet: Sheet, thumbnails: Sequence[Image | None], dpi: float =
     """Draw the contact sheet as a PNG.
 
     Args:
-        thumbnails: of its cells, in their order; None stands for one that cannot be shown.
+        thumbnails: of its cells, in order; None for an unreadable picture.
     """
     rows, columns = sheet.shape
 
@@ -227,10 +227,10 @@ def contact_sheet(sheet: Sheet, thumbnails: Sequence[Image | None], dpi: float =
 def _png(
     draw: Callable[[Axes], None], dpi: float, inches: tuple[float, float] | None = None, colors: int | None = 192
 ) -> bytes:
-    """What is drawn as a PNG; of few colors it is a third of the size and looks the same.
+    """Return a drawing as a PNG; few colors reduce it to a third of its size without a visible change.
 
     Args:
-        inches: width and height; colors: how many, None for all.
+        inches: width and height; colors: number of colors, None for all.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -250,12 +250,12 @@ def _png(
 
 
 def alternatives(facts: Facts, drawn: Mapping[str, bytes]) -> dict[str, str]:
-    """The text of each plot for readers who cannot see it."""
-    told = f"{len(facts.shards):,} shards."
+    """Return the alternative text of each plot, for screen readers."""
+    text = f"{len(facts.shards):,} shards."
     if facts.has_camera.any():
         across, up = (angles[facts.has_camera] for angles in facts.degrees)
-        told = (
+        text = (
             f"{len(across):,} samples; yaw from {across.min():.0f} to {across.max():.0f} degrees, "
             f"pitch from {up.min():.0f} to {up.max():.0f}."
         )
-    return {name: f"{name.replace('-', ' ')}: {told}" for name in drawn}
+    return {name: f"{name.replace('-', ' ')}: {text}" for name in drawn}

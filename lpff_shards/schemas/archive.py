@@ -1,37 +1,38 @@
-"""The trainers' zip: names inside it, as EG3D's and StyleGAN's tools give them, and ours; pictures that it takes."""
+"""The trainers' zip: member names, as in the zips of EG3D's and StyleGAN's tools, and the pictures that it accepts."""
 
 from __future__ import annotations
 
 from lpff_shards.schemas.sources import PUBLISHED
 
 LABELS = "dataset.json"
-"""The cameras, by picture."""
+"""Member with the cameras, by picture."""
 SAMPLES = "samples.jsonl"
-"""The fields, a line a picture."""
+"""Member with the fields, one line per picture."""
 SNAPSHOTS = "_snap_idxs.json"
-"""What follows a list's name in the member that holds the indices of the pictures for snapshots."""
+"""End of the name of a member that lists the pictures for snapshots, after the list's name."""
 SNAPSHOT_PICTURES = 16
-"""Indices of such a member: the pictures of a snapshot's grid."""
+"""Number of indices in such a member: the pictures of a snapshot's grid."""
 FORK_LISTS = tuple(PUBLISHED.values())
-"""The lists that LPFF's forks take, by the names that their `--camera_sample_mode` takes."""
+"""The lists that LPFF's forks read, by the values of their `--camera_sample_mode`."""
 ANY_SET = FORK_LISTS[-1]
-"""The list of a data set that is none of the published ones: LPFF's forks take five names only, and this is one."""
+"""The list of an unpublished mix: LPFF's forks accept five names only, and this is one of them."""
 EG3D_SIDES = (128, 256, 512)
-"""Sides in pixels that EG3D's `--cfg=ffhq` takes."""
+"""Sides in pixels that EG3D's `--cfg=ffhq` accepts."""
 
 
 def picture_stem(index: int, replica: int = 0) -> str:
-    """The name of a picture by its number in the zip, less its suffix; a copy's name ends in the copy's number."""
+    """Return a picture's name without suffix by its number in the zip; a copy's name ends in the copy's number."""
     copy = f"_{replica:02d}" if replica else ""
     return f"{index // 1000:05d}/img{index:08d}{copy}"
 
 
 def misfit(width: int, height: int, mode: str, side: int) -> str | None:
-    """Why the readers of the trainers' zip cannot take a picture, and what to do, or None.
+    """Return why the readers of the trainers' zip cannot use a picture, and what to do; None for a good picture.
 
     Args:
-        width, height, mode: of the picture.
-        side: that most pictures of the data set have, 0 where none has one that fits.
+        width, height: of the picture in pixels.
+        mode: color mode of the picture.
+        side: commonest valid side in the data set, pixels; 0 without a valid picture.
     """
     size = f"the picture is {width}x{height}"
     if width != height:

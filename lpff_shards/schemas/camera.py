@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 CAMERA_NUMBERS = 25
 TOLERANCE = 1e-3
 AWAY = math.radians(5)
-"""How far off its axis a camera may have the origin, to look at the head."""
+"""Largest angle between a camera's axis and the origin, radians."""
 
 _POSE_SIGNS = np.ones(16)
 _POSE_SIGNS[[1, 2, 3, 4, 8]] = -1.0
@@ -31,13 +31,13 @@ class Camera(Struct, frozen=True, eq=False):
 
     @property
     def yaw(self) -> float:
-        """Radians: 0 seen from the front, positive where the camera stands towards world +x."""
+        """Radians: 0 seen from the front, positive with the camera towards world +x."""
         x, _, z = self._center()
         return math.atan2(x, z)
 
     @property
     def pitch(self) -> float:
-        """Radians: 0 level with the head, positive where the camera stands above it."""
+        """Radians: 0 level with the head, positive with the camera above it."""
         x, y, z = self._center()
         return math.atan2(y, math.hypot(x, z))
 
@@ -47,20 +47,20 @@ class Camera(Struct, frozen=True, eq=False):
         return center
 
     def mirrored(self) -> Camera:
-        """The camera of the horizontally flipped picture."""
+        """Return the camera of the horizontally flipped picture."""
         return Camera(mirror(self.numbers[None])[0])
 
     def float32(self) -> NDArray[np.float32]:
-        """The 25 numbers as shards hold them."""
+        """Return the 25 numbers as shards hold them, float32 [25]."""
         return self.numbers.astype(np.float32)
 
 
 def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cameras of the horizontally flipped pictures, [n, 25] to [n, 25].
+    """Return the cameras of the horizontally flipped pictures, float64 [n, 25] to [n, 25].
 
     Elements [0,1], [0,2], [1,0], [2,0] and [0,3] of the pose change sign (the rule of the published scripts: the world
     is reflected in x and so is the camera's x axis). The principal point moves to 1 - cx and the skew changes sign,
-    which leaves the published intrinsics (cx = 0.5, no skew) as they are.
+    so the published intrinsics (cx = 0.5, no skew) do not change.
     """
     flipped = cameras.copy()
     flipped[:, :16] *= _POSE_SIGNS
@@ -70,12 +70,12 @@ def mirror(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def centers(cameras: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where cameras stand, [n, 25] to [n, 3]."""
+    """Return the positions of cameras in the world, [n, 25] to [n, 3]."""
     return cameras[:, 3:12:4]
 
 
 def yaw_pitch(centers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Yaw and pitch in radians of camera centers as seen from the head, [n, 3] to [n, 2].
+    """Return yaw and pitch in radians of camera centers as seen from the head, [n, 3] to [n, 2].
 
     yaw = atan2(x, z) in [-pi, pi], pitch = atan2(y, hypot(x, z)) in [-pi/2, pi/2].
     """
@@ -84,22 +84,22 @@ def yaw_pitch(centers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def looks_away(cameras: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether cameras do not look at about the origin, where the head is, float64 [n, 25] to bool [n].
+    """Return which cameras point away from the head at the origin, float64 [n, 25] to bool [n].
 
-    Published cameras look at it to within 4 degrees: their axes meet in the head, 0.18 in front of the origin.
+    Published cameras point at it to within 4 degrees: their axes meet in the head, 0.18 in front of the origin.
     """
     pose = cameras[:, :16].reshape(-1, 4, 4)
     return _off_axis(pose[:, :3, 3], pose[:, :3, 2])
 
 
 def likely_convention(cameras: NDArray[np.float64]) -> str:
-    """The convention by which most of some cameras that look away would look at the head.
+    """Return the convention by which most of these cameras would point at the head.
 
     Args:
         cameras: float64 [n, 25], n at least 1.
     """
     pose = cameras[:, :16].reshape(-1, 4, 4)
-    # The inverse of a rigid motion: where its axes are rows, and it stands where they see the origin.
+    # The inverse of a rigid motion: its axes are the rows, its center is -R^T t.
     stand = -(pose[:, :3, :3] * pose[:, :3, 3:]).sum(axis=1)
     tries = (
         ("OpenGL axes", pose[:, :3, 3], -pose[:, :3, 2]),
@@ -113,7 +113,7 @@ def likely_convention(cameras: NDArray[np.float64]) -> str:
 
 
 def _off_axis(center: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether the origin lies off the axes of cameras, [n, 3] each."""
+    """Return whether the origin is off each camera's axis; centers and axes are [n, 3]."""
     away = np.sqrt(np.square(center).sum(axis=1))
     towards = -(center * axis).sum(axis=1)
     off: NDArray[np.bool_] = towards < away * math.cos(AWAY)
@@ -121,7 +121,7 @@ def _off_axis(center: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray
 
 
 def faults(cameras: NDArray[np.float64]) -> dict[int, str]:
-    """The first rule that each bad camera breaks, by row; good cameras are not in the result.
+    """Return the first rule that each bad camera breaks, by row; good cameras are not in the result.
 
     Args:
         cameras: float64 [n, 25].
@@ -135,9 +135,9 @@ def faults(cameras: NDArray[np.float64]) -> dict[int, str]:
 
 
 def _rules(cameras: NDArray[np.float64]) -> Iterator[tuple[Any, Callable[[int], str]]]:
-    """Each rule: which rows break it (bool [n]), and how to say so for a row."""
+    """Yield for each rule which rows break it (bool [n]), and a function that describes the fault of a row."""
     pose, intrinsics = cameras[:, :16].reshape(-1, 4, 4), cameras[:, 16:].reshape(-1, 3, 3)
-    # Shards hold float32, so that is where a number must be finite.
+    # Shards hold float32, so numbers must be finite as float32.
     finite = np.isfinite(cameras.astype(np.float32))
     yield ~finite.all(axis=1), lambda i: f"camera number {int(np.argmin(finite[i])) + 1} of 25 is not finite"
     last = np.abs(pose[:, 3] - (0.0, 0.0, 0.0, 1.0)).max(axis=1)

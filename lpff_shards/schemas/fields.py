@@ -1,4 +1,4 @@
-"""The fields of a sample, declared once: both writers, verify, the manifest and the documentation read this table."""
+"""The fields of a sample, declared once: the writers, verify, the manifest and the documentation use this table."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """What a sample holds beside its scalars.
+    """One array of a sample.
 
     Attributes:
         name: TFRecord feature.
-        dtype, shape: as readers hand it out.
+        dtype, shape: as readers return it.
         unit: of its numbers.
         doc: meaning.
     """
@@ -107,15 +107,15 @@ FIELDS: tuple[Field, ...] = (
 )
 
 DTYPES: Mapping[Kind, str] = {"str": "str", "int": "int64", "bool": "bool", "float": "float32"}
-"""What arrays of a scalar are made of; TFRecords hold a bool as an int64, 0 or 1."""
+"""Array dtype of each kind of scalar; TFRecords hold a bool as an int64, 0 or 1."""
 MOST = 2**63 - 1
 LARGEST = float.fromhex("0x1.fffffep127")
-"""What an int64 and a float32 hold."""
+"""The largest int64 and float32."""
 PYTHON_TYPES: Mapping[Kind, type] = {"str": str, "int": int, "bool": bool, "float": float}
 
 
 def fault(scalars: Mapping[str, Any]) -> str | None:
-    """Which rule these scalars break, or None: exactly the table's names, each of its type."""
+    """Return which rule these scalars break, or None: exactly the table's names, each with its type."""
     names = [f.name for f in FIELDS]
     if list(scalars) != names:
         odd = sorted(set(scalars) ^ set(names))
@@ -124,7 +124,7 @@ def fault(scalars: Mapping[str, Any]) -> str | None:
         value = scalars[f.name]
         if type(value) is not PYTHON_TYPES[f.kind]:
             return f"its field {f.name} is {value!r}, not {f.kind}"
-        # Neither arrays nor SQLite hold others.
+        # Arrays and SQLite cannot hold larger numbers.
         whole = not isinstance(value, int) or -MOST - 1 <= value <= MOST
         if not whole or (isinstance(value, float) and not abs(value) <= LARGEST):
             return f"its field {f.name} is {value}, which no {DTYPES[f.kind]} holds"
@@ -133,7 +133,7 @@ def fault(scalars: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What every sample of one data set holds.
+    """The members that every sample of one data set has.
 
     Attributes:
         raw: pictures are stored as pixels, not as files.
@@ -148,5 +148,5 @@ class Layout:
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The arrays that every sample holds beside its picture."""
+        """The arrays of every sample, without its picture."""
         return tuple(name for name in ("camera", "landmarks") if getattr(self, name))

@@ -1,10 +1,10 @@
-"""What pictures and samples are called.
+"""The names of pictures and samples.
 
-The key of a sample is a stable name that every reader takes, `[A-Za-z0-9_-]`; source ids are in one Unicode form.
+The key of a sample is a stable name that every reader accepts, `[A-Za-z0-9_-]`; source ids are in one Unicode form.
 
---exclude and `trace` take any name of a picture: its id, its file's name, the key of any of its samples, its photo's
-id, its author's name or id, and the URLs of its photo's page and files. Text is compared as NFC. Of a URL the scheme,
-`www.`, a port, a slash at its end and what follows a `#` do not count; the host may be left out, and so may the query.
+--exclude and `trace` accept any name of a picture: its id, its file's name, the key of any of its samples, its photo's
+id, its author's name or id, and the URLs of its photo's page and files. Text is compared as NFC. A URL's scheme,
+`www.`, port, final slash and fragment are ignored; the host may be left out, and so may the query.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ _FACE = re.compile(r"(.+)_(\d\d)")
 
 
 def safe_id(source_id: str) -> str:
-    """A source id in a key's alphabet.
+    """Return a source id in a key's alphabet.
 
-    An id that is safe and short stays as it is, and so does a Flickr id but for its `@` (which becomes `-`, and no two
-    Flickr ids meet by it). Any other id is shortened, its unsafe characters become `-`, and a hash of the whole id
-    keeps two ids apart.
+    A short id of safe characters does not change. In a Flickr id only `@` becomes `-`, which keeps Flickr ids
+    distinct. Any other id is shortened, its unsafe characters become `-`, and a hash of the whole id is appended.
     """
     safe = _UNSAFE.sub("-", source_id)
     if len(safe) <= MAX_ID and (safe == source_id or _FLICKR_ID.fullmatch(source_id)):
@@ -48,13 +47,13 @@ def nfc(name: str) -> str:
     """
     if name.isascii():
         return name
-    # Where the locale lacks their letters, UTF-8 names come as lone surrogates of their bytes.
+    # In a locale without their letters, UTF-8 names are lone surrogates of their bytes.
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     return unicodedata.normalize("NFC", text)
 
 
 def sample_key(source: str, source_id: str, mirrored: bool, replica: int) -> str:
-    """The key of a sample; it depends on these four alone, never on the shard or on other samples."""
+    """Return the key of a sample; it depends only on these four values, never on the shard or other samples."""
     key = f"{source}_{safe_id(source_id)}"
     if mirrored:
         key += "_m"
@@ -62,13 +61,13 @@ def sample_key(source: str, source_id: str, mirrored: bool, replica: int) -> str
 
 
 def photo_and_face(id: str) -> tuple[str, int]:
-    """Return the photo's name and the face's number that a source id ends in, 0 where it ends in none."""
+    """Return the photo's name and the face's number at the end of a source id, 0 without a number."""
     match = _FACE.fullmatch(id)
     return (match[1], int(match[2])) if match else (id, 0)
 
 
 Name = tuple[str, str]
-"""What it is (`key`, `id`, `photo`, `author`, `url`, or `file` for the last part of a URL), and the text."""
+"""The kind (`key`, `id`, `photo`, `author`, `url`, or `file` for the last part of a URL), and the text."""
 
 _WEB = re.compile(r"(?:https?:)?//", re.IGNORECASE)
 _HOST = re.compile(r"(?:www\.|m\.)?(.*?)(?::[0-9]+)?", re.DOTALL)
@@ -76,18 +75,18 @@ _FOLDERS = re.compile(r"[/\\]|\.zip:", re.IGNORECASE)
 _FILE = re.compile(r"(.+)\.(?:png|jpe?g|webp)", re.IGNORECASE | re.DOTALL)
 _MARKS = re.compile(r"(_m)?(_r[0-9]+)?$")
 _VARIANT = re.compile(r"(.+)_(?:mirror|eg3d|stylegan)", re.DOTALL)
-"""Files of FFHQ's mirrors and of LPFF's previews are called after their picture."""
+"""Files of FFHQ's mirrors and of LPFF's previews are named after their picture."""
 _ODD = re.compile(r"img([0-9]{7}[13579])")
 """The mirror that follows a picture in EG3D's FFHQ."""
 
 
 def normal(text: str) -> str:
-    """A text in the form in which names are compared."""
+    """Return a text in the form used to compare names."""
     return nfc(text).strip()
 
 
 def names(source: str, id: str, credit: Credit) -> Iterator[Name]:
-    """All that a picture is called; unknown names are left out."""
+    """Yield all names of a picture, without unknown ones."""
     yield "key", sample_key(source, id, mirrored=False, replica=0)
     yield from _plain(id, credit)
     for url in _urls(credit):
@@ -95,42 +94,42 @@ def names(source: str, id: str, credit: Credit) -> Iterator[Name]:
 
 
 def asked(given: str) -> frozenset[Name]:
-    """All that a given name can mean."""
+    """Return all names that a given text may be."""
     text = normal(given)
-    found: set[Name] = {("author", text), ("photo", text), ("id", text)}
+    meanings: set[Name] = {("author", text), ("photo", text), ("id", text)}
     if "/" in text:
         address, query = _address(text)
-        found |= {("url", f"{address}?{query}"), ("url", f"{address}?")} if query else {("url", address)}
+        meanings |= {("url", f"{address}?{query}"), ("url", f"{address}?")} if query else {("url", address)}
     else:
-        found |= {("file", text), ("file", _stem(text))}
+        meanings |= {("file", text), ("file", _stem(text))}
     for name in () if _WEB.match(text) else _of_files(text):
-        found |= {("id", name), ("photo", name), ("key", name), ("key", _MARKS.sub("", name))}
-    return frozenset(found)
+        meanings |= {("id", name), ("photo", name), ("key", name), ("key", _MARKS.sub("", name))}
+    return frozenset(meanings)
 
 
 def words(given: str) -> list[str]:
-    """Words of ASCII that any spelling of a given name has, in which a text is looked for first."""
+    """Return the ASCII words that every spelling of a given name contains, for a first full-text search."""
     return re.findall("[A-Za-z0-9]+", _address(normal(given))[0])
 
 
 def mark(name: Name) -> str:
-    """A digest of a name, by which it is known again where nobody is to read it."""
+    """Return a digest of a name, to recognize the name without storing it."""
     return blake3.blake3("\n".join(name).encode("utf-8", "surrogateescape")).hexdigest(length=8)
 
 
 def marks(source: str, id: str, credit: Credit) -> tuple[str, ...]:
-    """Digests of all that a picture is called."""
+    """Return digests of all names of a picture."""
     return tuple(sorted(set(map(mark, names(source, id, credit)))))
 
 
 class Wanted:
-    """Many given names, asked of each picture of a large set."""
+    """Find given names among the pictures of a large set."""
 
     def __init__(self, given: Iterable[str]) -> None:
         self._given: dict[Name, list[str]] = defaultdict(list)
-        for one in given:
-            for name in asked(one):
-                self._given[name].append(one)
+        for text in given:
+            for name in asked(text):
+                self._given[name].append(text)
         self._texts = {text for kind, text in self._given if kind in ("author", "photo", "id")}
         self._keys = {text.partition("_")[0] for kind, text in self._given if kind == "key" and "_" in text}
         ends = (text.partition("?")[0] for kind, text in self._given if kind in ("url", "file"))
@@ -140,17 +139,17 @@ class Wanted:
         return bool(self._given)
 
     def of(self, source: str, id: str, credit: Credit) -> list[tuple[str, str]]:
-        """The given names that name a picture, each with the kind of name that it is."""
-        found = [(kind, text) for kind, text in _plain(id, credit) if text in self._texts]
+        """Return the given names that match a picture, each with its kind before it."""
+        likely = [(kind, text) for kind, text in _plain(id, credit) if text in self._texts]
         if source.partition("_")[0] in self._keys:
-            found.append(("key", sample_key(source, id, mirrored=False, replica=0)))
+            likely.append(("key", sample_key(source, id, mirrored=False, replica=0)))
         for url in _urls(credit):
             if self._may_be(url):
-                found += _names_of_url(url)
-        return [(name[0], one) for name in found for one in self._given.get(name, ())] if found else []
+                likely += _names_of_url(url)
+        return [(name[0], text) for name in likely for text in self._given.get(name, ())] if likely else []
 
     def _may_be(self, url: str) -> bool:
-        """Whether a URL's last part is a given one's: a look at all of it takes ten times as long."""
+        """Return whether a URL's last part was given: parsing the whole URL takes ten times as long."""
         url = url.strip().rstrip("/")
         end = url[url.rfind("/") + 1 :].lower()
         if end in self._ends or end.rpartition(".")[0] in self._ends:
@@ -159,7 +158,7 @@ class Wanted:
 
 
 def _plain(id: str, credit: Credit) -> Iterator[Name]:
-    """The names that are no URLs; unknown ones are left out."""
+    """Yield the names other than URLs, without unknown ones."""
     photo = photo_and_face(id)[0]
     for kind, text in (
         ("author", credit.author),
@@ -179,12 +178,12 @@ def _urls(credit: Credit) -> Iterator[str]:
 
 
 def _names_of_url(url: str) -> Iterator[Name]:
-    """A URL with and without its host and its query, and the name of the file that it leads to."""
+    """Yield a URL with and without its host and query, and the name of its file."""
     whole, query = _address(normal(url))
     path = _joined(whole.partition("/")[2])
     for address in filter(None, (whole, path)):
         yield "url", address
-        # One without a query is meant by any query, such as `?size=l`; one that has a query by none other.
+        # A given URL with a query, such as `?size=l`, also matches the URL without one, but no other query.
         yield "url", f"{address}?{query}"
     end = whole.rpartition("/")[2]
     if _FILE.fullmatch(end):
@@ -192,20 +191,20 @@ def _names_of_url(url: str) -> Iterator[Name]:
 
 
 def _address(url: str) -> tuple[str, str]:
-    """Host and path of a URL, and its query."""
+    """Return host and path of a URL, and its query."""
     address, _, query = _WEB.sub("", url, count=1).partition("#")[0].partition("?")
     return _joined(unquote(address)), query
 
 
 def _joined(path: str) -> str:
-    """A path without empty parts; its first one may be a host, whose case does not count."""
+    """Return a path without empty parts; the case of a first part that is a host is ignored."""
     first, *rest = [part for part in normal(path).split("/") if part] or [""]
     host = _HOST.fullmatch(first.lower())
     return "/".join((host[1] if host else first, *rest))
 
 
 def _of_files(text: str) -> Iterator[str]:
-    """What a picture is called whose file has such a name, with or without folders and suffix."""
+    """Yield the ids of pictures whose file may have this name, with or without folders and suffix."""
     name = _stem(_FOLDERS.split(text)[-1])
     yield name
     if variant := _VARIANT.fullmatch(name):

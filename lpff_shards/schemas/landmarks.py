@@ -13,7 +13,7 @@ Points = NDArray[np.float32]
 
 
 def _mirror_order() -> tuple[int, ...]:
-    """Which point takes each point's place in a mirrored face: left and right change places."""
+    """Return the index in the original face of each point of the mirrored one: left and right are swapped."""
     order = list(range(LANDMARKS))
     swapped = [(i, 16 - i) for i in range(8)]
     swapped += [(17 + i, 26 - i) for i in range(5)]
@@ -29,7 +29,7 @@ MIRROR_ORDER = _mirror_order()
 
 
 def mirror(points: Points, width: int) -> Points:
-    """Landmarks of the horizontally flipped picture, float32 [68, 2] to [68, 2].
+    """Return the landmarks of the horizontally flipped picture, float32 [68, 2] to [68, 2].
 
     Args:
         width: of the picture in pixels; x becomes width - 1 - x.
@@ -40,13 +40,13 @@ def mirror(points: Points, width: int) -> Points:
 
 
 def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Points:
-    """Landmarks of a picture resized from `old` to `new` (width, height): pixel areas map onto one another."""
+    """Return the landmarks of a picture resized from `old` to `new` (width, height, in pixels), by pixel areas."""
     ratio = np.asarray(new, np.float64) / np.asarray(old, np.float64)
     return ((points.astype(np.float64) + 0.5) * ratio - 0.5).astype(np.float32)
 
 
 def leaves(points: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether some landmark is further outside its picture than the face is wide: they are of another size then.
+    """Return which pictures have landmarks of another size: one is further outside than the face is wide.
 
     Args:
         points: in pixels, [n, 68, 2]; sizes: width and height of the pictures, [n, 2].
@@ -61,13 +61,13 @@ def leaves(points: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[
 
 
 def elsewhere(points: NDArray[np.floating], size: Sequence[int]) -> str:
-    """What is wrong with landmarks of a picture of another size."""
+    """Return the reason why landmarks of another size are refused; `size` is width and height in pixels."""
     x, y = points.max(axis=0)
     return f"its landmarks reach {x:.0f}, {y:.0f} in a picture of {size[0]}x{size[1]}: they are of one of another size"
 
 
 def fault(points: NDArray[np.floating]) -> str | None:
-    """Which rule these landmarks break, or None: 68 pairs of finite numbers."""
+    """Return which rule these landmarks break, or None: 68 pairs of finite numbers."""
     if points.shape != (LANDMARKS, 2):
         return f"landmarks have shape {'x'.join(map(str, points.shape))}, not 68x2"
     if not np.isfinite(points).all():

@@ -1,21 +1,21 @@
-"""What was left out of a data set, and why."""
+"""Pictures and samples that were left out of a data set."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 OF_MIRROR = " (its mirror)"
-"""What the id of a picture that was left out ends in, where it is the mirror of that id."""
+"""Suffix of the id of a picture that was left out, for the mirror of that id."""
 
 
 class LeftOut(Struct, frozen=True):
     """A picture or sample that could not be used.
 
     Attributes:
-        file: that holds the fault.
+        file: with the fault.
         id: of the picture in its source.
         reason: which rule it breaks.
-        key: of the sample, empty where the picture was left out before planning.
+        key: of the sample; empty if the picture was left out before planning.
     """
 
     file: str
@@ -25,11 +25,12 @@ class LeftOut(Struct, frozen=True):
 
 
 class Tombstone(Struct, frozen=True):
-    """A sample that was taken out after its shard had been written.
+    """A sample that was removed after its shard had been written.
 
     Attributes:
-        key: of the sample; file: the shard that held it, empty where its picture could not be used anyway.
-        names: digests of all that its picture is called, see `schemas.keys.mark`.
+        key: of the sample.
+        file: the shard that held it; empty if its picture had been left out before.
+        names: digests of all names of its picture, see `schemas.keys.mark`.
     """
 
     key: str

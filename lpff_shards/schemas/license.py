@@ -1,4 +1,4 @@
-"""Licenses by short name (SPDX where SPDX has one), from the URL or name that a source gives; what each asks for."""
+"""Licenses by short name (SPDX's if there is one), from the URL or name in a source, and their requirements."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class License:
     """A photo's license.
 
     Attributes:
-        short: short name such as `CC-BY-2.0`, or `CC-BY-2.1-JP` of a port to the law of a place; empty where unknown.
-        url: of the license's text, as the source gives it; empty where unknown.
-        name: in words, as the source gives it.
+        short: short name such as `CC-BY-2.0`, or `CC-BY-2.1-JP` of a port to a country's law; empty if unknown.
+        url: of the license's text, as in the source; empty if unknown.
+        name: in words, as in the source.
     """
 
     short: str = ""
@@ -31,7 +31,7 @@ _HOST = r"(?:(?:https?:)?//)?(?:www\.)?"
 _END = r"/?(?:[?#].*)?"
 _CC = re.compile(
     rf"{_HOST}creativecommons\.org/licenses/(by(?:-nc)?(?:-sa|-nd)?|by-nd-nc)/([0-9]\.[0-9])"
-    # A port to the law of a place, then its deed or its text in some language.
+    # A port to a country's law, then its deed or its text in some language.
     rf"(?:/([a-z]{{2}}|igo|scotland))?(?:/(?:deed|legalcode|rdf)(?:\.[\w-]+)?)?{_END}",
     re.IGNORECASE | re.DOTALL,
 )
@@ -44,7 +44,7 @@ _PUBLIC = (
     (r"unsplash\.com/license", "Unsplash"),
     (r"pexels\.com/license", "Pexels"),
 )
-"""Patterns of addresses, less scheme, `www.` and query."""
+"""Patterns of URLs, without scheme, `www.` and query."""
 _NAMES = {
     "public domain dedication (cc0)": "CC0-1.0",
     "public domain mark": "PDM-1.0",
@@ -54,46 +54,46 @@ _NAMES = {
 
 _SHORT = re.compile(r"(CC-(BY(?:-NC)?(?:-SA|-ND)?)-([0-9]\.[0-9]))(?:-([A-Z]{2,8}))?")
 UNKNOWN_LICENSE = "unknown"
-"""What an unknown license is counted and asked for as."""
+"""Name of an unknown license in counts and options."""
 
 USUAL_NAMES = (
     *("CC-BY-2.0", "CC-BY-SA-2.0", "CC-BY-NC-2.0", "CC0-1.0", "PDM-1.0", "US-Gov-Works", "Unsplash", "Pexels"),
     UNKNOWN_LICENSE,
 )
-"""Licenses that the data sets' photos have, as they are asked for."""
+"""Licenses of the data sets' photos, as options name them."""
 _RIGHTS = ("BY", "BY-SA", "BY-ND", "BY-NC", "BY-NC-SA", "BY-NC-ND")
 _VERSIONS = ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")
 SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS for version in _VERSIONS))
-"""The usual ones, and all of Creative Commons."""
+"""The usual licenses, and all of Creative Commons."""
 
 
 def _creative_commons(rights: str, version: str, place: str) -> str:
-    """The short name of a license of Creative Commons; empty where there is none of that version or place."""
+    """Return the short name of a Creative Commons license; empty if that version or port does not exist."""
     if version not in _VERSIONS or (place and version == "4.0") or (rights == "BY-ND-NC" and version != "1.0"):
         return ""
-    # Version 1.0 named the two the other way round.
+    # Version 1.0 named the two in the other order.
     return "-".join(filter(None, ("CC", rights.replace("ND-NC", "NC-ND"), version, place)))
 
 
 @cache
 def families(short: str) -> tuple[str, ...]:
-    """Return the names that a license may be asked for by: a port, CC-BY-2.1-JP, is also one of CC-BY-2.1."""
+    """Return the names that select a license: the port CC-BY-2.1-JP also matches CC-BY-2.1."""
     match = _SHORT.fullmatch(short)
     return (short, match[1]) if match else (short,)
 
 
 def canonical(short: str) -> str | None:
-    """A short name in its usual spelling, whatever its case, or None where it is none that a source gives."""
+    """Return a short name of any case in its usual spelling; None for a name of no source."""
     others = {name.upper(): name for name in (*(name for _, name in _PUBLIC), UNKNOWN_LICENSE)}
     upper = short.upper()
     return upper if _SHORT.fullmatch(upper) else others.get(upper)
 
 
 def license(name: str, url: str) -> License:
-    """The license that a record names; `short` stays empty where it is not known for sure, never guessed.
+    """Return the license of a record; `short` is never guessed, but empty unless it is certain.
 
-    The URL decides. Without one a name settles only the licenses that have no versions: a Creative Commons name does
-    not tell its version.
+    The URL decides. Without a URL, only licenses without versions are recognized by name: the name of a Creative
+    Commons license does not contain its version.
     """
     match = _CC.fullmatch(url.strip())
     if match:
@@ -106,17 +106,17 @@ def license(name: str, url: str) -> License:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a license asks for.
+    """The requirements of a license.
 
     Attributes:
-        name: of the license in words; empty where it is unknown.
-        url: of its text; empty where it is unknown.
-        known: whether the license is known; where it is not, the rest says nothing.
-        attribution: the author's name, the license and a note of the changes wherever a picture is shown.
-        share_alike: derivatives come under the same license.
+        name: of the license in words; empty if unknown.
+        url: of its text; empty if unknown.
+        known: whether the license is known; otherwise the other attributes mean nothing.
+        attribution: name the author, the license and the changes wherever a picture is shown.
+        share_alike: derivatives must have the same license.
         non_commercial: no commercial use.
         no_derivatives: no changed copies may be shared.
-        also: what else it asks for or forbids, in words.
+        also: further requirements and restrictions, in words.
     """
 
     name: str = ""
@@ -130,7 +130,7 @@ class Demands:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What it asks for and forbids, a word or two each."""
+        """Requirements and restrictions, one or two words each."""
         named = {
             "attribution": self.attribution,
             "share-alike": self.share_alike,
@@ -152,7 +152,7 @@ _WORDS = {"BY": "Attribution", "NC": "NonCommercial", "SA": "ShareAlike", "ND": 
 
 
 def demands(short: str) -> Demands:
-    """What the license with this short name (`License.short`) asks for; not known for any other name."""
+    """Return the requirements of the license with this short name (`License.short`)."""
     match = _SHORT.fullmatch(short)
     if match is None:
         return _OTHERS.get(short, Demands(known=False))

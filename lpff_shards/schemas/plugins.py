@@ -1,4 +1,4 @@
-"""What other packages add by entry points: formats and data sets."""
+"""Formats and data sets that other packages add by entry points."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UPDATE = "Update the package that adds it, or uninstall it"
 
 
 def added(group: str) -> Mapping[str, str]:
-    """The entry points of a group: name to `module:object`. What they name is not loaded."""
+    """Return the entry points of a group, name to `module:object`, without loading the objects."""
     if not _is_any_added():
         return {}
     from importlib.metadata import entry_points
@@ -44,8 +44,8 @@ def load(what: str, home: str) -> Any:
 
 @cache
 def _is_any_added() -> bool:
-    """Whether a package adds anything. importlib.metadata takes 30 ms to import, and hardly a machine needs it."""
-    told = (path for folder in dict.fromkeys(sys.path) for path in Path(folder).glob("*-info/entry_points.txt"))
+    """Return whether a package adds anything: importlib.metadata takes 30 ms to import and is rarely needed."""
+    files = (path for folder in dict.fromkeys(sys.path) for path in Path(folder).glob("*-info/entry_points.txt"))
     with suppress(OSError):
-        return any(_ANY in path.read_bytes() for path in told)
+        return any(_ANY in path.read_bytes() for path in files)
     return False

@@ -1,4 +1,4 @@
-"""What one shard holds, in its receipt; and collecting it while samples are written or read."""
+"""Receipts: the contents of each finished shard, collected while its samples are written or read."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ShardReceipt(Struct, frozen=True):
-    """What one finished shard holds; written after the shard, bound to its plan.
+    """The contents of one finished shard; written after the shard, bound to its plan.
 
     Attributes:
-        file: its name.
+        file: name of the shard.
         plan: digest of the plan it belongs to.
         sources: stamp of the source files it was made from, see `ShardTask.stamp`.
         samples, bytes: of the shard.
         checksum: of its bytes (hex), by `algorithm`.
         keys: of its samples, in order.
-        offsets: where each sample starts, and the end of the last one: samples + 1 numbers.
-        crcs: CRC-32 of each sample's bytes, which tells the wrong samples of a damaged shard.
-        suffixes: the lists of members that samples have, picture first; one, unless pictures are of several kinds.
-        members: of each sample the number of its list among `suffixes`, then each member's size in bytes.
+        offsets: start of each sample, and the end of the last one: samples + 1 numbers.
+        crcs: CRC-32 of each sample's bytes, to find the bad samples of a damaged shard.
+        suffixes: the lists of the samples' members, picture first; several only for mixed picture types.
+        members: for each sample the index of its list in `suffixes`, then each member's size in bytes.
         fields: digest of the samples' fields, see `sidecars.sample_index.row_groups`.
         skipped: samples planned and left out.
-        sizes: of the pictures as stored: width, height, and how many samples have it.
+        sizes: of the stored pictures: width, height, number of samples.
         turned: samples whose stored file has an EXIF orientation other than 1.
-        etag: the store's mark of the shard's contents, by which it is known again without reading it; of buckets only.
+        etag: the store's ETag of the shard, to recognize it without reading it; buckets only.
     """
 
     file: str
@@ -55,7 +55,7 @@ class ShardReceipt(Struct, frozen=True):
     etag: str | UnsetType = UNSET
 
     def fits(self, file: str, keys: Sequence[str]) -> bool:
-        """Whether it can be the receipt of a file that was planned to hold these keys: nothing lost, nothing more."""
+        """Return whether this is a valid receipt of a file that was planned to hold exactly these keys."""
         lost = {skip.key for skip in self.skipped}
         return (
             self.file == file
@@ -72,15 +72,14 @@ class ShardReceipt(Struct, frozen=True):
 
 
 def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    """Whether a sample's members are as many as its list names."""
     return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class ReceiptBuilder:
-    """Collects what a shard holds, sample after sample.
+    """Collect the receipt of a shard, one sample after another.
 
     Attributes:
-        at: where the next sample starts.
+        at: offset of the next sample.
     """
 
     def __init__(self) -> None:
@@ -92,10 +91,10 @@ class ReceiptBuilder:
         self._members: list[tuple[int, ...]] = []
 
     def add(self, key: str, end: int, suffixes: tuple[str, ...], sizes: Sequence[int], crc: int = 0) -> None:
-        """Add a sample that starts where the one before it ends.
+        """Add a sample that starts at the end of the previous one.
 
         Args:
-            end: where it ends.
+            end: offset of its end.
             suffixes, sizes: of its members, the picture's first.
             crc: CRC-32 of its bytes.
         """
@@ -110,7 +109,7 @@ class ReceiptBuilder:
         return len(self._keys)
 
     def build(self, file: str, size: int) -> ShardReceipt:
-        """Return the receipt of a shard of so many bytes, which still lacks what its samples do not tell."""
+        """Return the receipt of a shard of `size` bytes; the caller adds plan, checksum and fields."""
         return ShardReceipt(
             file=file,
             plan="",
@@ -129,7 +128,7 @@ class ReceiptBuilder:
 
 
 def sizes_of(receipts: Iterable[ShardReceipt]) -> Counter[tuple[int, int]]:
-    """Samples by the width and height of their picture."""
+    """Count samples by the width and height of their picture."""
     sizes: Counter[tuple[int, int]] = Counter()
     for receipt in receipts:
         for width, height, count in receipt.sizes:

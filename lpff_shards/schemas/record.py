@@ -1,4 +1,4 @@
-"""Record: one picture of one source, nothing decoded; Entry: that picture as one sample of a data set."""
+"""Record: one picture of one source, not decoded. Entry: that picture as one sample of a data set."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from lpff_shards.schemas.license import UNKNOWN, License
 
 
 class Blob(Protocol):
-    """Where the bytes of a picture are. Picklable; reading it keeps no file open."""
+    """The bytes of a picture in a file or archive. Picklable; reading it keeps no file open."""
 
     @property
     def where(self) -> str:
-        """The file, or `archive.zip:member`, as errors name it."""
+        """Name for errors: the file, or `archive.zip:member`."""
 
     @property
     def size(self) -> int:
-        """Length in bytes, an estimate where the bytes are yet to be made."""
+        """Length in bytes; an estimate for a picture that is still to be rendered."""
 
     @property
     def stamp(self) -> int:
         """A number that changes when the bytes do: a file's time, a zip member's CRC-32."""
 
     def head(self, most: int) -> bytes:
-        """The first bytes of the picture's file, `most` of them or a few more; all where it is shorter.
+        """Return the first bytes of the picture's file: `most` of them or a few more, or all of a shorter file.
 
         Raises:
-            BlobError: it is gone or unreadable.
+            BlobError: the file is missing or unreadable.
         """
 
     def read(self) -> bytes:
-        """The picture's file, whole.
+        """Return the whole file of the picture.
 
         Raises:
-            BlobError: it is gone, unreadable, or no longer as long as it was.
+            BlobError: the file is missing, unreadable, or its length changed.
         """
 
 
 class Credit(Struct, frozen=True, gc=False):
-    """Whose photo it is; unknown is an empty string.
+    """Author, license and origin of a photo; unknown is an empty string.
 
     Attributes:
         photo_id: of the photo at its host; faces of one photo share it.
@@ -63,7 +63,7 @@ class Credit(Struct, frozen=True, gc=False):
     source_url: str = ""
     low_resolution_download_url: str = ""
     high_resolution_download_url: str = ""
-    # Plans seal credits by these names, so the name that older exports have stays.
+    # Digests of plans include these names, so the name in older exports stays.
     license: License = field(name="licence", default=UNKNOWN)
     category: str = ""
 
@@ -74,14 +74,14 @@ class Record(Struct, frozen=True, eq=False):
     Attributes:
         source: name of the source: lpff, unsplash_pexels, ffhq, demo.
         id: the source's own id of the picture, unchanged; a picture and its mirror share it.
-        face: number of the face in its photo, from 1; 0 where unknown.
+        face: number of the face in its photo, from 1; 0 if unknown.
         alignment: how the picture was cropped.
         is_mirror: the source's picture is itself a mirrored one.
-        blob: where its bytes are.
-        camera: of this picture or, as `camera_alignment` says, of another crop of the same photo; None where unknown.
-        camera_alignment: which crop the camera's intrinsics and roll are of.
-        landmarks: of this picture; None where unknown.
-        landmarks_size: width and height in pixels of the picture that the landmarks are of, 0 for this very file's.
+        blob: its bytes.
+        camera: of this picture or, by `camera_alignment`, of another crop of the same photo; None if unknown.
+        camera_alignment: the crop of the camera's intrinsics and roll.
+        landmarks: of this picture; None if unknown.
+        landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
         credit: author, license and photo.
     """
@@ -108,10 +108,10 @@ class Entry(Struct, frozen=True, eq=False):
         record: the picture.
         flip: mirror picture, camera and landmarks on writing.
         replica: 0 for the first copy, then 1, 2, ...
-        split: that it belongs to.
-        density: of its pose, per square radian, 0 where not computed.
+        split: of the data set.
+        density: of its pose, per square radian; 0 if not computed.
         weight: for loaders that resample.
-        must_decode: another entry of the plan is the same file mirrored: one that does not decode is left out with it.
+        must_decode: another entry of the plan is the same file mirrored; a bad picture is left out in both.
     """
 
     key: str
@@ -125,5 +125,5 @@ class Entry(Struct, frozen=True, eq=False):
 
     @property
     def mirrored(self) -> bool:
-        """Whether the sample's picture is a mirrored one, by the source or by us."""
+        """Whether the sample's picture is mirrored, by the source or by the export."""
         return self.record.is_mirror != self.flip

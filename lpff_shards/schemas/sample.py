@@ -1,4 +1,4 @@
-"""Sample: what a writer is handed and what a reader hands back, the same for every format."""
+"""Sample: the argument of every writer and the result of every reader, the same for all formats."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import Points
 
 SUFFIXES: Mapping[str, str] = {"png": "png", "jpeg": "jpg", "webp": "webp", "raw": "image.npy"}
-"""A picture's suffix by its kind."""
+"""Suffix of each kind of picture."""
 FILE_KINDS: Mapping[str, str] = {suffix: kind for kind, suffix in SUFFIXES.items() if kind != "raw"}
-"""The kind of a picture's file by its suffix."""
+"""Kind of a picture's file by its suffix."""
 
 
 class Picture(Struct, frozen=True, eq=False):
@@ -40,8 +40,8 @@ class Sample(Struct, frozen=True, eq=False):
     Attributes:
         key: its name in the data set.
         picture: as stored.
-        camera: float32 [25], or None where the data set holds no cameras.
-        landmarks: float32 [68, 2], or None where the data set holds none.
+        camera: float32 [25], or None in a data set without cameras.
+        landmarks: float32 [68, 2], or None in a data set without landmarks.
         scalars: the fields of `schemas.fields.FIELDS`, in that order.
     """
 

@@ -1,4 +1,4 @@
-"""The data sets: the one table of their names, crops, terms and colors, and the published mixes of them.
+"""The data sets: their names, crops, terms and colors in one table, and the published mixes of them.
 
 Sources of the terms, read in 2026: the README and LICENSE.txt of NVlabs/ffhq-dataset; README.md and
 dataset_download/readme.md of oneThousand1000/LPFF-dataset; LICENSE.txt of NVlabs/eg3d; https://unsplash.com/license, https://www.pexels.com/license/
@@ -23,13 +23,13 @@ DEMO_PICTURES = 24
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a data set asks of those who use it.
+    """The terms of use of a data set.
 
     Attributes:
-        name: as the data set calls itself.
-        url: where it is published.
+        name: of the data set.
+        url: of its publication.
         terms: in words, Markdown.
-        citation: a BibTeX entry; empty where there is no paper to cite.
+        citation: a BibTeX entry; empty without a paper to cite.
     """
 
     name: str
@@ -40,22 +40,22 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """What is known of a data set before it is read.
+    """The properties of a data set, independent of its files.
 
     Attributes:
         name: its option (`--NAME`), the value of the field `dataset`, and the start of its samples' keys.
-        title: how texts call it.
+        title: its name in texts.
         help: of its option.
-        terms: under which it is published.
-        alignments: that its crops have.
-        files: options that name further files of it; other packages add none.
-        host: where its photos are: an id of a photo or author means the same in all data sets of one host.
-        color: of its plots, #rrggbb; empty for a spare one.
-        is_made_up: whether it shows no photos, so that nobody is cited.
+        terms: of use.
+        alignments: of its crops.
+        files: options for further files of it; not for data sets of other packages.
+        host: of its photos: an id of a photo or author means the same in all data sets of one host.
+        color: of its plots, #rrggbb; empty for a spare color.
+        is_made_up: whether it has no real photos, so nothing is cited.
         is_square: whether all pictures are square.
         has_eg3d_cameras: whether its cameras are EG3D's in every alignment.
         has_splits: whether its metadata divide it into training and validation.
-        counts_once: alignments in which the published rule of LPFF's paper replicates none of its pictures.
+        counts_once: alignments in which the rule of LPFF's paper does not replicate its pictures.
     """
 
     name: str
@@ -178,7 +178,7 @@ PUBLISHED: Mapping[tuple[tuple[str, ...], str], str] = {
     (("ffhq",), "eg3d"): "FFHQ_rebalanced",
     (("ffhq", "lpff"), "lpff"): "FFHQ_LPFF_rebalanced",
 }
-"""The sets that LPFF's trainers name: the data sets and the rule of rebalancing, and the name that they take."""
+"""The mixes that LPFF's trainers accept: data sets and rule of rebalancing, to the trainers' name."""
 
 EG3D = Terms(
     "EG3D (NVIDIA)",
@@ -187,21 +187,21 @@ EG3D = Terms(
     "NVIDIA Source Code License for EG3D, for non-commercial research and evaluation; that covers the code.",
     _EG3D,
 )
-"""Whose alignment and cameras the EG3D-aligned crops have."""
+"""Terms of the alignment and cameras of EG3D-aligned crops."""
 
 
 GROUP = "lpff_shards.sources"
-"""The entry points by which other packages add data sets: the name, and a class with a `spec` and `inventory()`."""
+"""Group of the entry points of other packages' data sets: the name, and a class with a `spec` and `inventory()`."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ADDED: Mapping[str, str] = {
     name: home for name, home in sorted(added(GROUP).items()) if _NAME.fullmatch(name) and name not in SPECS
 }
-"""The data sets of other packages: where the class of each is, which is loaded when it is needed."""
+"""The data sets of other packages: name to `module:class`, loaded when needed."""
 
 
 @cache
 def added_class(name: str) -> Any:
-    """The class of another package's data set.
+    """Return the class of another package's data set.
 
     Raises:
         ShardsError: it cannot be loaded, or has no `spec` of that name.
@@ -214,7 +214,7 @@ def added_class(name: str) -> Any:
 
 
 def find_spec(name: str) -> SourceSpec | None:
-    """The data set of that name; None where there is none.
+    """Return the data set of a name; None for an unknown name.
 
     Raises:
         ShardsError: another package adds it and cannot be loaded.
@@ -226,16 +226,16 @@ def find_spec(name: str) -> SourceSpec | None:
 
 
 def known_specs(names: Iterable[str]) -> tuple[SourceSpec, ...]:
-    """The data sets of these names; names of none are passed over."""
+    """Return the data sets of these names, without unknown names."""
     return tuple(spec for spec in map(find_spec, names) if spec is not None)
 
 
 def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:
-    """The terms that a mix of data sets comes under.
+    """Return the terms of a mix of data sets.
 
     Args:
-        names: of the data sets that its pictures are from.
-        follows_eg3d: whether crops or cameras are EG3D's. Those of pictures that are made up cite nobody.
+        names: of the data sets of its pictures.
+        follows_eg3d: whether crops or cameras are EG3D's; not cited for made-up pictures alone.
     """
     specs = known_specs(names)
     cited = follows_eg3d and any(not spec.is_made_up for spec in specs)
@@ -243,5 +243,5 @@ def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:
 
 
 def citations(terms: Iterable[Terms]) -> tuple[str, ...]:
-    """The BibTeX entries to cite, each once."""
+    """Return the BibTeX entries to cite, each once."""
     return tuple(dict.fromkeys(entry.citation for entry in terms if entry.citation))

@@ -1,4 +1,4 @@
-"""Numbers of things, their sizes, and how fast they pass, in words."""
+"""Format counts, sizes and rates in words."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 
 def counted(count: int, what: str) -> str:
-    """A number of things: 1 shard, 1,024 shards."""
+    """Return a count with its noun: 1 shard, 1,024 shards."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def alternatives(words: Iterable[str]) -> str:
-    """Words to choose from: a, b or c."""
+    """Return alternatives in words: a, b or c."""
     *others, last = words
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def size(number: float) -> str:
-    """Bytes in words: 1.7 GB."""
+    """Return a number of bytes in words: 1.7 GB."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if number < 1000 or unit == "GB":
             break
@@ -26,7 +26,7 @@ def size(number: float) -> str:
 
 
 def exact_size(number: int) -> str:
-    """A number of bytes as options take it, in the largest unit without a fraction: 256MB, 1GB, 1500."""
+    """Return a number of bytes in the form of options, in the largest unit without a fraction: 256MB, 1GB, 1500."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
         if number and number % factor == 0:
             return f"{number // factor}{unit}"
@@ -34,7 +34,7 @@ def exact_size(number: int) -> str:
 
 
 def rate(samples: int, written: int, seconds: float) -> str:
-    """Samples and bytes a second, in words."""
+    """Return samples and bytes per second in words."""
     seconds = max(seconds, 1e-6)
     megabytes = written / seconds / 1e6
     return f"{samples / seconds:,.0f} pictures/s, {megabytes:,.{0 if megabytes >= 10 else 1}f} MB/s"

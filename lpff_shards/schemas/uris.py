@@ -1,4 +1,4 @@
-"""The URIs of places in buckets."""
+"""URIs of buckets."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _ALMOST = re.compile(r"(?:s3|gs):(?!//)", re.IGNORECASE)
 
 
 def scheme_of(text: str | os.PathLike[str]) -> str | None:
-    """The scheme of a URI, `s3` of `s3://bucket/prefix`; None of a path."""
-    found = _URI.match(os.fspath(text))
-    return found[1] if found else None
+    """Return the scheme of a URI, `s3` of `s3://bucket/prefix`; None for a path."""
+    match = _URI.match(os.fspath(text))
+    return match[1] if match else None
 
 
 def of_no_store(text: str | os.PathLike[str]) -> bool:
-    """Whether a text is meant as a URI, by its looks, and is none: `hdfs://name`, `S3://bucket`, `s3:/bucket`."""
+    """Return whether a text looks like a URI that is not supported: `hdfs://name`, `S3://bucket`, `s3:/bucket`."""
     return scheme_of(text) not in (None, *SCHEMES) or _ALMOST.match(os.fspath(text)) is not None
 
 
 def is_uri(text: str | os.PathLike[str]) -> bool:
-    """Whether a text names a place in a bucket."""
+    """Return whether a text is a URI of a bucket."""
     return scheme_of(text) in SCHEMES
 
 
 def parts(uri: str) -> tuple[str, str, str]:
-    """Scheme, bucket and key of a URI such as `s3://bucket/prefix`, the key without the slash that may end it.
+    """Return scheme, bucket and key of a URI such as `s3://bucket/prefix`, the key without a final slash.
 
     Raises:
-        ShardsError: it names no bucket, or its key has an empty or dotted part or a character that is not printable.
+        ShardsError: it has no bucket, or its key has an empty or dotted part or a character that is not printable.
     """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")

@@ -1,4 +1,4 @@
-"""Attribution: each picture's author, license and changes, as a table (.csv) and summed up (.md)."""
+"""Attribution: each picture's author, license and changes as a table (.csv), and a summary (.md)."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _TYPES = (int, str, str, str, int, *(str,) * 7, int)
 
 
 class Line(Struct, frozen=True):
-    """A picture's line; its mirrors and copies share it.
+    """A picture's line, shared by its mirrors and copies.
 
     Attributes:
-        key: of its samples, which the marks of mirrors and copies (`_m`, `_r01`) may follow.
-        dataset, source_id, photo_id, face: which picture of which data set.
-        title, author, author_id: of the photo, as its host has them; author is `unknown` where no source tells it.
-        license, license_url: of the photo; `unknown` where no source tells it for sure.
-        attribution, share_alike, non_commercial, no_derivatives: `yes` or `no` as the license asks, `unknown`.
+        key: of its samples, without the suffixes of mirrors and copies (`_m`, `_r01`).
+        dataset, source_id, photo_id, face: of the picture.
+        title, author, author_id: of the photo at its host; author is `unknown` if no source contains it.
+        license, license_url: of the photo; license is `unknown` unless a source makes it certain.
+        attribution, share_alike, non_commercial, no_derivatives: requirements of the license: `yes`, `no` or `unknown`.
         source_url: the photo at its host.
-        changes: what was done to it.
-        samples: how many show it.
+        changes: made to the photo.
+        samples: number of samples of the picture.
     """
 
     key: str
@@ -67,15 +67,15 @@ class Line(Struct, frozen=True):
 
 
 def lines(ledger: Ledger) -> Iterator[Line]:
-    """The lines of an export, by data set and source id: every sample's picture has exactly one."""
-    # A data set has few licenses and few ways of changing pictures: each is looked at once.
+    """Yield the lines of an export, by data set and source id, exactly one for each picture."""
+    # A data set has few licenses and few different changes: each is computed once.
     asks, merge = cache(demands), cache(merged)
     for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, license, url, source_url, *_ = rows[0]
         asked = asks(license)
 
-        def told(flag: bool, known: bool = asked.known) -> str:
+        def answer(flag: bool, known: bool = asked.known) -> str:
             return ("yes" if flag else "no") if known else UNKNOWN
 
         yield Line(
@@ -89,10 +89,10 @@ def lines(ledger: Ledger) -> Iterator[Line]:
             author_id=author_id,
             license=license or UNKNOWN,
             license_url=url,
-            attribution=told(asked.attribution),
-            share_alike=told(asked.share_alike),
-            non_commercial=told(asked.non_commercial),
-            no_derivatives=told(asked.no_derivatives),
+            attribution=answer(asked.attribution),
+            share_alike=answer(asked.share_alike),
+            non_commercial=answer(asked.non_commercial),
+            no_derivatives=answer(asked.no_derivatives),
             source_url=source_url,
             changes=merge(tuple(row[-2] for row in rows)),
             samples=sum(row[-1] for row in rows),
@@ -100,7 +100,7 @@ def lines(ledger: Ledger) -> Iterator[Line]:
 
 
 def merged(changes: Sequence[str]) -> str:
-    """The changes of a picture's samples as one text: the steps of all of them, then those of some."""
+    """Return the changes of a picture's samples as one text: common steps first, then those of some samples."""
     variants = [[step for step in text.split("; ") if step] for text in changes]
     steps = dict.fromkeys(step for variant in variants for step in variant)
     common = [step for step in steps if all(step in variant for variant in variants)]
@@ -108,9 +108,7 @@ def merged(changes: Sequence[str]) -> str:
 
 
 def write_table(path: Path, lines: Iterable[Line]) -> None:
-    """Writes the lines as CSV (RFC 4180 but for line feeds alone; UTF-8) under a line of their names.
-
-    Cells are as `csv_cell` makes them.
+    """Write the lines as CSV (RFC 4180, but with line feeds only; UTF-8) under a header, escaped by `csv_cell`.
 
     Raises:
         OSError: the file cannot be written.
@@ -118,7 +116,7 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(Line.__struct_fields__)
-        # By itself the csv of Python below 3.13 leaves a carriage return bare, which ends the line for readers.
+        # csv before Python 3.13 does not quote a bare carriage return, which ends the line for readers.
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for line in lines:
             row = [csv_cell(cell) if isinstance(cell, str) else cell for cell in structs.astuple(line)]
@@ -137,7 +135,7 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 
 
 def summary(manifest: Manifest, ledger: Ledger) -> str:
-    """The summary as Markdown: licenses with numbers of pictures and what they ask for, what is not known, terms."""
+    """Return the summary as Markdown: licenses with counts and requirements, unknown values, terms."""
     licenses = ledger.rows(_LICENSES, (str, int, int))
     terms = terms_of(manifest.sources, follows_eg3d=False)
     values = {
@@ -180,7 +178,7 @@ def _asks(short: str) -> str:
 
 
 def _example(ledger: Ledger) -> str:
-    """How to credit a picture, one of the export's own; empty where no license asks for it."""
+    """Return an example credit for one of the export's pictures; empty if no license requires one."""
     for title, author, license, url in ledger.rows(_EXAMPLE, (str, str, str, str)):
         shown = markdown(f'"{title}"' if title else "Photo")
         return f"{shown} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"

@@ -268,7 +268,7 @@ def test_a_batch_that_failed_is_tried_again(exported: Export, tmp_path: Path) ->
         ({"epochs": 0}, "epochs 0 is out of range"),
         ({"rank": 2, "world_size": 2}, "rank 2 is out of range"),
         ({"split": "none"}, "has no split 'none'"),
-        ({"rank": 0, "world_size": 12, "equal": "drop"}, "leaves nothing"),
+        ({"rank": 0, "world_size": 12, "equal": "drop"}, "leaves no full batch"),
         ({"world_size": 12}, "world_size 12 was given alone"),
         ({"rank": 0}, "rank 0 was given alone"),
     ],

@@ -111,5 +111,5 @@ def test_a_shard_that_is_gone_is_told(uri: str, bucket: Bucket, tf: ModuleType) 
     found = dataset(uri, BATCH)
     name = ShardSource(uri).shards[1].file
     bucket.remove(f"sets/out/{name}")
-    with pytest.raises(tf.errors.UnknownError, match=rf"{uri}/{name} is gone since it was opened"):
+    with pytest.raises(tf.errors.UnknownError, match=rf"{uri}/{name} was removed after it was opened"):
         _batches(found)

@@ -1,5 +1,5 @@
-"""Columns of text and of structs: a million of them in a few blocks of memory, each made when it is asked for.
+"""Columns of text and of structs: a million rows in a few blocks of memory, with objects created on access.
 
-A million small objects take five times the room, are found one by one in memory that no cache holds, and are touched,
-and so copied, by every forked process that looks at them.
+A million small objects take five times the memory and miss the CPU's caches. A forked process that reads them copies
+them, since it counts references.
 """

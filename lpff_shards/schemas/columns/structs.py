@@ -1,4 +1,4 @@
-"""Structs as columns of their fields: of texts, of whole numbers, and of values that many rows share."""
+"""Structs as columns of their fields: texts, integers, and values that many rows share."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class Column(Protocol):
     def __getitem__(self, row: int, /) -> Any: ...
 
     def take(self, rows: Rows) -> Column:
-        """Some of the values, in the order of `rows` (int64)."""
+        """Return the values of `rows` (int64), in that order."""
 
 
 class Gathering(Protocol):
     """A column that grows."""
 
     def add(self, values: Sequence[Any], /) -> None:
-        """Adds some values, thousands at a time."""
+        """Append values, thousands at a time."""
 
     def done(self) -> Column:
-        """All of them."""
+        """Return the finished column."""
 
 
 class Numbers(Sequence[int]):
-    """Whole numbers, int64 [n]."""
+    """Integers, int64 [n]."""
 
     __slots__ = ("values",)
 
@@ -67,15 +67,15 @@ class Numbers(Sequence[int]):
             yield from self.values[start : start + _AT_ONCE].tolist()
 
     def take(self, rows: Rows) -> Numbers:
-        """Some of the numbers, in the order of `rows` (int64)."""
+        """Return the numbers of `rows` (int64), in that order."""
         return Numbers(self.values[rows])
 
 
 class Repeated(Sequence[T], Generic[T]):
-    """Values of which many rows have the same.
+    """Values that many rows share.
 
     Attributes:
-        codes: int32 [n], which of `values` a row has.
+        codes: int32 [n], each row's index in `values`.
     """
 
     __slots__ = ("codes", "values")
@@ -99,16 +99,16 @@ class Repeated(Sequence[T], Generic[T]):
         return map(self.values.__getitem__, Numbers(self.codes.astype(np.int64)))
 
     def met(self) -> list[T]:
-        """The values that a row has."""
+        """Return the values that occur in a row."""
         return [self.values[code] for code in np.unique(self.codes).tolist()]
 
     def take(self, rows: Rows) -> Repeated[T]:
-        """Some of the values, in the order of `rows` (int64)."""
+        """Return the values of `rows` (int64), in that order."""
         return Repeated(self.codes[rows], self.values)
 
 
 class GatheringNumbers:
-    """Whole numbers as they come."""
+    """Collect integers."""
 
     def __init__(self) -> None:
         self._parts = [np.zeros(0, np.int64)]
@@ -121,7 +121,7 @@ class GatheringNumbers:
 
 
 class GatheringRepeated:
-    """Values as they come, which are hashable."""
+    """Collect hashable values."""
 
     def __init__(self) -> None:
         self._parts = [np.zeros(0, np.int32)]
@@ -136,20 +136,20 @@ class GatheringRepeated:
 
 
 class Structs(Sequence[S], Generic[S]):
-    """Structs of one class or of a few, a column for each field of each class.
+    """Structs of one class or of a few, with a column for each field of each class.
 
-    A class may name fields of which many structs have the same value in `FEW`.
+    A class may list in `FEW` the fields with few distinct values.
     """
 
     __slots__ = ("_places", "_tables", "_which")
 
     def __init__(self, tables: Sequence[_Table[S]], which: NDArray[np.int8], places: Rows) -> None:
-        """Of each struct which table it is in, int8 [n], and at which row, int64 [n]; empty where there is one."""
+        """`which` and `places` are each struct's table, int8 [n], and row in it, int64 [n]; empty for one table."""
         self._tables, self._which, self._places = tables, which, places
 
     @classmethod
     def of(cls, items: Iterable[S]) -> Structs[S]:
-        """The structs of any iterable, which need not exist all at once."""
+        """Return the structs of an iterable, which may create them one by one."""
         builder: StructsBuilder[S] = StructsBuilder()
         for item in items:
             builder.add(item)
@@ -157,7 +157,7 @@ class Structs(Sequence[S], Generic[S]):
 
     @classmethod
     def from_columns(cls, kind: type[S], columns: Sequence[Column]) -> Structs[S]:
-        """Structs of one class by their columns, in the order of its fields."""
+        """Return structs of one class from columns in the order of its fields."""
         return cls([_Table(kind, columns)], np.zeros(0, np.int8), np.zeros(0, np.int64))
 
     def __len__(self) -> int:
@@ -186,7 +186,7 @@ class Structs(Sequence[S], Generic[S]):
         return len(self._tables) == 1
 
     def take(self, rows: Rows) -> Structs[S]:
-        """Some of the structs, in the order of `rows` (int64)."""
+        """Return the structs of `rows` (int64), in that order."""
         if self._single:
             return Structs([self._tables[0].take(rows)], self._which, self._places)
         which, places = self._which[rows], self._places[rows]
@@ -195,21 +195,21 @@ class Structs(Sequence[S], Generic[S]):
         return Structs(self._tables, which, places)
 
     def of_kind(self, kind: type[S]) -> Rows:
-        """The rows of the structs of a class, int64, ascending."""
+        """Return the rows of the structs of a class, int64, ascending."""
         kinds = [table.kind is kind for table in self._tables]
         if self._single:
             return np.arange(len(self) if kinds[0] else 0)
         return np.flatnonzero(np.isin(self._which, np.flatnonzero(kinds)))
 
     def column(self, name: str) -> Column:
-        """A field, or a property, of all structs, which all have it."""
+        """Return a field or a property of all structs; every class must have it."""
         if self._single and name in _fields(self._tables[0].kind):
             return self._tables[0].column(name)
         return repeated([getattr(item, name) for item in self])
 
     @property
     def kinds(self) -> tuple[type[S], ...]:
-        """The classes."""
+        """Classes of the structs."""
         return tuple(table.kind for table in self._tables)
 
 
@@ -238,7 +238,7 @@ class _Table(Generic[S]):
 
 
 class StructsBuilder(Generic[S]):
-    """Structs as they come."""
+    """Collect structs."""
 
     def __init__(self) -> None:
         self._waiting: list[S] = []
@@ -246,7 +246,7 @@ class StructsBuilder(Generic[S]):
         self._tables: dict[type[S], tuple[int, list[Gathering]]] = {}
 
     def add(self, item: S) -> None:
-        """Adds one."""
+        """Append a struct."""
         self._waiting.append(item)
         if len(self._waiting) == _AT_ONCE:
             self._flush()
@@ -265,7 +265,7 @@ class StructsBuilder(Generic[S]):
         self._waiting = []
 
     def done(self) -> Structs[S]:
-        """All of them."""
+        """Return the collected structs."""
         self._flush()
         tables = [_Table(kind, [g.done() for g in gatherings]) for kind, (_, gatherings) in self._tables.items()]
         which = np.concatenate([np.zeros(0, np.int8), *self._which])
@@ -296,21 +296,21 @@ def _fields(kind: type) -> tuple[str, ...]:
 
 
 def take(items: Sequence[T], rows: Rows) -> Sequence[T]:
-    """Some of a sequence, in the order of `rows` (int64): of a column a column."""
+    """Return the items of `rows` (int64), in that order; a column for a column."""
     if isinstance(items, Texts | Numbers | Repeated | Structs):
         return items.take(rows)
     return [items[row] for row in rows.tolist()]
 
 
 def column(items: Sequence[Any], name: str) -> Column:
-    """A field of all structs of a sequence, which all have it."""
+    """Return a field of all structs of a sequence; every class must have it."""
     if isinstance(items, Structs):
         return items.column(name)
     return repeated([getattr(item, name) for item in items])
 
 
 def repeated(values: Column | Sequence[Any]) -> Repeated[Any]:
-    """Values as codes, so that of those that are alike one only need be looked at."""
+    """Return values as codes, so equal values are processed once."""
     if isinstance(values, Repeated):
         return values
     gathering = GatheringRepeated()

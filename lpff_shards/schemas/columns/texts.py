@@ -15,14 +15,14 @@ Rows = NDArray[np.int64]
 
 _AT_ONCE = 4096
 _GATHERED = 1 << 13
-"""Pieces whose bytes are gathered at once."""
+"""Pieces whose bytes are collected at once."""
 
 
 class Texts(Sequence[str]):
-    """Strings in one block of UTF-8; names of files that are none keep their surrogates.
+    """Strings in one block of UTF-8; file names that are not UTF-8 keep their surrogates.
 
     Args:
-        block: their bytes; ends: int64 [n + 1], where each starts, and where the last one ends.
+        block: their bytes; ends: int64 [n + 1], the start of each, and the end of the last one.
     """
 
     __slots__ = ("_block", "_ends")
@@ -32,7 +32,7 @@ class Texts(Sequence[str]):
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
-        """The texts of any iterable, which need not exist all at once."""
+        """Return the texts of an iterable, which may create them one by one."""
         builder = TextsBuilder()
         rest = iter(texts)
         while chunk := list(islice(rest, _AT_ONCE)):
@@ -79,17 +79,17 @@ class Texts(Sequence[str]):
                 yield from [_decoded(block[a:b]) for a, b in pairwise(places)]
 
     def take(self, rows: Rows) -> Texts:
-        """Some of the texts, in the order of `rows` (int64)."""
+        """Return the texts of `rows` (int64), in that order."""
         starts = self._ends[rows]
         lengths = self._ends[rows + 1] - starts
         return Texts(ragged(np.frombuffer(self._block, np.uint8), starts, lengths), _ends(lengths))
 
 
 def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
-    """The texts that stand in all parts together more than once; of the others no set is made, only hashes."""
+    """Return the texts that occur more than once in all parts together; for the others only hashes are kept."""
     hashes = [np.fromiter(map(hash, part), np.int64, len(part)) for part in parts]
     ordered = np.sort(np.concatenate([np.zeros(0, np.int64), *hashes]))
-    # Two texts may have one hash by chance.
+    # Different texts can have the same hash.
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     if not suspects:
         return set()
@@ -98,14 +98,14 @@ def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
 
 
 class TextsBuilder:
-    """Texts as they come."""
+    """Collect texts."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
         self._lengths: list[Rows] = []
 
     def add(self, texts: Sequence[str]) -> None:
-        """Adds some, thousands at a time."""
+        """Append texts, thousands at a time."""
         joined = "".join(texts)
         block = _encoded(joined)
         lengths = map(len, texts) if len(block) == len(joined) else (len(_encoded(text)) for text in texts)
@@ -113,13 +113,13 @@ class TextsBuilder:
         self._lengths.append(np.fromiter(lengths, np.int64, len(texts)))
 
     def done(self) -> Texts:
-        """All of them."""
+        """Return the collected texts."""
         lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths])
         return Texts(b"".join(self._blocks), _ends(lengths))
 
 
 def ragged(data: NDArray[np.uint8], starts: Rows, lengths: Rows) -> bytes:
-    """Pieces of an array, one behind the other.
+    """Return the concatenated pieces of an array.
 
     Args:
         data: uint8; starts, lengths: int64 [n], of the pieces.

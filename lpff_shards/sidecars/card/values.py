@@ -1,4 +1,4 @@
-"""The values that the card's templates name, from the manifest of a data set."""
+"""The values of the card's templates, from the manifest of a data set."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _COUNTING = {
 
 
 def values_of(manifest: Manifest, suffixes: Set[str]) -> Values:
-    """The values by name: texts are Markdown, and `%if` asks for them too.
+    """Return the values by name, also for `%if`; texts are Markdown.
 
     Args:
-        suffixes: of the pictures, as the shards hold them.
+        suffixes: of the stored pictures.
     """
     format, examples = get_format(manifest.format), example_values(manifest, suffixes)
     return {
@@ -54,7 +54,7 @@ def values_of(manifest: Manifest, suffixes: Set[str]) -> Values:
 
 
 def _front_matter(manifest: Manifest, format: Format) -> Values:
-    """Of the YAML head: the photos have licenses of their own, so the whole is named after the data sets' terms."""
+    """Return the values of the YAML header. The photos have different licenses, so the card names the sets' terms."""
     names = [name.replace("_", "-") for name in manifest.sources]
     links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
     listed = not format.for_trainers and len(manifest.kinds) <= 1
@@ -70,7 +70,7 @@ def _front_matter(manifest: Manifest, format: Format) -> Values:
 
 
 def size_category(samples: int) -> str:
-    """The hub's name for a number of samples: n<1K, 1K<n<10K, ... n>1T."""
+    """Return the hub's category of a number of samples: n<1K, 1K<n<10K, ... n>1T."""
     if samples < 1000:
         return "n<1K"
     power = (len(str(samples)) - 1) - 3
@@ -78,7 +78,7 @@ def size_category(samples: int) -> str:
 
 
 def _data_files(manifest: Manifest, format: Format) -> Iterator[str]:
-    """The files of each split; `datasets` cannot begin with one that holds no sample."""
+    """Yield the files of each split, without empty ones: `datasets` cannot start with an empty file."""
     for split in manifest.splits:
         own = [shard for shard in manifest.shards if shard.split == split]
         yield f"  - split: {split}"
@@ -89,7 +89,7 @@ def _data_files(manifest: Manifest, format: Format) -> Iterator[str]:
 
 
 def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
-    """Of the sections on what is inside: samples, pictures, fields, how often pictures count."""
+    """Return the values of the sections on samples, pictures, fields and weights."""
     options, layout = manifest.options, manifest.layout
     carried = ["camera"] * layout.camera + ["68 landmarks"] * layout.landmarks + ["license"]
     counting = "weights" if options.get("as") == "weights" else options.get("zip_copies")
@@ -123,7 +123,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
 
 
 def _pictures(options: Mapping[str, Any], suffixes: Set[str]) -> str:
-    """The kinds of pictures, how they are stored, and their size."""
+    """Return the types of pictures, their encoding and their size, in words."""
     side, mirrored = options.get("resolution"), options.get("mirror")
     how = {
         "keep": "" if side else "files unchanged, mirrors made anew" if mirrored else "unchanged",
@@ -137,7 +137,7 @@ def _pictures(options: Mapping[str, Any], suffixes: Set[str]) -> str:
 
 
 def _making(manifest: Manifest) -> Values:
-    """Of the sections on how it was made and what was left out."""
+    """Return the values of the sections on reproduction and on left-out pictures."""
     counts = manifest.counts
     skips = bool(counts.skipped or counts.left_out)
     left_out = [f"- {markdown(reason)}: {count:,}" for reason, count in manifest.filtered.items()]
@@ -162,20 +162,21 @@ def _making(manifest: Manifest) -> Values:
 
 
 def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
-    """The values that a format's examples name, see `formats.base.Format.loading`.
+    """Return the values of a format's examples, see `formats.base.Format.loading`.
 
     name: of the data set.
-    split: the one that the examples load, train where there is one.
-    file, files: its first file; all of them, as shells and webdataset expand the name.
-    suffixes, one_kind, pixels: of the pictures, parted by semicolons; whether all have one; whether it is raw pixels'.
-    metadata: the member of a tar that holds the fields.
+    split: of the examples: train, else the first one.
+    file, files: the split's first file; all its files as a brace pattern for shells and webdataset.
+    suffixes, one_kind, pixels: suffixes of the pictures, joined by semicolons; whether there is only one; whether it is
+        that of raw pixels.
+    metadata: suffix of the member of a tar with the fields.
     camera, landmarks, packed: see `schemas.fields.Layout`.
-    batch: pictures of a batch, 1 where they differ in size.
-    weighted: whether loaders draw samples by their weight.
-    flippable: whether loaders may flip pictures, since the data set holds no mirrors.
-    side, eg3d_size: of all pictures in pixels, 0 where they differ; whether EG3D takes it.
-    list, lists: of a zip, the list that names all samples; rows of those for LPFF's forks with their numbers of names.
-    listed, copied: of a zip, whether copies are names in lists, or files.
+    batch: batch size; 1 for pictures of different sizes.
+    weighted: whether loaders draw samples by weight.
+    flippable: whether loaders may flip pictures, because the data set has no mirrors.
+    side, eg3d_size: side of all pictures in pixels, 0 if they differ; whether EG3D accepts it.
+    list, lists: of a zip: the list of all samples; rows of the lists for LPFF's forks, with their lengths.
+    listed, copied: of a zip: whether copies are names in lists; whether they are files.
     """
     options, layout, lists = manifest.options, manifest.layout, manifest.lists
     split, copies, side = _split(manifest), options.get("zip_copies"), _side(manifest)
@@ -205,7 +206,7 @@ def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
 
 
 def _own_loaders(format: Format, given: Values) -> Values:
-    """Of the examples of our own loaders, from the values of all examples."""
+    """Return the values of the examples for lpff-shards' loaders, from those of all examples."""
     split = f', split="{given["split"]}"' if given["split"] != TRAIN else ""
     more = ", mirror=True" * given["flippable"] + ", weights=True" * given["weighted"]
     return {
@@ -218,7 +219,7 @@ def _own_loaders(format: Format, given: Values) -> Values:
 
 
 def _expanded(first: str, last: str) -> str:
-    """The names from one to another, which differ in a number, as {000..012}."""
+    """Return the names from `first` to `last`, which differ in a number, as a brace pattern such as {000..012}."""
     pairs = zip(re.split("([0-9]+)", first), re.split("([0-9]+)", last), strict=True)
     return "".join(a if a == b else f"{{{a}..{b}}}" for a, b in pairs)
 
@@ -235,7 +236,7 @@ def _side(manifest: Manifest) -> int:
 
 
 def _owners(manifest: Manifest) -> Values:
-    """Of the sections on licenses, terms and citations."""
+    """Return the values of the sections on licenses, terms and citations."""
     borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
     terms = terms_of(manifest.sources, borrows or manifest.options.get("alignment") == "eg3d")
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
@@ -261,5 +262,5 @@ def _linked(one: Terms) -> str:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    """Names with their counts, on one line."""
+    """Return names with their counts, on one line."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
