@@ -23,10 +23,12 @@ class Shown:
     text: str
 
 
-def on_terminal(*args: object, columns: int = 100, environment: Mapping[str, str] | None = None) -> Shown:
-    """Runs the command with all three streams on a terminal of so many columns."""
+def on_terminal(
+    *args: object, columns: int = 100, lines: int = 40, environment: Mapping[str, str] | None = None
+) -> Shown:
+    """Run the command with all three streams on a terminal of a size."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     clean = {name: value for name, value in os.environ.items() if name not in HUSHES}
     process = subprocess.Popen(
         [sys.executable, "-m", "lpff_shards", *map(str, args)],

@@ -88,6 +88,17 @@ def test_the_bar_fits_into_a_line(tmp_path: Path, columns: int, rate: bool) -> N
     assert "\ndemo: 8 samples in 2 shards" in shown.text.rpartition(last)[2]
 
 
+@pytest.mark.parametrize("setting", ["MININTERVAL=abc", "GUI=1", "WRITE_BYTES=1", "DISABLE=1", "INITIAL=5"])
+def test_the_bar_takes_nothing_from_the_environment(tmp_path: Path, setting: str) -> None:
+    name, _, value = setting.partition("=")
+    shown = on_terminal(*DEMO, "--out", tmp_path / "out", environment={f"TQDM_{name}": value})
+    assert shown.status == 0 and " 8/8 [00:0" in shown.text
+
+
+def test_the_bar_is_there_where_a_terminal_has_columns_and_no_lines(tmp_path: Path) -> None:
+    assert " 8/8 [00:0" in on_terminal(*DEMO, "--out", tmp_path / "out", columns=80, lines=0).text
+
+
 def test_the_bar_ends_before_an_error(tmp_path: Path) -> None:
     from layouts import LPFF_IDS, write_lpff
 

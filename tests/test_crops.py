@@ -301,9 +301,10 @@ def test_ffhq_landmarks_without_a_size_that_leave_the_picture_are_refused(tmp_pa
         export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
 
 
-def test_a_pixel_size_that_is_none_is_the_records_fault(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"v2.json: 00000: its pixel_size is -3x-3"):
-        plan_export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=_ffhq(tmp_path, 128, -3)))
+@pytest.mark.parametrize("size", [-3, 2**31, 10**30])
+def test_a_pixel_size_that_is_none_is_the_records_fault(tmp_path: Path, size: int) -> None:
+    with pytest.raises(BadInput, match=rf"v2.json: 00000: its pixel_size is {size}x{size}"):
+        plan_export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=_ffhq(tmp_path, 128, size)))
 
 
 def test_ffhq_pictures_that_are_not_square_are_refused_when_they_are_written(tmp_path: Path) -> None:

@@ -144,8 +144,11 @@ class _Printer(Silent):
 
 def _bar(total: int, stream: TextIO) -> Any:
     """A bar of tqdm, without its thread and its semaphore: workers are forked only where no other thread runs."""
+    # tqdm takes the defaults of its options from the environment, where a user's may end an export.
+    hidden = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TQDM_")}
     from tqdm import tqdm
 
+    os.environ.update(hidden)
     tqdm.monitor_interval = 0
     tqdm.set_lock(threading.RLock())
     shown = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
@@ -157,7 +160,7 @@ def _bar(total: int, stream: TextIO) -> Any:
 def _has_size(stream: TextIO) -> bool:
     """Whether a terminal says its size: serial lines and some containers have none."""
     with contextlib.suppress(OSError):
-        return os.get_terminal_size(stream.fileno()).columns > 0
+        return min(os.get_terminal_size(stream.fileno())) > 0
     return False
 
 

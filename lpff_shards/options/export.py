@@ -238,7 +238,7 @@ class ExportOptions:
         _refuse_unmixable(self.sources, self.mix)
         _refuse_replica_file(self)
         if self.picture.image == "raw" and not self.traits.raw:
-            hint = f"Use {', '.join(kind for kind in IMAGE_KINDS if kind != 'raw')}"
+            hint = f"Use {alternatives(kind for kind in IMAGE_KINDS if kind != 'raw')}"
             raise ShardsError(f"--image raw is not for --format {self.format}", hint)
         if self.traits.for_trainers:
             _refuse_for_trainers(self)

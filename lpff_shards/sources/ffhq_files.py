@@ -189,7 +189,7 @@ def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
     row = table.get(id, _POINTS)
     assert row is not None
     size = row.image.pixel_size
-    if size != (0, 0) and min(size) < 1:
+    if size != (0, 0) and not 1 <= min(size) <= max(size) < 2**31:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
     points = read_points(JsonTable(table.where, {id: row.image.face_landmarks}), id)
     assert points is not None
