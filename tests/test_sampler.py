@@ -317,7 +317,7 @@ def test_equal_weights_are_no_weights() -> None:
         ({"weights": np.array([np.nan] + [1] * 9)}, "finite"),
         ({"weights": np.array([np.inf] + [1] * 9)}, "finite"),
         ({"weights": np.full(10, 1e308)}, "finite"),
-        ({"counts": [0]}, "nothing of 0 samples"),
+        ({"counts": [0]}, "no full batch: 0 samples"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(given: dict[str, Any], words: str) -> None:
