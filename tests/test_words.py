@@ -19,7 +19,7 @@ PATTERNS = {
     "letting go": r"\blets? go of\b",
     "disliking": r"\bdislikes?\b",
 }
-"""Patterns of WORDS in prose, each of which has a plainer form; a word of another project or file may be in `KEPT`."""
+"""Patterns that have a plainer form; `KEPT` lists words that a file format fixes."""
 KEPT = {
     "lpff_shards/formats/pictures/header.py": {"colour"},  # the field `changes` of every shard spells it so
     "docs/pictures.md": {"colour"},
