@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import click
 from msgspec import structs
@@ -13,8 +14,6 @@ from msgspec import structs
 from lpff_shards.commandline.progress import plan_notes
 from lpff_shards.errors import printable
 from lpff_shards.formats.registry import get_format
-from lpff_shards.loaders.bench import BenchReport
-from lpff_shards.loaders.bench_loader import Run
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
@@ -28,6 +27,11 @@ from lpff_shards.sidecars.sample_index.read import IndexedSample
 from lpff_shards.sidecars.trace import Trace
 from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict
+
+if TYPE_CHECKING:
+    # Their modules read buckets and start processes, which other commands have no use for.
+    from lpff_shards.loaders.bench import BenchReport
+    from lpff_shards.loaders.bench_loader import Run
 
 
 def plan_text(plan: Plan, balances: Balances | None) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Generator, Sequence
 from typing import ClassVar, Protocol
 
 from lpff_shards.executors.processes import Done, LocalExecutor, OnProgress, Result, Task, Work, available_cores
-from lpff_shards.executors.ray import RayExecutor, check
 from lpff_shards.options.export import RunOptions
 
 
@@ -47,6 +46,8 @@ def get_executor(options: RunOptions, fork: bool) -> Executor:
         ShardsError: Ray is required but not installed.
     """
     if options.engine == "ray":
+        from lpff_shards.executors.ray import RayExecutor, check
+
         check()
         return RayExecutor(options.workers, options.ray_address)
     return LocalExecutor(options.workers or available_cores(), fork)
