@@ -94,7 +94,7 @@ for array, copy in zip(arrays, kept):
     np.testing.assert_array_equal(np.asarray(array), copy)
 
 refused("equal=None does not fill", batch_size=8, sharding=ones)
-refused("1 x 6 samples do not divide", batch_size=6, equal="pad", sharding=ones)
+refused("1 x 6 samples cannot be divided", batch_size=6, equal="pad", sharding=ones)
 refused("rank 1 does not fit", batch_size=8, equal="pad", sharding=ones, rank=1, world_size=2)
 refused("world_size 2 does not fit", batch_size=8, equal="pad", sharding=ones, world_size=2)
 refused("cannot split", batch_size=8, equal="pad", sharding=NamedSharding(over(4, 2).mesh, P("data", "model")))
