@@ -289,7 +289,7 @@ def test_pictures_of_several_sizes_are_told(tmp_path: Path, tf: ModuleType, imag
             format="tfrecord", out=str(tmp_path / "out"), sources=sources, picture=PictureOptions(image=image)
         )
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="several sizes"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="pictures of one size"):
         list(dataset(tmp_path / "out", 2))
 
 
