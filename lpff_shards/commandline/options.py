@@ -175,12 +175,12 @@ ADDED_SOURCES = tuple(name for name in ADDED if name not in _TAKEN)
 """The data sets of other packages that have an option: one named like another option has none."""
 
 export = _stack(
-    *(_declared(kind, section) for kind, section in _SECTIONS.items() if section in ("Output", "Sources")),
+    *(_declared(kind, section) for kind, section in _SECTIONS.items()),
+    # The help lists them under the title of the sources.
     *(
         click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_file, metavar="PATH")
         for n in ADDED_SOURCES
     ),
-    *(_declared(kind, section) for kind, section in _SECTIONS.items() if section not in ("Output", "Sources")),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
     _runs("--report", shell_complete=_file, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),

@@ -40,15 +40,17 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
         ExportFailed: the disk is full or the folder cannot be written.
     """
     try:
+        # A receipt is read from its file at each use, and only joining needs whole ones.
+        known = [structs.replace(part, keys=(), offsets=(), crcs=(), members=()) for part in parts]
         with folder.storage.room(output.file) as growing:
-            written = _joined(folder, plan, output, parts, growing)
-            fields = b"".join(folder.fields(part) for part in parts)
-            receipt = _receipt(plan, output, parts, growing, written, row_groups.digest(fields))
+            written = _joined(folder, plan, output.file, parts, _contents(plan, output, known), growing)
+            fields = b"".join(map(folder.fields, known))
+            receipt = _receipt(plan, output, known, growing, written, row_groups.digest(fields))
             # The parts are deleted next, so the file must survive a power cut.
             to_disk(growing)
             folder.publish(partial(folder.storage.keep, growing, output.file), receipt, fields, {})
         folder.sync([output.file])
-        folder.drop_parts([part.file for part in parts])
+        folder.drop_parts([part.file for part in known])
     except OSError as error:
         raise ExportFailed(
             f"{folder.root / output.file} cannot be written: {error.strerror}",
@@ -76,11 +78,11 @@ class _Target:
 
 
 def _joined(
-    folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt], growing: Path
+    folder: OutputFolder, plan: Plan, file: str, parts: Sequence[ShardReceipt], contents: Contents, growing: Path
 ) -> ShardReceipt:
     join = plan.format.joining
     assert join is not None, "the format joins parts"
-    with Settling() as disk, growing.open("wb", buffering=0) as file:
+    with Settling() as disk, growing.open("wb", buffering=0) as target:
 
         def opened() -> Iterator[tuple[BinaryIO, ShardReceipt]]:
             for part in parts:
@@ -88,8 +90,7 @@ def _joined(
                     yield source, part
                 disk.keep_up(growing)
 
-        contents = _contents(plan, output, parts)
-        return join(output.file, opened(), contents, _Target(file), lambda name: Path(f"{growing}.{name}"))
+        return join(file, opened(), contents, _Target(target), lambda name: Path(f"{growing}.{name}"))
 
 
 def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> Contents:

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from msgspec import structs
@@ -78,8 +76,13 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         once[SUMS] = checksum_lines(manifest).encode()
     once |= {POSES: pose_picture(), CARD: card(manifest, totals.pictures.kinds.keys()).encode()}
     files = {name: folder.write(name, data).digest for name, data in once.items()}
-    with closing(ahead(folder.fields, receipts)) as fields:
-        shards = ((receipt, decode(rows)) for receipt, rows in zip(receipts, fields, strict=True))
+
+    def read(file: str) -> tuple[ShardReceipt, bytes]:
+        receipt = folder.receipt(file)
+        return receipt, folder.fields(receipt)
+
+    with closing(ahead(read, receipts.names)) as found:
+        shards = ((receipt, decode(rows)) for receipt, rows in found)
         sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
     files |= totals.indexes
@@ -104,17 +107,11 @@ def write_sidecars(
         OSError: the folder cannot be written.
     """
     table, text = ATTRIBUTION
-    written = {LEDGER: folder.grow(LEDGER, partial(_write_ledger, manifest, shards, pool))}
+    written = {LEDGER: folder.grow(LEDGER, lambda path: write_ledger(path, facts(manifest), shards, pool))}
     with Ledger.open(folder.root, manifest) as ledger:
         written[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
         written[text] = folder.write(text, summary(manifest, ledger).encode())
     return written
-
-
-def _write_ledger(
-    manifest: Manifest, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]], pool: PoseHistogram | None, path: Path
-) -> None:
-    write_ledger(path, facts(manifest), shards, pool)
 
 
 def _pool(plan: Plan) -> PoseHistogram:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import import_module
 
 import msgspec
 import numpy as np
@@ -16,6 +15,7 @@ from lpff_shards.options.mix import MAX_REPLICAS
 from lpff_shards.options.rules import shortened
 from lpff_shards.schemas.closest_match import choice_hint
 from lpff_shards.schemas.keys import nfc
+from lpff_shards.schemas.plugins import load
 from lpff_shards.schemas.sources import ADDED, SPECS, added_class
 from lpff_shards.sources.inventory import Inventory, Source
 from lpff_shards.sources.io.json_files import read_table
@@ -38,9 +38,9 @@ def sources(options: SourceOptions) -> list[Source]:
     found: list[Source] = []
     for name in options.given:
         if name in _HOMES:
-            module, _, kind = _HOMES[name].partition(":")
             files = (getattr(options, file) for file in SPECS[name].files)
-            found.append(getattr(import_module(module), kind)(getattr(options, name), options.alignment, *files))
+            source = load(f"the data set {name}", _HOMES[name])
+            found.append(source(getattr(options, name), options.alignment, *files))
         elif name in ADDED:
             found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
         else:
