@@ -17,7 +17,7 @@ from lpff_shards.cli import cli
 WIDTHS = {"desktop": 1440, "phone": 390}
 SCHEMES = ("light", "dark")
 SECTIONS = {
-    "Poses": "Where the cameras stand around the head",
+    "Poses": "Camera positions around the head",
     "Contact sheet": "noses point to the left of the picture",
     "Rebalancing and replicas": "rebalanced by the rule uniform",
     "Sources and licenses": "share-alike",

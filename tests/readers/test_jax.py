@@ -20,12 +20,13 @@ from loading import check_documented
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, ShardsError, SourceOptions, export
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.jax import JaxOptions, loader
 from lpff_shards.loaders.sampler import EpochSampler, Equal
 from lpff_shards.schemas import camera, landmarks
 
 pytest.importorskip("grain", reason="Grain is not installed")
 pytest.importorskip("jax", reason="JAX is not installed")
+
+from lpff_shards.loaders.jax import JaxOptions, loader
 
 Export = Callable[[int, Literal["raw", "png"]], Path]
 SAMPLES = 22
