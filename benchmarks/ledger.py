@@ -22,7 +22,7 @@ from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.attribution import lines, write_table
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import facts, write_ledger
 
@@ -86,7 +86,7 @@ def main() -> None:
         write_ledger(root / LEDGER, facts(manifest), _shards(manifest), None)
         took, size = time.perf_counter() - start, (root / LEDGER).stat().st_size
         print(f"{manifest.samples:,} samples: written in {took:.1f} s, {size / 1e6:.0f} MB")
-        with Ledger.open(root, manifest) as ledger:
+        with SampleIndex.open(root, manifest) as ledger:
             start = time.perf_counter()
             write_table(root / "a.csv", lines(ledger))
             print(f"ATTRIBUTION.csv in {time.perf_counter() - start:.1f} s")

@@ -32,7 +32,7 @@ from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import count_poses, write_ledger
 from lpff_shards.sidecars.sample_index.tables import facts as of_ledger
@@ -145,7 +145,7 @@ def main() -> None:
         root = Path(name)
         manifest = make_export(root, given.ffhq_angles)
         start = time.perf_counter()
-        with timed("columns from the ledger"), Ledger.open(root, manifest) as ledger:
+        with timed("columns from the ledger"), SampleIndex.open(root, manifest) as ledger:
             facts = export_facts(root, manifest, ledger)
         print(f"{len(facts):,} samples of {int((facts.replica == 0).sum()):,} pictures")
         with timed("plots, contact sheet and page"):

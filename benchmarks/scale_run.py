@@ -14,10 +14,10 @@ from pathlib import Path
 
 from benchmarks.memory import peak
 from lpff_shards import ExportOptions, MixOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
-from lpff_shards.exporters.callbacks import Silent, Step
+from lpff_shards.exporters.callbacks import NullCallback, Step
 
 
-class Clock(Silent):
+class Clock(NullCallback):
     """Notes what each step took."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Clock(Silent):
         workers = resource.getrusage(resource.RUSAGE_CHILDREN)
         return time.perf_counter(), time.process_time(), workers.ru_utime + workers.ru_stime
 
-    def entered(self, step: Step) -> None:
+    def on_stage(self, step: Step) -> None:
         self.enter(step)
 
     def enter(self, step: str) -> None:

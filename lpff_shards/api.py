@@ -14,9 +14,9 @@ from lpff_shards.errors import BadInput, Damaged, ShardsError
 from lpff_shards.executors import Executor, get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.callbacks import Observer, Silent
+from lpff_shards.exporters.callbacks import NullCallback, ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
-from lpff_shards.exporters.output_lock import claimed, owner_of, refuse_lost, shared
+from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of, refuse_lost
 from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, refuse_gone, rewrite_indexes
@@ -29,11 +29,11 @@ from lpff_shards.planning.filters import Exclusions
 from lpff_shards.planning.mix import Extras, mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
-from lpff_shards.schemas.units import counted
+from lpff_shards.schemas.units import format_count
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sidecars.folder import OutputFolder, Receipts, marks
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
-from lpff_shards.storage.background_sync import Settling
+from lpff_shards.storage.background_sync import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
-    before = tuple(name for name in extras.exclusions if marks([name])[0] in known)
-    if lost := {*owner.exclusions, *owner.withdrawn}.difference(marks(extras.exclusions)):
+    before = tuple(name for name in extras.exclusions if exclusion_hashes([name])[0] in known)
+    if lost := {*owner.exclusions, *owner.withdrawn}.difference(exclusion_hashes(extras.exclusions)):
         raise ShardsError(
-            f"--update only removes photos, but --exclude lacks {counted(len(lost), 'name')} of earlier commands",
+            f"--update only removes photos, but --exclude lacks {format_count(len(lost), 'name')} of earlier commands",
             "Put them back into the file, or export again with --overwrite",
         )
     named = frozenset(before)
@@ -98,7 +98,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     )
     if unused and not options.run.allow_missing:
         raise ShardsError(
-            f"--update: {counted(len(unused), 'line')} of --exclude {options.mix.exclude} "
+            f"--update: {format_count(len(unused), 'line')} of --exclude {options.mix.exclude} "
             f"{'names' if len(unused) == 1 else 'name'} nothing that is or was in {options.out}: "
             f"{', '.join(unused[:SHOWN])}{' ...' if len(unused) > SHOWN else ''}",
             "Correct the file, or pass --allow-missing if it serves several exports",
@@ -167,7 +167,7 @@ def _extras(options: ExportOptions) -> Extras:
     )
 
 
-def export(options: ExportOptions, observer: Observer | None = None) -> Manifest:
+def export(options: ExportOptions, observer: ProgressCallback | None = None) -> Manifest:
     """Write the shards, then the card and the manifest; resume an earlier run of the same plan.
 
     Raises:
@@ -176,14 +176,14 @@ def export(options: ExportOptions, observer: Observer | None = None) -> Manifest
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
     job = _begun(options, observer)
-    with claimed(job.folder, job.plan, options.run.overwrite, job.observer.noted):
-        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted)
+    with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
+        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note)
         _write_missing(job, _due(job.plan, archives), before=archives)
-        job.observer.entered("finishing")
+        job.observer.on_stage("finishing")
         return _finished(job, archives)
 
 
-def export_share(options: ExportOptions, observer: Observer | None = None) -> ShareDone:
+def export_share(options: ExportOptions, observer: ProgressCallback | None = None) -> ShareDone:
     """Write the share of the shards in `options.run.task`; the last share finishes the export.
 
     Shares may run at the same time, on several machines with the same folder. Each resumes its earlier run.
@@ -196,14 +196,14 @@ def export_share(options: ExportOptions, observer: Observer | None = None) -> Sh
         raise ShardsError("no share is named", "Pass --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
-    with shared(job.folder, job.plan, options.run.overwrite, job.observer.noted):
-        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.noted, closely=False)
+    with acquire_shared(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
+        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
         _write_missing(job, tasks, others=len(job.plan) - len(tasks))
         # The share that finishes the export may run on another machine, which cannot flush these to the disk.
         job.folder.sync([job.plan.filenames[task] for task in tasks])
-    job.observer.entered("finishing")
+    job.observer.on_stage("finishing")
     refuse_gone(job.folder, job.plan, own)
     return ShareDone(_finished_by_the_last(job), len(own), len(job.plan))
 
@@ -224,18 +224,18 @@ class _Job:
     executor: Executor
     seen: Seen
     workers: int
-    observer: Observer
+    observer: ProgressCallback
 
 
-def _begun(options: ExportOptions, observer: Observer | None) -> _Job:
-    observer = observer or Silent()
+def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
+    observer = observer or NullCallback()
     # Clients of stores use threads, which a forked process would lack.
     in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
     executor = get_executor(options.run, fork=may_fork() and not in_buckets)
-    observer.entered("planning")
+    observer.on_stage("planning")
     installed_format(options.format)
     plan = plan_export(options)
-    observer.entered("checking")
+    observer.on_stage("checking")
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
     seen = Seen(plan.digest, options.sources.on_disk)
@@ -248,8 +248,8 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
     folder, plan = job.folder, job.plan
     if not all_there(folder, plan):
         return None
-    note = job.observer.noted
-    with claimed(folder, plan, overwrite=False, on_note=note, seconds=LONGER):
+    note = job.observer.on_note
+    with acquire(folder, plan, overwrite=False, on_note=note, seconds=LONGER):
         # Another share may have finished first, or all shards existed before.
         done = folder.finished()
         archives = finished_archives(folder, plan, job.workers, note, closely=False)
@@ -275,14 +275,14 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
         others: number of tasks of other shares.
     """
     folder, plan, observer = job.folder, job.plan, job.observer
-    whole = finished_tasks(folder, plan, tasks, job.workers, observer.noted)
+    whole = finished_tasks(folder, plan, tasks, job.workers, observer.on_note)
     kept = [plan.filenames[task] for task in tasks if task in whole]
     rewrite_indexes(folder, Receipts(folder, kept))
     missing = [task for task in tasks if task not in whole]
-    observer.planned(plan, len(plan) - others - len(missing), others)
-    observer.kept(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))
+    observer.on_plan(plan, len(plan) - others - len(missing), others)
+    observer.on_skipped_shards(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))
     if missing:
-        observer.entered("writing")
+        observer.on_stage("writing")
         folder.unfinish()
         _write(job, plan.tasks(missing))
 
@@ -291,12 +291,12 @@ def _write(job: _Job, tasks: Tasks) -> None:
     """Write the shards of tasks, each with its receipt."""
     root, executor = job.folder.root, job.executor
     write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
-    with closing(executor.run(write, tasks, job.observer.wrote)) as done, Settling() as disk:
+    with closing(executor.run(write, tasks, job.observer.on_progress)) as done, BackgroundSync() as disk:
         for _, written in done:
             receipt = written.result
-            disk.settle(job.folder.path(receipt.file))
+            disk.submit(job.folder.path(receipt.file))
             values = (receipt.file, receipt.samples, receipt.bytes, written.seconds)
-            job.observer.shard_done(ShardDone(*values, skipped=len(receipt.skipped)))
+            job.observer.on_shard(ShardDone(*values, skipped=len(receipt.skipped)))
 
 
 def _finished(job: _Job, archives: Collection[int]) -> Manifest:
@@ -321,4 +321,4 @@ def _put_together(job: _Job, archives: Collection[int]) -> None:
             folder.unfinish()
             started = time.monotonic()
             whole = assemble(folder, plan, output, Receipts(folder, parts))
-            job.observer.shard_done(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
+            job.observer.on_shard(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))

@@ -90,7 +90,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
     from lpff_shards.commandline import progress, summary
 
     with progress.observer(sys.stderr, loudness) as observer:
-        observer.entered("planning")
+        observer.on_stage("planning")
         plan = api.plan_export(chosen)
         balances = api.compare_rules(plan, chosen)
     if as_json:
@@ -117,8 +117,8 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: 
 
     options.RunOptions(workers=workers)
     with progress.observer(sys.stderr, loudness) as observer, _looking():
-        observer.entered("reading")
-        verdict = verify_export(path, workers or available_cores(), observer.wrote, deep, observer.shard_done)
+        observer.on_stage("reading")
+        verdict = verify_export(path, workers or available_cores(), observer.on_progress, deep, observer.on_shard)
     if as_json:
         click.echo(summary.verdict_json(verdict))
     elif loudness is not Loudness.QUIET:
@@ -143,8 +143,8 @@ def index(path: str, as_json: bool, loudness: Loudness) -> None:
     from lpff_shards.exporters.index import index_export
 
     with progress.observer(sys.stderr, loudness) as observer:
-        observer.entered("reading")
-        written = index_export(path, observer.shard_done)
+        observer.on_stage("reading")
+        written = index_export(path, observer.on_shard)
     if loudness is Loudness.VERBOSE:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)

@@ -21,7 +21,7 @@ from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.receipt import Natural
-from lpff_shards.storage.path import Place, causes, exists, is_file, is_folder, is_remote, place
+from lpff_shards.storage.path import StoragePath, causes, exists, is_file, is_folder, is_remote, place
 from lpff_shards.storage.requests import NO_BUCKET
 
 MANIFEST = "manifest.json"
@@ -162,7 +162,7 @@ class _Versions(Struct, frozen=True):
     generator: str
 
 
-def read_manifest(folder: str | Place) -> Manifest:
+def read_manifest(folder: str | StoragePath) -> Manifest:
     """Read the manifest of a finished export.
 
     Raises:
@@ -194,7 +194,7 @@ def read_manifest(folder: str | Place) -> Manifest:
     return manifest
 
 
-def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
+def parsed_manifest(path: StoragePath, data: bytes) -> Manifest | None:
     """Parse a manifest; return None if it is not what an export wrote.
 
     Raises:
@@ -214,7 +214,7 @@ def parsed_manifest(path: Place, data: bytes) -> Manifest | None:
     return manifest
 
 
-def _refuse_other_versions(path: Place, data: bytes) -> None:
+def _refuse_other_versions(path: StoragePath, data: bytes) -> None:
     """Refuse a manifest of another version.
 
     Raises:

@@ -25,7 +25,7 @@ from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.checksums import checksum_of, file_checksum
-from lpff_shards.storage.path import Place, exists, is_file, is_remote, is_taken, names_in, place, whole
+from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, is_taken, names_in, place, whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -78,7 +78,7 @@ Look = Callable[[memoryview, OnSample], tuple[_Checked, tuple[str, str] | None]]
 
 
 def verify_export(
-    path: str | Place,
+    path: str | StoragePath,
     workers: int = 1,
     on_progress: OnProgress = lambda _: None,
     deep: bool = False,
@@ -151,7 +151,7 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
             yield Fault(MANIFEST, "", f"its {what} are {listed_counts}, the samples' are {dict(found)}")
 
 
-def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
+def _check_shard(root: StoragePath, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
     path = root / shard.file
     try:
         if not is_file(path):
@@ -170,7 +170,7 @@ def _check_shard(root: Place, algorithm: Checksum, look: Look, shard: Shard, rep
     return replace(tally, faults=tuple(faults))
 
 
-def _checksum(path: Place, data: memoryview, algorithm: str) -> str:
+def _checksum(path: StoragePath, data: memoryview, algorithm: str) -> str:
     """Return the checksum of a shard; files are read instead of mapped, so that read errors are raised."""
     return checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
 
@@ -235,7 +235,7 @@ def _locate(
     return Fault(shard.file, wrong[0], reason)
 
 
-def _beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
+def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
     """Yield sidecar files that differ from what was written.
 
     A missing file is not a fault, since shards with their manifest are complete; a changed file is.
@@ -250,7 +250,7 @@ def _beside_faults(root: Place, manifest: Manifest) -> Iterator[Fault]:
     yield from _state_faults(OutputFolder(root), manifest)
 
 
-def _changed(path: Place, digest: str) -> str:
+def _changed(path: StoragePath, digest: str) -> str:
     """Return what is wrong with a file; empty if it is unchanged or missing."""
     try:
         if not is_file(path):
@@ -278,7 +278,7 @@ def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
         yield Fault(STATE_FOLDER, "", f"cannot be read: {error.strerror}")
 
 
-def _read_receipt(root: Place, shard: Shard) -> ShardReceipt | None:
+def _read_receipt(root: StoragePath, shard: Shard) -> ShardReceipt | None:
     """Return a shard's receipt, used only to locate the damage."""
     try:
         receipt = OutputFolder(root).read_receipt(shard.file)

@@ -31,7 +31,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.sidecars.sample_index import row_groups, tables
-from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
+from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
 from lpff_shards.storage.path import whole
 
 
@@ -71,14 +71,14 @@ def test_every_field_has_one_home() -> None:
 
 
 def test_records_are_the_shards_samples(out: Path) -> None:
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         records = list(ledger.records("1"))
     assert [(record.file, dict(record.fields)) for record in records] == _samples(out)
     assert all(type(record.fields["mirrored"]) is bool for record in records)
 
 
 def test_places_are_where_the_pictures_are(out: Path) -> None:
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         for record in ledger.records("1"):
             data = (out / record.file).read_bytes()[record.offset : record.offset + record.bytes]
             start = data.index(b"\x89PNG")
@@ -89,7 +89,7 @@ def test_places_are_where_the_pictures_are(out: Path) -> None:
 def test_tarfile_finds_a_sample_where_the_ledger_says(out: Path) -> None:
     if read_manifest(out).format != "wds":
         pytest.skip("tarfile reads tars")
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         records = {f"{record.fields['key']}.png": record for record in ledger.records("1")}
     for shard in out.glob("*.tar"):
         with tarfile.open(shard) as archive:
@@ -106,7 +106,7 @@ def test_tarfile_finds_a_sample_where_the_ledger_says(out: Path) -> None:
 
 def test_columns_are_those_of_the_samples(out: Path) -> None:
     samples = [fields for _, fields in _samples(out)]
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         for field in FIELDS:
             expected = [sample[field.name] for sample in samples]
             if field.kind == "str":
@@ -139,7 +139,7 @@ def test_loaders_take_columns_from_it(out: Path, monkeypatch: pytest.MonkeyPatch
 def test_poses_before_rebalancing_are_counted(out: Path) -> None:
     fields = [fields for _, fields in _samples(out)]
     once = [f for f in fields if f["split"] == "train" and f["replica"] == 0]
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         pool = ledger.pool()
     assert pool is not None
     assert pool.datasets == ("demo",)
@@ -151,7 +151,7 @@ def test_poses_before_rebalancing_are_counted(out: Path) -> None:
 def test_pictures_that_were_not_drawn_are_counted_too(tmp_path: Path) -> None:
     mix = MixOptions(rebalance="uniform", target_size=6)
     out = _export(tmp_path / "out", "wds", mix=mix)
-    with Ledger.open(out, read_manifest(out)) as ledger:
+    with SampleIndex.open(out, read_manifest(out)) as ledger:
         pool = ledger.pool()
     assert pool is not None
     assert pool.pictures.sum() == 40
@@ -171,7 +171,7 @@ def test_index_writes_it_anew(out: Path, tmp_path: Path, damage: str) -> None:
                 ledger.commit()
         else:
             path.write_bytes(whole[:-5000] if damage == "cut" else b"text")
-        with pytest.raises(LedgerError, match="lpff-shards index"), Ledger.open(out, read_manifest(out)) as ledger:
+        with pytest.raises(LedgerError, match="lpff-shards index"), SampleIndex.open(out, read_manifest(out)) as ledger:
             list(ledger.records("1"))
         assert index_export(out) == ("samples.sqlite",)
         with closing(sqlite3.connect(path)) as ledger:
@@ -179,7 +179,7 @@ def test_index_writes_it_anew(out: Path, tmp_path: Path, damage: str) -> None:
             if damage != "cut":
                 assert ledger.execute("SELECT count(*) FROM poses").fetchone() == (0,)
             assert ledger.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        with Ledger.open(out, read_manifest(out)) as ledger:
+        with SampleIndex.open(out, read_manifest(out)) as ledger:
             assert [(record.file, dict(record.fields)) for record in ledger.records("1")] == _samples(out)
         assert index_export(out) == ()
         assert verify_export(out).ok
@@ -221,7 +221,7 @@ def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
             ledger.executescript(edit)
         if source:
             assert {name: source.column(name).tolist() for name in columns} == columns
-        with pytest.raises(LedgerError, match="lpff-shards index"), Ledger.open(out, read_manifest(out)) as opened:
+        with pytest.raises(LedgerError, match="lpff-shards index"), SampleIndex.open(out, read_manifest(out)) as opened:
             for field in FIELDS:
                 opened.categories(field.name) if field.kind == "str" else opened.numbers(field.name)
         if source is None:  # the ledger is read the same way whatever it lies beside, and plots take seconds
@@ -240,7 +240,7 @@ def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
         with closing(sqlite3.connect(path)) as ledger:
             ledger.executescript(f"UPDATE poses SET pitch = {pose} WHERE rowid = 2")
         with (
-            Ledger.open(out, read_manifest(out)) as opened,
+            SampleIndex.open(out, read_manifest(out)) as opened,
             pytest.raises(LedgerError, match="damaged: a pose is out of range"),
         ):
             opened.pool()
@@ -357,11 +357,11 @@ def test_it_is_of_its_very_shards(out: Path) -> None:
     first, *rest = manifest.shards
     other = structs.replace(manifest, shards=(structs.replace(first, checksum="0" * 64), *rest))
     with pytest.raises(LedgerError, match="belongs to another export"):
-        Ledger.open(out, other)
+        SampleIndex.open(out, other)
 
 
 def test_the_kind_of_each_picture_is_told(tmp_path: Path) -> None:
     done = run("export", "--format", "wds", "--demo", 2, "--image", "jpeg", "--out", tmp_path / "out")
     assert done.returncode == 0
-    with Ledger.open(tmp_path / "out", read_manifest(tmp_path / "out")) as ledger:
+    with SampleIndex.open(tmp_path / "out", read_manifest(tmp_path / "out")) as ledger:
         assert {record.suffix for record in ledger.records("1")} == {"jpg"}

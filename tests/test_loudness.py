@@ -218,9 +218,9 @@ def test_the_bar_shows_counts_time_and_rate_in_one_thread(plan: Plan, monkeypatc
     monkeypatch.setenv("TERM", "xterm")
     stream, threads = Terminal(), threading.enumerate()
     with progress.observer(stream) as told:
-        told.planned(plan, 0)
-        told.wrote(Progress(3, 3_000_000))
-        told.noted("odd")
+        told.on_plan(plan, 0)
+        told.on_progress(Progress(3, 3_000_000))
+        told.on_note("odd")
         assert threading.enumerate() == threads, "workers are forked only where no other thread runs"
     assert re.search(r"\r *\rnote: odd\n", stream.getvalue()), "a note stands on a line of its own"
     last = stream.getvalue().rpartition("\r")[2]
@@ -233,20 +233,20 @@ def test_an_export_goes_on_where_its_progress_cannot_be_printed(
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     with progress.observer(stream) as told:
-        told.planned(plan, 0)
-        told.wrote(Progress(8, 2))
-        told.noted("odd")
+        told.on_plan(plan, 0)
+        told.on_progress(Progress(8, 2))
+        told.on_note("odd")
 
 
 def test_progress_that_no_one_takes_stops_nothing() -> None:
     for loudness in Loudness:
         with progress.observer(Full(), loudness) as told:
-            told.wrote(Progress(1, 2))
-            told.shard_done(ShardDone("x", 1, 2, 0.0))
+            told.on_progress(Progress(1, 2))
+            told.on_shard(ShardDone("x", 1, 2, 0.0))
     stream = io.StringIO()
     with progress.observer(stream, Loudness.VERBOSE) as told:
-        told.entered("reading")
-        told.shard_done(ShardDone("x", 1, 2, 0.0, faults=2))
+        told.on_stage("reading")
+        told.on_shard(ShardDone("x", 1, 2, 0.0, faults=2))
     assert ", 2 faults\n" in stream.getvalue()
 
 

@@ -22,7 +22,7 @@ from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage import connect
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import exists, is_file, is_folder, listed, names_in, on_disk, place, read_if_there, whole
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 from lpff_shards.storage.prefix import MOST_PARTS, PART, part_size
 from lpff_shards.storage.requests import reason
 
@@ -107,12 +107,12 @@ def test_answers_come_in_order_and_few_wait() -> None:
             yield number
 
     before = threading.active_count()
-    answers = ahead(lambda number: number * 2, items(), at_once=3)
+    answers = prefetch(lambda number: number * 2, items(), at_once=3)
     assert [next(answers) for _ in range(5)] == [0, 2, 4, 6, 8]
     assert len(asked) <= 5 + 3 + 1
     answers.close()
     wait_for(lambda: threading.active_count() == before)
-    assert list(ahead(str, range(3))) == ["0", "1", "2"]
+    assert list(prefetch(str, range(3))) == ["0", "1", "2"]
     assert threading.active_count() == before
 
 
@@ -122,7 +122,7 @@ def test_an_error_comes_in_its_turn() -> None:
             raise OSError(5, "broken")
         return number
 
-    answers = ahead(ask, range(5))
+    answers = prefetch(ask, range(5))
     assert [next(answers), next(answers)] == [0, 1]
     with pytest.raises(OSError, match="broken"):
         next(answers)

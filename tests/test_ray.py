@@ -25,7 +25,7 @@ from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, So
 from lpff_shards.executors import ray, ray_cluster
 from lpff_shards.executors.processes import Progress
 from lpff_shards.executors.ray import RayExecutor
-from lpff_shards.exporters.callbacks import Silent
+from lpff_shards.exporters.callbacks import NullCallback
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
 
@@ -190,8 +190,8 @@ def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Exp
     export.order(disturbing.DIE)
     told: list[Progress] = []
 
-    class Listener(Silent):
-        def wrote(self, progress: Progress) -> None:
+    class Listener(NullCallback):
+        def on_progress(self, progress: Progress) -> None:
             told.append(progress)
 
     options = ExportOptions(

@@ -25,7 +25,7 @@ from lpff_shards.report.collect import export_facts, plan_facts
 from lpff_shards.report.contact_sheet import of_export, of_plan, sheet
 from lpff_shards.report.facts import after
 from lpff_shards.schemas.filenames import PLOTS
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 
 Call = Callable[..., Done]
 DEMO = ("--demo", 12, "--resolution", 16, "--workers", 1)
@@ -182,7 +182,7 @@ def test_an_export_has_the_facts_and_the_pictures_of_its_plan(format: Any, image
     plan = plan_export(options)
     planned = plan_facts(plan, compare_rules(plan, options))
     manifest = export(options)
-    with Ledger.open(tmp_path, manifest) as ledger:
+    with SampleIndex.open(tmp_path, manifest) as ledger:
         found = export_facts(tmp_path, manifest, ledger)
         rows = list(range(len(found)))
         shown = of_export(tmp_path, manifest, ledger)(rows)

@@ -15,13 +15,13 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
 from lpff_shards.storage.base import Storage, storage_of
 from lpff_shards.storage.checksums import checksum_of
-from lpff_shards.storage.path import Place, listed, names_in, place, read_if_there
+from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
 
 BYTES = b"12345678" * 1000
 
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> StoragePath:
     """An empty place."""
     if request.param == "folder":
         return tmp_path / "out"
@@ -30,12 +30,12 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def storage(root: Place) -> Storage:
+def storage(root: StoragePath) -> Storage:
     return storage_of(root)
 
 
 def test_a_file_written_in_pieces_appears_when_it_is_finished(storage: Storage) -> None:
-    with storage.lock(None), storage.growing("a.tar", len(BYTES)) as growing:
+    with storage.lock(None), storage.atomic_file("a.tar", len(BYTES)) as growing:
         growing.write([BYTES[:10], BYTES[10:]])
         assert read_if_there(storage.root / "a.tar") is None
         mark = growing.finish()
@@ -45,17 +45,17 @@ def test_a_file_written_in_pieces_appears_when_it_is_finished(storage: Storage) 
 
 def test_a_file_that_is_given_up_never_appears(storage: Storage) -> None:
     with storage.lock(None):
-        with pytest.raises(RuntimeError), storage.growing("a.tar", 10) as growing:
+        with pytest.raises(RuntimeError), storage.atomic_file("a.tar", 10) as growing:
             growing.write([BYTES])
             raise RuntimeError
-        with storage.room("b") as path:
+        with storage.staging_path("b") as path:
             path.write_bytes(BYTES)
         storage.clear_unfinished(alone=True)
     assert not [name for name in names_in(storage.root) if not name.startswith(".")]
 
 
 def test_a_file_that_a_library_made_is_kept(storage: Storage) -> None:
-    with storage.lock(None), storage.room("made") as path:
+    with storage.lock(None), storage.staging_path("made") as path:
         path.write_bytes(BYTES)
         storage.keep(path, "b.zip")
     assert read_if_there(storage.root / "b.zip") == BYTES
@@ -65,7 +65,7 @@ def test_small_files_are_replaced_whole_in_any_folder(storage: Storage) -> None:
     for data in (b"one", b"two"):
         storage.write("deep/er/a.json", data)
         storage.write_durably("b.json", data)
-        storage.settle(("deep/er/a.json", "b.json", "deep", ""))
+        storage.sync(("deep/er/a.json", "b.json", "deep", ""))
         assert read_if_there(storage.root / "deep/er/a.json") == read_if_there(storage.root / "b.json") == data
 
 
@@ -77,7 +77,7 @@ def test_what_was_created_is_not_created_again(storage: Storage) -> None:
 
 
 def test_a_file_is_known_again_and_another_is_not(storage: Storage) -> None:
-    with storage.lock(None), storage.growing("a.tar", len(BYTES)) as growing:
+    with storage.lock(None), storage.atomic_file("a.tar", len(BYTES)) as growing:
         growing.write([BYTES])
         mark = growing.finish()
     receipt = structs.replace(

@@ -14,14 +14,14 @@ import lpff_shards
 from lpff_shards.loaders.object_reader import ShardRanges, StoredShard
 from lpff_shards.loaders.shards import Span
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.storage.background_sync import GrowingFile, Settling
+from lpff_shards.storage.background_sync import BackgroundSync, StagedFile
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.prefetch import Threads, ahead
-from lpff_shards.storage.requests import heard
+from lpff_shards.storage.prefetch import Threads, prefetch
+from lpff_shards.storage.requests import interruptible
 
 
 def _ahead(_: Path) -> None:
-    list(ahead(str, range(9), 4))
+    list(prefetch(str, range(9), 4))
 
 
 def _threads(_: Path) -> None:
@@ -30,14 +30,14 @@ def _threads(_: Path) -> None:
             threads.submit(str, number)
 
 
-def _settling(folder: Path) -> None:
-    with Settling() as disk:
+def _background_sync(folder: Path) -> None:
+    with BackgroundSync() as disk:
         for _ in range(3):
-            disk.settle(folder)
+            disk.submit(folder)
 
 
 def _growing(folder: Path) -> None:
-    with GrowingFile(folder / "partial", folder / "final") as file:
+    with StagedFile(folder / "partial", folder / "final") as file:
         for _ in range(3):
             file.write([bytes(1 << 25)])
         file.finish()
@@ -54,7 +54,9 @@ def _ranges(_: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-@pytest.mark.parametrize("use", [_ahead, _threads, _settling, _growing, _sync, _ranges], ids=lambda use: use.__name__)
+@pytest.mark.parametrize(
+    "use", [_ahead, _threads, _background_sync, _growing, _sync, _ranges], ids=lambda use: use.__name__
+)
 def test_a_signal_behind_the_start_of_a_thread_leaves_nothing_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: Callable[[Path], None], number: int
 ) -> None:
@@ -95,7 +97,7 @@ def test_a_signal_behind_the_start_of_a_call_that_is_waited_for_is_heard(monkeyp
 
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(KeyboardInterrupt):
-        heard(lambda: 1)
+        interruptible(lambda: 1)
 
 
 def test_threads_of_a_pool_that_nobody_has_any_more_end() -> None:

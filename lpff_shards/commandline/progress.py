@@ -18,10 +18,10 @@ from lpff_shards._version import __version__
 from lpff_shards.commandline.options import Loudness
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
-from lpff_shards.exporters.callbacks import Silent
+from lpff_shards.exporters.callbacks import NullCallback
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.schemas.units import counted, rate, size
+from lpff_shards.schemas.units import format_bytes, format_count, format_rate
 
 LINE_SECONDS = 5.0
 SHOWN = 10
@@ -43,13 +43,13 @@ LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "
 
 
 @contextlib.contextmanager
-def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[Silent]:
+def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[NullCallback]:
     """Print the progress of an export: a bar on a terminal, else a line now and then; verbose, a line a shard.
 
     Without a plan (verify, index) there is no bar.
     """
     if loudness is Loudness.QUIET:
-        yield Silent()
+        yield NullCallback()
         return
     shown = _Printer(stream, loudness is Loudness.VERBOSE)
     try:
@@ -64,7 +64,7 @@ def say(text: str, stream: TextIO) -> None:
         click.echo(printable(text), stream)
 
 
-class _Printer(Silent):
+class _Printer(NullCallback):
     """Prints what an export or a reading reports."""
 
     def __init__(self, stream: TextIO, verbose: bool) -> None:
@@ -77,14 +77,14 @@ class _Printer(Silent):
         if verbose:
             say(versions(PACKING), stream)
 
-    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
+    def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None:
         for note in plan_notes(plan):
             say(note, self._stream)
         self.notes = plan.notes
         where = f", {others} of them other shares'" if others else ""
         where += f", {finished} of them finished before" if finished else ""
-        tasks = counted(len(plan), plan.format.piece)
-        say(f"{plan.name}: {counted(plan.samples, 'sample')}, {tasks}{where}", self._stream)
+        tasks = format_count(len(plan), plan.format.piece)
+        say(f"{plan.name}: {format_count(plan.samples, 'sample')}, {tasks}{where}", self._stream)
         self._total = plan.samples - round(plan.samples * (finished + others) / len(plan))
         self._start = self._printed = time.monotonic()
         # A dumb terminal cannot go back to the beginning of its line.
@@ -92,7 +92,7 @@ class _Printer(Silent):
             with contextlib.suppress(OSError):
                 self._bar = _bar(self._total, self._stream)
 
-    def wrote(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         self._samples += progress.samples
         self._bytes += progress.bytes
         if self._bar is not None:
@@ -104,22 +104,25 @@ class _Printer(Silent):
             total = f" of {self._total:,}" if self._total else ""
             say(f"  {self._samples:,}{total} samples, {self._rate()}", self._stream)
 
-    def entered(self, step: str) -> None:
+    def on_stage(self, step: str) -> None:
         self._steps.append((step, time.monotonic()))
 
-    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
+    def on_skipped_shards(self, receipts: Iterable[ShardReceipt]) -> None:
         for receipt in receipts if self._verbose else ():
-            held = f"{counted(receipt.samples, 'sample')}, {size(receipt.bytes)}"
+            held = f"{format_count(receipt.samples, 'sample')}, {format_bytes(receipt.bytes)}"
             say(f"  {receipt.file}: finished before, {held}", self._stream)
 
-    def shard_done(self, shard: ShardDone) -> None:
+    def on_shard(self, shard: ShardDone) -> None:
         self._skipped += shard.skipped
         if self._verbose:
-            held = f"{counted(shard.samples, 'sample')}, {size(shard.bytes)} in {shard.seconds:.2f} s"
-            faults = f", {counted(shard.faults, 'fault')}" if shard.faults else ""
-            say(f"  {shard.file}: {held}, {rate(shard.samples, shard.bytes, shard.seconds)}{faults}", self._stream)
+            held = f"{format_count(shard.samples, 'sample')}, {format_bytes(shard.bytes)} in {shard.seconds:.2f} s"
+            faults = f", {format_count(shard.faults, 'fault')}" if shard.faults else ""
+            say(
+                f"  {shard.file}: {held}, {format_rate(shard.samples, shard.bytes, shard.seconds)}{faults}",
+                self._stream,
+            )
 
-    def noted(self, note: str) -> None:
+    def on_note(self, note: str) -> None:
         if self._bar is not None:
             with contextlib.suppress(OSError):
                 self._bar.clear()
@@ -132,14 +135,16 @@ class _Printer(Silent):
                 self._bar.close()
         elif self._samples and self._total is not None:
             lost = f", {self._skipped:,} left out" if self._skipped else ""
-            say(f"  {counted(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream)
+            say(
+                f"  {format_count(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream
+            )
         if self._verbose and self._steps:
             ends = [start for _, start in self._steps[1:]] + [time.monotonic()]
             times = (f"{step} {end - start:.2f} s" for (step, start), end in zip(self._steps, ends, strict=True))
             say(f"  {', '.join(times)}", self._stream)
 
     def _rate(self) -> str:
-        return rate(self._samples, self._bytes, time.monotonic() - self._start)
+        return format_rate(self._samples, self._bytes, time.monotonic() - self._start)
 
 
 def _bar(total: int, stream: TextIO) -> Any:
@@ -173,13 +178,15 @@ def plan_notes(plan: Plan) -> Sequence[str]:
         lines.append(f"filtered out: {counts}")
     if plan.tombstones:
         shards = len({tombstone.file for tombstone in plan.tombstones} - {""})
-        gone = f"{counted(len(plan.tombstones), 'sample')} of {counted(shards, 'shard')}"
+        gone = f"{format_count(len(plan.tombstones), 'sample')} of {format_count(shards, 'shard')}"
         lines.append(f"taken out: {gone}, since the first export")
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"no picture matches these --exclude entries: {', '.join(plan.mix.unused[:SHOWN])}{more}")
     if problems:
-        lines.append(f"skipped {counted(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}")
+        lines.append(
+            f"skipped {format_count(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}"
+        )
     return lines
 
 

@@ -21,7 +21,7 @@ from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.survey import PictureSurvey
 from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.license import demands
-from lpff_shards.schemas.units import counted, rate, size
+from lpff_shards.schemas.units import format_bytes, format_count, format_rate
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
 from lpff_shards.sidecars.sample_index.read import IndexedSample
 from lpff_shards.sidecars.trace import Trace
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def plan_text(plan: Plan, balances: Balances | None) -> str:
     """A plan for people, with what the rules of rebalancing would make of it."""
     lines = [
-        f"{plan.name}: {counted(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
-        f"about {size(int(plan.sizes.sum()))}",
+        f"{plan.name}: {format_count(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
+        f"about {format_bytes(int(plan.sizes.sum()))}",
         *_file_lines(plan),
         *_counts(click.style("sources:", bold=True), plan.by_source()),
         *(_counts(click.style("splits:", bold=True), plan.by_split()) if len(plan.entries.splits) > 1 else ()),
@@ -104,15 +104,15 @@ def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> st
     """
     total = sum(shard.bytes for shard in manifest.shards)
     format = get_format(manifest.format)
-    what = f"{counted(manifest.samples, 'sample')} in {counted(len(manifest.shards), format.unit)}"
-    lines = [f"{manifest.name}: {what}, {size(total)}, in {out}"]
+    what = f"{format_count(manifest.samples, 'sample')} in {format_count(len(manifest.shards), format.unit)}"
+    lines = [f"{manifest.name}: {what}, {format_bytes(total)}, in {out}"]
     if not format.for_trainers:
         sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
         notes = PictureSurvey(manifest.kinds, sizes, manifest.turned).notes()
         lines += [f"  note: {note}" for note in notes if note not in shown]
     counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
     if left := sum(counts.values()):
-        parts = " and ".join(counted(count, what) for what, count in counts.items() if count)
+        parts = " and ".join(format_count(count, what) for what, count in counts.items() if count)
         lines.append(f"  left out: {left} ({parts}, listed with reasons in {place(out) / 'manifest.json'})")
         lines += [f"    {s.file}: {s.id}: {s.reason}" for s in manifest.skipped[:10]]
         lines += [f"    and {left - 10} more"] if left > 10 else []
@@ -121,7 +121,7 @@ def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> st
 
 def share_text(options: ExportOptions, share: ShareDone) -> str:
     """What a share says at its end while others are missing."""
-    all = counted(share.shards, options.traits.piece)
+    all = format_count(share.shards, options.traits.piece)
     own = f"share {options.run.task}: {share.written:,} of {all} written, in {options.out}"
     return printable(f"{own}; the last share to be done writes the manifest")
 
@@ -134,11 +134,13 @@ def export_json(manifest: Manifest | None, share: ShareDone | None) -> str:
 def verdict_text(verdict: Verdict) -> str:
     """What `verify` found, a line a fault, and the sum of it."""
     files = _files(verdict.shards, verdict.format)
-    what = printable(f"{verdict.name}: {counted(verdict.samples, 'sample')} in {files}, {size(verdict.bytes)}")
-    speed = rate(verdict.samples, verdict.bytes, verdict.seconds)
+    what = printable(
+        f"{verdict.name}: {format_count(verdict.samples, 'sample')} in {files}, {format_bytes(verdict.bytes)}"
+    )
+    speed = format_rate(verdict.samples, verdict.bytes, verdict.seconds)
     if verdict.ok:
         return f"{what}: {click.style('all whole', fg='green')} ({speed})"
-    count = click.style(counted(len(verdict.faults), "fault"), fg="red", bold=True)
+    count = click.style(format_count(len(verdict.faults), "fault"), fg="red", bold=True)
     return "\n".join([*fault_lines(verdict), f"{what}: {count} ({speed})"])
 
 
@@ -154,7 +156,9 @@ def verdict_json(verdict: Verdict) -> str:
 
 def indexes_text(path: str, written: Sequence[str]) -> str:
     """Which index files were written."""
-    return printable(f"{path}: {counted(len(written), 'file')} written" if written else f"{path}: no file was missing")
+    return printable(
+        f"{path}: {format_count(len(written), 'file')} written" if written else f"{path}: no file was missing"
+    )
 
 
 def indexes_json(written: Sequence[str]) -> str:
@@ -165,7 +169,7 @@ def indexes_json(written: Sequence[str]) -> str:
 def _files(count: int, format: str) -> str:
     """The files of a data set: 1 zip, 24 wds shards."""
     unit = get_format(format).unit
-    return counted(count, unit if unit == format else f"{format} {unit}")
+    return format_count(count, unit if unit == format else f"{format} {unit}")
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> Iterator[str]:
@@ -188,7 +192,7 @@ def report_text(report: BenchReport) -> str:
 def _lines(report: BenchReport) -> Iterator[str]:
     reading = report.reading
     yield (
-        f"{report.name} {report.split}: {report.samples:,} samples of {size(int(report.picture_bytes))} "
+        f"{report.name} {report.split}: {report.samples:,} samples of {format_bytes(int(report.picture_bytes))} "
         f"({report.format}), batches of {report.batch_size}"
     )
     yield f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}"
@@ -227,11 +231,11 @@ def trace_text(trace: Trace) -> str:
     for gone in trace.taken_out:
         how = f"taken out of {gone.file}" if gone.file else "left out before, and forgotten"
         lines.append(f"{gone.key}: {how} by export --update")
-    lines += [f"{counted(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
+    lines += [f"{format_count(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
     if samples:
-        shards = counted(len({record.file for record, _ in samples}), "shard")
-        lines.append(f"{counted(len(samples), 'sample')} of {counted(len(pictures), 'picture')} in {shards}")
+        shards = format_count(len({record.file for record, _ in samples}), "shard")
+        lines.append(f"{format_count(len(samples), 'sample')} of {format_count(len(pictures), 'picture')} in {shards}")
     return "\n".join(map(printable, lines))
 
 

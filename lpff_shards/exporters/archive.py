@@ -23,7 +23,7 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.sample_index import row_groups
-from lpff_shards.storage.background_sync import Settling, to_disk
+from lpff_shards.storage.background_sync import BackgroundSync, to_disk
 from lpff_shards.storage.checksums import hasher
 from lpff_shards.storage.full_reads import pread_fully
 from lpff_shards.storage.path import causes, on_disk
@@ -42,7 +42,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[S
     try:
         # A receipt is read from its file at each use, and only joining needs whole ones.
         known = [structs.replace(part, keys=(), offsets=(), crcs=(), members=()) for part in parts]
-        with folder.storage.room(output.file) as growing:
+        with folder.storage.staging_path(output.file) as growing:
             written = _joined(folder, plan, output.file, parts, _contents(plan, output, known), growing)
             fields = b"".join(map(folder.fields, known))
             receipt = _receipt(plan, output, known, growing, written, row_groups.digest(fields))
@@ -82,7 +82,7 @@ def _joined(
 ) -> ShardReceipt:
     join = plan.format.joining
     assert join is not None, "the format joins parts"
-    with Settling() as disk, growing.open("wb", buffering=0) as target:
+    with BackgroundSync() as disk, growing.open("wb", buffering=0) as target:
 
         def opened() -> Iterator[tuple[BinaryIO, ShardReceipt]]:
             for part in parts:

@@ -13,31 +13,31 @@ Step = Literal["planning", "checking", "writing", "finishing", "reading"]
 """Steps of an export, in order. "checking" is of shards from an earlier run; "reading" is of a finished export."""
 
 
-class Observer(Protocol):
+class ProgressCallback(Protocol):
     """Receives the progress of an export."""
 
     notes: Sequence[str]
 
-    def planned(self, plan: Plan, finished: int, others: int = 0) -> None:
+    def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None:
         """The plan is made; `finished` of its shards already exist, `others` belong to other tasks of `--task`."""
 
-    def wrote(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Samples were written."""
 
-    def entered(self, step: Step) -> None:
+    def on_stage(self, step: Step) -> None:
         """A step starts; the previous one has ended."""
 
-    def kept(self, receipts: Iterable[ShardReceipt]) -> None:
+    def on_skipped_shards(self, receipts: Iterable[ShardReceipt]) -> None:
         """An earlier run finished these shards."""
 
-    def shard_done(self, shard: ShardDone) -> None:
+    def on_shard(self, shard: ShardDone) -> None:
         """A shard was written."""
 
-    def noted(self, note: str) -> None:
+    def on_note(self, note: str) -> None:
         """A note about the export's folder for the user."""
 
 
-class Silent:
+class NullCallback:
     """An observer that prints nothing.
 
     Attributes:
@@ -46,14 +46,14 @@ class Silent:
 
     notes: Sequence[str] = ()
 
-    def planned(self, plan: Plan, finished: int, others: int = 0) -> None: ...
+    def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None: ...
 
-    def wrote(self, progress: Progress) -> None: ...
+    def on_progress(self, progress: Progress) -> None: ...
 
-    def entered(self, step: Step) -> None: ...
+    def on_stage(self, step: Step) -> None: ...
 
-    def kept(self, receipts: Iterable[ShardReceipt]) -> None: ...
+    def on_skipped_shards(self, receipts: Iterable[ShardReceipt]) -> None: ...
 
-    def shard_done(self, shard: ShardDone) -> None: ...
+    def on_shard(self, shard: ShardDone) -> None: ...
 
-    def noted(self, note: str) -> None: ...
+    def on_note(self, note: str) -> None: ...

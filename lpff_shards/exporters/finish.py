@@ -34,12 +34,12 @@ from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, marks
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row, decode
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, facts, write_ledger
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 
 def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
@@ -81,7 +81,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         receipt = folder.receipt(file)
         return receipt, folder.fields(receipt)
 
-    with closing(ahead(read, receipts.names)) as found:
+    with closing(prefetch(read, receipts.names)) as found:
         shards = ((receipt, decode(rows)) for receipt, rows in found)
         sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
@@ -108,7 +108,7 @@ def write_sidecars(
     """
     table, text = ATTRIBUTION
     written = {LEDGER: folder.grow(LEDGER, lambda path: write_ledger(path, facts(manifest), shards, pool))}
-    with Ledger.open(folder.root, manifest) as ledger:
+    with SampleIndex.open(folder.root, manifest) as ledger:
         written[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
         written[text] = folder.write(text, summary(manifest, ledger).encode())
     return written
@@ -195,6 +195,6 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         notes=tuple(published(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
         tombstones=plan.tombstones,
         rule=DIGEST_RULE,
-        exclusions=marks(plan.mix.exclusions),
-        withdrawn=marks(plan.mix.withdrawn),
+        exclusions=exclusion_hashes(plan.mix.exclusions),
+        withdrawn=exclusion_hashes(plan.mix.withdrawn),
     )

@@ -17,7 +17,7 @@ from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.record import Blob, Entry
 from lpff_shards.sources.io.blobs import BlobError
 from lpff_shards.sources.io.objects import is_remote
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 KEPT_BYTES = 64 * 10**6
 """Most bytes kept for later samples; beyond it a picture is made again, so memory stays bounded."""
@@ -135,7 +135,7 @@ class Fetching:
 
 def fetched(blobs: Sequence[Blob]) -> Generator[Read, None, None]:
     """Yield the bytes of blobs in buckets in order, or the error of each that cannot be read."""
-    return ahead(_read, blobs, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
+    return prefetch(_read, blobs, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
 
 
 def _read(blob: Blob) -> Read:

@@ -17,14 +17,14 @@ from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest,
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
+from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 from lpff_shards.storage.checksums import checksum_of
-from lpff_shards.storage.path import Place, place, whole
+from lpff_shards.storage.path import StoragePath, place, whole
 
 
-def index_export(path: str | Place, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
+def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
     """Write index files, samples.sqlite and attribution that are missing or wrong, and return their names.
 
     Args:
@@ -62,7 +62,7 @@ def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
     return tuple(name for name, one in written.items() if one.changed)
 
 
-def _checked(root: Place, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+def _checked(root: StoragePath, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
     """Compare each shard with the manifest, and yield its contents."""
     for shard in manifest.shards:
         started = time.monotonic()
@@ -73,7 +73,7 @@ def _checked(root: Place, manifest: Manifest, format: Format, on_shard: OnShard)
         yield found
 
 
-def _described(root: Place, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
+def _described(root: StoragePath, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
     """Return a shard's bytes and a receipt of its contents."""
     try:
         data = whole(root / file)
@@ -84,7 +84,7 @@ def _described(root: Place, manifest: Manifest, format: Format, file: str) -> tu
         raise _damaged(root / file, error.reason) from None
 
 
-def _rows(path: Place, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
+def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
     """Yield the fields of a shard's samples."""
     try:
         for sample in format.samples(data, manifest.layout):
@@ -93,14 +93,14 @@ def _rows(path: Place, manifest: Manifest, format: Format, data: memoryview) -> 
         raise _damaged(path, error.reason) from None
 
 
-def _pool(root: Place, manifest: Manifest) -> PoseHistogram | None:
+def _pool(root: StoragePath, manifest: Manifest) -> PoseHistogram | None:
     """Return the poses before rebalancing; only the export's own samples.sqlite contains them."""
     try:
-        with Ledger.open(root, manifest) as ledger:
+        with SampleIndex.open(root, manifest) as ledger:
             return ledger.pool()
     except LedgerError:
         return None
 
 
-def _damaged(path: Place, reason: str) -> ShardsError:
+def _damaged(path: StoragePath, reason: str) -> ShardsError:
     return ShardsError(f"{path} is damaged: {reason}", "Run lpff-shards verify, then export again")

@@ -24,16 +24,24 @@ from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.sources import ADDED
-from lpff_shards.schemas.units import counted
-from lpff_shards.sidecars.folder import FIELDS, PARTS, RECEIPTS, OutputFolder, Owner, marks, unknown_files
-from lpff_shards.storage.path import Place, causes, is_file, is_folder, names_in, remove
+from lpff_shards.schemas.units import format_count
+from lpff_shards.sidecars.folder import (
+    FIELDS,
+    PARTS,
+    RECEIPTS,
+    OutputFolder,
+    OutputState,
+    exclusion_hashes,
+    unknown_files,
+)
+from lpff_shards.storage.path import StoragePath, causes, is_file, is_folder, names_in, remove
 
 _PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
 """Recorded options that name files; their contents matter, not their names."""
 
 
 @contextmanager
-def claimed(
+def acquire(
     folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, seconds: float | None = None
 ) -> Iterator[None]:
     """Hold a folder for a plan; refuse another plan's folder, and a second export at the same time.
@@ -56,8 +64,8 @@ def claimed(
 
 
 @contextmanager
-def shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
-    """Hold a folder for one task of a plan, together with its other tasks; raise the errors of `claimed`."""
+def acquire_shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
+    """Hold a folder for one task of a plan, together with its other tasks; raise the errors of `acquire`."""
     claim = partial(_claim, folder, plan, overwrite, on_note)
     with _translated(folder):
         _check(folder, plan, overwrite)
@@ -116,13 +124,13 @@ def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, a
         _take_over(folder, plan, overwrite, on_note)
     elif folder.owner() is None:
         on_note(f"{folder.plan_file} was missing or damaged; it is rewritten from the files next to it")
-        folder.own(replace(owner, withdrawn=marks(plan.mix.withdrawn)))
-    elif owner.withdrawn != (withdrawn := marks(plan.mix.withdrawn)):
+        folder.own(replace(owner, withdrawn=exclusion_hashes(plan.mix.withdrawn)))
+    elif owner.withdrawn != (withdrawn := exclusion_hashes(plan.mix.withdrawn)):
         # A plan that owns the folder names all ids that earlier updates removed.
         folder.own(replace(owner, withdrawn=withdrawn))
 
 
-def owner_of(folder: OutputFolder) -> Owner | None:
+def owner_of(folder: OutputFolder) -> OutputState | None:
     """Return the plan that owns a folder, from its plan.json or the manifest of a finished export."""
     owner = folder.owner()
     if owner is not None:
@@ -130,11 +138,11 @@ def owner_of(folder: OutputFolder) -> Owner | None:
     with suppress(ShardsError):
         # A manifest of another version is refused later.
         done = folder.finished()
-        return None if done is None else Owner.of_manifest(done)
+        return None if done is None else OutputState.of_manifest(done)
     return None
 
 
-def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
+def _owner(folder: OutputFolder, plan: Plan) -> OutputState | None:
     """As `owner_of`; replace a damaged plan.json of an unfinished export if all receipts are of this plan.
 
     Receipts, if readable, also show which pictures updates have removed.
@@ -147,20 +155,27 @@ def _owner(folder: OutputFolder, plan: Plan) -> Owner | None:
     return _owner_by(plan) if same else None
 
 
-def _owner_by(plan: Plan) -> Owner:
+def _owner_by(plan: Plan) -> OutputState:
     """Return the contents of a plan's plan.json."""
     files = tuple(output.file for output in plan.outputs)
-    return Owner(DIGEST_RULE, plan.digest, plan.options, files, marks(plan.mix.exclusions), marks(plan.mix.withdrawn))
+    return OutputState(
+        DIGEST_RULE,
+        plan.digest,
+        plan.options,
+        files,
+        exclusion_hashes(plan.mix.exclusions),
+        exclusion_hashes(plan.mix.withdrawn),
+    )
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
     return _owns(folder.owner(), plan)
 
 
-def _owns(owner: Owner | None, plan: Plan) -> TypeGuard[Owner]:
+def _owns(owner: OutputState | None, plan: Plan) -> TypeGuard[OutputState]:
     if owner is None or (owner.rule, owner.plan) != (DIGEST_RULE, plan.digest):
         return False
-    return not owner.forgotten(plan.mix.withdrawn)
+    return not owner.missing_exclusions(plan.mix.withdrawn)
 
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
@@ -177,7 +192,7 @@ def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
         # Another export started in the meantime and may own these files.
 
 
-def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | None) -> ShardsError | None:
+def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: OutputState | None) -> ShardsError | None:
     root = folder.root
     if _owns(owner, plan):
         return None
@@ -200,9 +215,9 @@ def _refusal(folder: OutputFolder, plan: Plan, overwrite: bool, owner: Owner | N
     return None
 
 
-def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
+def _of_another(root: StoragePath, owner: OutputState, plan: Plan) -> ShardsError:
     if owner.rule == DIGEST_RULE and owner.plan == plan.digest:
-        gone = counted(owner.forgotten(plan.mix.withdrawn), "name")
+        gone = format_count(owner.missing_exclusions(plan.mix.withdrawn), "name")
         return ShardsError(
             f"--out {root}: this would bring back {gone} that an earlier --update removed",
             "Pass --update with an --exclude file that lists them, or --overwrite",
@@ -219,7 +234,7 @@ def _of_another(root: Place, owner: Owner, plan: Plan) -> ShardsError:
     )
 
 
-def _difference(owner: Owner, plan: Plan) -> str:
+def _difference(owner: OutputState, plan: Plan) -> str:
     """Return the differing options of two plans, as text."""
     mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
@@ -236,7 +251,7 @@ def _text(value: object) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
+def _namesakes(root: StoragePath, there: Collection[str], plan: Plan) -> list[str]:
     """Return files with names that this export writes, in a folder that no export has written."""
     reserved = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
     folders = {name.rpartition("/")[0] for name in reserved if "/" in name}
@@ -244,7 +259,7 @@ def _namesakes(root: Place, there: Collection[str], plan: Plan) -> list[str]:
     return [name for name in reserved if name in known]
 
 
-def _written(folder: OutputFolder, owner: Owner | None) -> set[str]:
+def _written(folder: OutputFolder, owner: OutputState | None) -> set[str]:
     """Return the names of shards that exports have written here, from plan.json and receipts."""
     return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
 
@@ -270,7 +285,7 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNot
     folder.own(owner)
 
 
-def _own_first(folder: OutputFolder, plan: Plan, owner: Owner, on_note: OnNote) -> None:
+def _own_first(folder: OutputFolder, plan: Plan, owner: OutputState, on_note: OnNote) -> None:
     """Claim a folder that had no owner; files in it now may belong to a faster export, and are kept."""
     try:
         if not folder.own(owner, new=True):

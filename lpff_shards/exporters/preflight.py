@@ -13,18 +13,18 @@ from lpff_shards.options.declaration import flag
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.filenames import ONCE, PART
-from lpff_shards.schemas.units import size
+from lpff_shards.schemas.units import format_bytes
 from lpff_shards.sidecars.folder import PARTS, OutputFolder
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.storage.path import Place, contains, is_remote, listed, place
+from lpff_shards.storage.path import StoragePath, contains, is_remote, listed, place
 
 _SURE = 0.98
 _UNSURE = 0.25
 """Smallest share of the planned bytes that samples take: for exact sizes, and for estimates."""
 
 
-def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out") -> None:
+def refuse_sources(out: StoragePath, given: Mapping[str, str], written: str = "--out") -> None:
     """Refuse to write into a source data set, or over one of its files.
 
     The next listing of the source would contain the export's files, and an export removes files named like its own.
@@ -47,7 +47,7 @@ def refuse_sources(out: Place, given: Mapping[str, str], written: str = "--out")
             )
 
 
-def refuse_pictures(out: Place, inventories: Iterable[Inventory]) -> None:
+def refuse_pictures(out: StoragePath, inventories: Iterable[Inventory]) -> None:
     """Refuse to write into a folder of pictures that a link in a data set points to.
 
     Raises:
@@ -82,7 +82,7 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
     disk, free = folder.storage.free()
     if free is not None and needed > free + present:
         raise ExportFailed(
-            f"the export needs at least {size(needed)}, and {disk} has room for {size(free + present)}",
+            f"the export needs at least {format_bytes(needed)}, and {disk} has room for {format_bytes(free + present)}",
             "Free some space, or choose another disk",
         )
 

@@ -10,7 +10,7 @@ from lpff_shards.options.declaration import declared, file_options
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.storage.path import above as folders_above
+from lpff_shards.storage.path import parents as folders_above
 from lpff_shards.storage.path import place
 
 
@@ -51,11 +51,11 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
     The parent folders of the given paths, which are searched for metadata, come last.
     """
     given: dict[str, str] = {}
-    above: dict[str, str] = {}
+    parents: dict[str, str] = {}
     for path in given_paths(options).values():
         given |= dict.fromkeys((path.rstrip("/"), *_spellings(path)), last_component(path))
-        above |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
-    ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, above)]
+        parents |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
+    ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, parents)]
     return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
 
 

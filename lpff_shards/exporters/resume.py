@@ -15,7 +15,7 @@ from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.storage.path import is_remote, listed, read_if_there
-from lpff_shards.storage.prefetch import ASKED, ahead
+from lpff_shards.storage.prefetch import ASKED, prefetch
 
 
 def finished_archives(
@@ -121,7 +121,7 @@ def _found(
         return folder.storage.same(shard_name(name), files[name], receipt)
 
     threads = max(workers, ASKED) if is_remote(folder.root) else workers
-    with closing(ahead(lambda shard: is_whole(*shard), zip(names, tasks, strict=True), threads)) as whole:
+    with closing(prefetch(lambda shard: is_whole(*shard), zip(names, tasks, strict=True), threads)) as whole:
         found = {number for number, so in zip(numbers, whole, strict=True) if so}
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""

@@ -27,10 +27,10 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_index import row_groups
-from lpff_shards.storage.base import Growing
+from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.checksums import Hasher, hasher
-from lpff_shards.storage.path import Place, absolute, causes, exists, is_folder
-from lpff_shards.storage.requests import persistent
+from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
+from lpff_shards.storage.requests import retry_on_disconnect
 
 TRIES = 3
 """Attempts to write a shard if the connection to its store breaks."""
@@ -38,7 +38,7 @@ PATIENCE = 5.0
 """Seconds until a file written by one machine must be visible to another."""
 
 
-def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
+def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
     """Write a task's shard and its receipt.
 
     Raises:
@@ -51,11 +51,11 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
     def write() -> ShardReceipt:
         once.begin()
         with (
-            folder.storage.growing(shard_name(task.filename), task.planned) as growing,
+            folder.storage.atomic_file(shard_name(task.filename), task.planned) as growing,
             closing(_cache_of(task, task.entries)) as images,
             ExitStack() as files,
         ):
-            made = folder.storage.room(f"{task.filename}.made")
+            made = folder.storage.staging_path(f"{task.filename}.made")
             sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
             receipt, fields = _write_samples(task, images, sink, once)
             folder.publish(growing.finish, receipt, fields, index_files(receipt))
@@ -63,7 +63,7 @@ def write_shard(root: Place, task: ShardTask, on_sample: OnSample) -> ShardRecei
 
     try:
         # Uploaded bytes are no longer in memory, so a broken upload starts again from the samples.
-        return persistent(write, TRIES)
+        return retry_on_disconnect(write, TRIES)
     except OSError as error:
         raise ExportFailed(
             f"{folder.path(task.filename)} cannot be written: {error.strerror}",
@@ -111,7 +111,7 @@ class Seen:
         return None
 
 
-def write_shard_elsewhere(root: Place, seen: Seen, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
+def write_shard_elsewhere(root: StoragePath, seen: Seen, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
     """Write a task's shard and its receipt, and sync them to disk, which only this machine can do.
 
     Raises:
@@ -228,7 +228,7 @@ class ShardSink:
         file: returns a path for a library that can write only files.
     """
 
-    def __init__(self, shard: Growing, checksum: Hasher, file: Callable[[], Path]) -> None:
+    def __init__(self, shard: AtomicFileWriter, checksum: Hasher, file: Callable[[], Path]) -> None:
         self._shard = shard
         self.checksum = checksum
         self.file = file

@@ -24,8 +24,8 @@ from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, causes, is_remote, place
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.path import StoragePath, causes, is_remote, place
+from lpff_shards.storage.prefetch import prefetch
 
 PATIENCE = 120.0
 """Extra seconds for each loader, for imports and a slow first batch."""
@@ -158,7 +158,7 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
 PIECE = 1 << 20
 
 
-def read_twice(places: Sequence[Place], seconds: float) -> Reading:
+def read_twice(places: Sequence[StoragePath], seconds: float) -> Reading:
     """Read shards twice, each time for at most `seconds`.
 
     Raises:
@@ -170,7 +170,7 @@ def read_twice(places: Sequence[Place], seconds: float) -> Reading:
     return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
 
 
-def _read(places: Sequence[Place], seconds: float) -> tuple[int, float]:
+def _read(places: Sequence[StoragePath], seconds: float) -> tuple[int, float]:
     """Return the bytes read and the seconds taken."""
     total, started = 0, time.perf_counter()
     for size in _pieces(places):
@@ -180,11 +180,11 @@ def _read(places: Sequence[Place], seconds: float) -> tuple[int, float]:
     return total, time.perf_counter() - started
 
 
-def _pieces(places: Sequence[Place]) -> Iterator[int]:
+def _pieces(places: Sequence[StoragePath]) -> Iterator[int]:
     """Read files one after the other, and objects by as many requests at once as the loaders; yield sizes read."""
     objects = [place for place in places if is_remote(place)]
     if objects:
-        yield from ahead(_fetched, _ranges(objects), AT_ONCE)
+        yield from prefetch(_fetched, _ranges(objects), AT_ONCE)
         return
     buffer = bytearray(PIECE)
     for path in map(Path, map(str, places)):
@@ -214,5 +214,5 @@ def _fetched(piece: tuple[BucketPath, int, int]) -> int:
     return len(data)
 
 
-def _unreadable(place: Place, error: OSError) -> ShardsError:
+def _unreadable(place: StoragePath, error: OSError) -> ShardsError:
     return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check {causes(place, writing=False)}")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.shards import Reads, Span, changed, too_short
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.prefetch import Threads, ahead
+from lpff_shards.storage.prefetch import Threads, prefetch
 
 AT_ONCE = 32
 """Most concurrent requests of a source: one connection has about 50 MB/s after a latency of 20 ms."""
@@ -76,7 +76,7 @@ class ShardRanges:
         def fetched(block: tuple[Span, int]) -> tuple[Reads, int]:
             return self._fetched(block[0]), block[1]
 
-        for read, count in ahead(fetched, in_order(spans), BLOCKS_AHEAD):
+        for read, count in prefetch(fetched, in_order(spans), BLOCKS_AHEAD):
             yield from (read for _ in range(count))
 
     def check_path(self, shard: int) -> None:

@@ -17,11 +17,11 @@ from lpff_shards.loaders.shards import Shards
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.full_reads import pread_fully
-from lpff_shards.storage.path import Place, is_file, is_remote
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.path import StoragePath, is_file, is_remote
+from lpff_shards.storage.prefetch import prefetch
 
 
-def open_shards(root: Place, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
+def open_shards(root: StoragePath, manifest: Manifest, shards: Sequence[Shard]) -> tuple[Shards, list[Offsets]]:
     """Return a reader of an export's shards, and the offsets of each shard's samples.
 
     Args:
@@ -47,7 +47,7 @@ def _opened_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[Shards, 
         size, etag = _found(root, shard, listed)
         return StoredShard(root / shard.file, etag), _bucket_offsets(root, shard, size)
 
-    opened = list(ahead(opened_one, shards, AT_ONCE))
+    opened = list(prefetch(opened_one, shards, AT_ONCE))
     return ShardRanges([stored for stored, _ in opened]), [offsets for _, offsets in opened]
 
 
@@ -110,7 +110,7 @@ def index_name(file: str) -> str:
     return index_names(file)[-1]
 
 
-def checked(path: Place, shard: Shard, size: int, index: bytes) -> Offsets:
+def checked(path: StoragePath, shard: Shard, size: int, index: bytes) -> Offsets:
     """Return the offsets in an index file.
 
     Raises:
@@ -130,7 +130,7 @@ def _spans(shard: Shard) -> Spans:
     return spans
 
 
-def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
+def _agreeing(path: StoragePath, shard: Shard, size: int, found: Offsets) -> Offsets:
     end = size - len(_spans(shard).end)
     whole = len(found) == shard.samples + 1 and found[0] == 0 and found[-1] == end and (np.diff(found) > 0).all()
     if size != shard.bytes or not whole:
@@ -138,7 +138,7 @@ def _agreeing(path: Place, shard: Shard, size: int, found: Offsets) -> Offsets:
     return found
 
 
-def _disagrees(path: Place) -> ShardsError:
+def _disagrees(path: StoragePath) -> ShardsError:
     return ShardsError(
         f"{path} does not match its manifest or its index file",
         "Run lpff-shards verify; lpff-shards index repairs index files",

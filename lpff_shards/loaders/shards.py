@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.storage.path import Place
+from lpff_shards.storage.path import StoragePath
 
 
 class Span(NamedTuple):
@@ -45,7 +45,7 @@ class Reads(Protocol):
 class Shards(Protocol):
     """The shards of a data set. Picklable; safe in threads."""
 
-    def path(self, shard: int) -> Place:
+    def path(self, shard: int) -> StoragePath:
         """Return a shard's path or URI."""
 
     def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:
@@ -66,11 +66,11 @@ class Shards(Protocol):
         """
 
 
-def too_short(place: Place, missing: int) -> ShardsError:
+def too_short(place: StoragePath, missing: int) -> ShardsError:
     """Return the error for a shard that ends before the requested bytes."""
     return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")
 
 
-def changed(place: Place) -> ShardsError:
+def changed(place: StoragePath) -> ShardsError:
     """Return the error for a shard that was replaced after the data set was opened."""
     return ShardsError(f"{place} has changed since it was opened", "Open the data set again")

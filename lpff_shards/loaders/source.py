@@ -25,8 +25,8 @@ from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.sidecars.sample_index.read import Ledger, LedgerError
-from lpff_shards.storage.path import Place, is_remote, place
+from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
+from lpff_shards.storage.path import StoragePath, is_remote, place
 
 Channels = Literal["last", "first"]
 
@@ -54,7 +54,7 @@ class ShardSource:
         ShardsError: the export is missing or unfinished, has no such split, or a shard differs from its index file.
     """
 
-    def __init__(self, path: str | Place, split: str | None = "train", *, channels: Channels = "last") -> None:
+    def __init__(self, path: str | StoragePath, split: str | None = "train", *, channels: Channels = "last") -> None:
         self._root = root = place(path)
         self.manifest: Manifest = read_manifest(root)
         self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
@@ -149,7 +149,7 @@ class ShardSource:
         """
         kind = kinds_of([name])[name]
         try:
-            with Ledger.open(self._root, self.manifest) as ledger:
+            with SampleIndex.open(self._root, self.manifest) as ledger:
                 return self._own(ledger.strings(name) if kind == "str" else ledger.numbers(name))
         except LedgerError:
             values = [self._metadata(number, reads)[name] for number, reads in self._reading_all()]
@@ -162,7 +162,7 @@ class ShardSource:
         return own
 
     @property
-    def files(self) -> list[Place]:
+    def files(self) -> list[StoragePath]:
         """Paths of the shards, in order."""
         return list(map(self._shards.path, range(len(self.shards))))
 
@@ -257,7 +257,7 @@ class ShardSource:
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
-def _of_split(root: Place, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+def _of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
     if get_format(manifest.format).spans() is None:
         read = " and ".join(name for name in NAMES if get_format(name).spans())
         raise ShardsError(f"{root} is of format {manifest.format}", f"Loaders read --format {read}")

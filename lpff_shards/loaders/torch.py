@@ -19,7 +19,7 @@ from lpff_shards.loaders.states import LoaderSettings
 from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.torch_pipeline import Load, Pipeline, load_tensors, placed
 from lpff_shards.loaders.worker_defaults import Workers, processes, resolve_workers
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 if TYPE_CHECKING:
     from torchdata.stateful_dataloader import StatefulDataLoader
@@ -153,7 +153,7 @@ class _Epochs(Sampler[Any]):
         if self._load is None:
             return orders
         by = self._by
-        return ahead(self._load, orders, by.threads, by.prefetch) if by.prefetch else map(self._load, orders)
+        return prefetch(self._load, orders, by.threads, by.prefetch) if by.prefetch else map(self._load, orders)
 
 
 class _TorchPass(Iterator[Any]):

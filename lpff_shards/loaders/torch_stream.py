@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from lpff_shards.loaders.stream_sampler import Reader, StreamSampler, batches
 from lpff_shards.loaders.torch_pipeline import Load, Pipeline
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 
 class Stream(IterableDataset[Any]):
@@ -30,10 +30,10 @@ class Stream(IterableDataset[Any]):
         epoch: of the next pass.
     """
 
-    def __init__(self, rows: StreamSampler, load: Load, epoch: int, ahead: int = 0) -> None:
+    def __init__(self, rows: StreamSampler, load: Load, epoch: int, prefetch: int = 0) -> None:
         self._rows = rows
         self._load = load
-        self._ahead = ahead
+        self._ahead = prefetch
         self.epoch = epoch
         len(self)  # refuses options without a batch here, not in a worker
 
@@ -48,7 +48,7 @@ class Stream(IterableDataset[Any]):
     def load(self, epoch: int, first: int) -> Iterator[Any]:
         """Return the batches of an epoch from batch `first` on, without reading those before."""
         orders = (self._rows.of(ids, epoch) for ids in islice(self._drawn(epoch), first, None))
-        return ahead(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
+        return prefetch(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterable[NDArray[np.int64]]:
         """Return the numbers of each batch's samples."""

@@ -24,7 +24,7 @@ from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.units import exact_size, size
+from lpff_shards.schemas.units import format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
 
 T = TypeVar("T")
@@ -233,10 +233,10 @@ def refuse_small_size(shard_size: int, samples: int, total: int) -> None:
     """
     if shard_size * samples >= total:
         return
-    given = exact_size(shard_size)
+    given = format_exact_bytes(shard_size)
     meant = f"Did you mean {given}MB? " if given.isdecimal() else ""
     raise ShardsError(
-        f"--shard-size {given} is less than a sample, which takes about {size(total / samples)}",
+        f"--shard-size {given} is less than a sample, which takes about {format_bytes(total / samples)}",
         f"{meant}Give a larger size, or --samples-per-shard 1",
     )
 

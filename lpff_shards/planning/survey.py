@@ -16,7 +16,7 @@ from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.columns.structs import take
-from lpff_shards.schemas.units import counted
+from lpff_shards.schemas.units import format_count
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import file_names
 from lpff_shards.sources.io.objects import headers, is_remote, spread
@@ -60,7 +60,7 @@ class PictureSurvey:
         if len(self.sizes) > 1:
             most = list(most_first(self.sizes).items())
             listed = ", ".join(f"{count} of {w}x{h}" for (w, h), count in most[:SHOWN])
-            more = f", and {counted(len(most) - SHOWN, 'other size')}" if len(most) > SHOWN else ""
+            more = f", and {format_count(len(most) - SHOWN, 'other size')}" if len(most) > SHOWN else ""
             square = all(w == h for w, h in self.sizes)
             advice = f"; --resolution {most[0][0][0]} makes them alike" if square else ""
             yield f"the pictures are of several sizes ({part}{listed}{more}): loaders make no batch of them{advice}"
@@ -97,7 +97,8 @@ class Survey:
         yield from self.pictures.notes(part)
         if self.misfits:
             first = self.misfits[0]
-            yield f"{part}{counted(len(self.misfits), 'picture')} will be left out, such as {first.id}: {first.reason}"
+            lost = format_count(len(self.misfits), "picture")
+            yield f"{part}{lost} will be left out, such as {first.id}: {first.reason}"
 
 
 _Opened = tuple[Inventory, int, PictureHeader, bool]

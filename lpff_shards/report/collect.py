@@ -22,12 +22,12 @@ from lpff_shards.planning.rebalance import Balances
 from lpff_shards.report.facts import Counts, Facts, Labels
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
-from lpff_shards.storage.path import Place, whole
+from lpff_shards.storage.path import StoragePath, whole
 
 
-def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
+def export_facts(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> Facts:
     """Return the facts of an export.
 
     Raises:
@@ -59,14 +59,14 @@ def export_facts(root: Place, manifest: Manifest, ledger: Ledger) -> Facts:
     )
 
 
-def _splits(ledger: Ledger, manifest: Manifest) -> Labels:
+def _splits(ledger: SampleIndex, manifest: Manifest) -> Labels:
     """Return the splits in the manifest's order; a split with all samples left out has shards but no count there."""
     codes, found = ledger.categories("split")
     names = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
     return Labels(np.array([names.index(name) for name in found], np.int32)[codes], names)
 
 
-def _copies(root: Place, manifest: Manifest) -> Counts:
+def _copies(root: StoragePath, manifest: Manifest) -> Counts:
     """Return how often each sample counts by a zip's lists of names, int64 [n]; once in other formats."""
     if manifest.options.get("zip_copies") != "list":
         return np.ones(manifest.samples, np.int64)
@@ -76,7 +76,7 @@ def _copies(root: Place, manifest: Manifest) -> Counts:
     )
 
 
-def _listed(root: Place, shard: Shard, name: str) -> Iterator[int]:
+def _listed(root: StoragePath, shard: Shard, name: str) -> Iterator[int]:
     """Yield how often each picture of a zip is in the data set's own list."""
     try:
         data = whole(root / shard.file)

@@ -21,9 +21,9 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.report.facts import Counts, Facts
-from lpff_shards.sidecars.sample_index.read import Ledger
-from lpff_shards.storage.path import Place, read_at
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.sidecars.sample_index.read import SampleIndex
+from lpff_shards.storage.path import StoragePath, read_at
+from lpff_shards.storage.prefetch import prefetch
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -153,7 +153,7 @@ def of_plan(plan: Plan) -> FindPictures:
     return lambda rows: _all(rows, [plan.keys[row] for row in rows], make)
 
 
-def of_export(root: Place, manifest: Manifest, ledger: Ledger) -> FindPictures:
+def of_export(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> FindPictures:
     """Return a function that reads pictures of an export; only their samples are read."""
     format = get_format(manifest.format)
     raw = manifest.layout.raw
@@ -190,4 +190,4 @@ def _all(rows: Rows, keys: Sequence[str], make: Callable[[int], Pixels]) -> Sequ
         except (ShardsError, FormatError, PictureError, OSError) as error:
             return Shown(key, None, error.message if isinstance(error, ShardsError) else str(error))
 
-    return list(ahead(show, zip(rows, keys, strict=True), THREADS))
+    return list(prefetch(show, zip(rows, keys, strict=True), THREADS))

@@ -19,7 +19,7 @@ from lpff_shards.report.facts import Facts, after
 from lpff_shards.report.plots import alternatives
 from lpff_shards.report.tables import all_tables, percent, terms, unknown_licenses
 from lpff_shards.schemas.escaping import html
-from lpff_shards.schemas.units import size
+from lpff_shards.schemas.units import format_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,7 +67,7 @@ def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
         (f"{len(facts.shards):,}", f"{facts.format} {'files' if unit == facts.format else f'{unit}s'}"),
-        (size(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
+        (format_bytes(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
         (percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
         (f"{unknown_licenses(facts):,}", "unknown licenses"),
     ]

@@ -12,7 +12,7 @@ from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import known_specs
-from lpff_shards.schemas.units import size
+from lpff_shards.schemas.units import format_bytes
 
 LISTED = 50
 """Most rows of the tables of left-out pictures and of picture sizes."""
@@ -105,7 +105,7 @@ def splits(facts: Facts) -> ReportTable:
         if not count and not own:
             continue
         large = np.abs(facts.degrees[0][facts.split.are(name) & facts.has_camera]) > LARGE_YAW
-        sizes = (size(sum(own)), size(min(own)), size(max(own))) if own else ("-",) * 3
+        sizes = (format_bytes(sum(own)), format_bytes(min(own)), format_bytes(max(own))) if own else ("-",) * 3
         share = percent(float(large.mean())) if len(large) else "-"
         rows.append((name, count, count / max(len(facts), 1), len(own), *sizes, share))
     heads = ("split", "samples", "share", "shards", "size", "smallest", "largest", f"yaw beyond {LARGE_YAW:.0f}°")

@@ -17,10 +17,10 @@ from lpff_shards.report.page import render
 from lpff_shards.report.plots import DPI, contact_sheet, draw_all
 from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
-from lpff_shards.schemas.units import size
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.schemas.units import format_bytes
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.storage.path import (
-    Place,
+    StoragePath,
     absolute,
     is_folder,
     is_link,
@@ -41,8 +41,8 @@ SUFFIXES = (".html", ".htm")
 class ReportFiles:
     """The paths of a report: its page, and the folder of its plots."""
 
-    page: Place
-    plots: Place
+    page: StoragePath
+    plots: StoragePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ MADE = b"<footer>Made by lpff-shards."
 """Bytes in every page, which identify it as a report."""
 
 
-def target(out: str | Place) -> ReportFiles:
+def target(out: str | StoragePath) -> ReportFiles:
     """Return the paths of a report: the plots of `set.html` are in the folder `set-plots` next to it.
 
     A folder named like the page, `set`, may be the export itself or another folder of the user.
@@ -87,7 +87,7 @@ def target(out: str | Place) -> ReportFiles:
     return ReportFiles(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
 
-def check(out: str | Place | None = None, root: str | Place | None = None) -> None:
+def check(out: str | StoragePath | None = None, root: str | StoragePath | None = None) -> None:
     """Check before long work that a report can be written.
 
     Args:
@@ -143,7 +143,7 @@ def _refuse_others(where: ReportFiles) -> None:
     )
 
 
-def report_export(path: str | Place, out: str | Place | None = None) -> Report:
+def report_export(path: str | StoragePath, out: str | StoragePath | None = None) -> Report:
     """Write the report of a finished export; only the pictures in the contact sheet are read from the shards.
 
     Args:
@@ -157,12 +157,12 @@ def report_export(path: str | Place, out: str | Place | None = None) -> Report:
     check(out, path)
     root = place(path)
     manifest = read_manifest(root)
-    with Ledger.open(root, manifest) as ledger:
+    with SampleIndex.open(root, manifest) as ledger:
         facts = export_facts(root, manifest, ledger)
         return write(facts, of_export(root, manifest, ledger), target(out or root / REPORT_FOLDER / REPORT_PAGE))
 
 
-def report_plan(plan: Plan, balances: Balances | None, out: str | Place) -> Report:
+def report_plan(plan: Plan, balances: Balances | None, out: str | StoragePath) -> Report:
     """Write the report of a plan; only the pictures in the contact sheet are read from the sources.
 
     Args:
@@ -215,7 +215,7 @@ def _write(where: ReportFiles, html: bytes, images: Mapping[str, bytes]) -> None
 
 def report_text(report: Report) -> str:
     """Return a summary for people."""
-    lines = [f"{report.name}: report of {report.samples:,} samples, {size(report.bytes)}, in {report.page}"]
+    lines = [f"{report.name}: report of {report.samples:,} samples, {format_bytes(report.bytes)}, in {report.page}"]
     lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
     return "\n".join(map(printable, lines))
 

@@ -16,7 +16,7 @@ from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.license import Demands, demands
 from lpff_shards.schemas.sources import terms_of
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.template import render, table_rows
 
 UNKNOWN = "unknown"
@@ -66,7 +66,7 @@ class Line(Struct, frozen=True):
     samples: int
 
 
-def lines(ledger: Ledger) -> Iterator[Line]:
+def lines(ledger: SampleIndex) -> Iterator[Line]:
     """Yield the lines of an export, by data set and source id, exactly one for each picture."""
     # A data set has few licenses and few different changes: each is computed once.
     asks, merge = cache(demands), cache(merged)
@@ -134,7 +134,7 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 """
 
 
-def summary(manifest: Manifest, ledger: Ledger) -> str:
+def summary(manifest: Manifest, ledger: SampleIndex) -> str:
     """Return the summary as Markdown: licenses with counts and requirements, unknown values, terms."""
     licenses = ledger.rows(_LICENSES, (str, int, int))
     terms = terms_of(manifest.sources, follows_eg3d=False)
@@ -150,7 +150,7 @@ def summary(manifest: Manifest, ledger: Ledger) -> str:
     return render(files(__package__).joinpath("attribution.md").read_text("utf-8"), values)
 
 
-def _count(ledger: Ledger, condition: str = "TRUE") -> str:
+def _count(ledger: SampleIndex, condition: str = "TRUE") -> str:
     ((pictures,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
     return f"{pictures:,}"
 
@@ -177,7 +177,7 @@ def _asks(short: str) -> str:
     return ", ".join([words for flag, words in flags if flag] or [asked.also or "nothing"])
 
 
-def _example(ledger: Ledger) -> str:
+def _example(ledger: SampleIndex) -> str:
     """Return an example credit for one of the export's pictures; empty if no license requires one."""
     for title, author, license, url in ledger.rows(_EXAMPLE, (str, str, str, str)):
         shown = markdown(f'"{title}"' if title else "Photo")

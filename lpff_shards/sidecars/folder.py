@@ -25,14 +25,14 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage, storage_of
-from lpff_shards.storage.path import Place, is_file, names_in, on_disk, read_if_there, remove, whole
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.storage.prefetch import prefetch
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
 
 
-class Owner(Struct, frozen=True):
+class OutputState(Struct, frozen=True):
     """plan.json: the plan that owns a folder.
 
     Attributes:
@@ -40,7 +40,7 @@ class Owner(Struct, frozen=True):
         plan: its digest.
         options: recorded options, used to describe the difference of two plans.
         shards: names of its files.
-        exclusions: `marks` of the ids in --exclude; withdrawn: of ids removed by later updates.
+        exclusions: `exclusion_hashes` of the ids in --exclude; withdrawn: of ids removed by later updates.
     """
 
     rule: int
@@ -51,18 +51,18 @@ class Owner(Struct, frozen=True):
     withdrawn: tuple[str, ...] = ()
 
     @classmethod
-    def of_manifest(cls, manifest: Manifest) -> Owner:
+    def of_manifest(cls, manifest: Manifest) -> OutputState:
         """Return the owner recorded in the manifest of a finished export."""
         files = tuple(shard.file for shard in manifest.shards)
         known = (manifest.rule, manifest.plan, manifest.options, files)
         return cls(*known, manifest.exclusions, manifest.withdrawn)
 
-    def forgotten(self, withdrawn: Iterable[str]) -> int:
+    def missing_exclusions(self, withdrawn: Iterable[str]) -> int:
         """Return how many ids that updates removed are missing from `withdrawn`."""
-        return len(set(self.withdrawn).difference(marks(withdrawn)))
+        return len(set(self.withdrawn).difference(exclusion_hashes(withdrawn)))
 
 
-def marks(exclusions: Iterable[str]) -> tuple[str, ...]:
+def exclusion_hashes(exclusions: Iterable[str]) -> tuple[str, ...]:
     """Return hashes of excluded ids, to recognize them without publishing the ids of withdrawn photos."""
     return tuple(sorted(blake3.blake3(name.encode()).hexdigest(length=8) for name in exclusions))
 
@@ -88,7 +88,7 @@ class Written(NamedTuple):
 class OutputFolder:
     """A folder or prefix that an export writes; picklable and without state."""
 
-    root: Place
+    root: StoragePath
 
     @property
     def storage(self) -> Storage:
@@ -96,11 +96,11 @@ class OutputFolder:
         return storage_of(self.root)
 
     @property
-    def plan_file(self) -> Place:
+    def plan_file(self) -> StoragePath:
         """Path of plan.json, which names the plan that owns the folder."""
         return self.root / PLAN
 
-    def path(self, name: str) -> Place:
+    def path(self, name: str) -> StoragePath:
         """Return the path of a finished shard or part of a zip."""
         return self.root / shard_name(name)
 
@@ -127,18 +127,18 @@ class OutputFolder:
             self.storage.write_durably(name, data)
         else:
             # An earlier run may have stopped before the file was on disk.
-            self.storage.settle((name, name.rpartition("/")[0]))
+            self.storage.sync((name, name.rpartition("/")[0]))
         return Written(file_digest(data), changed)
 
     def grow(self, name: str, write: Callable[[Path], None]) -> Written:
         """As `write`, for a file that `write` creates at a temporary path."""
-        with self.storage.room(name) as growing:
+        with self.storage.staging_path(name) as growing:
             write(growing)
             written = Written(file_digest(whole(growing)), not _same(self.root / name, growing))
             if written.changed:
                 to_disk(growing)
                 self.storage.keep(growing, name)
-        self.storage.settle(("",) if written.changed else (name, ""))
+        self.storage.sync(("",) if written.changed else (name, ""))
         return written
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
@@ -202,12 +202,12 @@ class OutputFolder:
             return None if data is None else parsed_manifest(path, data)
         return None
 
-    def owner(self) -> Owner | None:
+    def owner(self) -> OutputState | None:
         """Return the owner of the shards; None if plan.json is missing or damaged."""
         data = read_if_there(self.plan_file)
-        return None if data is None else from_json(data, Owner)
+        return None if data is None else from_json(data, OutputState)
 
-    def own(self, owner: Owner, new: bool = False) -> bool:
+    def own(self, owner: OutputState, new: bool = False) -> bool:
         """Write plan.json; return whether no other export can have written it at the same time.
 
         Args:
@@ -228,7 +228,7 @@ class OutputFolder:
         The removal is synced before a shard is replaced, so a power cut cannot restore the manifest.
         """
         remove(self.root, [MANIFEST])
-        self.storage.settle(("",))
+        self.storage.sync(("",))
         # A report may show withdrawn pictures.
         remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
         self.storage.remove_empty(REPORT_FOLDER)
@@ -245,8 +245,8 @@ class OutputFolder:
         files = [
             file for name in names for file in (shard_name(name), *index_names(name), _fields(name), _receipt(name))
         ]
-        self.storage.settle(files)
-        self.storage.settle(dict.fromkeys((*(file.rpartition("/")[0] for file in files), STATE_FOLDER, "")))
+        self.storage.sync(files)
+        self.storage.sync(dict.fromkeys((*(file.rpartition("/")[0] for file in files), STATE_FOLDER, "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ class Receipts(Sequence[ShardReceipt]):
         return self.folder.receipt(chosen) if isinstance(chosen, str) else Receipts(self.folder, chosen)
 
     def __iter__(self) -> Iterator[ShardReceipt]:
-        yield from ahead(self.folder.receipt, self.names)
+        yield from prefetch(self.folder.receipt, self.names)
 
 
 def shard_name(name: str) -> str:
@@ -290,7 +290,7 @@ def _fields(name: str) -> str:
     return f"{PARTS if name.endswith(PART) else FIELDS}/{name}.gz"
 
 
-def _same(path: Place, other: Path) -> bool:
+def _same(path: StoragePath, other: Path) -> bool:
     """Return whether a file exists, is readable and equals another one."""
     try:
         if not is_file(path):
@@ -301,7 +301,7 @@ def _same(path: Place, other: Path) -> bool:
         return False
 
 
-def _read(path: Place) -> bytes | None:
+def _read(path: StoragePath) -> bytes | None:
     """Return the bytes of a file; None if it is missing, or unreadable and so written again."""
     try:
         return read_if_there(path)

@@ -15,8 +15,8 @@ from lpff_shards.options.rules import BY, By, one_of
 from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sidecars.sample_index.read import IndexedSample, Ledger
-from lpff_shards.storage.path import Place, place
+from lpff_shards.sidecars.sample_index.read import IndexedSample, SampleIndex
+from lpff_shards.storage.path import StoragePath, place
 
 NEAR = 5
 _URLS = ("source_url", "low_resolution_download_url", "high_resolution_download_url")
@@ -63,7 +63,7 @@ class Trace:
         return bool(self.samples or self.taken_out or self.left_out)
 
 
-def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Trace:
+def trace_export(path: str | StoragePath, name: str, by: By | str | None = None) -> Trace:
     """Find all samples of the pictures that match a name, including mirrors and copies.
 
     Args:
@@ -83,7 +83,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     root = place(path)
     manifest = read_manifest(root)
     wanted = _wanted(name, by)
-    with Ledger.open(root, manifest) as ledger:
+    with SampleIndex.open(root, manifest) as ledger:
         samples = tuple(_samples(ledger, name, wanted, by))
         digests = frozenset(map(mark, wanted))
         gone = tuple(one for one in manifest.tombstones if _is_gone(one, name, digests, by))
@@ -94,7 +94,7 @@ def trace_export(path: str | Place, name: str, by: By | str | None = None) -> Tr
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _member(ledger: Ledger, record: IndexedSample, format: Format) -> str | None:
+def _member(ledger: SampleIndex, record: IndexedSample, format: Format) -> str | None:
     # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
     return ledger.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
 
@@ -112,7 +112,7 @@ def _wanted(name: str, by: str | None) -> frozenset[Name]:
     return frozenset(one for one in asked(name) if by is None or one[0] in kinds)
 
 
-def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
+def _samples(ledger: SampleIndex, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
     if by == "key":
         return ledger.records("key = ?", [normal(name)])
     # A photo's mirror and copies match too.
@@ -125,7 +125,7 @@ def _samples(ledger: Ledger, name: str, wanted: frozenset[Name], by: str | None)
     return ledger.records(_NAMED, [json.dumps(found)])
 
 
-def _pictures(ledger: Ledger, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
+def _pictures(ledger: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
     """Return the numbers of pictures that meet a condition and have a wanted name."""
     rows: Iterator[Sequence[str]] = ledger.rows(_PICTURES + condition, _TYPES, [value])
     return [int(row[0]) for row in rows if not wanted.isdisjoint(_names(*row[1:]))]
@@ -158,7 +158,7 @@ def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, so
     return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
 
 
-def _near(ledger: Ledger, name: str) -> Iterator[str]:
+def _near(ledger: SampleIndex, name: str) -> Iterator[str]:
     """Yield keys, ids and authors that contain the name, in upper or lower case."""
     queries = (
         "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?))",

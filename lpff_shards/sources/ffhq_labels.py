@@ -21,7 +21,7 @@ from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.json_files import TWICE, decode_file
 from lpff_shards.sources.io.tree import Tree
 from lpff_shards.sources.join_metadata import PictureCameras, parse_cameras
-from lpff_shards.storage.path import above
+from lpff_shards.storage.path import parents
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 ENOUGH = 0.999
@@ -112,7 +112,7 @@ def labels_inside(*trees: Tree) -> list[Blob]:
 
 def labels_near(*given: str | None) -> Iterator[Blob]:
     """Yield the label files next to these paths or URIs; skip unreadable folders."""
-    for folder in dict.fromkeys(folder for path in given if path for folder in above(path, 1)):
+    for folder in dict.fromkeys(folder for path in given if path for folder in parents(path, 1)):
         for name in LABELS:
             try:
                 blob = blob_at(folder / name)

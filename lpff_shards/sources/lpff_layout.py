@@ -12,7 +12,7 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.tree import Tree, archive_in, only_folder, open_tree
-from lpff_shards.storage.path import Place, above, is_file
+from lpff_shards.storage.path import StoragePath, is_file, parents
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -85,7 +85,7 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
     Searches the data set's folder, then the two folders above the given path: crop/eg3d is two levels below its
     metadata, a zip is next to it.
     """
-    places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, above(given, 2)))
+    places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, parents(given, 2)))
     for files in places:
         found = {name: files[name] for name in METADATA if name in files}
         if found:
@@ -93,7 +93,7 @@ def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
     return {}
 
 
-def _metadata_above(folder: Place) -> dict[str, Blob]:
+def _metadata_above(folder: StoragePath) -> dict[str, Blob]:
     # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
     try:
         return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
@@ -104,7 +104,7 @@ def _metadata_above(folder: Place) -> dict[str, Blob]:
         raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
 
 
-def _metadata_in(folder: Place) -> dict[str, Blob]:
+def _metadata_in(folder: StoragePath) -> dict[str, Blob]:
     found = {name: blob_at(folder / name) for name in METADATA}
     return {name: blob for name, blob in found.items() if blob is not None}
 

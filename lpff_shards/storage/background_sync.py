@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, exists
+from lpff_shards.storage.path import StoragePath, exists
 from lpff_shards.storage.prefetch import Threads
 
 
-def to_disk(path: Place) -> None:
+def to_disk(path: StoragePath) -> None:
     """Wait until a file or folder is on disk; do nothing for a bucket, which is durable."""
     if isinstance(path, BucketPath):
         return
@@ -39,7 +39,7 @@ def make_durable(folder: Path) -> None:
             to_disk(one.parent)
 
 
-class Settling:
+class BackgroundSync:
     """Sync files in the background, one after another; the end of the block waits for all.
 
     It does not replace the final sync: it makes the system start writing earlier.
@@ -49,14 +49,14 @@ class Settling:
         self._thread = Threads(1)
         self._waiting: list[Future[None]] = []
 
-    def settle(self, path: Place) -> None:
+    def submit(self, path: StoragePath) -> None:
         """Begin to sync a file."""
         self._waiting.append(self._thread.submit(to_disk, path))
 
-    def keep_up(self, path: Place) -> None:
+    def keep_up(self, path: StoragePath) -> None:
         """Begin to sync the current part of a growing file, unless an earlier sync is still running."""
         if all(waiting.done() for waiting in self._waiting):
-            self.settle(path)
+            self.submit(path)
 
     def wait(self) -> None:
         """Wait for all syncs.
@@ -74,7 +74,7 @@ class Settling:
         """Cancel the waiting syncs, and do not wait for the running one."""
         self._thread.end(wait=False)
 
-    def __enter__(self) -> Settling:
+    def __enter__(self) -> BackgroundSync:
         return self
 
     def __exit__(
@@ -91,7 +91,7 @@ STRIDE = 1 << 25
 """Bytes after which a growing file is synced."""
 
 
-class GrowingFile:
+class StagedFile:
     """A file under a temporary name; the end of the block removes it unless it has its final name.
 
     Args:
@@ -103,10 +103,10 @@ class GrowingFile:
         self._path = path
         self._final = final
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._disk = Settling()
+        self._disk = BackgroundSync()
         self._since_stride = 0
 
-    def __enter__(self) -> GrowingFile:
+    def __enter__(self) -> StagedFile:
         return self
 
     def __exit__(

@@ -3,7 +3,7 @@
 Both follow these rules, which `tests/test_storage.py` checks:
 
 - A write is atomic.
-- After `settle` written files are as durable as possible.
+- After `sync` written files are as durable as possible.
 - Names are relative, with slashes between folders.
 
 Code outside `storage` does not depend on which of the two it is. Functions that only read are in `storage.path`.
@@ -19,13 +19,13 @@ from typing import Protocol
 
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.path import Place
+from lpff_shards.storage.path import StoragePath
 
 
-class Growing(Protocol):
+class AtomicFileWriter(Protocol):
     """A file that is being written and has no name yet. The end of the block removes it, unless it is finished."""
 
-    def __enter__(self) -> Growing: ...
+    def __enter__(self) -> AtomicFileWriter: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -55,23 +55,23 @@ class Storage(Protocol):
     """
 
     @property
-    def root(self) -> Place: ...
+    def root(self) -> StoragePath: ...
 
     @property
     def lockable(self) -> bool: ...
 
-    def growing(self, name: str, planned: int) -> Growing:
+    def atomic_file(self, name: str, planned: int) -> AtomicFileWriter:
         """Begin a file of about `planned` bytes that is written piece by piece.
 
         Raises:
             OSError: the file cannot be created.
         """
 
-    def room(self, name: str) -> AbstractContextManager[Path]:
+    def staging_path(self, name: str) -> AbstractContextManager[Path]:
         """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
 
     def keep(self, made: Path, name: str) -> str:
-        """Give a file from `room` its name; return the store's ETag, empty for files."""
+        """Give a file from `staging_path` its name; return the store's ETag, empty for files."""
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file."""
@@ -90,7 +90,7 @@ class Storage(Protocol):
             FileExistsError: the name exists.
         """
 
-    def settle(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str]) -> None:
         """Wait until files or folders are on disk."""
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
@@ -132,7 +132,7 @@ class Storage(Protocol):
         """Return the disk that holds files in progress, and its free bytes; None if unknown."""
 
 
-def storage_of(root: Place) -> Storage:
+def storage_of(root: StoragePath) -> Storage:
     """Return the storage of a place."""
     from lpff_shards.storage.local import LocalFolder
     from lpff_shards.storage.prefix import BucketPrefix

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.schemas.uris import parts
-from lpff_shards.storage.requests import heard, persistent, telling
+from lpff_shards.storage.requests import interruptible, retry_on_disconnect, translate_errors
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -128,7 +128,7 @@ class BucketPath:
     def _listed_with_odd_names(self) -> dict[str, list[Any]]:
         from lpff_shards.storage.connect import listed_by_boto3
 
-        return heard(lambda: listed_by_boto3(self.bucket, self._below or ""))
+        return interruptible(lambda: listed_by_boto3(self.bucket, self._below or ""))
 
     def read_bytes(self) -> bytes:
         """Return the contents of the object."""
@@ -241,11 +241,11 @@ class BucketPath:
         stores = library(self.scheme, self.bucket)
 
         def once() -> T:
-            with telling(self):
+            with translate_errors(self):
                 store = connect(self.scheme, self.bucket, patient)
-                return heard(lambda: request(stores, store))
+                return interruptible(lambda: request(stores, store))
 
-        return persistent(once)
+        return retry_on_disconnect(once)
 
 
 def _listed(meta: Any) -> Listed:

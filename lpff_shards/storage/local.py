@@ -19,11 +19,11 @@ from pathlib import Path
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.storage.background_sync import GrowingFile, make_durable, to_disk
+from lpff_shards.storage.background_sync import StagedFile, make_durable, to_disk
 from lpff_shards.storage.bucket import Listed
 from lpff_shards.storage.checksums import file_checksum
 from lpff_shards.storage.path import exists, free_bytes, is_folder
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 LOCK_SECONDS = 3.0
 """Longest wait for the lock: workers of a killed export hold it a moment longer."""
@@ -126,14 +126,14 @@ class LocalFolder:
         """
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
-    def growing(self, name: str, planned: int) -> GrowingFile:  # noqa: ARG002  # files need no size in advance
+    def atomic_file(self, name: str, planned: int) -> StagedFile:  # noqa: ARG002  # files need no size in advance
         path = self.root / name
         partial = self.partial(path.name)
         partial.parent.mkdir(parents=True, exist_ok=True)
-        return GrowingFile(partial, path)
+        return StagedFile(partial, path)
 
     @contextmanager
-    def room(self, name: str) -> Iterator[Path]:
+    def staging_path(self, name: str) -> Iterator[Path]:
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -157,14 +157,14 @@ class LocalFolder:
         self._replace(name, data, sync=True, new=True)
         return True
 
-    def settle(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str]) -> None:
         paths = [self.root / name for name in names]
         if len(paths) <= _SETTLED_AT_ONCE:
             _to_disk(paths)
             return
         # A file system syncs the files of several threads together, in a third of the time of one by one.
         parts = (paths[first::_SETTLED_AT_ONCE] for first in range(_SETTLED_AT_ONCE))
-        for _ in ahead(_to_disk, parts, _SETTLED_AT_ONCE):
+        for _ in prefetch(_to_disk, parts, _SETTLED_AT_ONCE):
             pass
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes

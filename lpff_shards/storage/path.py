@@ -19,7 +19,7 @@ from lpff_shards.schemas.uris import is_uri, of_no_store
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.full_reads import pread_fully
 
-Place = Path | BucketPath
+StoragePath = Path | BucketPath
 
 IN_MEMORY = 1 << 30
 """Bytes of the largest object that is fetched into memory."""
@@ -28,7 +28,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP})
 """Errors that mean that a path does not exist. Any other error leaves it open."""
 
 
-def place(given: str | os.PathLike[str] | BucketPath) -> Place:
+def place(given: str | os.PathLike[str] | BucketPath) -> StoragePath:
     """Return the place of a path or URI.
 
     Raises:
@@ -44,11 +44,11 @@ def place(given: str | os.PathLike[str] | BucketPath) -> Place:
     return BucketPath.parse(text) if is_uri(text) else Path(given)
 
 
-def above(given: str, most: int) -> list[Place]:
+def parents(given: str, most: int) -> list[StoragePath]:
     """Return the folders or prefixes above a path or URI, nearest first."""
     if not is_uri(given):
         return list(Path(given).absolute().parents[:most])
-    found: list[Place] = []
+    found: list[StoragePath] = []
     path = BucketPath.parse(given)
     while path.key and len(found) < most:
         path = path.parent
@@ -56,7 +56,7 @@ def above(given: str, most: int) -> list[Place]:
     return found
 
 
-def exists(place: Place) -> bool:
+def exists(place: StoragePath) -> bool:
     """Return whether a path exists; in a bucket: an object of this key or any below it.
 
     Use this function, `is_file` and `is_folder` if absence matters: from Python 3.14 on `Path.exists` and similar
@@ -68,12 +68,12 @@ def exists(place: Place) -> bool:
     return place.exists() if isinstance(place, BucketPath) else _kind(place) != 0
 
 
-def is_file(place: Place) -> bool:
+def is_file(place: StoragePath) -> bool:
     """Return whether the place is a regular file or an object; raise as `exists` does."""
     return place.is_file() if isinstance(place, BucketPath) else stat.S_ISREG(_kind(place))
 
 
-def is_folder(place: Place) -> bool:
+def is_folder(place: StoragePath) -> bool:
     """Return whether the place is a folder, or a prefix with an object below it; raise as `exists` does."""
     return place.is_dir() if isinstance(place, BucketPath) else stat.S_ISDIR(_kind(place))
 
@@ -90,7 +90,7 @@ def _kind(path: Path) -> int:
     return 0
 
 
-def whole(place: Place) -> memoryview:
+def whole(place: StoragePath) -> memoryview:
     """Return all bytes of a file or object: mapped, or fetched, a large object to a temporary file.
 
     Raises:
@@ -109,45 +109,45 @@ def whole(place: Place) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def is_remote(place: Place) -> TypeGuard[BucketPath]:
+def is_remote(place: StoragePath) -> TypeGuard[BucketPath]:
     """Return whether a place is in a bucket: requests are slow, and need threads that a forked process lacks."""
     return isinstance(place, BucketPath)
 
 
-def absolute(place: Place) -> Place:
+def absolute(place: StoragePath) -> StoragePath:
     """Return the place as an absolute path."""
     return place if isinstance(place, BucketPath) else place.absolute()
 
 
-def resolved(place: Place) -> Place:
+def resolved(place: StoragePath) -> StoragePath:
     """Return the place without links, for comparisons."""
     return place if isinstance(place, BucketPath) else place.resolve()
 
 
-def causes(place: Place, *, writing: bool = True) -> str:
+def causes(place: StoragePath, *, writing: bool = True) -> str:
     """The usual causes of a failed write, or read, for errors."""
     if isinstance(place, BucketPath):
         return "bucket, endpoint, credentials"
     return "path, rights, free space" if writing else "path, rights"
 
 
-def is_taken(place: Place) -> bool:
+def is_taken(place: StoragePath) -> bool:
     """Return whether a path exists, also as a broken link."""
     return exists(place) or is_link(place)
 
 
-def is_link(place: Place) -> bool:
+def is_link(place: StoragePath) -> bool:
     """Return whether a place is a symbolic link."""
     return isinstance(place, Path) and place.is_symlink()
 
 
-def make_folder(place: Place) -> None:
+def make_folder(place: StoragePath) -> None:
     """Make a folder and its parents; do nothing in a bucket."""
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
 
 
-def replace_file(place: Place, data: bytes) -> None:
+def replace_file(place: StoragePath, data: bytes) -> None:
     """Write a small file or object atomically.
 
     Raises:
@@ -165,7 +165,7 @@ def replace_file(place: Place, data: bytes) -> None:
         raise
 
 
-def contains(outer: Place, inner: Place) -> bool:
+def contains(outer: StoragePath, inner: StoragePath) -> bool:
     """Return whether `inner` is `outer` or in it; raise as `exists` does."""
     if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
         return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
@@ -187,7 +187,7 @@ def free_bytes(disk: Path) -> int | None:
     return None
 
 
-def read_at(place: Place, at: int, size: int) -> bytes:
+def read_at(place: StoragePath, at: int, size: int) -> bytes:
     """Return bytes of a file or object, fewer at its end.
 
     Raises:
@@ -199,7 +199,7 @@ def read_at(place: Place, at: int, size: int) -> bytes:
         return pread_fully(file.fileno(), size, at)
 
 
-def read_if_there(place: Place) -> bytes | None:
+def read_if_there(place: StoragePath) -> bytes | None:
     """Return all bytes of a file or object; None if it does not exist.
 
     Raises:
@@ -213,7 +213,7 @@ def read_if_there(place: Place) -> bytes | None:
     return place.read_bytes() if is_file(place) else None
 
 
-def names_in(place: Place) -> tuple[str, ...]:
+def names_in(place: StoragePath) -> tuple[str, ...]:
     """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist.
 
     Raises:
@@ -224,7 +224,7 @@ def names_in(place: Place) -> tuple[str, ...]:
     return tuple(os.listdir(place)) if is_folder(place) else ()  # noqa: PTH208
 
 
-def listed(place: Place) -> Mapping[str, Listed]:
+def listed(place: StoragePath) -> Mapping[str, Listed]:
     """Return the files directly in a folder or below a prefix, by name; empty if it does not exist.
 
     Raises:
@@ -238,7 +238,7 @@ def listed(place: Place) -> Mapping[str, Listed]:
         return {entry.name: Listed(entry.name, entry.stat().st_size, "") for entry in entries if entry.is_file()}
 
 
-def remove(folder: Place, names: Sequence[str]) -> None:
+def remove(folder: StoragePath, names: Sequence[str]) -> None:
     """Remove existing files of a folder, or objects below a prefix; names may contain subfolders.
 
     Raises:
@@ -256,7 +256,7 @@ def remove(folder: Place, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def on_disk(place: Place) -> Iterator[Path]:
+def on_disk(place: StoragePath) -> Iterator[Path]:
     """Yield a path for libraries that read only paths: the file's, or that of a copy that the block's end removes.
 
     Raises:

@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-def ahead(
+def prefetch(
     ask: Callable[[Item], Answer],
     items: Iterable[Item],
     at_once: int = ASKED,

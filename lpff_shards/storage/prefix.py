@@ -17,7 +17,7 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.path import free_bytes, scratch
-from lpff_shards.storage.requests import heard, telling
+from lpff_shards.storage.requests import interruptible, translate_errors
 
 PART = 8 << 20
 """Bytes of a part: S3 requires 5 MiB, except for the last part."""
@@ -64,9 +64,9 @@ class Upload:
         if self._open:
             self._open = False
             # Another error is reported already, and the rest of the upload is invisible.
-            with suppress(OSError), telling(self._place):
+            with suppress(OSError), translate_errors(self._place):
                 given_up = error or InterruptedError()
-                heard(lambda: self._writer.__exit__(type(given_up), given_up, None), GIVING_UP)
+                interruptible(lambda: self._writer.__exit__(type(given_up), given_up, None), GIVING_UP)
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append bytes.
@@ -91,8 +91,8 @@ class Upload:
         """
         self._flush()
         try:
-            with telling(self._place):
-                heard(self._writer.close)
+            with translate_errors(self._place):
+                interruptible(self._writer.close)
         except OSError:
             # If the response was lost, the object may exist nevertheless.
             found = self._place.stat()
@@ -103,8 +103,8 @@ class Upload:
 
     def _flush(self) -> None:
         data = b"".join(self._waiting)
-        with telling(self._place):
-            heard(lambda: self._writer.write(data))
+        with translate_errors(self._place):
+            interruptible(lambda: self._writer.write(data))
         self._size += len(data)
         self._waiting, self._waiting_bytes = [], 0
 
@@ -147,11 +147,11 @@ class BucketPrefix:
     root: BucketPath
     lockable = False
 
-    def growing(self, name: str, planned: int) -> Upload:
+    def atomic_file(self, name: str, planned: int) -> Upload:
         return Upload(self.root / name, planned)
 
     @contextmanager
-    def room(self, name: str) -> Iterator[Path]:
+    def staging_path(self, name: str) -> Iterator[Path]:
         with scratch() as folder:
             yield folder / name
 
@@ -168,7 +168,7 @@ class BucketPrefix:
     def create(self, name: str, data: bytes) -> bool:
         return (self.root / name).create(data)
 
-    def settle(self, names: Iterable[str]) -> None:
+    def sync(self, names: Iterable[str]) -> None:
         """Do nothing: written objects are durable."""
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:

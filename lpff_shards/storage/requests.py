@@ -29,7 +29,7 @@ _BROKEN = (
 
 
 @contextmanager
-def telling(place: object) -> Iterator[None]:
+def translate_errors(place: object) -> Iterator[None]:
     """Convert a store's errors in the block to OSErrors that name a place.
 
     Raises:
@@ -99,7 +99,7 @@ FIRST_WAIT = 0.2
 """Seconds before the second try; each wait is about twice the previous one."""
 
 
-def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
+def retry_on_disconnect(call: Callable[[], T], tries: int = TRIES) -> T:
     """Return the result of a call; repeat it if its connection breaks.
 
     The library retries calls that it considers safe, and those that a busy store refuses. It does not retry a listing,
@@ -116,7 +116,7 @@ def persistent(call: Callable[[], T], tries: int = TRIES) -> T:
     return call()
 
 
-def heard(call: Callable[[], T], seconds: float | None = None) -> T:
+def interruptible(call: Callable[[], T], seconds: float | None = None) -> T:
     """Return the result of a call, run in a helper thread so that the main thread can handle signals.
 
     Args:

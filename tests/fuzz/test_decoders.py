@@ -20,7 +20,7 @@ from lpff_shards.formats.pictures.decoding import PictureError, decoded
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, from_json, read_manifest
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.folder import Owner
+from lpff_shards.sidecars.folder import OutputState
 from lpff_shards.sources.io.zip_tree import ZipError, read_directory
 
 RANDOMS = st.randoms(use_true_random=False)
@@ -66,7 +66,7 @@ def test_a_shard_is_read_or_refused(
     ("file", "type"),
     [
         ("manifest.json", Manifest),
-        (".lpff-shards/plan.json", Owner),
+        (".lpff-shards/plan.json", OutputState),
         (".lpff-shards/receipts/lpff-train-000000.tar.json", ShardReceipt),
     ],
 )

@@ -19,7 +19,7 @@ from lpff_shards.options.export import (
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
 from lpff_shards.schemas.sources import SPECS
-from lpff_shards.schemas.units import exact_size
+from lpff_shards.schemas.units import format_exact_bytes
 
 WIDTH = 100
 _SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
@@ -93,7 +93,7 @@ def _spelled_value(name: str, value: Any) -> str:
     if name in _PATHS or name not in _ORDER:
         return _path(value)
     if name == "shard_size":
-        return exact_size(value)
+        return format_exact_bytes(value)
     return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 

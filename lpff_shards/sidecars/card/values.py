@@ -16,7 +16,7 @@ from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import Terms, citations, known_specs, terms_of
-from lpff_shards.schemas.units import size
+from lpff_shards.schemas.units import format_bytes
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, table_rows
 
@@ -107,7 +107,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
         "pictures": _pictures(options, suffixes),
         "title": format.title,
         "shards": f"{len(manifest.shards):,}",
-        "bytes": size(sum(shard.bytes for shard in manifest.shards)),
+        "bytes": format_bytes(sum(shard.bytes for shard in manifest.shards)),
         "holds": format.holds(layout, suffixes),
         "for_trainers": format.for_trainers,
         "shuffled": options.get("shuffle"),

@@ -18,7 +18,7 @@ from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.schemas.filenames import LEDGER
 from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, facts, schema
-from lpff_shards.storage.path import Place, is_file, no_place, on_disk
+from lpff_shards.storage.path import StoragePath, is_file, no_place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
@@ -61,17 +61,17 @@ _OF_TEMPORARY_FILES = (
 """SQLite's errors of written files; an open ledger writes only temporary files of large sorts."""
 
 
-class Ledger:
+class SampleIndex:
     """samples.sqlite of a finished export, open for reading; a context manager that closes it."""
 
-    def __init__(self, path: Place, connection: sqlite3.Connection, samples: int, copy: ExitStack) -> None:
+    def __init__(self, path: StoragePath, connection: sqlite3.Connection, samples: int, copy: ExitStack) -> None:
         self.path = path
         self._connection = connection
         self._samples = samples
         self._copy = copy
 
     @classmethod
-    def open(cls, root: Place, manifest: Manifest) -> Ledger:
+    def open(cls, root: StoragePath, manifest: Manifest) -> SampleIndex:
         """Open samples.sqlite of an export; download it whole from a bucket.
 
         Raises:
@@ -102,7 +102,7 @@ class Ledger:
         if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(known.items()):
             raise _unusable(self.path, "belongs to another export")
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> SampleIndex:
         return self
 
     def __exit__(
@@ -224,5 +224,5 @@ class Ledger:
             raise _unusable(self.path, f"is damaged: {error}") from None
 
 
-def _unusable(path: Place, how: str) -> LedgerError:
+def _unusable(path: StoragePath, how: str) -> LedgerError:
     return LedgerError(f"{path} {how}", f"Recreate it: lpff-shards index {path.parent}")

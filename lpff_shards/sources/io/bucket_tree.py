@@ -15,8 +15,8 @@ from lpff_shards.sources.io.blobs import BrokenBlob, path_blob
 from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
-from lpff_shards.storage.path import Place, is_remote
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.path import StoragePath, is_remote
+from lpff_shards.storage.prefetch import prefetch
 
 _RIGHTS = "Check the URI, your rights and the network"
 
@@ -38,7 +38,7 @@ class BucketTree:
     def _folders(self) -> list[str]:
         # The output of an export may be next to the pictures, and is not a source.
         names = [name for name in self._listing[1] if not is_picture(name)]
-        with _listing(self.path), closing(ahead(self._is_export, names)) as exports:
+        with _listing(self.path), closing(prefetch(self._is_export, names)) as exports:
             return [name for name, is_export in zip(names, exports, strict=True) if not is_export]
 
     def _is_export(self, name: str) -> bool:
@@ -105,7 +105,7 @@ def named_object(option: str, given: str) -> Blob:
     return blob
 
 
-def blob_at(place: Place) -> Blob | None:
+def blob_at(place: StoragePath) -> Blob | None:
     """Return the blob of a file or object, or None if it does not exist.
 
     Raises:

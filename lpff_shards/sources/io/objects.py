@@ -22,7 +22,7 @@ from lpff_shards.formats.pictures.kinds import glance
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, ZipBlob, header_size, refuse_large
 from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.prefetch import prefetch
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ def read_range(path: BucketPath, at: int, size: int) -> bytes:
 def _by_pieces(read: Callable[[int], bytes], at: int, end: int) -> bytes:
     """Read a range in pieces, several at once, with one copy in memory."""
     data = BytesIO()
-    with closing(ahead(read, range(at, end, PIECE), PIECES_AT_ONCE)) as pieces:
+    with closing(prefetch(read, range(at, end, PIECE), PIECES_AT_ONCE)) as pieces:
         for piece in pieces:
             data.write(piece)
     return data.getvalue()
@@ -161,7 +161,7 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 def headers(blobs: Sequence[Blob]) -> Iterator[PictureHeader | None]:
     """Yield the header of each picture, None if it is invalid or unreadable."""
     if any(map(is_remote, blobs[:1])):
-        with closing(ahead(_header, blobs, AT_ONCE)) as found:
+        with closing(prefetch(_header, blobs, AT_ONCE)) as found:
             yield from found
     else:
         yield from map(_header, blobs)

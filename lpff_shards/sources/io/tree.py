@@ -22,8 +22,8 @@ from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.objects import ObjectBlob
 from lpff_shards.sources.io.zip_tree import zip_tree
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import Place, is_folder, is_remote
-from lpff_shards.storage.prefetch import ahead
+from lpff_shards.storage.path import StoragePath, is_folder, is_remote
+from lpff_shards.storage.prefetch import prefetch
 
 MAX_WRAPPERS = 4
 
@@ -36,7 +36,7 @@ class Tree(Protocol):
         """Its name in errors."""
 
     @property
-    def path(self) -> Place | None:
+    def path(self) -> StoragePath | None:
         """Its path; None inside a zip."""
 
     def folders(self) -> list[str]:
@@ -206,7 +206,7 @@ def only_folder(tree: Tree) -> Tree:
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
     """Yield the folders of these names directly in a tree, in order; those of a bucket are listed concurrently."""
     if tree.path is not None and is_remote(tree.path):
-        with closing(ahead(tree.sub, names)) as found:
+        with closing(prefetch(tree.sub, names)) as found:
             folders: list[Tree | None] = list(found)
     else:
         folders = list(map(tree.sub, names))

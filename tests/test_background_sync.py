@@ -13,7 +13,7 @@ from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import shard
 from lpff_shards.storage import background_sync
-from lpff_shards.storage.background_sync import Settling
+from lpff_shards.storage.background_sync import BackgroundSync
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -25,20 +25,20 @@ def _broken(_: Path) -> None:
 def test_leaving_waits_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
-    with Settling() as disk:
+    with BackgroundSync() as disk:
         for name in "abc":
-            disk.settle(tmp_path / name)
+            disk.submit(tmp_path / name)
     assert synced == ["a", "b", "c"]
 
 
 def test_a_file_that_cannot_be_synced_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), Settling() as disk:
-        disk.settle(tmp_path / "missing")
+    with pytest.raises(FileNotFoundError), BackgroundSync() as disk:
+        disk.submit(tmp_path / "missing")
 
 
 def test_what_failed_before_is_what_is_told(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), Settling() as disk:
-        disk.settle(tmp_path / "missing")
+    with pytest.raises(KeyError), BackgroundSync() as disk:
+        disk.submit(tmp_path / "missing")
         raise KeyError
 
 
@@ -51,11 +51,11 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
         synced.append(path.name)
 
     monkeypatch.setattr(background_sync, "to_disk", slow)
-    with Settling() as disk:
+    with BackgroundSync() as disk:
         for _ in range(3):
             disk.keep_up(tmp_path / "a")
         goes_on.set()
-        disk.settle(tmp_path / "b")
+        disk.submit(tmp_path / "b")
     assert synced == ["a", "b"]
 
 
