@@ -26,7 +26,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 ENVIRONMENTS = [name.removeprefix(PREFIX) for name in PROJECT["dependency-groups"] if name.startswith(PREFIX)]
 PYTHONS = nox.project.python_versions(PROJECT)
 """Those that the package's classifiers tell of, the oldest first."""
-SHORT = ("cli", "ledger", "lifecycle", "manners", "places", "threads")
+SHORT = ("cli", "lifecycle", "manners", "places", "sample_index", "threads")
 """Tests of what differs between Pythons: paths, processes, SQLite, warnings."""
 
 if shutil.which("pyenv") and "PYENV_VERSION" not in os.environ:

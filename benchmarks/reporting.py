@@ -1,6 +1,6 @@
 """The report of FFHQ and LPFF rebalanced at full size: seconds of each step, peak memory and the size of the page.
 
-The ledger of an export is written for 179,094 pictures and their copies, without shards: a report reads those for the
+The index of an export is written for 179,094 pictures and their copies, without shards: a report reads those for the
 contact sheet alone, whose portraits are drawn here. FFHQ's poses are the published angles where they are given
 (`--ffhq-angles`, a NumPy file of theta and phi, [2, 139914]), else poses that spread like them; LPFF's are those of a
 large-pose set. Licenses and sizes are made up.
@@ -30,12 +30,11 @@ from lpff_shards.report.facts import Facts
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
-from lpff_shards.schemas.filenames import LEDGER
+from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import count_poses, write_ledger
-from lpff_shards.sidecars.sample_index.tables import facts as of_ledger
+from lpff_shards.sidecars.sample_index.tables import count_poses, fingerprint, write_tables
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 
@@ -63,7 +62,7 @@ def yaw_pitch(angles: Angles) -> Angles:
 
 
 def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
-    """Writes the ledger of `ffhq_lpff_rebalanced`."""
+    """Writes the index of `ffhq_lpff_rebalanced`."""
     angles = points(ffhq_angles, 1.0)
     poses = yaw_pitch(angles)
     copies = lpff_replicas(density(angles, LPFF_THRESHOLDS)).astype(np.int64)
@@ -100,7 +99,7 @@ def make_export(root: Path, ffhq_angles: str | None) -> Manifest:
     outlines = (_receipt(shard.file, sizes[piece]) for shard, piece in zip(shards, pieces, strict=True))
     rows = (_rows(picture[piece], replica[piece], poses) for piece in pieces)
     before = count_poses(SOURCES, (np.arange(len(poses)) >= FFHQ).astype(np.int64), poses)
-    write_ledger(root / LEDGER, of_ledger(manifest), zip(outlines, rows, strict=True), before)
+    write_tables(root / SAMPLE_INDEX, fingerprint(manifest), zip(outlines, rows, strict=True), before)
     return manifest
 
 
@@ -145,8 +144,8 @@ def main() -> None:
         root = Path(name)
         manifest = make_export(root, given.ffhq_angles)
         start = time.perf_counter()
-        with timed("columns from the ledger"), SampleIndex.open(root, manifest) as ledger:
-            facts = export_facts(root, manifest, ledger)
+        with timed("columns from samples.sqlite"), SampleIndex.open(root, manifest) as index:
+            facts = export_facts(root, manifest, index)
         print(f"{len(facts):,} samples of {int((facts.replica == 0).sum()):,} pictures")
         with timed("plots, contact sheet and page"):
             made = write(facts, lambda rows: portraits(facts, rows), target(given.out or root / "report.html"))

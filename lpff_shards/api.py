@@ -20,13 +20,13 @@ from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of,
 from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
 from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, refuse_gone, rewrite_indexes
-from lpff_shards.exporters.shard import Seen, write_shard, write_shard_elsewhere
+from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
 from lpff_shards.planning.filters import Exclusions
-from lpff_shards.planning.mix import Extras, mix, name_lists
+from lpff_shards.planning.mix import MixInputs, mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.units import format_count
@@ -68,7 +68,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _updated(options: ExportOptions, extras: Extras) -> Plan:
+def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     """Return the plan of the export in the folder, without the samples of new exclusions."""
     folder = OutputFolder(place(options.out))
     owner = owner_of(folder)
@@ -106,7 +106,7 @@ def _updated(options: ExportOptions, extras: Extras) -> Plan:
     return updated
 
 
-def _plan(options: ExportOptions, extras: Extras) -> Plan:
+def _plan(options: ExportOptions, extras: MixInputs) -> Plan:
     out = place(options.out)
     refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
@@ -158,10 +158,10 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     return compare(plan.mix.pool, plan.mix.weights, options.mix, plan.mix.seed)
 
 
-def _extras(options: ExportOptions) -> Extras:
+def _extras(options: ExportOptions) -> MixInputs:
     """Read the files of --num-replicas and --exclude."""
     counts, exclude = options.mix.num_replicas, options.mix.exclude
-    return Extras(
+    return MixInputs(
         num_replicas=read_num_replicas(counts) if counts is not None else None,
         exclusions=read_exclusions(exclude) if exclude is not None else (),
     )
@@ -222,7 +222,7 @@ class _Job:
     plan: Plan
     folder: OutputFolder
     executor: Executor
-    seen: Seen
+    seen: VisibilityCheck
     workers: int
     observer: ProgressCallback
 
@@ -238,7 +238,7 @@ def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
     observer.on_stage("checking")
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
-    seen = Seen(plan.digest, options.sources.on_disk)
+    seen = VisibilityCheck(plan.digest, options.sources.on_disk)
     workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
     return _Job(plan, folder, executor, seen, workers, observer)
 

@@ -21,7 +21,7 @@ from lpff_shards._version import __version__
 from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
 from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MEASURE, Group, no_such_option
-from lpff_shards.commandline.options import Loudness
+from lpff_shards.commandline.options import Verbosity
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options.declaration import declared
@@ -52,7 +52,7 @@ def cli(context: click.Context) -> None:
 @cli.command(purpose=MAKE, manual=manuals.EXPORT)
 @given_by.export
 @given_by.messages
-def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness, **given: Any) -> None:
+def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     """Write shards from the given sources. Run the same command again to resume."""
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
@@ -60,48 +60,48 @@ def export(dry_run: bool, report: str | None, as_json: bool, loudness: Loudness,
     chosen = _options(given)
     _check_report(report, chosen)
     if dry_run:
-        _dry_run(chosen, report, as_json, loudness)
+        _dry_run(chosen, report, as_json, verbosity)
         return
     try:
-        with progress.observer(sys.stderr, loudness) as observer:
+        with progress.observer(sys.stderr, verbosity) as observer:
             share = api.export_share(chosen, observer) if chosen.run.task else None
             manifest = share.manifest if share else api.export(chosen, observer)
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
     if as_json:
         click.echo(summary.export_json(manifest, share))
-    elif loudness is not Loudness.QUIET and manifest:
+    elif verbosity is not Verbosity.QUIET and manifest:
         click.echo(summary.manifest_text(manifest, chosen.out, observer.notes))
-    elif loudness is not Loudness.QUIET and share:
+    elif verbosity is not Verbosity.QUIET and share:
         click.echo(summary.share_text(chosen, share))
     if report is not None and manifest:
         from lpff_shards.report import write
 
         made = write.report_export(chosen.out, report)
-        if loudness is not Loudness.QUIET:
+        if verbosity is not Verbosity.QUIET:
             click.echo(write.report_text(made), err=True)
 
 
-def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, loudness: Loudness) -> None:
+def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, verbosity: Verbosity) -> None:
     """Make the plan and print it; with --quiet only the exit status says whether it could be made."""
     if chosen.run.task is not None:
         raise ShardsError("--task and --dry-run cannot be used together", "Leave --task out: the plan is of all shares")
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
-    with progress.observer(sys.stderr, loudness) as observer:
+    with progress.observer(sys.stderr, verbosity) as observer:
         observer.on_stage("planning")
         plan = api.plan_export(chosen)
         balances = api.compare_rules(plan, chosen)
     if as_json:
         click.echo(summary.plan_json(plan, balances))
-    elif loudness is not Loudness.QUIET:
+    elif verbosity is not Verbosity.QUIET:
         click.echo(summary.plan_text(plan, balances))
     if report is not None:
         from lpff_shards.report import write
 
         made = write.report_plan(plan, balances, report)
-        if loudness is not Loudness.QUIET:
+        if verbosity is not Verbosity.QUIET:
             click.echo(write.report_text(made), err=True)
 
 
@@ -109,19 +109,19 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, l
 @given_by.path
 @given_by.check
 @given_by.messages
-def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: Loudness) -> None:
+def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity: Verbosity) -> None:
     """Check every checksum, sample and key of the export in the folder PATH against its manifest."""
     from lpff_shards.commandline import progress, summary
     from lpff_shards.executors.processes import available_cores
     from lpff_shards.verify import verify_export
 
     options.RunOptions(workers=workers)
-    with progress.observer(sys.stderr, loudness) as observer, _looking():
+    with progress.observer(sys.stderr, verbosity) as observer, _looking():
         observer.on_stage("reading")
         verdict = verify_export(path, workers or available_cores(), observer.on_progress, deep, observer.on_shard)
     if as_json:
         click.echo(summary.verdict_json(verdict))
-    elif loudness is not Loudness.QUIET:
+    elif verbosity is not Verbosity.QUIET:
         click.echo(summary.verdict_text(verdict))
     elif not verdict.ok:
         click.echo("\n".join(summary.fault_lines(verdict)))
@@ -132,7 +132,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, loudness: 
 @cli.command(purpose=MAKE, manual=manuals.INDEX)
 @given_by.path
 @given_by.messages
-def index(path: str, as_json: bool, loudness: Loudness) -> None:
+def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
     """Write the index files that the export in the folder PATH lacks.
 
     They are those for wids, DALI, Energon and TensorFlow Datasets, and samples.sqlite and ATTRIBUTION.csv.
@@ -142,15 +142,15 @@ def index(path: str, as_json: bool, loudness: Loudness) -> None:
     from lpff_shards.commandline import progress, summary
     from lpff_shards.exporters.index import index_export
 
-    with progress.observer(sys.stderr, loudness) as observer:
+    with progress.observer(sys.stderr, verbosity) as observer:
         observer.on_stage("reading")
         written = index_export(path, observer.on_shard)
-    if loudness is Loudness.VERBOSE:
+    if verbosity is Verbosity.VERBOSE:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)
     if as_json:
         click.echo(summary.indexes_json(written))
-    elif loudness is not Loudness.QUIET:
+    elif verbosity is not Verbosity.QUIET:
         click.echo(summary.indexes_text(path, written))
 
 
@@ -158,7 +158,7 @@ def index(path: str, as_json: bool, loudness: Loudness) -> None:
 @given_by.path
 @given_by.bench
 @given_by.messages
-def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
+def bench(as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     """Measure how fast each installed loader reads the export in the folder PATH.
 
     Also measures plain file reads for comparison.
@@ -169,11 +169,11 @@ def bench(as_json: bool, loudness: Loudness, **given: Any) -> None:
     from lpff_shards.options.bench import BenchOptions
 
     def on_run(run: Run) -> None:
-        if loudness is not Loudness.QUIET:
-            progress.say(summary.run_text(run, loudness is Loudness.VERBOSE), sys.stderr)
+        if verbosity is not Verbosity.QUIET:
+            progress.say(summary.run_text(run, verbosity is Verbosity.VERBOSE), sys.stderr)
 
     chosen = BenchOptions(**given)
-    if loudness is Loudness.VERBOSE:
+    if verbosity is Verbosity.VERBOSE:
         progress.say(progress.versions((*progress.PACKING, *progress.LOADING)), sys.stderr)
     report = bench_export(chosen, on_run)
     click.echo(summary.report_json(report) if as_json else summary.report_text(report))

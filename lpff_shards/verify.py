@@ -25,7 +25,7 @@ from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.checksums import checksum_of, file_checksum
-from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, is_taken, names_in, place, whole
+from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, is_taken, names_in, place, read_whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -157,7 +157,7 @@ def _check_shard(root: StoragePath, algorithm: Checksum, look: Look, shard: Shar
         if not is_file(path):
             reason = "is not a regular file" if exists(path) else "the file is missing"
             return _Checked((Fault(shard.file, "", reason),))
-        data = whole(path)
+        data = read_whole(path)
         same = _checksum(path, data, algorithm) == shard.checksum
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
@@ -255,7 +255,7 @@ def _changed(path: StoragePath, digest: str) -> str:
     try:
         if not is_file(path):
             return "is not a regular file" if is_taken(path) else ""
-        return "" if file_digest(whole(path)) == digest else "is not what was written"
+        return "" if file_digest(read_whole(path)) == digest else "is not what was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lpff_shards.exporters.shard import Seen
+from lpff_shards.exporters.shard import VisibilityCheck
 from lpff_shards.exporters.shard import write_shard_elsewhere as write_undisturbed
 from lpff_shards.planning.plan import ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -23,7 +23,9 @@ ORDER, ATTEMPTS, STALLED, DIED = "order", "attempts", "stalled", "died"
 """Files beside the output: what is to happen (`stall NODE`, `stall` anywhere, `die`), and what has."""
 
 
-def write_shard_elsewhere(root: Path, seen: Seen, task: ShardTask, on_sample: Callable[[int], None]) -> ShardReceipt:
+def write_shard_elsewhere(
+    root: Path, seen: VisibilityCheck, task: ShardTask, on_sample: Callable[[int], None]
+) -> ShardReceipt:
     """Writes a shard; at its third sample what was ordered happens, once in all."""
     beside = Path(root).absolute().parent
     with (beside / ATTEMPTS).open("a") as file:

@@ -23,7 +23,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.license import demands
 from lpff_shards.sidecars.attribution import merged
-from lpff_shards.storage.path import whole
+from lpff_shards.storage.path import read_whole
 
 HOSTILE = 'A "quoted", comma\nand | `code` <script>alert(1)</script> [x](y) = é'
 
@@ -72,7 +72,7 @@ def _lines(out: Path) -> list[dict[str, str]]:
 def _samples(out: Path) -> list[dict[str, Any]]:
     manifest = read_manifest(out)
     read = get_format(manifest.format).samples
-    return [dict(s.scalars) for shard in manifest.shards for s in read(whole(out / shard.file), manifest.layout)]
+    return [dict(s.scalars) for shard in manifest.shards for s in read(read_whole(out / shard.file), manifest.layout)]
 
 
 MIXES = st.fixed_dictionaries(

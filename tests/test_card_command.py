@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, api, cli
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.record_options import published, published_names, recorded
+from lpff_shards.exporters.record_options import published_names, recorded, redact_paths
 from lpff_shards.formats.registry import NAMES as FORMATS
 from lpff_shards.options.export import IMAGE_KINDS, Alignment
 from lpff_shards.sidecars.card.command import WIDTH, command
@@ -139,7 +139,7 @@ def test_of_uris_the_last_part_is_told() -> None:
         ("gs://my-bucket/00000/x.png", "./00000/x.png"),
         ("s3://my-bucket/d.json has no labels", "d.json has no labels"),
     ):
-        assert published(text, names) == expected
+        assert redact_paths(text, names) == expected
 
 
 def test_only_what_differs_from_the_defaults_is_told() -> None:

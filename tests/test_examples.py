@@ -101,7 +101,7 @@ def _add(site: Path, group: str, name: str, home: str, code: str) -> None:
     ("name", "module", "reason"),
     [
         ("broken", "nosuch", "cannot be loaded from mine:Broken: No module named 'nosuch'"),
-        ("broken", "os", "lacks filename, holds, placed, writer, title, tag, pattern, glob"),
+        ("broken", "os", "lacks filename, holds, with_offsets, writer, title, tag, pattern, glob"),
     ],
 )
 def test_a_broken_format_of_another_package_is_one_error_and_leaves_others_alone(

@@ -20,7 +20,7 @@ from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, coalesce_ranges, in_order
 from lpff_shards.loaders.shards import Span
-from lpff_shards.schemas.filenames import LEDGER
+from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.storage import connect
 from lpff_shards.storage import requests as store_requests
 
@@ -210,9 +210,9 @@ def test_an_index_that_is_gone_or_torn_is_told(uri: str, bucket: Bucket) -> None
         ShardSource(uri)
 
 
-def test_columns_of_an_export_without_its_ledger(folders: dict[str, Path], uri: str, bucket: Bucket) -> None:
+def test_columns_of_an_export_without_its_sample_index(folders: dict[str, Path], uri: str, bucket: Bucket) -> None:
     source = ShardSource(uri)
-    bucket.remove(f"sets/out/{LEDGER}")
+    bucket.remove(f"sets/out/{SAMPLE_INDEX}")
     assert list(source.column("key")) == [truth.fields["key"] for truth in truths(folders["wds"])]
 
 

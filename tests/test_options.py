@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
-from lpff_shards.exporters.record_options import last_component, published, published_names, recorded
+from lpff_shards.exporters.record_options import last_component, published_names, recorded, redact_paths
 from lpff_shards.options.declaration import declared
 from lpff_shards.options.export import (
     DEFAULT_SHARD_SIZE,
@@ -319,13 +319,13 @@ def test_last_component(path, name):
 )
 def test_a_published_text_holds_no_folder_of_the_user(path, text, expected):
     options = export(sources=SourceOptions(lpff=path))
-    assert published(text.format(here=Path.cwd()), published_names(options)) == expected
+    assert redact_paths(text.format(here=Path.cwd()), published_names(options)) == expected
 
 
 def test_paths_inside_one_another_are_published_too():
     sources = SourceOptions(ffhq="/home/jane/sets", lpff="/home/jane/sets/LPFF")
     text = "/home/jane/sets/LPFF/info.json and /home/jane/sets/1.png"
-    assert published(text, published_names(export(sources=sources))) == "LPFF/info.json and sets/1.png"
+    assert redact_paths(text, published_names(export(sources=sources))) == "LPFF/info.json and sets/1.png"
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_paths_inside_one_another_are_published_too():
     ],
 )
 def test_a_published_text_keeps_its_words_apart(path, text, expected):
-    assert published(text, published_names(export(sources=SourceOptions(lpff=path)))) == expected
+    assert redact_paths(text, published_names(export(sources=SourceOptions(lpff=path)))) == expected
 
 
 def test_what_decides_bytes_is_recorded_and_nothing_else():

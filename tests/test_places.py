@@ -21,7 +21,17 @@ from lpff_shards.schemas.uris import is_uri, scheme_of
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage import connect
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import exists, is_file, is_folder, listed, names_in, on_disk, place, read_if_there, whole
+from lpff_shards.storage.path import (
+    exists,
+    is_file,
+    is_folder,
+    listed,
+    names_in,
+    on_disk,
+    place,
+    read_if_there,
+    read_whole,
+)
 from lpff_shards.storage.prefetch import prefetch
 from lpff_shards.storage.prefix import MOST_PARTS, PART, part_size
 from lpff_shards.storage.requests import reason
@@ -82,7 +92,7 @@ def test_files_are_asked_the_same(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "folder").mkdir()
     there = tmp_path / "a"
-    assert (bytes(whole(there)), bytes(whole(tmp_path / "empty"))) == (b"0123456789", b"")
+    assert (bytes(read_whole(there)), bytes(read_whole(tmp_path / "empty"))) == (b"0123456789", b"")
     assert (read_if_there(there), read_if_there(tmp_path / "none")) == (b"0123456789", None)
     assert set(names_in(tmp_path)) == {"a", "empty", "folder"}
     assert {name: one.size for name, one in listed(tmp_path).items()} == {"a": 10, "empty": 0}

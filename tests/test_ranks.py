@@ -15,7 +15,7 @@ from conftest import PROJECT
 from launchers import LAUNCHED, environment, use
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, ShardsError, SourceOptions, export
-from lpff_shards.loaders.ranks import LAUNCHERS, placed, refuse_joined_since
+from lpff_shards.loaders.ranks import LAUNCHERS, rank_and_world_size, refuse_joined_since
 
 Patch = pytest.MonkeyPatch
 
@@ -23,9 +23,9 @@ READ = """
 import json, sys
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.sampler import EpochSampler
-from lpff_shards.loaders.ranks import placed
+from lpff_shards.loaders.ranks import rank_and_world_size
 source = ShardSource(sys.argv[1])
-rank, world_size = placed(None, None, None)
+rank, world_size = rank_and_world_size(None, None, None)
 drawn = EpochSampler(counts=[len(source)], batch_size=2, rank=rank, world_size=world_size)
 batches = [source.batch(drawn.draw(0, number).indices, ("key",)) for number in range(len(drawn))]
 print(json.dumps([key for batch in batches for key in batch["key"]]))
@@ -38,18 +38,23 @@ def test_a_task_of_slurm_without_its_step_is_an_error(monkeypatch: Patch) -> Non
     for rank in (1, 2, 3):
         use(monkeypatch, {**BATCH_SCRIPT, "SLURM_PROCID": rank})
         with pytest.raises(ShardsError, match=f"SLURM_PROCID is {rank} in the environment, and SLURM_STEP_NUM"):
-            placed(None, None, None)
+            rank_and_world_size(None, None, None)
 
 
 @pytest.mark.parametrize("launcher", LAUNCHED)
 def test_each_launcher_numbers_its_processes(launcher: str, monkeypatch: Patch) -> None:
     for rank in range(4):
         use(monkeypatch, LAUNCHED[launcher](rank))
-        assert placed(None, None, None) == (rank, 4)
-        assert placed(rank, None, None) == placed(None, 4, None) == (rank, 4)
+        assert rank_and_world_size(None, None, None) == (rank, 4)
+        assert rank_and_world_size(rank, None, None) == rank_and_world_size(None, 4, None) == (rank, 4)
         # What a user or a framework has given goes before the environment.
-        assert placed(1, 7, None) == (1, 7)
-        assert placed(None, None, (5, 6)) == placed(5, None, (5, 6)) == placed(None, 6, (5, 6)) == (5, 6)
+        assert rank_and_world_size(1, 7, None) == (1, 7)
+        assert (
+            rank_and_world_size(None, None, (5, 6))
+            == rank_and_world_size(5, None, (5, 6))
+            == rank_and_world_size(None, 6, (5, 6))
+            == (5, 6)
+        )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_each_launcher_numbers_its_processes(launcher: str, monkeypatch: Patch) 
 )
 def test_one_process_reads_everything(found: dict[str, int], monkeypatch: Patch) -> None:
     use(monkeypatch, found)
-    assert placed(None, None, None) == placed(None, 1, None) == (0, 1)
+    assert rank_and_world_size(None, None, None) == rank_and_world_size(None, 1, None) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +107,9 @@ def test_one_process_reads_everything(found: dict[str, int], monkeypatch: Patch)
 def test_half_an_environment_is_refused(found: dict[str, Any], words: str, monkeypatch: Patch) -> None:
     use(monkeypatch, found)
     with pytest.raises(ShardsError, match=words) as refused:
-        placed(None, None, None)
+        rank_and_world_size(None, None, None)
     assert "ive rank and world_size" in refused.value.hint
-    assert placed(2, 3, None) == (2, 3)
+    assert rank_and_world_size(2, 3, None) == (2, 3)
 
 
 @pytest.mark.parametrize("rank", [0, 3])
@@ -112,9 +117,9 @@ def test_one_of_two_is_refused_without_a_launcher(rank: int, monkeypatch: Patch)
     for found in ({}, BATCH_SCRIPT):
         use(monkeypatch, found)
         with pytest.raises(ShardsError, match=f"rank {rank} was given alone.*Give rank and world_size, both"):
-            placed(rank, None, None)
+            rank_and_world_size(rank, None, None)
         with pytest.raises(ShardsError, match="world_size 4 was given alone"):
-            placed(None, 4, None)
+            rank_and_world_size(None, 4, None)
 
 
 def test_what_was_given_is_that_of_its_source(monkeypatch: Patch) -> None:
@@ -122,12 +127,12 @@ def test_what_was_given_is_that_of_its_source(monkeypatch: Patch) -> None:
     by = "by RANK and WORLD_SIZE of the environment. Give rank and world_size, both"
     for size in (1, 2, 8):
         with pytest.raises(ShardsError, match=f"world_size {size} was given, but it is 4 {by}"):
-            placed(None, size, None)
+            rank_and_world_size(None, size, None)
     for rank in (0, 4):
         with pytest.raises(ShardsError, match=f"rank {rank} was given, but it is 1 {by}"):
-            placed(rank, None, None)
+            rank_and_world_size(rank, None, None)
     with pytest.raises(ShardsError, match="world_size 4 was given, but it is 2 by the joined processes"):
-        placed(None, 4, (0, 2))
+        rank_and_world_size(None, 4, (0, 2))
 
 
 @pytest.mark.parametrize(
@@ -137,11 +142,11 @@ def test_what_was_given_is_that_of_its_source(monkeypatch: Patch) -> None:
 def test_numbers_out_of_range_are_refused(rank: Any, world_size: Any, monkeypatch: Patch) -> None:
     use(monkeypatch, LAUNCHED["torchrun"](1))
     with pytest.raises(ShardsError, match=r"(rank|world_size) .* is out of range"):
-        placed(rank, world_size, None)
+        rank_and_world_size(rank, world_size, None)
     for given in ((True, None), (-1, None), (1.0, None), (None, True), (None, 0), (None, 4.0)):
         with pytest.raises(ShardsError, match="is out of range"):
-            placed(*given, None)  # type: ignore[arg-type]
-    assert placed(np.int64(3), np.int64(4), None) == (3, 4)  # type: ignore[arg-type]
+            rank_and_world_size(*given, None)  # type: ignore[arg-type]
+    assert rank_and_world_size(np.int64(3), np.int64(4), None) == (3, 4)  # type: ignore[arg-type]
 
 
 def test_processes_that_joined_since_are_refused() -> None:

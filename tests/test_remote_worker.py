@@ -15,7 +15,7 @@ from lpff_shards.executors.processes import LocalExecutor
 from lpff_shards.executors.ray import RayExecutor
 from lpff_shards.exporters import shard as shards
 from lpff_shards.exporters.record_options import recorded
-from lpff_shards.exporters.shard import Seen
+from lpff_shards.exporters.shard import VisibilityCheck
 from lpff_shards.sidecars.folder import OutputFolder
 
 
@@ -26,7 +26,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
     return ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(lpff)))
 
 
-def _write(options: ExportOptions, seen: Seen) -> None:
+def _write(options: ExportOptions, seen: VisibilityCheck) -> None:
     plan = api.plan_export(options)
     shards.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
 
@@ -36,17 +36,17 @@ def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None
     shard = Path(options.out) / manifest.shards[0].file
     before = shard.read_bytes()
     shard.unlink()
-    _write(options, Seen(api.plan_export(options).digest, options.sources.on_disk))
+    _write(options, VisibilityCheck(api.plan_export(options).digest, options.sources.on_disk))
     assert shard.read_bytes() == before
 
 
 def test_a_machine_that_does_not_see_the_output_is_told(options: ExportOptions) -> None:
     with pytest.raises(ShardsError, match=r"the node \S+ has no access to the export in \S+out\. Every node needs"):
-        _write(options, Seen(api.plan_export(options).digest, options.sources.on_disk))
+        _write(options, VisibilityCheck(api.plan_export(options).digest, options.sources.on_disk))
     # A folder of the same name that is its own, of another export.
     api.export(options)
     with pytest.raises(ShardsError, match="has no access to the export in"):
-        _write(options, Seen("another", options.sources.on_disk))
+        _write(options, VisibilityCheck("another", options.sources.on_disk))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -56,7 +56,7 @@ def test_a_machine_that_does_not_see_the_pictures_leaves_none_out(options: Expor
     if there:
         mount.mkdir()
     with pytest.raises(ShardsError, match=r"has no access to \S+/mount"):
-        _write(options, Seen(api.plan_export(options).digest, (str(mount),)))
+        _write(options, VisibilityCheck(api.plan_export(options).digest, (str(mount),)))
 
 
 def test_what_another_machine_writes_a_moment_ago_is_waited_for(
@@ -65,7 +65,7 @@ def test_what_another_machine_writes_a_moment_ago_is_waited_for(
     monkeypatch.setattr(shards, "PATIENCE", 1.0)
     owners = iter([None, OutputFolder.owner])
     api.export(options)
-    seen, folder = Seen(api.plan_export(options).digest, ()), OutputFolder(Path(options.out))
+    seen, folder = VisibilityCheck(api.plan_export(options).digest, ()), OutputFolder(Path(options.out))
     owner = folder.owner()
     monkeypatch.setattr(OutputFolder, "owner", lambda _: owner if next(owners) else None)
     seen.refuse_unseen(folder)

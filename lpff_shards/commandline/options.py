@@ -26,7 +26,7 @@ Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 """What the shell offers for a text that was begun."""
 
 
-class Loudness(Enum):
+class Verbosity(Enum):
     """How much a command prints beside its result: errors alone, progress, or each shard too."""
 
     QUIET = "quiet"
@@ -148,7 +148,7 @@ by = _found("--by", type=Choice(BY), help="Look only among these.  [default: amo
 
 
 def messages(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that shows progress, which gets `as_json` and its `loudness`."""
+    """The options of every command that shows progress, which gets `as_json` and its `verbosity`."""
 
     @as_json
     @_printed("-q", "--quiet", is_flag=True, help="Print errors only (and JSON with --json).")
@@ -157,7 +157,7 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(quiet: bool, verbose: bool, **given: Any) -> None:
         if quiet and verbose:
             raise ShardsError("--quiet and --verbose cannot be used together", "Give one of them")
-        command(loudness=Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL, **given)
+        command(verbosity=Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL, **given)
 
     return wrapper
 

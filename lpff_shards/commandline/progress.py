@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import click
 
 from lpff_shards._version import __version__
-from lpff_shards.commandline.options import Loudness
+from lpff_shards.commandline.options import Verbosity
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.exporters.callbacks import NullCallback
@@ -43,15 +43,15 @@ LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "
 
 
 @contextlib.contextmanager
-def observer(stream: TextIO, loudness: Loudness = Loudness.NORMAL) -> Iterator[NullCallback]:
+def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterator[NullCallback]:
     """Print the progress of an export: a bar on a terminal, else a line now and then; verbose, a line a shard.
 
     Without a plan (verify, index) there is no bar.
     """
-    if loudness is Loudness.QUIET:
+    if verbosity is Verbosity.QUIET:
         yield NullCallback()
         return
-    shown = _Printer(stream, loudness is Loudness.VERBOSE)
+    shown = _Printer(stream, verbosity is Verbosity.VERBOSE)
     try:
         yield shown
     finally:

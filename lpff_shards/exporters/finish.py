@@ -12,7 +12,7 @@ from msgspec import structs
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.exporters.record_options import published
+from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.formats.registry import index_files
 from lpff_shards.manifest import (
     MANIFEST,
@@ -29,7 +29,7 @@ from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.planning.survey import PictureSurvey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
-from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, LEDGER, POSES, SUMS
+from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, POSES, SAMPLE_INDEX, SUMS
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.attribution import lines, summary, write_table
@@ -38,7 +38,7 @@ from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusi
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row, decode
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, facts, write_ledger
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, fingerprint, write_tables
 from lpff_shards.storage.prefetch import prefetch
 
 
@@ -107,10 +107,12 @@ def write_sidecars(
         OSError: the folder cannot be written.
     """
     table, text = ATTRIBUTION
-    written = {LEDGER: folder.grow(LEDGER, lambda path: write_ledger(path, facts(manifest), shards, pool))}
-    with SampleIndex.open(folder.root, manifest) as ledger:
-        written[table] = folder.grow(table, lambda path: write_table(path, lines(ledger)))
-        written[text] = folder.write(text, summary(manifest, ledger).encode())
+    written = {
+        SAMPLE_INDEX: folder.grow(SAMPLE_INDEX, lambda path: write_tables(path, fingerprint(manifest), shards, pool))
+    }
+    with SampleIndex.open(folder.root, manifest) as samples:
+        written[table] = folder.grow(table, lambda path: write_table(path, lines(samples)))
+        written[text] = folder.write(text, summary(manifest, samples).encode())
     return written
 
 
@@ -191,8 +193,8 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
         turned=totals.pictures.turned,
         lists={one.name: int(one.times.sum()) for one in kept.lists},
-        skipped=(*(structs.replace(s, file=published(s.file, names)) for s in left_out), *totals.skipped),
-        notes=tuple(published(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
+        skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *totals.skipped),
+        notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
         tombstones=plan.tombstones,
         rule=DIGEST_RULE,
         exclusions=exclusion_hashes(plan.mix.exclusions),

@@ -17,11 +17,11 @@ from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest,
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
+from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
 from lpff_shards.sidecars.sample_index.row_groups import Row
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 from lpff_shards.storage.checksums import checksum_of
-from lpff_shards.storage.path import StoragePath, place, whole
+from lpff_shards.storage.path import StoragePath, place, read_whole
 
 
 def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _checked(root: StoragePath, manifest: Manifest, format: Format, on_shard: On
 def _described(root: StoragePath, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
     """Return a shard's bytes and a receipt of its contents."""
     try:
-        data = whole(root / file)
+        data = read_whole(root / file)
         return data, format.describe(file, data, manifest.layout)
     except OSError as error:
         raise ShardsError(f"{root / file} cannot be read: {error.strerror}", "Check the folder") from None
@@ -96,9 +96,9 @@ def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryvie
 def _pool(root: StoragePath, manifest: Manifest) -> PoseHistogram | None:
     """Return the poses before rebalancing; only the export's own samples.sqlite contains them."""
     try:
-        with SampleIndex.open(root, manifest) as ledger:
-            return ledger.pool()
-    except LedgerError:
+        with SampleIndex.open(root, manifest) as samples:
+            return samples.pool()
+    except SampleIndexError:
         return None
 
 

@@ -64,7 +64,7 @@ def _spellings(path: str) -> tuple[str, ...]:
     return (str(place(path)),) if is_uri(path) else (str(Path(path)), str(Path(path).absolute()))
 
 
-def published(text: str, names: tuple[tuple[str, str], ...]) -> str:
+def redact_paths(text: str, names: tuple[tuple[str, str], ...]) -> str:
     """Return a text with the user's paths replaced as in `published_names`."""
     for path, name in names:
         text = _shortened(text, path, name)

@@ -18,7 +18,7 @@ from msgspec import structs
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
 from lpff_shards.exporters.image_cache import ImageCache
-from lpff_shards.exporters.record_options import published
+from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.planning.plan import Settings, ShardTask
@@ -72,7 +72,7 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VisibilityCheck:
     """Paths that a machine must be able to read.
 
     Attributes:
@@ -111,7 +111,9 @@ class Seen:
         return None
 
 
-def write_shard_elsewhere(root: StoragePath, seen: Seen, task: ShardTask, on_sample: OnSample) -> ShardReceipt:
+def write_shard_elsewhere(
+    root: StoragePath, seen: VisibilityCheck, task: ShardTask, on_sample: OnSample
+) -> ShardReceipt:
     """Write a task's shard and its receipt, and sync them to disk, which only this machine can do.
 
     Raises:
@@ -209,7 +211,7 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
 
 
 def _left_out(entry: Entry, error: BadInput, settings: Settings) -> LeftOut:
-    return LeftOut(published(error.file, settings.published), error.id, error.reason, entry.key)
+    return LeftOut(redact_paths(error.file, settings.published), error.id, error.reason, entry.key)
 
 
 BLOCK = 1 << 20

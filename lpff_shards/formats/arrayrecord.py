@@ -49,7 +49,7 @@ class ArrayRecord(Format):
     def writer(self, file: str, sink: Sink, layout: Layout) -> _ArrayRecordWriter:
         return _ArrayRecordWriter(file, sink, layout)
 
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         # The library reads only files.
         with NamedTemporaryFile() as copy:
             copy.write(shard)

@@ -181,7 +181,7 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         """Yield the samples of a finished file, in order, each checked against the schema, with its end.
 
         Raises:
@@ -245,10 +245,10 @@ class Format(ABC):
         return found.build(file, len(shard))
 
     def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        """Do the same as `placed`; errors contain the number of the sample."""
+        """Do the same as `with_offsets`; errors contain the number of the sample."""
         number = 0
         try:
-            for placed in self.placed(shard, layout):
+            for placed in self.with_offsets(shard, layout):
                 yield placed
                 number += 1
         except FormatError as error:

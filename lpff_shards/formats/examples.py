@@ -36,7 +36,7 @@ def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
         arrays["landmarks"] = sample.landmarks
     scalars = sample.scalars
     features = ((name, arrays[name] if name in arrays else _value(scalars[name])) for name in _order(tuple(arrays)))
-    return example.joined(example.encode(features))
+    return example.join_fields(example.encode(features))
 
 
 def holds(layout: Layout) -> str:

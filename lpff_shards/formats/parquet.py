@@ -48,7 +48,7 @@ class Parquet(Format):
     def writer(self, file: str, sink: Sink, layout: Layout) -> _ParquetWriter:
         return _ParquetWriter(file, sink, layout)
 
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 

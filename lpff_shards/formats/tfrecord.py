@@ -54,7 +54,7 @@ class TfRecord(Format):
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout))
 
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         for at, data in tfrecord.records(shard):
             yield examples.decode_sample(bytes(data), layout), at + len(data) + tfrecord.FRAMING
 

@@ -74,7 +74,7 @@ class WebDataset(Format):
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         number, key, group = 0, "", list[tar.TarMember]()
         last = "mp" if layout.packed else "json"
         try:

@@ -58,7 +58,7 @@ class TrainersZip(Format):
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples contain it
         return AppendingWriter(file, sink, _encoded)
 
-    def placed(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         number, key = 0, ""
         try:
             pictures, labels, lists, fields = _split_members(list(members(shard)))

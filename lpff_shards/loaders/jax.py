@@ -15,7 +15,7 @@ from absl import flags
 from jax.sharding import Sharding
 
 from lpff_shards.loaders.batches import Batches, labeled
-from lpff_shards.loaders.jax_arrays import GlobalArrays, joined, placed
+from lpff_shards.loaders.jax_arrays import GlobalArrays, joined, rank_and_world_size
 from lpff_shards.loaders.options import ShuffledOptions, takes
 from lpff_shards.loaders.ranks import refuse_joined_since
 from lpff_shards.loaders.sampler import EpochSampler, refuse_below
@@ -105,7 +105,7 @@ class Epochs(grain.IterDataset[Any]):
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
         source = ShardSource(options.path, options.split)
-        place = placed(options.rank, options.world_size, options.sharding)
+        place = rank_and_world_size(options.rank, options.world_size, options.sharding)
         order = options.sampler(EpochSampler, source, place)
         self.batches_per_epoch = len(order)
         self.settings = LoaderSettings(source, order)

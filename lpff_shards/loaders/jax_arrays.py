@@ -15,16 +15,18 @@ from lpff_shards.loaders.sampler import Equal
 _HINT = "Split only the first axis, as NamedSharding(mesh, PartitionSpec('data')) does"
 
 
-def placed(rank: int | None, world_size: int | None, sharding: jax.sharding.Sharding | None) -> tuple[int, int]:
+def rank_and_world_size(
+    rank: int | None, world_size: int | None, sharding: jax.sharding.Sharding | None
+) -> tuple[int, int]:
     """Return rank and world size: the sharding's, else those given, else jax.distributed's, a launcher's, or 0 of 1.
 
-    See `ranks.placed`. Numbers that are given with a sharding must equal those of the sharding.
+    See `ranks.rank_and_world_size`. Numbers that are given with a sharding must equal those of the sharding.
 
     Raises:
         ShardsError: a number differs from the sharding's.
     """
     if sharding is None:
-        return ranks.placed(rank, world_size, joined())
+        return ranks.rank_and_world_size(rank, world_size, joined())
     own = part(sharding)
     for name, value, needed in zip(("rank", "world_size"), (rank, world_size), own, strict=True):
         if value not in (None, needed):

@@ -37,7 +37,7 @@ class Place(NamedTuple):
     source: str
 
 
-def placed(rank: int | None, world_size: int | None, joined: Pair | None) -> Pair:
+def rank_and_world_size(rank: int | None, world_size: int | None, joined: Pair | None) -> Pair:
     """Return rank and world size of this process.
 
     Args:

@@ -25,7 +25,7 @@ from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
+from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
 Channels = Literal["last", "first"]
@@ -149,9 +149,9 @@ class ShardSource:
         """
         kind = kinds_of([name])[name]
         try:
-            with SampleIndex.open(self._root, self.manifest) as ledger:
-                return self._own(ledger.strings(name) if kind == "str" else ledger.numbers(name))
-        except LedgerError:
+            with SampleIndex.open(self._root, self.manifest) as samples:
+                return self._own(samples.strings(name) if kind == "str" else samples.numbers(name))
+        except SampleIndexError:
             values = [self._metadata(number, reads)[name] for number, reads in self._reading_all()]
             return np.array(values, object if kind == "str" else _DTYPES[kind])
 

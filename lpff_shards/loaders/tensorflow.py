@@ -21,7 +21,7 @@ from lpff_shards.formats.containers import tfrecord
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.options import LoaderOptions, takes
-from lpff_shards.loaders.ranks import placed
+from lpff_shards.loaders.ranks import rank_and_world_size
 from lpff_shards.loaders.sampler import SampleOrder, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
 from lpff_shards.loaders.stream_sampler import StreamSampler
@@ -79,7 +79,7 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
             cannot be decoded.
     """
     source = _source(options.path, options.split)
-    order = options.sampler(StreamSampler, source, placed(options.rank, options.world_size, None))
+    order = options.sampler(StreamSampler, source, rank_and_world_size(options.rank, options.world_size, None))
     records = Records(
         layout=source.manifest.layout,
         image=source.manifest.options["image"],

@@ -17,7 +17,7 @@ from lpff_shards.loaders.sampler import EpochSampler, SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.states import LoaderSettings
 from lpff_shards.loaders.stream_sampler import StreamSampler
-from lpff_shards.loaders.torch_pipeline import Load, Pipeline, load_tensors, placed
+from lpff_shards.loaders.torch_pipeline import Load, Pipeline, load_tensors, rank_and_world_size
 from lpff_shards.loaders.worker_defaults import Workers, processes, resolve_workers
 from lpff_shards.storage.prefetch import prefetch
 
@@ -67,7 +67,7 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
             iterating, the process has joined others after the loader was made, and its rank changed.
     """
     source = ShardSource(options.path, options.split, channels="first")
-    place = placed(options.rank, options.world_size)
+    place = rank_and_world_size(options.rank, options.world_size)
     order = options.sampler(EpochSampler, source, place)
     load = load_tensors(source, options)
     by = resolve_workers(source, options.workers, options.threads, options.prefetch)
@@ -99,7 +99,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     from lpff_shards.loaders.torch_stream import Stream, StreamLoader
 
     source = ShardSource(options.path, options.split, channels="first")
-    place = placed(options.rank, options.world_size)
+    place = rank_and_world_size(options.rank, options.world_size)
     order = options.sampler(StreamSampler, source, place)
     by = resolve_workers(source, options.workers, None, options.prefetch)
     # The system reads a folder's shards ahead.

@@ -101,9 +101,9 @@ def flip_picture(pixels: Pixels) -> None:
     picture.copy_(picture.flip(1))
 
 
-def placed(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    """Return rank and world size: as given, else torch.distributed's, a launcher's, or 0 of 1; see `ranks.placed`."""
-    return ranks.placed(rank, world_size, joined())
+def rank_and_world_size(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """Return rank and world size: as given, else torch.distributed's, a launcher's, or 0 of 1; see `loaders.ranks`."""
+    return ranks.rank_and_world_size(rank, world_size, joined())
 
 
 def joined() -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ class Mix:
 
 
 @dataclass(frozen=True, eq=False)
-class Extras:
+class MixInputs:
     """Contents of the user's files, see `read_num_replicas` and `read_exclusions` of the sources.
 
     `later` are exclusions that update a finished export, after the mix.
@@ -70,7 +70,7 @@ class Extras:
 
 
 def mix(
-    inventories: Sequence[Inventory], options: MixOptions, extras: Extras, *, mirror: bool, seed: int, strict: bool
+    inventories: Sequence[Inventory], options: MixOptions, extras: MixInputs, *, mirror: bool, seed: int, strict: bool
 ) -> Mix:
     """Mix inventories.
 

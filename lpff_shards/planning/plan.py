@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True):
     """How a task's samples are written; the same for all tasks of a plan.
 
     Attributes:
-        published: published names of the user's folders, see `exporters.record_options.published`.
+        published: published names of the user's folders, see `exporters.record_options.redact_paths`.
         side: side of every picture in pixels, if the format requires one size; 0 if no picture has a valid one.
     """
 

@@ -24,18 +24,18 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
-from lpff_shards.storage.path import StoragePath, whole
+from lpff_shards.storage.path import StoragePath, read_whole
 
 
-def export_facts(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> Facts:
+def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) -> Facts:
     """Return the facts of an export.
 
     Raises:
         ShardsError: samples.sqlite or a zip cannot be read.
     """
-    licenses, license_names = ledger.categories("license")
+    licenses, license_names = samples.categories("license")
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
-    columns: dict[str, Any] = {name: ledger.numbers(name) for name in names}
+    columns: dict[str, Any] = {name: samples.numbers(name) for name in names}
     return Facts(
         name=manifest.name,
         format=manifest.format,
@@ -43,13 +43,13 @@ def export_facts(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> 
         plan=manifest.plan,
         planned=False,
         options=manifest.options,
-        dataset=Labels(*ledger.categories("dataset")),
-        split=_splits(ledger, manifest),
+        dataset=Labels(*samples.categories("dataset")),
+        split=_splits(samples, manifest),
         license=Labels(licenses, tuple(name or UNKNOWN_LICENSE for name in license_names)),
         **columns,
         copies=_copies(root, manifest),
         shards=manifest.shards,
-        pool=ledger.pool(),
+        pool=samples.pool(),
         filtered=manifest.filtered,
         left_out=manifest.counts.left_out,
         skipped=manifest.counts.skipped,
@@ -59,9 +59,9 @@ def export_facts(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> 
     )
 
 
-def _splits(ledger: SampleIndex, manifest: Manifest) -> Labels:
+def _splits(samples: SampleIndex, manifest: Manifest) -> Labels:
     """Return the splits in the manifest's order; a split with all samples left out has shards but no count there."""
-    codes, found = ledger.categories("split")
+    codes, found = samples.categories("split")
     names = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
     return Labels(np.array([names.index(name) for name in found], np.int32)[codes], names)
 
@@ -79,7 +79,7 @@ def _copies(root: StoragePath, manifest: Manifest) -> Counts:
 def _listed(root: StoragePath, shard: Shard, name: str) -> Iterator[int]:
     """Yield how often each picture of a zip is in the data set's own list."""
     try:
-        data = whole(root / shard.file)
+        data = read_whole(root / shard.file)
         found = list(members(data))
         names: list[str] = next(json.loads(bytes(one.read(data))) for one in found if one.name == f"{name}.json")
     except (OSError, FormatError, ValueError, StopIteration) as error:

@@ -153,13 +153,13 @@ def of_plan(plan: Plan) -> FindPictures:
     return lambda rows: _all(rows, [plan.keys[row] for row in rows], make)
 
 
-def of_export(root: StoragePath, manifest: Manifest, ledger: SampleIndex) -> FindPictures:
+def of_export(root: StoragePath, manifest: Manifest, samples: SampleIndex) -> FindPictures:
     """Return a function that reads pictures of an export; only their samples are read."""
     format = get_format(manifest.format)
     raw = manifest.layout.raw
 
     def find(rows: Rows) -> Sequence[Shown]:
-        records = dict(zip(sorted(rows), ledger.records(_OF_ROWS, [json.dumps(list(rows))]), strict=True))
+        records = dict(zip(sorted(rows), samples.records(_OF_ROWS, [json.dumps(list(rows))]), strict=True))
 
         def read(row: int) -> Pixels:
             one = records[row]

@@ -157,9 +157,9 @@ def report_export(path: str | StoragePath, out: str | StoragePath | None = None)
     check(out, path)
     root = place(path)
     manifest = read_manifest(root)
-    with SampleIndex.open(root, manifest) as ledger:
-        facts = export_facts(root, manifest, ledger)
-        return write(facts, of_export(root, manifest, ledger), target(out or root / REPORT_FOLDER / REPORT_PAGE))
+    with SampleIndex.open(root, manifest) as samples:
+        facts = export_facts(root, manifest, samples)
+        return write(facts, of_export(root, manifest, samples), target(out or root / REPORT_FOLDER / REPORT_PAGE))
 
 
 def report_plan(plan: Plan, balances: Balances | None, out: str | StoragePath) -> Report:

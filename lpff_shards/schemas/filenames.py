@@ -6,7 +6,7 @@ STATE_FOLDER = ".lpff-shards"
 """Folder of internal files; it marks an output folder."""
 PART = ".part"
 """Suffix of the parts of an unfinished file; the parts are removed when it is complete."""
-LEDGER = "samples.sqlite"
+SAMPLE_INDEX = "samples.sqlite"
 """Location and fields of every sample of an export."""
 ATTRIBUTION = ("ATTRIBUTION.csv", "ATTRIBUTION.md")
 """Authors and licenses: one line per picture, and a summary."""
@@ -20,7 +20,7 @@ FOLDERS = (DALI, ".nv-meta")
 """Folders of index files."""
 ENERGON = tuple(f".nv-meta/{name}" for name in (".info.json", "split.yaml", "dataset.yaml", "crude.yaml"))
 TFDS = ("dataset_info.json", "features.json")
-ONCE = (CARD, POSES, SUMS, LEDGER, *ATTRIBUTION, *ENERGON, *TFDS)
+ONCE = (CARD, POSES, SUMS, SAMPLE_INDEX, *ATTRIBUTION, *ENERGON, *TFDS)
 """Files that a data set has once, without the manifest and the indexes of wids."""
 
 REPORT_FOLDER = "report"

@@ -66,11 +66,11 @@ class Line(Struct, frozen=True):
     samples: int
 
 
-def lines(ledger: SampleIndex) -> Iterator[Line]:
+def lines(samples: SampleIndex) -> Iterator[Line]:
     """Yield the lines of an export, by data set and source id, exactly one for each picture."""
     # A data set has few licenses and few different changes: each is computed once.
     asks, merge = cache(demands), cache(merged)
-    for _, group in groupby(ledger.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
+    for _, group in groupby(samples.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, license, url, source_url, *_ = rows[0]
         asked = asks(license)
@@ -134,24 +134,24 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 """
 
 
-def summary(manifest: Manifest, ledger: SampleIndex) -> str:
+def summary(manifest: Manifest, samples: SampleIndex) -> str:
     """Return the summary as Markdown: licenses with counts and requirements, unknown values, terms."""
-    licenses = ledger.rows(_LICENSES, (str, int, int))
+    licenses = samples.rows(_LICENSES, (str, int, int))
     terms = terms_of(manifest.sources, follows_eg3d=False)
     values = {
         "name": manifest.name,
         "samples": f"{manifest.samples:,}",
-        "pictures": _count(ledger),
+        "pictures": _count(samples),
         "licenses": table_rows((_named(name), f"{shown:,}", f"{of:,}", _asks(name)) for name, shown, of in licenses),
-        **{f"no_{column}": _count(ledger, f"{column} = ''") for column in ("author", "license", "source_url")},
-        "example": _example(ledger),
+        **{f"no_{column}": _count(samples, f"{column} = ''") for column in ("author", "license", "source_url")},
+        "example": _example(samples),
         "terms": "\n".join(f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms),
     }
     return render(files(__package__).joinpath("attribution.md").read_text("utf-8"), values)
 
 
-def _count(ledger: SampleIndex, condition: str = "TRUE") -> str:
-    ((pictures,),) = ledger.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
+def _count(samples: SampleIndex, condition: str = "TRUE") -> str:
+    ((pictures,),) = samples.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
     return f"{pictures:,}"
 
 
@@ -177,9 +177,9 @@ def _asks(short: str) -> str:
     return ", ".join([words for flag, words in flags if flag] or [asked.also or "nothing"])
 
 
-def _example(ledger: SampleIndex) -> str:
+def _example(samples: SampleIndex) -> str:
     """Return an example credit for one of the export's pictures; empty if no license requires one."""
-    for title, author, license, url in ledger.rows(_EXAMPLE, (str, str, str, str)):
+    for title, author, license, url in samples.rows(_EXAMPLE, (str, str, str, str)):
         shown = markdown(f'"{title}"' if title else "Photo")
         return f"{shown} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
     return ""

@@ -25,7 +25,7 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage, storage_of
-from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, remove, whole
+from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
 from lpff_shards.storage.prefetch import prefetch
 
 PLAN = f"{STATE_FOLDER}/plan.json"
@@ -134,7 +134,7 @@ class OutputFolder:
         """As `write`, for a file that `write` creates at a temporary path."""
         with self.storage.staging_path(name) as growing:
             write(growing)
-            written = Written(file_digest(whole(growing)), not _same(self.root / name, growing))
+            written = Written(file_digest(read_whole(growing)), not _same(self.root / name, growing))
             if written.changed:
                 to_disk(growing)
                 self.storage.keep(growing, name)

@@ -83,20 +83,20 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
     root = place(path)
     manifest = read_manifest(root)
     wanted = _wanted(name, by)
-    with SampleIndex.open(root, manifest) as ledger:
-        samples = tuple(_samples(ledger, name, wanted, by))
+    with SampleIndex.open(root, manifest) as index:
+        samples = tuple(_samples(index, name, wanted, by))
         digests = frozenset(map(mark, wanted))
         gone = tuple(one for one in manifest.tombstones if _is_gone(one, name, digests, by))
         lost = tuple(one for one in manifest.skipped if _is_of(one, name, wanted, by, manifest.sources))
-        near = () if samples or gone or lost else tuple(_near(ledger, name))
+        near = () if samples or gone or lost else tuple(_near(index, name))
         format = get_format(manifest.format)
-        members = tuple(_member(ledger, record, format) for record in samples)
+        members = tuple(_member(index, record, format) for record in samples)
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _member(ledger: SampleIndex, record: IndexedSample, format: Format) -> str | None:
+def _member(index: SampleIndex, record: IndexedSample, format: Format) -> str | None:
     # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
-    return ledger.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
+    return index.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
 
 
 def _text(name: str) -> str:
@@ -112,22 +112,22 @@ def _wanted(name: str, by: str | None) -> frozenset[Name]:
     return frozenset(one for one in asked(name) if by is None or one[0] in kinds)
 
 
-def _samples(ledger: SampleIndex, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
+def _samples(index: SampleIndex, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
     if by == "key":
-        return ledger.records("key = ?", [normal(name)])
+        return index.records("key = ?", [normal(name)])
     # A photo's mirror and copies match too.
     texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
-    found = _pictures(ledger, wanted, _INDEXED, json.dumps(sorted(texts)))
+    found = _pictures(index, wanted, _INDEXED, json.dumps(sorted(texts)))
     if not found or "/" in name:
         # URLs and other spellings have no index.
         part = max(words(name), key=len, default="")
-        found += _pictures(ledger, wanted, _SCANNED, f"%{part}%")
-    return ledger.records(_NAMED, [json.dumps(found)])
+        found += _pictures(index, wanted, _SCANNED, f"%{part}%")
+    return index.records(_NAMED, [json.dumps(found)])
 
 
-def _pictures(ledger: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
+def _pictures(index: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
     """Return the numbers of pictures that meet a condition and have a wanted name."""
-    rows: Iterator[Sequence[str]] = ledger.rows(_PICTURES + condition, _TYPES, [value])
+    rows: Iterator[Sequence[str]] = index.rows(_PICTURES + condition, _TYPES, [value])
     return [int(row[0]) for row in rows if not wanted.isdisjoint(_names(*row[1:]))]
 
 
@@ -158,7 +158,7 @@ def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, so
     return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
 
 
-def _near(ledger: SampleIndex, name: str) -> Iterator[str]:
+def _near(index: SampleIndex, name: str) -> Iterator[str]:
     """Yield keys, ids and authors that contain the name, in upper or lower case."""
     queries = (
         "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?))",
@@ -167,7 +167,7 @@ def _near(ledger: SampleIndex, name: str) -> Iterator[str]:
     )
     left = NEAR
     for query in queries:
-        found = [text for (text,) in ledger.rows(f"{query} LIMIT {left}", (str,), [name])]
+        found = [text for (text,) in index.rows(f"{query} LIMIT {left}", (str,), [name])]
         yield from found
         left -= len(found)
         if not left:

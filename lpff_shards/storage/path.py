@@ -90,7 +90,7 @@ def _kind(path: Path) -> int:
     return 0
 
 
-def whole(place: StoragePath) -> memoryview:
+def read_whole(place: StoragePath) -> memoryview:
     """Return all bytes of a file or object: mapped, or fetched, a large object to a temporary file.
 
     Raises:

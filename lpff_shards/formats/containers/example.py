@@ -101,7 +101,7 @@ def _key(name: str) -> bytes:
     return _tagged(1, len(raw)) + raw
 
 
-def joined(pieces: list[bytes]) -> list[bytes]:
+def join_fields(pieces: list[bytes]) -> list[bytes]:
     """Return the same bytes in fewer pieces: join runs of small pieces, keep large ones."""
     few: list[bytes] = []
     run: list[bytes] = []

@@ -16,8 +16,8 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
-from lpff_shards.schemas.filenames import LEDGER
-from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, facts, schema
+from lpff_shards.schemas.filenames import SAMPLE_INDEX
+from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, fingerprint, schema
 from lpff_shards.storage.path import StoragePath, is_file, no_place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
@@ -50,7 +50,7 @@ class IndexedSample(Struct, frozen=True):
     suffix: str
 
 
-class LedgerError(ShardsError):
+class SampleIndexError(ShardsError):
     """samples.sqlite cannot be used; `lpff-shards index` recreates it."""
 
 
@@ -58,7 +58,7 @@ _OF_TEMPORARY_FILES = (
     *(sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY),
     *(sqlite3.SQLITE_IOERR_GETTEMPPATH, sqlite3.SQLITE_IOERR_WRITE),
 )
-"""SQLite's errors of written files; an open ledger writes only temporary files of large sorts."""
+"""SQLite's errors of written files; an open index writes only temporary files of large sorts."""
 
 
 class SampleIndex:
@@ -75,9 +75,9 @@ class SampleIndex:
         """Open samples.sqlite of an export; download it whole from a bucket.
 
         Raises:
-            LedgerError: it is missing, damaged, or belongs to another export.
+            SampleIndexError: it is missing, damaged, or belongs to another export.
         """
-        path = root / LEDGER
+        path = root / SAMPLE_INDEX
         with ExitStack() as stack:
             try:
                 if not is_file(path):
@@ -88,13 +88,13 @@ class SampleIndex:
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
             except (sqlite3.Error, OSError) as error:
                 raise _unusable(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-            ledger = cls(path, connection, manifest.samples, stack.pop_all())
+            index = cls(path, connection, manifest.samples, stack.pop_all())
         try:
-            ledger._check(facts(manifest))
-        except LedgerError:
-            ledger.close()
+            index._check(fingerprint(manifest))
+        except SampleIndexError:
+            index.close()
             raise
-        return ledger
+        return index
 
     def _check(self, known: Mapping[str, str]) -> None:
         if self._ask(SCHEMA) != list(schema()):
@@ -224,5 +224,5 @@ class SampleIndex:
             raise _unusable(self.path, f"is damaged: {error}") from None
 
 
-def _unusable(path: StoragePath, how: str) -> LedgerError:
-    return LedgerError(f"{path} {how}", f"Recreate it: lpff-shards index {path.parent}")
+def _unusable(path: StoragePath, how: str) -> SampleIndexError:
+    return SampleIndexError(f"{path} {how}", f"Recreate it: lpff-shards index {path.parent}")

@@ -96,13 +96,13 @@ SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, nam
 @cache
 def schema() -> tuple[tuple[str | None, ...], ...]:
     """Return the result of `SCHEMA` on a valid file; other tables or views mean that it is damaged."""
-    with closing(sqlite3.connect(":memory:")) as ledger:
-        ledger.executescript(TABLES + INDEXES)
-        return tuple(ledger.execute(SCHEMA))
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES + INDEXES)
+        return tuple(database.execute(SCHEMA))
 
 
-def facts(manifest: Manifest) -> Mapping[str, str]:
-    """Return the fingerprint of an export's ledger; it changes when samples are removed."""
+def fingerprint(manifest: Manifest) -> Mapping[str, str]:
+    """Return the fingerprint of an export's database; it changes when samples are removed."""
     shards = "".join(f"{shard.file} {shard.checksum}\n" for shard in manifest.shards)
     return {
         "version": str(VERSION),
@@ -152,9 +152,9 @@ PRAGMA cache_size = -65536;
 """
 
 
-def write_ledger(
+def write_tables(
     path: Path,
-    facts: Mapping[str, str],
+    fingerprint: Mapping[str, str],
     shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
     pool: PoseHistogram | None,
 ) -> None:
@@ -162,7 +162,7 @@ def write_ledger(
 
     Args:
         path: a file that does not exist yet.
-        facts: fingerprint of the export.
+        fingerprint: of the export.
         shards: in order, each shard's receipt and its samples' rows.
         pool: poses before rebalancing.
 
@@ -172,36 +172,36 @@ def write_ledger(
     # Unlocked: no other process opens the incomplete file, and some network file systems have no locks.
     uri = f"{path.absolute().as_uri()}?vfs=unix-none"
     try:
-        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as ledger:
-            ledger.executescript(_SETTINGS + TABLES)
-            ledger.execute("BEGIN")
-            ledger.executemany("INSERT INTO export VALUES (?, ?)", sorted(facts.items()))
-            _write_shards(ledger, shards)
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as database:
+            database.executescript(_SETTINGS + TABLES)
+            database.execute("BEGIN")
+            database.executemany("INSERT INTO export VALUES (?, ?)", sorted(fingerprint.items()))
+            _write_shards(database, shards)
             if pool is not None:
-                ledger.executemany("INSERT INTO poses VALUES (?, ?, ?, ?)", _poses(pool))
-            ledger.execute("COMMIT")
-            ledger.executescript(INDEXES)
+                database.executemany("INSERT INTO poses VALUES (?, ?, ?, ?)", _poses(pool))
+            database.execute("COMMIT")
+            database.executescript(INDEXES)
     except sqlite3.Error as error:
         code = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else None
         raise OSError(code, f"SQLite: {error}", str(path)) from None
 
 
-def _write_shards(ledger: sqlite3.Connection, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]]) -> None:
+def _write_shards(database: sqlite3.Connection, shards: Iterable[tuple[ShardReceipt, Iterable[Row]]]) -> None:
     pictures, stored = NumberColumn(), NumberColumn()
     insert_picture = _insert("pictures", 1 + len(PICTURE))
     insert_stored = _insert("stored", 2 + len(STORED))
     insert_sample = _insert("samples", 3 + len(SAMPLE) + len(PLACE))
     sample = 0
     for number, (receipt, rows) in enumerate(shards):
-        ledger.execute(_insert("shards", 2), (number, receipt.file))
+        database.execute(_insert("shards", 2), (number, receipt.file))
         samples = []
         for row, place in zip(rows, places(number, receipt), strict=True):
             shown, how = of_picture(row), (place[0], *of_stored(row))
             samples.append((sample, *of_sample(row), *place[1:], pictures.of(shown), stored.of(how)))
             sample += 1
-        ledger.executemany(insert_picture, pictures.new())
-        ledger.executemany(insert_stored, stored.new())
-        ledger.executemany(insert_sample, samples)
+        database.executemany(insert_picture, pictures.new())
+        database.executemany(insert_stored, stored.new())
+        database.executemany(insert_sample, samples)
 
 
 def places(shard: int, receipt: ShardReceipt) -> Iterator[tuple[str, int, int, int, int, int]]:

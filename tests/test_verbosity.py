@@ -14,7 +14,7 @@ from running import Done, call, run
 
 from lpff_shards import api
 from lpff_shards.commandline import progress
-from lpff_shards.commandline.options import Loudness
+from lpff_shards.commandline.options import Verbosity
 from lpff_shards.commandline.progress import versions
 from lpff_shards.errors import EXIT_DAMAGED, EXIT_STATUSES
 from lpff_shards.executors.processes import Progress, ShardDone
@@ -45,7 +45,7 @@ def command(capsys: Capsys, monkeypatch: Monkeypatch) -> Command:
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("loudness") / "out"
+    out = tmp_path_factory.mktemp("verbosity") / "out"
     assert run(*DEMO, "--out", out).returncode == 0
     return out
 
@@ -239,12 +239,12 @@ def test_an_export_goes_on_where_its_progress_cannot_be_printed(
 
 
 def test_progress_that_no_one_takes_stops_nothing() -> None:
-    for loudness in Loudness:
-        with progress.observer(Full(), loudness) as told:
+    for verbosity in Verbosity:
+        with progress.observer(Full(), verbosity) as told:
             told.on_progress(Progress(1, 2))
             told.on_shard(ShardDone("x", 1, 2, 0.0))
     stream = io.StringIO()
-    with progress.observer(stream, Loudness.VERBOSE) as told:
+    with progress.observer(stream, Verbosity.VERBOSE) as told:
         told.on_stage("reading")
         told.on_shard(ShardDone("x", 1, 2, 0.0, faults=2))
     assert ", 2 faults\n" in stream.getvalue()

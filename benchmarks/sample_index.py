@@ -1,6 +1,6 @@
 """The ledger of a million samples: writing it, and finding a photo in it from the command line.
 
-    python -m benchmarks.ledger [SAMPLES] [RUNS]
+    python -m benchmarks.sample_index [SAMPLES] [RUNS]
 
 The samples are made up: a quarter as many photos, each with its mirror and a copy of both.
 """
@@ -18,13 +18,13 @@ from resource import RUSAGE_SELF, getrusage
 
 from lpff_shards.manifest import MANIFEST, Counts, Manifest, Shard, to_json
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.filenames import LEDGER
+from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.attribution import lines, write_table
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import facts, write_ledger
+from lpff_shards.sidecars.sample_index.tables import fingerprint, write_tables
 
 A_SHARD = 1000
 BYTES = 450_000
@@ -83,8 +83,8 @@ def main() -> None:
         root, manifest = Path(folder), _manifest(samples - samples % A_SHARD)
         (root / MANIFEST).write_bytes(to_json(manifest))
         start = time.perf_counter()
-        write_ledger(root / LEDGER, facts(manifest), _shards(manifest), None)
-        took, size = time.perf_counter() - start, (root / LEDGER).stat().st_size
+        write_tables(root / SAMPLE_INDEX, fingerprint(manifest), _shards(manifest), None)
+        took, size = time.perf_counter() - start, (root / SAMPLE_INDEX).stat().st_size
         print(f"{manifest.samples:,} samples: written in {took:.1f} s, {size / 1e6:.0f} MB")
         with SampleIndex.open(root, manifest) as ledger:
             start = time.perf_counter()

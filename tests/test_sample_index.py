@@ -31,8 +31,8 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.sidecars.sample_index import row_groups, tables
-from lpff_shards.sidecars.sample_index.read import LedgerError, SampleIndex
-from lpff_shards.storage.path import whole
+from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
+from lpff_shards.storage.path import read_whole
 
 
 def _export(out: Path, format: str, **given: object) -> Path:
@@ -59,7 +59,7 @@ def _samples(out: Path) -> list[tuple[str, dict[str, object]]]:
     """Every sample's shard and fields, read off the shards."""
     manifest = read_manifest(out)
     read = get_format(manifest.format).samples
-    shards = [(shard.file, read(whole(out / shard.file), manifest.layout)) for shard in manifest.shards]
+    shards = [(shard.file, read(read_whole(out / shard.file), manifest.layout)) for shard in manifest.shards]
     return [(file, dict(sample.scalars)) for file, samples in shards for sample in samples]
 
 
@@ -171,7 +171,10 @@ def test_index_writes_it_anew(out: Path, tmp_path: Path, damage: str) -> None:
                 ledger.commit()
         else:
             path.write_bytes(whole[:-5000] if damage == "cut" else b"text")
-        with pytest.raises(LedgerError, match="lpff-shards index"), SampleIndex.open(out, read_manifest(out)) as ledger:
+        with (
+            pytest.raises(SampleIndexError, match="lpff-shards index"),
+            SampleIndex.open(out, read_manifest(out)) as ledger,
+        ):
             list(ledger.records("1"))
         assert index_export(out) == ("samples.sqlite",)
         with closing(sqlite3.connect(path)) as ledger:
@@ -221,7 +224,10 @@ def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
             ledger.executescript(edit)
         if source:
             assert {name: source.column(name).tolist() for name in columns} == columns
-        with pytest.raises(LedgerError, match="lpff-shards index"), SampleIndex.open(out, read_manifest(out)) as opened:
+        with (
+            pytest.raises(SampleIndexError, match="lpff-shards index"),
+            SampleIndex.open(out, read_manifest(out)) as opened,
+        ):
             for field in FIELDS:
                 opened.categories(field.name) if field.kind == "str" else opened.numbers(field.name)
         if source is None:  # the ledger is read the same way whatever it lies beside, and plots take seconds
@@ -241,7 +247,7 @@ def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
             ledger.executescript(f"UPDATE poses SET pitch = {pose} WHERE rowid = 2")
         with (
             SampleIndex.open(out, read_manifest(out)) as opened,
-            pytest.raises(LedgerError, match="damaged: a pose is out of range"),
+            pytest.raises(SampleIndexError, match="damaged: a pose is out of range"),
         ):
             opened.pool()
     finally:
@@ -356,7 +362,7 @@ def test_it_is_of_its_very_shards(out: Path) -> None:
     manifest = read_manifest(out)
     first, *rest = manifest.shards
     other = structs.replace(manifest, shards=(structs.replace(first, checksum="0" * 64), *rest))
-    with pytest.raises(LedgerError, match="belongs to another export"):
+    with pytest.raises(SampleIndexError, match="belongs to another export"):
         SampleIndex.open(out, other)
 
 
