@@ -24,9 +24,8 @@ from benchmarks.density import points
 from lpff_shards.manifest import Counts, Manifest, Shard
 from lpff_shards.planning.density import density
 from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
-from lpff_shards.report.collect import export_facts
 from lpff_shards.report.contact_sheet import Rows, Shown
-from lpff_shards.report.facts import Facts
+from lpff_shards.report.facts import Facts, export_facts
 from lpff_shards.report.plots import draw_all
 from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar

@@ -215,9 +215,10 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
     left out. Only the pictures in the contact sheet are read from the shards.
     """
     from lpff_shards.report import write
+    from lpff_shards.schemas.escaping import as_json as to_json
 
     made = write.report_export(path, out)
-    click.echo(write.report_json(made) if as_json else write.report_text(made))
+    click.echo(to_json(made) if as_json else write.report_text(made))
 
 
 @contextlib.contextmanager

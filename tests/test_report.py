@@ -21,9 +21,8 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.report import write
-from lpff_shards.report.collect import export_facts, plan_facts
 from lpff_shards.report.contact_sheet import of_export, of_plan, sheet
-from lpff_shards.report.facts import after
+from lpff_shards.report.facts import after, export_facts, plan_facts
 from lpff_shards.schemas.filenames import PLOTS
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 

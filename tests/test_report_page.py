@@ -20,9 +20,10 @@ from reporting import facts, gray, pool, shard
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.planning.rebalance import Balance, Balances
-from lpff_shards.report import plots, tables, write
+from lpff_shards.report import plots, write
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
+from lpff_shards.report.page import licenses, unknown_licenses
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, report_files
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
 
@@ -202,13 +203,13 @@ def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_pa
 
 
 def test_licenses_are_flagged_by_what_they_ask_for() -> None:
-    rows = {row[0]: row[-1] for row in tables.licenses(facts()).rows}
+    rows = {row[0]: row[-1] for row in licenses(facts()).rows}
     assert rows == {
         "CC-BY-2.0": ("attribution",),
         "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),
         "unknown": ("unknown",),
     }
-    assert tables.unknown_licenses(facts()) == 20
+    assert unknown_licenses(facts()) == 20
 
 
 @pytest.mark.parametrize("out", ["report", "report.txt", "report.html/"])

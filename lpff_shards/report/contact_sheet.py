@@ -1,14 +1,11 @@
-"""The contact sheet: its pictures, their places on the plane of yaw by pitch, and their pixels.
-
-Pictures are read from the shards of an export or made from the sources of a plan.
-"""
+"""The contact sheet: pictures of an export's shards or a plan's sources, on the plane of yaw by pitch."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,9 +21,6 @@ from lpff_shards.report.facts import Counts, Facts
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.storage.path import StoragePath, read_at
 from lpff_shards.storage.prefetch import prefetch
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 MOST = 150
 """Most pictures on a sheet."""
@@ -82,7 +76,11 @@ class Sheet:
 def sheet(facts: Facts) -> Sheet:
     """Choose for each cell of poses the sample nearest to its middle; of equally near ones the first in the shards."""
     if not facts.has_camera.any():
-        return _in_order(facts)
+        # Evenly spaced along the shards.
+        count = min(len(facts), WITHOUT_CAMERAS)
+        chosen = [i * len(facts) // count for i in range(count)]
+        in_order = (Cell(r, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[r])) for i, r in enumerate(chosen))
+        return Sheet(0, (), (), tuple(in_order))
     steps = ((step, _nearest(facts, step)) for step in STEPS)
     step, (rows, across, down) = next(found for found in steps if len(found[1][0]) <= MOST or found[0] == STEPS[-1])
     left, top = int(across.min()), int(down.min())
@@ -109,14 +107,6 @@ def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
     return seen[chosen], across[chosen], down[chosen]
 
 
-def _in_order(facts: Facts) -> Sheet:
-    """Choose samples evenly spaced along the shards."""
-    count = min(len(facts), WITHOUT_CAMERAS)
-    rows: list[int] = (np.arange(count) * len(facts) // max(count, 1)).tolist()
-    cells = (Cell(row, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[row])) for i, row in enumerate(rows))
-    return Sheet(0, (), (), tuple(cells))
-
-
 class Shown(NamedTuple):
     """A picture: its sample's key, and its pixels uint8 [height, width, 3] or why they cannot be shown."""
 
@@ -124,20 +114,9 @@ class Shown(NamedTuple):
     pixels: Pixels | None
     problem: str = ""
 
-    def thumbnail(self) -> Image | None:
-        """Return the picture resized to fit `SIDE` pixels; None if it cannot be shown."""
-        from PIL import Image
-
-        if self.pixels is None:
-            return None
-        image = Image.fromarray(self.pixels)
-        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return image
-
 
 Rows = Sequence[int]
 FindPictures = Callable[[Rows], Sequence[Shown]]
-"""Finds the pictures of samples by their numbers."""
 _OF_ROWS = "sample IN (SELECT value FROM json_each(?))"
 
 

@@ -1,20 +1,33 @@
-"""Facts: the columns of a written or planned data set for a report, and measures of them. Pure."""
+"""Facts: the columns of a written or planned data set for a report, and measures of them; no pictures are read."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.manifest import Shard
+from lpff_shards._version import __version__
+from lpff_shards.errors import ShardsError
+from lpff_shards.formats.containers.zip import members
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.options.mix import TRAIN
+from lpff_shards.planning.entries import Entries
+from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.rules import angle_bins, entropy
+from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.left_out import LeftOut, Tombstone
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram
+from lpff_shards.schemas.license import UNKNOWN_LICENSE
+from lpff_shards.sidecars.sample_index.read import SampleIndex
+from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
+from lpff_shards.storage.path import StoragePath, read_whole
 
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64]
@@ -152,7 +165,6 @@ def effective_size(replica: Counts, counted: Floats) -> float:
 
 
 def after(facts: Facts) -> Spread:
-    """Measure the training samples after rebalancing."""
     train = facts.training
     counted = facts.counted[train]
     seen = train & facts.has_camera
@@ -184,3 +196,123 @@ def _spread(count: float, effective: float, yaw: Floats, pitch: Floats, counted:
         return Spread(float(count), effective, 0.0, 0.0)
     large = float(counted[np.abs(yaw) > LARGE_YAW].sum()) / total
     return Spread(float(count), effective, entropy(angle_bins(np.stack([yaw, pitch], axis=1)), counted), large)
+
+
+def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) -> Facts:
+    """Return the facts of an export, from its manifest and samples.sqlite.
+
+    Raises:
+        ShardsError: samples.sqlite or a zip cannot be read.
+    """
+    licenses, license_names = samples.categories("license")
+    codes, found = samples.categories("split")
+    # A split with all samples left out has shards, but no sample.
+    splits = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
+    names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
+    columns: dict[str, Any] = {name: samples.numbers(name) for name in names}
+    return Facts(
+        name=manifest.name,
+        format=manifest.format,
+        generator=manifest.generator,
+        plan=manifest.plan,
+        planned=False,
+        options=manifest.options,
+        dataset=Labels(*samples.categories("dataset")),
+        split=Labels(np.array([splits.index(name) for name in found], np.int32)[codes], splits),
+        license=Labels(licenses, tuple(name or UNKNOWN_LICENSE for name in license_names)),
+        **columns,
+        copies=_copies(root, manifest),
+        shards=manifest.shards,
+        pool=samples.pool(),
+        filtered=manifest.filtered,
+        left_out=manifest.counts.left_out,
+        skipped=manifest.counts.skipped,
+        listed=manifest.skipped,
+        tombstones=manifest.tombstones,
+        notes=manifest.notes,
+    )
+
+
+def _copies(root: StoragePath, manifest: Manifest) -> Counts:
+    """Return how often each sample is in a zip's own list of names, int64 [n]; once in other formats."""
+    if manifest.options.get("zip_copies") != "list":
+        return np.ones(manifest.samples, np.int64)
+    own = f"{next(iter(manifest.lists))}.json"
+    copies = []
+    for shard in manifest.shards:
+        path = root / shard.file
+        try:
+            data = read_whole(path)
+            found = list(members(data))
+            times = Counter(next(json.loads(bytes(one.read(data))) for one in found if one.name == own))
+            copies.append(np.fromiter((times[member.name] or 1 for member in found), np.int64, shard.samples))
+        except (OSError, FormatError, ValueError, StopIteration) as error:
+            raise ShardsError(f"{path} cannot be read: {error}", "See lpff-shards verify") from None
+    return np.concatenate(copies)
+
+
+def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
+    """Return the facts of a plan.
+
+    Args:
+        balances: comparison of the rebalancing rules, see `api.compare_rules`.
+    """
+    entries, pool = plan.entries, plan.mix.pool
+    poses, known = _poses(entries)
+    side = plan.settings.picture.resolution or plan.settings.side
+    # Pictures of a source are assumed to be as large as its first one.
+    sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
+    before = pool.entries.take(pool.written)
+    poses_before, known_before = _poses(before)
+    names = tuple(inventory.source for inventory in plan.inventories)
+    shards = []
+    for output in plan.outputs:
+        rows = plan.rows(output.tasks)
+        shards.append(
+            Shard(output.file, output.split, len(rows), int(plan.sizes[rows.start : rows.stop].sum()), "", "")
+        )
+    return Facts(
+        name=plan.name,
+        format=plan.settings.format,
+        generator=f"lpff-shards {__version__}",
+        plan=plan.digest,
+        planned=True,
+        options=plan.options,
+        dataset=Labels(entries.source.astype(np.int32), names),
+        split=Labels(entries.split.astype(np.int32), entries.splits),
+        license=_licenses(entries),
+        yaw=poses[:, 0].astype(np.float32),
+        pitch=poses[:, 1].astype(np.float32),
+        has_camera=known,
+        mirrored=entries.mirrored(),
+        replica=entries.replica.astype(np.int64),
+        copies=(plan.lists[0].times if plan.lists else np.ones(len(entries))).astype(np.int64),
+        weight=entries.weight,
+        width=sizes[entries.source, 0],
+        height=sizes[entries.source, 1],
+        shards=tuple(shards),
+        pool=count_poses(names, before.source[known_before].astype(np.int64), poses_before[known_before]),
+        filtered=plan.mix.filtered,
+        left_out=len(plan.problems),
+        skipped=0,
+        listed=plan.problems,
+        tombstones=plan.tombstones,
+        notes=plan.notes,
+        balances=balances,
+    )
+
+
+def _poses(entries: Entries) -> tuple[Floats, Bools]:
+    """Return yaw and pitch in radians, float64 [n, 2], zero if unknown; and whether they are known, bool [n]."""
+    centers, known = entries.centers()
+    return np.where(known[:, None], yaw_pitch(centers), 0.0), known
+
+
+def _licenses(entries: Entries) -> Labels:
+    numbers: dict[str, int] = {}
+    columns = []
+    for inventory in entries.inventories:
+        licenses = inventory.licenses()
+        own = [numbers.setdefault(one.short or UNKNOWN_LICENSE, len(numbers)) for one in licenses.values]
+        columns.append(np.array(own, np.int32)[licenses.codes])
+    return Labels(entries.gather(columns), tuple(numbers))

@@ -141,17 +141,8 @@ def _degrees(axis: Any, set_limits: Callable[[float, float], Any], angles: Float
     axis.set_major_formatter("{x:.0f}°")
 
 
-def yaw(facts: Facts, ax: Axes) -> None:
-    """Draw the yaw of the training split, before and after rebalancing."""
-    _angles(facts, ax, 0, "yaw", YAW_STEP)
-
-
-def pitch(facts: Facts, ax: Axes) -> None:
-    """Draw the pitch of the training split, before and after rebalancing."""
-    _angles(facts, ax, 1, "pitch", PITCH_STEP)
-
-
 def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
+    """Draw an angle of the training split, before and after rebalancing."""
     seen = facts.training & facts.has_camera
     angles = facts.degrees[which][seen]
     edges = ((np.arange(-180 // step, 180 // step + 2) - 0.5) * step).tolist()
@@ -163,6 +154,10 @@ def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
         _legend(ax)
     ax.set(xlabel=name, ylabel=f"share of {_unit(facts)}, %")
     _degrees(ax.xaxis, ax.set_xlim, angles)
+
+
+yaw = partial(_angles, which=0, name="yaw", step=YAW_STEP)
+pitch = partial(_angles, which=1, name="pitch", step=PITCH_STEP)
 
 
 def _percent(counted: Any) -> Floats:

@@ -1,21 +1,21 @@
-"""Making a report of an export or of a plan, and writing it: the page, and its plots as PNGs."""
+"""Make a report of an export or of a plan, and write it: the page, and its plots as PNGs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from lpff_shards.errors import ExportFailed, ShardsError, printable
+from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.manifest import read_manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.report.collect import export_facts, plan_facts
-from lpff_shards.report.contact_sheet import FindPictures, of_export, of_plan, sheet
-from lpff_shards.report.facts import Facts, Spread, after
+from lpff_shards.report.contact_sheet import SIDE, FindPictures, of_export, of_plan, sheet
+from lpff_shards.report.facts import Facts, Spread, after, export_facts, plan_facts
 from lpff_shards.report.page import render
 from lpff_shards.report.plots import DPI, contact_sheet, draw_all
-from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
 from lpff_shards.schemas.units import format_bytes
 from lpff_shards.sidecars.sample_index.read import SampleIndex
@@ -33,6 +33,9 @@ from lpff_shards.storage.path import (
     replace_file,
     resolved,
 )
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = (".html", ".htm")
 
@@ -96,21 +99,6 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
     Raises:
         ShardsError: a library is missing, or `out` is not an HTML file name, or is another file in `root`.
     """
-    _import_libraries()
-    if out is None:
-        return
-    _refuse_others(target(out))
-    page = resolved(target(out).page)
-    if root is not None:
-        folder = resolved(place(root))
-        own = folder / REPORT_FOLDER / REPORT_PAGE
-        if str(page).startswith(f"{folder}/") and page != own:
-            kept = place(root) / REPORT_FOLDER / REPORT_PAGE
-            hint = f"Give a file elsewhere, or {kept}, which later exports remove"
-            raise ShardsError(f"report {out} is in the export's own folder", hint)
-
-
-def _import_libraries() -> None:
     missing = []
     for name in ("matplotlib", "jinja2"):
         try:
@@ -122,14 +110,19 @@ def _import_libraries() -> None:
             raise ShardsError(f"{name} cannot be imported: {error}", "Check matplotlibrc and MPLBACKEND") from None
     if missing:
         raise ShardsError(f"A report needs {' and '.join(missing)}", 'pip install "lpff-shards[report]"')
+    if out is None:
+        return
+    where = target(out)
+    _refuse_others(where)
+    if root is not None:
+        page, folder, kept = resolved(where.page), resolved(place(root)), f"{REPORT_FOLDER}/{REPORT_PAGE}"
+        if str(page).startswith(f"{folder}/") and page != folder / kept:
+            hint = f"Give a file elsewhere, or {place(root) / kept}, which later exports remove"
+            raise ShardsError(f"report {out} is in the export's own folder", hint)
 
 
 def _refuse_others(where: ReportFiles) -> None:
-    """Refuse a folder of plots that contains files without a report next to it.
-
-    Raises:
-        ShardsError: the folder contains such files.
-    """
+    """Refuse a folder of plots that contains files without a report next to it."""
     try:
         there = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
         if not there or MADE in (read_if_there(where.page) or b""):
@@ -190,12 +183,17 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
     plots = draw_all(facts, dpi)
     chosen = sheet(facts)
     found = pictures([cell.row for cell in chosen.cells])
-    thumbnails = [shown.thumbnail() for shown in found]
+    thumbnails = [None if shown.pixels is None else _thumbnail(shown.pixels) for shown in found]
     html = render(facts, plots, chosen, found, thumbnails).encode()
     images = {f"{name}.png": data for name, data in plots.items()}
     images[f"{REPORT_SHEET}.png"] = contact_sheet(chosen, thumbnails, dpi)
     try:
-        _write(where, html, images)
+        make_folder(where.plots)
+        # Of an earlier report.
+        remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))
+        for name, data in images.items():
+            replace_file(where.plots / name, data)
+        replace_file(where.page, html)
     except OSError as error:
         named = error.filename or where.page
         raise ExportFailed(f"the report cannot be written: {named}: {error.strerror}", "Choose another file") from None
@@ -204,13 +202,13 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
     return Report(str(where.page), names, len(html), facts.name, len(facts), after(facts), unreadable)
 
 
-def _write(where: ReportFiles, html: bytes, images: Mapping[str, bytes]) -> None:
-    """Write each file atomically, the page last; remove plots of an earlier report."""
-    make_folder(where.plots)
-    remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))
-    for name, data in images.items():
-        replace_file(where.plots / name, data)
-    replace_file(where.page, html)
+def _thumbnail(pixels: Pixels) -> Image:
+    """Return a picture resized to fit `SIDE` pixels."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return image
 
 
 def report_text(report: Report) -> str:
@@ -218,8 +216,3 @@ def report_text(report: Report) -> str:
     lines = [f"{report.name}: report of {report.samples:,} samples, {format_bytes(report.bytes)}, in {report.page}"]
     lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
     return "\n".join(map(printable, lines))
-
-
-def report_json(report: Report) -> str:
-    """Return a summary as JSON."""
-    return as_json(report)
