@@ -91,7 +91,7 @@ def main() -> None:
             write_table(root / "a.csv", lines(ledger))
             print(f"ATTRIBUTION.csv in {time.perf_counter() - start:.1f} s")
             start = time.perf_counter()
-            ledger.numbers("yaw")
+            ledger.column("yaw")
             print(f"column yaw in {time.perf_counter() - start:.2f} s")
         print(f"peak memory {getrusage(RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
         for name in (sample_key("lpff", "10033@N00_000000133_01", True, 1), "000000133", "Author 33", "nobody"):

@@ -28,8 +28,7 @@ from lpff_shards.schemas.archive import EG3D_SIDES
 from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.left_out import Tombstone
-from lpff_shards.sidecars.card import card
-from lpff_shards.sidecars.card.values import size_category
+from lpff_shards.sidecars.card import card, size_category
 from lpff_shards.sidecars.template import fenced, render
 
 HOSTILE = '---\n```\n# "x": |<b>`*_[y](z)'

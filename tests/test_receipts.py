@@ -53,17 +53,15 @@ def test_an_export_holds_few_receipts_at_once(
     assert most < SHARDS
 
 
-def test_receipts_are_a_sequence_of_what_lies_there(
+def test_receipts_are_those_in_the_folder(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _export(tmp_path / "out", capsys, monkeypatch)
     folder = OutputFolder(tmp_path / "out")
     names = sorted(folder.with_receipts())
     receipts = Receipts(folder, names)
-    assert len(receipts) == len(names) >= SHARDS // 2
+    assert len(names) >= SHARDS // 2
     assert [receipt.file for receipt in receipts] == names
-    assert receipts[1].file == names[1]
-    assert [receipt.file for receipt in receipts[2:4]] == names[2:4]
     (tmp_path / f"out/.lpff-shards/receipts/{names[3]}.json").write_text("{}")
     with pytest.raises(ShardsError, match=rf"{names[3]}\.json was changed while the export ran"):
         list(receipts)

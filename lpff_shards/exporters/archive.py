@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ from lpff_shards.storage.full_reads import pread_fully
 from lpff_shards.storage.path import causes, on_disk
 
 
-def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> ShardReceipt:
+def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Iterable[ShardReceipt]) -> ShardReceipt:
     """Write a joined file and its receipt, then remove its parts.
 
     Args:
@@ -78,7 +78,7 @@ class _Target:
 
 
 def _joined(
-    folder: OutputFolder, plan: Plan, file: str, parts: Sequence[ShardReceipt], contents: Contents, growing: Path
+    folder: OutputFolder, plan: Plan, file: str, parts: Iterable[ShardReceipt], contents: Contents, growing: Path
 ) -> ShardReceipt:
     join = plan.format.joining
     assert join is not None, "the format joins parts"

@@ -204,7 +204,7 @@ class Format(ABC):
     def loading(self) -> str:
         """Return examples of other readers for the card: a template in Markdown, see `sidecars.template`.
 
-        The examples run in the folder of a data set. `sidecars.card.values.example_values` lists their variables:
+        The examples run in the folder of a data set. `sidecars.card.example_values` lists their variables:
         `$name`, `$split`, `$file` and more.
         """
         return ""

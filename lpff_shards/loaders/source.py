@@ -150,7 +150,7 @@ class ShardSource:
         kind = kinds_of([name])[name]
         try:
             with SampleIndex.open(self._root, self.manifest) as samples:
-                return self._own(samples.strings(name) if kind == "str" else samples.numbers(name))
+                return self._own(samples.column(name))
         except SampleIndexError:
             values = [self._metadata(number, reads)[name] for number, reads in self._reading_all()]
             return np.array(values, object if kind == "str" else _DTYPES[kind])

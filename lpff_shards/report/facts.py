@@ -209,7 +209,7 @@ def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) ->
     # A split with all samples left out has shards, but no sample.
     splits = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
-    columns: dict[str, Any] = {name: samples.numbers(name) for name in names}
+    columns: dict[str, Any] = {name: samples.column(name) for name in names}
     return Facts(
         name=manifest.name,
         format=manifest.format,

@@ -9,8 +9,6 @@ from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 
-from msgspec import Struct, structs
-
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.keys import sample_key
@@ -20,6 +18,7 @@ from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.template import render, table_rows
 
 UNKNOWN = "unknown"
+_NOT_KNOWN = "not known: find out before showing or sharing it"
 _SOME = " (some of its samples)"
 
 _PICTURES = """
@@ -29,74 +28,42 @@ FROM samples JOIN pictures USING (picture) JOIN stored USING (stored)
 GROUP BY picture, changes ORDER BY dataset, source_id, picture, mirrored, changes
 """
 
-
 _TYPES = (int, str, str, str, int, *(str,) * 7, int)
 
 
-class Line(Struct, frozen=True):
-    """A picture's line, shared by its mirrors and copies.
-
-    Attributes:
-        key: of its samples, without the suffixes of mirrors and copies (`_m`, `_r01`).
-        dataset, source_id, photo_id, face: of the picture.
-        title, author, author_id: of the photo at its host; author is `unknown` if no source contains it.
-        license, license_url: of the photo; license is `unknown` unless a source makes it certain.
-        attribution, share_alike, non_commercial, no_derivatives: requirements of the license: `yes`, `no` or `unknown`.
-        source_url: the photo at its host.
-        changes: made to the photo.
-        samples: number of samples of the picture.
-    """
-
-    key: str
-    dataset: str
-    source_id: str
-    photo_id: str
-    face: int
-    title: str
-    author: str
-    author_id: str
-    license: str
-    license_url: str
-    attribution: str
-    share_alike: str
-    non_commercial: str
-    no_derivatives: str
-    source_url: str
-    changes: str
-    samples: int
+Line = tuple[str | int, ...]
+COLUMNS = (
+    *("key", "dataset", "source_id", "photo_id", "face", "title", "author", "author_id", "license", "license_url"),
+    *("attribution", "share_alike", "non_commercial", "no_derivatives", "source_url", "changes", "samples"),
+)
+"""`key` has no suffix of a mirror or copy (`_m`, `_r01`). The license's requirements are `yes`, `no` or `unknown`.
+`changes` are those made to the photo, `samples` the number of the picture's samples."""
+_ASKS = {
+    "attribution": "author, license and changes named",
+    "share-alike": "**share-alike**",
+    "non-commercial": "**non-commercial use only**",
+    "no derivatives": "**no changed copies shared**",
+}
+"""The requirements in the order of `COLUMNS`, in words."""
 
 
 def lines(samples: SampleIndex) -> Iterator[Line]:
     """Yield the lines of an export, by data set and source id, exactly one for each picture."""
     # A data set has few licenses and few different changes: each is computed once.
-    asks, merge = cache(demands), cache(merged)
+    answers, merge = cache(_answers), cache(merged)
     for _, group in groupby(samples.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, license, url, source_url, *_ = rows[0]
-        asked = asks(license)
-
-        def answer(flag: bool, known: bool = asked.known) -> str:
-            return ("yes" if flag else "no") if known else UNKNOWN
-
-        yield Line(
-            key=sample_key(dataset, source_id, mirrored=False, replica=0),
-            dataset=dataset,
-            source_id=source_id,
-            photo_id=photo_id,
-            face=face,
-            title=title,
-            author=author or UNKNOWN,
-            author_id=author_id,
-            license=license or UNKNOWN,
-            license_url=url,
-            attribution=answer(asked.attribution),
-            share_alike=answer(asked.share_alike),
-            non_commercial=answer(asked.non_commercial),
-            no_derivatives=answer(asked.no_derivatives),
-            source_url=source_url,
-            changes=merge(tuple(row[-2] for row in rows)),
-            samples=sum(row[-1] for row in rows),
+        yield (
+            sample_key(dataset, source_id, mirrored=False, replica=0),
+            *(dataset, source_id, photo_id, face, title, author or UNKNOWN, author_id, license or UNKNOWN, url),
+            *(*answers(license), source_url, merge(tuple(row[-2] for row in rows)), sum(row[-1] for row in rows)),
         )
+
+
+def _answers(license: str) -> list[str]:
+    asked = demands(license)
+    return [("yes" if name in asked.flags else "no") if asked.known else UNKNOWN for name in _ASKS]
 
 
 def merged(changes: Sequence[str]) -> str:
@@ -115,11 +82,11 @@ def write_table(path: Path, lines: Iterable[Line]) -> None:
     """
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(Line.__struct_fields__)
+        table.writerow(COLUMNS)
         # csv before Python 3.13 does not quote a bare carriage return, which ends the line for readers.
         quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for line in lines:
-            row = [csv_cell(cell) if isinstance(cell, str) else cell for cell in structs.astuple(line)]
+            row = [csv_cell(cell) if isinstance(cell, str) else cell for cell in line]
             (quoted if "\r" in "".join(map(str, row)) else table).writerow(row)
 
 
@@ -136,50 +103,36 @@ WHERE license LIKE 'CC-BY%' AND author <> '' ORDER BY dataset, source_id LIMIT 1
 
 def summary(manifest: Manifest, samples: SampleIndex) -> str:
     """Return the summary as Markdown: licenses with counts and requirements, unknown values, terms."""
+
+    def count(condition: str = "TRUE") -> str:
+        ((pictures,),) = samples.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
+        return f"{pictures:,}"
+
     licenses = samples.rows(_LICENSES, (str, int, int))
-    terms = terms_of(manifest.sources, follows_eg3d=False)
+    example = ""
+    for title, author, license, url in samples.rows(_EXAMPLE, (str, str, str, str)):
+        photo = markdown(f'"{title}"' if title else "Photo")
+        example = f"{photo} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
     values = {
         "name": manifest.name,
         "samples": f"{manifest.samples:,}",
-        "pictures": _count(samples),
-        "licenses": table_rows((_named(name), f"{shown:,}", f"{of:,}", _asks(name)) for name, shown, of in licenses),
-        **{f"no_{column}": _count(samples, f"{column} = ''") for column in ("author", "license", "source_url")},
-        "example": _example(samples),
-        "terms": "\n".join(f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms),
+        "pictures": count(),
+        "licenses": table_rows(_license(*row) for row in licenses),
+        **{f"no_{column}": count(f"{column} = ''") for column in ("author", "license", "source_url")},
+        "example": example,
+        "terms": "\n".join(
+            f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms_of(manifest.sources, follows_eg3d=False)
+        ),
     }
     return render(files(__package__).joinpath("attribution.md").read_text("utf-8"), values)
 
 
-def _count(samples: SampleIndex, condition: str = "TRUE") -> str:
-    ((pictures,),) = samples.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
-    return f"{pictures:,}"
-
-
-def _named(short: str) -> str:
+def _license(short: str, pictures: int, samples: int) -> Iterable[str]:
     asked = demands(short)
-    return f"{_linked(short, asked)} {asked.name}" if asked.url else markdown(short) or UNKNOWN
+    name = f"{_linked(short, asked)} {asked.name}" if asked.url else markdown(short) or UNKNOWN
+    asks = ", ".join(_ASKS[name] for name in asked.flags) or asked.also or "nothing"
+    return name, f"{pictures:,}", f"{samples:,}", asks if asked.known else _NOT_KNOWN
 
 
 def _linked(short: str, asked: Demands) -> str:
     return f"[{short}]({asked.url})" if asked.url else markdown(short)
-
-
-def _asks(short: str) -> str:
-    asked = demands(short)
-    if not asked.known:
-        return "not known: find out before showing or sharing it"
-    flags = (
-        (asked.attribution, "author, license and changes named"),
-        (asked.share_alike, "**share-alike**"),
-        (asked.non_commercial, "**non-commercial use only**"),
-        (asked.no_derivatives, "**no changed copies shared**"),
-    )
-    return ", ".join([words for flag, words in flags if flag] or [asked.also or "nothing"])
-
-
-def _example(samples: SampleIndex) -> str:
-    """Return an example credit for one of the export's pictures; empty if no license requires one."""
-    for title, author, license, url in samples.rows(_EXAMPLE, (str, str, str, str)):
-        shown = markdown(f'"{title}"' if title else "Photo")
-        return f"{shown} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
-    return ""

@@ -12,7 +12,7 @@ import filecmp
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import blake3
 from msgspec import Struct, structs
@@ -54,8 +54,7 @@ class OutputState(Struct, frozen=True):
     def of_manifest(cls, manifest: Manifest) -> OutputState:
         """Return the owner recorded in the manifest of a finished export."""
         files = tuple(shard.file for shard in manifest.shards)
-        known = (manifest.rule, manifest.plan, manifest.options, files)
-        return cls(*known, manifest.exclusions, manifest.withdrawn)
+        return cls(manifest.rule, manifest.plan, manifest.options, files, manifest.exclusions, manifest.withdrawn)
 
     def missing_exclusions(self, withdrawn: Iterable[str]) -> int:
         """Return how many ids that updates removed are missing from `withdrawn`."""
@@ -73,12 +72,7 @@ def unknown_files(there: Iterable[str], name: str, known: Collection[str]) -> li
 
 
 class Written(NamedTuple):
-    """A sidecar file on disk.
-
-    Attributes:
-        digest: see `manifest.file_digest`.
-        changed: whether it was missing or different before.
-    """
+    """A sidecar file on disk: its `manifest.file_digest`, and whether it was missing or different before."""
 
     digest: str
     changed: bool
@@ -92,12 +86,10 @@ class OutputFolder:
 
     @property
     def storage(self) -> Storage:
-        """The storage that writes to it."""
         return storage_of(self.root)
 
     @property
     def plan_file(self) -> StoragePath:
-        """Path of plan.json, which names the plan that owns the folder."""
         return self.root / PLAN
 
     def path(self, name: str) -> StoragePath:
@@ -147,22 +139,14 @@ class OutputFolder:
         return None if data is None else from_json(data, ShardReceipt)
 
     def receipt(self, name: str) -> ShardReceipt:
-        """As `read_receipt`, for a receipt that must exist.
-
-        Raises:
-            ExportFailed: it is missing or damaged.
-        """
+        """As `read_receipt`; raise ExportFailed if it is missing or damaged."""
         receipt = self.read_receipt(name)
         if receipt is None:
             raise self._changed(_receipt(name))
         return receipt
 
     def refuse_odd(self) -> None:
-        """Refuse an output that is not a folder, and links in place of an export's own folders.
-
-        Raises:
-            ShardsError: a path is not a plain folder.
-        """
+        """Raise ShardsError for an output that is not a folder, and for links in place of an export's own folders."""
         inner = ("", "/partial", "/receipts", "/fields", "/parts", "/lock")
         self.storage.refuse_odd((*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)))
 
@@ -181,11 +165,7 @@ class OutputFolder:
         return is_file(self.root / _fields(receipt.file)) and self.read_fields(receipt) is None
 
     def fields(self, receipt: ShardReceipt) -> bytes:
-        """As `read_fields`, for fields that must exist.
-
-        Raises:
-            ExportFailed: they are missing or do not match the receipt.
-        """
+        """As `read_fields`; raise ExportFailed if they are missing or do not match the receipt."""
         data = self.read_fields(receipt)
         if data is None:
             raise self._changed(_fields(receipt.file))
@@ -216,17 +196,14 @@ class OutputFolder:
         Raises:
             FileExistsError: another export has created it.
         """
-        # It is synced: after a power cut the shards would otherwise have no owner.
         if new:
             return self.storage.create(PLAN, to_json(owner))
+        # Synced: after a power cut the shards would otherwise have no owner.
         self.storage.write_durably(PLAN, to_json(owner))
         return True
 
     def unfinish(self) -> None:
-        """Remove the manifest while shards are missing, since it marks the data set as complete.
-
-        The removal is synced before a shard is replaced, so a power cut cannot restore the manifest.
-        """
+        """Remove the manifest, which marks the data set as complete, before a shard is replaced; sync the removal."""
         remove(self.root, [MANIFEST])
         self.storage.sync(("",))
         # A report may show withdrawn pictures.
@@ -250,27 +227,14 @@ class OutputFolder:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipts(Sequence[ShardReceipt]):
-    """The receipts of finished shards or parts of zips, each read when it is used.
+class Receipts:
+    """The receipts of finished shards or parts of zips, read at each iteration.
 
     All receipts of a large data set would not fit in memory: 280 bytes a sample.
     """
 
     folder: OutputFolder
     names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    @overload
-    def __getitem__(self, at: int) -> ShardReceipt: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> Receipts: ...
-
-    def __getitem__(self, at: int | slice) -> ShardReceipt | Receipts:
-        chosen = self.names[at]
-        return self.folder.receipt(chosen) if isinstance(chosen, str) else Receipts(self.folder, chosen)
 
     def __iter__(self) -> Iterator[ShardReceipt]:
         yield from prefetch(self.folder.receipt, self.names)

@@ -52,33 +52,29 @@ _ENERGON_CRUDE = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
 
 def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
-    """Return `.nv-meta` of Megatron Energon: shards, splits, fields of a sample."""
-    counts = {shard.file: shard.samples for shard in manifest.shards}
-    info = _json({"energon_version": _ENERGON_VERSION, "shard_counts": counts})
-    texts = (info, _energon_splits(manifest), _energon_fields(manifest, kinds), _ENERGON_CRUDE)
-    return zip(ENERGON, texts, strict=True)
-
-
-def _energon_splits(manifest: Manifest) -> str:
-    """Return the shards of each split. Energon requires the splits train, val and test, even if empty."""
-    # Only `shards` lists a split with all samples left out.
-    names = dict.fromkeys((*_ENERGON_SPLITS, *manifest.splits, *(shard.split for shard in manifest.shards)))
-    lines = [f"  {name}: {json.dumps([shard.file for shard in _shards_of(manifest, name)])}\n" for name in names]
-    return f"split_parts:\n{''.join(lines)}exclude: []\n"
-
-
-def _energon_fields(manifest: Manifest, kinds: Set[str]) -> str:
-    """Return the fields of a sample.
+    """Return `.nv-meta` of Megatron Energon: shards, splits, fields of a sample.
 
     Energon reads a crude data set only with a user's cooker, and `energon lint` has none. So the samples have a
     built-in type: the camera is the label, as in the archives of StyleGAN and EG3D, and all other fields are its
     name. `crude.yaml` is for users with a cooker.
     """
+    counts = {shard.file: shard.samples for shard in manifest.shards}
+    info = _json({"energon_version": _ENERGON_VERSION, "shard_counts": counts})
+    # Energon requires three splits, even if empty. Only `shards` lists a split with all samples left out.
+    names = dict.fromkeys((*_ENERGON_SPLITS, *manifest.splits, *(shard.split for shard in manifest.shards)))
+    splits = [f"  {name}: {json.dumps([shard.file for shard in _shards_of(manifest, name)])}\n" for name in names]
+    packed = manifest.layout.packed
     fields = {"image": ",".join(sorted(kinds))}
     if manifest.layout.camera:
-        fields["label"] = "mp[camera]" if manifest.layout.packed else "camera.npy"
-    fields["label_name"] = "mp" if manifest.layout.packed else "json"
-    return f"{_ENERGON_SAMPLES}field_map:\n" + "".join(f"  {name}: {member}\n" for name, member in fields.items())
+        fields["label"] = "mp[camera]" if packed else "camera.npy"
+    fields["label_name"] = "mp" if packed else "json"
+    texts = (
+        info,
+        f"split_parts:\n{''.join(splits)}exclude: []\n",
+        f"{_ENERGON_SAMPLES}field_map:\n" + "".join(f"  {name}: {member}\n" for name, member in fields.items()),
+        _ENERGON_CRUDE,
+    )
+    return zip(ENERGON, texts, strict=True)
 
 
 _TFDS_VERSION = "1.0.0"
@@ -110,18 +106,15 @@ def _tfds(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
 def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     """Return the features: pictures are images if all have one kind that TFDS decodes, else the stored bytes."""
     found = {f.name: _tfds_scalar(f.kind) for f in FIELDS}
-    found["image"] = _tfds_image(kinds)
+    encoding = _TFDS_ENCODINGS.get(next(iter(kinds))) if len(kinds) == 1 else None
+    if encoding is None:
+        found["image"] = _tfds_scalar("str")
+    else:
+        shape = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}
+        found["image"] = {"pythonClassName": f"{_TFDS_CLASSES}image_feature.Image", "image": shape}
     if manifest.layout.raw:
         found["image/shape"] = _tfds_tensor("int64", 3)
     return found | {name: _tfds_tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
-
-
-def _tfds_image(kinds: Set[str]) -> dict[str, Any]:
-    encoding = _TFDS_ENCODINGS.get(next(iter(kinds))) if len(kinds) == 1 else None
-    if encoding is None:
-        return _tfds_scalar("str")
-    shape = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}
-    return {"pythonClassName": f"{_TFDS_CLASSES}image_feature.Image", "image": shape}
 
 
 def _tfds_scalar(kind: Kind) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from unicodedata import normalize
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.rules import BY, By, one_of
@@ -19,8 +18,11 @@ from lpff_shards.sidecars.sample_index.read import IndexedSample, SampleIndex
 from lpff_shards.storage.path import StoragePath, place
 
 NEAR = 5
-_URLS = ("source_url", "low_resolution_download_url", "high_resolution_download_url")
-_CALLED = ("source_id", "photo_id", "author", "author_id", *_URLS)
+_CREDIT = (
+    *("photo_id", "author", "author_id"),
+    *("source_url", "low_resolution_download_url", "high_resolution_download_url"),
+)
+_CALLED = ("source_id", *_CREDIT)
 _PICTURES = f"SELECT picture, dataset, {', '.join(_CALLED)} FROM pictures WHERE "
 _TYPES = (int, *(str,) * (1 + len(_CALLED)))
 # Uses the indexes of samples.sqlite. Faces of a photo have a number after its id: 100004356@N06_21795165006_01.
@@ -32,7 +34,6 @@ _INDEXED = """picture IN (
     UNION SELECT picture FROM given JOIN pictures ON source_id > value || '_' AND source_id < value || '_:'
 )"""
 _SCANNED = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
-_NAMED = "picture IN (SELECT value FROM json_each(?))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,42 +80,39 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
         one_of("--by", by, BY)
     if not name.strip():
         raise ShardsError("the name to search is empty", "Give a key, an id, a photo, an author or a URL")
-    name = _text(name)
+    try:
+        # Undecodable bytes of the command line arrive as lone surrogates.
+        name = name.encode("utf-8", "surrogateescape").decode()
+    except UnicodeError:
+        raise ShardsError(f"the name {name!r} is not UTF-8", "All names in an export are UTF-8") from None
     root = place(path)
     manifest = read_manifest(root)
-    wanted = _wanted(name, by)
+    kinds = {by, "file"} if by == "url" else {by}
+    wanted = frozenset(one for one in asked(name) if by is None or one[0] in kinds)
     with SampleIndex.open(root, manifest) as index:
-        samples = tuple(_samples(index, name, wanted, by))
-        digests = frozenset(map(mark, wanted))
-        gone = tuple(one for one in manifest.tombstones if _is_gone(one, name, digests, by))
-        lost = tuple(one for one in manifest.skipped if _is_of(one, name, wanted, by, manifest.sources))
+        if by == "key":
+            # It is only of one sample, not of the mirrors and copies of its picture.
+            key = normal(name)
+            samples = tuple(index.records("key = ?", [key]))
+            gone = tuple(one for one in manifest.tombstones if one.key == key)
+            lost = tuple(one for one in manifest.skipped if one.key == key)
+        else:
+            samples = tuple(_samples(index, name, wanted))
+            # Tombstones have only digests of their picture's names.
+            digests = frozenset(map(mark, wanted))
+            gone = tuple(one for one in manifest.tombstones if not digests.isdisjoint(one.names))
+            lost = tuple(one for one in manifest.skipped if _is_of(one, wanted, manifest.sources))
         near = () if samples or gone or lost else tuple(_near(index, name))
         format = get_format(manifest.format)
-        members = tuple(_member(index, record, format) for record in samples)
+        # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
+        members = tuple(
+            index.member(one) if format.joining else format.member(str(one.fields["key"]), one.suffix)
+            for one in samples
+        )
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _member(index: SampleIndex, record: IndexedSample, format: Format) -> str | None:
-    # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
-    return index.member(record) if format.joining else format.member(str(record.fields["key"]), record.suffix)
-
-
-def _text(name: str) -> str:
-    """Return a name as Unicode; undecodable bytes of the command line arrive as lone surrogates."""
-    try:
-        return name.encode("utf-8", "surrogateescape").decode()
-    except UnicodeError:
-        raise ShardsError(f"the name {name!r} is not UTF-8", "All names in an export are UTF-8") from None
-
-
-def _wanted(name: str, by: str | None) -> frozenset[Name]:
-    kinds = {by, "file"} if by == "url" else {by}
-    return frozenset(one for one in asked(name) if by is None or one[0] in kinds)
-
-
-def _samples(index: SampleIndex, name: str, wanted: frozenset[Name], by: str | None) -> Iterator[IndexedSample]:
-    if by == "key":
-        return index.records("key = ?", [normal(name)])
+def _samples(index: SampleIndex, name: str, wanted: frozenset[Name]) -> Iterator[IndexedSample]:
     # A photo's mirror and copies match too.
     texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
     found = _pictures(index, wanted, _INDEXED, json.dumps(sorted(texts)))
@@ -122,38 +120,21 @@ def _samples(index: SampleIndex, name: str, wanted: frozenset[Name], by: str | N
         # URLs and other spellings have no index.
         part = max(words(name), key=len, default="")
         found += _pictures(index, wanted, _SCANNED, f"%{part}%")
-    return index.records(_NAMED, [json.dumps(found)])
+    return index.records("picture IN (SELECT value FROM json_each(?))", [json.dumps(found)])
 
 
 def _pictures(index: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
     """Return the numbers of pictures that meet a condition and have a wanted name."""
-    rows: Iterator[Sequence[str]] = index.rows(_PICTURES + condition, _TYPES, [value])
-    return [int(row[0]) for row in rows if not wanted.isdisjoint(_names(*row[1:]))]
+    found = []
+    for picture, dataset, id, *credit in index.rows(_PICTURES + condition, _TYPES, [value]):
+        own = names(dataset, id, Credit(**dict(zip(_CREDIT, credit, strict=True))))
+        if not wanted.isdisjoint(own):
+            found.append(picture)
+    return found
 
 
-def _names(
-    dataset: str, id: str, photo: str, author: str, author_id: str, page: str, low: str, high: str
-) -> Iterator[Name]:
-    credit = Credit(
-        photo_id=photo,
-        author=author,
-        author_id=author_id,
-        source_url=page,
-        low_resolution_download_url=low,
-        high_resolution_download_url=high,
-    )
-    return names(dataset, id, credit)
-
-
-def _is_gone(one: Tombstone, name: str, wanted: frozenset[str], by: str | None) -> bool:
-    """Return whether a removed sample matches; only digests of its picture's names are kept."""
-    return one.key == normal(name) if by == "key" else not wanted.isdisjoint(one.names)
-
-
-def _is_of(skip: LeftOut, name: str, wanted: frozenset[Name], by: str | None, sources: Iterable[str]) -> bool:
-    """Return whether a left-out picture matches, by its id and key."""
-    if by == "key":
-        return skip.key == normal(name)
+def _is_of(skip: LeftOut, wanted: frozenset[Name], sources: Iterable[str]) -> bool:
+    """Return whether a left-out picture has a wanted name."""
     id = skip.id.removesuffix(OF_MIRROR)
     return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
 

@@ -1,14 +1,40 @@
-"""The data-set card, README.md: contents, how it was made, how to load it, and licenses."""
+"""The data-set card, README.md, filled in from the manifest: contents, how it was made, how to load it, licenses."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
 from importlib.resources import files
+from typing import Any
 
+from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
-from lpff_shards.sidecars.card.values import values_of
-from lpff_shards.sidecars.template import render
+from lpff_shards.options.mix import TRAIN
+from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
+from lpff_shards.schemas.escaping import markdown
+from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
+from lpff_shards.schemas.license import demands
+from lpff_shards.schemas.sources import citations, known_specs, terms_of
+from lpff_shards.schemas.units import format_bytes
+from lpff_shards.sidecars.card.command import command
+from lpff_shards.sidecars.template import fenced, render, table_rows
+
+Values = Mapping[str, Any]
+
+_BUCKETS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+_KINDS = {"png": "PNG", "jpg": "JPEG", "webp": "WebP", "image.npy": "raw RGB pixels"}
+_RULES = {
+    "lpff": "rare poses count more, by pose density, as in LPFF's paper",
+    "eg3d": "large yaws count more, as in EG3D's FFHQ",
+    "uniform": "drawn towards a flat distribution of poses",
+}
+_COUNTING = {
+    "weights": "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it",
+    "list": "each picture once, and its name in the lists as often as it counts",
+    "files": "copies as samples of their own, numbered in `replica`: reading everything once gives the rebalanced set",
+}
 
 
 def card(manifest: Manifest, suffixes: Set[str]) -> str:
@@ -17,12 +43,214 @@ def card(manifest: Manifest, suffixes: Set[str]) -> str:
     Args:
         suffixes: suffixes of the pictures in the shards: png, jpg, webp or image.npy.
     """
-    values = values_of(manifest, suffixes)
-    loading = render(get_format(manifest.format).loading(), values).rstrip()
-    template = files(__name__).joinpath("card.md").read_text("utf-8")
-    return render(template, {**values, "loading": loading})
+    format, examples = get_format(manifest.format), example_values(manifest, suffixes)
+    values = {
+        **_front_matter(manifest, format),
+        **_contents(manifest, format, suffixes),
+        **_making(manifest),
+        **examples,
+        **_owners(manifest),
+    }
+    values["loading"] = render(format.loading(), values).rstrip()
+    return render(files(__name__).joinpath("card.md").read_text("utf-8"), values)
 
 
 def pose_picture() -> bytes:
     """Return the picture of the pose conventions, next to every card; `docs/draw_poses.py` draws it."""
     return files(__name__).joinpath("poses.png").read_bytes()
+
+
+def _front_matter(manifest: Manifest, format: Format) -> Values:
+    """Return the values of the YAML header. The photos have different licenses, so the card names the sets' terms."""
+    names = [name.replace("_", "-") for name in manifest.sources]
+    links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
+    listed = not format.for_trainers and len(manifest.kinds) <= 1
+    return {
+        "pretty_name": json.dumps(manifest.name),
+        "license_name": f"{'-and-'.join(names)}-terms",
+        "license_link": links.pop() if len(links) == 1 else "",
+        "size_category": size_category(manifest.samples),
+        "source_tags": "\n".join(f"- {name}" for name in names),
+        "tag": format.tag,
+        "data_files": "\n".join(_data_files(manifest, format)) if listed else "",
+    }
+
+
+def size_category(samples: int) -> str:
+    """Return the hub's category of a number of samples: n<1K, 1K<n<10K, ... n>1T."""
+    power = len(str(samples)) - 4
+    if power < 0:
+        return "n<1K"
+    return f"{_BUCKETS[power]}<n<{_BUCKETS[power + 1]}" if power + 1 < len(_BUCKETS) else "n>1T"
+
+
+def _data_files(manifest: Manifest, format: Format) -> Iterator[str]:
+    """Yield the files of each split, without empty ones: `datasets` cannot start with an empty file."""
+    for split in manifest.splits:
+        own = [shard for shard in manifest.shards if shard.split == split]
+        yield f"  - split: {split}"
+        if all(shard.samples for shard in own):
+            yield f"    path: {json.dumps(f'{manifest.name}-{split}{format.glob}')}"
+        else:
+            yield from ("    path:", *(f"    - {json.dumps(shard.file)}" for shard in own if shard.samples))
+
+
+def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
+    options, layout = manifest.options, manifest.layout
+    carried = ["camera"] * layout.camera + ["68 landmarks"] * layout.landmarks + ["license"]
+    counting = "weights" if options.get("as") == "weights" else options.get("zip_copies")
+    arrays = (array for array in ARRAYS if array.name == "image" or getattr(layout, array.name))
+    fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
+    fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
+    return {
+        "samples": f"{manifest.samples:,}",
+        "carries": f"{', '.join(carried)} and author",
+        "sources": _listed(manifest.sources),
+        "splits": _listed(manifest.splits),
+        "alignment": options.get("alignment"),
+        "eg3d": options.get("alignment") == "eg3d",
+        "mirrored": options.get("mirror"),
+        "pictures": _pictures(options, suffixes),
+        "title": format.title,
+        "shards": f"{len(manifest.shards):,}",
+        "bytes": format_bytes(sum(shard.bytes for shard in manifest.shards)),
+        "holds": format.holds(layout, suffixes),
+        "for_trainers": format.for_trainers,
+        "shuffled": options.get("shuffle"),
+        "seed": options.get("seed"),
+        "rebalanced": options.get("rebalance") != "none",
+        "which": f"the split {TRAIN} is " if len(manifest.splits) > 1 else "",
+        "rule": options.get("rebalance"),
+        "rule_words": _RULES.get(str(options.get("rebalance"))),
+        "counting": _COUNTING.get(str(counting), _COUNTING["files"]),
+        "fields": table_rows(fields),
+        "note": format.note.rstrip(),
+    }
+
+
+def _pictures(options: Mapping[str, Any], suffixes: Set[str]) -> str:
+    """Return the types of pictures, their encoding and their size, in words."""
+    side, mirrored = options.get("resolution"), options.get("mirror")
+    how = {
+        "keep": "" if side else "files unchanged, mirrors made anew" if mirrored else "unchanged",
+        "stored-png": "without compression",
+        "webp": "lossless",
+    }.get(str(options.get("image")), "")
+    if quality := options.get("quality"):
+        how = f"quality {quality}"
+    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
+    return ", ".join(filter(None, (" and ".join(_KINDS[suffix] for suffix in sorted(suffixes)), how, pixels)))
+
+
+def _making(manifest: Manifest) -> Values:
+    counts = manifest.counts
+    skips = bool(counts.skipped or counts.left_out)
+    left_out = [f"- {markdown(reason)}: {count:,}" for reason, count in manifest.filtered.items()]
+    if skips:
+        left_out.append(
+            f"- {counts.left_out:,} unusable pictures before planning and {counts.skipped:,} of {counts.planned:,} "
+            "planned samples; `manifest.json` lists them with their reasons"
+        )
+    if manifest.tombstones:
+        left_out.append(f"- {len(manifest.tombstones):,} samples, withdrawn after the shards had been written")
+    return {
+        "command": fenced(command(manifest.options, out=manifest.name, skips=skips), "sh"),
+        "withdrawn": f"{len(manifest.tombstones):,}" if manifest.tombstones else "",
+        "exclude": markdown(str(manifest.options.get("exclude"))),
+        "generator": manifest.generator,
+        "plan": manifest.plan,
+        "schema": manifest.schema,
+        "checksum": manifest.checksum,
+        "left_out": "\n".join(left_out),
+        "notes": "\n".join(f"- {markdown(note)}" for note in manifest.notes),
+    }
+
+
+def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
+    """Return the values of a format's examples, see `formats.base.Format.loading`.
+
+    name: of the data set.
+    split: of the examples: train, else the first one.
+    file, files: the split's first file; all its files as a brace pattern for shells and webdataset.
+    suffixes, one_kind, pixels: suffixes of the pictures, joined by semicolons; whether there is only one; whether it is
+        that of raw pixels.
+    metadata: suffix of the member of a tar with the fields.
+    camera, landmarks, packed: see `schemas.fields.Layout`.
+    batch: batch size; 1 for pictures of different sizes.
+    weighted: whether loaders draw samples by weight.
+    flippable: whether loaders may flip pictures, because the data set has no mirrors.
+    side, eg3d_size: side of all pictures in pixels, 0 if they differ; whether EG3D accepts it.
+    list, lists: of a zip: the list of all samples; rows of the lists for LPFF's forks, with their lengths.
+    listed, copied: of a zip: whether copies are names in lists; whether they are files.
+    loaders, tensorflow: whether lpff-shards' loaders read the format, and its TensorFlow loader.
+    split_option, loader_options, array: arguments of the loaders, and an array of their batches.
+    """
+    options, layout, lists = manifest.options, manifest.layout, manifest.lists
+    split = TRAIN if TRAIN in manifest.splits else next(iter(manifest.splits))
+    split_option = f', split="{split}"' if split != TRAIN else ""
+    (width, _, height), batch = next(iter(manifest.sizes), "").partition("x"), 1 if len(manifest.sizes) > 1 else 8
+    side = int(width) if len(manifest.sizes) == 1 and width == height else 0
+    weighted, flippable = options.get("as") == "weights" and split == TRAIN, not options.get("mirror")
+    more = ", mirror=True" * flippable + ", weights=True" * weighted
+    shards = [shard.file for shard in manifest.shards if shard.split == split]
+    copies, format = options.get("zip_copies"), get_format(manifest.format)
+    return {
+        "name": manifest.name,
+        "split": split,
+        "file": shards[0],
+        "files": _expanded(shards[0], shards[-1]),
+        "suffixes": ";".join(sorted(suffixes)),
+        "one_kind": len(suffixes) == 1,
+        "pixels": suffixes == {"image.npy"},
+        "metadata": "mp" if layout.packed else "json",
+        "camera": layout.camera,
+        "landmarks": layout.landmarks,
+        "packed": layout.packed,
+        "batch": batch,
+        "weighted": weighted,
+        "flippable": flippable,
+        "side": side,
+        "eg3d_size": side in EG3D_SIDES,
+        "list": next(iter(lists), ""),
+        "lists": table_rows((f"`{name}`", f"{count:,}") for name, count in lists.items() if name in FORK_LISTS),
+        "listed": copies == "list" and manifest.samples < next(iter(lists.values()), 0),
+        "copied": copies == "files" and options.get("rebalance") != "none" and options.get("as") == "replicas",
+        "loaders": format.spans() is not None,
+        "tensorflow": "tensorflow" in format.readers,
+        "split_option": split_option,
+        "loader_options": f'".", batch_size={batch}{split_option}{more}',
+        "array": "camera" if layout.camera else "index",
+    }
+
+
+def _expanded(first: str, last: str) -> str:
+    """Return the names from `first` to `last`, which differ in a number, as a brace pattern such as {000..012}."""
+    pairs = zip(re.split("([0-9]+)", first), re.split("([0-9]+)", last), strict=True)
+    return "".join(a if a == b else f"{{{a}..{b}}}" for a, b in pairs)
+
+
+def _owners(manifest: Manifest) -> Values:
+    borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
+    terms = terms_of(manifest.sources, borrows or manifest.options.get("alignment") == "eg3d")
+    unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
+    cited = citations(terms)
+    links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
+    return {
+        "licenses": table_rows(_license(name, count) for name, count in manifest.licenses.items()),
+        "unlicensed": f"{unlicensed:,}" if unlicensed else "",
+        "terms": "\n".join(f"- **{link}**: {one.terms}" for link, one in zip(links, terms, strict=True)),
+        "citation": fenced("\n".join(cited), "bibtex") if cited else "",
+    }
+
+
+def _license(name: str, count: int) -> Iterable[str]:
+    asks = demands(name)
+    if not asks.known:
+        return (name, f"{count:,}", "?", "?", "?", "?")
+    flags = (asks.attribution, asks.share_alike, asks.non_commercial, asks.no_derivatives)
+    return (f"[{name}]({asks.url})", f"{count:,}", *("yes" if flag else "" for flag in flags))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    """Return names with their counts, on one line."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())

@@ -41,8 +41,6 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 """Recorded defaults of options that depend on no other option."""
 
-Words = tuple[str, ...]
-
 
 def command(recorded: Mapping[str, Any], out: str, skips: bool = False) -> str:
     """Return the command, quoted for a shell, with only the options that differ from their defaults.
@@ -72,7 +70,7 @@ def _spelled(letter: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
 
-def _options(recorded: Mapping[str, Any]) -> Iterator[Words]:
+def _options(recorded: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     behind = _ORDER.index("alignment")
     for name in (*_ORDER[:behind], *_others(recorded), *_ORDER[behind:]):
         value = recorded.get(name)

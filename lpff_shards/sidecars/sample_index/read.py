@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
-from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
+from lpff_shards.schemas.fields import FIELDS, Scalar
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, fingerprint, schema
 from lpff_shards.storage.path import StoragePath, is_file, no_place, on_disk
 
-_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
+_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32, "str": object}
 _KINDS: Mapping[str, str] = {**{field.name: field.kind for field in FIELDS}, **dict.fromkeys(PLACE, "int")}
-
-_HELD: Mapping[type, type] = {np.int64: int, np.bool_: int, np.float32: float, object: str}
-_RECORD = (*(int if f.kind == "bool" else PYTHON_TYPES[f.kind] for f in FIELDS), str, int, int, int, int, str, int)
+_STORED_TYPES: Mapping[str, type] = {"int": int, "bool": int, "float": float, "str": str}
+_RECORD = (*(_STORED_TYPES[field.kind] for field in FIELDS), str, int, int, int, int, str, int)
 
 _HALF_TURN = 180
 _AT_ONCE = 1024
@@ -61,18 +60,22 @@ _OF_TEMPORARY_FILES = (
 """SQLite's errors of written files; an open index writes only temporary files of large sorts."""
 
 
+@dataclass(frozen=True, slots=True)
 class SampleIndex:
-    """samples.sqlite of a finished export, open for reading; a context manager that closes it."""
+    """samples.sqlite of a finished export, open for reading.
 
-    def __init__(self, path: StoragePath, connection: sqlite3.Connection, samples: int, copy: ExitStack) -> None:
-        self.path = path
-        self._connection = connection
-        self._samples = samples
-        self._copy = copy
+    Attributes:
+        samples: number of samples in the manifest.
+    """
+
+    path: StoragePath
+    connection: sqlite3.Connection
+    samples: int
 
     @classmethod
-    def open(cls, root: StoragePath, manifest: Manifest) -> SampleIndex:
-        """Open samples.sqlite of an export; download it whole from a bucket.
+    @contextmanager
+    def open(cls, root: StoragePath, manifest: Manifest) -> Iterator[SampleIndex]:
+        """Open samples.sqlite of an export, downloaded whole from a bucket; the end of the block closes it.
 
         Raises:
             SampleIndexError: it is missing, damaged, or belongs to another export.
@@ -85,80 +88,54 @@ class SampleIndex:
                 copy = stack.enter_context(on_disk(path))
                 # It does not change, so it is not locked: some network file systems have no locks or no free space.
                 uri = f"{copy.absolute().as_uri()}?mode=ro&immutable=1"
-                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                connection = stack.enter_context(closing(sqlite3.connect(uri, uri=True, check_same_thread=False)))
             except (sqlite3.Error, OSError) as error:
                 raise _unusable(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-            index = cls(path, connection, manifest.samples, stack.pop_all())
-        try:
-            index._check(fingerprint(manifest))
-        except SampleIndexError:
-            index.close()
-            raise
-        return index
+            index = cls(path, connection, manifest.samples)
+            if tuple(index.rows(SCHEMA)) != schema():
+                raise _unusable(path, "is damaged: it has other tables than expected")
+            if dict(index.rows("SELECT name, value FROM export")) != fingerprint(manifest):
+                raise _unusable(path, "belongs to another export")
+            yield index
 
-    def _check(self, known: Mapping[str, str]) -> None:
-        if self._ask(SCHEMA) != list(schema()):
-            raise _unusable(self.path, "is damaged: it has other tables than expected")
-        if self._ask("SELECT name, value FROM export ORDER BY name") != sorted(known.items()):
-            raise _unusable(self.path, "belongs to another export")
-
-    def __enter__(self) -> SampleIndex:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-        self._copy.close()
-
-    def numbers(self, name: str) -> NDArray[Any]:
-        """Return a column of all samples, in the order of the shards: int64, bool or float32 [n].
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a column of all samples, in the order of the shards: int64, bool or float32 [n], or texts as objects.
 
         Args:
-            name: an int, bool or float field, or a column of `tables.PLACE`.
+            name: a field, or a column of `tables.PLACE`.
         """
-        dtype = _DTYPES[_KINDS[name]]
-        values, rows = self._column(name, dtype)
+        values, rows = self._column(name)
         return values if rows is None else values[rows]
 
     def categories(self, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         """Return a str field of all samples: int32 [n], indices into the names, and the names, sorted."""
-        values, rows = self._column(name, object)
-        names, codes = np.unique(values.astype(object), return_inverse=True)
+        values, rows = self._column(name)
+        names, codes = np.unique(values, return_inverse=True)
         of_values: NDArray[np.int32] = codes.reshape(-1).astype(np.int32)
         return of_values if rows is None else of_values[rows], tuple(names.tolist())
 
-    def strings(self, name: str) -> NDArray[np.object_]:
-        """Return a str field of all samples, as objects [n]."""
-        values, rows = self._column(name, object)
-        return values if rows is None else values[rows]
-
-    def _column(self, name: str, dtype: type) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    def _column(self, name: str) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Return a column's values, and each sample's index into them if samples share them."""
-        for table, own, key in (("pictures", PICTURE, "picture"), ("stored", (*STORED, "suffix"), "stored")):
+        for table, own, key in (("pictures", PICTURE, "picture"), ("stored", STORED, "stored")):
             if name in own:
-                values = self._array(f"SELECT {name} FROM {table} ORDER BY {key}", dtype)
-                rows = self._of_samples(key, np.int64)
+                values = self._array(f"SELECT {name} FROM {table} ORDER BY {key}", _KINDS[name])
+                rows = self._of_samples(key, "int")
                 if not 0 <= rows.min() <= rows.max() < len(values):
                     raise _unusable(self.path, f"is damaged: samples point to missing rows of {table}")
                 return values, rows
-        return self._of_samples(name, dtype), None
+        return self._of_samples(name, _KINDS[name]), None
 
-    def _of_samples(self, name: str, dtype: type) -> NDArray[Any]:
-        values = self._array(f"SELECT {name} FROM samples ORDER BY sample", dtype)
-        if len(values) != self._samples:
-            raise _unusable(self.path, f"is damaged: it has {len(values)} samples of {self._samples}")
+    def _of_samples(self, name: str, kind: str) -> NDArray[Any]:
+        values = self._array(f"SELECT {name} FROM samples ORDER BY sample", kind)
+        if len(values) != self.samples:
+            raise _unusable(self.path, f"is damaged: it has {len(values)} samples of {self.samples}")
         return values
 
-    def _array(self, query: str, dtype: type) -> NDArray[Any]:
-        values = [value for (value,) in self.rows(query, (_HELD[dtype],))]
+    def _array(self, query: str, kind: str) -> NDArray[Any]:
+        values = [value for (value,) in self.rows(query, (_STORED_TYPES[kind],))]
         try:
             with np.errstate(over="raise"):
-                return np.array(values, dtype)
+                return np.array(values, _DTYPES[kind])
         except FloatingPointError:
             raise _unusable(self.path, "is damaged: a number is too large for its column") from None
 
@@ -194,30 +171,30 @@ class SampleIndex:
         )
         return f"{picture_stem(pictures - 1, int(record.fields['replica']))}.{record.suffix}"
 
-    def rows(self, query: str, types: tuple[type, ...], values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
+    def rows(
+        self, query: str, types: tuple[type, ...] = (), values: Sequence[Scalar] = ()
+    ) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query.
 
         Args:
-            types: types of each row's values: str, int or float.
+            types: types of each row's values, str, int or float; not checked if empty.
         """
-        for row in self._each(query, values):
-            if tuple(map(type, row)) != types:
-                raise _unusable(self.path, "is damaged: a value has the wrong type for its column")
-            yield row
+        with self._errors():
+            cursor = self.connection.execute(query, values)
+        while True:
+            with self._errors():
+                found = cursor.fetchmany(_AT_ONCE)
+            if not found:
+                return
+            for row in found:
+                if types and tuple(map(type, row)) != types:
+                    raise _unusable(self.path, "is damaged: a value has the wrong type for its column")
+                yield row
 
-    def _ask(self, query: str) -> list[tuple[Any, ...]]:
-        return list(self._each(query))
-
-    def _each(self, query: str, values: Sequence[Scalar] = ()) -> Iterator[tuple[Any, ...]]:
-        cursor = self._connection.cursor()
-        rows = self._next(lambda: cursor.execute(query, values).fetchmany(_AT_ONCE))
-        while rows:
-            yield from rows
-            rows = self._next(lambda: cursor.fetchmany(_AT_ONCE))
-
-    def _next(self, fetch: Callable[[], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            return fetch()
+            yield
         except (sqlite3.Error, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", None) in _OF_TEMPORARY_FILES:
                 raise no_place(f"SQLite: {error}") from None

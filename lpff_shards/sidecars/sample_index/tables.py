@@ -195,21 +195,15 @@ def _write_shards(database: sqlite3.Connection, shards: Iterable[tuple[ShardRece
     for number, (receipt, rows) in enumerate(shards):
         database.execute(_insert("shards", 2), (number, receipt.file))
         samples = []
-        for row, place in zip(rows, places(number, receipt), strict=True):
-            shown, how = of_picture(row), (place[0], *of_stored(row))
-            samples.append((sample, *of_sample(row), *place[1:], pictures.of(shown), stored.of(how)))
+        for at, (row, (kind, size, *_)) in enumerate(zip(rows, receipt.members, strict=True)):
+            start, end = receipt.offsets[at], receipt.offsets[at + 1]
+            how = stored.of((receipt.suffixes[kind][0], *of_stored(row)))
+            shown = pictures.of(of_picture(row))
+            samples.append((sample, *of_sample(row), number, at, start, end - start, size, shown, how))
             sample += 1
         database.executemany(insert_picture, pictures.new())
         database.executemany(insert_stored, stored.new())
         database.executemany(insert_sample, samples)
-
-
-def places(shard: int, receipt: ShardReceipt) -> Iterator[tuple[str, int, int, int, int, int]]:
-    """Yield the suffix of each sample's picture, and the columns of `PLACE`."""
-    offsets = receipt.offsets
-    for number, (kind, size, *_) in enumerate(receipt.members):
-        start, end = offsets[number], offsets[number + 1]
-        yield receipt.suffixes[kind][0], shard, number, start, end - start, size
 
 
 def _poses(pool: PoseHistogram) -> Iterator[tuple[str | int, ...]]:
@@ -222,7 +216,7 @@ def _insert(table: str, columns: int) -> str:
 
 
 class NumberColumn:
-    """Numbers rows in order of first occurrence; only a digest of known rows stays in memory."""
+    """Numbers rows in order of first occurrence; only a digest of earlier rows stays in memory."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
@@ -230,7 +224,6 @@ class NumberColumn:
         self._encode = msgspec.json.Encoder().encode
 
     def of(self, row: Row) -> int:
-        """Return the number of a row."""
         digest = blake3.blake3(self._encode(row)).digest(length=16)
         number = self._known.get(digest)
         if number is None:
