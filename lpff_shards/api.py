@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import BadInput, Damaged, ShardsError
@@ -72,9 +73,9 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     """Return the plan of the export in the folder, without the samples of new exclusions."""
     folder = OutputFolder(place(options.out))
     owner = owner_of(folder)
-    if owner is None and is_file(folder.plan_file):
-        raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
     if owner is None:
+        if is_file(folder.plan_file):
+            raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
     before = tuple(name for name in extras.exclusions if exclusion_hashes([name])[0] in known)
@@ -88,13 +89,13 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     plan = _plan(options, replace(extras, exclusions=before, later=later))
     excluded = Exclusions(extras.exclusions, met=before)
     gone = plan.entries.gather([excluded.rows(inventory) for inventory in plan.inventories])
-    left = [excluded.withdrawn_problems(inventory) for inventory in plan.inventories]
+    inventories, lost_pictures = zip(*map(excluded.withdrawn_problems, plan.inventories), strict=True)
     unused = excluded.unused
     updated = plan.taken_out(gone, later, unused)
     updated = replace(
         updated,
-        entries=replace(updated.entries, inventories=tuple(inventory for inventory, _ in left)),
-        tombstones=(*updated.tombstones, *(tombstone for _, lost in left for tombstone in lost)),
+        entries=replace(updated.entries, inventories=inventories),
+        tombstones=(*updated.tombstones, *chain.from_iterable(lost_pictures)),
     )
     if unused and not options.run.allow_missing:
         raise ShardsError(
@@ -159,7 +160,6 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
 
 
 def _extras(options: ExportOptions) -> MixInputs:
-    """Read the files of --num-replicas and --exclude."""
     counts, exclude = options.mix.num_replicas, options.mix.exclude
     return MixInputs(
         num_replicas=read_num_replicas(counts) if counts is not None else None,
@@ -210,14 +210,7 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan being written to a folder.
-
-    Attributes:
-        executor: runs the plan's tasks.
-        seen: what every writing machine must see.
-        workers: threads that check files.
-        observer: receives progress.
-    """
+    """A plan being written to a folder; `seen` is what every writing machine must see, `workers` check files."""
 
     plan: Plan
     folder: OutputFolder
@@ -268,12 +261,7 @@ def _due(plan: Plan, archives: Collection[int]) -> list[int]:
 
 
 def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = (), others: int = 0) -> None:
-    """Write the missing shards of tasks.
-
-    Args:
-        before: numbers of zips that are complete already.
-        others: number of tasks of other shares.
-    """
+    """Write the missing shards of tasks; `before` are complete zips, `others` the number of tasks of other shares."""
     folder, plan, observer = job.folder, job.plan, job.observer
     whole = finished_tasks(folder, plan, tasks, job.workers, observer.on_note)
     kept = [plan.filenames[task] for task in tasks if task in whole]
@@ -288,7 +276,6 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
 
 
 def _write(job: _Job, tasks: Tasks) -> None:
-    """Write the shards of tasks, each with its receipt."""
     root, executor = job.folder.root, job.executor
     write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
     with closing(executor.run(write, tasks, job.observer.on_progress)) as done, BackgroundSync() as disk:
@@ -305,20 +292,14 @@ def _finished(job: _Job, archives: Collection[int]) -> Manifest:
     due = [plan.filenames[task] for task in _due(plan, archives)]
     refuse_nothing(plan, Receipts(folder, [*(plan.outputs[number].file for number in archives), *due]))
     refuse_lost(folder, plan)
-    if plan.format.joining:
-        _put_together(job, archives)
-    return finish(folder, plan)
-
-
-def _put_together(job: _Job, archives: Collection[int]) -> None:
-    folder, plan = job.folder, job.plan
-    for number, output in enumerate(plan.outputs):
+    for number, output in enumerate(plan.outputs if plan.format.joining else ()):
         parts = [plan.filenames[task] for task in output.tasks]
         if number in archives:
             # Left by a run that was stopped between joining and removing.
             folder.drop_parts(parts)
-        else:
-            folder.unfinish()
-            started = time.monotonic()
-            whole = assemble(folder, plan, output, Receipts(folder, parts))
-            job.observer.on_shard(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
+            continue
+        folder.unfinish()
+        started = time.monotonic()
+        whole = assemble(folder, plan, output, Receipts(folder, parts))
+        job.observer.on_shard(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
+    return finish(folder, plan)

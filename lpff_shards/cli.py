@@ -1,7 +1,4 @@
-"""The command line: parses into frozen options, calls `api`, prints. Heavy imports wait for a command.
-
-Commands are here, their options in `commandline/options.py`, the rest of their help in `commandline/manuals.py`.
-"""
+"""The commands: parse frozen options, call `api`, print. Heavy modules are imported by the commands that need them."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import is_dataclass
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 
 import click
@@ -34,9 +31,9 @@ if TYPE_CHECKING:
 PROGRAM = "lpff-shards"
 
 LATER = 0.01
-"""Seconds after which a signal is delivered again that came where nothing can be raised."""
+"""Seconds after which a signal is delivered again if it could not be raised."""
 CLEANING = 5.0
-"""Seconds after a signal in which further ones do not disturb what it interrupted."""
+"""Seconds after a signal in which further ones are ignored, for cleaning up."""
 
 
 @click.group(cls=Group, epilog=manuals.TOP, invoke_without_command=True)
@@ -54,11 +51,20 @@ def cli(context: click.Context) -> None:
 @given_by.messages
 def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     """Write shards from the given sources. Run the same command again to resume."""
+    from msgspec import structs
+
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
     chosen = _options(given)
-    _check_report(report, chosen)
+    if report is not None:
+        from lpff_shards.exporters.preflight import refuse_sources
+        from lpff_shards.exporters.record_options import given_paths
+        from lpff_shards.report import write
+
+        # Before the export begins.
+        write.check(report, chosen.out)
+        refuse_sources(write.target(report).page.parent, given_paths(chosen), "--report")
     if dry_run:
         _dry_run(chosen, report, as_json, verbosity)
         return
@@ -68,22 +74,19 @@ def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosit
             manifest = share.manifest if share else api.export(chosen, observer)
     except KeyboardInterrupt:
         raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
-    if as_json:
-        click.echo(summary.export_json(manifest, share))
-    elif verbosity is not Verbosity.QUIET and manifest:
-        click.echo(summary.manifest_text(manifest, chosen.out, observer.notes))
-    elif verbosity is not Verbosity.QUIET and share:
-        click.echo(summary.share_text(chosen, share))
+    data = {"finished": manifest is not None, **structs.asdict(share)} if share else manifest
+    if manifest:
+        text = summary.manifest_text(manifest, chosen.out, observer.notes)
+    else:
+        text = summary.share_text(chosen, share) if share else ""
+    _print_result(data, text, as_json, verbosity)
     if report is not None and manifest:
-        from lpff_shards.report import write
-
         made = write.report_export(chosen.out, report)
         if verbosity is not Verbosity.QUIET:
             click.echo(write.report_text(made), err=True)
 
 
 def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, verbosity: Verbosity) -> None:
-    """Make the plan and print it; with --quiet only the exit status says whether it could be made."""
     if chosen.run.task is not None:
         raise ShardsError("--task and --dry-run cannot be used together", "Leave --task out: the plan is of all shares")
     from lpff_shards import api
@@ -93,10 +96,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, v
         observer.on_stage("planning")
         plan = api.plan_export(chosen)
         balances = api.compare_rules(plan, chosen)
-    if as_json:
-        click.echo(summary.plan_json(plan, balances))
-    elif verbosity is not Verbosity.QUIET:
-        click.echo(summary.plan_text(plan, balances))
+    _print_result(summary.plan_data(plan, balances), summary.plan_text(plan, balances), as_json, verbosity)
     if report is not None:
         from lpff_shards.report import write
 
@@ -119,13 +119,10 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity:
     with progress.observer(sys.stderr, verbosity) as observer, _looking():
         observer.on_stage("reading")
         verdict = verify_export(path, workers or available_cores(), observer.on_progress, deep, observer.on_shard)
-    if as_json:
-        click.echo(summary.verdict_json(verdict))
-    elif verbosity is not Verbosity.QUIET:
-        click.echo(summary.verdict_text(verdict))
-    elif not verdict.ok:
-        click.echo("\n".join(summary.fault_lines(verdict)))
+    _print_result({"ok": verdict.ok, **asdict(verdict)}, summary.verdict_text(verdict), as_json, verbosity)
     if not verdict.ok:
+        if verbosity is Verbosity.QUIET and not as_json:
+            click.echo("\n".join(summary.fault_lines(verdict)))
         sys.exit(EXIT_DAMAGED)
 
 
@@ -148,10 +145,7 @@ def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
     if verbosity is Verbosity.VERBOSE:
         for name in written:
             progress.say(f"  wrote {name}", sys.stderr)
-    if as_json:
-        click.echo(summary.indexes_json(written))
-    elif verbosity is not Verbosity.QUIET:
-        click.echo(summary.indexes_text(path, written))
+    _print_result({"written": written}, summary.indexes_text(path, written), as_json, verbosity)
 
 
 @cli.command(purpose=MEASURE, manual=manuals.BENCH)
@@ -176,7 +170,7 @@ def bench(as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     if verbosity is Verbosity.VERBOSE:
         progress.say(progress.versions((*progress.PACKING, *progress.LOADING)), sys.stderr)
     report = bench_export(chosen, on_run)
-    click.echo(summary.report_json(report) if as_json else summary.report_text(report))
+    _print_result(summary.report_data(report), summary.report_text(report), as_json)
     if not report.ok:
         sys.exit(EXIT_DAMAGED)
 
@@ -198,7 +192,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
     with _looking():
         found = tracing.trace_export(path, name, by)
     if as_json or found.found:
-        click.echo(summary.trace_json(found) if as_json else summary.trace_text(found))
+        _print_result(summary.trace_data(found), summary.trace_text(found), as_json)
     if not found.found:
         near = f"Near it: {', '.join(found.near)}" if found.near else "Names are compared as a whole, letter by letter"
         raise NotFound(f"No match for {name} in {path}", near)
@@ -215,15 +209,23 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
     left out. Only the pictures in the contact sheet are read from the shards.
     """
     from lpff_shards.report import write
-    from lpff_shards.schemas.escaping import as_json as to_json
 
     made = write.report_export(path, out)
-    click.echo(to_json(made) if as_json else write.report_text(made))
+    _print_result(made, write.report_text(made), as_json)
+
+
+def _print_result(data: object, text: str, as_json: bool, verbosity: Verbosity = Verbosity.NORMAL) -> None:
+    if as_json:
+        from lpff_shards.schemas import escaping
+
+        click.echo(escaping.as_json(data))
+    elif verbosity is not Verbosity.QUIET:
+        click.echo(text)
 
 
 @contextlib.contextmanager
 def _looking() -> Iterator[None]:
-    """Exit with status 2 if the command cannot do its work, such as on a full disk; status 1 is a result."""
+    """Exit with status 2 if the command fails, such as on a full disk; status 1 is a result."""
     try:
         yield
     except (ExportFailed, OSError, MemoryError) as error:
@@ -231,19 +233,7 @@ def _looking() -> Iterator[None]:
         raise ShardsError(known.message, known.hint) from None
 
 
-def _check_report(out: str | None, chosen: options.ExportOptions) -> None:
-    """Refuse a report that cannot be written before the export begins."""
-    if out is not None:
-        from lpff_shards.exporters.preflight import refuse_sources
-        from lpff_shards.exporters.record_options import given_paths
-        from lpff_shards.report.write import check, target
-
-        check(out, chosen.out)
-        refuse_sources(target(out).page.parent, given_paths(chosen), "--report")
-
-
 def _options(given: dict[str, Any]) -> options.ExportOptions:
-    """The flat options of the command line as the frozen ones."""
     hints: dict[str, Any] = get_type_hints(options.ExportOptions)
     kinds: dict[str, Any] = {part: kind for part, kind in hints.items() if is_dataclass(kind)}
     others = {name: path for name in given_by.ADDED_SOURCES if (path := given.pop(name, None)) is not None}
@@ -253,14 +243,11 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
 
 
 class _Stopped(KeyboardInterrupt):
-    """A signal to stop. Of a KeyboardInterrupt itself that passes an `exec`, as dataclasses do, Python would die."""
+    """A signal to stop; Python would die of a KeyboardInterrupt itself that passes an `exec`, as in dataclasses."""
 
 
 def _hear_signals() -> None:
-    """Makes the first Ctrl-C or SIGTERM a KeyboardInterrupt.
-
-    What it interrupts cleans up undisturbed; a further signal that comes when this takes long ends the process.
-    """
+    """Raise a KeyboardInterrupt on the first Ctrl-C or SIGTERM; end the process on one that comes `CLEANING` later."""
     stopped: list[float] = []
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -271,7 +258,7 @@ def _hear_signals() -> None:
             os._exit(Interrupted.exit_status)
 
     def again(lost: sys.UnraisableHookArgs) -> None:
-        """Stop a moment later where Python could not raise it, as in the callbacks of an import."""
+        # Stop a moment later if Python could not raise it, as in the callbacks of an import.
         if not isinstance(lost.exc_value, _Stopped):
             sys.__unraisablehook__(lost)
             return
@@ -287,7 +274,7 @@ def _hear_signals() -> None:
 
 
 def _color() -> bool | None:
-    """Return False where the environment refuses colors, see https://no-color.org; else None: click asks the stream."""
+    """Return False if the environment refuses colors, see https://no-color.org; else None: click decides."""
     no_color, setting, terminal = (os.environ.get(name) for name in ("NO_COLOR", "CLICOLOR", "TERM"))
     return False if no_color or setting == "0" or terminal == "dumb" else None
 
@@ -299,15 +286,15 @@ def _fail(error: ShardsError) -> NoReturn:
 
 
 def main() -> None:
-    """The console script: every error leaves as one line and an exit status."""
+    """Run a command; every error is one line and an exit status."""
     # Set before numpy is loaded: its thread pool would only make forking workers unsafe.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _hear_signals()
-    # A stream that the caller closed is None here; what is printed to it goes nowhere.
+    # A stream that the caller closed is None.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
-        # Names of the world's authors and files, in a locale that lacks their letters.
+        # Names of authors and files may have letters that the locale lacks.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.platform == "win32" and not {"-h", "--help", "--version"} & {*sys.argv}:
@@ -321,24 +308,23 @@ def main() -> None:
         _fail(no_such_option(error, cli))
     except click.ClickException as error:
         usage = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROGRAM
-        # click lays some of them out in lines.
+        # Some messages of click have several lines.
         _fail(ShardsError(" ".join(error.format_message().split()).rstrip("."), f"See {usage} --help"))
     except (KeyboardInterrupt, click.Abort):
         _fail(Interrupted("stopped"))
     except BrokenPipeError:
-        # The reader of our output went away (`| head`); nothing more can be said to it.
+        # A closed pipe (`| head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_DAMAGED)
     except (OSError, MemoryError, RecursionError) as error:
         _fail(_unforeseen(error))
     finally:
-        # All is said and done; Python would print where in its own end it was interrupted.
+        # Python would print a traceback if it was interrupted while it ends.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
 
 def _unforeseen(error: BaseException) -> ShardsError:
-    """A refusal of the system that no part of the program foresaw, as one line."""
     if isinstance(error, MemoryError):
         return ExportFailed("out of memory", "Use fewer --workers, or a machine with more memory")
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

@@ -4,24 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
-from types import MappingProxyType
 
-EXIT_DONE = 0
 EXIT_DAMAGED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-
-EXIT_STATUSES: Mapping[int, str] = MappingProxyType(
-    {
-        EXIT_DONE: "done",
-        EXIT_DAMAGED: "`verify` found damage, `trace` found nothing, a loader failed in `bench`, or the export could "
-        "not be finished (disk full, a killed worker)",
-        EXIT_BAD_INPUT: "bad input or options, or `verify` or `trace` could not run (disk full, a killed worker)",
-        EXIT_INTERRUPTED: "stopped by Ctrl-C or SIGTERM; finished shards are kept",
-    }
-)
-"""All exit statuses with their meanings, as in the documentation's table."""
 
 
 class ShardsError(Exception):
@@ -42,24 +28,18 @@ class ShardsError(Exception):
 
     def __str__(self) -> str:
         """Return the error as one line; control characters of file names and records are escaped."""
-        # "Too many open files" has the same fix everywhere.
-        hint = _more_files() if os.strerror(errno.EMFILE) in self.message else self.hint
+        hint = self.hint
+        # It has the same fix everywhere.
+        if os.strerror(errno.EMFILE) in self.message:
+            import resource
+
+            limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            hint = f"Use fewer --workers, or raise the limit of {limit} open files (ulimit -n)"
         return printable(f"{self.message}. {hint}" if hint else self.message)
 
 
-def _more_files() -> str:
-    """Return the hint for a process that has reached its limit of open files."""
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return f"Use fewer --workers, or raise the limit of {limit} open files (ulimit -n)"
-
-
 def printable(text: str) -> str:
-    """Return a text as one line that is safe to print.
-
-    Control characters and those that change the writing direction are escaped.
-    """
+    """Return a text as one line; control characters and those that change the writing direction are escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

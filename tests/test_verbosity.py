@@ -16,7 +16,7 @@ from lpff_shards import api
 from lpff_shards.commandline import progress
 from lpff_shards.commandline.options import Verbosity
 from lpff_shards.commandline.progress import versions
-from lpff_shards.errors import EXIT_DAMAGED, EXIT_STATUSES
+from lpff_shards.errors import EXIT_DAMAGED
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.options.export import ExportOptions, PictureOptions, SourceOptions
 from lpff_shards.planning.plan import Plan
@@ -248,7 +248,3 @@ def test_progress_that_no_one_takes_stops_nothing() -> None:
         told.on_stage("reading")
         told.on_shard(ShardDone("x", 1, 2, 0.0, faults=2))
     assert ", 2 faults\n" in stream.getvalue()
-
-
-def test_every_status_has_a_meaning() -> None:
-    assert sorted(EXIT_STATUSES) == [0, 1, 2, 130]

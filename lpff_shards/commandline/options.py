@@ -23,11 +23,11 @@ from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-"""What the shell offers for a text that was begun."""
+"""Completions of the beginning of a value."""
 
 
 class Verbosity(Enum):
-    """How much a command prints beside its result: errors alone, progress, or each shard too."""
+    """What a command prints besides its result: only errors, progress, or also each shard."""
 
     QUIET = "quiet"
     NORMAL = "normal"
@@ -35,7 +35,7 @@ class Verbosity(Enum):
 
 
 class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
-    """One of a list of words; the error of another one suggests the closest."""
+    """One of a list of words; errors suggest the closest one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         one_of(param.opts[0] if param else "it", str(value), [str(choice) for choice in self.choices])
@@ -43,12 +43,9 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # generic only since clic
 
 
 def size(text: str) -> int:
-    """Return the bytes that a text means: 256MB, 1GiB or 1000000.
+    """Parse a number of bytes: 256MB, 1GiB or 1000000; raise click.BadParameter for other texts.
 
-    K, M, G and T count by 1000, with or without B; KiB to TiB by 1024.
-
-    Raises:
-        click.BadParameter: it means none.
+    K, M, G and T are powers of 1000, with or without B; KiB to TiB of 1024.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(IB|B)?|B)?", text.strip().upper(), re.ASCII)
     if match is None:
@@ -59,16 +56,16 @@ def size(text: str) -> int:
     return int(float(match[1]) * step ** ("KMGT".index(match[2]) + 1 if match[2] else 0))
 
 
-def _file(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(incomplete, type="file")]
+def _paths(kind: str) -> Offer:
+    """Complete paths; `kind` is file or dir."""
+    return lambda _ctx, _param, incomplete: [CompletionItem(incomplete, type=kind)]
 
 
-def _folder(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(incomplete, type="dir")]
+_FILE, _FOLDER = _paths("file"), _paths("dir")
 
 
 def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer:
-    """Offer words; `listed`: several with commas between them."""
+    """Complete words; `listed`: several, separated by commas."""
 
     def offer(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
@@ -83,7 +80,6 @@ class AddedOption(ClickOption):
     """The option of a data set that another package adds; its module is loaded when help is printed."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """What help says of it."""
         try:
             self.help = "".join(spec.help for spec in known_specs([self.name or ""]))
         except ShardsError as error:
@@ -101,13 +97,12 @@ def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def _declared(kind: type, section: str) -> Callable[[F], F]:
-    """The options that a frozen dataclass declares, under a title."""
     given = defaults(kind)
     return _stack(*(_click(name, one, given[name], section) for name, one in declared(kind).items()))
 
 
 def _click(name: str, one: Option, default: Any, section: str) -> Callable[[F], F]:
-    """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
+    """Return the click option of a declared one; the frozen options fill in a default that is not shown."""
     words = [f"{flag(name)}/{flag(f'no_{name}')}" if one.kind == "switch" else flag(name), name]
     given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated, **_type(one)}
     if default is MISSING:
@@ -120,7 +115,6 @@ def _click(name: str, one: Option, default: Any, section: str) -> Callable[[F], 
 
 
 def _type(one: Option) -> dict[str, Any]:
-    """What click must be given for the kind of an option."""
     if one.choices:
         return {"type": Choice(one.choices)}
     if one.offered:
@@ -130,8 +124,8 @@ def _type(one: Option) -> dict[str, Any]:
         "number": {"type": float},
         "bytes": {"type": size},
         "share": {"type": Share.parse},
-        "file": {"shell_complete": _file},
-        "folder": {"shell_complete": _folder},
+        "file": {"shell_complete": _FILE},
+        "folder": {"shell_complete": _FOLDER},
         "flag": {"is_flag": True},
         "switch": {"default": None},
     }
@@ -142,13 +136,13 @@ _runs, _found, _printed = (
     functools.partial(click.option, cls=ClickOption, section=title) for title in ("Run", "Looking", "Messages")
 )
 
-path = click.argument("path", shell_complete=_folder)
+path = click.argument("path", shell_complete=_FOLDER)
 as_json = _printed("--json", "as_json", is_flag=True, help="Print for machines: JSON, and nothing else, on stdout.")
 by = _found("--by", type=Choice(BY), help="Look only among these.  [default: among all]")
 
 
 def messages(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of every command that shows progress, which gets `as_json` and its `verbosity`."""
+    """Add --json, --quiet and --verbose to a command, as `as_json` and `verbosity`."""
 
     @as_json
     @_printed("-q", "--quiet", is_flag=True, help="Print errors only (and JSON with --json).")
@@ -172,22 +166,21 @@ _SECTIONS = {
 }
 _TAKEN = {"dry_run", "report", "json", "quiet", "verbose", "help", *(n for kind in _SECTIONS for n in declared(kind))}
 ADDED_SOURCES = tuple(name for name in ADDED if name not in _TAKEN)
-"""The data sets of other packages that have an option: one named like another option has none."""
+"""Data sets of other packages with an option; those named like another option have none."""
 
 export = _stack(
     *(_declared(kind, section) for kind, section in _SECTIONS.items()),
-    # The help lists them under the title of the sources.
     *(
-        click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_file, metavar="PATH")
+        click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_FILE, metavar="PATH")
         for n in ADDED_SOURCES
     ),
     _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
-    _runs("--report", shell_complete=_file, metavar="FILE",
+    _runs("--report", shell_complete=_FILE, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),
 )  # fmt: skip
 check = _stack(
     _runs("--deep", is_flag=True, help="Decode every picture and check every camera too."),
     _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]"),
 )
-report = _runs("--out", shell_complete=_file, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
+report = _runs("--out", shell_complete=_FILE, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
 bench = _declared(BenchOptions, "Reading")

@@ -1,4 +1,4 @@
-"""The progress of an export: a bar on a terminal, a line now and then elsewhere; and the versions of libraries."""
+"""The progress of an export: a bar on a terminal, else occasional lines; and the versions of libraries."""
 
 from __future__ import annotations
 
@@ -26,16 +26,8 @@ from lpff_shards.schemas.units import format_bytes, format_count, format_rate
 LINE_SECONDS = 5.0
 SHOWN = 10
 PACKING = (
-    "numpy",
-    "pillow",
-    "pyspng",
-    "simplejpeg",
-    "isal",
-    "zlib-ng",
-    "blake3",
-    "google-crc32c",
-    "msgspec",
-    "msgpack",
+    *("numpy", "pillow", "pyspng", "simplejpeg", "isal"),
+    *("zlib-ng", "blake3", "google-crc32c", "msgspec", "msgpack"),
 )
 """Libraries that read, make and check samples."""
 LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
@@ -44,10 +36,7 @@ LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "
 
 @contextlib.contextmanager
 def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterator[NullCallback]:
-    """Print the progress of an export: a bar on a terminal, else a line now and then; verbose, a line a shard.
-
-    Without a plan (verify, index) there is no bar.
-    """
+    """Print the progress of an export; without a plan (verify, index) without a bar."""
     if verbosity is Verbosity.QUIET:
         yield NullCallback()
         return
@@ -59,14 +48,12 @@ def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterato
 
 
 def say(text: str, stream: TextIO) -> None:
-    """Print a line of progress, which is a courtesy: a stream that takes no more must not stop the work."""
+    """Print a line of progress; a closed stream does not stop the work."""
     with contextlib.suppress(OSError):
         click.echo(printable(text), stream)
 
 
 class _Printer(NullCallback):
-    """Prints what an export or a reading reports."""
-
     def __init__(self, stream: TextIO, verbose: bool) -> None:
         self._stream, self._verbose = stream, verbose
         self._total: int | None = None
@@ -129,7 +116,7 @@ class _Printer(NullCallback):
         say(f"note: {note}", self._stream)
 
     def close(self) -> None:
-        """End the bar, or print the counts of samples; verbose, where time went."""
+        """End the bar, or print the counts of samples; if verbose, the seconds of each stage."""
         if self._bar is not None:
             with contextlib.suppress(OSError):
                 self._bar.close()
@@ -148,8 +135,8 @@ class _Printer(NullCallback):
 
 
 def _bar(total: int, stream: TextIO) -> Any:
-    """A bar of tqdm, without its thread and its semaphore: workers are forked only where no other thread runs."""
-    # tqdm takes the defaults of its options from the environment, where a user's may end an export.
+    """Return a bar of tqdm without its thread and its semaphore: workers are forked only if no other thread runs."""
+    # tqdm reads defaults of its options from the environment; wrong ones would end the export.
     hidden = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("TQDM_")}
     from tqdm import tqdm
 
@@ -158,20 +145,16 @@ def _bar(total: int, stream: TextIO) -> Any:
     tqdm.set_lock(threading.RLock())
     shown = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
     columns, lines = shutil.get_terminal_size()
-    size = {"dynamic_ncols": True} if _has_size(stream) else {"ncols": columns, "nrows": lines}
+    size: dict[str, Any] = {"ncols": columns, "nrows": lines}
+    # Serial lines and some containers report no size.
+    with contextlib.suppress(OSError):
+        if min(os.get_terminal_size(stream.fileno())) > 0:
+            size = {"dynamic_ncols": True}
     return tqdm(total=total, file=stream, miniters=1, bar_format=shown, **size)
 
 
-def _has_size(stream: TextIO) -> bool:
-    """Whether a terminal says its size: serial lines and some containers have none."""
-    with contextlib.suppress(OSError):
-        return min(os.get_terminal_size(stream.fileno())) > 0
-    return False
-
-
 def plan_notes(plan: Plan) -> Sequence[str]:
-    """Notes about the sources, one per line."""
-    problems = plan.problems
+    """Return the notes of a plan, one per line."""
     lines = [f"note: {note}" for note in plan.notes]
     if plan.mix.filtered:
         counts = ", ".join(f"{reason}: {count:,}" for reason, count in plan.mix.filtered.items())
@@ -183,15 +166,14 @@ def plan_notes(plan: Plan) -> Sequence[str]:
     if plan.mix.unused:
         more = f" and {len(plan.mix.unused) - SHOWN} more" if len(plan.mix.unused) > SHOWN else ""
         lines.append(f"no picture matches these --exclude entries: {', '.join(plan.mix.unused[:SHOWN])}{more}")
-    if problems:
-        lines.append(
-            f"skipped {format_count(len(problems), 'picture')}, such as {problems[0].id}: {problems[0].reason}"
-        )
+    if problems := plan.problems:
+        skipped = format_count(len(problems), "picture")
+        lines.append(f"skipped {skipped}, such as {problems[0].id}: {problems[0].reason}")
     return lines
 
 
 def versions(names: Iterable[str]) -> str:
-    """The versions of this program, of Python and of those of the libraries that are installed, in a line."""
+    """Return the versions of this program, Python and the installed ones of these libraries, in one line."""
     found = [f"lpff-shards {__version__}", f"Python {platform.python_version()}"]
     for name in names:
         with contextlib.suppress(PackageNotFoundError):
