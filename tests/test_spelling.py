@@ -64,6 +64,7 @@ def test_hints() -> None:
             ["trace", "x", "y", "-q"],
             "there is no option -q. It is an option of export, verify, index and bench. See lpff-shards trace",
         ),
+        ([*DEMO, "--bogus"], "there is no option --bogus. See lpff-shards export --help"),
         (["verify", "x", "-x"], "there is no option -x. See lpff-shards verify --help"),
         (["--versoin"], "there is no option --versoin. Did you mean --version? See lpff-shards --help"),
         (

@@ -12,12 +12,12 @@ CUTOFF = 0.6
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return the first sentence of a hint, with a space after it; empty without a close word.
 
-    Case is ignored. The first of equally close words is suggested: `difflib.get_close_matches` returns the last by
-    the alphabet, CC-BY-2.5 for CC-BY-2.
+    Case and leading dashes of options are ignored. The first of equally close words is suggested:
+    `difflib.get_close_matches` returns the last by the alphabet, CC-BY-2.5 for CC-BY-2.
     """
 
     def likeness(word: str) -> float:
-        return SequenceMatcher(None, given.casefold(), word.casefold()).ratio()
+        return SequenceMatcher(None, given.casefold().lstrip("-"), word.casefold().lstrip("-")).ratio()
 
     best = max(allowed, key=likeness, default="")
     return f"Did you mean {best}? " if best and likeness(best) >= CUTOFF else ""
