@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lpff_shards.manifest import Shard
+from lpff_shards.manifest import MANIFEST_VERSION, Counts, Manifest, Shard
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram
+from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 
 
 def shard(file: str, split: str = "train", samples: int = 15, bytes: int = 1) -> Shard:
@@ -22,13 +23,28 @@ def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts
     draw = np.random.default_rng(seed)
     held = np.bincount(np.arange(n) % shards, minlength=shards).tolist()
     replica = np.arange(n) % 3 // 2
-    given: dict[str, Any] = {
+    about: dict[str, Any] = {
+        "version": MANIFEST_VERSION,
+        "schema": SCHEMA_VERSION,
+        "generator": "lpff-shards 0",
         "name": "set",
         "format": "wds",
-        "generator": "lpff-shards 0",
+        "samples": n,
         "plan": "0123456789abcdef" * 4,
-        "planned": False,
+        "checksum": "blake3",
         "options": {"format": "wds", "rebalance": "lpff", "as": "replicas"},
+        "layout": Layout(raw=False, camera=True, landmarks=True),
+        "counts": Counts(n, n, 0, 0),
+        "sources": {},
+        "licenses": {},
+        "splits": {},
+        "filtered": {},
+        "shards": tuple(shard(f"set-train-{i:06d}.tar", "train", held[i], 5000 * i) for i in range(shards)),
+    }
+    manifest = Manifest(**about | {name: other.pop(name) for name in Manifest.__struct_fields__ if name in other})
+    given: dict[str, Any] = {
+        "manifest": manifest,
+        "planned": False,
         "dataset": Labels((np.arange(n) % 2).astype(np.int32), ("ffhq", "lpff")),
         "split": Labels(np.zeros(n, np.int32), ("train",)),
         "license": Labels((np.arange(n) % 3).astype(np.int32), ("CC-BY-2.0", "CC-BY-NC-SA-2.0", "unknown")),
@@ -41,23 +57,16 @@ def facts(n: int = 60, *, shards: int = 4, seed: int = 0, **other: Any) -> Facts
         "weight": np.ones(n, np.float32),
         "width": np.full(n, 64),
         "height": np.full(n, 64),
-        "shards": tuple(shard(f"set-train-{i:06d}.tar", "train", held[i], 5000 * i) for i in range(shards)),
         "pool": None,
-        "filtered": {},
-        "left_out": 0,
-        "skipped": 0,
-        "listed": (),
-        "tombstones": (),
-        "notes": (),
     }
     return Facts(**given | other)
 
 
-def pool(made: Facts) -> PoseHistogram:
+def pool(made: Facts) -> NDArray[np.int64]:
     """The pictures of some facts before they were copied."""
     first = (made.replica == 0) & made.has_camera & made.training
-    yaw, pitch = (np.rint(angles[first]).astype(np.int32) for angles in made.degrees)
-    return PoseHistogram(made.dataset.names, made.dataset.codes[first], yaw, pitch, np.ones(len(yaw), np.int64))
+    yaw, pitch = (np.rint(angles[first]).astype(np.int64) for angles in made.degrees)
+    return np.stack([yaw, pitch, np.ones(len(yaw), np.int64)], axis=1)
 
 
 def gray(rows: Rows) -> list[Shown]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +19,7 @@ from msgspec import structs
 from reporting import facts, gray, pool, shard
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.manifest import Counts
 from lpff_shards.planning.rebalance import Balance, Balances
 from lpff_shards.report import plots, write
 from lpff_shards.report.contact_sheet import Rows, Shown
@@ -77,13 +78,13 @@ def _balances(made: Facts) -> Balances:
 def _odd() -> dict[str, Facts]:
     plain = facts()
     one = facts(1, shards=1)
-    without = facts(has_camera=np.zeros(60, np.bool_), yaw=np.zeros(60, "f4"), pitch=np.zeros(60, "f4"))
+    flat = {"has_camera": np.zeros(60, np.bool_), "yaw": np.zeros(60, "f4"), "pitch": np.zeros(60, "f4")}
     weighted = {"format": "wds", "rebalance": "uniform", "as": "weights"}
     splits = ("train", "val", "test")
     return {
-        "plain": replace(plain, pool=pool(plain), notes=("a note",)),
+        "plain": replace(facts(notes=("a note",)), pool=pool(plain)),
         "one sample": replace(one, pool=pool(one)),
-        "without cameras": replace(without, options={"rebalance": "none"}),
+        "without cameras": facts(options={"rebalance": "none"}, **flat),
         "one pose": facts(yaw=np.full(60, 0.3, "f4"), pitch=np.full(60, -0.1, "f4")),
         "a zip": facts(shards=1, format="zip", copies=np.arange(60) % 4 + 1, replica=np.zeros(60, np.int64)),
         "weights": facts(options=weighted, weight=np.linspace(0.5, 8, 60).astype("f4"), replica=np.zeros(60, np.int64)),
@@ -100,6 +101,11 @@ def _odd() -> dict[str, Facts]:
     }
 
 
+def _with_splits(made: Facts, splits: Sequence[str]) -> Facts:
+    shards = [structs.replace(one, split=split) for one, split in zip(made.manifest.shards, splits, strict=True)]
+    return replace(made, manifest=structs.replace(made.manifest, shards=tuple(shards)))
+
+
 def _written(made: Facts, out: Path, pictures: Any = gray) -> Page:
     write.write(made, pictures, write.target(out / "r.html"), dpi=24)
     return Page((out / "r.html").read_text())
@@ -109,15 +115,14 @@ def _written(made: Facts, out: Path, pictures: Any = gray) -> Page:
 def test_every_section_is_there_for_odd_sets(name: str, tmp_path: Path) -> None:
     made = _odd()[name]
     if name == "sizes and splits":
-        shards = tuple(structs.replace(shard, split=made.split.names[i]) for i, shard in enumerate(made.shards))
-        made = replace(made, shards=shards)
+        made = _with_splits(made, made.split.names)
     if name == "no training split":
-        made = replace(made, shards=tuple(structs.replace(shard, split="all") for shard in made.shards))
+        made = _with_splits(made, ("all",) * len(made.manifest.shards))
     page = _written(made, tmp_path)
     assert tuple(page.headings) == HEADINGS
     assert not re.search(r"\bnan\b|\binf\b|None", page.text)
     assert f"{len(made):,}" in page.text
-    assert made.plan in page.text
+    assert made.manifest.plan in page.text
     assert all(image["alt"] for image in page.all("img"))
     assert len(page.all("caption")) == len(page.all("table"))
     ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
@@ -155,8 +160,8 @@ def test_a_new_report_takes_the_plots_that_it_lacks_away(tmp_path: Path, undrawn
 def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
     made = facts(
         filtered={HOSTILE: 1},
-        left_out=1,
-        listed=(LeftOut(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
+        counts=Counts(60, 60, 0, 1),
+        skipped=(LeftOut(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         tombstones=(Tombstone(HOSTILE, HOSTILE, ()),),
         name=HOSTILE,
         options={HOSTILE: HOSTILE, "rebalance": "none"},
@@ -165,7 +170,7 @@ def test_hostile_names_stay_text(tmp_path: Path, undrawn: None) -> None:
         dataset=Labels(np.zeros(60, np.int32), (HOSTILE,)),
         split=Labels(np.zeros(60, np.int32), (HOSTILE,)),
     )
-    made = replace(made, shards=tuple(shard(HOSTILE, HOSTILE) for _ in range(4)))
+    made = replace(made, manifest=structs.replace(made.manifest, shards=(shard(HOSTILE, HOSTILE),) * 4))
     page = _written(made, tmp_path, lambda rows: [Shown(HOSTILE, None, HOSTILE) for _ in rows])
     assert not page.all("script")
     assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
@@ -196,7 +201,7 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, undrawn: None) -
 
 def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_path: Path, undrawn: None) -> None:
     listed = tuple(LeftOut(f"file{i}", f"id{i}", f"reason{i}") for i in range(60))
-    page = _written(facts(left_out=58, skipped=2, filtered={"license": 7}, listed=listed), tmp_path)
+    page = _written(facts(counts=Counts(62, 60, 2, 58), filtered={"license": 7}, skipped=listed), tmp_path)
     assert re.search(r"filtered: license\s+7\s", page.text)
     assert "reason49" in page.text and "reason50" not in page.text
     assert "and 10 more" in page.text

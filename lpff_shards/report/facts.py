@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,14 +15,15 @@ from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.containers.zip import members
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.manifest import Manifest, Shard
+from lpff_shards.manifest import MANIFEST_VERSION, Manifest, Shard
+from lpff_shards.manifest import Counts as ManifestCounts
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.rules import angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
@@ -59,29 +59,21 @@ class Facts:
     """A data set, samples in the order of its shards, columns of length n.
 
     Attributes:
-        name, format: of the data set; generator: the program that wrote it; plan: digest of the plan (hex).
-        planned: nothing is written yet: shard sizes are estimates, picture sizes those of each source's first one.
-        options: options that determine the output.
+        manifest: of the data set; of a plan: without checksums, with estimated sizes of shards.
+        planned: whether nothing is written yet; the sizes of pictures are those of each source's first one.
         dataset, split, license: labels of each sample; an unknown license is `unknown`.
         yaw, pitch: float32, radians, valid where `has_camera` (bool) is true.
         mirrored: bool; replica: int64, 0 for the first copy of a picture.
         copies: int64, how often a sample is in a zip's list of names, else 1.
         weight: float32, for loaders that resample.
         width, height: int64, pixels, 0 if unknown.
-        shards: in order; those of a plan have no checksums.
-        pool: training pictures before rebalancing, None if unknown.
-        filtered: pictures filtered by the user's options, by reason; left_out: number refused before planning.
-        skipped: number of planned samples that were not written; listed: refused and skipped ones, with reasons.
-        tombstones: samples that `export --update` removed.
+        pool: int64 [m, 3], training pictures before rebalancing: yaw and pitch in whole degrees, number of pictures;
+            None if unknown.
         balances: comparison of the rebalancing rules, for a plan.
     """
 
-    name: str
-    format: str
-    generator: str
-    plan: str
+    manifest: Manifest
     planned: bool
-    options: Mapping[str, object]
     dataset: Labels
     split: Labels
     license: Labels
@@ -94,14 +86,7 @@ class Facts:
     weight: NDArray[np.float32]
     width: Counts
     height: Counts
-    shards: tuple[Shard, ...]
-    pool: PoseHistogram | None
-    filtered: Mapping[str, int]
-    left_out: int
-    skipped: int
-    listed: tuple[LeftOut, ...]
-    tombstones: tuple[Tombstone, ...]
-    notes: tuple[str, ...]
+    pool: Counts | None
     balances: Balances | None = None
 
     def __len__(self) -> int:
@@ -127,12 +112,12 @@ class Facts:
     @property
     def rebalanced(self) -> bool:
         """Whether the training split is rebalanced."""
-        return self.options.get("rebalance", "none") != "none"
+        return bool(self.manifest.options.get("rebalance", "none") != "none")
 
     @property
     def weighted(self) -> bool:
         """Whether rebalancing uses weights instead of copies."""
-        return self.rebalanced and self.options.get("as") == "weights"
+        return self.rebalanced and self.manifest.options.get("as") == "weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +164,7 @@ def before(facts: Facts) -> Spread | None:
     """
     if facts.pool is None:
         return None
-    pool, pictures = facts.pool, facts.pool.pictures.astype(np.float64)
+    yaw_before, pitch_before, pictures = facts.pool.T.astype(np.float64)
     total = float(pictures.sum())
     first = facts.training & (facts.replica == 0)
     seen = first & facts.has_camera
@@ -187,7 +172,7 @@ def before(facts: Facts) -> Spread | None:
         yaw, pitch = (angles[seen] for angles in facts.degrees)
         every = float(np.count_nonzero(first))
         return _spread(every, every, yaw, pitch, np.ones(len(yaw)))
-    return _spread(total, total, pool.yaw.astype(np.float64), pool.pitch.astype(np.float64), pictures)
+    return _spread(total, total, yaw_before, pitch_before, pictures)
 
 
 def _spread(count: float, effective: float, yaw: Floats, pitch: Floats, counted: Floats) -> Spread:
@@ -210,27 +195,21 @@ def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) ->
     splits = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
     columns: dict[str, Any] = {name: samples.column(name) for name in names}
+    poses = samples.pool()
     return Facts(
-        name=manifest.name,
-        format=manifest.format,
-        generator=manifest.generator,
-        plan=manifest.plan,
+        manifest=manifest,
         planned=False,
-        options=manifest.options,
         dataset=Labels(*samples.categories("dataset")),
         split=Labels(np.array([splits.index(name) for name in found], np.int32)[codes], splits),
         license=Labels(licenses, tuple(name or UNKNOWN_LICENSE for name in license_names)),
         **columns,
         copies=_copies(root, manifest),
-        shards=manifest.shards,
-        pool=samples.pool(),
-        filtered=manifest.filtered,
-        left_out=manifest.counts.left_out,
-        skipped=manifest.counts.skipped,
-        listed=manifest.skipped,
-        tombstones=manifest.tombstones,
-        notes=manifest.notes,
+        pool=None if poses is None else _array(poses),
     )
+
+
+def _array(poses: PoseHistogram) -> Counts:
+    return np.array([row[1:] for row in poses], np.int64).reshape(-1, 3)
 
 
 def _copies(root: StoragePath, manifest: Manifest) -> Counts:
@@ -262,8 +241,6 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
     side = plan.settings.picture.resolution or plan.settings.side
     # Pictures of a source are assumed to be as large as its first one.
     sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
-    before = pool.entries.take(pool.written)
-    poses_before, known_before = _poses(before)
     names = tuple(inventory.source for inventory in plan.inventories)
     shards = []
     for output in plan.outputs:
@@ -271,13 +248,33 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         shards.append(
             Shard(output.file, output.split, len(rows), int(plan.sizes[rows.start : rows.stop].sum()), "", "")
         )
-    return Facts(
+    manifest = Manifest(
+        version=MANIFEST_VERSION,
+        schema=SCHEMA_VERSION,
+        generator=f"lpff-shards {__version__}",
         name=plan.name,
         format=plan.settings.format,
-        generator=f"lpff-shards {__version__}",
+        samples=plan.samples,
         plan=plan.digest,
-        planned=True,
+        checksum=plan.settings.checksum,
         options=plan.options,
+        layout=plan.settings.layout,
+        counts=ManifestCounts(plan.samples, written=0, skipped=0, left_out=len(plan.problems)),
+        sources=plan.by_source(),
+        licenses=plan.by_license(),
+        splits=plan.by_split(),
+        filtered=plan.mix.filtered,
+        shards=tuple(shards),
+        skipped=plan.problems,
+        notes=plan.notes,
+        tombstones=plan.tombstones,
+    )
+    before = pool.entries.take(pool.written)
+    poses_before, known_before = _poses(before)
+    counted = count_poses(names, before.source[known_before].astype(np.int64), poses_before[known_before])
+    return Facts(
+        manifest=manifest,
+        planned=True,
         dataset=Labels(entries.source.astype(np.int32), names),
         split=Labels(entries.split.astype(np.int32), entries.splits),
         license=_licenses(entries),
@@ -290,14 +287,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         weight=entries.weight,
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],
-        shards=tuple(shards),
-        pool=count_poses(names, before.source[known_before].astype(np.int64), poses_before[known_before]),
-        filtered=plan.mix.filtered,
-        left_out=len(plan.problems),
-        skipped=0,
-        listed=plan.problems,
-        tombstones=plan.tombstones,
-        notes=plan.notes,
+        pool=_array(counted),
         balances=balances,
     )
 

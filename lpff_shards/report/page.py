@@ -83,12 +83,18 @@ def render(
 
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
     """Return the numbers at the top of the page, each with its label."""
-    unit = get_format(facts.format).unit
+    unit = get_format(facts.manifest.format).unit
     tiles = [
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
-        (f"{len(facts.shards):,}", f"{facts.format} {'files' if unit == facts.format else f'{unit}s'}"),
-        (format_bytes(sum(shard.bytes for shard in facts.shards)), "to write, about" if facts.planned else "on disk"),
+        (
+            f"{len(facts.manifest.shards):,}",
+            f"{facts.manifest.format} {'files' if unit == facts.manifest.format else f'{unit}s'}",
+        ),
+        (
+            format_bytes(sum(shard.bytes for shard in facts.manifest.shards)),
+            "to write, about" if facts.planned else "on disk",
+        ),
         (percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
         (f"{unknown_licenses(facts):,}", "unknown licenses"),
     ]
@@ -174,7 +180,7 @@ def splits(facts: Facts) -> ReportTable:
     """Return samples and shards by split."""
     rows = []
     for name, count in zip(facts.split.names, facts.split.counts().tolist(), strict=True):
-        own = [shard.bytes for shard in facts.shards if shard.split == name]
+        own = [shard.bytes for shard in facts.manifest.shards if shard.split == name]
         if not count and not own:
             continue
         large = np.abs(facts.degrees[0][facts.split.are(name) & facts.has_camera]) > LARGE_YAW
@@ -219,10 +225,10 @@ def rules(facts: Facts) -> ReportTable | None:
 
 def losses(facts: Facts) -> ReportTable | None:
     """Return counts of pictures and samples left out, by reason."""
-    counts = {f"filtered: {reason}": number for reason, number in facts.filtered.items()} | {
-        "pictures that could not be used, before planning": facts.left_out,
-        "planned samples skipped in writing": facts.skipped,
-        "samples removed later by --update": len(facts.tombstones),
+    counts = {f"filtered: {reason}": number for reason, number in facts.manifest.filtered.items()} | {
+        "pictures that could not be used, before planning": facts.manifest.counts.left_out,
+        "planned samples skipped in writing": facts.manifest.counts.skipped,
+        "samples removed later by --update": len(facts.manifest.tombstones),
     }
     rows = tuple((what, number) for what, number in counts.items() if number)
     return ReportTable("Left out of the data set", ("reason", "count"), rows) if rows else None
@@ -230,8 +236,8 @@ def losses(facts: Facts) -> ReportTable | None:
 
 def listed(facts: Facts) -> ReportTable | None:
     """Return the unusable pictures, each with its reason, and the samples removed by --update."""
-    rows = [(one.id or one.key, one.reason, one.file) for one in facts.listed]
-    rows += [(one.key, "removed by --update", one.file) for one in facts.tombstones]
+    rows = [(one.id or one.key, one.reason, one.file) for one in facts.manifest.skipped]
+    rows += [(one.key, "removed by --update", one.file) for one in facts.manifest.tombstones]
     more = f"and {len(rows) - LISTED:,} more; manifest.json lists them all" if len(rows) > LISTED else ""
     heads = ("picture", "reason", "file")
     return ReportTable("Pictures left out", heads, tuple(rows[:LISTED]), more, prose=True) if rows else None
@@ -245,5 +251,5 @@ def options(facts: Facts) -> ReportTable:
             return "yes" if value else "no"
         return (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "-"
 
-    rows = ((name, words(value)) for name, value in facts.options.items() if value is not None)
+    rows = ((name, words(value)) for name, value in facts.manifest.options.items() if value is not None)
     return ReportTable("Options", ("option", "value"), tuple(rows), prose=True)

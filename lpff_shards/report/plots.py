@@ -148,9 +148,8 @@ def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
     edges = ((np.arange(-180 // step, 180 // step + 2) - 0.5) * step).tolist()
     ax.hist(angles, edges, weights=_percent(facts.counted[seen]), rwidth=0.86, label="after rebalancing")
     if facts.rebalanced and facts.pool is not None:
-        earlier = facts.pool.pitch if which else facts.pool.yaw
-        weights = _percent(facts.pool.pictures)
-        ax.hist(earlier, edges, weights=weights, histtype="step", color=INK, linewidth=1.4, label="before")
+        weights = _percent(facts.pool[:, 2])
+        ax.hist(facts.pool[:, which], edges, weights=weights, histtype="step", color=INK, linewidth=1.4, label="before")
         _legend(ax)
     ax.set(xlabel=name, ylabel=f"share of {_unit(facts)}, %")
     _degrees(ax.xaxis, ax.set_xlim, angles)
@@ -174,7 +173,7 @@ def shard_sizes(facts: Facts, ax: Axes) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     start = 0
-    for split, own in groupby(facts.shards, lambda shard: shard.split):
+    for split, own in groupby(facts.manifest.shards, lambda shard: shard.split):
         sizes = [shard.bytes for shard in own]
         ax.stairs(sizes, np.arange(start, start + len(sizes) + 1) - 0.5, fill=True, label=split)
         start += len(sizes)
@@ -246,7 +245,7 @@ def _png(
 
 def alternatives(facts: Facts, drawn: Mapping[str, bytes]) -> dict[str, str]:
     """Return the alternative text of each plot, for screen readers."""
-    text = f"{len(facts.shards):,} shards."
+    text = f"{len(facts.manifest.shards):,} shards."
     if facts.has_camera.any():
         across, up = (angles[facts.has_camera] for angles in facts.degrees)
         text = (

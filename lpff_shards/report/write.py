@@ -199,7 +199,7 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
         raise ExportFailed(f"the report cannot be written: {named}: {error.strerror}", "Choose another file") from None
     unreadable = {shown.key: shown.problem for shown in found if shown.pixels is None}
     names = tuple(str(where.plots / name) for name in images)
-    return Report(str(where.page), names, len(html), facts.name, len(facts), after(facts), unreadable)
+    return Report(str(where.page), names, len(html), facts.manifest.name, len(facts), after(facts), unreadable)
 
 
 def _thumbnail(pixels: Pixels) -> Image:

@@ -142,14 +142,9 @@ class SampleIndex:
     def pool(self) -> PoseHistogram | None:
         """Return the poses of training pictures before rebalancing; None if the file was recreated from shards."""
         rows = list(self.rows("SELECT dataset, yaw, pitch, pictures FROM poses", (str, int, int, int)))
-        if not rows:
-            return None
-        names, yaw, pitch, pictures = zip(*rows, strict=True)
-        if max(map(abs, (*yaw, *pitch))) > _HALF_TURN:
+        if any(max(abs(yaw), abs(pitch)) > _HALF_TURN for _, yaw, pitch, _ in rows):
             raise _unusable(self.path, "is damaged: a pose is out of range")
-        datasets, codes = np.unique(names, return_inverse=True)
-        dataset, yaws, pitches = (np.array(column, np.int32) for column in (codes.reshape(-1), yaw, pitch))
-        return PoseHistogram(tuple(datasets.tolist()), dataset, yaws, pitches, np.array(pictures, np.int64))
+        return rows or None
 
     def records(self, condition: str, values: Sequence[Scalar] = ()) -> Iterator[IndexedSample]:
         """Yield the records of samples that meet an SQL condition on the table `samples`, in shard order."""

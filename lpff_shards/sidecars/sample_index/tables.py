@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -115,20 +114,8 @@ def fingerprint(manifest: Manifest) -> Mapping[str, str]:
     }
 
 
-@dataclass(frozen=True, eq=False)
-class PoseHistogram:
-    """Counts of training pictures by pose before rebalancing; columns of length m.
-
-    Attributes:
-        datasets: names, indexed by `dataset`.
-        dataset: int32 [m]; yaw, pitch: int32 [m], degrees, rounded; pictures: int64 [m], counts.
-    """
-
-    datasets: tuple[str, ...]
-    dataset: NDArray[np.int32]
-    yaw: NDArray[np.int32]
-    pitch: NDArray[np.int32]
-    pictures: NDArray[np.int64]
+PoseHistogram = Sequence[tuple[str, int, int, int]]
+"""Training pictures before rebalancing: data set, yaw and pitch in whole degrees, number of pictures."""
 
 
 def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: NDArray[np.float64]) -> PoseHistogram:
@@ -140,8 +127,7 @@ def count_poses(datasets: tuple[str, ...], dataset: NDArray[np.int64], poses: ND
     """
     rows = np.concatenate([dataset[:, None], np.rint(np.degrees(poses)).astype(np.int64)], axis=1)
     found, pictures = np.unique(rows, axis=0, return_counts=True)
-    dataset_of, yaw, pitch = (column.astype(np.int32) for column in found.T)
-    return PoseHistogram(datasets, dataset_of, yaw, pitch, pictures.astype(np.int64))
+    return [(datasets[d], yaw, pitch, n) for (d, yaw, pitch), n in zip(found.tolist(), pictures.tolist(), strict=True)]
 
 
 _SETTINGS = """
@@ -178,7 +164,7 @@ def write_tables(
             database.executemany("INSERT INTO export VALUES (?, ?)", sorted(fingerprint.items()))
             _write_shards(database, shards)
             if pool is not None:
-                database.executemany("INSERT INTO poses VALUES (?, ?, ?, ?)", _poses(pool))
+                database.executemany("INSERT INTO poses VALUES (?, ?, ?, ?)", pool)
             database.execute("COMMIT")
             database.executescript(INDEXES)
     except sqlite3.Error as error:
@@ -204,11 +190,6 @@ def _write_shards(database: sqlite3.Connection, shards: Iterable[tuple[ShardRece
         database.executemany(insert_picture, pictures.new())
         database.executemany(insert_stored, stored.new())
         database.executemany(insert_sample, samples)
-
-
-def _poses(pool: PoseHistogram) -> Iterator[tuple[str | int, ...]]:
-    columns = (pool.dataset.tolist(), pool.yaw.tolist(), pool.pitch.tolist(), pool.pictures.tolist())
-    return ((pool.datasets[code], *place) for code, *place in zip(*columns, strict=True))
 
 
 def _insert(table: str, columns: int) -> str:
