@@ -208,7 +208,7 @@ def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_pa
 
 
 def test_licenses_are_flagged_by_what_they_ask_for() -> None:
-    rows = {row[0]: row[-1] for row in licenses(facts()).rows}
+    rows = {row[0]: row[-1] for row in licenses(facts())}
     assert rows == {
         "CC-BY-2.0": ("attribution",),
         "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),

@@ -7,7 +7,6 @@ import io
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -28,22 +27,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LIBRARIES = ("numpy", "Pillow", "matplotlib", "Jinja2")
-LISTED = 50
-"""Most rows of the tables of left-out pictures and of picture sizes."""
 
-TableCell = str | int | float | tuple[str, ...]
-"""A text, a count, a share from 0 to 1 (shown with a bar), or flags."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """A table; `more` describes the omitted rows, `prose` marks columns of text instead of numbers."""
-
-    caption: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    more: str = ""
-    prose: bool = False
+Row = tuple[str | int | float | tuple[str, ...], ...]
+"""A row of a table: texts, counts, shares from 0 to 1 (shown with a bar), and flags."""
 
 
 def render(
@@ -62,7 +48,7 @@ def render(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=html
     )
     environment.filters["percent"] = percent
-    made = (sources, licenses, pixels, splits, balance, rules, losses, listed, options)
+    tables = (sources, licenses, pixels, splits, balance, rules, losses, listed, options)
     specs = known_specs(name for name, *_ in _shares(facts, facts.dataset).values())
     page = environment.from_string(here.joinpath("page.html.j2").read_text("utf-8"))
     return page.render(
@@ -74,7 +60,9 @@ def render(
         cells=_cells(sheet, found, thumbnails),
         problems=[(shown.key, shown.problem) for shown in found if shown.pixels is None],
         tiles=_tiles(facts),
-        tables={make.__name__: make(facts) for make in made},
+        tables={rows.__name__: rows(facts) for rows in tables},
+        large_yaw=f"yaw beyond {LARGE_YAW:.0f}°",
+        flat_entropy=math.log2(facts.balances.bins) if facts.balances else 0.0,
         terms=[spec.terms.name for spec in specs if not spec.is_made_up],
         versions=", ".join(f"{name} {version(name)}" for name in LIBRARIES),
         generator=f"lpff-shards {__version__}, Python {platform.python_version()}",
@@ -83,18 +71,13 @@ def render(
 
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
     """Return the numbers at the top of the page, each with its label."""
-    unit = get_format(facts.manifest.format).unit
+    manifest = facts.manifest
+    unit, size = get_format(manifest.format).unit, format_bytes(sum(shard.bytes for shard in manifest.shards))
     tiles = [
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
-        (
-            f"{len(facts.manifest.shards):,}",
-            f"{facts.manifest.format} {'files' if unit == facts.manifest.format else f'{unit}s'}",
-        ),
-        (
-            format_bytes(sum(shard.bytes for shard in facts.manifest.shards)),
-            "to write, about" if facts.planned else "on disk",
-        ),
+        (f"{len(manifest.shards):,}", f"{manifest.format} {'files' if unit == manifest.format else f'{unit}s'}"),
+        (size, "to write, about" if facts.planned else "on disk"),
         (percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
         (f"{unknown_licenses(facts):,}", "unknown licenses"),
     ]
@@ -133,24 +116,20 @@ def percent(part: float) -> str:
     return "above 99.9 %" if 0.999 < part < 1 else f"{100 * part:.1f} %"
 
 
-def sources(facts: Facts) -> ReportTable:
+def sources(facts: Facts) -> list[Row]:
     """Return samples by data set."""
     columns = (facts.replica == 0, facts.mirrored, facts.has_camera)
     counts = np.stack([facts.dataset.counts(chosen) for chosen in columns], axis=1).tolist()
-    heads = ("source", "samples", "share", "without copies", "mirrored", "with camera")
-    return ReportTable(
-        "Samples by source", heads, tuple((*row, *counts[i]) for i, row in _shares(facts, facts.dataset).items())
-    )
+    return [(*row, *counts[i]) for i, row in _shares(facts, facts.dataset).items()]
 
 
-def licenses(facts: Facts) -> ReportTable:
+def licenses(facts: Facts) -> list[Row]:
     """Return samples by license, the commonest first, with its requirements."""
-    rows = []
+    rows: list[Row] = []
     for row in sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1]):
         required = demands(row[0])
         rows.append((*row, required.flags if required.known else ("unknown",)))
-    heads = ("license", "samples", "share", "requirements")
-    return ReportTable("Samples by license of the photo", heads, tuple(rows))
+    return rows
 
 
 def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:
@@ -164,21 +143,19 @@ def unknown_licenses(facts: Facts) -> int:
     return sum(count for name, count, _ in _shares(facts, facts.license).values() if not demands(name).known)
 
 
-def pixels(facts: Facts) -> ReportTable:
+def pixels(facts: Facts) -> list[Row]:
     """Return samples by the size of their pictures, the commonest first."""
     sizes, counts = np.unique(np.stack([facts.width, facts.height]), axis=1, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:LISTED]
-    rows = (
+    order = np.argsort(-counts, kind="stable")
+    return [
         (f"{width} x {height}" if width and height else "unknown", count, count / len(facts))
         for (width, height), count in zip(sizes[:, order].T.tolist(), counts[order].tolist(), strict=True)
-    )
-    more = f"and {len(counts) - LISTED:,} other sizes" if len(counts) > LISTED else ""
-    return ReportTable("Sizes of pictures in pixels", ("pixels", "samples", "share"), tuple(rows), more)
+    ]
 
 
-def splits(facts: Facts) -> ReportTable:
+def splits(facts: Facts) -> list[Row]:
     """Return samples and shards by split."""
-    rows = []
+    rows: list[Row] = []
     for name, count in zip(facts.split.names, facts.split.counts().tolist(), strict=True):
         own = [shard.bytes for shard in facts.manifest.shards if shard.split == name]
         if not count and not own:
@@ -187,63 +164,52 @@ def splits(facts: Facts) -> ReportTable:
         sizes = (format_bytes(sum(own)), format_bytes(min(own)), format_bytes(max(own))) if own else ("-",) * 3
         share = percent(float(large.mean())) if len(large) else "-"
         rows.append((name, count, count / max(len(facts), 1), len(own), *sizes, share))
-    heads = ("split", "samples", "share", "shards", "size", "smallest", "largest", f"yaw beyond {LARGE_YAW:.0f}°")
-    return ReportTable("Samples and shards by split", heads, tuple(rows))
+    return rows
 
 
-def balance(facts: Facts) -> ReportTable | None:
+def balance(facts: Facts) -> list[Row]:
     """Return statistics of the training poses, before and after rebalancing."""
     if not facts.has_camera.any():
-        return None
+        return []
     states = {"after rebalancing" if facts.rebalanced else "not rebalanced": after(facts)}
     if facts.rebalanced and (earlier := before(facts)) is not None:
         states = {"before rebalancing": earlier, **states}
-    rows = tuple(
+    return [
         (name, round(one.count), round(one.effective), f"{one.entropy:.2f}", percent(one.large))
         for name, one in states.items()
-    )
-    heads = ("training split", "samples", "effective", "entropy, bits", f"yaw beyond {LARGE_YAW:.0f}°")
-    return ReportTable("Balance of the training poses", heads, rows)
+    ]
 
 
-def rules(facts: Facts) -> ReportTable | None:
+def rules(facts: Facts) -> list[Row]:
     """Return the effect of each rule of rebalancing on a plan's training pictures."""
-    effects = facts.balances
-    if effects is None:
-        return None
-    flat = math.log2(effects.bins)
-    caption = f"The rules of rebalancing on these pictures; {flat:.2f} bits if all {effects.bins} pose bins were equal"
-    rows: list[tuple[TableCell, ...]] = []
-    for one in effects.rules:
+    rows: list[Row] = []
+    for one in facts.balances.rules if facts.balances else ():
         if one.problem:
             rows.append((one.rule, "-", "-", "-", one.problem))
         else:
-            chosen = ("chosen",) if one is effects.chosen else ()
+            chosen = ("chosen",) if facts.balances and one is facts.balances.chosen else ()
             rows.append((one.rule, one.samples, round(one.effective), f"{one.entropy:.2f}", chosen))
-    return ReportTable(caption, ("rule", "samples", "effective", "entropy, bits", ""), tuple(rows))
+    return rows
 
 
-def losses(facts: Facts) -> ReportTable | None:
+def losses(facts: Facts) -> list[Row]:
     """Return counts of pictures and samples left out, by reason."""
-    counts = {f"filtered: {reason}": number for reason, number in facts.manifest.filtered.items()} | {
-        "pictures that could not be used, before planning": facts.manifest.counts.left_out,
-        "planned samples skipped in writing": facts.manifest.counts.skipped,
-        "samples removed later by --update": len(facts.manifest.tombstones),
+    manifest = facts.manifest
+    counts = {f"filtered: {reason}": number for reason, number in manifest.filtered.items()} | {
+        "pictures that could not be used, before planning": manifest.counts.left_out,
+        "planned samples skipped in writing": manifest.counts.skipped,
+        "samples removed later by --update": len(manifest.tombstones),
     }
-    rows = tuple((what, number) for what, number in counts.items() if number)
-    return ReportTable("Left out of the data set", ("reason", "count"), rows) if rows else None
+    return [(what, number) for what, number in counts.items() if number]
 
 
-def listed(facts: Facts) -> ReportTable | None:
+def listed(facts: Facts) -> list[Row]:
     """Return the unusable pictures, each with its reason, and the samples removed by --update."""
-    rows = [(one.id or one.key, one.reason, one.file) for one in facts.manifest.skipped]
-    rows += [(one.key, "removed by --update", one.file) for one in facts.manifest.tombstones]
-    more = f"and {len(rows) - LISTED:,} more; manifest.json lists them all" if len(rows) > LISTED else ""
-    heads = ("picture", "reason", "file")
-    return ReportTable("Pictures left out", heads, tuple(rows[:LISTED]), more, prose=True) if rows else None
+    skipped = [(one.id or one.key, one.reason, one.file) for one in facts.manifest.skipped]
+    return [*skipped, *((one.key, "removed by --update", one.file) for one in facts.manifest.tombstones)]
 
 
-def options(facts: Facts) -> ReportTable:
+def options(facts: Facts) -> list[Row]:
     """Return the options that determine the output."""
 
     def words(value: object) -> str:
@@ -251,5 +217,4 @@ def options(facts: Facts) -> ReportTable:
             return "yes" if value else "no"
         return (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "-"
 
-    rows = ((name, words(value)) for name, value in facts.manifest.options.items() if value is not None)
-    return ReportTable("Options", ("option", "value"), tuple(rows), prose=True)
+    return [(name, words(value)) for name, value in facts.manifest.options.items() if value is not None]
