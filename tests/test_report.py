@@ -24,7 +24,7 @@ from lpff_shards.report import write
 from lpff_shards.report.contact_sheet import of_export, of_plan, sheet
 from lpff_shards.report.facts import after, export_facts, plan_facts
 from lpff_shards.schemas.filenames import PLOTS
-from lpff_shards.sidecars.sample_index.read import SampleIndex
+from lpff_shards.sidecars.sample_index import SampleIndex
 
 Call = Callable[..., Done]
 DEMO = ("--demo", 12, "--resolution", 16, "--workers", 1)

@@ -30,8 +30,8 @@ from lpff_shards import (
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.sidecars.sample_index import row_groups, tables
-from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
+from lpff_shards.sidecars import sample_tables as tables
+from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import read_whole
 
 
@@ -273,8 +273,8 @@ def test_verify_finds_any_other_ledger(out: Path) -> None:
 
 def test_a_piece_of_two_shards_is_a_piece() -> None:
     rows = [tuple({"str": f"ü{n}", "int": n, "bool": n > 1, "float": n / 8}[f.kind] for f in FIELDS) for n in range(3)]
-    assert list(row_groups.decode(row_groups.encode(rows[:2]) + row_groups.encode(rows[2:]))) == rows
-    assert list(row_groups.decode(row_groups.encode([]))) == []
+    assert list(tables.decode_rows(tables.encode_rows(rows[:2]) + tables.encode_rows(rows[2:]))) == rows
+    assert list(tables.decode_rows(tables.encode_rows([]))) == []
 
 
 @pytest.mark.parametrize("system", [3, 19, 255], ids=["Unix", "Darwin", "unknown"])
@@ -295,7 +295,7 @@ def test_a_piece_says_the_same_of_its_system_everywhere(monkeypatch: pytest.Monk
             return self.packer.flush()
 
     monkeypatch.setattr(zlib, "compressobj", Packer)
-    piece = row_groups.encode([])
+    piece = tables.encode_rows([])
     # Source: RFC 1952; no time, fastest, Unix.
     assert piece[:10] == bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 4, 3])
     assert gzip.decompress(piece) == b""

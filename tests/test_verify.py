@@ -265,7 +265,7 @@ tempfile.tempdir = None
         # As for a sort of more than its memory takes.
         "sqlite": """
 import sqlite3
-from lpff_shards.sidecars.sample_index.read import Ledger
+from lpff_shards.sidecars.sample_index import Ledger
 each = Ledger._next
 def next(self, fetch):
     def failing():

@@ -21,7 +21,7 @@ from lpff_shards.planning.survey import PictureSurvey
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.units import format_bytes, format_count, format_rate
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
-from lpff_shards.sidecars.sample_index.read import IndexedSample
+from lpff_shards.sidecars.sample_index import IndexedSample
 from lpff_shards.sidecars.trace import Trace
 from lpff_shards.storage.path import place
 from lpff_shards.verify import Verdict

@@ -22,7 +22,7 @@ from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.sidecars.sample_index import row_groups
+from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.background_sync import BackgroundSync, to_disk
 from lpff_shards.storage.checksums import hasher
 from lpff_shards.storage.full_reads import pread_fully
@@ -45,7 +45,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Iterable[S
         with folder.storage.staging_path(output.file) as growing:
             written = _joined(folder, plan, output.file, parts, _contents(plan, output, known), growing)
             fields = b"".join(map(folder.fields, known))
-            receipt = _receipt(plan, output, known, growing, written, row_groups.digest(fields))
+            receipt = _receipt(plan, output, known, growing, written, rows_digest(fields))
             # The parts are deleted next, so the file must survive a power cut.
             to_disk(growing)
             folder.publish(partial(folder.storage.keep, growing, output.file), receipt, fields, {})

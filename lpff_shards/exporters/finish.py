@@ -36,9 +36,8 @@ from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import SampleIndex
-from lpff_shards.sidecars.sample_index.row_groups import Row, decode
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, fingerprint, write_tables
+from lpff_shards.sidecars.sample_index import SampleIndex
+from lpff_shards.sidecars.sample_tables import PoseHistogram, Row, count_poses, decode_rows, fingerprint, write_tables
 from lpff_shards.storage.prefetch import prefetch
 
 
@@ -82,7 +81,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         return receipt, folder.fields(receipt)
 
     with closing(prefetch(read, receipts.names)) as found:
-        shards = ((receipt, decode(rows)) for receipt, rows in found)
+        shards = ((receipt, decode_rows(rows)) for receipt, rows in found)
         sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
     files |= totals.indexes

@@ -17,9 +17,8 @@ from lpff_shards.manifest import MANIFEST, Manifest, keys_digest, read_manifest,
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
-from lpff_shards.sidecars.sample_index.row_groups import Row
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram
+from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
+from lpff_shards.sidecars.sample_tables import PoseHistogram, Row
 from lpff_shards.storage.checksums import checksum_of
 from lpff_shards.storage.path import StoragePath, place, read_whole
 

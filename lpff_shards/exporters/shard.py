@@ -26,7 +26,7 @@ from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
-from lpff_shards.sidecars.sample_index import row_groups
+from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
 from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.checksums import Hasher, hasher
 from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
@@ -159,7 +159,7 @@ def _write_samples(
     """Write the shard's bytes; return its receipt and its samples' fields."""
     settings = task.settings
     writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
-    rows: list[row_groups.Row] = []
+    rows: list[Row] = []
     skipped: list[LeftOut] = []
     sizes: Counter[tuple[int, int]] = Counter()
     turned = 0
@@ -178,14 +178,14 @@ def _write_samples(
         on_sample(writer.add(sample))
     written = writer.close()
     sink.flush()
-    fields = row_groups.encode(rows)
+    fields = encode_rows(rows)
     receipt = structs.replace(
         written,
         plan=task.digest,
         sources=task.stamp(),
         algorithm=settings.checksum,
         checksum=sink.checksum.hexdigest(),
-        fields=row_groups.digest(fields),
+        fields=rows_digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
         turned=turned,

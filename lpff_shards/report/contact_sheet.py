@@ -18,7 +18,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.report.facts import Counts, Facts
-from lpff_shards.sidecars.sample_index.read import SampleIndex
+from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.storage.path import StoragePath, read_at
 from lpff_shards.storage.prefetch import prefetch
 

@@ -25,8 +25,8 @@ from lpff_shards.planning.rules import angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.sidecars.sample_index.read import SampleIndex
-from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses
+from lpff_shards.sidecars.sample_index import SampleIndex
+from lpff_shards.sidecars.sample_tables import PoseHistogram, count_poses
 from lpff_shards.storage.path import StoragePath, read_whole
 
 Bools = NDArray[np.bool_]

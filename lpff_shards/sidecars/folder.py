@@ -22,7 +22,7 @@ from lpff_shards.formats.registry import index_names, is_shard_name
 from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, parsed_manifest, to_json
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.sample_index import row_groups
+from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage, storage_of
 from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
@@ -158,7 +158,7 @@ class OutputFolder:
     def read_fields(self, receipt: ShardReceipt) -> bytes | None:
         """Return the fields of a shard's samples; None if they are missing or do not match its receipt."""
         data = read_if_there(self.root / _fields(receipt.file)) or b""
-        return data if row_groups.digest(data) == receipt.fields else None
+        return data if rows_digest(data) == receipt.fields else None
 
     def fields_changed(self, receipt: ShardReceipt) -> bool:
         """Return whether the fields of a shard's samples exist but do not match its receipt."""
@@ -250,7 +250,7 @@ def _receipt(name: str) -> str:
 
 
 def _fields(name: str) -> str:
-    """Return the file of a shard's or part's fields, see `sidecars.sample_index.row_groups`."""
+    """Return the file of a shard's or part's fields, see `sidecars.sample_tables.encode_rows`."""
     return f"{PARTS if name.endswith(PART) else FIELDS}/{name}.gz"
 
 

@@ -17,7 +17,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import FIELDS, Scalar
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
-from lpff_shards.sidecars.sample_index.tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, fingerprint, schema
+from lpff_shards.sidecars.sample_tables import PICTURE, PLACE, SCHEMA, STORED, PoseHistogram, fingerprint, schema
 from lpff_shards.storage.path import StoragePath, is_file, no_place, on_disk
 
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32, "str": object}
@@ -102,7 +102,7 @@ class SampleIndex:
         """Return a column of all samples, in the order of the shards: int64, bool or float32 [n], or texts as objects.
 
         Args:
-            name: a field, or a column of `tables.PLACE`.
+            name: a field, or a column of `sample_tables.PLACE`.
         """
         values, rows = self._column(name)
         return values if rows is None else values[rows]

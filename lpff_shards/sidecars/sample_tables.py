@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
+from types import GenericAlias
 
 import blake3
 import msgspec
@@ -20,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.manifest import Manifest
-from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Scalar
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.sample_index.row_groups import Row
+
+Row = tuple[Scalar, ...]
+"""A sample's scalars in the order of `FIELDS`."""
 
 VERSION = 2
 
@@ -216,3 +220,34 @@ class NumberColumn:
         """Return the rows added since the last call, each preceded by its number."""
         new, self._new = self._new, []
         return new
+
+
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\4\3"
+"""The gzip header of level 1 and Unix: zlib's own varies between systems and versions of Python."""
+
+
+def encode_rows(rows: Iterable[Row]) -> bytes:
+    """Return a row group: a shard's rows as gzipped JSON lines; equal rows give equal bytes.
+
+    Concatenated groups are a group again.
+    """
+    encoder = msgspec.json.Encoder()
+    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    packed = packer.compress(b"".join(encoder.encode(row) + b"\n" for row in rows)) + packer.flush()
+    return _HEADER + packed[len(_HEADER) :]
+
+
+def rows_digest(group: bytes) -> str:
+    """Return a row group's digest, as in its shard's receipt: BLAKE3, 32 hex digits."""
+    return blake3.blake3(group).hexdigest(length=16)
+
+
+def decode_rows(group: bytes) -> Iterator[Row]:
+    """Yield the rows of a complete row group; memory holds those of one shard or part at a time."""
+    typed = GenericAlias(tuple, tuple(PYTHON_TYPES[field.kind] for field in FIELDS))
+    decoder = msgspec.json.Decoder(typed)
+    while group:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        rows: list[Row] = decoder.decode_lines(member.decompress(group))
+        yield from rows
+        group = member.unused_data
