@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
 import click
 
 from lpff_shards._version import __version__
-from lpff_shards.commandline import manuals
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MEASURE, Group, no_such_option
+from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MANUALS, MEASURE, Group, no_such_option
 from lpff_shards.commandline.options import Verbosity
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
@@ -36,7 +35,7 @@ CLEANING = 5.0
 """Seconds after a signal in which further ones are ignored, for cleaning up."""
 
 
-@click.group(cls=Group, epilog=manuals.TOP, invoke_without_command=True)
+@click.group(cls=Group, epilog=MANUALS[PROGRAM], invoke_without_command=True)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -46,7 +45,7 @@ def cli(context: click.Context) -> None:
         sys.exit(EXIT_BAD_INPUT)
 
 
-@cli.command(purpose=MAKE, manual=manuals.EXPORT)
+@cli.command(purpose=MAKE)
 @given_by.export
 @given_by.messages
 def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity, **given: Any) -> None:
@@ -105,7 +104,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, v
             click.echo(write.report_text(made), err=True)
 
 
-@cli.command(purpose=CHECK, manual=manuals.VERIFY)
+@cli.command(purpose=CHECK)
 @given_by.path
 @given_by.check
 @given_by.messages
@@ -126,7 +125,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(purpose=MAKE, manual=manuals.INDEX)
+@cli.command(purpose=MAKE)
 @given_by.path
 @given_by.messages
 def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
@@ -148,7 +147,7 @@ def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
     _print_result({"written": written}, summary.indexes_text(path, written), as_json, verbosity)
 
 
-@cli.command(purpose=MEASURE, manual=manuals.BENCH)
+@cli.command(purpose=MEASURE)
 @given_by.path
 @given_by.bench
 @given_by.messages
@@ -175,7 +174,7 @@ def bench(as_json: bool, verbosity: Verbosity, **given: Any) -> None:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(purpose=LOOK_UP, manual=manuals.TRACE)
+@cli.command(purpose=LOOK_UP)
 @click.argument("name")
 @given_by.path
 @given_by.by
@@ -198,7 +197,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
         raise NotFound(f"No match for {name} in {path}", near)
 
 
-@cli.command("report", purpose=LOOK_UP, manual=manuals.REPORT)
+@cli.command("report", purpose=LOOK_UP)
 @given_by.path
 @given_by.report
 @given_by.as_json

@@ -140,7 +140,6 @@ def test_one_table_names_the_data_sets() -> None:
         "planning/mix.py": rule,
         "planning/rebalance.py": f"{rule}, and its hint names --ffhq-cameras",
         "sidecars/card/__init__.py": rule,
-        "commandline/manuals.py": "examples of commands",
     }
     named = re.compile(rf"\b(?:{'|'.join(SPECS)})\b(?!-shards)")
     found = set()

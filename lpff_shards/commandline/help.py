@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,9 @@ PURPOSES = MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look th
 """Purposes of commands, in the order of the help."""
 TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
 """Titles of a help text: other lines are indented."""
+_TEXTS = Path(__file__).with_name("manuals.txt").read_text("utf-8").split("== ")[1:]
+MANUALS = {name: text for name, _, text in (manual.partition("\n") for manual in _TEXTS)}
+"""Of each command: its line in the list of commands; examples by task and exit statuses. Titles end in a colon."""
 
 
 class ClickOption(click.Option):
@@ -50,7 +54,7 @@ class ClickOption(click.Option):
 
 
 class _Titled(click.Command):
-    """A command whose help has bold titles and ends with a text of `manuals`."""
+    """A command whose help has bold titles and ends with its manual."""
 
     def __init__(self, *args: Any, **given: Any) -> None:
         super().__init__(*args, **{"context_settings": {"help_option_names": ["-h", "--help"]}, **given})
@@ -63,11 +67,11 @@ class _Titled(click.Command):
 
 
 class Command(_Titled):
-    """A command with a purpose of `PURPOSES`, and a text of `manuals`, whose first line is for the list of commands."""
+    """A command with a purpose of `PURPOSES` and a text of `MANUALS`."""
 
-    def __init__(self, *args: Any, purpose: str, manual: str, **given: Any) -> None:
-        summary, _, epilog = manual.partition("\n")
-        super().__init__(*args, **{"short_help": summary, "epilog": epilog, **given})
+    def __init__(self, *, name: str, purpose: str, **given: Any) -> None:
+        summary, _, epilog = MANUALS[name].partition("\n")
+        super().__init__(name=name, short_help=summary, epilog=epilog, **given)
         self.purpose = purpose
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
