@@ -37,11 +37,11 @@ def _row(sample: int, photos: int) -> Row:
     flip = "; mirrored" if mirrored else ""
     key = sample_key("lpff", id, mirrored, replica)
     return (
-        *(key, "lpff", id, f"{photo:09d}", 1, mirrored, replica, "train", "", "eg3d"),
-        *(True, photo % 157 / 100, photo % 61 / 100, False, 0.5, 1.0, "CC-BY-2.0"),
+        *(key, "lpff", id, f"{photo:09d}", 1, mirrored, replica, "train", "", "eg3d", "eg3d"),
+        *(True, photo % 157 / 100, photo % 61 / 100, False, "", 0.5, 1.0, "CC-BY-2.0"),
         *("https://creativecommons.org/licenses/by/2.0/", f"Author {photo // 4}", f"{10_000 + photo // 4}@N00"),
-        *(f"Photo number {photo}", f"https://www.flickr.com/photos/{photo // 4}/{photo}/"),
-        *(f"aligned and cropped as for EG3D{flip}", 512, 512, "RGB", ""),
+        *(f"Photo number {photo}", f"https://www.flickr.com/photos/{photo // 4}/{photo}/", "", ""),
+        *(f"aligned and cropped as for EG3D{flip}", 512, 512, "RGB", 1, ""),
     )
 
 
