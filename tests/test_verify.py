@@ -265,15 +265,14 @@ tempfile.tempdir = None
         # As for a sort of more than its memory takes.
         "sqlite": """
 import sqlite3
-from lpff_shards.sidecars.sample_index import Ledger
-each = Ledger._next
-def next(self, fetch):
-    def failing():
-        error = sqlite3.OperationalError("unable to open database file")
-        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
+from lpff_shards.sidecars.sample_index import SampleIndex
+def rows(self, *given):
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
+    with self._errors():
         raise error
-    return each(self, failing)
-Ledger._next = next
+    yield
+SampleIndex.rows = rows
 """,
     }
     done = run_after(prelude[how], *command.split(), out)
