@@ -174,14 +174,14 @@ def report_data(report: BenchReport) -> Mapping[str, Any]:
     return {**structs.asdict(report), "runs": runs}
 
 
-Placed = tuple[IndexedSample, str | None]
-"""A sample, and the member that holds its picture."""
-
-
 def trace_text(trace: Trace) -> str:
     """List the matching samples by picture, and those that were left out."""
-    samples = sorted(zip(trace.samples, trace.members, strict=True), key=_picture)
-    pictures = [list(group) for _, group in groupby(samples, _picture)]
+
+    def picture(sample: tuple[IndexedSample, str | None]) -> tuple[str, str]:
+        return str(sample[0].fields["dataset"]), str(sample[0].fields["source_id"])
+
+    samples = sorted(zip(trace.samples, trace.members, strict=True), key=picture)
+    pictures = [list(group) for _, group in groupby(samples, picture)]
     lines = [line for group in pictures for line in _block(group, trace.format)]
     for gone in trace.taken_out:
         how = f"taken out of {gone.file}" if gone.file else "left out before, and forgotten"
@@ -204,12 +204,7 @@ def trace_data(trace: Trace) -> Mapping[str, Any]:
     return {"name": trace.name, "found": trace.found, "samples": samples, **more}
 
 
-def _picture(sample: Placed) -> tuple[str, str]:
-    fields = sample[0].fields
-    return str(fields["dataset"]), str(fields["source_id"])
-
-
-def _block(samples: Sequence[Placed], format: str) -> Iterator[str]:
+def _block(samples: Sequence[tuple[IndexedSample, str | None]], format: str) -> Iterator[str]:
     of = samples[0][0].fields
     face = f", face {of['face']}" if of["face"] else ""
     photo = f" (photo {of['photo_id']}{face})" if of["photo_id"] else ""

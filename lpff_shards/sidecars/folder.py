@@ -114,7 +114,10 @@ class OutputFolder:
         Raises:
             OSError: the file cannot be written, or the store contains a different number of bytes than were sent.
         """
-        changed = _read(self.root / name) != data
+        before = None
+        with contextlib.suppress(PermissionError):
+            before = read_if_there(self.root / name)
+        changed = before != data
         if changed:
             self.storage.write_durably(name, data)
         else:
@@ -263,11 +266,3 @@ def _same(path: StoragePath, other: Path) -> bool:
             return filecmp.cmp(before, other, shallow=False)
     except PermissionError:
         return False
-
-
-def _read(path: StoragePath) -> bytes | None:
-    """Return the bytes of a file; None if it is missing, or unreadable and so written again."""
-    try:
-        return read_if_there(path)
-    except PermissionError:
-        return None
