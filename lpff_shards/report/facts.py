@@ -150,6 +150,7 @@ def effective_size(replica: Counts, counted: Floats) -> float:
 
 
 def after(facts: Facts) -> Spread:
+    """Measure the training samples after rebalancing."""
     train = facts.training
     counted = facts.counted[train]
     seen = train & facts.has_camera
