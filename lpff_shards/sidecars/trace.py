@@ -17,7 +17,6 @@ from lpff_shards.schemas.record import Credit
 from lpff_shards.sidecars.sample_index import IndexedSample, SampleIndex
 from lpff_shards.storage.path import StoragePath, place
 
-NEAR = 5
 _CREDIT = (
     *("photo_id", "author", "author_id"),
     *("source_url", "low_resolution_download_url", "high_resolution_download_url"),
@@ -33,6 +32,12 @@ _INDEXED = """picture IN (
     UNION SELECT picture FROM samples WHERE key IN given
     UNION SELECT picture FROM given JOIN pictures ON source_id > value || '_' AND source_id < value || '_:'
 )"""
+_NEAR = """
+SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?1))
+UNION ALL SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?1))
+UNION ALL SELECT key FROM samples WHERE instr(lower(key), lower(?1)) LIMIT 5
+"""
+"""Ids, authors and keys that contain a name, in upper or lower case."""
 _SCANNED = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
 
 
@@ -102,7 +107,7 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
             digests = frozenset(map(mark, wanted))
             gone = tuple(one for one in manifest.tombstones if not digests.isdisjoint(one.names))
             lost = tuple(one for one in manifest.skipped if _is_of(one, wanted, manifest.sources))
-        near = () if samples or gone or lost else tuple(_near(index, name))
+        near = () if samples or gone or lost else tuple(text for (text,) in index.rows(_NEAR, (str,), [name]))
         format = get_format(manifest.format)
         # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
         members = tuple(
@@ -137,19 +142,3 @@ def _is_of(skip: LeftOut, wanted: frozenset[Name], sources: Iterable[str]) -> bo
     """Return whether a left-out picture has a wanted name."""
     id = skip.id.removesuffix(OF_MIRROR)
     return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
-
-
-def _near(index: SampleIndex, name: str) -> Iterator[str]:
-    """Yield keys, ids and authors that contain the name, in upper or lower case."""
-    queries = (
-        "SELECT source_id FROM pictures WHERE instr(lower(source_id), lower(?))",
-        "SELECT DISTINCT author FROM pictures WHERE instr(lower(author), lower(?))",
-        "SELECT key FROM samples WHERE instr(lower(key), lower(?))",
-    )
-    left = NEAR
-    for query in queries:
-        found = [text for (text,) in index.rows(f"{query} LIMIT {left}", (str,), [name])]
-        yield from found
-        left -= len(found)
-        if not left:
-            return
