@@ -26,7 +26,7 @@ from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import layout, make_plan
 from lpff_shards.planning.filters import Exclusions
-from lpff_shards.planning.mix import MixInputs, mix, name_lists
+from lpff_shards.planning.mix import mix, name_lists
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.units import format_count
@@ -37,6 +37,9 @@ from lpff_shards.storage.background_sync import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lpff_shards.planning.rebalance import Balances
 
 SHOWN = 10
@@ -52,8 +55,10 @@ def plan_export(options: ExportOptions) -> Plan:
         ShardsError: a source cannot be read, or the options do not fit it.
     """
     with _no_garbage_collection():
-        extras = _extras(options)
-        return _updated(options, extras) if options.run.update else _plan(options, extras)
+        counts, exclude = options.mix.num_replicas, options.mix.exclude
+        num_replicas = read_num_replicas(counts) if counts is not None else None
+        exclusions = read_exclusions(exclude) if exclude is not None else ()
+        return (_updated if options.run.update else _plan)(options, num_replicas, exclusions)
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
+def _updated(options: ExportOptions, num_replicas: NDArray[np.int64] | None, exclusions: tuple[str, ...]) -> Plan:
     """Return the plan of the export in the folder, without the samples of new exclusions."""
     folder = OutputFolder(place(options.out))
     owner = owner_of(folder)
@@ -77,16 +82,16 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     if owner is None:
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
-    before = tuple(name for name in extras.exclusions if exclusion_hashes([name])[0] in known)
-    if lost := {*owner.exclusions, *owner.withdrawn}.difference(exclusion_hashes(extras.exclusions)):
+    before = tuple(name for name in exclusions if exclusion_hashes([name])[0] in known)
+    if lost := {*owner.exclusions, *owner.withdrawn}.difference(exclusion_hashes(exclusions)):
         raise ShardsError(
             f"--update only removes photos, but --exclude lacks {format_count(len(lost), 'name')} of earlier commands",
             "Put them back into the file, or export again with --overwrite",
         )
     named = frozenset(before)
-    later = tuple(name for name in extras.exclusions if name not in named)
-    plan = _plan(options, replace(extras, exclusions=before, later=later))
-    excluded = Exclusions(extras.exclusions, met=before)
+    later = tuple(name for name in exclusions if name not in named)
+    plan = _plan(options, num_replicas, before, excludes_later=bool(later))
+    excluded = Exclusions(exclusions, met=before)
     gone = plan.entries.gather([excluded.rows(inventory) for inventory in plan.inventories])
     left = [excluded.withdrawn_problems(inventory) for inventory in plan.inventories]
     unused = excluded.unused
@@ -106,19 +111,17 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     return updated
 
 
-def _plan(options: ExportOptions, extras: MixInputs) -> Plan:
+def _plan(
+    options: ExportOptions,
+    num_replicas: NDArray[np.int64] | None,
+    exclusions: tuple[str, ...],
+    excludes_later: bool = False,
+) -> Plan:
     out = place(options.out)
     refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
     refuse_pictures(out, inventories)
-    mixed = mix(
-        inventories,
-        options.mix,
-        extras,
-        mirror=options.sources.mirrors,
-        seed=options.shards.seed or 0,
-        strict=options.run.on_error == "fail",
-    )
+    mixed = mix(inventories, options, num_replicas, exclusions, excludes_later)
     picture = options.resolved_picture
     seen = survey(mixed.entries, picture, options.traits.for_trainers)
     if seen.misfits and options.run.on_error == "fail":
@@ -134,8 +137,8 @@ def _plan(options: ExportOptions, extras: MixInputs) -> Plan:
         side=seen.side if options.traits.for_trainers else None,
     )
     listed = options.traits.for_trainers and options.zip_copies == "list"
-    entries = mixed.entries.once() if listed else mixed.entries
-    lists = name_lists(options, mixed, entries, extras.num_replicas)
+    entries = mixed.entries.take(mixed.entries.replica == 0) if listed else mixed.entries
+    lists = name_lists(options, mixed, entries, num_replicas)
     decisive = recorded(options)
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
@@ -155,16 +158,7 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     """
     from lpff_shards.planning.rebalance import compare
 
-    return compare(plan.mix.pool, plan.mix.weights, options.mix, plan.mix.seed)
-
-
-def _extras(options: ExportOptions) -> MixInputs:
-    """Read the files of --num-replicas and --exclude."""
-    counts, exclude = options.mix.num_replicas, options.mix.exclude
-    return MixInputs(
-        num_replicas=read_num_replicas(counts) if counts is not None else None,
-        exclusions=read_exclusions(exclude) if exclude is not None else (),
-    )
+    return compare(plan.mix.pool, plan.mix.weights, options.mix, options.shards.seed or 0)
 
 
 def export(options: ExportOptions, observer: ProgressCallback | None = None) -> Manifest:

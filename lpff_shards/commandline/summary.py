@@ -18,7 +18,7 @@ from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.planning.survey import PictureSurvey
+from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.units import format_bytes, format_count, format_rate
@@ -51,8 +51,8 @@ def plan_text(plan: Plan, balances: Balances | None) -> str:
 
 def _file_lines(plan: Plan) -> Iterator[str]:
     """The first and last shard of each split."""
-    for part in plan.parts:
-        files = [output.file for output in plan.outputs if output.split == part.split]
+    for split in plan.shards:
+        files = [output.file for output in plan.outputs if output.split == split]
         yield f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else "")
 
 
@@ -108,7 +108,7 @@ def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> st
     lines = [f"{manifest.name}: {what}, {format_bytes(total)}, in {out}"]
     if not format.for_trainers:
         sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
-        notes = PictureSurvey(manifest.kinds, sizes, manifest.turned).notes()
+        notes = Survey(manifest.kinds, sizes, manifest.turned).notes()
         lines += [f"  note: {note}" for note in notes if note not in shown]
     counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
     if left := sum(counts.values()):

@@ -26,7 +26,7 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
-from lpff_shards.planning.survey import PictureSurvey, most_first
+from lpff_shards.planning.survey import Survey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, POSES, SAMPLE_INDEX, SUMS
@@ -137,7 +137,7 @@ class _Totals:
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
-    pictures: PictureSurvey
+    pictures: Survey
     indexes: Mapping[str, str]
 
 
@@ -157,7 +157,7 @@ def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
         sizes += sizes_of([r])
         turned += r.turned
         digests |= {name: file_digest(data) for name, data in index_files(r).items()}
-    pictures = PictureSurvey(most_first(kinds), most_first(sizes), turned)
+    pictures = Survey(most_first(kinds), most_first(sizes), turned)
     return _Totals(tuple(shards), tuple(skipped), pictures, digests)
 
 
@@ -192,7 +192,7 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         kinds=totals.pictures.kinds,
         sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
         turned=totals.pictures.turned,
-        lists={one.name: int(one.times.sum()) for one in kept.lists},
+        lists={name: int(times.sum()) for name, times in kept.lists.items()},
         skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *totals.skipped),
         notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
         tombstones=plan.tombstones,

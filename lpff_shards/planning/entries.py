@@ -52,22 +52,20 @@ class Entries:
 
     def take(self, order: NDArray[np.int64] | NDArray[np.bool_]) -> Entries:
         """Return entries by index or mask."""
-        return self._with({name: getattr(self, name)[order] for name in COLUMNS})
-
-    def followed_by(self, others: Entries) -> Entries:
-        """Append other entries of the same inventories."""
-        return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
-
-    def once(self) -> Entries:
-        """Return each picture once, without its copies."""
-        return self.take(self.replica == 0)
-
-    def counts(self) -> NDArray[np.int16]:
-        """Return the number of copies of each entry of `once`, int16."""
-        return np.diff(np.append(np.flatnonzero(self.replica == 0), len(self))).astype(np.int16)
-
-    def _with(self, columns: dict[str, Any]) -> Entries:
+        columns: dict[str, Any] = {name: getattr(self, name)[order] for name in COLUMNS}
         return replace(self, **columns)
+
+    def copied(self, times: NDArray[np.int64]) -> Entries:
+        """Repeat each entry, split by split; copies follow their original and are numbered.
+
+        Args:
+            times: int64 [n], zero or more.
+        """
+        order = np.argsort(self.split, kind="stable")
+        times = times[order]
+        rows = np.repeat(order, times)
+        replica = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+        return replace(self.take(rows), replica=replica.astype(np.int16))
 
     def keys(self) -> Texts:
         """Return the key of each entry."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import overload
 
 import blake3
@@ -18,7 +19,7 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix, NameList
+from lpff_shards.planning.mix import Mix, Times
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
@@ -72,13 +73,6 @@ class ShardTask(Struct, frozen=True):
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
-class Part(Struct, frozen=True):
-    """A split of a plan: its name and number of shards, which follow those of the previous split."""
-
-    split: str
-    shards: int
-
-
 @dataclass(frozen=True, slots=True)
 class Output:
     """A file of the finished data set: its name, its split, and the tasks that write it or its parts."""
@@ -97,11 +91,11 @@ class Plan:
         mix: the pictures that the entries were drawn from, and those left out.
         seen: survey of the pictures.
         entries: in written order, split by split; `keys` their keys.
-        parts: the non-empty splits, in order.
+        shards: number of shards of each non-empty split, in order.
         bounds: int64 [shards + 1]: shard i contains entries bounds[i] to bounds[i + 1].
         sizes: int64 [n], bytes of each sample, estimated if pictures are re-encoded.
         digest: digest of everything that determines bytes (hex), as first planned.
-        lists: lists of a zip, the data set's own first.
+        lists: lists of names in a zip, the data set's own first: how often each contains the name of each entry.
         tombstones: samples removed since; entries, keys, bounds and sizes exclude them.
     """
 
@@ -112,11 +106,11 @@ class Plan:
     seen: Survey
     entries: Entries
     keys: Texts
-    parts: tuple[Part, ...]
+    shards: Mapping[str, int]
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: str
-    lists: tuple[NameList, ...] = ()
+    lists: Mapping[str, Times] = field(default_factory=dict)
     tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
@@ -137,23 +131,19 @@ class Plan:
     def filenames(self) -> tuple[str, ...]:
         """The names of the tasks' files, numbered from 0 in each split."""
         return tuple(
-            self.format.filename(f"{self.name}-{part.split}", i, part.shards)
-            for part in self.parts
-            for i in range(part.shards)
+            self.format.filename(f"{self.name}-{split}", number, count)
+            for split, count in self.shards.items()
+            for number in range(count)
         )
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The files of the finished data set: one per task, or one zip per split."""
-        splits = [part.split for part in self.parts for _ in range(part.shards)]
+        ends = accumulate(self.shards.values())
+        tasks = {split: range(end - count, end) for (split, count), end in zip(self.shards.items(), ends, strict=True)}
         if self.format.joining is None:
-            files = zip(self.filenames, splits, strict=True)
-            return tuple(Output(file, split, range(i, i + 1)) for i, (file, split) in enumerate(files))
-        ends = np.cumsum([part.shards for part in self.parts]).tolist()
-        return tuple(
-            Output(f"{self.name}-{part.split}{self.format.glob}", part.split, range(end - part.shards, end))
-            for part, end in zip(self.parts, ends, strict=True)
-        )
+            return tuple(Output(self.filenames[i], split, range(i, i + 1)) for split, own in tasks.items() for i in own)
+        return tuple(Output(f"{self.name}-{split}{self.format.glob}", split, own) for split, own in tasks.items())
 
     def rows(self, tasks: range) -> range:
         """Return the entries of consecutive tasks."""
@@ -212,10 +202,10 @@ class Plan:
         """Yield notes on contents of a zip that trainers do not read."""
         if not self.format.for_trainers:
             return
-        own = self.lists[0]
-        if (names := int(own.times.sum())) > self.samples:
+        own, times = next(iter(self.lists.items()))
+        if (names := int(times.sum())) > self.samples:
             yield (
-                f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own.name}.json, which "
+                f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own}.json, which "
                 f"LPFF's forks alone read, names {names:,}"
             )
         if self.options.get("as") == "weights":
@@ -223,9 +213,11 @@ class Plan:
 
     def without(self, lost: set[str]) -> Plan:
         """Return the plan without some samples, for counting the written ones."""
-        kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
-        lists = tuple(one.take(kept) for one in self.lists)
-        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept), lists=lists)
+        return self._keeping(np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64))
+
+    def _keeping(self, rows: NDArray[np.int64]) -> Plan:
+        lists = {name: times[rows] for name, times in self.lists.items()}
+        return replace(self, entries=self.entries.take(rows), keys=self.keys.take(rows), lists=lists)
 
     def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
         """Return the same shards without some samples, which become tombstones.
@@ -255,22 +247,18 @@ class Plan:
             if not samples
         ]
         kept = np.flatnonzero(~gone)
-        rows = np.flatnonzero(gone).tolist()
+        tombstones = []
+        for row in np.flatnonzero(gone).tolist():
+            inventory, picture = self.inventories[self.entries.source[row]], int(self.entries.row[row])
+            names = marks(inventory.source, inventory.ids[picture], inventory.credits[picture])
+            tombstones.append(Tombstone(self.keys[row], files[int(outputs[row])], names))
         return replace(
-            self,
+            self._keeping(kept),
             mix=replace(self.mix, withdrawn=withdrawn, unused=unused, notes=(*self.mix.notes, *emptied)),
-            entries=self.entries.take(kept),
-            keys=self.keys.take(kept),
             bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
             sizes=self.sizes[kept],
-            lists=tuple(one.take(kept) for one in self.lists),
-            tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])], self._marks(i)) for i in rows),
+            tombstones=tuple(tombstones),
         )
-
-    def _marks(self, entry: int) -> tuple[str, ...]:
-        """Return digests of all names of an entry's picture."""
-        inventory, row = self.inventories[self.entries.source[entry]], int(self.entries.row[entry])
-        return marks(inventory.source, inventory.ids[row], inventory.credits[row])
 
     def by_source(self) -> dict[str, int]:
         """Count planned samples by source."""
@@ -286,11 +274,10 @@ class Plan:
         """Count planned samples by license, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
         for number, inventory in enumerate(self.inventories):
-            rows = self.entries.row[self.entries.source == number]
             licenses = inventory.licenses()
-            found = np.bincount(licenses.codes[rows], minlength=len(licenses.values)).tolist()
-            for license, count in zip(licenses.values, found, strict=True):
-                counts.update({license.short or UNKNOWN_LICENSE: count} if count else {})
+            found = np.bincount(licenses.codes[self.entries.row[self.entries.source == number]])
+            for code in np.flatnonzero(found).tolist():
+                counts[licenses.values[code].short or UNKNOWN_LICENSE] += int(found[code])
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

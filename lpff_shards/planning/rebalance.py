@@ -54,7 +54,7 @@ class TrainingPool:
 
     @cached_property
     def bins(self) -> NDArray[np.int64]:
-        """The pose bin of each written picture, int64 [written]."""
+        """Pose bin of each written picture, int64 [written]."""
         return rules.pose_bins(self.cameras[0][self.written])
 
     def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
@@ -72,32 +72,23 @@ class TrainingPool:
         """
         if rule == "none":
             return np.ones(int(self.written.sum()))
-        if rule != "lpff":
-            self._refuse_anonymous(rule)
-        if rule != "eg3d" or self.num_replicas is None:
-            self._need_cameras()
-        if rule == "uniform":
-            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
-            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
-            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
-        if rule == "lpff":
-            return self._lpff()[self.written]
-        counts = self._arcs() if self.num_replicas is None else self._from_file(self.num_replicas, options.num_replicas)
-        return counts[self.written]
-
-    def _need_cameras(self) -> None:
+        if rule != "lpff" and any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
+            raise ShardsError(
+                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
+                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
+            )
+        if rule == "eg3d" and self.num_replicas is not None:
+            return self._from_file(self.num_replicas, options.num_replicas)[self.written]
         if not self.cameras[1].any():
             raise ShardsError(
                 f"no picture of the split {TRAIN} has a camera, which rebalancing needs",
                 "Use --rebalance none, give the cameras, or make that split larger",
             )
-
-    def _refuse_anonymous(self, rule: Rebalance) -> None:
-        if any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
-            raise ShardsError(
-                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
-                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
-            )
+        if rule == "uniform":
+            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
+            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
+            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
+        return (self._lpff() if rule == "lpff" else self._arcs())[self.written]
 
     def _lpff(self) -> Weights:
         rare = self.density > 0
@@ -109,9 +100,9 @@ class TrainingPool:
         return counts
 
     def _arcs(self) -> Weights:
-        centers, known = self.cameras
+        positions, known = self.cameras
         counts = np.ones(len(known))
-        yaw = yaw_pitch(centers[known])[:, 0]
+        yaw = yaw_pitch(positions[known])[:, 0]
         counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
@@ -137,15 +128,6 @@ class TrainingPool:
 def counts_once(inventory: Inventory) -> bool:
     """Return whether LPFF's rule skips a source: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
     return any(inventory.alignment in spec.counts_once for spec in known_specs([inventory.source]))
-
-
-def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
-    """Repeat each entry by its number of copies; copies follow their original and are numbered."""
-    rows = np.repeat(np.arange(len(entries)), copies)
-    first = np.cumsum(copies) - copies
-    taken = entries.take(rows)
-    taken.replica[:] = np.arange(len(rows)) - first[rows]
-    return taken
 
 
 @dataclass(frozen=True, slots=True)

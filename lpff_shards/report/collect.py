@@ -114,7 +114,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         has_camera=known,
         mirrored=entries.mirrored(),
         replica=entries.replica.astype(np.int64),
-        copies=(plan.lists[0].times if plan.lists else np.ones(len(entries))).astype(np.int64),
+        copies=next(iter(plan.lists.values()), np.ones(len(entries))).astype(np.int64),
         weight=entries.weight,
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],
