@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -58,12 +58,10 @@ class Exclusions:
 
     def reason(self, source: str, id: str, credit: Credit) -> str:
         """Return why a picture is excluded; empty if it is not."""
-        found = self._wanted.of(source, id, credit) if self._wanted else ()
-        if not found:
-            return ""
+        found = self._wanted.of(source, id, credit)
         self._met.update(name for _, name in found)
         kinds = {kind for kind, _ in found}
-        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
+        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1] if kinds else ""
 
     def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
         """Return which pictures are excluded, bool [n]."""
@@ -74,12 +72,12 @@ class Exclusions:
     def withdrawn_problems(self, inventory: Inventory) -> tuple[Inventory, tuple[Tombstone, ...]]:
         """Return an inventory without its unusable pictures that are excluded, and tombstones of those."""
         source = inventory.source
-        gone = tuple(
+        left, gone = _without_problems(inventory, self.reason)
+        tombstones = (
             Tombstone(sample_key(source, id, mirrored=id != problem.id, replica=0), "", marks(source, id, credit))
-            for problem, id, credit in _problems(inventory)
-            if self.reason(source, id, credit)
+            for id, problem, credit in gone
         )
-        return _less_problems(inventory, self.reason), gone
+        return left, tuple(tombstones)
 
 
 def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
@@ -108,20 +106,22 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
         left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
         left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
         # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
-        return _less_problems(left, partial(verdict, unknown=""))
+        return _without_problems(left, partial(verdict, unknown=""))[0]
 
     return Filtered(tuple(map(kept, inventories)), reasons, excluded.unused)
 
 
-def _less_problems(inventory: Inventory, reason: Callable[[str, str, Credit], str]) -> Inventory:
-    """Return an inventory without the unusable pictures that have a reason to be left out."""
-    kept = [
-        (problem, credit) for problem, id, credit in _problems(inventory) if not reason(inventory.source, id, credit)
-    ]
-    return replace(inventory, problems=tuple(p for p, _ in kept), problem_credits=tuple(credit for _, credit in kept))
+def _without_problems(
+    inventory: Inventory, reason: Callable[[str, str, Credit], str]
+) -> tuple[Inventory, list[tuple[str, LeftOut, Credit]]]:
+    """Return an inventory without the unusable pictures that have a reason to be left out, and those with their ids.
 
-
-def _problems(inventory: Inventory) -> Iterator[tuple[LeftOut, str, Credit]]:
-    """Yield the unusable pictures, each with its id (of the original for a mirror) and its credit."""
+    The id of a mirror is that of its original.
+    """
+    kept: list[tuple[str, LeftOut, Credit]] = []
+    gone: list[tuple[str, LeftOut, Credit]] = []
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
-        yield problem, problem.id.removesuffix(OF_MIRROR), credit
+        id = problem.id.removesuffix(OF_MIRROR)
+        (gone if reason(inventory.source, id, credit) else kept).append((id, problem, credit))
+    problems, credits = tuple(problem for _, problem, _ in kept), tuple(credit for _, _, credit in kept)
+    return replace(inventory, problems=problems, problem_credits=credits), gone

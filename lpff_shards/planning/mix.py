@@ -116,7 +116,7 @@ def _split(
     else:
         names = tuple(name for name, _ in options.fractions)
         columns = splits.by_fractions(inventories, options.fractions, everything)
-    entries = combine(inventories, mirror=True)
+    entries = combine(inventories)
     return replace(entries, split=entries.gather(columns), splits=names), notes
 
 

@@ -108,27 +108,16 @@ def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None
             f"--target-size {target} is more than {len(raw)} pictures of {cap} replicas each make",
             "Give a smaller target, or raise --max-replicas",
         )
-    scaled = np.minimum(np.round(raw * _scale(raw, cap, target) * UNIT), cap * UNIT).astype(np.int64)
-    return _made_exact(scaled, target * UNIT, cap * UNIT) / UNIT
-
-
-def _scale(raw: Numbers, cap: int, target: int) -> float:
-    """Return s such that min(s * raw, cap) sums to the target: capped from the largest weight down."""
+    # The scale with which min(scale * raw, cap) sums to the target, by the number of weights that reach the cap: the
+    # fewest. The smallest weight, 1, never has to: the target is at most cap * len(raw).
     ascending = np.sort(raw)
-    below = np.cumsum(ascending)
-    capped = np.arange(len(raw) - 1, -1, -1)
-    scales = (target - cap * capped) / below
-    # The most weights that stay below the cap. The smallest, 1, always does: the target is at most cap * len(raw).
-    return float(scales[np.flatnonzero(scales * ascending <= cap)[-1]])
-
-
-def _made_exact(units: NDArray[np.int64], total: int, cap: int) -> NDArray[np.int64]:
-    """Change as many numbers by one as needed to sum to the total; none above the cap."""
-    while lack := total - int(units.sum()):
-        step = 1 if lack > 0 else -1
-        able = np.flatnonzero(units < cap if lack > 0 else units > 0)[: abs(lack)]
-        units[able] += step
-    return units
+    scales = (target - cap * np.arange(len(raw) - 1, -1, -1)) / np.cumsum(ascending)
+    scale = float(scales[np.flatnonzero(scales * ascending <= cap)[-1]])
+    units = np.minimum(np.round(raw * scale * UNIT), cap * UNIT).astype(np.int64)
+    while lack := target * UNIT - int(units.sum()):
+        able = np.flatnonzero(units < cap * UNIT if lack > 0 else units > 0)[: abs(lack)]
+        units[able] += 1 if lack > 0 else -1
+    return units / UNIT
 
 
 def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
