@@ -1,29 +1,29 @@
 """An option is declared once, as a field of a frozen dataclass; the command line, its checks and the record derive.
 
-`option` says all that is known of it. `commandline.options` makes the click option of it, `check` refuses what it does
-not take, `exporters.record_options` records those that decide bytes, and `sidecars.card.command` spells them again.
+`commandline.options` makes the click option of it, `check` refuses what it does not take,
+`exporters.record_options` records those that decide bytes, and `sidecars.card.command` spells them again.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from lpff_shards.options.rules import in_range, number_in_range, one_of, recordable_path
+from lpff_shards.options.rules import in_range, one_of, recordable_path
 
 Kind = Literal["word", "text", "whole", "number", "bytes", "file", "folder", "share", "flag", "switch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is known of an option.
+    """What is declared of an option.
 
     Attributes:
-        help: for the command line, one or two lines; what it takes, in words.
+        help: for the command line, one or two lines.
         kind: `word` is one of `choices`, `switch` has an opposite (--no-...), `bytes` takes 256MB, `share` I/N.
-        metavar: what the help calls its value.
+        default: MISSING if it must be given.
+        metavar: name of its value in the help.
         choices: the words that it takes.
         least, most: of a number.
         shown: whether the help prints its default; else the text of `help` contains it.
@@ -35,6 +35,7 @@ class Option:
 
     help: str
     kind: Kind
+    default: Any
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     least: float = 1
@@ -48,7 +49,7 @@ class Option:
 
 def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:
     """A field of an option, see `Option`."""
-    return field(default=default, metadata={"option": Option(help, kind, **more)})
+    return field(default=default, metadata={"option": Option(help, kind, default, **more)})
 
 
 def word(help: str, words: Any, *, default: str | None = None, **more: Any) -> Any:
@@ -58,7 +59,7 @@ def word(help: str, words: Any, *, default: str | None = None, **more: Any) -> A
 
 def required(help: str, kind: Kind, **more: Any) -> Mapping[str, Option]:
     """The metadata of a required option, for `dataclasses.field`, which type checkers need for it."""
-    return {"option": Option(help, kind, **more)}
+    return {"option": Option(help, kind, MISSING, **more)}
 
 
 def declared(options: Any) -> Mapping[str, Option]:
@@ -69,11 +70,6 @@ def declared(options: Any) -> Mapping[str, Option]:
 def file_options(options: Any) -> tuple[str, ...]:
     """The names of those that take the path of a file or data set."""
     return tuple(name for name, one in declared(options).items() if one.kind == "file")
-
-
-def defaults(options: Any) -> Mapping[str, Any]:
-    """Their defaults; MISSING where one must be given."""
-    return {one.name: one.default for one in fields(options) if "option" in one.metadata}
 
 
 def flag(name: str) -> str:
@@ -90,16 +86,13 @@ def check(options: Any, *left: str) -> None:
     Raises:
         ShardsError: there is one.
     """
-    given = defaults(options)
     for name, one in declared(options).items():
         value = getattr(options, name)
-        if name in left or (value is None and given[name] is None):
+        if name in left or (value is None and one.default is None):
             continue
         if one.kind == "word":
             one_of(flag(name), value, one.choices)
-        elif one.kind in ("whole", "bytes"):
-            in_range(flag(name), value, int(one.least), None if one.most is None else int(one.most))
-        elif one.kind == "number":
-            number_in_range(flag(name), value, one.least, math.inf if one.most is None else one.most)
+        elif one.kind in ("whole", "bytes", "number"):
+            in_range(flag(name), value, one.least, one.most, whole=one.kind != "number")
         elif one.kind in ("file", "folder"):
             object.__setattr__(options, name, recordable_path(flag(name), value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -20,17 +19,13 @@ def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
         raise ShardsError(f"{option} {value!r} is not known", choice_hint(str(value), allowed))
 
 
-def in_range(option: str, value: int | None, low: int, high: int | None = None) -> None:
-    """Refuses what is no whole number from low to high; None passes."""
-    if value is not None and (type(value) is not int or value < low or (high is not None and value > high)):
-        allowed = f"from {low} to {high}" if high is not None else f"{low} or more"
-        raise ShardsError(f"{option} {value} is out of range", f"It takes a whole number {allowed}")
-
-
-def number_in_range(option: str, value: float | None, low: float, high: float) -> None:
-    """Refuses what is no finite number from low to high; None passes."""
-    if value is not None and not (type(value) in (int, float) and math.isfinite(value) and low <= value <= high):
-        raise ShardsError(f"{option} {value} is out of range", f"It takes a number from {low:g} to {high:g}")
+def in_range(option: str, value: float | None, least: float, most: float | None = None, whole: bool = True) -> None:
+    """Refuse a number that is out of range or, with `whole`, not an integer; None passes."""
+    kinds = (int,) if whole else (int, float)
+    if value is None or (type(value) in kinds and least <= value and (most is None or value <= most)):
+        return
+    allowed = f"from {least} to {most}" if most is not None else f"{least} or more"
+    raise ShardsError(f"{option} {value} is out of range", f"It takes a {'whole ' if whole else ''}number {allowed}")
 
 
 def shortened(text: str, most: int = 60) -> str:
