@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-CUTOFF = 0.6
+_CUTOFF = 0.6
 """Smallest similarity of a suggestion, 0 to 1: the default of `get_close_matches`."""
 
 
@@ -15,12 +15,9 @@ def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     Case is ignored. The first of equally close words is suggested: `difflib.get_close_matches` returns the last by
     the alphabet, CC-BY-2.5 for CC-BY-2.
     """
-
-    def likeness(word: str) -> float:
-        return SequenceMatcher(None, given.casefold(), word.casefold()).ratio()
-
-    best = max(allowed, key=likeness, default="")
-    return f"Did you mean {best}? " if best and likeness(best) >= CUTOFF else ""
+    words = {word: SequenceMatcher(None, given.casefold(), word.casefold()).ratio() for word in allowed}
+    best = max(words, key=words.__getitem__, default="")
+    return f"Did you mean {best}? " if best and words[best] >= _CUTOFF else ""
 
 
 def choice_hint(given: str, allowed: Iterable[str]) -> str:

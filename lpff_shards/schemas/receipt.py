@@ -72,7 +72,7 @@ class ShardReceipt(Struct, frozen=True):
 
 
 def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
+    return bool(member) and member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class ReceiptBuilder:
@@ -105,7 +105,6 @@ class ReceiptBuilder:
         self._members.append((self._lists.setdefault(suffixes, len(self._lists)), *sizes))
 
     def __len__(self) -> int:
-        """Samples so far."""
         return len(self._keys)
 
     def build(self, file: str, size: int) -> ShardReceipt:
