@@ -31,8 +31,7 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rebalance import compare
-from lpff_shards.planning.rules import effective_size, entropy, pose_bins
+from lpff_shards.planning.rebalance import compare, effective_size, entropy, pose_bins
 
 RULES = ("lpff", "eg3d", "uniform")
 

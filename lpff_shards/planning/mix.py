@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.planning import rules, splits
+from lpff_shards.planning import splits
 from lpff_shards.planning.entries import Entries, combine
 from lpff_shards.planning.filters import Filtered, select
-from lpff_shards.planning.rebalance import TrainingPool, Weights, counts_once
+from lpff_shards.planning.rebalance import TrainingPool, Weights, counts_once, rounded
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
@@ -90,9 +90,9 @@ def mix(
     if wanted.rebalance != "none":
         # Rules by yaw need no density; the others have failed without it.
         with suppress(ShardsError):
-            entries.density[written & in_training] = rules.rounded(pool.density[pool.written])
+            entries.density[written & in_training] = rounded(pool.density[pool.written])
         if wanted.as_ == "weights":
-            entries.weight[written & in_training] = rules.rounded(weights)
+            entries.weight[written & in_training] = rounded(weights)
         else:
             copies = pool.copies(weights, options.shards.seed or 0)
             times[written & in_training], weights = copies, copies.astype(np.float64)

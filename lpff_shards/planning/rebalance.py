@@ -1,7 +1,8 @@
-"""Rebalancing: how often each training picture counts by the chosen rule, and a comparison of all rules."""
+"""Poses and rebalancing: how often each training picture counts by each rule, and a comparison of all rules."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +11,146 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALANCE, TRAIN, MixOptions, Rebalance
-from lpff_shards.planning import density, rules
+from lpff_shards.planning.density import density as kernel_density
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.camera import centers, yaw_pitch
 from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.inventory import Inventory
+
+Numbers = NDArray[np.float64]
+
+BIN_DEGREES = 10.0
+RAREST, RARE = 0.02, 0.03
+COMMON = 0.24
+LPFF_THRESHOLDS = (RAREST, RARE, COMMON / 3.5, COMMON / 2.5, COMMON / 1.5)
+"""Densities at which the result of `lpff_replicas` changes."""
+ARCS = 9
+PRECISION = 17
+UNIT = 2**20
+
+
+def angles(centers: Numbers) -> Numbers:
+    """Return theta = atan2(hypot(y, z), x) and phi = atan2(z, y) in radians, [n, 3] to [n, 2].
+
+    These are the angles of LPFF's rebalancing script, which uses y / cos(phi) for hypot(y, z): equal except at y = 0.
+    """
+    x, y, z = centers.T
+    return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
+
+
+def pose_bins(centers: Numbers) -> NDArray[np.int64]:
+    """Return the pose bin of each camera center, see `angle_bins`."""
+    return angle_bins(np.degrees(yaw_pitch(centers)))
+
+
+def angle_bins(degrees: Numbers) -> NDArray[np.int64]:
+    """Return the bin of each yaw and pitch in degrees, [n, 2], 10 degrees by 10: int64 [n], in rows of equal yaw."""
+    bins = np.floor(degrees / BIN_DEGREES).astype(np.int64)
+    rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
+    return rows
+
+
+def entropy(bins: NDArray[np.int64], weights: Numbers) -> float:
+    """Return the entropy in bits of the weights' distribution over bins; log2 of the number of bins if it is flat."""
+    _, place = np.unique(bins, return_inverse=True)
+    share = np.bincount(place.reshape(-1), weights)
+    share = share[share > 0] / share.sum()
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def effective_size(weights: Numbers) -> float:
+    """Return Kish's effective sample size, (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
+
+
+def lpff_replicas(density: Numbers) -> Numbers:
+    """Apply LPFF's rule: 6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, half to even, 1 to 4.
+
+    Args:
+        density: float64 [n], per square radian of (theta, phi).
+    """
+    few = np.clip(np.round(COMMON / density), 1, 4)
+    return np.where(density < RAREST, 6.0, np.where(density < RARE, 5.0, few))
+
+
+def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
+    """Apply EG3D's rule: nine equal arcs from smallest to largest yaw; k arcs from the middle count 2^k, 1 to 16.
+
+    Args:
+        yaw: float64 [n], radians.
+        low, high: the smallest and largest yaw of the whole set.
+
+    Raises:
+        ShardsError: `low` and `high` are equal.
+    """
+    if not high > low:
+        raise ShardsError("all cameras have one yaw, which makes no arcs", "Use --rebalance none, or add other poses")
+    arc = np.clip(np.floor((yaw - low) / (high - low) * ARCS), 0, ARCS - 1)
+    counts: Numbers = 2.0 ** np.abs(arc - ARCS // 2)
+    return counts
+
+
+def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None) -> Numbers:
+    """Return weights proportional to density^-alpha, none above the cap.
+
+    Args:
+        density: float64 [n]; zero if unknown, which counts as the largest.
+        alpha: 0 keeps the distribution of poses, 1 flattens it except for the cap.
+        cap: the largest weight.
+        target: sum of the weights; None gives the picture of the largest density a weight of one.
+
+    Returns:
+        float64 [n], multiples of `1 / UNIT`, which sum exactly to the target if there is one.
+
+    Raises:
+        ShardsError: the target is larger than the cap times the number of pictures.
+    """
+    largest = density.max(initial=0.0)
+    # If no density is known, largest is zero, and all weights are one.
+    raw = rounded(np.divide(largest, density, out=np.ones(len(density)), where=density > 0) ** alpha)
+    if target is None:
+        return np.minimum(raw, float(cap))
+    if target > cap * len(raw):
+        raise ShardsError(
+            f"--target-size {target} is more than {len(raw)} pictures of {cap} replicas each make",
+            "Give a smaller target, or raise --max-replicas",
+        )
+    # The scale with which min(scale * raw, cap) sums to the target, by the number of weights that reach the cap: the
+    # fewest. The smallest weight, 1, never has to: the target is at most cap * len(raw).
+    ascending = np.sort(raw)
+    scales = (target - cap * np.arange(len(raw) - 1, -1, -1)) / np.cumsum(ascending)
+    scale = float(scales[np.flatnonzero(scales * ascending <= cap)[-1]])
+    units = np.minimum(np.round(raw * scale * UNIT), cap * UNIT).astype(np.int64)
+    while lack := target * UNIT - int(units.sum()):
+        able = np.flatnonzero(units < cap * UNIT if lack > 0 else units > 0)[: abs(lack)]
+        units[able] += 1 if lack > 0 else -1
+    return units / UNIT
+
+
+def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
+    """Round weights to whole numbers of copies by systematic sampling: int64 [n].
+
+    Each weight is rounded down or up, a whole one is kept, any run of neighbors sums to its weights' sum within one,
+    and over seeds a picture's mean number of copies is its weight.
+
+    Args:
+        weights: float64 [n], multiples of `1 / UNIT`; neighbors should have similar poses.
+        seed: sets the start.
+    """
+    start = int.from_bytes(hashlib.blake2b(b"copies", digest_size=4, key=seed.to_bytes(8, "little")).digest(), "little")
+    ends = (np.cumsum((weights * UNIT).astype(np.int64)) + start % UNIT) // UNIT
+    return np.diff(ends, prepend=0)
+
+
+def rounded(values: Numbers) -> Numbers:
+    """Round values to 17 binary digits, about five decimal digits.
+
+    They are then equal on all machines, whose last digits differ, and in float32.
+    """
+    mantissa, exponent = np.frexp(values)
+    short: Numbers = np.ldexp(np.round(np.ldexp(mantissa, PRECISION)), exponent - PRECISION)
+    return short
+
 
 Weights = NDArray[np.float64]
 
@@ -49,19 +185,19 @@ class TrainingPool:
         others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
         every = np.concatenate([positions[known], *others])
         found = np.zeros(len(known))
-        found[known] = density.density(rules.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
+        found[known] = kernel_density(angles(every), LPFF_THRESHOLDS)[: int(known.sum())]
         return found
 
     @cached_property
     def bins(self) -> NDArray[np.int64]:
         """Pose bin of each written picture, int64 [written]."""
-        return rules.pose_bins(self.cameras[0][self.written])
+        return pose_bins(self.cameras[0][self.written])
 
     def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
         """Return each written picture's number of copies: its weight as a whole number, see `rules.whole`."""
         order = np.argsort(self.bins, kind="stable")
         copies = np.empty(len(weights), np.int64)
-        copies[order] = rules.whole(weights[order], seed)
+        copies[order] = whole(weights[order], seed)
         return copies
 
     def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
@@ -87,7 +223,7 @@ class TrainingPool:
         if rule == "uniform":
             alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
             cap = options.max_replicas or DEFAULT_MAX_REPLICAS
-            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
+            return uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         return (self._lpff() if rule == "lpff" else self._arcs())[self.written]
 
     def _lpff(self) -> Weights:
@@ -96,14 +232,14 @@ class TrainingPool:
         for number, inventory in enumerate(self.entries.inventories):
             if counts_once(inventory):
                 rare &= self.entries.source != number
-        counts[rare] = rules.lpff_replicas(self.density[rare])
+        counts[rare] = lpff_replicas(self.density[rare])
         return counts
 
     def _arcs(self) -> Weights:
         positions, known = self.cameras
         counts = np.ones(len(known))
         yaw = yaw_pitch(positions[known])[:, 0]
-        counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
+        counts[known] = arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
     def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Weights:
@@ -177,7 +313,7 @@ def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int
     bins = pool.bins[known]
 
     def measure(rule: Rebalance, weights: Weights) -> Balance:
-        return Balance(rule, round(weights.sum()), rules.effective_size(weights), rules.entropy(bins, weights[known]))
+        return Balance(rule, round(weights.sum()), effective_size(weights), entropy(bins, weights[known]))
 
     def attempt(rule: Rebalance) -> Balance:
         try:
