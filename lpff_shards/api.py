@@ -24,9 +24,8 @@ from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shar
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
-from lpff_shards.planning.build import layout, make_plan
-from lpff_shards.planning.filters import Exclusions
-from lpff_shards.planning.mix import mix, name_lists
+from lpff_shards.planning.build import layout, make_plan, name_lists
+from lpff_shards.planning.mix import Exclusions, mix
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.units import format_count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -16,14 +17,18 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ImageKind, PictureOptions, ShardOptions
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions, ImageKind, PictureOptions, ShardOptions
+from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix, Times
-from lpff_shards.planning.plan import Plan, Settings
+from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.plan import Plan, Settings, Times
+from lpff_shards.planning.rebalance import Weights
 from lpff_shards.planning.survey import Survey
+from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.units import format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
 
@@ -241,3 +246,61 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
 def _refuse_too_many(shards: int, samples: int) -> None:
     if shards > samples:
         raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Give {samples} or fewer")
+
+
+def name_lists(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> dict[str, Times]:
+    """Return the lists of names in each zip of an export, the data set's own first; none for other formats.
+
+    Args:
+        entries: contents of the zip: all of the mix, or each picture once.
+        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
+
+    Returns:
+        By the name of a published set in its trainers' spelling, or of the data set.
+    """
+    if not options.traits.for_trainers:
+        return {}
+    firsts = np.flatnonzero(mix.entries.replica == 0) if len(entries) < len(mix.entries) else np.arange(len(entries))
+    own = np.diff(firsts, append=len(mix.entries)).astype(np.int16)
+    is_weighted = options.mix.as_ == "weights"
+    is_published = options.has_whole_sets if is_weighted else options.is_published
+    published = (options.sources.given, "none" if is_weighted else options.mix.rebalance)
+    # LPFF's forks read all samples of a zip by one of these names only.
+    lists = {PUBLISHED.get(published, ANY_SET) if is_published else ANY_SET: own}
+    if not is_published and not is_weighted:
+        lists[options.dataset_name] = own
+    if options.has_whole_sets:
+        for name, times in _published(options, mix, entries, num_replicas):
+            lists.setdefault(name, times)
+    return lists
+
+
+def _published(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> Iterator[tuple[str, Times]]:
+    """Yield the published sets whose pictures are all in the zip."""
+    given = options.sources.given
+    first = entries.replica == 0
+    known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
+
+    def times(weights: Weights) -> Times:
+        counts = np.zeros(len(first), np.int16)
+        counts[first] = weights
+        return counts
+
+    for (sources, rule), name in PUBLISHED.items():
+        numbers = [number for number, inventory in enumerate(entries.inventories) if inventory.source in sources]
+        own = first & np.isin(entries.source, numbers)
+        if rule == "none":
+            if set(sources) <= set(given):
+                yield name, own.astype(np.int16)
+        elif rule == "eg3d":
+            if num_replicas is not None and options.serves_ffhq_rebalanced:
+                pool = replace(mix.pool, num_replicas=num_replicas)
+                yield name, times(pool.weigh("eg3d", options.mix)) * own
+        elif given == sources and known:
+            # Without a spread of cameras there are no densities: these are not the pictures of the published set.
+            with suppress(ShardsError):
+                yield name, times(mix.pool.weigh("lpff", MixOptions()))

@@ -19,7 +19,7 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix, Times
+from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
@@ -31,6 +31,10 @@ from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
 """The rule of a plan's digest, see `planning.build._digest`; rule 1 also hashed the recorded options."""
+
+
+Times = NDArray[np.int16]
+"""How often a zip's list contains the name of each entry, int16 [n]."""
 
 
 class Settings(Struct, frozen=True):
