@@ -17,8 +17,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
-from lpff_shards.options.declaration import Option, declared, flag
-from lpff_shards.options.rules import BY, Share, one_of
+from lpff_shards.options.declaration import BY, Option, Share, declared, flag, one_of
 from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])

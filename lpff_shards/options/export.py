@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.options.declaration import check, declared, file_options, flag, option, required, word
+from lpff_shards.options.declaration import (
+    Share,
+    check,
+    cluster_address,
+    declared,
+    file_options,
+    flag,
+    in_range,
+    option,
+    recordable_path,
+    required,
+    word,
+)
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, known_specs
 from lpff_shards.schemas.units import alternatives
 from lpff_shards.schemas.uris import is_uri

@@ -9,8 +9,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, flag, option, word
-from lpff_shards.options.rules import shortened
+from lpff_shards.options.declaration import check, flag, option, shortened, word
 from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
 

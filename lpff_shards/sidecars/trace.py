@@ -11,7 +11,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
-from lpff_shards.options.rules import BY, By, one_of
+from lpff_shards.options.declaration import BY, By, one_of
 from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.record import Credit

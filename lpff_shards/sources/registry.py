@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.options.declaration import shortened
 from lpff_shards.options.export import SourceOptions
 from lpff_shards.options.mix import MAX_REPLICAS
-from lpff_shards.options.rules import shortened
 from lpff_shards.schemas.closest_match import choice_hint
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.plugins import load
