@@ -28,7 +28,7 @@ from lpff_shards.planning.build import layout, make_plan, name_lists
 from lpff_shards.planning.mix import Exclusions, mix
 from lpff_shards.planning.plan import Plan, Settings, Tasks
 from lpff_shards.planning.survey import survey
-from lpff_shards.schemas.units import format_count
+from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources

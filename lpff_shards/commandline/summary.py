@@ -19,9 +19,8 @@ from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
 from lpff_shards.planning.survey import Survey
-from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.license import demands
-from lpff_shards.schemas.units import format_bytes, format_count, format_rate
+from lpff_shards.schemas.text import as_json, format_bytes, format_count, format_rate
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
 from lpff_shards.sidecars.sample_index.read import IndexedSample
 from lpff_shards.sidecars.trace import Trace

@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.closest_match import choice_hint
+from lpff_shards.schemas.text import choice_hint
 from lpff_shards.schemas.uris import is_uri, of_no_store, parts
 
 Kind = Literal["word", "text", "whole", "number", "bytes", "file", "folder", "share", "flag", "switch"]

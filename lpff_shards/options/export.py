@@ -25,7 +25,7 @@ from lpff_shards.options.declaration import (
 )
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, known_specs
-from lpff_shards.schemas.units import alternatives
+from lpff_shards.schemas.text import alternatives
 from lpff_shards.schemas.uris import is_uri
 
 if TYPE_CHECKING:

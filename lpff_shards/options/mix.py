@@ -10,8 +10,8 @@ from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import check, flag, option, shortened, word
-from lpff_shards.schemas.closest_match import did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
+from lpff_shards.schemas.text import did_you_mean
 
 Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
 As = Literal["replicas", "weights"]

@@ -29,7 +29,7 @@ from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.sources import PUBLISHED
-from lpff_shards.schemas.units import format_bytes, format_exact_bytes
+from lpff_shards.schemas.text import format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.columns.structs import take
-from lpff_shards.schemas.units import format_count
+from lpff_shards.schemas.text import format_count
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import file_names
 from lpff_shards.sources.io.objects import headers, is_remote, spread

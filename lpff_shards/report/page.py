@@ -18,8 +18,7 @@ from lpff_shards.report.contact_sheet import Cell, Sheet, Shown
 from lpff_shards.report.facts import Facts, after
 from lpff_shards.report.plots import alternatives
 from lpff_shards.report.tables import all_tables, percent, terms, unknown_licenses
-from lpff_shards.schemas.escaping import html
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes, html
 
 if TYPE_CHECKING:
     from PIL.Image import Image

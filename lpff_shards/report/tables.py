@@ -12,7 +12,7 @@ from lpff_shards.planning.rebalance import Balance
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import known_specs
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes
 
 LISTED = 50
 """Most rows of the tables of left-out pictures and of picture sizes."""

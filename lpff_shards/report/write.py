@@ -15,9 +15,8 @@ from lpff_shards.report.contact_sheet import FindPictures, of_export, of_plan, s
 from lpff_shards.report.facts import Facts, Spread, after
 from lpff_shards.report.page import render
 from lpff_shards.report.plots import DPI, contact_sheet, draw_all
-from lpff_shards.schemas.escaping import as_json
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import as_json, format_bytes
 from lpff_shards.sidecars.sample_index.read import SampleIndex
 from lpff_shards.storage.path import (
     StoragePath,

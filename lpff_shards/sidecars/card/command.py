@@ -19,7 +19,7 @@ from lpff_shards.options.export import (
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
 from lpff_shards.schemas.sources import SPECS
-from lpff_shards.schemas.units import format_exact_bytes
+from lpff_shards.schemas.text import format_exact_bytes
 
 WIDTH = 100
 _SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
