@@ -30,8 +30,8 @@ from lpff_shards.planning.survey import Survey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, POSES, SAMPLE_INDEX, SUMS
-from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
+from lpff_shards.schemas.record import LeftOut
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes

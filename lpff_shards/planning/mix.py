@@ -22,9 +22,8 @@ from lpff_shards.planning.entries import Entries, combine
 from lpff_shards.planning.rebalance import TrainingPool, Weights, counts_once, rounded
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.keys import Wanted, marks, sample_key
-from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
-from lpff_shards.schemas.record import Credit
+from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
 

@@ -24,9 +24,8 @@ from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import marks
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.record import Entry, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2

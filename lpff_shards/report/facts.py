@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lpff_shards.manifest import Shard
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.rebalance import Balances, angle_bins, entropy
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.schemas.record import LeftOut, Tombstone
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram
 
 Bools = NDArray[np.bool_]

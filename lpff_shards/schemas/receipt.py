@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.record import LeftOut
 from lpff_shards.schemas.sample import SUFFIXES
 
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -1,4 +1,4 @@
-"""Record: one picture of one source, not decoded. Entry: that picture as one sample of a data set."""
+"""Record: one picture of one source, not decoded. Entry: that picture as one sample. And what was left out of both."""
 
 from __future__ import annotations
 
@@ -127,3 +127,37 @@ class Entry(Struct, frozen=True, eq=False):
     def mirrored(self) -> bool:
         """Whether the sample's picture is mirrored, by the source or by the export."""
         return self.record.is_mirror != self.flip
+
+
+OF_MIRROR = " (its mirror)"
+"""Suffix of the id of a picture that was left out, for the mirror of that id."""
+
+
+class LeftOut(Struct, frozen=True):
+    """A picture or sample that could not be used.
+
+    Attributes:
+        file: with the fault.
+        id: of the picture in its source.
+        reason: which rule it breaks.
+        key: of the sample; empty if the picture was left out before planning.
+    """
+
+    file: str
+    id: str
+    reason: str
+    key: str = ""
+
+
+class Tombstone(Struct, frozen=True):
+    """A sample that was removed after its shard had been written.
+
+    Attributes:
+        key: of the sample.
+        file: the shard that held it; empty if its picture had been left out before.
+        names: digests of all names of its picture, see `schemas.keys.mark`.
+    """
+
+    key: str
+    file: str
+    names: tuple[str, ...]

@@ -13,8 +13,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.declaration import BY, By, one_of
 from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
-from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
-from lpff_shards.schemas.record import Credit
+from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
 from lpff_shards.sidecars.sample_index.read import IndexedSample, SampleIndex
 from lpff_shards.storage.path import StoragePath, place
 
