@@ -45,10 +45,10 @@ __all__ = [
 def __getattr__(name: str) -> object:
     import importlib
 
-    homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors", "Share": "options.declaration",
-             "compare_rules": "api", "export": "api", "export_share": "api", "index_export": "exporters.index",
-             "plan_export": "api", "read_manifest": "manifest", "trace_export": "sidecars.trace",
-             "verify_export": "verify"}  # fmt: skip
+    homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors",
+             "Share": "options.declaration", "compare_rules": "api", "export": "api", "export_share": "api",
+             "index_export": "exporters.index", "plan_export": "api", "read_manifest": "manifest",
+             "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options.export')}"), name)
