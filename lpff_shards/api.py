@@ -6,11 +6,11 @@ import gc
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lpff_shards.errors import BadInput, Damaged, ShardsError
+from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import Executor, get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
@@ -24,10 +24,9 @@ from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shar
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
-from lpff_shards.planning.build import layout, make_plan, name_lists
+from lpff_shards.planning.build import make_plan
 from lpff_shards.planning.mix import Exclusions, mix
-from lpff_shards.planning.plan import Plan, Settings, Tasks
-from lpff_shards.planning.survey import survey
+from lpff_shards.planning.plan import Plan, Tasks
 from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
@@ -91,15 +90,8 @@ def _updated(options: ExportOptions, num_replicas: NDArray[np.int64] | None, exc
     later = tuple(name for name in exclusions if name not in named)
     plan = _plan(options, num_replicas, before, excludes_later=bool(later))
     excluded = Exclusions(exclusions, met=before)
-    gone = plan.entries.gather([excluded.rows(inventory) for inventory in plan.inventories])
-    left = [excluded.withdrawn_problems(inventory) for inventory in plan.inventories]
+    updated = plan.taken_out(excluded, later)
     unused = excluded.unused
-    updated = plan.taken_out(gone, later, unused)
-    updated = replace(
-        updated,
-        entries=replace(updated.entries, inventories=tuple(inventory for inventory, _ in left)),
-        tombstones=(*updated.tombstones, *(tombstone for _, lost in left for tombstone in lost)),
-    )
     if unused and not options.run.allow_missing:
         raise ShardsError(
             f"--update: {format_count(len(unused), 'line')} of --exclude {options.mix.exclude} "
@@ -121,29 +113,11 @@ def _plan(
     inventories = [source.inventory() for source in sources(options.sources)]
     refuse_pictures(out, inventories)
     mixed = mix(inventories, options, num_replicas, exclusions, excludes_later)
-    picture = options.resolved_picture
-    seen = survey(mixed.entries, picture, options.traits.for_trainers)
-    if seen.misfits and options.run.on_error == "fail":
-        first = seen.misfits[0]
-        raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
-    settings = Settings(
-        format=options.format,
-        layout=layout(mixed.entries.inventories, picture, options.metadata == "msgpack"),
-        picture=picture,
-        checksum=options.run.checksum,
-        on_error=options.run.on_error,
-        published=published_names(options),
-        side=seen.side if options.traits.for_trainers else None,
-    )
-    listed = options.traits.for_trainers and options.zip_copies == "list"
-    entries = mixed.entries.take(mixed.entries.replica == 0) if listed else mixed.entries
-    lists = name_lists(options, mixed, entries, num_replicas)
     decisive = recorded(options)
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)
-    shards = options.resolved_shards
-    return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, decisive, lists)
+    return make_plan(options, mixed, decisive, published_names(options), num_replicas)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:

@@ -15,15 +15,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions, ImageKind, PictureOptions, ShardOptions
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions, ImageKind, ShardOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.plan import Plan, Settings, Times
-from lpff_shards.planning.rebalance import Weights
-from lpff_shards.planning.survey import Survey
+from lpff_shards.planning.rebalance import Numbers
+from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
@@ -39,34 +39,53 @@ _AT_ONCE = 1024
 
 
 def make_plan(
-    name: str,
+    options: ExportOptions,
     mix: Mix,
-    entries: Entries,
-    seen: Survey,
-    settings: Settings,
-    shards: ShardOptions,
-    options: Mapping[str, object],
-    lists: Mapping[str, Times],
+    recorded: Mapping[str, object],
+    published: tuple[tuple[str, str], ...],
+    num_replicas: NDArray[np.int64] | None,
 ) -> Plan:
-    """Order the entries, cut each split into shards and seal the plan with a digest.
+    """Survey the pictures, order the entries, cut each split into shards and seal the plan with a digest.
 
     Args:
-        entries: samples of the mix to write; seen: survey of their pictures.
-        lists: lists of names in a zip, in the order of the entries.
+        recorded: the options, as the manifest records them.
+        published: see `Settings`.
+        num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
 
     Raises:
+        BadInput: a picture cannot be stored, and such pictures are not to be skipped.
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
+    picture, for_trainers = options.resolved_picture, options.traits.for_trainers
+    seen = survey(mix.entries, picture, for_trainers)
+    if seen.misfits and options.run.on_error == "fail":
+        first = seen.misfits[0]
+        raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
+    entries, inventories = mix.entries, mix.entries.inventories
+    # All samples are alike: they have a camera or landmarks if any picture has them.
+    layout = Layout(
+        raw=picture.kind == "raw",
+        camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
+        landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
+        packed=options.metadata == "msgpack",
+    )
+    side, run = seen.side if for_trainers else None, options.run
+    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
+    if for_trainers and options.zip_copies == "list":
+        entries = entries.take(entries.replica == 0)
+    lists = name_lists(options, mix, entries, num_replicas) if for_trainers else {}
     keys = entries.keys()
     _refuse_duplicates(entries, keys)
+    shards = options.resolved_shards
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
     counts, bounds = _cut(entries, sizes, shards)
+    name = options.dataset_name
     digest = _digest(name, entries, bounds, settings, lists)
-    return Plan(name, settings, options, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
+    return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
 def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tuple[dict[str, int], NDArray[np.int64]]:
@@ -90,16 +109,6 @@ def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tu
         bounds.append(own[1:] + start)
         counts[entries.splits[split]] = len(own) - 1
     return counts, np.concatenate(bounds)
-
-
-def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
-    """Return the arrays of every sample: a camera or landmarks if any picture has them, so all samples are alike."""
-    return Layout(
-        raw=picture.kind == "raw",
-        camera=any(bool(i.has_camera.any()) for i in inventories),
-        landmarks=any(len(i.landmarks) > 0 for i in inventories),
-        packed=packed,
-    )
 
 
 def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
@@ -251,7 +260,7 @@ def _refuse_too_many(shards: int, samples: int) -> None:
 def name_lists(
     options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
 ) -> dict[str, Times]:
-    """Return the lists of names in each zip of an export, the data set's own first; none for other formats.
+    """Return the lists of names in each zip of an export, the data set's own first.
 
     Args:
         entries: contents of the zip: all of the mix, or each picture once.
@@ -260,8 +269,6 @@ def name_lists(
     Returns:
         By the name of a published set in its trainers' spelling, or of the data set.
     """
-    if not options.traits.for_trainers:
-        return {}
     firsts = np.flatnonzero(mix.entries.replica == 0) if len(entries) < len(mix.entries) else np.arange(len(entries))
     own = np.diff(firsts, append=len(mix.entries)).astype(np.int16)
     is_weighted = options.mix.as_ == "weights"
@@ -285,7 +292,7 @@ def _published(
     first = entries.replica == 0
     known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
 
-    def times(weights: Weights) -> Times:
+    def times(weights: Numbers) -> Times:
         counts = np.zeros(len(first), np.int16)
         counts[first] = weights
         return counts

@@ -51,26 +51,6 @@ def density(points: Points, thresholds: Sequence[float] = ()) -> NDArray[np.floa
     Raises:
         ShardsError: fewer than three points, or all on one line.
     """
-    factor = bandwidth(points)
-    centered = points - points.mean(axis=0)
-    first = centered[:, 0] / factor[0, 0]
-    white = np.stack([first, (centered[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
-    scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * len(points))
-    found: NDArray[np.float64] = kernel_sums(white) * scale
-    near = np.zeros(len(found), bool)
-    for threshold in thresholds:
-        near |= np.abs(found - threshold) < TOLERANCE * threshold
-    if near.any():
-        found[near] = _one_by_one(white, white[near]) * scale
-    return found
-
-
-def bandwidth(points: Points) -> NDArray[np.float64]:
-    """Return the lower Cholesky factor of the kernel's covariance, float64 [2, 2].
-
-    Raises:
-        ShardsError: the points do not spread over the plane.
-    """
     count = len(points)
     if count < 3:
         raise ShardsError(f"a pose density needs three cameras or more, not {count}", "Use --rebalance none")
@@ -82,8 +62,19 @@ def bandwidth(points: Points) -> NDArray[np.float64]:
             f"the {count} cameras lie at one pose or on one line of poses, where there is no density",
             "Use --rebalance none, or add pictures of other poses",
         )
-    factor: NDArray[np.float64] = np.linalg.cholesky(covariance) * count ** (-1 / 6)
-    return factor
+    # The lower Cholesky factor of the kernel's covariance, float64 [2, 2].
+    factor = np.linalg.cholesky(covariance) * count ** (-1 / 6)
+    centered = points - points.mean(axis=0)
+    first = centered[:, 0] / factor[0, 0]
+    white = np.stack([first, (centered[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
+    scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * count)
+    found: NDArray[np.float64] = kernel_sums(white) * scale
+    near = np.zeros(len(found), bool)
+    for threshold in thresholds:
+        near |= np.abs(found - threshold) < TOLERANCE * threshold
+    if near.any():
+        found[near] = _one_by_one(white, white[near]) * scale
+    return found
 
 
 def kernel_sums(white: Points) -> NDArray[np.float64]:

@@ -94,11 +94,6 @@ class Entries:
         found[self.flip, 0] *= -1.0
         return found, self.gather([inventory.has_camera for inventory in self.inventories])
 
-    def places(self) -> NDArray[np.int64]:
-        """Return each entry's index in EG3D's FFHQ, int64 [n], -1 if unknown; a mirror follows its original."""
-        places = self.gather([inventory.places for inventory in self.inventories])
-        return np.where(self.flip & (places >= 0), places + 1, places)
-
     def entry(self, index: int, key: str) -> Entry:
         """Return one entry, self-contained."""
         return next(self.some(range(index, index + 1), [key]))

@@ -19,12 +19,16 @@ from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.planning import splits
 from lpff_shards.planning.entries import Entries, combine
-from lpff_shards.planning.rebalance import TrainingPool, Weights, counts_once, rounded
+from lpff_shards.planning.rebalance import Numbers, TrainingPool, counts_once, rounded
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.keys import Wanted, marks, sample_key
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
 from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
+
+BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
+_REASONS = {"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID}
+"""Reasons by kind of name; if several names match a picture, the last in this order is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class Mix:
 
     entries: Entries
     pool: TrainingPool
-    weights: Weights
+    weights: Numbers
     filtered: Mapping[str, int]
     exclusions: tuple[str, ...]
     unused: tuple[str, ...]
@@ -72,11 +76,7 @@ def mix(
     """
     wanted = options.mix
     chosen = select(inventories, wanted.license, exclusions)
-    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
-    if problems and options.run.on_error == "fail":
-        first = problems[0]
-        raise BadInput(first.file, first.id, first.reason, len(problems) - 1)
-    _refuse_nothing(chosen)
+    _refuse_unusable(chosen, strict=options.run.on_error == "fail")
     entries, notes = _split(chosen.inventories, wanted, inventories)
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | options.sources.mirrors
@@ -117,10 +117,13 @@ def _split(
     return replace(entries, split=entries.gather(columns), splits=names), notes
 
 
-def _refuse_nothing(chosen: Filtered) -> None:
+def _refuse_unusable(chosen: Filtered, strict: bool) -> None:
+    """Refuse a mix without pictures and, if `strict`, pictures that cannot be used."""
+    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
+    if problems and strict:
+        raise BadInput(problems[0].file, problems[0].id, problems[0].reason, len(problems) - 1)
     if any(map(len, chosen.inventories)):
         return
-    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
     reasons = [f"{reason}: {count}" for reason, count in chosen.reasons.items()]
     if problems:
         reasons.append(f"{len(problems)} cannot be used, such as {problems[0].id}: {problems[0].reason}")
@@ -181,19 +184,12 @@ def _notes_on_training(options: MixOptions, mixed: Entries, pool: TrainingPool) 
             yield f"--splits: no picture falls into {name}, so it has no shards"
 
 
-BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
-_REASONS: Mapping[str, str] = {
-    **{"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID},
-}
-"""Reasons by kind of name; if several names match a picture, the last in this order is given."""
-
-
 @dataclass(frozen=True, eq=False)
 class Filtered:
     """Inventories after filtering.
 
     Attributes:
-        inventories: inventories with the remaining pictures.
+        inventories: with the remaining pictures.
         reasons: number of pictures left out, by reason.
         unused: exclusions that match no picture.
     """
@@ -224,9 +220,11 @@ class Exclusions:
     def reason(self, source: str, id: str, credit: Credit) -> str:
         """Return why a picture is excluded; empty if it is not."""
         found = self._wanted.of(source, id, credit)
+        if not found:
+            return ""
         self._met.update(name for _, name in found)
         kinds = {kind for kind, _ in found}
-        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1] if kinds else ""
+        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
 
     def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
         """Return which pictures are excluded, bool [n]."""

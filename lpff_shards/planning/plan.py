@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import overload
 
 import blake3
 import numpy as np
@@ -19,7 +18,7 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.mix import Exclusions, Mix
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
@@ -30,8 +29,6 @@ from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
 """The rule of a plan's digest, see `planning.build._digest`; rule 1 also hashed the recorded options."""
-
-
 Times = NDArray[np.int16]
 """How often a zip's list contains the name of each entry, int16 [n]."""
 
@@ -166,7 +163,6 @@ class Plan:
 
     @cached_property
     def _output_of(self) -> NDArray[np.int64]:
-        """The output of each task, int64 [tasks]."""
         return np.repeat(np.arange(len(self.outputs)), [len(output.tasks) for output in self.outputs])
 
     @cached_property
@@ -222,19 +218,19 @@ class Plan:
         lists = {name: times[rows] for name, times in self.lists.items()}
         return replace(self, entries=self.entries.take(rows), keys=self.keys.take(rows), lists=lists)
 
-    def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
-        """Return the same shards without some samples, which become tombstones.
+    def taken_out(self, excluded: Exclusions, withdrawn: tuple[str, ...]) -> Plan:
+        """Return the same shards without excluded samples, which become tombstones, and without excluded problems.
 
         Args:
-            gone: bool [n], samples to remove.
-            withdrawn: their names, in addition to the exclusions.
-            unused: names of both that match no picture.
+            withdrawn: names in addition to the exclusions of the plan.
 
         Raises:
             ShardsError: a split would be left without samples.
         """
+        gone = self.entries.gather([excluded.rows(inventory) for inventory in self.inventories])
+        left = [excluded.withdrawn_problems(inventory) for inventory in self.inventories]
         tasks = np.repeat(np.arange(len(self)), np.diff(self.bounds))
-        left = np.bincount(tasks[~gone], minlength=len(self))
+        counts = np.bincount(tasks[~gone], minlength=len(self))
         outputs = self._output_of[tasks]
         files = [output.file for output in self.outputs]
         whole = np.bincount(outputs[~gone], minlength=len(files))
@@ -249,18 +245,20 @@ class Plan:
             for file, samples in zip(files, whole.tolist(), strict=True)
             if not samples
         ]
-        kept = np.flatnonzero(~gone)
         tombstones = []
         for row in np.flatnonzero(gone).tolist():
             inventory, picture = self.inventories[self.entries.source[row]], int(self.entries.row[row])
             names = marks(inventory.source, inventory.ids[picture], inventory.credits[picture])
             tombstones.append(Tombstone(self.keys[row], files[int(outputs[row])], names))
+        kept = self._keeping(np.flatnonzero(~gone))
+        notes = (*self.mix.notes, *emptied)
         return replace(
-            self._keeping(kept),
-            mix=replace(self.mix, withdrawn=withdrawn, unused=unused, notes=(*self.mix.notes, *emptied)),
-            bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
-            sizes=self.sizes[kept],
-            tombstones=tuple(tombstones),
+            kept,
+            mix=replace(self.mix, withdrawn=withdrawn, unused=excluded.unused, notes=notes),
+            entries=replace(kept.entries, inventories=tuple(inventory for inventory, _ in left)),
+            bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            sizes=self.sizes[~gone],
+            tombstones=(*tombstones, *(tombstone for _, lost in left for tombstone in lost)),
         )
 
     def by_source(self) -> dict[str, int]:
@@ -294,12 +292,5 @@ class Tasks(Sequence[ShardTask]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    @overload
-    def __getitem__(self, number: int) -> ShardTask: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> Tasks: ...
-
-    def __getitem__(self, number: int | slice) -> ShardTask | Tasks:
-        chosen = self.indices[number]
-        return self.plan.task(chosen) if isinstance(chosen, int) else Tasks(self.plan, chosen)
+    def __getitem__(self, number: int) -> ShardTask:  # type: ignore[override]  # executors take no slices
+        return self.plan.task(self.indices[number])

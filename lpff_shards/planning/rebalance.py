@@ -66,8 +66,7 @@ def effective_size(weights: Numbers) -> float:
 def lpff_replicas(density: Numbers) -> Numbers:
     """Apply LPFF's rule: 6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, half to even, 1 to 4.
 
-    Args:
-        density: float64 [n], per square radian of (theta, phi).
+    The density is float64 [n], per square radian of (theta, phi).
     """
     few = np.clip(np.round(COMMON / density), 1, 4)
     return np.where(density < RAREST, 6.0, np.where(density < RARE, 5.0, few))
@@ -77,8 +76,7 @@ def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
     """Apply EG3D's rule: nine equal arcs from smallest to largest yaw; k arcs from the middle count 2^k, 1 to 16.
 
     Args:
-        yaw: float64 [n], radians.
-        low, high: the smallest and largest yaw of the whole set.
+        yaw: float64 [n], radians; low, high: the smallest and largest yaw of the whole set.
 
     Raises:
         ShardsError: `low` and `high` are equal.
@@ -152,9 +150,6 @@ def rounded(values: Numbers) -> Numbers:
     return short
 
 
-Weights = NDArray[np.float64]
-
-
 @dataclass(frozen=True, eq=False)
 class TrainingPool:
     """The input of the rules: all training pictures with their mirrors, even if mirrors are not written.
@@ -193,14 +188,14 @@ class TrainingPool:
         """Pose bin of each written picture, int64 [written]."""
         return pose_bins(self.cameras[0][self.written])
 
-    def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
-        """Return each written picture's number of copies: its weight as a whole number, see `rules.whole`."""
+    def copies(self, weights: Numbers, seed: int) -> NDArray[np.int64]:
+        """Return each written picture's number of copies: its weight as a whole number, see `whole`."""
         order = np.argsort(self.bins, kind="stable")
         copies = np.empty(len(weights), np.int64)
         copies[order] = whole(weights[order], seed)
         return copies
 
-    def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
+    def weigh(self, rule: Rebalance, options: MixOptions) -> Numbers:
         """Return how often each written picture counts, float64 [written].
 
         Raises:
@@ -226,24 +221,26 @@ class TrainingPool:
             return uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         return (self._lpff() if rule == "lpff" else self._arcs())[self.written]
 
-    def _lpff(self) -> Weights:
-        rare = self.density > 0
-        counts = np.ones(len(rare))
+    def _lpff(self) -> Numbers:
+        counted = self.density > 0
         for number, inventory in enumerate(self.entries.inventories):
             if counts_once(inventory):
-                rare &= self.entries.source != number
-        counts[rare] = lpff_replicas(self.density[rare])
+                counted &= self.entries.source != number
+        counts = np.ones(len(counted))
+        counts[counted] = lpff_replicas(self.density[counted])
         return counts
 
-    def _arcs(self) -> Weights:
+    def _arcs(self) -> Numbers:
         positions, known = self.cameras
         counts = np.ones(len(known))
         yaw = yaw_pitch(positions[known])[:, 0]
         counts[known] = arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
         return counts
 
-    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Weights:
-        places = self.entries.places()
+    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Numbers:
+        # Index in EG3D's FFHQ, -1 if unknown; a mirror follows its original.
+        places = self.entries.gather([inventory.places for inventory in self.entries.inventories])
+        places += self.entries.flip & (places >= 0)
         counted_in = max(inventory.places_of for inventory in self.entries.inventories)
         if counted_in and counted_in != len(counts):
             raise ShardsError(
@@ -271,7 +268,6 @@ class Balance:
     """The training split rebalanced by one rule.
 
     Attributes:
-        rule: the rule.
         samples: number of samples, with replicas.
         effective: Kish's effective sample size of the pictures, by their weights or numbers of copies.
         entropy: entropy of known poses in bits, over bins of 10 degrees of yaw by 10 of pitch.
@@ -300,7 +296,7 @@ class Balances:
     rules: tuple[Balance, ...]
 
 
-def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
+def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int) -> Balances | None:
     """Apply all rules to the same training pictures; return None if no camera is known.
 
     Args:
@@ -312,18 +308,14 @@ def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int
         return None
     bins = pool.bins[known]
 
-    def measure(rule: Rebalance, weights: Weights) -> Balance:
-        return Balance(rule, round(weights.sum()), effective_size(weights), entropy(bins, weights[known]))
-
-    def attempt(rule: Rebalance) -> Balance:
+    measured = []
+    for rule in REBALANCE:
         try:
-            weights = pool.weigh(rule, MixOptions())
-            if options.as_ == "replicas":
-                weights = pool.copies(weights, seed).astype(np.float64)
-            return measure(rule, weights)
+            counts = weights if rule == options.rebalance else pool.weigh(rule, MixOptions())
+            if rule != options.rebalance and options.as_ == "replicas":
+                counts = pool.copies(counts, seed).astype(np.float64)
+            values = (round(counts.sum()), effective_size(counts), entropy(bins, counts[known]))
+            measured.append(Balance(rule, *values))
         except ShardsError as error:
-            return Balance(rule, 0, 0.0, 0.0, error.message)
-
-    chosen = measure(options.rebalance, weights)
-    found = tuple(chosen if rule == options.rebalance else attempt(rule) for rule in REBALANCE)
-    return Balances(len(np.unique(bins)), chosen, found)
+            measured.append(Balance(rule, 0, 0.0, 0.0, error.message))
+    return Balances(len(np.unique(bins)), measured[REBALANCE.index(options.rebalance)], tuple(measured))

@@ -55,8 +55,7 @@ def _place(group: str, edges: NDArray[np.object_]) -> int:
 def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) -> tuple[Splits, list[str]]:
     """Return FFHQ's own split for its pictures, indices into `OFFICIAL_SPLITS`, and notes.
 
-    Other sources' pictures are training, unless their author or photo is in FFHQ's validation part. FFHQ's own parts
-    share authors; a note gives their number.
+    Other sources' pictures are training, unless their author or photo is in FFHQ's validation part.
     """
     group_of = groups(everything)
     divided = {spec.name for spec in known_specs(inventory.source for inventory in everything) if spec.has_splits}
