@@ -17,6 +17,7 @@ from lpff_shards.schemas.text import choice_hint
 from lpff_shards.schemas.uris import is_uri, of_no_store, parts
 
 Kind = Literal["word", "text", "whole", "number", "bytes", "file", "folder", "share", "flag", "switch"]
+_METAVARS = {"whole": "N", "bytes": "SIZE", "file": "FILE", "share": "I/N"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Option:
         help: for the command line, one or two lines.
         kind: `word` is one of `choices`, `switch` has an opposite (--no-...), `bytes` takes 256MB, `share` I/N.
         default: MISSING if it must be given.
-        metavar: name of its value in the help.
+        metavar: name of its value in the help; by default that of its kind.
         choices: the words that it takes.
         least, most: of a number.
         shown: whether the help prints its default; else the text of `help` contains it.
@@ -53,7 +54,8 @@ class Option:
 
 def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:
     """A field of an option, see `Option`."""
-    return field(default=default, metadata={"option": Option(help, kind, default, **more)})
+    declaration = Option(help, kind, default, **{"metavar": _METAVARS.get(kind), **more})
+    return field(default=default, metadata={"option": declaration})
 
 
 def word(help: str, words: Any, *, default: str | None = None, **more: Any) -> Any:
@@ -103,7 +105,7 @@ def check(options: Any, *left: str) -> None:
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:
-    """Refuses a word that is not on the list."""
+    """Refuse a word that is not on the list."""
     if value not in allowed:
         raise ShardsError(f"{option} {value!r} is not known", choice_hint(str(value), allowed))
 
@@ -154,36 +156,25 @@ def cluster_address(option: str, value: str) -> str:
 
 By = Literal["key", "id", "photo", "author", "url"]
 BY: tuple[str, ...] = get_args(By)
-
-
-MOST = 100_000
+"""Kinds of names of pictures, for `trace --by`."""
+_MOST_SHARES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The I-th of N shares.
-
-    Attributes:
-        number: from 1.
-        of: how many there are.
-    """
+    """A share of an export: `number`, from 1, of `of` shares."""
 
     number: int
     of: int
 
     def __post_init__(self) -> None:
-        if not (type(self.number) is type(self.of) is int and 1 <= self.number <= self.of <= MOST):
-            raise ShardsError(
-                f"--task {self.number}/{self.of} is invalid", f"Give I/N with 1 <= I <= N <= {MOST:,}, for example 2/4"
-            )
+        if not (type(self.number) is type(self.of) is int and 1 <= self.number <= self.of <= _MOST_SHARES):
+            hint = f"Give I/N with 1 <= I <= N <= {_MOST_SHARES:,}, for example 2/4"
+            raise ShardsError(f"--task {self.number}/{self.of} is invalid", hint)
 
     @classmethod
     def parse(cls, text: str) -> Share:
-        """The share that a text such as 2/4 names.
-
-        Raises:
-            ShardsError: it names none.
-        """
+        """Return the share that a text such as 2/4 names, or raise a ShardsError."""
         match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text.strip())
         if match is None:
             raise ShardsError(f"--task {text!r} is invalid", "Give I/N with 1 <= I <= N, for example 2/4")
