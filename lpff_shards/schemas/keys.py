@@ -113,7 +113,7 @@ def words(given: str) -> list[str]:
 
 
 def mark(name: Name) -> str:
-    """Return a digest of a name, to recognize the name without storing it."""
+    """Return a digest by which a name is recognized without storing it."""
     return blake3.blake3("\n".join(name).encode("utf-8", "surrogateescape")).hexdigest(length=8)
 
 

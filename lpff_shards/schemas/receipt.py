@@ -76,11 +76,7 @@ def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> boo
 
 
 class ReceiptBuilder:
-    """Collect the receipt of a shard, one sample after another.
-
-    Attributes:
-        at: offset of the next sample.
-    """
+    """Collect the receipt of a shard, one sample after another; `at` is the offset of the next one."""
 
     def __init__(self) -> None:
         self.at = 0

@@ -47,10 +47,7 @@ class Credit(Struct, frozen=True, gc=False):
     Attributes:
         photo_id: of the photo at its host; faces of one photo share it.
         author, author_id: the photographer's name, and id at the host.
-        title: of the photo.
-        source_url: the photo's page or file at its host.
-        low_resolution_download_url, high_resolution_download_url: files of the photo at its host.
-        license: of the photo.
+        source_url: the photo's page or file at its host; the other URLs are files of the photo there.
         category: FFHQ's `training` or `validation`.
     """
 
@@ -77,13 +74,11 @@ class Record(Struct, frozen=True, eq=False):
         face: number of the face in its photo, from 1; 0 if unknown.
         alignment: how the picture was cropped.
         is_mirror: the source's picture is itself a mirrored one.
-        blob: its bytes.
         camera: of this picture or, by `camera_alignment`, of another crop of the same photo; None if unknown.
         camera_alignment: the crop of the camera's intrinsics and roll.
         landmarks: of this picture; None if unknown.
         landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
-        credit: author, license and photo.
     """
 
     source: str
@@ -105,10 +100,8 @@ class Entry(Struct, frozen=True, eq=False):
 
     Attributes:
         key: unique in the data set.
-        record: the picture.
         flip: mirror picture, camera and landmarks on writing.
         replica: 0 for the first copy, then 1, 2, ...
-        split: of the data set.
         density: of its pose, per square radian; 0 if not computed.
         weight: for loaders that resample.
         must_decode: another entry of the plan is the same file mirrored; a bad picture is left out in both.
