@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -128,22 +128,19 @@ def groups(inventories: Sequence[Inventory]) -> dict[str, str]:
         leads.update(dict.fromkeys(path, name))
         return name
 
-    def join(names: list[str]) -> None:
-        found = sorted({lead(name) for name in names}, key=_rank)
-        leads.update(dict.fromkeys(found[1:], found[0] if found else ""))
+    def join(names: Iterable[str]) -> None:
+        found = {lead(name) for name in names}
+        # The kind of a name comes first in it: the alphabet puts authors before photos, and these before pictures.
+        leads.update(dict.fromkeys(found, min(found, default="")))
 
     for inventory in inventories:
         host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
         for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
-            join([*_shared_names(host, credit), own])
+            join((*_shared_names(host, credit), own))
         # Unusable pictures connect others too, so fixing or removing one moves nothing.
         for credit in inventory.problem_credits:
-            join([*_shared_names(host, credit)])
+            join(_shared_names(host, credit))
     return {name: lead(name) for inventory in inventories for name in own_names(inventory)}
-
-
-def _rank(name: str) -> tuple[int, str]:
-    return ("author", "author_id", "photo", "picture").index(name.partition(" ")[0]), name
 
 
 def _shared_names(host: str, credit: Credit) -> Iterator[str]:
