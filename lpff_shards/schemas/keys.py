@@ -159,8 +159,8 @@ class Wanted:
 def _plain(id: str, credit: Credit) -> Iterator[Name]:
     """Yield the names other than URLs, without unknown ones."""
     photo = photo_and_face(id)[0]
-    texts = (credit.author, credit.author_id, credit.photo_id, photo, id)
-    for kind, text in zip(("author", "author", "photo", "photo", "id"), texts, strict=True):
+    named = (("author", credit.author), ("author", credit.author_id), ("photo", credit.photo_id), ("photo", photo))
+    for kind, text in (*named, ("id", id)):
         if text:
             yield kind, normal(text)
 
