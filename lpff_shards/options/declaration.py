@@ -84,14 +84,7 @@ def flag(name: str) -> str:
 
 
 def check(options: Any, *left: str) -> None:
-    """Refuse values that their options do not take; paths become texts.
-
-    Args:
-        left: names of options that are checked otherwise.
-
-    Raises:
-        ShardsError: there is one.
-    """
+    """Refuse values that their options do not take, except of those `left` to other checks; paths become texts."""
     for name, one in declared(options).items():
         value = getattr(options, name)
         if name in left or (value is None and one.default is None):

@@ -56,11 +56,7 @@ class Entries:
         return replace(self, **columns)
 
     def copied(self, times: NDArray[np.int64]) -> Entries:
-        """Repeat each entry, split by split; copies follow their original and are numbered.
-
-        Args:
-            times: int64 [n], zero or more.
-        """
+        """Repeat each entry by its number (int64 [n]), split by split; copies follow their original, numbered."""
         order = np.argsort(self.split, kind="stable")
         times = times[order]
         rows = np.repeat(order, times)
@@ -99,11 +95,7 @@ class Entries:
         return next(self.some(range(index, index + 1), [key]))
 
     def some(self, rows: range, keys: Iterable[str]) -> Iterator[Entry]:
-        """Yield consecutive entries, self-contained.
-
-        Args:
-            keys: keys of these entries.
-        """
+        """Yield consecutive entries, which have these keys, self-contained."""
         here = slice(rows.start, rows.stop)
         source, row = self.source[here], self.row[here]
         records = {

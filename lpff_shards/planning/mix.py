@@ -186,13 +186,7 @@ def _notes_on_training(options: MixOptions, mixed: Entries, pool: TrainingPool) 
 
 @dataclass(frozen=True, eq=False)
 class Filtered:
-    """Inventories after filtering.
-
-    Attributes:
-        inventories: with the remaining pictures.
-        reasons: number of pictures left out, by reason.
-        unused: exclusions that match no picture.
-    """
+    """Inventories of the remaining pictures, numbers of the others by reason, and exclusions that match no picture."""
 
     inventories: tuple[Inventory, ...]
     reasons: Counter[str]
@@ -200,17 +194,11 @@ class Filtered:
 
 
 class Exclusions:
-    """Matches pictures against excluded names, and records which names matched.
-
-    Args:
-        given: any names of pictures, see `schemas.keys`.
-        met: names that have already matched a picture.
-    """
+    """Matches pictures against excluded names (see `schemas.keys`), and records which names matched."""
 
     def __init__(self, given: Sequence[str], met: Iterable[str] = ()) -> None:
-        self._given = given
-        self._wanted = Wanted(given)
-        self._met = set(met)
+        """`met` are names that have already matched a picture."""
+        self._given, self._wanted, self._met = given, Wanted(given), set(met)
 
     @property
     def unused(self) -> tuple[str, ...]:

@@ -84,12 +84,11 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A data set to write, in columns; tasks are made one at a time, so a plan of a million samples stays small.
+    """A data set to write, in columns.
 
     Attributes:
         options: the user's options, as the manifest records them.
-        mix: the pictures that the entries were drawn from, and those left out.
-        seen: survey of the pictures.
+        mix: the pictures that the entries were drawn from, and those left out; seen: their survey.
         entries: in written order, split by split; `keys` their keys.
         shards: number of shards of each non-empty split, in order.
         bounds: int64 [shards + 1]: shard i contains entries bounds[i] to bounds[i + 1].

@@ -152,11 +152,10 @@ def rounded(values: Numbers) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class TrainingPool:
-    """The input of the rules: all training pictures with their mirrors, even if mirrors are not written.
+    """The input of the rules: all training pictures with their mirrors, each once.
 
     Attributes:
-        entries: entries of the training split, each once.
-        written: bool [n], entries that are written.
+        written: bool [n], entries that are written; mirrors need not be.
         num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
     """
 
@@ -283,12 +282,9 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """A comparison of the rules.
+    """A comparison of all rules; those that the plan has not chosen have default options.
 
-    Attributes:
-        bins: number of non-empty pose bins; its log2 is the entropy of a flat distribution.
-        chosen: the plan's own rule, with its options.
-        rules: all rules; those not chosen have default options.
+    `bins` is the number of non-empty pose bins; its log2 is the entropy of a flat distribution.
     """
 
     bins: int
@@ -300,8 +296,7 @@ def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int
     """Apply all rules to the same training pictures; return None if no camera is known.
 
     Args:
-        weights: float64 [written], how often each counts by the chosen rule.
-        seed: seed of rounding weights to copies.
+        weights: float64 [written], how often each counts by the chosen rule; seed: of rounding weights to copies.
     """
     known = pool.cameras[1][pool.written]
     if not known.any():

@@ -42,13 +42,10 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
 
 
 def leaves(points: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return which pictures have landmarks of another size: one is further outside than the face is wide.
+    """Return which pictures (bool [n]) have landmarks of another size: one is further outside than the face is wide.
 
     Args:
         points: in pixels, [n, 68, 2]; sizes: width and height of the pictures, [n, 2].
-
-    Returns:
-        bool [n].
     """
     low, high = points.min(axis=1), points.max(axis=1)
     face = high[:, :1] - low[:, :1]
