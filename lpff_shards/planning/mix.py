@@ -77,7 +77,15 @@ def mix(
     wanted = options.mix
     chosen = select(inventories, wanted.license, exclusions)
     _refuse_unusable(chosen, strict=options.run.on_error == "fail")
-    entries, notes = _split(chosen.inventories, wanted, inventories)
+    notes: list[str] = []
+    if wanted.splits == OFFICIAL:
+        names: tuple[str, ...] = splits.OFFICIAL_SPLITS
+        columns, notes = splits.official(chosen.inventories, inventories)
+    else:
+        names = tuple(name for name, _ in wanted.fractions)
+        columns = splits.by_fractions(chosen.inventories, wanted.fractions, inventories)
+    entries = combine(chosen.inventories)
+    entries = replace(entries, split=entries.gather(columns), splits=names)
     in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
     written = ~entries.mirrored() | options.sources.mirrors
     replicas = num_replicas if wanted.rebalance == "eg3d" else None
@@ -100,21 +108,6 @@ def mix(
     notes += _notes_on_pictures(wanted, mixed, bool(exclusions) or excludes_later, chosen.unused, inventories)
     notes += _notes_on_training(wanted, mixed, pool)
     return Mix(mixed, pool, weights, dict(reasons), exclusions, chosen.unused, tuple(notes))
-
-
-def _split(
-    inventories: Sequence[Inventory], options: MixOptions, everything: Sequence[Inventory]
-) -> tuple[Entries, list[str]]:
-    """Return all pictures and mirrors with their splits."""
-    notes: list[str] = []
-    if options.splits == OFFICIAL:
-        names: tuple[str, ...] = splits.OFFICIAL_SPLITS
-        columns, notes = splits.official(inventories, everything)
-    else:
-        names = tuple(name for name, _ in options.fractions)
-        columns = splits.by_fractions(inventories, options.fractions, everything)
-    entries = combine(inventories)
-    return replace(entries, split=entries.gather(columns), splits=names), notes
 
 
 def _refuse_unusable(chosen: Filtered, strict: bool) -> None:
@@ -250,16 +243,17 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
             reasons[found] += 1
         return found
 
-    def kept(inventory: Inventory) -> Inventory:
-        if not kept_licenses and not exclusions:
-            return inventory
-        pictures = zip(inventory.ids, inventory.credits, strict=True)
-        left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
-        left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
-        # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
-        return _without_problems(left, partial(verdict, unknown=""))[0]
-
-    return Filtered(tuple(map(kept, inventories)), reasons, excluded.unused)
+    kept = []
+    for inventory in inventories:
+        left = inventory
+        if kept_licenses or exclusions:
+            pictures = zip(inventory.ids, inventory.credits, strict=True)
+            left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
+            left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
+            # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
+            left = _without_problems(left, partial(verdict, unknown=""))[0]
+        kept.append(left)
+    return Filtered(tuple(kept), reasons, excluded.unused)
 
 
 def _without_problems(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -194,20 +194,17 @@ class Plan:
     def set_notes(self) -> tuple[str, ...]:
         """Notes for the user about the sources and the mix."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self.mix.notes, *self._lists())
-
-    def _lists(self) -> Iterator[str]:
-        """Yield notes on contents of a zip that trainers do not read."""
-        if not self.format.for_trainers:
-            return
-        own, times = next(iter(self.lists.items()))
-        if (names := int(times.sum())) > self.samples:
-            yield (
-                f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own}.json, which "
-                f"LPFF's forks alone read, names {names:,}"
-            )
-        if self.options.get("as") == "weights":
-            yield "--as weights: the weights are in samples.jsonl of the zip, which no trainer reads"
+        notes += self.mix.notes
+        if self.format.for_trainers:
+            own, times = next(iter(self.lists.items()))
+            if (names := int(times.sum())) > self.samples:
+                notes.append(
+                    f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own}.json, which "
+                    f"LPFF's forks alone read, names {names:,}"
+                )
+            if self.options.get("as") == "weights":
+                notes.append("--as weights: the weights are in samples.jsonl of the zip, which no trainer reads")
+        return tuple(notes)
 
     def without(self, lost: set[str]) -> Plan:
         """Return the plan without some samples, for counting the written ones."""

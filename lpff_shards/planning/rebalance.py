@@ -218,23 +218,18 @@ class TrainingPool:
             alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
             cap = options.max_replicas or DEFAULT_MAX_REPLICAS
             return uniform_weights(self.density[self.written], alpha, cap, options.target_size)
-        return (self._lpff() if rule == "lpff" else self._arcs())[self.written]
-
-    def _lpff(self) -> Numbers:
-        counted = self.density > 0
-        for number, inventory in enumerate(self.entries.inventories):
-            if counts_once(inventory):
-                counted &= self.entries.source != number
-        counts = np.ones(len(counted))
-        counts[counted] = lpff_replicas(self.density[counted])
-        return counts
-
-    def _arcs(self) -> Numbers:
-        positions, known = self.cameras
-        counts = np.ones(len(known))
-        yaw = yaw_pitch(positions[known])[:, 0]
-        counts[known] = arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
-        return counts
+        counts = np.ones(len(self.written))
+        if rule == "lpff":
+            counted = self.density > 0
+            for number, inventory in enumerate(self.entries.inventories):
+                if counts_once(inventory):
+                    counted &= self.entries.source != number
+            counts[counted] = lpff_replicas(self.density[counted])
+        else:
+            positions, known = self.cameras
+            yaw = yaw_pitch(positions[known])[:, 0]
+            counts[known] = arc_replicas(yaw, yaw.min(), yaw.max())
+        return counts[self.written]
 
     def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Numbers:
         # Index in EG3D's FFHQ, -1 if unknown; a mirror follows its original.

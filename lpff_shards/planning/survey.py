@@ -107,25 +107,20 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
         if picture.kind == "keep" and not for_zip:
+            ends: Counter[str] = Counter()
             for name, count in zip(file_names(inventory.blobs), times.tolist(), strict=True):
-                kinds[name[-_LONGEST_SUFFIX:]] += count
+                ends[name[-_LONGEST_SUFFIX:]] += count
+            for end, count in ends.items():
+                kind = posixpath.splitext(end)[1].lower().removeprefix(".")
+                # Pictures without suffix are rendered as PNG.
+                kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
     fitting = Counter({w: count for (w, h), count in sizes.items() if w == h and not w & (w - 1)})
     side = picture.resolution or max(fitting, key=fitting.__getitem__, default=0)
     misfits = tuple(_misfits(found, picture, side if for_zip else None))
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
         return Survey({}, {}, 0, opened, files, side, misfits)
-    return Survey(_by_kind(kinds), sizes, turned, opened, files, misfits=misfits)
-
-
-def _by_kind(ends: Mapping[str, int]) -> dict[str, int]:
-    """Count samples by the kind of picture, from the last letters of their files' names."""
-    kinds: Counter[str] = Counter()
-    for end, count in ends.items():
-        kind = posixpath.splitext(end)[1].lower().removeprefix(".")
-        # Pictures without suffix are rendered as PNG.
-        kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
-    return dict(+kinds)
+    return Survey(dict(+kinds), sizes, turned, opened, files, misfits=misfits)
 
 
 def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
