@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.planning.density import density
-from lpff_shards.planning.rules import LPFF_THRESHOLDS, angles, lpff_replicas
+from lpff_shards.planning.rebalance import LPFF_THRESHOLDS, angles, lpff_replicas
 
 Numbers = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.density import points
 from lpff_shards.manifest import Counts, Manifest, Shard
 from lpff_shards.planning.density import density
-from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
+from lpff_shards.planning.rebalance import LPFF_THRESHOLDS, lpff_replicas
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, export_facts
 from lpff_shards.report.plots import draw_all

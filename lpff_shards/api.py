@@ -6,12 +6,11 @@ import gc
 import time
 from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from lpff_shards.errors import BadInput, Damaged, ShardsError
+from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import Executor, get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
@@ -25,12 +24,10 @@ from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shar
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
-from lpff_shards.planning.build import layout, make_plan
-from lpff_shards.planning.filters import Exclusions
-from lpff_shards.planning.mix import MixInputs, mix, name_lists
-from lpff_shards.planning.plan import Plan, Settings, Tasks
-from lpff_shards.planning.survey import survey
-from lpff_shards.schemas.units import format_count
+from lpff_shards.planning.build import make_plan
+from lpff_shards.planning.mix import Exclusions, mix
+from lpff_shards.planning.plan import Plan, Tasks
+from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
@@ -38,6 +35,9 @@ from lpff_shards.storage.background_sync import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lpff_shards.planning.rebalance import Balances
 
 SHOWN = 10
@@ -57,17 +57,15 @@ def plan_export(options: ExportOptions) -> Plan:
     gc.disable()
     try:
         counts, exclude = options.mix.num_replicas, options.mix.exclude
-        extras = MixInputs(
-            num_replicas=read_num_replicas(counts) if counts is not None else None,
-            exclusions=read_exclusions(exclude) if exclude is not None else (),
-        )
-        return _updated(options, extras) if options.run.update else _plan(options, extras)
+        num_replicas = read_num_replicas(counts) if counts is not None else None
+        exclusions = read_exclusions(exclude) if exclude is not None else ()
+        return (_updated if options.run.update else _plan)(options, num_replicas, exclusions)
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
+def _updated(options: ExportOptions, num_replicas: NDArray[np.int64] | None, exclusions: tuple[str, ...]) -> Plan:
     """Return the plan of the export in the folder, without the samples of new exclusions."""
     folder = OutputFolder(place(options.out))
     owner = owner_of(folder)
@@ -76,25 +74,18 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
             raise Damaged(f"{folder.plan_file} is damaged", "Run the export's first command again, without --update")
         raise ShardsError(f"--update: {options.out} holds no export", "Leave --update out to write it")
     known = set(owner.exclusions)
-    before = tuple(name for name in extras.exclusions if exclusion_hashes([name])[0] in known)
-    if lost := {*owner.exclusions, *owner.withdrawn}.difference(exclusion_hashes(extras.exclusions)):
+    before = tuple(name for name in exclusions if exclusion_hashes([name])[0] in known)
+    if lost := {*owner.exclusions, *owner.withdrawn}.difference(exclusion_hashes(exclusions)):
         raise ShardsError(
             f"--update only removes photos, but --exclude lacks {format_count(len(lost), 'name')} of earlier commands",
             "Put them back into the file, or export again with --overwrite",
         )
     named = frozenset(before)
-    later = tuple(name for name in extras.exclusions if name not in named)
-    plan = _plan(options, replace(extras, exclusions=before, later=later))
-    excluded = Exclusions(extras.exclusions, met=before)
-    gone = plan.entries.gather([excluded.rows(inventory) for inventory in plan.inventories])
-    inventories, lost_pictures = zip(*map(excluded.withdrawn_problems, plan.inventories), strict=True)
+    later = tuple(name for name in exclusions if name not in named)
+    plan = _plan(options, num_replicas, before, excludes_later=bool(later))
+    excluded = Exclusions(exclusions, met=before)
+    updated = plan.taken_out(excluded, later)
     unused = excluded.unused
-    updated = plan.taken_out(gone, later, unused)
-    updated = replace(
-        updated,
-        entries=replace(updated.entries, inventories=inventories),
-        tombstones=(*updated.tombstones, *chain.from_iterable(lost_pictures)),
-    )
     if unused and not options.run.allow_missing:
         raise ShardsError(
             f"--update: {format_count(len(unused), 'line')} of --exclude {options.mix.exclude} "
@@ -105,42 +96,22 @@ def _updated(options: ExportOptions, extras: MixInputs) -> Plan:
     return updated
 
 
-def _plan(options: ExportOptions, extras: MixInputs) -> Plan:
+def _plan(
+    options: ExportOptions,
+    num_replicas: NDArray[np.int64] | None,
+    exclusions: tuple[str, ...],
+    excludes_later: bool = False,
+) -> Plan:
     out = place(options.out)
     refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
     refuse_pictures(out, inventories)
-    mixed = mix(
-        inventories,
-        options.mix,
-        extras,
-        mirror=options.sources.mirrors,
-        seed=options.shards.seed or 0,
-        strict=options.run.on_error == "fail",
-    )
-    picture = options.resolved_picture
-    seen = survey(mixed.entries, picture, options.traits.for_trainers)
-    if seen.misfits and options.run.on_error == "fail":
-        first = seen.misfits[0]
-        raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
-    settings = Settings(
-        format=options.format,
-        layout=layout(mixed.entries.inventories, picture, options.metadata == "msgpack"),
-        picture=picture,
-        checksum=options.run.checksum,
-        on_error=options.run.on_error,
-        published=published_names(options),
-        side=seen.side if options.traits.for_trainers else None,
-    )
-    listed = options.traits.for_trainers and options.zip_copies == "list"
-    entries = mixed.entries.once() if listed else mixed.entries
-    lists = name_lists(options, mixed, entries, extras.num_replicas)
+    mixed = mix(inventories, options, num_replicas, exclusions, excludes_later)
     decisive = recorded(options)
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)
-    shards = options.resolved_shards
-    return make_plan(options.dataset_name, mixed, entries, seen, settings, shards, decisive, lists)
+    return make_plan(options, mixed, decisive, published_names(options), num_replicas)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
@@ -154,7 +125,7 @@ def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
     """
     from lpff_shards.planning.rebalance import compare
 
-    return compare(plan.mix.pool, plan.mix.weights, options.mix, plan.mix.seed)
+    return compare(plan.mix.pool, plan.mix.weights, options.mix, options.shards.seed or 0)
 
 
 def export(options: ExportOptions, observer: ProgressCallback | None = None) -> Manifest:

@@ -215,9 +215,9 @@ def report_(path: str, out: str | None, as_json: bool) -> None:
 
 def _print_result(data: object, text: str, as_json: bool, verbosity: Verbosity = Verbosity.NORMAL) -> None:
     if as_json:
-        from lpff_shards.schemas import escaping
+        from lpff_shards.schemas import text as texts
 
-        click.echo(escaping.as_json(data))
+        click.echo(texts.as_json(data))
     elif verbosity is not Verbosity.QUIET:
         click.echo(text)
 

@@ -19,8 +19,8 @@ from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.formats.registry import NAMES, beside_names, is_shard_name
 from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.receipt import Natural
+from lpff_shards.schemas.record import LeftOut, Tombstone
 from lpff_shards.storage.path import StoragePath, causes, exists, is_file, is_folder, is_remote, place
 from lpff_shards.storage.requests import NO_BUCKET
 

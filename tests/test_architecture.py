@@ -137,6 +137,7 @@ def test_one_table_names_the_data_sets() -> None:
         "schemas/sources.py": "the table",
         "options/export.py": "declares --ffhq, and refuses mixes that FFHQ's files do not allow",
         "options/mix.py": rule,
+        "planning/build.py": rule,
         "planning/mix.py": rule,
         "planning/rebalance.py": f"{rule}, and its hint names --ffhq-cameras",
         "sidecars/card/__init__.py": rule,

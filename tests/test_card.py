@@ -25,9 +25,9 @@ from lpff_shards import (
 )
 from lpff_shards.manifest import Counts, Manifest
 from lpff_shards.schemas.archive import EG3D_SIDES
-from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import FIELDS
-from lpff_shards.schemas.left_out import Tombstone
+from lpff_shards.schemas.record import Tombstone
+from lpff_shards.schemas.text import markdown
 from lpff_shards.sidecars.card import card, size_category
 from lpff_shards.sidecars.template import fenced, render
 

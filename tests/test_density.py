@@ -17,7 +17,7 @@ from scipy.stats import gaussian_kde
 from lpff_shards import ShardsError
 from lpff_shards.planning import density as module
 from lpff_shards.planning.density import density, kernel_sums
-from lpff_shards.planning.rules import LPFF_THRESHOLDS, lpff_replicas
+from lpff_shards.planning.rebalance import LPFF_THRESHOLDS, lpff_replicas
 
 Points = NDArray[np.float64]
 Numbers = NDArray[np.float64]

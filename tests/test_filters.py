@@ -18,7 +18,7 @@ from layouts import LPFF_IDS, UP_IDS, edit, write, write_ffhq_eg3d, write_ffhq_v
 from running import Done, call, examples
 
 from lpff_shards import ShardsError
-from lpff_shards.planning.filters import BY_ID, BY_PHOTO, BY_USER, select
+from lpff_shards.planning.mix import BY_ID, BY_PHOTO, BY_USER, select
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit
 from lpff_shards.sources.build import ScannedImage, build

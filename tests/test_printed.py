@@ -17,7 +17,7 @@ from layouts import edit, write_lpff
 from running import Done, call, run
 
 from lpff_shards.errors import printable
-from lpff_shards.schemas.escaping import as_json, csv_cell, html, markdown, markdown_url
+from lpff_shards.schemas.text import as_json, csv_cell, html, markdown, markdown_url
 
 Call = Callable[..., Done]
 ESCAPES = "\x1b]0;OWNED\x07\x1b[2J\u202e\x9b"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reporting import facts, pool
 
-from lpff_shards.planning import rules
+from lpff_shards.planning import rebalance as rules
 from lpff_shards.report import contact_sheet as sheets
 from lpff_shards.report.facts import after, before, effective_size
 

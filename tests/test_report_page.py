@@ -26,7 +26,7 @@ from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
 from lpff_shards.report.page import licenses, unknown_licenses
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, report_files
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
+from lpff_shards.schemas.record import LeftOut, Tombstone
 
 HEADINGS = (
     "Poses",

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lpff_shards import ShardsError
-from lpff_shards.planning import rules
-from lpff_shards.planning.rules import (
+from lpff_shards.planning import rebalance as rules
+from lpff_shards.planning.rebalance import (
     LPFF_THRESHOLDS,
     UNIT,
     angles,

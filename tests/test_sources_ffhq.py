@@ -101,10 +101,10 @@ def test_labels_join_by_name_in_any_order(tmp_path: Path) -> None:
 @NAMINGS
 def test_own_mirrors_are_used_in_the_published_order(tmp_path: Path, naming: str) -> None:
     inventory = eg3d(write_ffhq_eg3d(tmp_path, PHOTOS, naming))
-    both = combine([inventory], mirror=True)
+    both = combine([inventory])
     assert both.row.tolist() == list(range(10)) and not both.flip.any()
     assert inventory.is_mirror.tolist() == [False, True] * 5
-    originals = combine([inventory], mirror=False)
+    originals = both.take(~both.mirrored())
     assert originals.row.tolist() == [0, 2, 4, 6, 8] and not originals.flip.any()
     assert both.keys()[:3] == [f"ffhq_{id_of(0, naming)}", f"ffhq_{id_of(0, naming)}_m", f"ffhq_{id_of(7, naming)}"]
 
@@ -114,11 +114,11 @@ def test_an_original_that_lacks_its_mirror_is_flipped(tmp_path: Path, naming: st
     root = write_ffhq_eg3d(tmp_path, 3, naming)
     (root / eg3d_name(1, True, naming)).unlink()
     inventory = eg3d(root)
-    both = combine([inventory], mirror=True)
+    both = combine([inventory])
     assert both.row.tolist() == [0, 1, 2, 2, 3, 4]
     assert both.flip.tolist() == [False, False, False, True, False, False]
     assert both.keys() == [f"ffhq_{id_of(p, naming)}{m}" for p in range(3) for m in ("", "_m")]
-    assert combine([inventory], mirror=False).row.tolist() == [0, 2, 3]
+    assert both.take(~both.mirrored()).row.tolist() == [0, 2, 3]
 
 
 def test_metadata_joins_by_ffhq_id(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_every_form(tmp_path: Path, folder: str, form: str) -> None:
     place = root if form == "folder" else zip_folder(root, tmp_path / "a.zip", form == "deflated", wrapper)
     inventory = clean(stylegan(place, cameras, metadata))
     assert contents(inventory) == wanted
-    assert combine([inventory], mirror=False).row.tolist() == list(range(5))
+    both = combine([inventory])
+    assert both.take(~both.mirrored()).row.tolist() == list(range(5))
 
 
 def test_the_inner_folder_itself(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_pictures_alone(tmp_path: Path) -> None:
 
 
 def test_mirrors_are_made_as_there_are_none(tmp_path: Path) -> None:
-    both = combine([stylegan(write_ffhq_stylegan(tmp_path, 2))], mirror=True)
+    both = combine([stylegan(write_ffhq_stylegan(tmp_path, 2))])
     assert both.row.tolist() == [0, 0, 1, 1] and both.flip.tolist() == [False, True, False, True]
 
 

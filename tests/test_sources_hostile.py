@@ -91,7 +91,7 @@ def test_a_faulty_mirror_is_named_and_not_made_up_for(tmp_path: Path, naming: st
     inventory = Ffhq(str(root), "eg3d").inventory()
     (problem,) = inventory.problems
     assert problem.id == ("00000 (its mirror)" if naming == "id" else "img00000000 (its mirror)")
-    entries = combine([inventory], mirror=True)
+    entries = combine([inventory])
     assert len(entries) == 3
     assert not entries.flip.any()
 

@@ -12,8 +12,8 @@ from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.options.mix import MixOptions
-from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.license import SHORT_NAMES, canonical
+from lpff_shards.schemas.text import choice_hint, did_you_mean
 
 DEMO = ("export", "--demo", "2", "--out", "x")
 

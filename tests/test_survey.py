@@ -123,7 +123,7 @@ def test_of_many_pictures_a_sample_is_opened_and_what_is_written_is_counted(
 def test_files_that_cannot_be_read_are_told_when_they_are_written(tmp_path: Path) -> None:
     path = lpff(tmp_path / "L", {3: ("png", b"\x89PNG\r\n\x1a\nno header at all")})
     plan = plan_export(options(tmp_path / "out", path))
-    assert dict(plan.seen.pictures.sizes) == {(64, 64): 22}
+    assert dict(plan.seen.sizes) == {(64, 64): 22}
     with pytest.raises(BadInput, match="3@N01_503_01"):
         export(options(tmp_path / "out", path))
 

@@ -22,7 +22,7 @@ from lpff_shards import ShardsError, export
 from lpff_shards.api import export_share, plan_export
 from lpff_shards.exporters import output_lock
 from lpff_shards.exporters.output_lock import acquire_shared, locked
-from lpff_shards.options.rules import Share
+from lpff_shards.options.declaration import Share
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage import local
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.schemas.text import did_you_mean
 
 PURPOSES = MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
 """Purposes of commands, in the order of the help."""

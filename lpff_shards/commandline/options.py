@@ -17,8 +17,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
-from lpff_shards.options.declaration import Option, declared, defaults, flag
-from lpff_shards.options.rules import BY, Share, one_of
+from lpff_shards.options.declaration import BY, Option, Share, declared, flag, one_of
 from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,18 +96,18 @@ def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 
 def _declared(kind: type, section: str) -> Callable[[F], F]:
-    given = defaults(kind)
-    return _stack(*(_click(name, one, given[name], section) for name, one in declared(kind).items()))
+    """The options that a frozen dataclass declares, under a title."""
+    return _stack(*(_click(name, one, section) for name, one in declared(kind).items()))
 
 
-def _click(name: str, one: Option, default: Any, section: str) -> Callable[[F], F]:
-    """Return the click option of a declared one; the frozen options fill in a default that is not shown."""
+def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
+    """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
     words = [f"{flag(name)}/{flag(f'no_{name}')}" if one.kind == "switch" else flag(name), name]
     given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated, **_type(one)}
-    if default is MISSING:
+    if one.default is MISSING:
         given["required"] = True
     elif one.shown:
-        given |= {"default": default, "show_default": True}
+        given |= {"default": one.default, "show_default": True}
     if one.bare is not None:
         given |= {"is_flag": False, "flag_value": one.bare}
     return click.option(*words, cls=ClickOption, section=section, **given)

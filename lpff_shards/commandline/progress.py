@@ -21,7 +21,7 @@ from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.exporters.callbacks import NullCallback
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.schemas.units import format_bytes, format_count, format_rate
+from lpff_shards.schemas.text import format_bytes, format_count, format_rate
 
 LINE_SECONDS = 5.0
 SHOWN = 10

@@ -17,9 +17,9 @@ from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.planning.survey import PictureSurvey
+from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.license import demands
-from lpff_shards.schemas.units import format_bytes, format_count, format_rate
+from lpff_shards.schemas.text import format_bytes, format_count, format_rate
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
 from lpff_shards.sidecars.sample_index import IndexedSample
 from lpff_shards.sidecars.trace import Trace
@@ -38,8 +38,8 @@ def plan_text(plan: Plan, balances: Balances | None) -> str:
         f"{plan.name}: {format_count(plan.samples, 'sample')} in {_files(len(plan.outputs), plan.settings.format)}, "
         f"about {format_bytes(int(plan.sizes.sum()))}"
     ]
-    for part in plan.parts:
-        files = [output.file for output in plan.outputs if output.split == part.split]
+    for split in plan.shards:
+        files = [output.file for output in plan.outputs if output.split == split]
         lines.append(f"  {files[0]}" + (f" ... {files[-1]}" if len(files) > 1 else ""))
     counts = {"sources": plan.by_source(), "splits": plan.by_split(), "licenses": plan.by_license()}
     for title, found in counts.items():
@@ -90,7 +90,7 @@ def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> st
     lines = [f"{manifest.name}: {what}, {format_bytes(total)}, in {out}"]
     if not format.for_trainers:
         sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
-        notes = PictureSurvey(manifest.kinds, sizes, manifest.turned).notes()
+        notes = Survey(manifest.kinds, sizes, manifest.turned).notes()
         lines += [f"  note: {note}" for note in notes if note not in shown]
     counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
     if left := sum(counts.values()):

@@ -17,7 +17,7 @@ from typing import Any
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import available_cores, python, python_environment
-from lpff_shards.options.rules import cluster_address
+from lpff_shards.options.declaration import cluster_address
 
 ADDRESS = "RAY_ADDRESS"
 LOCAL = "local"

@@ -101,7 +101,7 @@ def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> Cont
     return Contents(
         stems=picture_stems(entries),
         yaw=np.where(known, yaw_pitch(centers)[:, 0], 0.0),
-        lists={one.name: one.times[rows] for one in plan.lists},
+        lists={name: times[rows] for name, times in plan.lists.items()},
         cameras=plan.settings.layout.camera,
     )
 

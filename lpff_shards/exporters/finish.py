@@ -26,12 +26,12 @@ from lpff_shards.manifest import (
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
-from lpff_shards.planning.survey import PictureSurvey, most_first
+from lpff_shards.planning.survey import Survey, most_first
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, POSES, SAMPLE_INDEX, SUMS
-from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
+from lpff_shards.schemas.record import LeftOut
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
@@ -136,7 +136,7 @@ class _Totals:
 
     shards: tuple[Shard, ...]
     skipped: tuple[LeftOut, ...]
-    pictures: PictureSurvey
+    pictures: Survey
     indexes: Mapping[str, str]
 
 
@@ -156,7 +156,7 @@ def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
         sizes += sizes_of([r])
         turned += r.turned
         digests |= {name: file_digest(data) for name, data in index_files(r).items()}
-    pictures = PictureSurvey(most_first(kinds), most_first(sizes), turned)
+    pictures = Survey(most_first(kinds), most_first(sizes), turned)
     return _Totals(tuple(shards), tuple(skipped), pictures, digests)
 
 
@@ -191,7 +191,7 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         kinds=totals.pictures.kinds,
         sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
         turned=totals.pictures.turned,
-        lists={one.name: int(one.times.sum()) for one in kept.lists},
+        lists={name: int(times.sum()) for name, times in kept.lists.items()},
         skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *totals.skipped),
         notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
         tombstones=plan.tombstones,

@@ -24,7 +24,7 @@ from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.sources import ADDED
-from lpff_shards.schemas.units import format_count
+from lpff_shards.schemas.text import format_count
 from lpff_shards.sidecars.folder import (
     FIELDS,
     PARTS,

@@ -13,7 +13,7 @@ from lpff_shards.options.declaration import flag
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.filenames import ONCE, PART
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.folder import PARTS, OutputFolder
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob

@@ -11,8 +11,8 @@ from lpff_shards.exporters.archive import stamp
 from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.formats.registry import index_files
 from lpff_shards.planning.plan import Plan
-from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
+from lpff_shards.schemas.record import LeftOut
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.storage.path import is_remote, listed, read_if_there
 from lpff_shards.storage.prefetch import ASKED, prefetch

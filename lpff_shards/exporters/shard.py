@@ -22,9 +22,8 @@ from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.exporters.sample import make_sample
 from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.planning.plan import Settings, ShardTask
-from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.record import Entry, LeftOut
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
 from lpff_shards.storage.base import AtomicFileWriter

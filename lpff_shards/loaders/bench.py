@@ -22,7 +22,7 @@ from lpff_shards.loaders.bench_loader import Run, missing
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
-from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.schemas.text import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import StoragePath, causes, is_remote, place
 from lpff_shards.storage.prefetch import prefetch

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.schemas.text import did_you_mean
 
 Equal = Literal["pad", "drop"]
 EQUAL = ("pad", "drop")

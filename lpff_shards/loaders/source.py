@@ -23,8 +23,8 @@ from lpff_shards.loaders.open_shards import open_shards
 from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
 from lpff_shards.loaders.shards import Reads, Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
-from lpff_shards.schemas.closest_match import choice_hint, did_you_mean
 from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.text import choice_hint, did_you_mean
 from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, option
+from lpff_shards.options.declaration import check, in_range, one_of, option, recordable_path
 from lpff_shards.options.mix import TRAIN
-from lpff_shards.options.rules import in_range, one_of, recordable_path
 
 LOADERS = ("source", "torch.loader", "torch.stream", "webdataset", "tensorflow", "jax")
 

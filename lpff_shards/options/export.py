@@ -5,16 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.options.declaration import check, declared, file_options, flag, option, required, word
+from lpff_shards.options.declaration import (
+    Share,
+    check,
+    cluster_address,
+    declared,
+    file_options,
+    flag,
+    in_range,
+    option,
+    recordable_path,
+    required,
+    word,
+)
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.options.rules import Share, cluster_address, in_range, recordable_path
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, PUBLISHED, SPECS, known_specs
-from lpff_shards.schemas.units import alternatives
+from lpff_shards.schemas.text import alternatives
 from lpff_shards.schemas.uris import is_uri
 
 if TYPE_CHECKING:
@@ -32,7 +42,7 @@ IMAGE_KINDS: tuple[str, ...] = get_args(ImageKind)
 DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 MAX_RESOLUTION = 8192
-MAX_WORKERS: Mapping[EngineName, int] = MappingProxyType({"local": 512, "ray": 10_000})
+MAX_WORKERS: Mapping[EngineName, int] = {"local": 512, "ray": 10_000}
 NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -43,8 +53,8 @@ class SourceOptions:
     lpff: str | None = option(SPECS["lpff"].help, "file", metavar="PATH")
     unsplash_pexels: str | None = option(SPECS["unsplash_pexels"].help, "file", metavar="PATH")
     ffhq: str | None = option(SPECS["ffhq"].help, "file", metavar="PATH")
-    ffhq_cameras: str | None = option("EG3D's dataset.json, where it is not inside --ffhq.", "file", metavar="FILE")
-    ffhq_metadata: str | None = option("ffhq-dataset-v2.json: licenses, authors, landmarks.", "file", metavar="FILE")
+    ffhq_cameras: str | None = option("EG3D's dataset.json, where it is not inside --ffhq.", "file")
+    ffhq_metadata: str | None = option("ffhq-dataset-v2.json: licenses, authors, landmarks.", "file")
     demo: int | None = option(SPECS["demo"].help, "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES)
     alignment: Alignment = word(
         "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
@@ -99,12 +109,8 @@ class PictureOptions:
         "keep passes the files through unchanged; the others re-encode as RGB, stored-png without compression.  "
         "[default: stored-png for zip, else keep]", ImageKind,
     )  # fmt: skip
-    resolution: int | None = option(
-        "Resize square pictures to NxN (Lanczos).", "whole", metavar="N", least=4, most=MAX_RESOLUTION
-    )
-    quality: int | None = option(
-        "1-100, for jpeg (default 95) and webp (default lossless).", "whole", metavar="N", most=100
-    )
+    resolution: int | None = option("Resize square pictures to NxN (Lanczos).", "whole", least=4, most=MAX_RESOLUTION)
+    quality: int | None = option("1-100, for jpeg (default 95) and webp (default lossless).", "whole", most=100)
 
     def __post_init__(self) -> None:
         check(self)
@@ -126,14 +132,12 @@ class ShardOptions:
     samples, give or take one, as by `shards`.
     """
 
-    shard_size: int | None = option(
-        "About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]", "bytes", metavar="SIZE"
-    )
-    samples_per_shard: int | None = option("Samples in every shard but the last.", "whole", metavar="N")
-    shards: int | None = option("Number of shards, of equal numbers of samples.", "whole", metavar="N")
+    shard_size: int | None = option("About the most bytes of a shard: 512MB, 1G, 1GiB.  [default: 256MB]", "bytes")
+    samples_per_shard: int | None = option("Samples in every shard but the last.", "whole")
+    shards: int | None = option("Number of shards, of equal numbers of samples.", "whole")
     shuffle: bool | None = option("Shuffle, or keep the source order.  [default: keep for zip, else shuffle]", "switch")
     seed: int | None = option(
-        "Of the shuffle, and of uniform's copies.  [default: 0]", "whole", metavar="N", least=0, most=2**63 - 1
+        "Of the shuffle, and of uniform's copies.  [default: 0]", "whole", least=0, most=2**63 - 1
     )
 
     def __post_init__(self) -> None:
@@ -161,7 +165,7 @@ class RunOptions:
     """
 
     checksum: Checksum = word("sha256 also writes SHA256SUMS.", Checksum, default="blake3")
-    workers: int | None = option("Processes.  [default: every core]", "whole", metavar="N", decides=False)
+    workers: int | None = option("Processes.  [default: every core]", "whole", decides=False)
     engine: EngineName = word(
         "What writes the shards: processes of this machine, or a Ray cluster, N (--workers) at once.",
         EngineName, default="local", decides=False,
@@ -172,7 +176,7 @@ class RunOptions:
     )  # fmt: skip
     task: Share | None = option(
         "Write the I-th of N shares of the shards only; the last to be done finishes the export.",
-        "share", metavar="I/N", decides=False,
+        "share", decides=False,
     )  # fmt: skip
     on_error: OnError = word(
         "On a bad picture: stop, or skip it and list it in the manifest.", OnError, default="fail", decides=False
@@ -235,8 +239,7 @@ class ExportOptions:
         if self.name is not None and not NAME_RULE.fullmatch(self.name):
             hint = "It starts with a-z, then a-z, 0-9 and _, 40 characters at most"
             raise ShardsError(f"--name {self.name!r} cannot be used in file names", hint)
-        _refuse_unmixable(self.sources, self.mix)
-        _refuse_replica_file(self)
+        _refuse_unmixable(self)
         if self.picture.image == "raw" and not self.traits.raw:
             hint = f"Use {alternatives(kind for kind in IMAGE_KINDS if kind != 'raw')}"
             raise ShardsError(f"--image raw is not for --format {self.format}", hint)
@@ -304,21 +307,18 @@ class ExportOptions:
         return self.has_whole_sets and (self.sources.given, self.mix.rebalance) in PUBLISHED
 
 
-def _refuse_unmixable(sources: SourceOptions, mix: MixOptions) -> None:
-    """Refuses a mix that these sources cannot give."""
+def _refuse_unmixable(options: ExportOptions) -> None:
+    """Refuse a mix that the sources cannot give, and EG3D's replica file where it decides nothing."""
+    sources, mix = options.sources, options.mix
     if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
         raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata")
     if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
-        message = (
-            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none"
+        raise ShardsError(
+            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
+            "Give EG3D's dataset.json by --ffhq-cameras",
         )
-        raise ShardsError(message, "Give EG3D's dataset.json by --ffhq-cameras")
-
-
-def _refuse_replica_file(options: ExportOptions) -> None:
-    """Refuses EG3D's replica file where it decides neither the copies nor a list of the zip."""
-    given, rebalance = options.sources.given, options.mix.rebalance
-    if options.mix.num_replicas is None or (given, rebalance) == (("ffhq",), "eg3d"):
+    given, rebalance = sources.given, mix.rebalance
+    if mix.num_replicas is None or (given, rebalance) == (("ffhq",), "eg3d"):
         return
     if rebalance == "eg3d":
         others = ", ".join(name for name in given if name != "ffhq")
@@ -331,7 +331,7 @@ def _refuse_replica_file(options: ExportOptions) -> None:
 
 
 def _refuse_for_trainers(options: ExportOptions) -> None:
-    """Refuses what the trainers' archive cannot hold, and what would have no effect on it."""
+    """Refuse what the trainers' zip cannot hold, and what would have no effect on it."""
     side = options.picture.resolution
     if side is not None and side & (side - 1):
         hint = f"Use {1 << side.bit_length() - 1} or {1 << side.bit_length()}"

@@ -9,10 +9,9 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, flag, option, word
-from lpff_shards.options.rules import shortened
-from lpff_shards.schemas.closest_match import did_you_mean
+from lpff_shards.options.declaration import check, flag, option, shortened, word
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
+from lpff_shards.schemas.text import did_you_mean
 
 Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
 As = Literal["replicas", "weights"]
@@ -43,27 +42,24 @@ class MixOptions:
     as_: As = word("Copies as samples of their own, or each picture once with its weight.", As, default="replicas")
     num_replicas: str | None = option(
         "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.",
-        "file", metavar="FILE",
+        "file",
     )  # fmt: skip
     alpha: float | None = option(
         f"uniform: weights go by density^-A, 0 to 1.  [default: {DEFAULT_ALPHA}]",
         "number", metavar="A", least=0, most=1,
     )  # fmt: skip
     max_replicas: int | None = option(
-        f"uniform: the most a picture counts.  [default: {DEFAULT_MAX_REPLICAS}]",
-        "whole", metavar="N", most=MAX_REPLICAS,
-    )  # fmt: skip
+        f"uniform: the most a picture counts.  [default: {DEFAULT_MAX_REPLICAS}]", "whole", most=MAX_REPLICAS
+    )
     target_size: int | None = option(
         "uniform: total training samples.  [default: pictures of the commonest pose are kept once]",
-        "whole", metavar="N", most=MAX_TARGET,
+        "whole", most=MAX_TARGET,
     )  # fmt: skip
     license: tuple[str, ...] = option(
         "Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable.",
         "text", default=(), metavar="NAME", repeated=True, offered=lambda: USUAL_NAMES,
     )  # fmt: skip
-    exclude: str | None = option(
-        "Photos to leave out, one a line, by any name that `trace` takes.", "file", metavar="FILE"
-    )
+    exclude: str | None = option("Photos to leave out, one a line, by any name that `trace` takes.", "file")
     splits: str = option(
         "train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02.",
         "text", default=TRAIN, metavar="SPEC", shown=True, offered=lambda: (TRAIN, OFFICIAL),

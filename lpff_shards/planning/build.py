@@ -5,26 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import blake3
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ImageKind, PictureOptions, ShardOptions
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions, ImageKind, ShardOptions
+from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix, NameList
-from lpff_shards.planning.plan import Part, Plan, Settings
-from lpff_shards.planning.survey import Survey
+from lpff_shards.planning.mix import Mix
+from lpff_shards.planning.plan import Plan, Settings, Times
+from lpff_shards.planning.rebalance import Numbers
+from lpff_shards.planning.survey import survey
+from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
-from lpff_shards.schemas.units import format_bytes, format_exact_bytes
+from lpff_shards.schemas.sources import PUBLISHED
+from lpff_shards.schemas.text import format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
 
 T = TypeVar("T")
@@ -34,63 +39,76 @@ _AT_ONCE = 1024
 
 
 def make_plan(
-    name: str,
+    options: ExportOptions,
     mix: Mix,
-    entries: Entries,
-    seen: Survey,
-    settings: Settings,
-    shards: ShardOptions,
-    options: Mapping[str, object],
-    lists: tuple[NameList, ...] = (),
+    recorded: Mapping[str, object],
+    published: tuple[tuple[str, str], ...],
+    num_replicas: NDArray[np.int64] | None,
 ) -> Plan:
-    """Order the entries, cut each split into shards and seal the plan with a digest.
+    """Survey the pictures, order the entries, cut each split into shards and seal the plan with a digest.
 
     Args:
-        entries: samples of the mix to write; seen: survey of their pictures.
-        lists: lists of a zip, in the order of the entries.
+        recorded: the options, as the manifest records them.
+        published: see `Settings`.
+        num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
 
     Raises:
+        BadInput: a picture cannot be stored, and such pictures are not to be skipped.
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
+    picture, for_trainers = options.resolved_picture, options.traits.for_trainers
+    seen = survey(mix.entries, picture, for_trainers)
+    if seen.misfits and options.run.on_error == "fail":
+        first = seen.misfits[0]
+        raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
+    entries, inventories = mix.entries, mix.entries.inventories
+    # All samples are alike: they have a camera or landmarks if any picture has them.
+    layout = Layout(
+        raw=picture.kind == "raw",
+        camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
+        landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
+        packed=options.metadata == "msgpack",
+    )
+    side, run = seen.side if for_trainers else None, options.run
+    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
+    if for_trainers and options.zip_copies == "list":
+        entries = entries.take(entries.replica == 0)
+    lists = name_lists(options, mix, entries, num_replicas) if for_trainers else {}
     keys = entries.keys()
     _refuse_duplicates(entries, keys)
+    shards = options.resolved_shards
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
-    if shards.shard_size is not None:
-        refuse_small_size(shards.shard_size, len(sizes), int(sizes.sum()))
-    parts, bounds = _cut(entries, sizes, shards)
+    counts, bounds = _cut(entries, sizes, shards)
+    name = options.dataset_name
     digest = _digest(name, entries, bounds, settings, lists)
-    return Plan(name, settings, options, mix, seen, entries, keys, parts, bounds, sizes, digest, lists)
+    return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
-def _cut(
-    entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions
-) -> tuple[tuple[Part, ...], NDArray[np.int64]]:
-    """Return the parts and the bounds of their shards."""
-    counts = np.bincount(entries.split, minlength=len(entries.splits))
-    held = np.flatnonzero(counts)
-    ends = np.cumsum(counts)
-    wanted = [None] * len(held) if shards.shards is None else shared_out(shards.shards, counts[held].tolist())
-    bounds, parts = [np.zeros(1, np.int64)], []
+def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Return the number of shards of each split, and the bounds of all."""
+    total = int(sizes.sum())
+    if shards.shard_size is not None and shards.shard_size * len(sizes) < total:
+        given = format_exact_bytes(shards.shard_size)
+        meant = f"Did you mean {given}MB? " if given.isdecimal() else ""
+        raise ShardsError(
+            f"--shard-size {given} is less than a sample, which takes about {format_bytes(total / len(sizes))}",
+            f"{meant}Give a larger size, or --samples-per-shard 1",
+        )
+    samples = np.bincount(entries.split, minlength=len(entries.splits))
+    held = np.flatnonzero(samples)
+    ends = np.cumsum(samples)
+    wanted = [None] * len(held) if shards.shards is None else shared_out(shards.shards, samples[held].tolist())
+    bounds, counts = [np.zeros(1, np.int64)], {}
     for split, count in zip(held.tolist(), wanted, strict=True):
-        start = int(ends[split] - counts[split])
-        own = cut(int(counts[split]), int(sizes[start : ends[split]].sum()), replace(shards, shards=count))
+        start = int(ends[split] - samples[split])
+        own = cut(int(samples[split]), int(sizes[start : ends[split]].sum()), replace(shards, shards=count))
         bounds.append(own[1:] + start)
-        parts.append(Part(entries.splits[split], len(own) - 1))
-    return tuple(parts), np.concatenate(bounds)
-
-
-def layout(inventories: Sequence[Inventory], picture: PictureOptions, packed: bool) -> Layout:
-    """Return the arrays of every sample: a camera or landmarks if any picture has them, so all samples are alike."""
-    return Layout(
-        raw=picture.kind == "raw",
-        camera=any(bool(i.has_camera.any()) for i in inventories),
-        landmarks=any(len(i.landmarks) > 0 for i in inventories),
-        packed=packed,
-    )
+        counts[entries.splits[split]] = len(own) - 1
+    return counts, np.concatenate(bounds)
 
 
 def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
@@ -104,14 +122,24 @@ def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
     raise ShardsError(f"{times} pictures get the key {shared}: {names}", "Rename one of them in its source")
 
 
+# Bytes per pixel of 512x512 portrait photos, measured on FFHQ-like crops: PNG 444 KB, JPEG 95 126 KB, WebP 446 KB.
+BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
+
+
 def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
     """Estimate the bytes of each sample, int64 [n]."""
-    sizes = np.zeros(len(entries), np.int64)
-    for number, inventory in enumerate(entries.inventories):
-        here = entries.source == number
-        files = _file_sizes(inventory)[entries.row[here]]
-        sizes[here] = _picture_bytes(files, inventory.typical_size, settings.picture)
-    return sizes + get_format(settings.format).overhead(settings.layout)
+    kind, side = settings.picture.kind, settings.picture.resolution
+    columns = []
+    for inventory in entries.inventories:
+        sizes: NDArray[Any] = _file_sizes(inventory)
+        pixels = inventory.typical_size[0] * inventory.typical_size[1]
+        if pixels and kind != "keep":
+            sizes = np.full(len(sizes), (side * side if side else pixels) * BYTES_A_PIXEL[kind])
+        elif pixels and side:
+            sizes = sizes * (side * side / pixels)
+        columns.append(sizes.astype(np.int64, copy=False))
+    gathered: NDArray[np.int64] = entries.gather(columns)
+    return gathered + get_format(settings.format).overhead(settings.layout)
 
 
 def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
@@ -126,7 +154,7 @@ def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _digest(
-    name: str, entries: Entries, bounds: NDArray[np.int64], settings: Settings, lists: Sequence[NameList]
+    name: str, entries: Entries, bounds: NDArray[np.int64], settings: Settings, lists: Mapping[str, Times]
 ) -> str:
     """Return a digest of everything that determines the bytes, by rule `DIGEST_RULE`.
 
@@ -163,8 +191,8 @@ def _digest(
             seal.update(np.ascontiguousarray(numbers).reshape(-1).view(np.uint8).data)
     drawn = (entries.source, entries.row, entries.flip, entries.replica, entries.split, entries.density, entries.weight)
     side = () if settings.side is None else (np.array([settings.side]),)
-    seal.update(encode([one.name for one in lists]))
-    for part in (*drawn, *side, *(one.times for one in lists), bounds):
+    seal.update(encode(list(lists)))
+    for part in (*drawn, *side, *lists.values(), bounds):
         seal.update(part.tobytes())
     return seal.hexdigest()
 
@@ -208,45 +236,20 @@ def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
         samples: number of samples, at least 1.
         total: their size in bytes.
         shards: a number of shards or a size in bytes gives sample counts that differ by at most one; a size is a
-            shard's maximum (see `_even`); a number of samples per shard leaves the rest to the last shard.
+            shard's maximum; a number of samples per shard leaves the rest to the last shard.
 
     Raises:
         ShardsError: more shards than samples.
     """
     if shards.samples_per_shard is not None:
         return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
-    count = shards.shards or min(samples, _even(-(-total // (shards.shard_size or DEFAULT_SHARD_SIZE))))
+    count = shards.shards
+    if count is None:
+        needed = -(-total // (shards.shard_size or DEFAULT_SHARD_SIZE))
+        # 1, 2, 4 or a multiple of 8: writers finish together, and readers on 2, 4 or 8 GPUs have equal numbers.
+        count = min(samples, needed + -needed % 8 if needed > 4 else 4 if needed > 2 else needed)
     _refuse_too_many(count, samples)
     return np.arange(count + 1, dtype=np.int64) * samples // count
-
-
-def refuse_small_size(shard_size: int, samples: int, total: int) -> None:
-    """Refuse a size below that of the average sample, which would need more shards than samples.
-
-    Args:
-        shard_size: the user's bytes per shard.
-        samples: number of samples.
-        total: their estimated size in bytes.
-
-    Raises:
-        ShardsError: a shard cannot hold a sample.
-    """
-    if shard_size * samples >= total:
-        return
-    given = format_exact_bytes(shard_size)
-    meant = f"Did you mean {given}MB? " if given.isdecimal() else ""
-    raise ShardsError(
-        f"--shard-size {given} is less than a sample, which takes about {format_bytes(total / samples)}",
-        f"{meant}Give a larger size, or --samples-per-shard 1",
-    )
-
-
-def _even(count: int) -> int:
-    """Round up to a number of shards that divides well: 1, 2, 4 or a multiple of 8.
-
-    Then writers finish at the same time, and readers on 2, 4 or 8 GPUs have equal numbers of shards.
-    """
-    return count + -count % 8 if count > 4 else 4 if count > 2 else count
 
 
 def _refuse_too_many(shards: int, samples: int) -> None:
@@ -254,20 +257,57 @@ def _refuse_too_many(shards: int, samples: int) -> None:
         raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Give {samples} or fewer")
 
 
-# Bytes per pixel of 512x512 portrait photos, measured on FFHQ-like crops: PNG 444 KB, JPEG 95 126 KB, WebP 446 KB.
-BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
-
-
-def _picture_bytes(files: NDArray[np.int64], typical: tuple[int, int], picture: PictureOptions) -> NDArray[np.int64]:
-    """Estimate the bytes of pictures, int64 [n].
+def name_lists(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> dict[str, Times]:
+    """Return the lists of names in each zip of an export, the data set's own first.
 
     Args:
-        files: sizes of the source's pictures in bytes, int64 [n].
-        typical: width and height of a picture of that source, (0, 0) if unknown.
-        picture: how pictures are stored.
+        entries: contents of the zip: all of the mix, or each picture once.
+        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
+
+    Returns:
+        By the name of a published set in its trainers' spelling, or of the data set.
     """
-    pixels = typical[0] * typical[1]
-    side = picture.resolution
-    if picture.kind == "keep" or not pixels:
-        return (files * (side * side / pixels)).astype(np.int64) if side and pixels else files
-    return np.full(len(files), (side * side if side else pixels) * BYTES_A_PIXEL[picture.kind]).astype(np.int64)
+    firsts = np.flatnonzero(mix.entries.replica == 0) if len(entries) < len(mix.entries) else np.arange(len(entries))
+    own = np.diff(firsts, append=len(mix.entries)).astype(np.int16)
+    is_weighted = options.mix.as_ == "weights"
+    is_published = options.has_whole_sets if is_weighted else options.is_published
+    published = (options.sources.given, "none" if is_weighted else options.mix.rebalance)
+    # LPFF's forks read all samples of a zip by one of these names only.
+    lists = {PUBLISHED.get(published, ANY_SET) if is_published else ANY_SET: own}
+    if not is_published and not is_weighted:
+        lists[options.dataset_name] = own
+    if options.has_whole_sets:
+        for name, times in _published(options, mix, entries, num_replicas):
+            lists.setdefault(name, times)
+    return lists
+
+
+def _published(
+    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+) -> Iterator[tuple[str, Times]]:
+    """Yield the published sets whose pictures are all in the zip."""
+    given = options.sources.given
+    first = entries.replica == 0
+    known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
+
+    def times(weights: Numbers) -> Times:
+        counts = np.zeros(len(first), np.int16)
+        counts[first] = weights
+        return counts
+
+    for (sources, rule), name in PUBLISHED.items():
+        numbers = [number for number, inventory in enumerate(entries.inventories) if inventory.source in sources]
+        own = first & np.isin(entries.source, numbers)
+        if rule == "none":
+            if set(sources) <= set(given):
+                yield name, own.astype(np.int16)
+        elif rule == "eg3d":
+            if num_replicas is not None and options.serves_ffhq_rebalanced:
+                pool = replace(mix.pool, num_replicas=num_replicas)
+                yield name, times(pool.weigh("eg3d", options.mix)) * own
+        elif given == sources and known:
+            # Without a spread of cameras there are no densities: these are not the pictures of the published set.
+            with suppress(ShardsError):
+                yield name, times(mix.pool.weigh("lpff", MixOptions()))

@@ -5,16 +5,13 @@ In each dimension K is an integral of a product of two narrower Gaussians, w(t) 
 
     exp(-(x - y)^2 / 2) = sqrt(2 / pi) * integral of w(x - t) w(t - y) dt,
 
-and the trapezoid rule with nodes a step h apart gives that integral to within a relative 2 exp(-pi^2 / (2 h^2)): the
-integrand is a Gaussian in t of variance 1/4, so by Poisson's summation only the factors 1 + 2 sum cos(..)
-exp(-(pi k / h)^2 / 2) remain. The nodes form a grid that all pairs share: points are spread onto nearby nodes, and
-their sums are read from nearby nodes. Both are products of small matrices, one per tile of the plane; no work is done
-per pair.
+which the trapezoid rule with nodes a step h apart gives to within a relative 2 exp(-pi^2 / (2 h^2)), by Poisson's
+summation: 9e-14 with STEP = 0.4. All pairs share one grid of nodes: points are spread onto nearby nodes, and their sums
+are read from nearby nodes, both by products of small matrices, one per tile of the plane; no work is done per pair.
 
-The error, relative to the density and for every point: with STEP = 0.4 the rule's is 9e-14 per dimension. A point uses
-the nodes of its own tile and of its eight neighbors, so a node is omitted only if its distance to one of the two
-points is at least TILE * STEP = 7.2, where w < 1e-22; relative to a point's own kernel (1) that is below 1e-12 for ten
-million points. Rounding of sums of positive numbers adds about as much. `TOLERANCE` is hundreds of times larger.
+A point uses the nodes of its own tile and of its eight neighbors, so a node is omitted only if its distance to one of
+the two points is at least TILE * STEP = 7.2, where w < 1e-22; relative to a point's own kernel (1) that is below 1e-12
+for ten million points. Rounding adds about as much. `TOLERANCE` is hundreds of times larger.
 """
 
 from __future__ import annotations
@@ -54,26 +51,6 @@ def density(points: Points, thresholds: Sequence[float] = ()) -> NDArray[np.floa
     Raises:
         ShardsError: fewer than three points, or all on one line.
     """
-    factor = bandwidth(points)
-    centered = points - points.mean(axis=0)
-    first = centered[:, 0] / factor[0, 0]
-    white = np.stack([first, (centered[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
-    scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * len(points))
-    found: NDArray[np.float64] = kernel_sums(white) * scale
-    near = np.zeros(len(found), bool)
-    for threshold in thresholds:
-        near |= np.abs(found - threshold) < TOLERANCE * threshold
-    if near.any():
-        found[near] = _one_by_one(white, white[near]) * scale
-    return found
-
-
-def bandwidth(points: Points) -> NDArray[np.float64]:
-    """Return the lower Cholesky factor of the kernel's covariance, float64 [2, 2].
-
-    Raises:
-        ShardsError: the points do not spread over the plane.
-    """
     count = len(points)
     if count < 3:
         raise ShardsError(f"a pose density needs three cameras or more, not {count}", "Use --rebalance none")
@@ -85,47 +62,52 @@ def bandwidth(points: Points) -> NDArray[np.float64]:
             f"the {count} cameras lie at one pose or on one line of poses, where there is no density",
             "Use --rebalance none, or add pictures of other poses",
         )
-    factor: NDArray[np.float64] = np.linalg.cholesky(covariance) * count ** (-1 / 6)
-    return factor
+    # The lower Cholesky factor of the kernel's covariance, float64 [2, 2].
+    factor = np.linalg.cholesky(covariance) * count ** (-1 / 6)
+    centered = points - points.mean(axis=0)
+    first = centered[:, 0] / factor[0, 0]
+    white = np.stack([first, (centered[:, 1] - factor[1, 0] * first) / factor[1, 1]], axis=1)
+    scale = 1 / (2 * np.pi * factor[0, 0] * factor[1, 1] * count)
+    found: NDArray[np.float64] = kernel_sums(white) * scale
+    near = np.zeros(len(found), bool)
+    for threshold in thresholds:
+        near |= np.abs(found - threshold) < TOLERANCE * threshold
+    if near.any():
+        found[near] = _one_by_one(white, white[near]) * scale
+    return found
 
 
 def kernel_sums(white: Points) -> NDArray[np.float64]:
     """Return for each point x the sum of exp(-|x - y|^2 / 2) over all points y, with x: float64 [n, 2] to [n]."""
     tiles = np.floor(white / (TILE * STEP)).astype(np.int64)
     order = np.lexsort((tiles[:, 1], tiles[:, 0]))
-    bounds = _runs(tiles[order])
+    changes = np.flatnonzero((tiles[order[1:]] != tiles[order[:-1]]).any(axis=1)) + 1
+    chunks_of_tiles = [
+        [order[start : min(start + CHUNK, last)] for start in range(first, last, CHUNK)]
+        for first, last in pairwise([0, *changes.tolist(), len(order)])
+    ]
     grid: dict[tuple[int, int], NDArray[np.float64]] = {}
-    for first, last in bounds:
+    for chunks in chunks_of_tiles:
         spread = np.zeros((3 * TILE, 3 * TILE))
-        for rows in _chunks(order, first, last):
-            x, y = _windows(white[rows], tiles[rows[0]])
+        tile = tiles[chunks[0][0]]
+        for rows in chunks:
+            x, y = _windows(white[rows], tile)
             spread += x.T @ y
-        for key, across, down in _around(tiles[order[first]]):
+        for key, across, down in _around(tile):
             if key in grid:
                 grid[key] += spread[across, down]
             else:
                 grid[key] = spread[across, down].copy()
     sums = np.empty(len(white))
     near = np.empty((3 * TILE, 3 * TILE))
-    for first, last in bounds:
-        for key, across, down in _around(tiles[order[first]]):
+    for chunks in chunks_of_tiles:
+        tile = tiles[chunks[0][0]]
+        for key, across, down in _around(tile):
             near[across, down] = grid[key]
-        for rows in _chunks(order, first, last):
-            x, y = _windows(white[rows], tiles[rows[0]])
+        for rows in chunks:
+            x, y = _windows(white[rows], tile)
             sums[rows] = np.einsum("ij,ij->i", x @ near, y)
     return sums * (2 * STEP * STEP / np.pi)
-
-
-def _runs(sorted_tiles: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return the start and end of each tile's points."""
-    changes = np.flatnonzero((sorted_tiles[1:] != sorted_tiles[:-1]).any(axis=1)) + 1
-    edges = [0, *changes.tolist(), len(sorted_tiles)]
-    return list(pairwise(edges))
-
-
-def _chunks(order: NDArray[np.int64], first: int, last: int) -> Iterator[NDArray[np.int64]]:
-    """Yield the points of a tile in chunks."""
-    return (order[start : min(start + CHUNK, last)] for start in range(first, last, CHUNK))
 
 
 def _windows(points: Points, tile: NDArray[np.int64]) -> tuple[Points, Points]:

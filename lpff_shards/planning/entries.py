@@ -52,39 +52,32 @@ class Entries:
 
     def take(self, order: NDArray[np.int64] | NDArray[np.bool_]) -> Entries:
         """Return entries by index or mask."""
-        return self._with({name: getattr(self, name)[order] for name in COLUMNS})
-
-    def followed_by(self, others: Entries) -> Entries:
-        """Append other entries of the same inventories."""
-        return self._with({name: np.concatenate([getattr(self, name), getattr(others, name)]) for name in COLUMNS})
-
-    def once(self) -> Entries:
-        """Return each picture once, without its copies."""
-        return self.take(self.replica == 0)
-
-    def counts(self) -> NDArray[np.int16]:
-        """Return the number of copies of each entry of `once`, int16."""
-        return np.diff(np.append(np.flatnonzero(self.replica == 0), len(self))).astype(np.int16)
-
-    def _with(self, columns: dict[str, Any]) -> Entries:
+        columns: dict[str, Any] = {name: getattr(self, name)[order] for name in COLUMNS}
         return replace(self, **columns)
+
+    def copied(self, times: NDArray[np.int64]) -> Entries:
+        """Repeat each entry by its number (int64 [n]), split by split; copies follow their original, numbered."""
+        order = np.argsort(self.split, kind="stable")
+        times = times[order]
+        rows = np.repeat(order, times)
+        replica = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+        return replace(self.take(rows), replica=replica.astype(np.int16))
 
     def keys(self) -> Texts:
         """Return the key of each entry."""
-        mirrored = self.mirrored()
-        return Texts.of(chain.from_iterable(self._keys(start, mirrored) for start in range(0, len(self), _AT_ONCE)))
+        mirrored, names = self.mirrored(), [inventory.source for inventory in self.inventories]
 
-    def _keys(self, start: int, mirrored: NDArray[np.bool_]) -> Iterator[str]:
-        """Return the keys of `_AT_ONCE` entries."""
-        some = slice(start, start + _AT_ONCE)
-        source, rows = self.source[some], self.row[some]
-        ids = np.empty(len(rows), object)
-        for number in np.unique(source).tolist():
-            here = source == number
-            ids[here] = list(take(self.inventories[number].ids, rows[here]))
-        names = [inventory.source for inventory in self.inventories]
-        columns = (source.tolist(), ids.tolist(), mirrored[some].tolist(), self.replica[some].tolist())
-        return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
+        def some(start: int) -> Iterator[str]:
+            here = slice(start, start + _AT_ONCE)
+            source, rows = self.source[here], self.row[here]
+            ids = np.empty(len(rows), object)
+            for number in np.unique(source).tolist():
+                own = source == number
+                ids[own] = list(take(self.inventories[number].ids, rows[own]))
+            columns = (source.tolist(), ids.tolist(), mirrored[here].tolist(), self.replica[here].tolist())
+            return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
+
+        return Texts.of(chain.from_iterable(map(some, range(0, len(self), _AT_ONCE))))
 
     def mirrored(self) -> NDArray[np.bool_]:
         """Return whether each entry's picture is mirrored, by the source or on writing: bool [n]."""
@@ -97,42 +90,21 @@ class Entries:
         found[self.flip, 0] *= -1.0
         return found, self.gather([inventory.has_camera for inventory in self.inventories])
 
-    def places(self) -> NDArray[np.int64]:
-        """Return each entry's index in EG3D's FFHQ, int64 [n], -1 if unknown; a mirror follows its original."""
-        places = self.gather([inventory.places for inventory in self.inventories])
-        return np.where(self.flip & (places >= 0), places + 1, places)
-
     def entry(self, index: int, key: str) -> Entry:
         """Return one entry, self-contained."""
         return next(self.some(range(index, index + 1), [key]))
 
     def some(self, rows: range, keys: Iterable[str]) -> Iterator[Entry]:
-        """Yield consecutive entries, self-contained.
-
-        Args:
-            keys: keys of these entries.
-        """
+        """Yield consecutive entries, which have these keys, self-contained."""
         here = slice(rows.start, rows.stop)
         source, row = self.source[here], self.row[here]
         records = {
             number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
         }
-        columns = (
-            *(source, self.flip[here], self.replica[here], self.split[here], self.density[here], self.weight[here]),
-            self._both[here],
-        )
-        listed = zip(keys, *(column.tolist() for column in columns), strict=True)
+        columns = (self.source, self.flip, self.replica, self.split, self.density, self.weight, self._both)
+        listed = zip(keys, *(column[here].tolist() for column in columns), strict=True)
         for key, number, flip, replica, split, density, weight, both in listed:
-            yield Entry(
-                key=key,
-                record=next(records[number]),
-                flip=flip,
-                replica=replica,
-                split=self.splits[split],
-                density=density,
-                weight=weight,
-                must_decode=both,
-            )
+            yield Entry(key, next(records[number]), flip, replica, self.splits[split], density, weight, both)
 
     @cached_property
     def _both(self) -> NDArray[np.bool_]:
@@ -151,40 +123,21 @@ class Entries:
         return gathered
 
 
-def combine(inventories: Sequence[Inventory], mirror: bool) -> Entries:
-    """Return one entry per picture, in the inventories' order; with `mirror` each picture's mirror after it.
+def combine(inventories: Sequence[Inventory]) -> Entries:
+    """Return one entry per picture, in the inventories' order, each picture's mirror after it.
 
-    A source's own mirror is used, not made again; without `mirror` the sources' mirrors are left out. The published
-    sets have this order: FFHQ's originals and mirrors alternate, then LPFF picture i and its mirror.
+    A source's own mirror is used, not made again. The published sets have this order: FFHQ's originals and mirrors
+    alternate, then LPFF picture i and its mirror.
     """
-    parts = [_rows(inventory, mirror) for inventory in inventories]
-    source = [np.full(len(rows), number, np.int16) for number, (rows, _) in enumerate(parts)]
-    row = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in parts)])
-    flip = np.concatenate([np.zeros(0, bool), *(flips for _, flips in parts)])
-    count = len(row)
-    return Entries(
-        inventories=inventories,
-        source=np.concatenate([np.zeros(0, np.int16), *source]),
-        row=row,
-        flip=flip,
-        replica=np.zeros(count, np.int16),
-        split=np.zeros(count, np.int8),
-        density=np.zeros(count, np.float32),
-        weight=np.ones(count, np.float32),
-    )
-
-
-def _rows(inventory: Inventory, mirror: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return rows of one inventory and whether each is flipped on writing."""
-    originals = ~inventory.is_mirror
-    if not mirror:
-        rows = np.flatnonzero(originals).astype(np.int64)
-        return rows, np.zeros(len(rows), bool)
-    have = {id for id, own in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if own}
-    # A source's faulty mirror is left out, not replaced.
-    have |= inventory.lost_mirrors
-    lacks = originals & np.array([id not in have for id in inventory.ids], bool)
-    copies = 1 + lacks.astype(np.int64)
-    rows = np.repeat(np.arange(len(inventory), dtype=np.int64), copies)
-    flips = np.concatenate([np.zeros(1, bool), rows[1:] == rows[:-1]])[: len(rows)]
-    return rows, flips
+    parts = []
+    for number, inventory in enumerate(inventories):
+        have = {id for id, is_mirror in zip(inventory.ids, inventory.is_mirror.tolist(), strict=True) if is_mirror}
+        # A source's faulty mirror is left out, not replaced.
+        have |= inventory.lost_mirrors
+        lacks = ~inventory.is_mirror & np.array([id not in have for id in inventory.ids], bool)
+        rows = np.repeat(np.arange(len(inventory)), 1 + lacks)
+        parts.append((np.full(len(rows), number, np.int16), rows, np.diff(rows, prepend=-1) == 0))
+    source, row, flip = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    zeros = np.zeros(len(row), np.int16)
+    density, weight = np.zeros(len(row), np.float32), np.ones(len(row), np.float32)
+    return Entries(inventories, source, row, flip, zeros, zeros.astype(np.int8), density, weight)

@@ -6,9 +6,10 @@ Sources and their mirrors are in the published order. Notes list options that ma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,18 @@ from numpy.typing import NDArray
 from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
-from lpff_shards.planning import rules, splits
+from lpff_shards.planning import splits
 from lpff_shards.planning.entries import Entries, combine
-from lpff_shards.planning.filters import Filtered, select
-from lpff_shards.planning.rebalance import TrainingPool, Weights, copied, counts_once
-from lpff_shards.planning.splits import note_unknown
+from lpff_shards.planning.rebalance import Numbers, TrainingPool, counts_once, rounded
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.archive import ANY_SET
+from lpff_shards.schemas.keys import Wanted, marks, sample_key
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
-from lpff_shards.schemas.sources import PUBLISHED
+from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
-Times = NDArray[np.int16]
+BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
+_REASONS = {"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID}
+"""Reasons by kind of name; if several names match a picture, the last in this order is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,6 @@ class Mix:
         entries: split by split, each in the sources' order; copies follow their original.
         pool: the training pictures, for comparing rules.
         weights: float64, weight of each written picture of the pool; with copies, their number.
-        seed: of the rounding of weights to copies.
         filtered: number of pictures left out by options, by reason.
         exclusions, withdrawn: names excluded by the export, and by later updates. Not for publishing: they may name
             people.
@@ -48,8 +48,7 @@ class Mix:
 
     entries: Entries
     pool: TrainingPool
-    weights: Weights
-    seed: int
+    weights: Numbers
     filtered: Mapping[str, int]
     exclusions: tuple[str, ...]
     unused: tuple[str, ...]
@@ -57,108 +56,67 @@ class Mix:
     withdrawn: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class MixInputs:
-    """Contents of the user's files, see `read_num_replicas` and `read_exclusions` of the sources.
-
-    `later` are exclusions that update a finished export, after the mix.
-    """
-
-    num_replicas: NDArray[np.int64] | None = None
-    exclusions: tuple[str, ...] = ()
-    later: tuple[str, ...] = ()
-
-
 def mix(
-    inventories: Sequence[Inventory], options: MixOptions, extras: MixInputs, *, mirror: bool, seed: int, strict: bool
+    inventories: Sequence[Inventory],
+    options: ExportOptions,
+    num_replicas: NDArray[np.int64] | None,
+    exclusions: tuple[str, ...],
+    excludes_later: bool,
 ) -> Mix:
     """Mix inventories.
 
     Args:
-        mirror: write each picture's mirror too.
-        seed: of the rounding of weights to copies.
-        strict: refuse unusable pictures, instead of leaving them out.
+        num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
+        exclusions: names of pictures to leave out.
+        excludes_later: whether the user's file has names that are removed after the mix, by an update.
 
     Raises:
-        BadInput: with `strict`, a picture cannot be used.
+        BadInput: a picture cannot be used, and such pictures are not to be skipped.
         ShardsError: no picture remains, or the rule of rebalancing does not fit.
     """
-    chosen = select(inventories, options.license, extras.exclusions)
-    if strict:
-        _refuse_problems(chosen.inventories)
-    _refuse_nothing(chosen)
-    entries, notes = _split(chosen.inventories, options, inventories)
-    in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
-    written = ~entries.mirrored() | mirror
-    replicas = extras.num_replicas if options.rebalance == "eg3d" else None
-    pool = TrainingPool(entries.take(in_training), written[in_training], replicas)
-    weights = pool.weigh(options.rebalance, options)
-    training = _weighted(pool, weights, options)
-    reasons = chosen.reasons
-    if options.as_ == "replicas" and options.rebalance != "none":
-        copies = pool.copies(weights, seed)
-        reasons += Counter({"samples not drawn for --target-size": int((copies == 0).sum())})
-        training, weights = copied(training, copies), copies.astype(np.float64)
-    others = entries.take(written & ~in_training)
-    if not len(training) and not len(others):
-        raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
-    mixed = _in_order(training, others)
-    notes += on_filters(options, bool(extras.exclusions or extras.later), chosen.unused, inventories)
-    notes += on_cameras(chosen.inventories)
-    notes += on_rebalancing(pool, options)
-    notes += on_splits(mixed)
-    return Mix(mixed, pool, weights, seed, dict(reasons), extras.exclusions, chosen.unused, tuple(notes))
-
-
-def _split(
-    inventories: Sequence[Inventory], options: MixOptions, everything: Sequence[Inventory]
-) -> tuple[Entries, list[str]]:
-    """Return all pictures and mirrors with their splits."""
+    wanted = options.mix
+    chosen = select(inventories, wanted.license, exclusions)
+    _refuse_unusable(chosen, strict=options.run.on_error == "fail")
     notes: list[str] = []
-    if options.splits == OFFICIAL:
+    if wanted.splits == OFFICIAL:
         names: tuple[str, ...] = splits.OFFICIAL_SPLITS
-        columns, notes = splits.official(inventories, everything)
+        columns, notes = splits.official(chosen.inventories, inventories)
     else:
-        names = tuple(name for name, _ in options.fractions)
-        columns = splits.by_fractions(inventories, options.fractions, everything)
-    entries = combine(inventories, mirror=True)
-    return replace(entries, split=entries.gather(columns), splits=names), notes
+        names = tuple(name for name, _ in wanted.fractions)
+        columns = splits.by_fractions(chosen.inventories, wanted.fractions, inventories)
+    entries = combine(chosen.inventories)
+    entries = replace(entries, split=entries.gather(columns), splits=names)
+    in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
+    written = ~entries.mirrored() | options.sources.mirrors
+    replicas = num_replicas if wanted.rebalance == "eg3d" else None
+    pool = TrainingPool(entries.take(in_training), written[in_training], replicas)
+    weights = pool.weigh(wanted.rebalance, wanted)
+    times, reasons = written.astype(np.int64), chosen.reasons
+    if wanted.rebalance != "none":
+        # Rules by yaw need no density; the others have failed without it.
+        with suppress(ShardsError):
+            entries.density[written & in_training] = rounded(pool.density[pool.written])
+        if wanted.as_ == "weights":
+            entries.weight[written & in_training] = rounded(weights)
+        else:
+            copies = pool.copies(weights, options.shards.seed or 0)
+            times[written & in_training], weights = copies, copies.astype(np.float64)
+            reasons += Counter({"samples not drawn for --target-size": int((copies == 0).sum())})
+    mixed = entries.copied(times)
+    if not len(mixed):
+        raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
+    notes += _notes_on_pictures(wanted, mixed, bool(exclusions) or excludes_later, chosen.unused, inventories)
+    notes += _notes_on_training(wanted, mixed, pool)
+    return Mix(mixed, pool, weights, dict(reasons), exclusions, chosen.unused, tuple(notes))
 
 
-def _weighted(pool: TrainingPool, weights: Weights, options: MixOptions) -> Entries:
-    """Return the written pictures of the pool with their densities, and with weights if requested."""
-    entries = pool.entries.take(pool.written)
-    if options.rebalance == "none":
-        return entries
-    try:
-        density = rules.rounded(pool.density[pool.written]).astype(np.float32)
-    except ShardsError:
-        # Rules by yaw need no density; the others would have failed before.
-        density = entries.density
-    if options.as_ == "replicas":
-        return replace(entries, density=density)
-    return replace(entries, density=density, weight=rules.rounded(weights).astype(np.float32))
-
-
-def _in_order(training: Entries, others: Entries) -> Entries:
-    """Return training and other entries, split by split in the order of the splits' names."""
-    if not len(others):
-        return training
-    both = training.followed_by(others)
-    return both.take(np.argsort(both.split, kind="stable"))
-
-
-def _refuse_problems(inventories: Sequence[Inventory]) -> None:
-    problems = [problem for inventory in inventories for problem in inventory.problems]
-    if problems:
-        first = problems[0]
-        raise BadInput(first.file, first.id, first.reason, len(problems) - 1)
-
-
-def _refuse_nothing(chosen: Filtered) -> None:
+def _refuse_unusable(chosen: Filtered, strict: bool) -> None:
+    """Refuse a mix without pictures and, if `strict`, pictures that cannot be used."""
+    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
+    if problems and strict:
+        raise BadInput(problems[0].file, problems[0].id, problems[0].reason, len(problems) - 1)
     if any(map(len, chosen.inventories)):
         return
-    problems = [problem for inventory in chosen.inventories for problem in inventory.problems]
     reasons = [f"{reason}: {count}" for reason, count in chosen.reasons.items()]
     if problems:
         reasons.append(f"{len(problems)} cannot be used, such as {problems[0].id}: {problems[0].reason}")
@@ -167,14 +125,14 @@ def _refuse_nothing(chosen: Filtered) -> None:
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
-def on_filters(
-    options: MixOptions, named_any: bool, unused: Sequence[str], everything: Sequence[Inventory]
+def _notes_on_pictures(
+    options: MixOptions, mixed: Entries, excludes: bool, unused: Sequence[str], everything: Sequence[Inventory]
 ) -> Iterator[str]:
-    """Yield notes on filters that matched nothing.
+    """Yield notes on filters that matched nothing, and on cameras that do not fit their pictures.
 
     Args:
-        named_any: whether the file of --exclude has any entry.
-        unused: exclusions that match no picture.
+        excludes: whether the file of --exclude has any entry; unused: those that match no picture.
+        everything: the inventories before filtering.
     """
     licenses = [license for inventory in everything for license in inventory.licenses().met()]
     met = {name for license in licenses for name in families(license.short or UNKNOWN_LICENSE)}
@@ -183,13 +141,9 @@ def on_filters(
             yield f"--license {name} is no picture's here"
     if unused:
         yield f"--exclude: {len(unused)} of its lines {'names' if len(unused) == 1 else 'name'} no picture here"
-    if options.exclude is not None and not named_any:
+    if options.exclude is not None and not excludes:
         yield f"--exclude {options.exclude} names nothing"
-
-
-def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
-    """Yield notes on cameras that do not fit their pictures."""
-    for inventory in inventories:
+    for inventory in mixed.inventories:
         others = int((inventory.has_camera & ~inventory.own_camera).sum())
         if others:
             yield (
@@ -205,102 +159,114 @@ def on_cameras(inventories: Sequence[Inventory]) -> Iterator[str]:
             )
 
 
-def on_rebalancing(pool: TrainingPool, options: MixOptions) -> Iterator[str]:
-    """Yield notes on pictures without camera, and on rules without their file."""
-    if options.rebalance == "none":
-        return
-    unknown = int((~pool.cameras[1][pool.written]).sum())
-    if unknown and options.num_replicas is None:
+def _notes_on_training(options: MixOptions, mixed: Entries, pool: TrainingPool) -> Iterator[str]:
+    """Yield notes on pictures and rules without their cameras or file, on possible leaks, and on empty splits."""
+    needs_cameras = options.rebalance != "none" and options.num_replicas is None
+    if needs_cameras and (unknown := int((~pool.cameras[1][pool.written]).sum())):
         once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
         yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
-    if options.rebalance == "lpff" and any(map(counts_once, pool.entries.inventories)):
+    if options.rebalance == "lpff" and any(map(counts_once, mixed.inventories)):
         yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
     if options.rebalance == "eg3d" and options.num_replicas is None:
         yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
-
-
-def on_splits(entries: Entries) -> Iterator[str]:
-    """Yield notes on leaks that cannot be detected, and on empty splits."""
-    if len(entries.splits) == 1:
+    if len(mixed.splits) == 1:
         return
-    yield from note_unknown(entries.inventories)
-    for number, name in enumerate(entries.splits):
-        if not (entries.split == number).any():
+    yield from splits.note_unknown(mixed.inventories)
+    for number, name in enumerate(mixed.splits):
+        if not (mixed.split == number).any():
             yield f"--splits: no picture falls into {name}, so it has no shards"
 
 
 @dataclass(frozen=True, eq=False)
-class NameList:
-    """A list of pictures' names in a zip, `<name>.json`.
+class Filtered:
+    """Inventories of the remaining pictures, numbers of the others by reason, and exclusions that match no picture."""
 
-    Attributes:
-        name: of a published set in its trainers' spelling, or of the data set.
-        times: int16 [n], how often the list contains the name of each entry of the plan.
-    """
-
-    name: str
-    times: NDArray[np.int16]
-
-    def take(self, kept: NDArray[np.int64]) -> NameList:
-        """Return the list for the entries of the rows `kept`."""
-        return NameList(self.name, self.times[kept])
+    inventories: tuple[Inventory, ...]
+    reasons: Counter[str]
+    unused: tuple[str, ...]
 
 
-def name_lists(
-    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
-) -> tuple[NameList, ...]:
-    """Return the lists of each zip of an export, the data set's own first; none for other formats.
+class Exclusions:
+    """Matches pictures against excluded names (see `schemas.keys`), and records which names matched."""
+
+    def __init__(self, given: Sequence[str], met: Iterable[str] = ()) -> None:
+        """`met` are names that have already matched a picture."""
+        self._given, self._wanted, self._met = given, Wanted(given), set(met)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The names that have matched no picture."""
+        return tuple(name for name in self._given if name not in self._met)
+
+    def reason(self, source: str, id: str, credit: Credit) -> str:
+        """Return why a picture is excluded; empty if it is not."""
+        found = self._wanted.of(source, id, credit)
+        if not found:
+            return ""
+        self._met.update(name for _, name in found)
+        kinds = {kind for kind, _ in found}
+        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
+
+    def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
+        """Return which pictures are excluded, bool [n]."""
+        pictures = zip(inventory.ids, inventory.credits, strict=True)
+        found = (bool(self.reason(inventory.source, id, credit)) for id, credit in pictures)
+        return np.fromiter(found, bool, len(inventory))
+
+    def withdrawn_problems(self, inventory: Inventory) -> tuple[Inventory, tuple[Tombstone, ...]]:
+        """Return an inventory without its unusable pictures that are excluded, and tombstones of those."""
+        source = inventory.source
+        left, gone = _without_problems(inventory, self.reason)
+        tombstones = (
+            Tombstone(sample_key(source, id, mirrored=id != problem.id, replica=0), "", marks(source, id, credit))
+            for id, problem, credit in gone
+        )
+        return left, tuple(tombstones)
+
+
+def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
+    """Keep the pictures with these licenses (empty: all), except excluded ones.
 
     Args:
-        entries: contents of the zip: all of the mix, or each picture once.
-        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
+        licenses: short names; one without a country includes all ports; `unknown` for pictures of unknown license.
+        exclusions: any names of pictures, see `schemas.keys`.
     """
-    if not options.traits.for_trainers:
-        return ()
-    own = mix.entries.counts() if len(entries) < len(mix.entries) else np.ones(len(entries), np.int16)
-    lists = {own_name(options): own}
-    if not options.is_published and options.mix.as_ == "replicas":
-        lists[options.dataset_name] = own
-    if options.has_whole_sets:
-        for name, times in _published(options, mix, entries, num_replicas):
-            lists.setdefault(name, times)
-    return tuple(NameList(name, times) for name, times in lists.items())
+    kept_licenses, excluded = frozenset(licenses), Exclusions(exclusions)
+    reasons: Counter[str] = Counter()
+
+    def verdict(source: str, id: str, credit: Credit, unknown: str = UNKNOWN_LICENSE) -> str:
+        short = credit.license.short or unknown
+        found = excluded.reason(source, id, credit)
+        if not found and short and kept_licenses and kept_licenses.isdisjoint(families(short)):
+            found = f"license {short}"
+        if found:
+            reasons[found] += 1
+        return found
+
+    kept = []
+    for inventory in inventories:
+        left = inventory
+        if kept_licenses or exclusions:
+            pictures = zip(inventory.ids, inventory.credits, strict=True)
+            left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
+            left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
+            # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
+            left = _without_problems(left, partial(verdict, unknown=""))[0]
+        kept.append(left)
+    return Filtered(tuple(kept), reasons, excluded.unused)
 
 
-def own_name(options: ExportOptions) -> str:
-    """Return the name by which LPFF's forks read all samples of a zip: the published set's, else `ANY_SET`."""
-    given = options.sources.given
-    if options.mix.as_ == "weights":
-        return PUBLISHED.get((given, "none"), ANY_SET) if options.has_whole_sets else ANY_SET
-    return PUBLISHED[given, options.mix.rebalance] if options.is_published else ANY_SET
+def _without_problems(
+    inventory: Inventory, reason: Callable[[str, str, Credit], str]
+) -> tuple[Inventory, list[tuple[str, LeftOut, Credit]]]:
+    """Return an inventory without the unusable pictures that have a reason to be left out, and those with their ids.
 
-
-def _published(
-    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
-) -> Iterator[tuple[str, Times]]:
-    """Yield the published sets whose pictures are all in the zip."""
-    given = options.sources.given
-    first = entries.replica == 0
-    numbers = {inventory.source: number for number, inventory in enumerate(entries.inventories)}
-    of = {name: ((entries.source == numbers[name]) & first).astype(np.int16) for name in given}
-    known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
-    for (sources, rule), name in PUBLISHED.items():
-        own = sum((of[source] for source in sources if source in of), np.zeros(len(first), np.int16))
-        if rule == "none":
-            if set(sources) <= set(given):
-                yield name, own
-        elif rule == "eg3d":
-            if num_replicas is not None and options.serves_ffhq_rebalanced:
-                pool = TrainingPool(mix.pool.entries, mix.pool.written, num_replicas)
-                yield name, _spread(first, pool.weigh("eg3d", options.mix)) * own
-        elif given == sources and known:
-            # Without a spread of cameras there are no densities: these are not the pictures of the published set.
-            with suppress(ShardsError):
-                yield name, _spread(first, mix.pool.weigh("lpff", MixOptions()))
-
-
-def _spread(first: NDArray[np.bool_], weights: NDArray[np.float64]) -> Times:
-    """Return how often the list contains each entry; weights belong to the entries that are not copies."""
-    times = np.zeros(len(first), np.int16)
-    times[first] = weights
-    return times
+    The id of a mirror is that of its original.
+    """
+    kept: list[tuple[str, LeftOut, Credit]] = []
+    gone: list[tuple[str, LeftOut, Credit]] = []
+    for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
+        id = problem.id.removesuffix(OF_MIRROR)
+        (gone if reason(inventory.source, id, credit) else kept).append((id, problem, credit))
+    problems, credits = tuple(problem for _, problem, _ in kept), tuple(credit for _, _, credit in kept)
+    return replace(inventory, problems=problems, problem_credits=credits), gone

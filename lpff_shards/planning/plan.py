@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import overload
+from itertools import accumulate
 
 import blake3
 import numpy as np
@@ -18,18 +18,19 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Mix, NameList
+from lpff_shards.planning.mix import Exclusions, Mix
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import marks
-from lpff_shards.schemas.left_out import LeftOut, Tombstone
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.record import Entry, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
 """The rule of a plan's digest, see `planning.build._digest`; rule 1 also hashed the recorded options."""
+Times = NDArray[np.int16]
+"""How often a zip's list contains the name of each entry, int16 [n]."""
 
 
 class Settings(Struct, frozen=True):
@@ -72,13 +73,6 @@ class ShardTask(Struct, frozen=True):
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 
-class Part(Struct, frozen=True):
-    """A split of a plan: its name and number of shards, which follow those of the previous split."""
-
-    split: str
-    shards: int
-
-
 @dataclass(frozen=True, slots=True)
 class Output:
     """A file of the finished data set: its name, its split, and the tasks that write it or its parts."""
@@ -90,18 +84,17 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A data set to write, in columns; tasks are made one at a time, so a plan of a million samples stays small.
+    """A data set to write, in columns.
 
     Attributes:
         options: the user's options, as the manifest records them.
-        mix: the pictures that the entries were drawn from, and those left out.
-        seen: survey of the pictures.
+        mix: the pictures that the entries were drawn from, and those left out; seen: their survey.
         entries: in written order, split by split; `keys` their keys.
-        parts: the non-empty splits, in order.
+        shards: number of shards of each non-empty split, in order.
         bounds: int64 [shards + 1]: shard i contains entries bounds[i] to bounds[i + 1].
         sizes: int64 [n], bytes of each sample, estimated if pictures are re-encoded.
         digest: digest of everything that determines bytes (hex), as first planned.
-        lists: lists of a zip, the data set's own first.
+        lists: lists of names in a zip, the data set's own first: how often each contains the name of each entry.
         tombstones: samples removed since; entries, keys, bounds and sizes exclude them.
     """
 
@@ -112,11 +105,11 @@ class Plan:
     seen: Survey
     entries: Entries
     keys: Texts
-    parts: tuple[Part, ...]
+    shards: Mapping[str, int]
     bounds: NDArray[np.int64]
     sizes: NDArray[np.int64]
     digest: str
-    lists: tuple[NameList, ...] = ()
+    lists: Mapping[str, Times] = field(default_factory=dict)
     tombstones: tuple[Tombstone, ...] = ()
 
     def __len__(self) -> int:
@@ -137,23 +130,19 @@ class Plan:
     def filenames(self) -> tuple[str, ...]:
         """The names of the tasks' files, numbered from 0 in each split."""
         return tuple(
-            self.format.filename(f"{self.name}-{part.split}", i, part.shards)
-            for part in self.parts
-            for i in range(part.shards)
+            self.format.filename(f"{self.name}-{split}", number, count)
+            for split, count in self.shards.items()
+            for number in range(count)
         )
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The files of the finished data set: one per task, or one zip per split."""
-        splits = [part.split for part in self.parts for _ in range(part.shards)]
+        ends = accumulate(self.shards.values())
+        tasks = {split: range(end - count, end) for (split, count), end in zip(self.shards.items(), ends, strict=True)}
         if self.format.joining is None:
-            files = zip(self.filenames, splits, strict=True)
-            return tuple(Output(file, split, range(i, i + 1)) for i, (file, split) in enumerate(files))
-        ends = np.cumsum([part.shards for part in self.parts]).tolist()
-        return tuple(
-            Output(f"{self.name}-{part.split}{self.format.glob}", part.split, range(end - part.shards, end))
-            for part, end in zip(self.parts, ends, strict=True)
-        )
+            return tuple(Output(self.filenames[i], split, range(i, i + 1)) for split, own in tasks.items() for i in own)
+        return tuple(Output(f"{self.name}-{split}{self.format.glob}", split, own) for split, own in tasks.items())
 
     def rows(self, tasks: range) -> range:
         """Return the entries of consecutive tasks."""
@@ -173,7 +162,6 @@ class Plan:
 
     @cached_property
     def _output_of(self) -> NDArray[np.int64]:
-        """The output of each task, int64 [tasks]."""
         return np.repeat(np.arange(len(self.outputs)), [len(output.tasks) for output in self.outputs])
 
     @cached_property
@@ -206,40 +194,39 @@ class Plan:
     def set_notes(self) -> tuple[str, ...]:
         """Notes for the user about the sources and the mix."""
         notes = [note for inventory in self.inventories for note in inventory.notes]
-        return (*notes, *self.mix.notes, *self._lists())
-
-    def _lists(self) -> Iterator[str]:
-        """Yield notes on contents of a zip that trainers do not read."""
-        if not self.format.for_trainers:
-            return
-        own = self.lists[0]
-        if (names := int(own.times.sum())) > self.samples:
-            yield (
-                f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own.name}.json, which "
-                f"LPFF's forks alone read, names {names:,}"
-            )
-        if self.options.get("as") == "weights":
-            yield "--as weights: the weights are in samples.jsonl of the zip, which no trainer reads"
+        notes += self.mix.notes
+        if self.format.for_trainers:
+            own, times = next(iter(self.lists.items()))
+            if (names := int(times.sum())) > self.samples:
+                notes.append(
+                    f"--zip-copies list: trainers that read files count {self.samples:,} pictures; {own}.json, which "
+                    f"LPFF's forks alone read, names {names:,}"
+                )
+            if self.options.get("as") == "weights":
+                notes.append("--as weights: the weights are in samples.jsonl of the zip, which no trainer reads")
+        return tuple(notes)
 
     def without(self, lost: set[str]) -> Plan:
         """Return the plan without some samples, for counting the written ones."""
-        kept = np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64)
-        lists = tuple(one.take(kept) for one in self.lists)
-        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(kept), lists=lists)
+        return self._keeping(np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64))
 
-    def taken_out(self, gone: NDArray[np.bool_], withdrawn: tuple[str, ...], unused: tuple[str, ...]) -> Plan:
-        """Return the same shards without some samples, which become tombstones.
+    def _keeping(self, rows: NDArray[np.int64]) -> Plan:
+        lists = {name: times[rows] for name, times in self.lists.items()}
+        return replace(self, entries=self.entries.take(rows), keys=self.keys.take(rows), lists=lists)
+
+    def taken_out(self, excluded: Exclusions, withdrawn: tuple[str, ...]) -> Plan:
+        """Return the same shards without excluded samples, which become tombstones, and without excluded problems.
 
         Args:
-            gone: bool [n], samples to remove.
-            withdrawn: their names, in addition to the exclusions.
-            unused: names of both that match no picture.
+            withdrawn: names in addition to the exclusions of the plan.
 
         Raises:
             ShardsError: a split would be left without samples.
         """
+        gone = self.entries.gather([excluded.rows(inventory) for inventory in self.inventories])
+        left = [excluded.withdrawn_problems(inventory) for inventory in self.inventories]
         tasks = np.repeat(np.arange(len(self)), np.diff(self.bounds))
-        left = np.bincount(tasks[~gone], minlength=len(self))
+        counts = np.bincount(tasks[~gone], minlength=len(self))
         outputs = self._output_of[tasks]
         files = [output.file for output in self.outputs]
         whole = np.bincount(outputs[~gone], minlength=len(files))
@@ -254,23 +241,21 @@ class Plan:
             for file, samples in zip(files, whole.tolist(), strict=True)
             if not samples
         ]
-        kept = np.flatnonzero(~gone)
-        rows = np.flatnonzero(gone).tolist()
+        tombstones = []
+        for row in np.flatnonzero(gone).tolist():
+            inventory, picture = self.inventories[self.entries.source[row]], int(self.entries.row[row])
+            names = marks(inventory.source, inventory.ids[picture], inventory.credits[picture])
+            tombstones.append(Tombstone(self.keys[row], files[int(outputs[row])], names))
+        kept = self._keeping(np.flatnonzero(~gone))
+        notes = (*self.mix.notes, *emptied)
         return replace(
-            self,
-            mix=replace(self.mix, withdrawn=withdrawn, unused=unused, notes=(*self.mix.notes, *emptied)),
-            entries=self.entries.take(kept),
-            keys=self.keys.take(kept),
-            bounds=np.concatenate([[0], np.cumsum(left)]).astype(np.int64),
-            sizes=self.sizes[kept],
-            lists=tuple(one.take(kept) for one in self.lists),
-            tombstones=tuple(Tombstone(self.keys[i], files[int(outputs[i])], self._marks(i)) for i in rows),
+            kept,
+            mix=replace(self.mix, withdrawn=withdrawn, unused=excluded.unused, notes=notes),
+            entries=replace(kept.entries, inventories=tuple(inventory for inventory, _ in left)),
+            bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            sizes=self.sizes[~gone],
+            tombstones=(*tombstones, *(tombstone for _, lost in left for tombstone in lost)),
         )
-
-    def _marks(self, entry: int) -> tuple[str, ...]:
-        """Return digests of all names of an entry's picture."""
-        inventory, row = self.inventories[self.entries.source[entry]], int(self.entries.row[entry])
-        return marks(inventory.source, inventory.ids[row], inventory.credits[row])
 
     def by_source(self) -> dict[str, int]:
         """Count planned samples by source."""
@@ -286,11 +271,10 @@ class Plan:
         """Count planned samples by license, most first; unknown ones under `unknown`."""
         counts: Counter[str] = Counter()
         for number, inventory in enumerate(self.inventories):
-            rows = self.entries.row[self.entries.source == number]
             licenses = inventory.licenses()
-            found = np.bincount(licenses.codes[rows], minlength=len(licenses.values)).tolist()
-            for license, count in zip(licenses.values, found, strict=True):
-                counts.update({license.short or UNKNOWN_LICENSE: count} if count else {})
+            found = np.bincount(licenses.codes[self.entries.row[self.entries.source == number]])
+            for code in np.flatnonzero(found).tolist():
+                counts[licenses.values[code].short or UNKNOWN_LICENSE] += int(found[code])
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -304,12 +288,5 @@ class Tasks(Sequence[ShardTask]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    @overload
-    def __getitem__(self, number: int) -> ShardTask: ...
-
-    @overload
-    def __getitem__(self, number: slice) -> Tasks: ...
-
-    def __getitem__(self, number: int | slice) -> ShardTask | Tasks:
-        chosen = self.indices[number]
-        return self.plan.task(chosen) if isinstance(chosen, int) else Tasks(self.plan, chosen)
+    def __getitem__(self, number: int) -> ShardTask:  # type: ignore[override]  # executors take no slices
+        return self.plan.task(self.indices[number])

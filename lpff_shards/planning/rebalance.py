@@ -1,7 +1,8 @@
-"""Rebalancing: how often each training picture counts by the chosen rule, and a comparison of all rules."""
+"""Poses and rebalancing: how often each training picture counts by each rule, and a comparison of all rules."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,22 +11,151 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALANCE, TRAIN, MixOptions, Rebalance
-from lpff_shards.planning import density, rules
+from lpff_shards.planning.density import density as kernel_density
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.camera import centers, yaw_pitch
 from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.inventory import Inventory
 
-Weights = NDArray[np.float64]
+Numbers = NDArray[np.float64]
+
+BIN_DEGREES = 10.0
+RAREST, RARE = 0.02, 0.03
+COMMON = 0.24
+LPFF_THRESHOLDS = (RAREST, RARE, COMMON / 3.5, COMMON / 2.5, COMMON / 1.5)
+"""Densities at which the result of `lpff_replicas` changes."""
+ARCS = 9
+PRECISION = 17
+UNIT = 2**20
+
+
+def angles(centers: Numbers) -> Numbers:
+    """Return theta = atan2(hypot(y, z), x) and phi = atan2(z, y) in radians, [n, 3] to [n, 2].
+
+    These are the angles of LPFF's rebalancing script, which uses y / cos(phi) for hypot(y, z): equal except at y = 0.
+    """
+    x, y, z = centers.T
+    return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
+
+
+def pose_bins(centers: Numbers) -> NDArray[np.int64]:
+    """Return the pose bin of each camera center, see `angle_bins`."""
+    return angle_bins(np.degrees(yaw_pitch(centers)))
+
+
+def angle_bins(degrees: Numbers) -> NDArray[np.int64]:
+    """Return the bin of each yaw and pitch in degrees, [n, 2], 10 degrees by 10: int64 [n], in rows of equal yaw."""
+    bins = np.floor(degrees / BIN_DEGREES).astype(np.int64)
+    rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
+    return rows
+
+
+def entropy(bins: NDArray[np.int64], weights: Numbers) -> float:
+    """Return the entropy in bits of the weights' distribution over bins; log2 of the number of bins if it is flat."""
+    _, place = np.unique(bins, return_inverse=True)
+    share = np.bincount(place.reshape(-1), weights)
+    share = share[share > 0] / share.sum()
+    return float(-(share * np.log2(share)).sum()) + 0.0
+
+
+def effective_size(weights: Numbers) -> float:
+    """Return Kish's effective sample size, (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / np.square(weights).sum()) if len(weights) else 0.0
+
+
+def lpff_replicas(density: Numbers) -> Numbers:
+    """Apply LPFF's rule: 6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, half to even, 1 to 4.
+
+    The density is float64 [n], per square radian of (theta, phi).
+    """
+    few = np.clip(np.round(COMMON / density), 1, 4)
+    return np.where(density < RAREST, 6.0, np.where(density < RARE, 5.0, few))
+
+
+def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
+    """Apply EG3D's rule: nine equal arcs from smallest to largest yaw; k arcs from the middle count 2^k, 1 to 16.
+
+    Args:
+        yaw: float64 [n], radians; low, high: the smallest and largest yaw of the whole set.
+
+    Raises:
+        ShardsError: `low` and `high` are equal.
+    """
+    if not high > low:
+        raise ShardsError("all cameras have one yaw, which makes no arcs", "Use --rebalance none, or add other poses")
+    arc = np.clip(np.floor((yaw - low) / (high - low) * ARCS), 0, ARCS - 1)
+    counts: Numbers = 2.0 ** np.abs(arc - ARCS // 2)
+    return counts
+
+
+def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None) -> Numbers:
+    """Return weights proportional to density^-alpha, none above the cap.
+
+    Args:
+        density: float64 [n]; zero if unknown, which counts as the largest.
+        alpha: 0 keeps the distribution of poses, 1 flattens it except for the cap.
+        cap: the largest weight.
+        target: sum of the weights; None gives the picture of the largest density a weight of one.
+
+    Returns:
+        float64 [n], multiples of `1 / UNIT`, which sum exactly to the target if there is one.
+
+    Raises:
+        ShardsError: the target is larger than the cap times the number of pictures.
+    """
+    largest = density.max(initial=0.0)
+    # If no density is known, largest is zero, and all weights are one.
+    raw = rounded(np.divide(largest, density, out=np.ones(len(density)), where=density > 0) ** alpha)
+    if target is None:
+        return np.minimum(raw, float(cap))
+    if target > cap * len(raw):
+        raise ShardsError(
+            f"--target-size {target} is more than {len(raw)} pictures of {cap} replicas each make",
+            "Give a smaller target, or raise --max-replicas",
+        )
+    # The scale with which min(scale * raw, cap) sums to the target, by the number of weights that reach the cap: the
+    # fewest. The smallest weight, 1, never has to: the target is at most cap * len(raw).
+    ascending = np.sort(raw)
+    scales = (target - cap * np.arange(len(raw) - 1, -1, -1)) / np.cumsum(ascending)
+    scale = float(scales[np.flatnonzero(scales * ascending <= cap)[-1]])
+    units = np.minimum(np.round(raw * scale * UNIT), cap * UNIT).astype(np.int64)
+    while lack := target * UNIT - int(units.sum()):
+        able = np.flatnonzero(units < cap * UNIT if lack > 0 else units > 0)[: abs(lack)]
+        units[able] += 1 if lack > 0 else -1
+    return units / UNIT
+
+
+def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
+    """Round weights to whole numbers of copies by systematic sampling: int64 [n].
+
+    Each weight is rounded down or up, a whole one is kept, any run of neighbors sums to its weights' sum within one,
+    and over seeds a picture's mean number of copies is its weight.
+
+    Args:
+        weights: float64 [n], multiples of `1 / UNIT`; neighbors should have similar poses.
+        seed: sets the start.
+    """
+    start = int.from_bytes(hashlib.blake2b(b"copies", digest_size=4, key=seed.to_bytes(8, "little")).digest(), "little")
+    ends = (np.cumsum((weights * UNIT).astype(np.int64)) + start % UNIT) // UNIT
+    return np.diff(ends, prepend=0)
+
+
+def rounded(values: Numbers) -> Numbers:
+    """Round values to 17 binary digits, about five decimal digits.
+
+    They are then equal on all machines, whose last digits differ, and in float32.
+    """
+    mantissa, exponent = np.frexp(values)
+    short: Numbers = np.ldexp(np.round(np.ldexp(mantissa, PRECISION)), exponent - PRECISION)
+    return short
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingPool:
-    """The input of the rules: all training pictures with their mirrors, even if mirrors are not written.
+    """The input of the rules: all training pictures with their mirrors, each once.
 
     Attributes:
-        entries: entries of the training split, each once.
-        written: bool [n], entries that are written.
+        written: bool [n], entries that are written; mirrors need not be.
         num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
     """
 
@@ -49,22 +179,22 @@ class TrainingPool:
         others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
         every = np.concatenate([positions[known], *others])
         found = np.zeros(len(known))
-        found[known] = density.density(rules.angles(every), rules.LPFF_THRESHOLDS)[: int(known.sum())]
+        found[known] = kernel_density(angles(every), LPFF_THRESHOLDS)[: int(known.sum())]
         return found
 
     @cached_property
     def bins(self) -> NDArray[np.int64]:
-        """The pose bin of each written picture, int64 [written]."""
-        return rules.pose_bins(self.cameras[0][self.written])
+        """Pose bin of each written picture, int64 [written]."""
+        return pose_bins(self.cameras[0][self.written])
 
-    def copies(self, weights: Weights, seed: int) -> NDArray[np.int64]:
-        """Return each written picture's number of copies: its weight as a whole number, see `rules.whole`."""
+    def copies(self, weights: Numbers, seed: int) -> NDArray[np.int64]:
+        """Return each written picture's number of copies: its weight as a whole number, see `whole`."""
         order = np.argsort(self.bins, kind="stable")
         copies = np.empty(len(weights), np.int64)
-        copies[order] = rules.whole(weights[order], seed)
+        copies[order] = whole(weights[order], seed)
         return copies
 
-    def weigh(self, rule: Rebalance, options: MixOptions) -> Weights:
+    def weigh(self, rule: Rebalance, options: MixOptions) -> Numbers:
         """Return how often each written picture counts, float64 [written].
 
         Raises:
@@ -72,51 +202,39 @@ class TrainingPool:
         """
         if rule == "none":
             return np.ones(int(self.written.sum()))
-        if rule != "lpff":
-            self._refuse_anonymous(rule)
-        if rule != "eg3d" or self.num_replicas is None:
-            self._need_cameras()
-        if rule == "uniform":
-            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
-            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
-            return rules.uniform_weights(self.density[self.written], alpha, cap, options.target_size)
-        if rule == "lpff":
-            return self._lpff()[self.written]
-        counts = self._arcs() if self.num_replicas is None else self._from_file(self.num_replicas, options.num_replicas)
-        return counts[self.written]
-
-    def _need_cameras(self) -> None:
+        if rule != "lpff" and any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
+            raise ShardsError(
+                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
+                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
+            )
+        if rule == "eg3d" and self.num_replicas is not None:
+            return self._from_file(self.num_replicas, options.num_replicas)[self.written]
         if not self.cameras[1].any():
             raise ShardsError(
                 f"no picture of the split {TRAIN} has a camera, which rebalancing needs",
                 "Use --rebalance none, give the cameras, or make that split larger",
             )
+        if rule == "uniform":
+            alpha = DEFAULT_ALPHA if options.alpha is None else options.alpha
+            cap = options.max_replicas or DEFAULT_MAX_REPLICAS
+            return uniform_weights(self.density[self.written], alpha, cap, options.target_size)
+        counts = np.ones(len(self.written))
+        if rule == "lpff":
+            counted = self.density > 0
+            for number, inventory in enumerate(self.entries.inventories):
+                if counts_once(inventory):
+                    counted &= self.entries.source != number
+            counts[counted] = lpff_replicas(self.density[counted])
+        else:
+            positions, known = self.cameras
+            yaw = yaw_pitch(positions[known])[:, 0]
+            counts[known] = arc_replicas(yaw, yaw.min(), yaw.max())
+        return counts[self.written]
 
-    def _refuse_anonymous(self, rule: Rebalance) -> None:
-        if any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
-            raise ShardsError(
-                f"--rebalance {rule} needs each picture's camera, and the cameras of --ffhq are by position (img%08d)",
-                "Give --ffhq-cameras the dataset.json of EG3D's final_crops (00000.png, 00000_mirror.png, ...)",
-            )
-
-    def _lpff(self) -> Weights:
-        rare = self.density > 0
-        counts = np.ones(len(rare))
-        for number, inventory in enumerate(self.entries.inventories):
-            if counts_once(inventory):
-                rare &= self.entries.source != number
-        counts[rare] = rules.lpff_replicas(self.density[rare])
-        return counts
-
-    def _arcs(self) -> Weights:
-        centers, known = self.cameras
-        counts = np.ones(len(known))
-        yaw = yaw_pitch(centers[known])[:, 0]
-        counts[known] = rules.arc_replicas(yaw, yaw.min(initial=np.inf), yaw.max(initial=-np.inf))
-        return counts
-
-    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Weights:
-        places = self.entries.places()
+    def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Numbers:
+        # Index in EG3D's FFHQ, -1 if unknown; a mirror follows its original.
+        places = self.entries.gather([inventory.places for inventory in self.entries.inventories])
+        places += self.entries.flip & (places >= 0)
         counted_in = max(inventory.places_of for inventory in self.entries.inventories)
         if counted_in and counted_in != len(counts):
             raise ShardsError(
@@ -139,21 +257,11 @@ def counts_once(inventory: Inventory) -> bool:
     return any(inventory.alignment in spec.counts_once for spec in known_specs([inventory.source]))
 
 
-def copied(entries: Entries, copies: NDArray[np.int64]) -> Entries:
-    """Repeat each entry by its number of copies; copies follow their original and are numbered."""
-    rows = np.repeat(np.arange(len(entries)), copies)
-    first = np.cumsum(copies) - copies
-    taken = entries.take(rows)
-    taken.replica[:] = np.arange(len(rows)) - first[rows]
-    return taken
-
-
 @dataclass(frozen=True, slots=True)
 class Balance:
     """The training split rebalanced by one rule.
 
     Attributes:
-        rule: the rule.
         samples: number of samples, with replicas.
         effective: Kish's effective sample size of the pictures, by their weights or numbers of copies.
         entropy: entropy of known poses in bits, over bins of 10 degrees of yaw by 10 of pitch.
@@ -169,12 +277,9 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Balances:
-    """A comparison of the rules.
+    """A comparison of all rules; those that the plan has not chosen have default options.
 
-    Attributes:
-        bins: number of non-empty pose bins; its log2 is the entropy of a flat distribution.
-        chosen: the plan's own rule, with its options.
-        rules: all rules; those not chosen have default options.
+    `bins` is the number of non-empty pose bins; its log2 is the entropy of a flat distribution.
     """
 
     bins: int
@@ -182,30 +287,25 @@ class Balances:
     rules: tuple[Balance, ...]
 
 
-def compare(pool: TrainingPool, weights: Weights, options: MixOptions, seed: int) -> Balances | None:
+def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int) -> Balances | None:
     """Apply all rules to the same training pictures; return None if no camera is known.
 
     Args:
-        weights: float64 [written], how often each counts by the chosen rule.
-        seed: seed of rounding weights to copies.
+        weights: float64 [written], how often each counts by the chosen rule; seed: of rounding weights to copies.
     """
     known = pool.cameras[1][pool.written]
     if not known.any():
         return None
     bins = pool.bins[known]
 
-    def measure(rule: Rebalance, weights: Weights) -> Balance:
-        return Balance(rule, round(weights.sum()), rules.effective_size(weights), rules.entropy(bins, weights[known]))
-
-    def attempt(rule: Rebalance) -> Balance:
+    measured = []
+    for rule in REBALANCE:
         try:
-            weights = pool.weigh(rule, MixOptions())
-            if options.as_ == "replicas":
-                weights = pool.copies(weights, seed).astype(np.float64)
-            return measure(rule, weights)
+            counts = weights if rule == options.rebalance else pool.weigh(rule, MixOptions())
+            if rule != options.rebalance and options.as_ == "replicas":
+                counts = pool.copies(counts, seed).astype(np.float64)
+            values = (round(counts.sum()), effective_size(counts), entropy(bins, counts[known]))
+            measured.append(Balance(rule, *values))
         except ShardsError as error:
-            return Balance(rule, 0, 0.0, 0.0, error.message)
-
-    chosen = measure(options.rebalance, weights)
-    found = tuple(chosen if rule == options.rebalance else attempt(rule) for rule in REBALANCE)
-    return Balances(len(np.unique(bins)), chosen, found)
+            measured.append(Balance(rule, 0, 0.0, 0.0, error.message))
+    return Balances(len(np.unique(bins)), measured[REBALANCE.index(options.rebalance)], tuple(measured))

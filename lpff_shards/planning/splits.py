@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,10 @@ def by_fractions(
     edges = np.cumsum([share for _, share in fractions])
     group_of = groups(everything)
     places = {group: _place(group, edges) for group in set(group_of.values())}
-    return [_column(places[group_of[name]] for name in own_names(inventory)) for inventory in inventories]
+    return [
+        np.fromiter((places[group_of[name]] for name in own_names(inventory)), np.int8, len(inventory))
+        for inventory in inventories
+    ]
 
 
 def _place(group: str, edges: NDArray[np.object_]) -> int:
@@ -53,8 +55,7 @@ def _place(group: str, edges: NDArray[np.object_]) -> int:
 def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) -> tuple[Splits, list[str]]:
     """Return FFHQ's own split for its pictures, indices into `OFFICIAL_SPLITS`, and notes.
 
-    Other sources' pictures are training, unless their author or photo is in FFHQ's validation part. FFHQ's own parts
-    share authors; a note gives their number.
+    Other sources' pictures are training, unless their author or photo is in FFHQ's validation part.
     """
     group_of = groups(everything)
     divided = {spec.name for spec in known_specs(inventory.source for inventory in everything) if spec.has_splits}
@@ -65,15 +66,18 @@ def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) 
         for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
         if credit.category == OFFICIAL_VALIDATION
     }
-    splits = [
-        _column(
-            credit.category == OFFICIAL_VALIDATION if inventory.source in divided else group_of[name] in validated
-            for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
+    splits = []
+    notes: list[str] = []
+    for inventory in inventories:
+        is_divided = inventory.source in divided
+        named = zip(own_names(inventory), inventory.credits, strict=True)
+        validates = (
+            credit.category == OFFICIAL_VALIDATION if is_divided else group_of[name] in validated
+            for name, credit in named
         )
-        for inventory in inventories
-    ]
-    notes = (_official_notes(inventory) for inventory in inventories if inventory.source in divided)
-    return splits, list(chain.from_iterable(notes))
+        splits.append(np.fromiter(validates, np.int8, len(inventory)))
+        notes += _official_notes(inventory) if is_divided else ()
+    return splits, notes
 
 
 def _official_notes(inventory: Inventory) -> Iterator[str]:
@@ -107,10 +111,6 @@ def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
         )
 
 
-def _column(values: Iterator[int] | Iterator[bool]) -> NDArray[np.int8]:
-    return np.fromiter(values, np.int8)
-
-
 def own_names(inventory: Inventory) -> Iterator[str]:
     """Yield a unique name of each picture; a picture and its mirror share it."""
     return (f"picture {inventory.source} {id}" for id in inventory.ids)
@@ -128,39 +128,26 @@ def groups(inventories: Sequence[Inventory]) -> dict[str, str]:
         leads.update(dict.fromkeys(path, name))
         return name
 
+    def join(names: Iterable[str]) -> None:
+        found = {lead(name) for name in names}
+        # The kind of a name comes first in it: the alphabet puts authors before photos, and these before pictures.
+        leads.update(dict.fromkeys(found, min(found, default="")))
+
     for inventory in inventories:
-        for names in _names(inventory):
-            found = sorted({lead(name) for name in names}, key=_rank)
-            leads.update(dict.fromkeys(found[1:], found[0]))
+        host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
+        for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
+            join((*_shared_names(host, credit), own))
+        # Unusable pictures connect others too, so fixing or removing one moves nothing.
+        for credit in inventory.problem_credits:
+            join(_shared_names(host, credit))
     return {name: lead(name) for inventory in inventories for name in own_names(inventory)}
 
 
-def _rank(name: str) -> tuple[int, str]:
-    return ("author", "author_id", "photo", "picture").index(name.partition(" ")[0]), name
-
-
-def _names(inventory: Inventory) -> Iterator[tuple[str, ...]]:
-    """Yield all names that connect each picture to others.
-
-    Unusable pictures connect others too, so fixing or removing one moves nothing.
-    """
-    host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
-    for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
-        yield (*_shared_names(host, credit), own)
-    for credit in inventory.problem_credits:
-        if shared := tuple(_shared_names(host, credit)):
-            yield shared
-
-
 def _shared_names(host: str, credit: Credit) -> Iterator[str]:
-    if author := _alike(credit.author):
+    """Yield the names that connect a picture to others; an author's letter case and encoding of accents are ignored."""
+    if author := unicodedata.normalize("NFC", credit.author.strip()).casefold():
         yield f"author {host} {author}"
     if credit.author_id:
         yield f"author_id {host} {credit.author_id}"
     if credit.photo_id:
         yield f"photo {host} {credit.photo_id}"
-
-
-def _alike(author: str) -> str:
-    """Normalize an author's name: ignore letter case and the encoding of accents."""
-    return unicodedata.normalize("NFC", author.strip()).casefold()

@@ -16,7 +16,7 @@ from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.columns.structs import take
-from lpff_shards.schemas.units import format_count
+from lpff_shards.schemas.text import format_count
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import file_names
 from lpff_shards.sources.io.objects import headers, is_remote, spread
@@ -32,25 +32,29 @@ K = TypeVar("K", str, Size)
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSurvey:
-    """Kinds and sizes of pictures, counted in samples.
+class Survey:
+    """Kinds and sizes of pictures, counted in samples, in a plan or in finished shards.
 
     Attributes:
         kinds: by suffix of the file, such as `png`.
         sizes: by stored width and height, most first.
         turned: samples whose stored file has an EXIF orientation other than 1.
+        opened, files: number of opened files, and of all files; equal in finished shards.
+        side: side of most pictures that fit a zip, in pixels; 0 if none fits.
+        misfits: opened pictures that do not fit a zip or are too large to be stored.
     """
 
     kinds: Mapping[str, int]
     sizes: Mapping[Size, int]
     turned: int
+    opened: int = 0
+    files: int = 0
+    side: int = 0
+    misfits: tuple[BadInput, ...] = ()
 
-    def notes(self, part: str = "") -> Iterator[str]:
-        """Yield limits of readers with such pictures, and the option that avoids them.
-
-        Args:
-            part: number of counted pictures as text, if not all were counted.
-        """
+    def notes(self) -> Iterator[str]:
+        """Yield limits of readers with such pictures and the option that avoids them, and pictures to leave out."""
+        part = "" if self.opened == self.files else f"of {self.opened:,} files, "
         if len(self.kinds) > 1:
             listed = ", ".join(f"{count} .{kind}" for kind, count in most_first(self.kinds).items())
             yield (
@@ -69,32 +73,6 @@ class PictureSurvey:
                 f"{part}{self.turned} samples have an EXIF orientation: readers that apply it (Hugging Face datasets, "
                 "DALI) turn the picture, and not its camera and landmarks; --image png drops it"
             )
-
-
-NO_PICTURES = PictureSurvey({}, {}, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """The pictures of a plan.
-
-    Attributes:
-        pictures: pictures whose files were opened; empty for a zip.
-        opened, files: number of opened files, and of all files.
-        side: side of most pictures that fit a zip, in pixels; 0 if none fits.
-        misfits: opened pictures that do not fit a zip or are too large to be stored.
-    """
-
-    pictures: PictureSurvey
-    opened: int
-    files: int
-    side: int = 0
-    misfits: tuple[BadInput, ...] = ()
-
-    def notes(self) -> Iterator[str]:
-        """Yield notes for the user before anything is written."""
-        part = "" if self.opened == self.files else f"of {self.opened:,} files, "
-        yield from self.pictures.notes(part)
         if self.misfits:
             first = self.misfits[0]
             lost = format_count(len(self.misfits), "picture")
@@ -111,6 +89,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     Files in buckets are sampled, since each costs a request. Unreadable files are reported when they are written.
     """
     sizes: Counter[Size] = Counter()
+    kinds: Counter[str] = Counter()
     found: list[_Opened] = []
     opened = files = turned = 0
     for number, inventory in enumerate(entries.inventories):
@@ -119,39 +98,29 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         kept = np.bincount(entries.row[mine & ~entries.flip], minlength=len(inventory))
         rows = np.flatnonzero(times)
         files += len(rows)
-        rows = rows if for_zip and not _in_bucket(inventory) else rows[spread(len(rows), SAMPLED)]
+        in_bucket = any(map(is_remote, inventory.blobs[:1]))
+        rows = rows if for_zip and not in_bucket else rows[spread(len(rows), SAMPLED)]
         opened += len(rows)
         for row, header in zip(rows.tolist(), headers(take(inventory.blobs, rows)), strict=True):
             if header is not None:
                 sizes[_stored_size(header, picture)] += int(times[row])
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
-    side = picture.resolution or _common_side(sizes)
+        if picture.kind == "keep" and not for_zip:
+            ends: Counter[str] = Counter()
+            for name, count in zip(file_names(inventory.blobs), times.tolist(), strict=True):
+                ends[name[-_LONGEST_SUFFIX:]] += count
+            for end, count in ends.items():
+                kind = posixpath.splitext(end)[1].lower().removeprefix(".")
+                # Pictures without suffix are rendered as PNG.
+                kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
+    fitting = Counter({w: count for (w, h), count in sizes.items() if w == h and not w & (w - 1)})
+    side = picture.resolution or max(fitting, key=fitting.__getitem__, default=0)
     misfits = tuple(_misfits(found, picture, side if for_zip else None))
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
-        return Survey(NO_PICTURES, opened, files, side, misfits)
-    kinds = _kinds(entries) if picture.kind == "keep" else {}
-    return Survey(PictureSurvey(kinds, sizes, turned), opened, files, misfits=misfits)
-
-
-def _in_bucket(inventory: Inventory) -> bool:
-    return any(map(is_remote, inventory.blobs[:1]))
-
-
-def _kinds(entries: Entries) -> dict[str, int]:
-    """Count samples by the suffix of their file."""
-    ends: Counter[str] = Counter()
-    for number, inventory in enumerate(entries.inventories):
-        times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
-        for name, count in zip(file_names(inventory.blobs), times, strict=True):
-            ends[name[-_LONGEST_SUFFIX:]] += count
-    kinds: Counter[str] = Counter()
-    for end, count in ends.items():
-        kind = posixpath.splitext(end)[1].lower().removeprefix(".")
-        # Pictures without suffix are rendered as PNG.
-        kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
-    return dict(+kinds)
+        return Survey({}, {}, 0, opened, files, side, misfits)
+    return Survey(dict(+kinds), sizes, turned, opened, files, misfits=misfits)
 
 
 def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
@@ -164,11 +133,6 @@ def _keeps(header: PictureHeader, picture: PictureOptions) -> bool:
     return picture.kind == "keep" and _stored_size(header, picture) == (header.width, header.height)
 
 
-def _common_side(sizes: Counter[Size]) -> int:
-    fitting = Counter({w: count for (w, h), count in sizes.items() if w == h and not w & (w - 1)})
-    return fitting.most_common(1)[0][0] if fitting else 0
-
-
 def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None) -> Iterator[BadInput]:
     """Yield the pictures that cannot be stored.
 
@@ -176,13 +140,13 @@ def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None
         side: side of a zip's pictures, see `misfit`; None for other formats.
     """
     keep = picture.kind == "keep"
-    for inventory, row, header, mirrored in found:
-        width, height = _stored_size(header, picture)
+    for inventory, row, header, is_mirrored in found:
+        stored = _stored_size(header, picture)
         kind = header.kind if keep else picture.kind
-        resized = (width, height) != (header.width, header.height)
-        reason = unstorable(header, mirrored or not _keeps(header, picture), "" if resized else kind)
+        is_resized = stored != (header.width, header.height)
+        reason = unstorable(header, is_mirrored or not _keeps(header, picture), "" if is_resized else kind)
         if side is not None:
-            reason = misfit(width, height, header.mode if keep else "RGB", side) or reason
+            reason = misfit(*stored, header.mode if keep else "RGB", side) or reason
         if reason:
             yield BadInput(inventory.blobs[row].where, inventory.ids[row], reason)
 

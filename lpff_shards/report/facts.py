@@ -20,8 +20,7 @@ from lpff_shards.manifest import Counts as ManifestCounts
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rebalance import Balances
-from lpff_shards.planning.rules import angle_bins, entropy
+from lpff_shards.planning.rebalance import Balances, angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
@@ -284,7 +283,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         has_camera=known,
         mirrored=entries.mirrored(),
         replica=entries.replica.astype(np.int64),
-        copies=(plan.lists[0].times if plan.lists else np.ones(len(entries))).astype(np.int64),
+        copies=next(iter(plan.lists.values()), np.ones(len(entries))).astype(np.int64),
         weight=entries.weight,
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],

@@ -18,10 +18,9 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.report.contact_sheet import Cell, Sheet, Shown
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
 from lpff_shards.report.plots import alternatives
-from lpff_shards.schemas.escaping import html
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import known_specs
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes, html
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,7 @@ from lpff_shards.report.facts import Facts, Spread, after, export_facts, plan_fa
 from lpff_shards.report.page import render
 from lpff_shards.report.plots import DPI, contact_sheet, draw_all
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.storage.path import (
     StoragePath,

@@ -114,9 +114,8 @@ def likely_convention(cameras: NDArray[np.float64]) -> str:
 
 def _off_axis(center: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return whether the origin is off each camera's axis; centers and axes are [n, 3]."""
-    away = np.sqrt(np.square(center).sum(axis=1))
     towards = -(center * axis).sum(axis=1)
-    off: NDArray[np.bool_] = towards < away * math.cos(AWAY)
+    off: NDArray[np.bool_] = towards < np.sqrt(np.square(center).sum(axis=1)) * math.cos(AWAY)
     return off
 
 

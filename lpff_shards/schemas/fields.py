@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lpff_shards.schemas.sources import SPECS
-from lpff_shards.schemas.units import alternatives
+from lpff_shards.schemas.text import alternatives
 
 SCHEMA_VERSION = 2
 

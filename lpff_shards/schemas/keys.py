@@ -113,7 +113,7 @@ def words(given: str) -> list[str]:
 
 
 def mark(name: Name) -> str:
-    """Return a digest of a name, to recognize the name without storing it."""
+    """Return a digest by which a name is recognized without storing it."""
     return blake3.blake3("\n".join(name).encode("utf-8", "surrogateescape")).hexdigest(length=8)
 
 
@@ -135,11 +135,10 @@ class Wanted:
         ends = (text.partition("?")[0] for kind, text in self._given if kind in ("url", "file"))
         self._ends = {address.rpartition("/")[2].lower() for address in ends}
 
-    def __bool__(self) -> bool:
-        return bool(self._given)
-
     def of(self, source: str, id: str, credit: Credit) -> list[tuple[str, str]]:
         """Return the given names that match a picture, each with its kind before it."""
+        if not self._given:
+            return []
         likely = [(kind, text) for kind, text in _plain(id, credit) if text in self._texts]
         if source.partition("_")[0] in self._keys:
             likely.append(("key", sample_key(source, id, mirrored=False, replica=0)))
@@ -160,34 +159,27 @@ class Wanted:
 def _plain(id: str, credit: Credit) -> Iterator[Name]:
     """Yield the names other than URLs, without unknown ones."""
     photo = photo_and_face(id)[0]
-    for kind, text in (
-        ("author", credit.author),
-        ("author", credit.author_id),
-        ("photo", credit.photo_id),
-        ("photo", photo),
-        ("id", id),
-    ):
+    named = (("author", credit.author), ("author", credit.author_id), ("photo", credit.photo_id), ("photo", photo))
+    for kind, text in (*named, ("id", id)):
         if text:
             yield kind, normal(text)
 
 
 def _urls(credit: Credit) -> Iterator[str]:
-    for url in (credit.source_url, credit.low_resolution_download_url, credit.high_resolution_download_url):
-        if url:
-            yield url
+    urls = (credit.source_url, credit.low_resolution_download_url, credit.high_resolution_download_url)
+    return filter(None, urls)
 
 
 def _names_of_url(url: str) -> Iterator[Name]:
     """Yield a URL with and without its host and query, and the name of its file."""
     whole, query = _address(normal(url))
-    path = _joined(whole.partition("/")[2])
-    for address in filter(None, (whole, path)):
+    for address in filter(None, (whole, _joined(whole.partition("/")[2]))):
         yield "url", address
         # A given URL with a query, such as `?size=l`, also matches the URL without one, but no other query.
         yield "url", f"{address}?{query}"
     end = whole.rpartition("/")[2]
-    if _FILE.fullmatch(end):
-        yield from (("file", end), ("file", _stem(end)))
+    if file := _FILE.fullmatch(end):
+        yield from (("file", end), ("file", file[1]))
 
 
 def _address(url: str) -> tuple[str, str]:

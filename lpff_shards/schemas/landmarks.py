@@ -12,20 +12,16 @@ LANDMARKS = 68
 Points = NDArray[np.float32]
 
 
-def _mirror_order() -> tuple[int, ...]:
-    """Return the index in the original face of each point of the mirrored one: left and right are swapped."""
-    order = list(range(LANDMARKS))
-    swapped = [(i, 16 - i) for i in range(8)]
-    swapped += [(17 + i, 26 - i) for i in range(5)]
-    swapped += [(31, 35), (32, 34)]
-    swapped += [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)]
-    swapped += [(48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)]
-    for left, right in swapped:
-        order[left], order[right] = right, left
-    return tuple(order)
-
-
-MIRROR_ORDER = _mirror_order()
+_SWAPPED = (
+    *((i, 16 - i) for i in range(8)),
+    *((17 + i, 26 - i) for i in range(5)),
+    *((31, 35), (32, 34)),
+    *((36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
+    *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)),
+)
+_PARTNERS = dict((*_SWAPPED, *((right, left) for left, right in _SWAPPED)))
+MIRROR_ORDER = tuple(_PARTNERS.get(point, point) for point in range(LANDMARKS))
+"""The point of the original face for each point of the mirrored one: left and right are swapped."""
 
 
 def mirror(points: Points, width: int) -> Points:
@@ -46,13 +42,10 @@ def rescale(points: Points, old: tuple[int, int], new: tuple[int, int]) -> Point
 
 
 def leaves(points: NDArray[np.floating], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Return which pictures have landmarks of another size: one is further outside than the face is wide.
+    """Return which pictures (bool [n]) have landmarks of another size: one is further outside than the face is wide.
 
     Args:
         points: in pixels, [n, 68, 2]; sizes: width and height of the pictures, [n, 2].
-
-    Returns:
-        bool [n].
     """
     low, high = points.min(axis=1), points.max(axis=1)
     face = high[:, :1] - low[:, :1]

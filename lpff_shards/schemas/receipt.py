@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from lpff_shards.schemas.left_out import LeftOut
+from lpff_shards.schemas.record import LeftOut
 from lpff_shards.schemas.sample import SUFFIXES
 
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -72,15 +72,11 @@ class ShardReceipt(Struct, frozen=True):
 
 
 def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    return bool(member) and 0 <= member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
+    return bool(member) and member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class ReceiptBuilder:
-    """Collect the receipt of a shard, one sample after another.
-
-    Attributes:
-        at: offset of the next sample.
-    """
+    """Collect the receipt of a shard, one sample after another; `at` is the offset of the next one."""
 
     def __init__(self) -> None:
         self.at = 0
@@ -105,7 +101,6 @@ class ReceiptBuilder:
         self._members.append((self._lists.setdefault(suffixes, len(self._lists)), *sizes))
 
     def __len__(self) -> int:
-        """Samples so far."""
         return len(self._keys)
 
     def build(self, file: str, size: int) -> ShardReceipt:

@@ -1,4 +1,4 @@
-"""Record: one picture of one source, not decoded. Entry: that picture as one sample of a data set."""
+"""Record: one picture of one source, not decoded. Entry: that picture as one sample. And what was left out of both."""
 
 from __future__ import annotations
 
@@ -47,10 +47,7 @@ class Credit(Struct, frozen=True, gc=False):
     Attributes:
         photo_id: of the photo at its host; faces of one photo share it.
         author, author_id: the photographer's name, and id at the host.
-        title: of the photo.
-        source_url: the photo's page or file at its host.
-        low_resolution_download_url, high_resolution_download_url: files of the photo at its host.
-        license: of the photo.
+        source_url: the photo's page or file at its host; the other URLs are files of the photo there.
         category: FFHQ's `training` or `validation`.
     """
 
@@ -77,13 +74,11 @@ class Record(Struct, frozen=True, eq=False):
         face: number of the face in its photo, from 1; 0 if unknown.
         alignment: how the picture was cropped.
         is_mirror: the source's picture is itself a mirrored one.
-        blob: its bytes.
         camera: of this picture or, by `camera_alignment`, of another crop of the same photo; None if unknown.
         camera_alignment: the crop of the camera's intrinsics and roll.
         landmarks: of this picture; None if unknown.
         landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
-        credit: author, license and photo.
     """
 
     source: str
@@ -105,10 +100,8 @@ class Entry(Struct, frozen=True, eq=False):
 
     Attributes:
         key: unique in the data set.
-        record: the picture.
         flip: mirror picture, camera and landmarks on writing.
         replica: 0 for the first copy, then 1, 2, ...
-        split: of the data set.
         density: of its pose, per square radian; 0 if not computed.
         weight: for loaders that resample.
         must_decode: another entry of the plan is the same file mirrored; a bad picture is left out in both.
@@ -127,3 +120,37 @@ class Entry(Struct, frozen=True, eq=False):
     def mirrored(self) -> bool:
         """Whether the sample's picture is mirrored, by the source or by the export."""
         return self.record.is_mirror != self.flip
+
+
+OF_MIRROR = " (its mirror)"
+"""Suffix of the id of a picture that was left out, for the mirror of that id."""
+
+
+class LeftOut(Struct, frozen=True):
+    """A picture or sample that could not be used.
+
+    Attributes:
+        file: with the fault.
+        id: of the picture in its source.
+        reason: which rule it breaks.
+        key: of the sample; empty if the picture was left out before planning.
+    """
+
+    file: str
+    id: str
+    reason: str
+    key: str = ""
+
+
+class Tombstone(Struct, frozen=True):
+    """A sample that was removed after its shard had been written.
+
+    Attributes:
+        key: of the sample.
+        file: the shard that held it; empty if its picture had been left out before.
+        names: digests of all names of its picture, see `schemas.keys.mark`.
+    """
+
+    key: str
+    file: str
+    names: tuple[str, ...]

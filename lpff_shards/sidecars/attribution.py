@@ -10,10 +10,10 @@ from itertools import groupby
 from pathlib import Path
 
 from lpff_shards.manifest import Manifest
-from lpff_shards.schemas.escaping import csv_cell, markdown, markdown_url
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.license import Demands, demands
 from lpff_shards.schemas.sources import terms_of
+from lpff_shards.schemas.text import csv_cell, markdown, markdown_url
 from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.sidecars.template import render, table_rows
 

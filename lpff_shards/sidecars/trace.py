@@ -10,10 +10,9 @@ from unicodedata import normalize
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import read_manifest
-from lpff_shards.options.rules import BY, By, one_of
+from lpff_shards.options.declaration import BY, By, one_of
 from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
-from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut, Tombstone
-from lpff_shards.schemas.record import Credit
+from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
 from lpff_shards.sidecars.sample_index import IndexedSample, SampleIndex
 from lpff_shards.storage.path import StoragePath, place
 

@@ -19,8 +19,7 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.columns.structs import Structs, StructsBuilder, column, take
 from lpff_shards.schemas.columns.texts import Rows
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
-from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
-from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.schemas.record import OF_MIRROR, Blob, Credit, LeftOut
 from lpff_shards.sources.inventory import EG3D, Inventory
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
 from lpff_shards.sources.join_metadata import Fault, PictureCameras, PictureCredits, PicturePoints

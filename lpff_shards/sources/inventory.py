@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.columns.structs import Repeated, column, repeated, take
-from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.license import License
-from lpff_shards.schemas.record import Blob, Credit, Record
+from lpff_shards.schemas.record import Blob, Credit, LeftOut, Record
 
 EG3D = "eg3d"
 """The alignment of the crops with published cameras."""

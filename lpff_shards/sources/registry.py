@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.options.declaration import shortened
 from lpff_shards.options.export import SourceOptions
 from lpff_shards.options.mix import MAX_REPLICAS
-from lpff_shards.options.rules import shortened
-from lpff_shards.schemas.closest_match import choice_hint
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.plugins import load
 from lpff_shards.schemas.sources import ADDED, SPECS, added_class
+from lpff_shards.schemas.text import choice_hint
 from lpff_shards.sources.inventory import Inventory, Source
 from lpff_shards.sources.io.json_files import read_table
 from lpff_shards.sources.io.tree import file_blob, read_whole

@@ -13,11 +13,10 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
-from lpff_shards.schemas.escaping import markdown
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import citations, known_specs, terms_of
-from lpff_shards.schemas.units import format_bytes
+from lpff_shards.schemas.text import format_bytes, markdown
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, render, table_rows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.declaration import declared, defaults, file_options, flag
+from lpff_shards.options.declaration import declared, file_options, flag
 from lpff_shards.options.export import (
     DEFAULT_JPEG_QUALITY,
     DEFAULT_SHARD_SIZE,
@@ -19,7 +19,7 @@ from lpff_shards.options.export import (
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
 from lpff_shards.schemas.sources import SPECS
-from lpff_shards.schemas.units import format_exact_bytes
+from lpff_shards.schemas.text import format_exact_bytes
 
 WIDTH = 100
 _SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
@@ -35,7 +35,7 @@ _ORDER = (
 )
 """Options in printed order: sources in the order in which they are combined, the data set's name after them."""
 _DEFAULTS: Mapping[str, Any] = {
-    **{name.rstrip("_"): value for kind in _GROUPS for name, value in defaults(kind).items()},
+    **{name.rstrip("_"): one.default for kind in _GROUPS for name, one in declared(kind).items()},
     **{"alpha": DEFAULT_ALPHA, "max_replicas": DEFAULT_MAX_REPLICAS, "shard_size": DEFAULT_SHARD_SIZE, "seed": 0},
     "zip_copies": "files",
 }
