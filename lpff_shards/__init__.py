@@ -12,7 +12,7 @@ from lpff_shards._version import __version__
 if TYPE_CHECKING:
     from lpff_shards.api import compare_rules, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
-    from lpff_shards.exporters.index import index_export
+    from lpff_shards.exporters.finish import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
     from lpff_shards.options.mix import MixOptions
@@ -46,7 +46,7 @@ def __getattr__(name: str) -> object:
     import importlib
 
     homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors", "Share": "options.rules",
-             "compare_rules": "api", "export": "api", "export_share": "api", "index_export": "exporters.index",
+             "compare_rules": "api", "export": "api", "export_share": "api", "index_export": "exporters.finish",
              "plan_export": "api", "read_manifest": "manifest", "trace_export": "sidecars.trace",
              "verify_export": "verify"}  # fmt: skip
     if name not in __all__:

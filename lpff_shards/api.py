@@ -17,9 +17,17 @@ from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import NullCallback, ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of, refuse_lost
-from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
+from lpff_shards.exporters.preflight import (
+    all_there,
+    finished_archives,
+    finished_tasks,
+    refuse_full,
+    refuse_gone,
+    refuse_pictures,
+    refuse_sources,
+    rewrite_indexes,
+)
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, refuse_gone, rewrite_indexes
 from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone

@@ -24,7 +24,7 @@ from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
-from lpff_shards.storage.checksums import checksum_of, file_checksum
+from lpff_shards.storage.full_reads import checksum_of, file_checksum
 from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, is_taken, names_in, place, read_whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})

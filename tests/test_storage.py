@@ -14,7 +14,7 @@ from stores import Bucket
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
 from lpff_shards.storage.base import Storage, storage_of
-from lpff_shards.storage.checksums import checksum_of
+from lpff_shards.storage.full_reads import checksum_of
 from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
 
 BYTES = b"12345678" * 1000

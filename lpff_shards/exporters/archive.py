@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -14,7 +16,6 @@ from isal.isal_zlib import crc32
 from msgspec import structs
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import copy_range
 from lpff_shards.formats.base import Contents
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import Output, Plan
@@ -24,8 +25,7 @@ from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import BackgroundSync, to_disk
-from lpff_shards.storage.checksums import hasher
-from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.full_reads import hasher, pread_fully
 from lpff_shards.storage.path import causes, on_disk
 
 
@@ -71,10 +71,10 @@ class _Target:
         self._file = file.fileno()
 
     def write(self, data: bytes) -> None:
-        copy_range.write(self._file, data)
+        write_all(self._file, data)
 
     def copy(self, source: BinaryIO, start: int, size: int) -> None:
-        copy_range.copy(source.fileno(), self._file, start, size)
+        copy_range(source.fileno(), self._file, start, size)
 
 
 def _joined(
@@ -123,11 +123,11 @@ def _receipt(
     crcs = []
     with growing.open("rb", buffering=0) as file:
         for start, end in pairwise(written.offsets):
-            data = copy_range.read(file.fileno(), start, end - start)
+            data = read_exactly(file.fileno(), start, end - start)
             crcs.append(crc32(data))
             checksum.update(data)
         at = written.offsets[-1]
-        while data := pread_fully(file.fileno(), copy_range.BLOCK, at):
+        while data := pread_fully(file.fileno(), BLOCK, at):
             checksum.update(data)
             at += len(data)
     return structs.replace(
@@ -143,3 +143,59 @@ def _receipt(
         sizes=tuple((*size, count) for size, count in sizes_of(parts).items()),
         turned=sum(part.turned for part in parts),
     )
+
+
+BLOCK = 1 << 20
+_REFUSALS = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY})
+
+
+def copy_range(source: int, target: int, start: int, size: int) -> None:
+    """Copy bytes of one file to the current position of another.
+
+    Args:
+        source, target: file descriptors.
+        start, size: byte range of the source.
+
+    Raises:
+        OSError: a file cannot be read or written, or the source ends early.
+    """
+    done = _by_kernel(source, target, start, size) if hasattr(os, "copy_file_range") else 0
+    while done < size:
+        data = read_exactly(source, start + done, min(BLOCK, size - done))
+        write_all(target, data)
+        done += len(data)
+
+
+def read_exactly(source: int, start: int, size: int) -> bytes:
+    """Return `size` bytes of an open file.
+
+    Raises:
+        OSError: the file cannot be read or ends early.
+    """
+    data = pread_fully(source, size, start)
+    if len(data) < size:
+        raise OSError(errno.EIO, "a part ends early")
+    return data
+
+
+def write_all(target: int, data: bytes) -> None:
+    """Write all bytes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(target, rest) :]
+
+
+def _by_kernel(source: int, target: int, start: int, size: int) -> int:
+    """Return how many bytes the kernel copied before it refused."""
+    done = 0
+    while done < size:
+        try:
+            copied = os.copy_file_range(source, target, size - done, start + done)
+        except OSError as error:
+            if error.errno in _REFUSALS:
+                break
+            raise
+        if not copied:
+            break
+        done += copied
+    return done

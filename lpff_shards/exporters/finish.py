@@ -1,9 +1,10 @@
-"""Finishing an export: sidecar files are written from the receipts once all shards exist."""
+"""Finishing an export: sidecar files from the receipts; and recreating them from the shards of a finished export."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,8 +13,11 @@ from msgspec import structs
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.executors.processes import OnShard, ShardDone
+from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.record_options import redact_paths
-from lpff_shards.formats.registry import index_files
+from lpff_shards.formats.base import Format, SampleError
+from lpff_shards.formats.registry import index_files, installed_format
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -23,6 +27,7 @@ from lpff_shards.manifest import (
     checksum_lines,
     file_digest,
     keys_digest,
+    read_manifest,
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
@@ -36,9 +41,11 @@ from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index.read import SampleIndex
+from lpff_shards.sidecars.sample_index.read import SampleIndex, SampleIndexError
 from lpff_shards.sidecars.sample_index.row_groups import Row, decode
 from lpff_shards.sidecars.sample_index.tables import PoseHistogram, count_poses, fingerprint, write_tables
+from lpff_shards.storage.full_reads import checksum_of
+from lpff_shards.storage.path import StoragePath, place, read_whole
 from lpff_shards.storage.prefetch import prefetch
 
 
@@ -200,3 +207,85 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         exclusions=exclusion_hashes(plan.mix.exclusions),
         withdrawn=exclusion_hashes(plan.mix.withdrawn),
     )
+
+
+def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
+    """Write index files, samples.sqlite and attribution that are missing or wrong, and return their names.
+
+    Args:
+        path: folder or bucket prefix of a finished export; its receipts are not needed.
+        on_shard: called after each shard that was read.
+
+    Raises:
+        ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
+        OSError: the folder cannot be written.
+    """
+    read_manifest(path)
+    folder = OutputFolder(place(path))
+    with locked(folder):
+        return _indexed(folder, on_shard)
+
+
+def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
+    root = folder.root
+    manifest = read_manifest(root)
+    format = installed_format(manifest.format)
+    # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
+    kinds = {suffixes[0] for found in _checked(root, manifest, format, on_shard) for suffixes in found.suffixes}
+    written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
+
+    def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
+        for shard in manifest.shards:
+            data, found = _described(root, manifest, format, shard.file)
+            written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
+            yield found, _rows(root / shard.file, manifest, format, data)
+
+    written |= write_sidecars(folder, manifest, shards(), _recorded_pool(root, manifest))
+    digests = {name: one.digest for name, one in written.items()}
+    # Other versions of SQLite or of this program write the same contents as different bytes.
+    folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
+    return tuple(name for name, one in written.items() if one.changed)
+
+
+def _checked(root: StoragePath, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+    """Compare each shard with the manifest, and yield its contents."""
+    for shard in manifest.shards:
+        started = time.monotonic()
+        data, found = _described(root, manifest, format, shard.file)
+        if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
+            raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
+        on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
+        yield found
+
+
+def _described(root: StoragePath, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
+    """Return a shard's bytes and a receipt of its contents."""
+    try:
+        data = read_whole(root / file)
+        return data, format.describe(file, data, manifest.layout)
+    except OSError as error:
+        raise ShardsError(f"{root / file} cannot be read: {error.strerror}", "Check the folder") from None
+    except SampleError as error:
+        raise _damaged(root / file, error.reason) from None
+
+
+def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
+    """Yield the fields of a shard's samples."""
+    try:
+        for sample in format.samples(data, manifest.layout):
+            yield tuple(sample.scalars.values())
+    except SampleError as error:
+        raise _damaged(path, error.reason) from None
+
+
+def _recorded_pool(root: StoragePath, manifest: Manifest) -> PoseHistogram | None:
+    """Return the poses before rebalancing; only the export's own samples.sqlite contains them."""
+    try:
+        with SampleIndex.open(root, manifest) as samples:
+            return samples.pool()
+    except SampleIndexError:
+        return None
+
+
+def _damaged(path: StoragePath, reason: str) -> ShardsError:
+    return ShardsError(f"{path} is damaged: {reason}", "Run lpff-shards verify, then export again")

@@ -17,9 +17,8 @@ from msgspec import structs
 
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
-from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.record_options import redact_paths
-from lpff_shards.exporters.sample import make_sample
+from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.left_out import LeftOut
@@ -28,7 +27,7 @@ from lpff_shards.schemas.record import Entry
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.base import AtomicFileWriter
-from lpff_shards.storage.checksums import Hasher, hasher
+from lpff_shards.storage.full_reads import Hasher, hasher
 from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
 from lpff_shards.storage.requests import retry_on_disconnect
 

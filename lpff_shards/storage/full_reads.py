@@ -1,9 +1,14 @@
-"""Reads at an offset that loop: the system may return fewer bytes than requested before the end of a file."""
+"""Reads that return every requested byte, and checksums of shards: BLAKE3 or SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import blake3
 
 _MOST = 1 << 30
 """Bytes requested in one call: Linux returns 2 GiB at most, and a wrong length must not reserve more memory."""
@@ -55,3 +60,39 @@ def _unfilled(parts: list[memoryview], count: int) -> list[memoryview]:
             return [part[count:], *parts[number + 1 :]]
         count -= len(part)
     return []
+
+
+class Hasher(Protocol):
+    """A running checksum."""
+
+    def update(self, data: bytes | memoryview, /) -> object:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the checksum so far."""
+
+
+def hasher(algorithm: str) -> Hasher:
+    """Return a new running checksum: `blake3` or `sha256`."""
+    return hashlib.sha256() if algorithm == "sha256" else blake3.blake3()
+
+
+def checksum_of(data: bytes | memoryview, algorithm: str) -> str:
+    """Return the checksum of bytes (hex)."""
+    checksum = hasher(algorithm)
+    checksum.update(data)
+    return checksum.hexdigest()
+
+
+def file_checksum(path: Path, algorithm: str) -> str:
+    """Return the checksum of a file (hex).
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if algorithm == "blake3":
+        # Open it first, since errors of `update_mmap` contain neither the reason nor the file.
+        with path.open("rb"):
+            return blake3.blake3().update_mmap(path).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
