@@ -14,7 +14,7 @@ from lpff_shards.errors import BadInput, Damaged, ShardsError
 from lpff_shards.executors import Executor, get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.callbacks import NullCallback, ProgressCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of, refuse_lost
 from lpff_shards.exporters.preflight import (
@@ -236,7 +236,7 @@ class _Job:
 
 
 def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
-    observer = observer or NullCallback()
+    observer = observer or ProgressCallback()
     # Clients of stores use threads, which a forked process would lack.
     in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
     executor = get_executor(options.run, fork=may_fork() and not in_buckets)

@@ -40,7 +40,7 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.callbacks import NullCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
@@ -59,7 +59,7 @@ def _options(out: Path, sources: SourceOptions, format: Any = "zip", **more: Any
     return ExportOptions(format=format, out=str(out), sources=sources, run=run_, picture=picture_, **more)
 
 
-class Seen(NullCallback):
+class Seen(ProgressCallback):
     """How many parts an export found finished."""
 
     def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None:
