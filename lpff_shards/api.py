@@ -16,7 +16,7 @@ from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
-from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of, refuse_lost
+from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
 from lpff_shards.exporters.preflight import (
     all_there,
     finished_archives,
@@ -25,7 +25,6 @@ from lpff_shards.exporters.preflight import (
     refuse_gone,
     refuse_pictures,
     refuse_sources,
-    rewrite_indexes,
 )
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
 from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
@@ -204,7 +203,7 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
         raise ShardsError("no share is named", "Pass --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
-    with acquire_shared(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
+    with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note, shared=True):
         archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
@@ -285,7 +284,6 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
     folder, plan, observer = job.folder, job.plan, job.observer
     whole = finished_tasks(folder, plan, tasks, job.workers, observer.on_note)
     kept = [plan.filenames[task] for task in tasks if task in whole]
-    rewrite_indexes(folder, Receipts(folder, kept))
     missing = [task for task in tasks if task not in whole]
     observer.on_plan(plan, len(plan) - others - len(missing), others)
     observer.on_skipped_shards(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))

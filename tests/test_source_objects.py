@@ -258,7 +258,9 @@ def test_what_is_not_waited_for_holds_nobody_up(memory: Memory, monkeypatch: pyt
 
 
 def test_files_of_a_disk_are_read_in_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "fetched", lambda blobs: iter(()) if not blobs else pytest.fail("asked ahead"))
+    monkeypatch.setattr(
+        sample, "prefetch", lambda _, blobs, **__: iter(()) if not blobs else pytest.fail("asked ahead")
+    )
     monkeypatch.setattr(FileBlob, "read", lambda blob: blob.path.encode())
     blobs = [FileBlob(f"{n}", 1) for n in range(3)]
     shard = Fetching(blobs)

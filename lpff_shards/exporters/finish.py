@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 
 import numpy as np
 from msgspec import structs
@@ -49,14 +48,11 @@ from lpff_shards.storage.path import StoragePath, place, read_whole
 from lpff_shards.storage.prefetch import prefetch
 
 
-def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
-    """Refuse to finish an empty data set.
-
-    Raises:
-        ShardsError: all samples were left out.
-    """
+def refuse_nothing(plan: Plan, receipts: Sequence[ShardReceipt]) -> None:
+    """Raise ShardsError if all samples were left out."""
     skipped: list[LeftOut] = []
-    for receipt in receipts:
+    # Iteration would read many receipts in advance.
+    for receipt in map(receipts.__getitem__, range(len(receipts))):
         if receipt.samples:
             return
         skipped += receipt.skipped
@@ -75,13 +71,12 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         OSError: the folder cannot be written.
     """
     receipts = Receipts(folder, [output.file for output in plan.outputs])
-    totals = _totals(plan, receipts)
-    manifest = _manifest(plan, totals)
-    folder.sync([shard.file for shard in totals.shards])
-    once = dict(data_set_indexes(manifest, totals.pictures.kinds.keys()))
+    manifest, indexes = _manifest(plan, receipts)
+    folder.sync(receipts.names)
+    once = dict(data_set_indexes(manifest, manifest.kinds.keys()))
     if manifest.checksum == "sha256":
         once[SUMS] = checksum_lines(manifest).encode()
-    once |= {POSES: pose_picture(), CARD: card(manifest, totals.pictures.kinds.keys()).encode()}
+    once |= {POSES: pose_picture(), CARD: card(manifest, manifest.kinds.keys()).encode()}
     files = {name: folder.write(name, data).digest for name, data in once.items()}
 
     def read(file: str) -> tuple[ShardReceipt, bytes]:
@@ -92,8 +87,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         shards = ((receipt, decode(rows)) for receipt, rows in found)
         sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
-    files |= totals.indexes
-    manifest = structs.replace(manifest, files=files)
+    manifest = structs.replace(manifest, files=files | indexes)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
@@ -109,9 +103,6 @@ def write_sidecars(
     Args:
         shards: each shard's receipt and its samples' rows.
         pool: poses before rebalancing; None if unknown.
-
-    Raises:
-        OSError: the folder cannot be written.
     """
     table, text = ATTRIBUTION
     written = {
@@ -132,29 +123,14 @@ def _pool(plan: Plan) -> PoseHistogram:
     return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centers[chosen]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """The manifest's facts from all receipts.
-
-    Attributes:
-        skipped: samples that were left out.
-        pictures: counts of their kinds and sizes.
-        indexes: digests of the shards' index files, by name.
-    """
-
-    shards: tuple[Shard, ...]
-    skipped: tuple[LeftOut, ...]
-    pictures: PictureSurvey
-    indexes: Mapping[str, str]
-
-
-def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
+def _manifest(plan: Plan, receipts: Iterable[ShardReceipt]) -> tuple[Manifest, dict[str, str]]:
+    """Return the manifest, without sidecar files, and the digests of the shards' index files by name."""
     shards: list[Shard] = []
     skipped: list[LeftOut] = []
     kinds: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     turned = 0
-    digests: dict[str, str] = {}
+    indexes: dict[str, str] = {}
     for r, output in zip(receipts, plan.outputs, strict=True):
         if r.plan != plan.shard_digest(output.tasks.start):
             raise ExportFailed(f"{r.file} was replaced by another export", "Run one export at a time")
@@ -163,23 +139,14 @@ def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
         kinds.update(r.suffixes[member[0]][0] for member in r.members)
         sizes += sizes_of([r])
         turned += r.turned
-        digests |= {name: file_digest(data) for name, data in index_files(r).items()}
+        indexes |= {name: file_digest(data) for name, data in index_files(r).items()}
     pictures = PictureSurvey(most_first(kinds), most_first(sizes), turned)
-    return _Totals(tuple(shards), tuple(skipped), pictures, digests)
-
-
-def _reader_notes(plan: Plan, totals: _Totals) -> Iterable[str]:
-    """Return limits that readers have with the pictures; a zip has none, since its pictures are alike."""
-    return () if plan.format.for_trainers else totals.pictures.notes()
-
-
-def _manifest(plan: Plan, totals: _Totals) -> Manifest:
-    names = plan.settings.published
-    left_out = plan.problems
-    written = sum(shard.samples for shard in totals.shards)
-    lost = {skip.key for skip in totals.skipped}
-    kept = plan if not lost else plan.without(lost)
-    return Manifest(
+    # Readers have no limits with the pictures of a zip, which are alike.
+    reader_notes = () if plan.format.for_trainers else pictures.notes()
+    names, left_out = plan.settings.published, plan.problems
+    written = sum(shard.samples for shard in shards)
+    kept = plan.without({skip.key for skip in skipped}) if skipped else plan
+    manifest = Manifest(
         version=MANIFEST_VERSION,
         schema=SCHEMA_VERSION,
         generator=f"lpff-shards {__version__}",
@@ -191,22 +158,23 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         checksum=plan.settings.checksum,
         options=plan.options,
         layout=plan.settings.layout,
-        counts=Counts(plan.samples, written, len(totals.skipped), len(left_out)),
+        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_license(),
         filtered=plan.mix.filtered,
-        shards=totals.shards,
-        kinds=totals.pictures.kinds,
-        sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
-        turned=totals.pictures.turned,
+        shards=tuple(shards),
+        kinds=pictures.kinds,
+        sizes={f"{width}x{height}": count for (width, height), count in pictures.sizes.items()},
+        turned=turned,
         lists={one.name: int(one.times.sum()) for one in kept.lists},
-        skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *totals.skipped),
-        notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
+        skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *skipped),
+        notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *reader_notes)),
         tombstones=plan.tombstones,
         rule=DIGEST_RULE,
         exclusions=exclusion_hashes(plan.mix.exclusions),
         withdrawn=exclusion_hashes(plan.mix.withdrawn),
     )
+    return manifest, indexes
 
 
 def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
@@ -223,68 +191,57 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
     read_manifest(path)
     folder = OutputFolder(place(path))
     with locked(folder):
-        return _indexed(folder, on_shard)
+        manifest = read_manifest(folder.root)
+        format = installed_format(manifest.format)
+        # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
+        kinds = {suffixes[0] for found in _checked(folder, manifest, format, on_shard) for suffixes in found.suffixes}
+        written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
+
+        def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
+            for shard in manifest.shards:
+                data, found = _described(folder, manifest, format, shard.file)
+                written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
+                yield found, _rows(folder.root / shard.file, manifest, format, data)
+
+        # Only the export's own samples.sqlite contains the poses before rebalancing.
+        pool = None
+        with suppress(SampleIndexError), SampleIndex.open(folder.root, manifest) as samples:
+            pool = samples.pool()
+        written |= write_sidecars(folder, manifest, shards(), pool)
+        digests = {name: one.digest for name, one in written.items()}
+        # Other versions of SQLite or of this program write the same contents as different bytes.
+        folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
+        return tuple(name for name, one in written.items() if one.changed)
 
 
-def _indexed(folder: OutputFolder, on_shard: OnShard) -> tuple[str, ...]:
-    root = folder.root
-    manifest = read_manifest(root)
-    format = installed_format(manifest.format)
-    # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
-    kinds = {suffixes[0] for found in _checked(root, manifest, format, on_shard) for suffixes in found.suffixes}
-    written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
-
-    def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
-        for shard in manifest.shards:
-            data, found = _described(root, manifest, format, shard.file)
-            written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
-            yield found, _rows(root / shard.file, manifest, format, data)
-
-    written |= write_sidecars(folder, manifest, shards(), _recorded_pool(root, manifest))
-    digests = {name: one.digest for name, one in written.items()}
-    # Other versions of SQLite or of this program write the same contents as different bytes.
-    folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
-    return tuple(name for name, one in written.items() if one.changed)
-
-
-def _checked(root: StoragePath, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+def _checked(folder: OutputFolder, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
     """Compare each shard with the manifest, and yield its contents."""
     for shard in manifest.shards:
         started = time.monotonic()
-        data, found = _described(root, manifest, format, shard.file)
+        data, found = _described(folder, manifest, format, shard.file)
         if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
-            raise _damaged(root / shard.file, "it is not the shard that the manifest lists")
+            raise _damaged(folder.root / shard.file, "it is not the shard that the manifest lists")
         on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
         yield found
 
 
-def _described(root: StoragePath, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
-    """Return a shard's bytes and a receipt of its contents."""
+def _described(folder: OutputFolder, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
+    path = folder.root / file
     try:
-        data = read_whole(root / file)
+        data = read_whole(path)
         return data, format.describe(file, data, manifest.layout)
     except OSError as error:
-        raise ShardsError(f"{root / file} cannot be read: {error.strerror}", "Check the folder") from None
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
     except SampleError as error:
-        raise _damaged(root / file, error.reason) from None
+        raise _damaged(path, error.reason) from None
 
 
 def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
-    """Yield the fields of a shard's samples."""
     try:
         for sample in format.samples(data, manifest.layout):
             yield tuple(sample.scalars.values())
     except SampleError as error:
         raise _damaged(path, error.reason) from None
-
-
-def _recorded_pool(root: StoragePath, manifest: Manifest) -> PoseHistogram | None:
-    """Return the poses before rebalancing; only the export's own samples.sqlite contains them."""
-    try:
-        with SampleIndex.open(root, manifest) as samples:
-            return samples.pool()
-    except SampleIndexError:
-        return None
 
 
 def _damaged(path: StoragePath, reason: str) -> ShardsError:

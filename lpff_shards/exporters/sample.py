@@ -6,7 +6,7 @@ Each picture file is read and decoded once, even if several samples show it; obj
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -37,10 +37,7 @@ _ALIGNED = {
 
 
 def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sample:
-    """Make an entry's sample.
-
-    Args:
-        image_cache: the cache of the shard's entries; samples are made in their order.
+    """Make an entry's sample; the cache is of the shard's entries, and samples are made in their order.
 
     Raises:
         BadInput: the picture cannot be read or stored; names the file and the id.
@@ -54,21 +51,21 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
         reason = f"the picture is {size}, and {square[0].title}'s aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)
     camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
+    numbers = camera.float32() if camera else np.zeros(CAMERA_NUMBERS, np.float32)
     points = _points(entry, stored)
-    layout = settings.layout
     return Sample(
         key=entry.key,
         picture=stored.picture,
-        camera=_or_zeros(camera.float32() if camera else None, CAMERA_NUMBERS) if layout.camera else None,
-        landmarks=_or_zeros(points, LANDMARKS, 2) if layout.landmarks else None,
+        camera=numbers if settings.layout.camera else None,
+        landmarks=points if settings.layout.landmarks else None,
         scalars=_scalars(entry, stored, camera),
     )
 
 
-def _points(entry: Entry, stored: ProcessedImage) -> Points | None:
+def _points(entry: Entry, stored: ProcessedImage) -> Points:
     points = entry.record.landmarks
     if points is None:
-        return None
+        return np.zeros((LANDMARKS, 2), np.float32)
     record, size = entry.record, (stored.picture.width, stored.picture.height)
     of = record.landmarks_size if record.landmarks_size[0] else stored.original
     if of[0] * size[1] != of[1] * size[0]:
@@ -79,10 +76,6 @@ def _points(entry: Entry, stored: ProcessedImage) -> Points | None:
     if landmarks.leaves(points[None], np.array([size]))[0]:
         raise BadInput(record.blob.where, record.id, landmarks.elsewhere(points, size))
     return landmarks.mirror(points, size[0]) if entry.flip else points
-
-
-def _or_zeros(array: Points | None, *shape: int) -> Points:
-    return np.zeros(shape, np.float32) if array is None else array
 
 
 def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dict[str, Scalar]:
@@ -138,13 +131,11 @@ _Shown = tuple[str, bool]
 class ImageCache:
     """Makes the stored pictures of one shard's entries, requested in their order.
 
-    Args:
-        entries: entries of the shard.
-        options: how pictures are stored.
-        side: side that every picture must have, if the format requires one, see `misfit`.
-
     An original, its mirror and their replicas need one read and one decode: the first request makes both variants, and
-    each is kept until its last entry has used it. Objects in buckets are prefetched.
+    each is kept until its last entry has used it.
+
+    Args:
+        side: side that every picture must have, if the format requires one, see `misfit`.
     """
 
     def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
@@ -156,11 +147,7 @@ class ImageCache:
         self._kept_bytes = 0
 
     def stored(self, entry: Entry) -> ProcessedImage:
-        """Return the picture of an entry.
-
-        Raises:
-            BadInput: the picture cannot be read or stored; names the file and the id.
-        """
+        """Return the picture of an entry; raise as `make_sample` does."""
         shown = _shown(entry)
         self._due[shown] -= 1
         found = self._kept.get(shown) or self._made(entry, shown)
@@ -194,61 +181,42 @@ class ImageCache:
 
 
 def _shown(entry: Entry) -> _Shown:
-    """Return what determines an entry's picture: the file, and whether it is flipped."""
     return entry.record.blob.where, entry.flip
 
 
 AHEAD_BYTES = 64 * 10**6
 """Most bytes prefetched, in each process that writes shards."""
 
-Read = bytes | BlobError
-
 
 class Fetching:
-    """Reads blobs, requested roughly in their order.
-
-    Args:
-        blobs: blobs that will be read; a repeated blob is prefetched once.
-    """
+    """Reads blobs, requested roughly in their order; those in buckets are prefetched, a repeated one once."""
 
     def __init__(self, blobs: Sequence[Blob]) -> None:
-        places = {blob.where: blob for blob in blobs if is_remote(blob)}
+        remote = {blob.where: blob for blob in blobs if is_remote(blob)}
         # Prefetching a single blob gains nothing.
-        self._due = set(places) if len(places) > 1 else set()
-        self._answers = fetched(list(places.values()))
-        self._ahead = zip(places, self._answers, strict=False)
+        ahead = list(remote.values()) if len(remote) > 1 else []
+        self._due = {blob.where for blob in ahead}
+        self._answers = prefetch(_read, ahead, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
+        self._ahead = zip(ahead, self._answers, strict=False)
 
     def read(self, blob: Blob) -> bytes:
-        """Return a blob's bytes.
-
-        Raises:
-            BlobError: as the blob's own `read`.
-        """
-        if not self._due or blob.where not in self._due:
+        """Return a blob's bytes, or raise BlobError as its own `read`."""
+        if blob.where not in self._due:
             return blob.read()
-        answer = self._next(blob.where)
-        if isinstance(answer, BlobError):
-            raise answer
-        return answer
-
-    def _next(self, where: str) -> Read:
-        for due, answer in self._ahead:
-            self._due.remove(due)
-            if due == where:
+        for ahead, answer in self._ahead:
+            self._due.remove(ahead.where)
+            if ahead.where == blob.where:
+                if isinstance(answer, BlobError):
+                    raise answer
                 return answer
-        raise KeyError(where)
+        raise KeyError(blob.where)
 
     def close(self) -> None:
         """Cancel pending prefetches."""
         self._answers.close()
 
 
-def fetched(blobs: Sequence[Blob]) -> Generator[Read, None, None]:
-    """Yield the bytes of blobs in buckets in order, or the error of each that cannot be read."""
-    return prefetch(_read, blobs, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
-
-
-def _read(blob: Blob) -> Read:
+def _read(blob: Blob) -> bytes | BlobError:
     try:
         return blob.read()
     except BlobError as error:

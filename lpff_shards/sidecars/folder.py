@@ -24,9 +24,9 @@ from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FO
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_index import row_groups
 from lpff_shards.storage.background_sync import to_disk
-from lpff_shards.storage.base import Storage, storage_of
 from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
 from lpff_shards.storage.prefetch import prefetch
+from lpff_shards.storage.prefix import Storage, storage_of
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
@@ -124,7 +124,7 @@ class OutputFolder:
         """
         changed = _read(self.root / name) != data
         if changed:
-            self.storage.write_durably(name, data)
+            self.storage.write(name, data, durable=True)
         else:
             # An earlier run may have stopped before the file was on disk.
             self.storage.sync((name, name.rpartition("/")[0]))
@@ -219,7 +219,7 @@ class OutputFolder:
         # It is synced: after a power cut the shards would otherwise have no owner.
         if new:
             return self.storage.create(PLAN, to_json(owner))
-        self.storage.write_durably(PLAN, to_json(owner))
+        self.storage.write(PLAN, to_json(owner), durable=True)
         return True
 
     def unfinish(self) -> None:

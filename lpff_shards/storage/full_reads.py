@@ -17,11 +17,7 @@ _MOST_PARTS = 1024
 
 
 def pread_fully(fd: int, size: int, at: int) -> bytes:
-    """Return `size` bytes of an open file from offset `at` on, fewer only where the file ends.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Return `size` bytes of an open file from offset `at` on, fewer only where the file ends."""
     data = os.pread(fd, min(size, _MOST), at)
     if len(data) == size or not data:
         return data
@@ -32,44 +28,36 @@ def pread_fully(fd: int, size: int, at: int) -> bytes:
     return b"".join(parts)
 
 
-def preadv_fully(fd: int, parts: Sequence[memoryview | bytearray], at: int) -> int:
-    """Fill buffers one after another with an open file's bytes from offset `at` on.
+def write_fully(fd: int, data: bytes | memoryview) -> None:
+    """Write all bytes to an open file."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
-    Args:
-        parts: writable, of bytes.
+
+def preadv_fully(fd: int, parts: Sequence[memoryview | bytearray], at: int) -> int:
+    """Fill writable buffers of bytes one after another with an open file's bytes from offset `at` on.
 
     Returns:
         Bytes read: those of all buffers, fewer only where the file ends.
-
-    Raises:
-        OSError: the file cannot be read.
     """
     rest = [memoryview(part) for part in parts]
     size, done = sum(map(len, rest)), 0
     while done < size and (count := os.preadv(fd, rest[:_MOST_PARTS], at + done)):
         done += count
-        if done < size:
-            rest = _unfilled(rest, count)
+        while rest and count >= len(rest[0]):
+            count -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][count:]
     return done
-
-
-def _unfilled(parts: list[memoryview], count: int) -> list[memoryview]:
-    """Return the rest of buffers whose first `count` bytes are filled."""
-    for number, part in enumerate(parts):
-        if count < len(part):
-            return [part[count:], *parts[number + 1 :]]
-        count -= len(part)
-    return []
 
 
 class Hasher(Protocol):
     """A running checksum."""
 
-    def update(self, data: bytes | memoryview, /) -> object:
-        """Add bytes."""
+    def update(self, data: bytes | memoryview, /) -> object: ...
 
-    def hexdigest(self) -> str:
-        """Return the checksum so far."""
+    def hexdigest(self) -> str: ...
 
 
 def hasher(algorithm: str) -> Hasher:
@@ -85,14 +73,9 @@ def checksum_of(data: bytes | memoryview, algorithm: str) -> str:
 
 
 def file_checksum(path: Path, algorithm: str) -> str:
-    """Return the checksum of a file (hex).
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    if algorithm == "blake3":
-        # Open it first, since errors of `update_mmap` contain neither the reason nor the file.
-        with path.open("rb"):
-            return blake3.blake3().update_mmap(path).hexdigest()
+    """Return the checksum of a file (hex)."""
+    # Errors of `update_mmap` contain neither the reason nor the file, so it is opened for both.
     with path.open("rb") as file:
+        if algorithm == "blake3":
+            return blake3.blake3().update_mmap(path).hexdigest()
         return hashlib.file_digest(file, algorithm).hexdigest()
