@@ -14,10 +14,10 @@ from pathlib import Path
 
 from benchmarks.memory import peak
 from lpff_shards import ExportOptions, MixOptions, RunOptions, ShardOptions, SourceOptions, export, verify_export
-from lpff_shards.exporters.callbacks import NullCallback, Step
+from lpff_shards.exporters.callbacks import ProgressCallback, Step
 
 
-class Clock(NullCallback):
+class Clock(ProgressCallback):
     """Notes what each step took."""
 
     def __init__(self) -> None:

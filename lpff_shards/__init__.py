@@ -12,7 +12,7 @@ from lpff_shards._version import __version__
 if TYPE_CHECKING:
     from lpff_shards.api import compare_rules, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
-    from lpff_shards.exporters.index import index_export
+    from lpff_shards.exporters.finish import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.options.declaration import Share
     from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> object:
 
     homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors",
              "Share": "options.declaration", "compare_rules": "api", "export": "api", "export_share": "api",
-             "index_export": "exporters.index", "plan_export": "api", "read_manifest": "manifest",
+             "index_export": "exporters.finish", "plan_export": "api", "read_manifest": "manifest",
              "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")

@@ -14,12 +14,19 @@ from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import Executor, get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.callbacks import NullCallback, ProgressCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
-from lpff_shards.exporters.output_lock import acquire, acquire_shared, owner_of, refuse_lost
-from lpff_shards.exporters.preflight import refuse_full, refuse_pictures, refuse_sources
+from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
+from lpff_shards.exporters.preflight import (
+    all_there,
+    finished_archives,
+    finished_tasks,
+    refuse_full,
+    refuse_gone,
+    refuse_pictures,
+    refuse_sources,
+)
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.resume import all_there, finished_archives, finished_tasks, refuse_gone, rewrite_indexes
 from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
@@ -157,7 +164,7 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
         raise ShardsError("no share is named", "Pass --task I/N, or call export")
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
-    with acquire_shared(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
+    with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note, shared=True):
         archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note, closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
@@ -182,7 +189,7 @@ class _Job:
 
 
 def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
-    observer = observer or NullCallback()
+    observer = observer or ProgressCallback()
     # Clients of stores use threads, which a forked process would lack.
     in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
     executor = get_executor(options.run, fork=may_fork() and not in_buckets)
@@ -226,7 +233,6 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
     folder, plan, observer = job.folder, job.plan, job.observer
     whole = finished_tasks(folder, plan, tasks, job.workers, observer.on_note)
     kept = [plan.filenames[task] for task in tasks if task in whole]
-    rewrite_indexes(folder, Receipts(folder, kept))
     missing = [task for task in tasks if task not in whole]
     observer.on_plan(plan, len(plan) - others - len(missing), others)
     observer.on_skipped_shards(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))
@@ -251,7 +257,8 @@ def _finished(job: _Job, archives: Collection[int]) -> Manifest:
     """Join the zips that are not among `archives`, and write the sidecars."""
     folder, plan = job.folder, job.plan
     due = [plan.filenames[task] for task in _due(plan, archives)]
-    refuse_nothing(plan, Receipts(folder, [*(plan.outputs[number].file for number in archives), *due]))
+    # `Receipts` would read many in advance.
+    refuse_nothing(plan, map(folder.receipt, [*(plan.outputs[number].file for number in archives), *due]))
     refuse_lost(folder, plan)
     for number, output in enumerate(plan.outputs if plan.format.joining else ()):
         parts = [plan.filenames[task] for task in output.tasks]

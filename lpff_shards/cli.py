@@ -136,7 +136,7 @@ def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
     Exports write them themselves; this is for those that lost them, or were made without.
     """
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.exporters.index import index_export
+    from lpff_shards.exporters.finish import index_export
 
     with progress.observer(sys.stderr, verbosity) as observer:
         observer.on_stage("reading")

@@ -24,8 +24,8 @@ from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
-from lpff_shards.storage.checksums import checksum_of, file_checksum
-from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, is_taken, names_in, place, read_whole
+from lpff_shards.storage.full_reads import checksum_of, file_checksum
+from lpff_shards.storage.path import StoragePath, exists, is_file, is_link, is_remote, names_in, place, read_whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -254,7 +254,7 @@ def _changed(path: StoragePath, digest: str) -> str:
     """Return what is wrong with a file; empty if it is unchanged or missing."""
     try:
         if not is_file(path):
-            return "is not a regular file" if is_taken(path) else ""
+            return "is not a regular file" if exists(path) or is_link(path) else ""
         return "" if file_digest(read_whole(path)) == digest else "is not what was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"

@@ -399,8 +399,7 @@ def test_everything_is_bad(tmp_path: Path, capsys: pytest.CaptureFixture[str], m
 def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
     from lpff_shards import ExportOptions, SourceOptions, plan_export
     from lpff_shards.errors import BadInput
-    from lpff_shards.exporters.image_cache import ImageCache
-    from lpff_shards.exporters.sample import make_sample
+    from lpff_shards.exporters.sample import ImageCache, make_sample
 
     root = write_lpff(tmp_path / "lpff", alignments=["eg3d"])
     plan = plan_export(ExportOptions(format="wds", out="x", sources=SourceOptions(lpff=str(root))))

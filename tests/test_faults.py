@@ -436,7 +436,7 @@ DEATHS = [
     ("shard.make_sample", 6, 2),
     ("OutputFolder.publish", 3, 2),
     # Two index files and a receipt a shard.
-    ("LocalFolder._replace", 9, 2),
+    ("LocalFolder.write", 9, 2),
 ]
 
 

@@ -14,8 +14,8 @@ from layouts import picture, undecodable
 from msgspec.structs import replace
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters import image_cache, pictures
-from lpff_shards.exporters.image_cache import ImageCache
+from lpff_shards.exporters import pictures, sample
+from lpff_shards.exporters.sample import ImageCache
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.record import Credit, Entry, Record
 
@@ -89,7 +89,7 @@ def test_an_original_its_mirror_and_replicas_are_decoded_once(monkeypatch: pytes
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     size = len(picture("1")) * 3
-    monkeypatch.setattr(image_cache, "KEPT_BYTES", size)
+    monkeypatch.setattr(sample, "KEPT_BYTES", size)
     shown = [(n, False) for n in range(20)] * 2
     random.Random(0).shuffle(shown)
     reads: Counter[str] = Counter()

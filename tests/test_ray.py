@@ -22,10 +22,10 @@ from layouts import undecodable, write, write_lpff
 from running import Done, call, children, contents, run_after, wait_for
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
-from lpff_shards.executors import ray, ray_cluster
+from lpff_shards.executors import ray
 from lpff_shards.executors.processes import Progress
 from lpff_shards.executors.ray import RayExecutor
-from lpff_shards.exporters.callbacks import NullCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 
 pytest.importorskip("ray", reason="ray is not installed here: pip install 'lpff-shards[ray]'")
 
@@ -190,7 +190,7 @@ def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Exp
     export.order(disturbing.DIE)
     told: list[Progress] = []
 
-    class Listener(NullCallback):
+    class Listener(ProgressCallback):
         def on_progress(self, progress: Progress) -> None:
             told.append(progress)
 
@@ -353,7 +353,7 @@ def test_an_address_at_which_nothing_listens_is_an_error_at_once() -> None:
 @pytest.mark.parametrize("greets", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command\r\n", None])
 def test_another_server_is_an_error_in_time(greets: bytes | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that greets and closes each connection, or that accepts none."""
-    monkeypatch.setattr(ray_cluster, "ANSWERS_WITHIN", 3.0)
+    monkeypatch.setattr(ray, "ANSWERS_WITHIN", 3.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def answer() -> None:
@@ -415,7 +415,7 @@ def test_workers_get_no_folder_that_this_process_does_not_import_from(
     for ours in (False, True):
         if ours:
             monkeypatch.syspath_prepend(str(tmp_path))
-        with ray_cluster.connected(nodes.address, None) as added:
+        with ray.connected(nodes.address, None) as added:
             import ray as library
 
             found = [*library.get(library.remote(paths).remote()), *added]
@@ -429,7 +429,7 @@ def test_sigterm_stays_as_it_was(nodes: Nodes) -> None:
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        with ray_cluster.connected(nodes.address, None):
+        with ray.connected(nodes.address, None):
             assert signal.getsignal(signal.SIGTERM) is stop
         assert signal.getsignal(signal.SIGTERM) is stop
         # Ray puts the default in its place behind Python's back.

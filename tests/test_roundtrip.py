@@ -13,8 +13,7 @@ from PIL import Image
 from reading import Read, read_tfrecord, read_wds, read_zip
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export, plan_export
-from lpff_shards.exporters.image_cache import ImageCache
-from lpff_shards.exporters.sample import make_sample
+from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.camera import mirror as mirror_cameras
 

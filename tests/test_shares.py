@@ -27,7 +27,7 @@ from lpff_shards import (
     plan_export,
     verify_export,
 )
-from lpff_shards.exporters.output_lock import acquire_shared, locked
+from lpff_shards.exporters.output_lock import acquire, locked
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage.local import LocalFolder
 
@@ -149,10 +149,10 @@ def test_one_export_and_shares_do_not_write_at_the_same_time(tmp_path: Path, mon
     with locked(OutputFolder(out)), pytest.raises(ShardsError, match="being written by another export"):
         export_share(_options(out, Share(2, 2)))
     plan = plan_export(_options(out, Share(2, 2)))
-    with acquire_shared(OutputFolder(out), plan, overwrite=False, on_note=print):
+    with acquire(OutputFolder(out), plan, overwrite=False, on_note=print, shared=True):
         with pytest.raises(ShardsError, match="being written by another export"):
             export(_options(out, None))
-        with acquire_shared(OutputFolder(out), plan, overwrite=False, on_note=print):
+        with acquire(OutputFolder(out), plan, overwrite=False, on_note=print, shared=True):
             pass
 
 

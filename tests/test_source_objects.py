@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from running import wait_for
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.exporters import image_cache
-from lpff_shards.exporters.image_cache import Fetching
+from lpff_shards.exporters import sample
+from lpff_shards.exporters.sample import Fetching
 from lpff_shards.sources.io import objects
 from lpff_shards.sources.io.blobs import BlobError, FileBlob
 from lpff_shards.sources.io.objects import ObjectBlob, ObjectMember, read_range
@@ -193,7 +193,7 @@ def test_sixteen_are_fetched_at_once(memory: Memory, monkeypatch: pytest.MonkeyP
             together.wait(10)
         return read(blob)
 
-    monkeypatch.setattr(image_cache, "_read", waiting)
+    monkeypatch.setattr(sample, "_read", waiting)
     before = threading.active_count()
     shard = Fetching(blobs)
     assert [shard.read(blob) for blob in blobs] == [n.to_bytes(4, "big") for n in range(40)]
@@ -204,7 +204,7 @@ def test_sixteen_are_fetched_at_once(memory: Memory, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(("size", "most"), [(1, 17), (20, 3), (64, 1), (90, 1)])
 def test_few_bytes_wait(memory: Memory, monkeypatch: pytest.MonkeyPatch, size: int, most: int) -> None:
-    monkeypatch.setattr(image_cache, "AHEAD_BYTES", 64)
+    monkeypatch.setattr(sample, "AHEAD_BYTES", 64)
     blobs = _blobs(memory, 40, size)
     shard = Fetching(blobs)
     for number, blob in enumerate(blobs):
@@ -248,7 +248,7 @@ def test_errors_come_in_their_turn(memory: Memory, monkeypatch: pytest.MonkeyPat
 def test_what_is_not_waited_for_holds_nobody_up(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = _blobs(memory, 9)
     never = threading.Event()
-    monkeypatch.setattr(image_cache, "_read", lambda blob: blob.read() if blob is blobs[0] else never.wait(30))
+    monkeypatch.setattr(sample, "_read", lambda blob: blob.read() if blob is blobs[0] else never.wait(30))
     shard = Fetching(blobs)
     assert shard.read(blobs[0]) == bytes(4)
     started = time.monotonic()
@@ -258,8 +258,9 @@ def test_what_is_not_waited_for_holds_nobody_up(memory: Memory, monkeypatch: pyt
 
 
 def test_files_of_a_disk_are_read_in_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_cache, "ahead", None)
-    monkeypatch.setattr(image_cache, "fetched", lambda blobs: iter(()) if not blobs else pytest.fail("asked ahead"))
+    monkeypatch.setattr(
+        sample, "prefetch", lambda _, blobs, **__: iter(()) if not blobs else pytest.fail("asked ahead")
+    )
     monkeypatch.setattr(FileBlob, "read", lambda blob: blob.path.encode())
     blobs = [FileBlob(f"{n}", 1) for n in range(3)]
     shard = Fetching(blobs)

@@ -13,9 +13,9 @@ from stores import Bucket
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
-from lpff_shards.storage.base import Storage, storage_of
-from lpff_shards.storage.checksums import checksum_of
+from lpff_shards.storage.full_reads import checksum_of
 from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
+from lpff_shards.storage.prefix import Storage, storage_of
 
 BYTES = b"12345678" * 1000
 
@@ -64,7 +64,7 @@ def test_a_file_that_a_library_made_is_kept(storage: Storage) -> None:
 def test_small_files_are_replaced_whole_in_any_folder(storage: Storage) -> None:
     for data in (b"one", b"two"):
         storage.write("deep/er/a.json", data)
-        storage.write_durably("b.json", data)
+        storage.write("b.json", data, durable=True)
         storage.sync(("deep/er/a.json", "b.json", "deep", ""))
         assert read_if_there(storage.root / "deep/er/a.json") == read_if_there(storage.root / "b.json") == data
 

@@ -21,7 +21,7 @@ from test_shares import _options
 from lpff_shards import ShardsError, export
 from lpff_shards.api import export_share, plan_export
 from lpff_shards.exporters import output_lock
-from lpff_shards.exporters.output_lock import acquire_shared, locked
+from lpff_shards.exporters.output_lock import acquire, locked
 from lpff_shards.options.declaration import Share
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage import local
@@ -113,7 +113,7 @@ def test_without_locks_only_files_of_nobody_are_removed(tmp_path: Path, monkeypa
         go = [_file(folder, here, os.getpid()), _file(folder, here, _gone())]
         go.append(_file(folder, "0badcafe", 7, 2 * local.A_DAY))
         if kind == "shared":
-            with acquire_shared(folder, plan, overwrite=False, on_note=print):
+            with acquire(folder, plan, overwrite=False, on_note=print, shared=True):
                 pass
         else:
             export(_options(tmp_path))

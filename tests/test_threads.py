@@ -118,4 +118,4 @@ def test_no_thread_is_of_another_kind() -> None:
         for path in package.rglob("*.py")
         if re.search(r"ThreadPoolExecutor|\bThread\b", path.read_text())
     }
-    assert users == {"storage/prefetch.py", "storage/requests.py"}
+    assert users == {"storage/prefetch.py"}

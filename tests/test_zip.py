@@ -40,14 +40,14 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.callbacks import NullCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.planning import build
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.sample import Sample
-from lpff_shards.storage.checksums import file_checksum
+from lpff_shards.storage.full_reads import file_checksum
 
 STATE = ".lpff-shards"
 PHOTO = "503"
@@ -59,7 +59,7 @@ def _options(out: Path, sources: SourceOptions, format: Any = "zip", **more: Any
     return ExportOptions(format=format, out=str(out), sources=sources, run=run_, picture=picture_, **more)
 
 
-class Seen(NullCallback):
+class Seen(ProgressCallback):
     """How many parts an export found finished."""
 
     def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None:
@@ -465,8 +465,8 @@ def test_copying_by_hand_gives_the_same(whole: Path, tmp_path: Path, monkeypatch
 
 KILLS = {
     "second part": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 2, 1),
-    "first pictures": ("lpff_shards.exporters.copy_range", "copy", 3, 4),
-    "lists": ("lpff_shards.exporters.copy_range", "copy", 18, 4),
+    "first pictures": ("lpff_shards.exporters.archive", "copy_range", 3, 4),
+    "lists": ("lpff_shards.exporters.archive", "copy_range", 18, 4),
     "whole, without its name": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 5, 4),
     "whole, with its parts": ("lpff_shards.sidecars.folder", "OutputFolder.drop_parts", 1, 4),
     "manifest": ("lpff_shards.sidecars.folder", "OutputFolder.write", 2, None),

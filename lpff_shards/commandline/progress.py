@@ -18,7 +18,7 @@ from lpff_shards._version import __version__
 from lpff_shards.commandline.options import Verbosity
 from lpff_shards.errors import printable
 from lpff_shards.executors.processes import Progress, ShardDone
-from lpff_shards.exporters.callbacks import NullCallback
+from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.text import format_bytes, format_count, format_rate
@@ -35,10 +35,10 @@ LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "
 
 
 @contextlib.contextmanager
-def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterator[NullCallback]:
+def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterator[ProgressCallback]:
     """Print the progress of an export; without a plan (verify, index) without a bar."""
     if verbosity is Verbosity.QUIET:
-        yield NullCallback()
+        yield ProgressCallback()
         return
     shown = _Printer(stream, verbosity is Verbosity.VERBOSE)
     try:
@@ -53,7 +53,7 @@ def say(text: str, stream: TextIO) -> None:
         click.echo(printable(text), stream)
 
 
-class _Printer(NullCallback):
+class _Printer(ProgressCallback):
     def __init__(self, stream: TextIO, verbose: bool) -> None:
         self._stream, self._verbose = stream, verbose
         self._total: int | None = None

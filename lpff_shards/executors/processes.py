@@ -1,6 +1,4 @@
-"""Workers on this machine: each process receives a task, runs it, and sends the result back.
-
-A forked worker has its parent's tasks and receives a number; a fresh one receives the task.
+"""Workers on this machine: a forked one has its parent's tasks and receives a number, a fresh one receives the task.
 
 Each worker has its own pipe to the parent, so a killed worker is detected at once, and a worker without a parent stops.
 """
@@ -37,7 +35,7 @@ Work = Callable[[Task, OnSample], Result]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Samples (including skipped ones) and bytes since the last report."""
+    """Samples, also skipped ones, and bytes since the last report."""
 
     samples: int
     bytes: int
@@ -51,7 +49,6 @@ class ShardDone:
     """A shard that was written or read.
 
     Attributes:
-        samples, bytes: its contents.
         seconds: time of its worker.
         faults: number of faults in it.
         skipped: planned samples that were left out.
@@ -66,7 +63,6 @@ class ShardDone:
 
 
 OnShard = Callable[[ShardDone], None]
-
 OnNote = Callable[[str], None]
 """Receives a line for the user."""
 
@@ -82,8 +78,7 @@ def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/s
     """Return the CPU quota of a process in cores: the least of all its control groups, rounded up.
 
     Args:
-        groups: the file that lists the groups of the process. In a container it may contain paths of the host, of which
-            only the root is mounted.
+        groups: the list of groups, in a container perhaps with paths of the host, of which only the root is mounted.
         mounted: the mount point of version 2; that of version 1 is its folder `cpu`.
     """
     quotas = [sys.maxsize]
@@ -119,10 +114,9 @@ def may_fork() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LocalExecutor:
-    """Processes of this machine.
+    """At most `workers` processes of this machine; with 1 this process does the work.
 
     Attributes:
-        workers: limit of processes; with 1 this process does the work.
         fork: start them by forking; else each is a fresh interpreter that imports only this package.
     """
 
@@ -133,7 +127,15 @@ class LocalExecutor:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Done[Result]], None, None]:
-        """Run every task, see `Executor.run`."""
+        """Run every task; yield each number and result when it is done; closing the generator stops running tasks.
+
+        Args:
+            work: picklable.
+            tasks: may create each task on access.
+
+        Raises:
+            ShardsError: a task failed, or its worker was lost too often; the other tasks are stopped.
+        """
         workers = min(self.workers, len(tasks))
         if workers > 1:
             with _Pool(work, tasks, workers, self.fork) as pool:
@@ -195,7 +197,7 @@ def failure(error: BaseException, lines: str) -> ShardsError:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """A running worker: `hand` sends it the task of a number, `join` waits for its end and returns its exit status."""
+    """A process: `hand` sends it the task of a number, `join` waits for its end and returns its exit status."""
 
     pipe: Connection
     hand: Callable[[int], None]
@@ -204,8 +206,6 @@ class _Worker:
 
 
 class _Pool(Generic[Task, Result]):
-    """Worker processes, each with one task at a time."""
-
     def __init__(self, work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool) -> None:
         self._numbers = iter(range(len(tasks)))
         self._workers: list[_Worker] = []

@@ -6,19 +6,38 @@ that starts on a node is an inner one: it can report a node with another version
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
 import pickle
+import signal
+import socket
+import subprocess
 import sys
+import textwrap
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar, Generic
+from secrets import token_hex
+from typing import Any, ClassVar
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.processes import Done, OnProgress, Progress, Result, Task, Work, do, failure
-from lpff_shards.executors.ray_cluster import connected
+from lpff_shards.executors.processes import (
+    Done,
+    OnProgress,
+    Progress,
+    Result,
+    Task,
+    Work,
+    available_cores,
+    do,
+    failure,
+    python,
+    python_environment,
+)
+from lpff_shards.options.declaration import cluster_address
 
 RETRIES = 5
 """How often Ray repeats a task whose worker or node was lost."""
@@ -27,11 +46,7 @@ END_SECONDS = 10.0
 
 
 def check() -> None:
-    """Refuse a machine without Ray.
-
-    Raises:
-        ShardsError: Ray is not installed.
-    """
+    """Raise ShardsError if Ray is not installed."""
     if find_spec("ray") is None:
         raise ShardsError("--engine ray needs Ray", 'Install it: pip install "lpff-shards[ray]"')
 
@@ -52,98 +67,68 @@ class RayExecutor:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], on_progress: OnProgress
     ) -> Generator[tuple[int, Done[Result]], None, None]:
-        """Run every task, see `Executor.run`."""
+        """Run every task, see `LocalExecutor.run`."""
         with connected(self.address, self.workers) as paths:
-            window: TaskWindow[Task, Result] = TaskWindow(paths, work, tasks, self.workers, on_progress)
+            import ray
+
+            # Relative paths are the same on every worker as here.
+            attempt = make_attempt(__version__, os.getcwd(), tuple(paths))  # noqa: PTH109
+            remote = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt)
+            numbers = iter(range(len(tasks)))
+            running: dict[Any, int] = {}
+
+            def fill() -> None:
+                # Twice the current CPUs of the cluster, so that no CPU is idle and an autoscaler has a queue.
+                most = self.workers or 2 * max(1, int(ray.cluster_resources().get("CPU", 0)))
+                while len(running) < most and (number := next(numbers, None)) is not None:
+                    packed = pickle.dumps((work, tasks[number]), pickle.HIGHEST_PROTOCOL)
+                    running[remote.remote(packed)] = number
+
             try:
-                yield from window.results()
+                fill()
+                while running:
+                    waiting = list(running)
+                    ray.wait(waiting, num_returns=1)
+                    done, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+                    while done:
+                        result, progress = _fetch(ray, done[-1])
+                        on_progress(progress)
+                        number = running.pop(done.pop())
+                        fill()
+                        yield number, result
             finally:
-                window.stop()
+                _stop(ray, list(running))
 
 
-class TaskWindow(Generic[Task, Result]):
-    """The few tasks that a cluster holds at once.
+def _fetch(ray: Any, ref: Any) -> tuple[Done[Any], Progress]:
+    try:
+        done: Attempted = ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        raise failure(error.cause, str(error)) from None
+    except ray.exceptions.RayError as error:
+        raise ExportFailed(
+            f"Ray gave up a shard after {RETRIES + 1} tries ({type(error).__name__})",
+            "Nodes may be short of memory: run the same command again, with fewer --workers if needed",
+        ) from None
+    if isinstance(done, str):
+        hint = "Install it on every node, or give it to Ray (`ray job submit --runtime-env`)"
+        raise ExportFailed(f"{done}, but this export needs lpff-shards {__version__}", hint)
+    return done
 
-    Args:
-        paths: additional import paths of workers.
-        workers: limit of tasks at once; None means twice the current CPUs of the cluster, so that no CPU is idle and an
-            autoscaler has a queue.
-    """
 
-    def __init__(
-        self,
-        paths: Sequence[str],
-        work: Work[Task, Result],
-        tasks: Sequence[Task],
-        workers: int | None,
-        on_progress: OnProgress,
-    ) -> None:
-        import ray
+def _stop(ray: Any, running: list[Any]) -> None:
+    """Cancel the running tasks, so that no worker writes after the export."""
 
-        self._ray = ray
-        self._work, self._tasks, self._workers = work, tasks, workers
-        self._numbers = iter(range(len(tasks)))
-        self._running: dict[Any, int] = {}
-        self._on_progress = on_progress
-        # Relative paths are the same on every worker as here.
-        attempt = make_attempt(__version__, os.getcwd(), tuple(paths))  # noqa: PTH109
-        self._attempt = ray.remote(num_cpus=1, max_retries=RETRIES)(attempt)
+    def unfinished(seconds: float) -> list[Any]:
+        return list(ray.wait(running, num_returns=len(running), timeout=seconds)[1]) if running else []
 
-    def results(self) -> Iterator[tuple[int, Done[Result]]]:
-        """Yield each task's number and result when it is done."""
-        self._fill()
-        while self._running:
-            running = list(self._running)
-            self._ray.wait(running, num_returns=1)
-            done, _ = self._ray.wait(running, num_returns=len(running), timeout=0)
-            while done:
-                number, result = self._fetch(done.pop())
-                self._fill()
-                yield number, result
-
-    def stop(self) -> None:
-        """Cancel the running tasks, so that no worker writes after the export."""
-        # After a second Ctrl-C or a lost cluster Ray ends the remaining tasks when this process disconnects.
-        with contextlib.suppress(self._ray.exceptions.RayError):
-            # Earlier versions of Ray aborted on cancel of a task that had just ended.
-            for ref in self._unfinished(0):
-                self._ray.cancel(ref)
-            for ref in self._unfinished(END_SECONDS):
-                self._ray.cancel(ref, force=True)
-        self._running.clear()
-
-    def _unfinished(self, seconds: float) -> list[Any]:
-        """Return the tasks that do not end within a number of seconds."""
-        running = list(self._running)
-        return list(self._ray.wait(running, num_returns=len(running), timeout=seconds)[1]) if running else []
-
-    def _fill(self) -> None:
-        most = self._workers or 2 * max(1, int(self._ray.cluster_resources().get("CPU", 0)))
-        while len(self._running) < most and (number := next(self._numbers, None)) is not None:
-            packed = pickle.dumps((self._work, self._tasks[number]), pickle.HIGHEST_PROTOCOL)
-            self._running[self._attempt.remote(packed)] = number
-
-    def _fetch(self, ref: Any) -> tuple[int, Done[Result]]:
-        """Return the number and result of a finished task.
-
-        Raises:
-            ShardsError: the task failed, was lost too often, or its node has no suitable lpff-shards.
-        """
-        errors = self._ray.exceptions
-        try:
-            done = self._ray.get(ref)
-        except errors.RayTaskError as error:
-            raise failure(error.cause, str(error)) from None
-        except errors.RayError as error:
-            raise ExportFailed(
-                f"Ray gave up a shard after {RETRIES + 1} tries ({type(error).__name__})",
-                "Nodes may be short of memory: run the same command again, with fewer --workers if needed",
-            ) from None
-        if isinstance(done, str):
-            hint = "Install it on every node, or give it to Ray (`ray job submit --runtime-env`)"
-            raise ExportFailed(f"{done}, but this export needs lpff-shards {__version__}", hint)
-        self._on_progress(done[1])
-        return self._running.pop(ref), done[0]
+    # After a second Ctrl-C or a lost cluster Ray ends the remaining tasks when this process disconnects.
+    with suppress(ray.exceptions.RayError):
+        # Earlier versions of Ray aborted on cancel of a task that had just ended.
+        for ref in unfinished(0):
+            ray.cancel(ref)
+        for ref in unfinished(END_SECONDS):
+            ray.cancel(ref, force=True)
 
 
 Attempted = tuple[Done[Any], Progress] | str
@@ -151,13 +136,7 @@ Attempted = tuple[Done[Any], Progress] | str
 
 
 def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Callable[[bytes], Attempted]:
-    """Return the function that runs a task on a node.
-
-    Args:
-        version: version of this package, which the node must have.
-        folder: current folder of the export.
-        paths: additional import paths of the node.
-    """
+    """Return the function that runs a task in the export's current folder on a node, which must have this version."""
 
     def attempt(packed: bytes) -> Attempted:
         import platform
@@ -177,15 +156,133 @@ def make_attempt(version: str, folder: str, paths: tuple[str, ...]) -> Callable[
 
 
 def do_packed(packed: bytes, folder: str) -> Attempted:
-    """Run a task in this process.
-
-    Args:
-        packed: pickled work and task.
-        folder: folder to change to. If it is missing, absolute paths still work, and the work reports relative ones.
-    """
+    """Run a pickled task with its work in this process."""
     work, task = pickle.loads(packed)
-    with contextlib.suppress(OSError):
+    # If the folder is missing, absolute paths still work, and the work reports relative ones.
+    with suppress(OSError):
         os.chdir(folder)
     sizes: list[int] = []
     done = do(work, task, sizes.append)
     return done, Progress(len(sizes), sum(sizes))
+
+
+ADDRESS = "RAY_ADDRESS"
+LOCAL = "local"
+CONNECTS_WITHIN, ANSWERS_WITHIN = 10.0, 30.0
+"""Seconds until an address must accept connections, and until it must respond as a cluster."""
+_CONNECT = "import sys, ray; ray.init(sys.argv[1], log_to_driver=False)"
+# Print neither lost nodes (the pattern matches every line) nor a warning about graphics cards, which are not needed.
+_QUIET = {"RAY_DEDUP_LOGS_SKIP_REGEX": "^", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Without it, Ray writes a token to the home folder, which later clusters use too. A process reads it once.
+_TOKEN = {"RAY_AUTH_TOKEN": token_hex(32)}
+
+
+@contextmanager
+def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, ...]]:
+    """Connect to a cluster; disconnect at the end of the block, and stop the cluster if it was started here.
+
+    Args:
+        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a new cluster on this machine.
+        workers: CPUs of the new cluster; None means every core that this process may use.
+
+    Yields:
+        Additional import paths for the cluster's workers.
+
+    Raises:
+        ShardsError: RAY_ADDRESS is not an address, or this process is already connected to a cluster.
+        ExportFailed: no cluster responds, or it refuses the connection.
+    """
+    with _environment(_QUIET):
+        import ray
+    if ray.is_initialized():
+        if address is not None:
+            raise ShardsError(
+                f"--ray-address {address} has no effect: this process is connected to a Ray cluster", "Leave it out"
+            )
+        yield ()
+        return
+    where = address or os.environ.get(ADDRESS) or LOCAL
+    if where != LOCAL:
+        _refuse_unanswered(cluster_address(ADDRESS, where))
+    here = os.getcwd()  # noqa: PTH109
+    try:
+        _connect(ray, where, workers)
+        yield tuple(sys.path if where == LOCAL else {here}.intersection(sys.path))
+    finally:
+        with _own_sigterm():
+            ray.shutdown()
+
+
+def _refuse_unanswered(address: str) -> None:
+    """Refuse an address without a cluster, which Ray itself would try for a quarter of an hour, and cannot be stopped.
+
+    So another process tries first; it takes 1 or 2 seconds if there is a cluster.
+    """
+    hint = "Give the address that `ray start --head` printed, usually port 6379 (8265 is the dashboard's)"
+    try:
+        if address != "auto":
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), CONNECTS_WITHIN).close()
+        subprocess.run(
+            python("-c", _CONNECT, address),
+            # Ray adds the current folder to the import paths of workers.
+            cwd="/",
+            env=python_environment(),
+            capture_output=True,
+            timeout=ANSWERS_WITHIN,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExportFailed(
+            f"{address} is not the head node of a Ray cluster: no answer in {ANSWERS_WITHIN:.0f} s", hint
+        ) from None
+    except (OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExportFailed(
+            f"no Ray cluster responds at {address}: {reason}", f"{hint}, or leave it out for a cluster on this machine"
+        ) from None
+
+
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    given: dict[str, object] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address == LOCAL:
+        given |= {"num_cpus": workers or available_cores(), "include_dashboard": False}
+    try:
+        # Workers import from the current folder, which may be a data set: change to the root for the moment.
+        with _environment(_QUIET | (_TOKEN if address == LOCAL else {})), _own_sigterm(), chdir("/"):
+            ray.init(address, **given)
+    except Exception as error:
+        what = "cannot start a Ray cluster" if address == LOCAL else f"cannot use the Ray cluster at {address}"
+        reason = textwrap.shorten(str(error), 300) or type(error).__name__
+        raise ExportFailed(
+            f"{what}: {reason.rstrip('.')}",
+            "Check that it runs (`ray status`) with the same versions of Ray and Python as here, and that this process "
+            "has its token if it requires one (RAY_AUTH_MODE=token)",
+        ) from None
+
+
+@contextmanager
+def _environment(wanted: dict[str, str]) -> Iterator[None]:
+    """Set environment variables inside the block, unless the user has set them."""
+    added = wanted.keys() - os.environ.keys()
+    os.environ.update({name: wanted[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the handler of SIGTERM: Ray sets its own on start, and the system's default on shutdown."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code == signal.SIGTERM and callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

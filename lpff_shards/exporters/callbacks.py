@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from lpff_shards.executors.processes import Progress, ShardDone
 from lpff_shards.planning.plan import Plan
@@ -13,10 +13,14 @@ Step = Literal["planning", "checking", "writing", "finishing", "reading"]
 """Steps of an export, in order. "checking" is of shards from an earlier run; "reading" is of a finished export."""
 
 
-class ProgressCallback(Protocol):
-    """Receives the progress of an export."""
+class ProgressCallback:
+    """Receives the progress of an export; each method does nothing until a subclass overrides it.
 
-    notes: Sequence[str]
+    Attributes:
+        notes: notes of the plan that were shown.
+    """
+
+    notes: Sequence[str] = ()
 
     def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None:
         """The plan is made; `finished` of its shards already exist, `others` belong to other tasks of `--task`."""
@@ -35,25 +39,3 @@ class ProgressCallback(Protocol):
 
     def on_note(self, note: str) -> None:
         """A note about the export's folder for the user."""
-
-
-class NullCallback:
-    """An observer that prints nothing.
-
-    Attributes:
-        notes: notes of the plan that were shown.
-    """
-
-    notes: Sequence[str] = ()
-
-    def on_plan(self, plan: Plan, finished: int, others: int = 0) -> None: ...
-
-    def on_progress(self, progress: Progress) -> None: ...
-
-    def on_stage(self, step: Step) -> None: ...
-
-    def on_skipped_shards(self, receipts: Iterable[ShardReceipt]) -> None: ...
-
-    def on_shard(self, shard: ShardDone) -> None: ...
-
-    def on_note(self, note: str) -> None: ...

@@ -1,19 +1,22 @@
-"""Finishing an export: sidecar files are written from the receipts once all shards exist."""
+"""Finishing an export: sidecar files from the receipts; and recreating them from the shards of a finished export."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 
 import numpy as np
 from msgspec import structs
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.executors.processes import OnShard, ShardDone
+from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.record_options import redact_paths
-from lpff_shards.formats.registry import index_files
+from lpff_shards.formats.base import Format, SampleError
+from lpff_shards.formats.registry import index_files, installed_format
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -23,6 +26,7 @@ from lpff_shards.manifest import (
     checksum_lines,
     file_digest,
     keys_digest,
+    read_manifest,
     to_json,
 )
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
@@ -36,17 +40,15 @@ from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index import SampleIndex
+from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.sidecars.sample_tables import PoseHistogram, Row, count_poses, decode_rows, fingerprint, write_tables
+from lpff_shards.storage.full_reads import checksum_of
+from lpff_shards.storage.path import StoragePath, place, read_whole
 from lpff_shards.storage.prefetch import prefetch
 
 
 def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
-    """Refuse to finish an empty data set.
-
-    Raises:
-        ShardsError: all samples were left out.
-    """
+    """Raise ShardsError if all samples were left out."""
     skipped: list[LeftOut] = []
     for receipt in receipts:
         if receipt.samples:
@@ -67,13 +69,12 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         OSError: the folder cannot be written.
     """
     receipts = Receipts(folder, [output.file for output in plan.outputs])
-    totals = _totals(plan, receipts)
-    manifest = _manifest(plan, totals)
-    folder.sync([shard.file for shard in totals.shards])
-    once = dict(data_set_indexes(manifest, totals.pictures.kinds.keys()))
+    manifest, indexes = _manifest(plan, receipts)
+    folder.sync(receipts.names)
+    once = dict(data_set_indexes(manifest, manifest.kinds.keys()))
     if manifest.checksum == "sha256":
         once[SUMS] = checksum_lines(manifest).encode()
-    once |= {POSES: pose_picture(), CARD: card(manifest, totals.pictures.kinds.keys()).encode()}
+    once |= {POSES: pose_picture(), CARD: card(manifest, manifest.kinds.keys()).encode()}
     files = {name: folder.write(name, data).digest for name, data in once.items()}
 
     def read(file: str) -> tuple[ShardReceipt, bytes]:
@@ -84,8 +85,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         shards = ((receipt, decode_rows(rows)) for receipt, rows in found)
         sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
-    files |= totals.indexes
-    manifest = structs.replace(manifest, files=files)
+    manifest = structs.replace(manifest, files=files | indexes)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
@@ -101,9 +101,6 @@ def write_sidecars(
     Args:
         shards: each shard's receipt and its samples' rows.
         pool: poses before rebalancing; None if unknown.
-
-    Raises:
-        OSError: the folder cannot be written.
     """
     table, text = ATTRIBUTION
     written = {
@@ -124,29 +121,14 @@ def _pool(plan: Plan) -> PoseHistogram:
     return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centers[chosen]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """The manifest's facts from all receipts.
-
-    Attributes:
-        skipped: samples that were left out.
-        pictures: counts of their kinds and sizes.
-        indexes: digests of the shards' index files, by name.
-    """
-
-    shards: tuple[Shard, ...]
-    skipped: tuple[LeftOut, ...]
-    pictures: Survey
-    indexes: Mapping[str, str]
-
-
-def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
+def _manifest(plan: Plan, receipts: Iterable[ShardReceipt]) -> tuple[Manifest, dict[str, str]]:
+    """Return the manifest, without sidecar files, and the digests of the shards' index files by name."""
     shards: list[Shard] = []
     skipped: list[LeftOut] = []
     kinds: Counter[str] = Counter()
     sizes: Counter[tuple[int, int]] = Counter()
     turned = 0
-    digests: dict[str, str] = {}
+    indexes: dict[str, str] = {}
     for r, output in zip(receipts, plan.outputs, strict=True):
         if r.plan != plan.shard_digest(output.tasks.start):
             raise ExportFailed(f"{r.file} was replaced by another export", "Run one export at a time")
@@ -155,23 +137,14 @@ def _totals(plan: Plan, receipts: Iterable[ShardReceipt]) -> _Totals:
         kinds.update(r.suffixes[member[0]][0] for member in r.members)
         sizes += sizes_of([r])
         turned += r.turned
-        digests |= {name: file_digest(data) for name, data in index_files(r).items()}
+        indexes |= {name: file_digest(data) for name, data in index_files(r).items()}
     pictures = Survey(most_first(kinds), most_first(sizes), turned)
-    return _Totals(tuple(shards), tuple(skipped), pictures, digests)
-
-
-def _reader_notes(plan: Plan, totals: _Totals) -> Iterable[str]:
-    """Return limits that readers have with the pictures; a zip has none, since its pictures are alike."""
-    return () if plan.format.for_trainers else totals.pictures.notes()
-
-
-def _manifest(plan: Plan, totals: _Totals) -> Manifest:
-    names = plan.settings.published
-    left_out = plan.problems
-    written = sum(shard.samples for shard in totals.shards)
-    lost = {skip.key for skip in totals.skipped}
-    kept = plan if not lost else plan.without(lost)
-    return Manifest(
+    # Readers have no limits with the pictures of a zip, which are alike.
+    reader_notes = () if plan.format.for_trainers else pictures.notes()
+    names, left_out = plan.settings.published, plan.problems
+    written = sum(shard.samples for shard in shards)
+    kept = plan.without({skip.key for skip in skipped}) if skipped else plan
+    manifest = Manifest(
         version=MANIFEST_VERSION,
         schema=SCHEMA_VERSION,
         generator=f"lpff-shards {__version__}",
@@ -183,19 +156,91 @@ def _manifest(plan: Plan, totals: _Totals) -> Manifest:
         checksum=plan.settings.checksum,
         options=plan.options,
         layout=plan.settings.layout,
-        counts=Counts(plan.samples, written, len(totals.skipped), len(left_out)),
+        counts=Counts(plan.samples, written, len(skipped), len(left_out)),
         sources=kept.by_source(),
         licenses=kept.by_license(),
         filtered=plan.mix.filtered,
-        shards=totals.shards,
-        kinds=totals.pictures.kinds,
-        sizes={f"{width}x{height}": count for (width, height), count in totals.pictures.sizes.items()},
-        turned=totals.pictures.turned,
+        shards=tuple(shards),
+        kinds=pictures.kinds,
+        sizes={f"{width}x{height}": count for (width, height), count in pictures.sizes.items()},
+        turned=turned,
         lists={name: int(times.sum()) for name, times in kept.lists.items()},
-        skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *totals.skipped),
-        notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *_reader_notes(plan, totals))),
+        skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *skipped),
+        notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *reader_notes)),
         tombstones=plan.tombstones,
         rule=DIGEST_RULE,
         exclusions=exclusion_hashes(plan.mix.exclusions),
         withdrawn=exclusion_hashes(plan.mix.withdrawn),
     )
+    return manifest, indexes
+
+
+def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) -> tuple[str, ...]:
+    """Write index files, samples.sqlite and attribution that are missing or wrong, and return their names.
+
+    Args:
+        path: folder or bucket prefix of a finished export; its receipts are not needed.
+        on_shard: called after each shard that was read.
+
+    Raises:
+        ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
+        OSError: the folder cannot be written.
+    """
+    read_manifest(path)
+    folder = OutputFolder(place(path))
+    with locked(folder):
+        manifest = read_manifest(folder.root)
+        format = installed_format(manifest.format)
+        # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
+        kinds = {suffixes[0] for found in _checked(folder, manifest, format, on_shard) for suffixes in found.suffixes}
+        written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
+
+        def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
+            for shard in manifest.shards:
+                data, found = _described(folder, manifest, format, shard.file)
+                written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
+                yield found, _rows(folder.root / shard.file, manifest, format, data)
+
+        # Only the export's own samples.sqlite contains the poses before rebalancing.
+        pool = None
+        with suppress(SampleIndexError), SampleIndex.open(folder.root, manifest) as samples:
+            pool = samples.pool()
+        written |= write_sidecars(folder, manifest, shards(), pool)
+        digests = {name: one.digest for name, one in written.items()}
+        # Other versions of SQLite or of this program write the same contents as different bytes.
+        folder.write(MANIFEST, to_json(structs.replace(manifest, files={**manifest.files, **digests})))
+        return tuple(name for name, one in written.items() if one.changed)
+
+
+def _checked(folder: OutputFolder, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
+    """Compare each shard with the manifest, and yield its contents."""
+    for shard in manifest.shards:
+        started = time.monotonic()
+        data, found = _described(folder, manifest, format, shard.file)
+        if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
+            raise _damaged(folder.root / shard.file, "it is not the shard that the manifest lists")
+        on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
+        yield found
+
+
+def _described(folder: OutputFolder, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
+    path = folder.root / file
+    try:
+        data = read_whole(path)
+        return data, format.describe(file, data, manifest.layout)
+    except OSError as error:
+        raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
+    except SampleError as error:
+        raise _damaged(path, error.reason) from None
+
+
+def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
+    try:
+        for sample in format.samples(data, manifest.layout):
+            yield tuple(sample.scalars.values())
+    except SampleError as error:
+        raise _damaged(path, error.reason) from None
+
+
+def _damaged(path: StoragePath, reason: str) -> ShardsError:
+    return ShardsError(f"{path} is damaged: {reason}", "Run lpff-shards verify, then export again")

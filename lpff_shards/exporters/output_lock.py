@@ -42,7 +42,12 @@ _PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptio
 
 @contextmanager
 def acquire(
-    folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, seconds: float | None = None
+    folder: OutputFolder,
+    plan: Plan,
+    overwrite: bool,
+    on_note: OnNote,
+    seconds: float | None = None,
+    shared: bool = False,
 ) -> Iterator[None]:
     """Hold a folder for a plan; refuse another plan's folder, and a second export at the same time.
 
@@ -50,37 +55,33 @@ def acquire(
         overwrite: take over another plan's folder.
         on_note: called with notes for the user.
         seconds: how long to wait while others write the folder; None for a moment.
+        shared: hold it together with other tasks of the plan.
 
     Raises:
         ShardsError: the folder contains another plan's shards or other files, or is in use.
         ExportFailed: the folder cannot be written, at any time.
     """
-    with _translated(folder):
+    claim = partial(_claim, folder, plan, overwrite, on_note)
+    try:
         # The first check is read-only, so a refused folder stays unchanged.
         _check(folder, plan, overwrite)
-        with locked(folder, seconds) as alone:
-            _claim(folder, plan, overwrite, on_note, alone)
-            yield
-
-
-@contextmanager
-def acquire_shared(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> Iterator[None]:
-    """Hold a folder for one task of a plan, together with its other tasks; raise the errors of `acquire`."""
-    claim = partial(_claim, folder, plan, overwrite, on_note)
-    with _translated(folder):
-        _check(folder, plan, overwrite)
-        with folder.storage.share(lambda: _is_of(folder, plan), claim):
-            yield
+        if shared:
+            with folder.storage.share(lambda: _is_of(folder, plan), claim):
+                yield
+        else:
+            with locked(folder, seconds) as alone:
+                claim(alone)
+                yield
+    except OSError as error:
+        raise ExportFailed(
+            f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
+            f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
+        ) from None
 
 
 @contextmanager
 def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]:
-    """Lock a folder against other writers; yield whether it is locked: False in a bucket or without locks.
-
-    Raises:
-        ShardsError: another export holds the lock.
-        OSError: the folder cannot be written.
-    """
+    """Lock a folder, or raise ShardsError; yield whether it is locked: False in a bucket or without locks."""
     folder.refuse_odd()
     with folder.storage.lock(seconds) as alone:
         try:
@@ -90,63 +91,40 @@ def locked(folder: OutputFolder, seconds: float | None = None) -> Iterator[bool]
 
 
 def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
-    """Raise an error if another export has taken over the folder.
-
-    Raises:
-        ExportFailed: another plan owns it.
-    """
+    """Raise ExportFailed if the plan of another export has taken over the folder."""
     if not _is_of(folder, plan):
         raise ExportFailed(f"{folder.root} was taken over by another export", "Run one export at a time")
 
 
-@contextmanager
-def _translated(folder: OutputFolder) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ExportFailed(
-            f"--out {folder.root} cannot be written: {error.filename or folder.root}: {error.strerror}",
-            f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
-        ) from None
-
-
 def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, alone: bool) -> None:
-    """Make a plan the owner of a folder.
-
-    Args:
-        alone: the folder is locked against other writers.
-    """
+    """Make a plan the owner of a folder, which with `alone` is locked against other writers."""
     _check(folder, plan, overwrite)
     folder.storage.make_folder(RECEIPTS)
     folder.storage.clear_unfinished(alone)
-    owner = _owner(folder, plan)
+    owner, withdrawn = _owner(folder, plan), exclusion_hashes(plan.mix.withdrawn)
     if not _owns(owner, plan):
         _take_over(folder, plan, overwrite, on_note)
-    elif folder.owner() is None:
+        return
+    if damaged := folder.owner() is None:
         on_note(f"{folder.plan_file} was missing or damaged; it is rewritten from the files next to it")
-        folder.own(replace(owner, withdrawn=exclusion_hashes(plan.mix.withdrawn)))
-    elif owner.withdrawn != (withdrawn := exclusion_hashes(plan.mix.withdrawn)):
+    if damaged or owner.withdrawn != withdrawn:
         # A plan that owns the folder names all ids that earlier updates removed.
         folder.own(replace(owner, withdrawn=withdrawn))
 
 
 def owner_of(folder: OutputFolder) -> OutputState | None:
     """Return the plan that owns a folder, from its plan.json or the manifest of a finished export."""
-    owner = folder.owner()
-    if owner is not None:
+    if (owner := folder.owner()) is not None:
         return owner
+    # A manifest of another version is refused later.
     with suppress(ShardsError):
-        # A manifest of another version is refused later.
-        done = folder.finished()
-        return None if done is None else OutputState.of_manifest(done)
+        if (done := folder.finished()) is not None:
+            return OutputState.of_manifest(done)
     return None
 
 
 def _owner(folder: OutputFolder, plan: Plan) -> OutputState | None:
-    """As `owner_of`; replace a damaged plan.json of an unfinished export if all receipts are of this plan.
-
-    Receipts, if readable, also show which pictures updates have removed.
-    """
+    """As `owner_of`; for a damaged plan.json of an unfinished export this plan, if all receipts are of it."""
     owner = owner_of(folder)
     if owner is not None or not is_file(folder.plan_file):
         return owner
@@ -156,16 +134,8 @@ def _owner(folder: OutputFolder, plan: Plan) -> OutputState | None:
 
 
 def _owner_by(plan: Plan) -> OutputState:
-    """Return the contents of a plan's plan.json."""
-    files = tuple(output.file for output in plan.outputs)
-    return OutputState(
-        DIGEST_RULE,
-        plan.digest,
-        plan.options,
-        files,
-        exclusion_hashes(plan.mix.exclusions),
-        exclusion_hashes(plan.mix.withdrawn),
-    )
+    hashes = (exclusion_hashes(names) for names in (plan.mix.exclusions, plan.mix.withdrawn))
+    return OutputState(DIGEST_RULE, plan.digest, plan.options, tuple(one.file for one in plan.outputs), *hashes)
 
 
 def _is_of(folder: OutputFolder, plan: Plan) -> bool:
@@ -179,7 +149,6 @@ def _owns(owner: OutputState | None, plan: Plan) -> TypeGuard[OutputState]:
 
 
 def _check(folder: OutputFolder, plan: Plan, overwrite: bool) -> None:
-    """Refuse a folder that the plan may not write."""
     folder.refuse_odd()
     if not overwrite:
         # A manifest of another version is not replaced.
@@ -235,7 +204,6 @@ def _of_another(root: StoragePath, owner: OutputState, plan: Plan) -> ShardsErro
 
 
 def _difference(owner: OutputState, plan: Plan) -> str:
-    """Return the differing options of two plans, as text."""
     mine: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plan.options))
     names = [name for name in {**owner.options, **mine} if owner.options.get(name) != mine.get(name)]
     if set(names) <= _PATHS:
@@ -243,16 +211,16 @@ def _difference(owner: OutputState, plan: Plan) -> str:
         return f"the contents of {' or '.join(['the sources', *files])}"
     # Options that only one of the versions has are listed only if no other option differs.
     both = [name for name in names if name in owner.options and name in mine and name not in _PATHS]
-    changed = ((name, _text(owner.options.get(name)), _text(mine.get(name))) for name in both or names)
+
+    def text(value: object) -> str:
+        return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    changed = ((name, text(owner.options.get(name)), text(mine.get(name))) for name in both or names)
     return ", ".join(f"{flag(name)} {old} -> {new}" for name, old, new in changed)
 
 
-def _text(value: object) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _namesakes(root: StoragePath, there: Collection[str], plan: Plan) -> list[str]:
-    """Return files with names that this export writes, in a folder that no export has written."""
+    """Return files with names that this export would write."""
     reserved = [MANIFEST, *sorted(beside_names(output.file for output in plan.outputs)), *report_files()]
     folders = {name.rpartition("/")[0] for name in reserved if "/" in name}
     known = {*there, *(f"{folder}/{name}" for folder in folders for name in names_in(root / folder))}
@@ -260,15 +228,13 @@ def _namesakes(root: StoragePath, there: Collection[str], plan: Plan) -> list[st
 
 
 def _written(folder: OutputFolder, owner: OutputState | None) -> set[str]:
-    """Return the names of shards that exports have written here, from plan.json and receipts."""
     return {name for name in (*folder.with_receipts(), *(owner.shards if owner else ())) if is_shard_name(name)}
 
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
-    owner = _owner_by(plan)
     damaged = folder.storage.lockable and is_file(folder.plan_file) and folder.owner() is None
     if not (overwrite and is_folder(folder.root / STATE_FOLDER)) and not damaged:
-        _own_first(folder, plan, owner, on_note)
+        _own_first(folder, plan, on_note)
         return
     folder.storage.refuse_unwritable()
     # The manifest is removed first: without it the folder counts as unfinished.
@@ -282,13 +248,13 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNot
             return
         removal()
     folder.storage.make_folder(RECEIPTS)
-    folder.own(owner)
+    folder.own(_owner_by(plan))
 
 
-def _own_first(folder: OutputFolder, plan: Plan, owner: OutputState, on_note: OnNote) -> None:
+def _own_first(folder: OutputFolder, plan: Plan, on_note: OnNote) -> None:
     """Claim a folder that had no owner; files in it now may belong to a faster export, and are kept."""
     try:
-        if not folder.own(owner, new=True):
+        if not folder.own(_owner_by(plan), new=True):
             on_note(f"the store of {folder.root} cannot prevent a second export that starts at the same time")
     except FileExistsError:
         # Another export was faster: of the same plan, or of another one, which `_check` refuses.

@@ -23,17 +23,13 @@ from lpff_shards.schemas.sample import Picture
 FILTER = "lanczos"
 _COPIED = 1 << 26
 """Most bytes of pixels that mirroring copies."""
-_FILE_KINDS = {"stored-png": "png"}
-"""The file kind of options that are not named after it."""
 
 
 class ProcessedImage(Struct, frozen=True):
     """A picture ready to be written.
 
     Attributes:
-        picture: the stored picture.
         original: size of the source's picture (width, height).
-        resized: whether it was resized.
         changes: changes made to it, as text.
         orientation: EXIF orientation of the stored file; 1 if it has none.
     """
@@ -48,12 +44,10 @@ class ProcessedImage(Struct, frozen=True):
 def process_image(
     data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False
 ) -> list[ProcessedImage]:
-    """Make stored pictures of one file; decode it at most once.
+    """Make stored pictures of one PNG, JPEG or WebP file; decode it at most once.
 
     Args:
-        data: a whole PNG, JPEG or WebP file.
         flips: for each picture, whether to mirror it left to right.
-        options: how it is stored.
         must_decode: decode it even if the file is stored unchanged, and refuse a picture that cannot be mirrored.
 
     Raises:
@@ -64,20 +58,32 @@ def process_image(
     except FormatError as error:
         raise PictureError(str(error)) from None
     resized = _resizes(header, options)
-    passes = not resized and _passes(header, options)
+    # Encoding an RGB PNG again would gain nothing.
+    passes = not resized and (options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB"))
     decodes = must_decode or any(flips) or not passes
-    side = options.resolution if resized else None
     kind = header.kind if options.kind == "keep" else options.kind
     # A requested side fits every encoder.
     if reason := unstorable(header, decodes, "" if resized else kind):
         raise PictureError(reason)
-    decoded = _prepared(data, header, side) if decodes else None
+    pixels, changes = decode(data, header) if decodes else None, [*header.extras]
+    if header.mode != "RGB":
+        changes.append(f"converted from {header.mode} to RGB")
+    if pixels is not None and resized and (side := options.resolution):
+        from PIL import Image
+
+        changes.append(f"resized from {header.width}x{header.height} to {side}x{side} (Lanczos)")
+        pixels = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
     stored = []
     for flip in flips:
         if passes and not flip:
             stored.append(_keep_file(data, header, options))
-        elif decoded is not None:
-            stored.append(_encode_variant(*decoded, header, flip, resized, kind, options.quality))
+        elif pixels is not None:
+            encoded, how = encode(_mirrored(pixels) if flip else pixels, kind, options.quality)
+            done = [*changes, *(["mirrored"] if flip else [])]
+            done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
+            height, width, _ = pixels.shape
+            picture = Picture("png" if kind == "stored-png" else kind, encoded, width, height, "RGB")
+            stored.append(ProcessedImage(picture, (header.width, header.height), resized, tuple(done)))
     return stored
 
 
@@ -88,35 +94,6 @@ def _keep_file(data: bytes, header: PictureHeader, options: PictureOptions) -> P
     picture = Picture(header.kind, file, header.width, header.height, header.mode)
     changes, orientation = ((), header.orientation) if kept else (header.extras, 1)
     return ProcessedImage(picture, (header.width, header.height), False, changes, orientation)
-
-
-def _prepared(data: bytes, header: PictureHeader, side: int | None) -> tuple[Pixels, list[str]]:
-    """Return the pixels, resized if a side is given, and the changes made to them."""
-    pixels, changes = decode(data, header), [*header.extras]
-    if header.mode != "RGB":
-        changes.append(f"converted from {header.mode} to RGB")
-    if side is not None:
-        changes.append(f"resized from {header.width}x{header.height} to {side}x{side} (Lanczos)")
-        pixels = _resize(pixels, side)
-    return pixels, changes
-
-
-def _encode_variant(
-    pixels: Pixels,
-    changes: list[str],
-    header: PictureHeader,
-    flip: bool,
-    resized: bool,
-    kind: str,
-    quality: int | None,
-) -> ProcessedImage:
-    """Encode prepared pixels, mirrored if requested."""
-    encoded, how = encode(_mirrored(pixels) if flip else pixels, kind, quality)
-    done = [*changes, *(["mirrored"] if flip else [])]
-    done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
-    height, width, _ = pixels.shape
-    picture = Picture(_FILE_KINDS.get(kind, kind), encoded, width, height, "RGB")
-    return ProcessedImage(picture, (header.width, header.height), resized, tuple(done))
 
 
 def _mirrored(pixels: Pixels) -> Pixels:
@@ -130,11 +107,6 @@ def _mirrored(pixels: Pixels) -> Pixels:
     return out
 
 
-def _passes(header: PictureHeader, options: PictureOptions) -> bool:
-    """Return whether its pixels are already as requested; encoding an RGB PNG again would gain nothing."""
-    return options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB")
-
-
 def _resizes(header: PictureHeader, options: PictureOptions) -> bool:
     side = options.resolution
     if side is None or (header.width, header.height) == (side, side):
@@ -142,12 +114,6 @@ def _resizes(header: PictureHeader, options: PictureOptions) -> bool:
     if header.width != header.height:
         raise PictureError(f"the picture is {header.width}x{header.height}; --resolution needs square ones")
     return True
-
-
-def _resize(pixels: Pixels, side: int) -> Pixels:
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:

@@ -53,21 +53,17 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
     given: dict[str, str] = {}
     parents: dict[str, str] = {}
     for path in given_paths(options).values():
-        given |= dict.fromkeys((path.rstrip("/"), *_spellings(path)), last_component(path))
+        spellings = [place(path)] if is_uri(path) else [Path(path), Path(path).absolute()]
+        given |= dict.fromkeys((path.rstrip("/"), *map(str, spellings)), last_component(path))
         parents |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
     ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, parents)]
     return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
 
 
-def _spellings(path: str) -> tuple[str, ...]:
-    """Return other spellings of a path."""
-    return (str(place(path)),) if is_uri(path) else (str(Path(path)), str(Path(path).absolute()))
-
-
 def redact_paths(text: str, names: tuple[tuple[str, str], ...]) -> str:
-    """Return a text with the user's paths replaced as in `published_names`."""
+    """Return a text with the user's paths replaced as in `published_names`, also as parents of other paths."""
     for path, name in names:
-        text = _shortened(text, path, name)
+        text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", name.replace("\\", r"\\"), text)
     return text
 
 
@@ -75,8 +71,3 @@ def given_paths(options: ExportOptions) -> dict[str, str]:
     """Return the paths and URIs of data sets and of their metadata files, by option name."""
     files = ((name, getattr(options.mix, name)) for name in file_options(options.mix))
     return {**options.sources.paths, **{name: path for name, path in files if path is not None}}
-
-
-def _shortened(text: str, path: str, name: str) -> str:
-    """Replace a path in a text where it is complete or a parent of another path."""
-    return re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", lambda _: name, text)

@@ -1,20 +1,32 @@
-"""From an entry to its sample: picture, camera and landmarks are changed together; scalars follow the field table."""
+"""From the entries of a shard to its samples: picture, camera and landmarks are changed together.
+
+Each picture file is read and decoded once, even if several samples show it; objects in buckets are prefetched.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.image_cache import ImageCache
-from lpff_shards.exporters.pictures import FILTER, ProcessedImage
+from lpff_shards.exporters.pictures import FILTER, ProcessedImage, process_image
+from lpff_shards.formats.pictures.decoding import PictureError
+from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
+from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
 from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
-from lpff_shards.schemas.record import Entry
+from lpff_shards.schemas.record import Blob, Entry
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.schemas.sources import known_specs
+from lpff_shards.sources.io.blobs import BlobError
+from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.storage.prefetch import prefetch
 
 _ALIGNED = {
     "eg3d": "aligned and cropped as for EG3D",
@@ -25,10 +37,7 @@ _ALIGNED = {
 
 
 def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sample:
-    """Make an entry's sample.
-
-    Args:
-        image_cache: the cache of the shard's entries; samples are made in their order.
+    """Make an entry's sample; the cache is of the shard's entries, and samples are made in their order.
 
     Raises:
         BadInput: the picture cannot be read or stored; names the file and the id.
@@ -42,21 +51,21 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
         reason = f"the picture is {size}, and {square[0].title}'s aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)
     camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
+    numbers = camera.float32() if camera else np.zeros(CAMERA_NUMBERS, np.float32)
     points = _points(entry, stored)
-    layout = settings.layout
     return Sample(
         key=entry.key,
         picture=stored.picture,
-        camera=_or_zeros(camera.float32() if camera else None, CAMERA_NUMBERS) if layout.camera else None,
-        landmarks=_or_zeros(points, LANDMARKS, 2) if layout.landmarks else None,
+        camera=numbers if settings.layout.camera else None,
+        landmarks=points if settings.layout.landmarks else None,
         scalars=_scalars(entry, stored, camera),
     )
 
 
-def _points(entry: Entry, stored: ProcessedImage) -> Points | None:
+def _points(entry: Entry, stored: ProcessedImage) -> Points:
     points = entry.record.landmarks
     if points is None:
-        return None
+        return np.zeros((LANDMARKS, 2), np.float32)
     record, size = entry.record, (stored.picture.width, stored.picture.height)
     of = record.landmarks_size if record.landmarks_size[0] else stored.original
     if of[0] * size[1] != of[1] * size[0]:
@@ -67,10 +76,6 @@ def _points(entry: Entry, stored: ProcessedImage) -> Points | None:
     if landmarks.leaves(points[None], np.array([size]))[0]:
         raise BadInput(record.blob.where, record.id, landmarks.elsewhere(points, size))
     return landmarks.mirror(points, size[0]) if entry.flip else points
-
-
-def _or_zeros(array: Points | None, *shape: int) -> Points:
-    return np.zeros(shape, np.float32) if array is None else array
 
 
 def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dict[str, Scalar]:
@@ -115,3 +120,104 @@ def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dic
 def _single(number: float) -> float:
     """Round to float32, so that JSON, msgpack and TFRecord contain the same number."""
     return float(np.float32(number))
+
+
+KEPT_BYTES = 64 * 10**6
+"""Most bytes kept for later samples; beyond it a picture is made again, so memory stays bounded."""
+
+_Shown = tuple[str, bool]
+
+
+class ImageCache:
+    """Makes the stored pictures of one shard's entries, requested in their order.
+
+    An original, its mirror and their replicas need one read and one decode: the first request makes both variants, and
+    each is kept until its last entry has used it.
+
+    Args:
+        side: side that every picture must have, if the format requires one, see `misfit`.
+    """
+
+    def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
+        self._options = options
+        self._side = side
+        self._fetching = Fetching([entry.record.blob for entry in entries])
+        self._due = Counter(map(_shown, entries))
+        self._kept: dict[_Shown, ProcessedImage] = {}
+        self._kept_bytes = 0
+
+    def stored(self, entry: Entry) -> ProcessedImage:
+        """Return the picture of an entry; raise as `make_sample` does."""
+        shown = _shown(entry)
+        self._due[shown] -= 1
+        found = self._kept.get(shown) or self._made(entry, shown)
+        if not self._due[shown] and shown in self._kept:
+            del self._kept[shown]
+            self._kept_bytes -= len(found.picture.data)
+        picture = found.picture
+        if self._side is not None and (reason := misfit(picture.width, picture.height, picture.mode, self._side)):
+            raise BadInput(entry.record.blob.where, entry.record.id, reason)
+        return found
+
+    def close(self) -> None:
+        """Cancel prefetches that are not needed."""
+        self._fetching.close()
+
+    def _made(self, entry: Entry, shown: _Shown) -> ProcessedImage:
+        where, flip = shown
+        other = (where, not flip)
+        wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
+        try:
+            data = self._fetching.read(entry.record.blob)
+            made = process_image(data, [flipped for _, flipped in wanted], self._options, must_decode=entry.must_decode)
+        except (BlobError, PictureError) as error:
+            raise BadInput(where, entry.record.id, str(error)) from None
+        for name, stored in zip(wanted, made, strict=True):
+            size = len(stored.picture.data)
+            if self._due[name] and self._kept_bytes + size <= KEPT_BYTES:
+                self._kept[name] = stored
+                self._kept_bytes += size
+        return made[0]
+
+
+def _shown(entry: Entry) -> _Shown:
+    return entry.record.blob.where, entry.flip
+
+
+AHEAD_BYTES = 64 * 10**6
+"""Most bytes prefetched, in each process that writes shards."""
+
+
+class Fetching:
+    """Reads blobs, requested roughly in their order; those in buckets are prefetched, a repeated one once."""
+
+    def __init__(self, blobs: Sequence[Blob]) -> None:
+        remote = {blob.where: blob for blob in blobs if is_remote(blob)}
+        # Prefetching a single blob gains nothing.
+        ahead = list(remote.values()) if len(remote) > 1 else []
+        self._due = {blob.where for blob in ahead}
+        self._answers = prefetch(_read, ahead, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
+        self._ahead = zip(ahead, self._answers, strict=False)
+
+    def read(self, blob: Blob) -> bytes:
+        """Return a blob's bytes, or raise BlobError as its own `read`."""
+        if blob.where not in self._due:
+            return blob.read()
+        for ahead, answer in self._ahead:
+            self._due.remove(ahead.where)
+            if ahead.where == blob.where:
+                if isinstance(answer, BlobError):
+                    raise answer
+                return answer
+        raise KeyError(blob.where)
+
+    def close(self) -> None:
+        """Cancel pending prefetches."""
+        self._answers.close()
+
+
+def _read(blob: Blob) -> bytes | BlobError:
+    try:
+        return blob.read()
+    except BlobError as error:
+        return error

@@ -1,7 +1,4 @@
-"""Writing one shard: under a temporary name, renamed when complete, then its receipt.
-
-Samples are appended with few writes and without copying pictures; checksums are computed while writing.
-"""
+"""Writing one shard: under a temporary name, with its checksum, renamed when complete, then its receipt."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ from msgspec import structs
 
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
-from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.record_options import redact_paths
-from lpff_shards.exporters.sample import make_sample
+from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
-from lpff_shards.storage.base import AtomicFileWriter
-from lpff_shards.storage.checksums import Hasher, hasher
+from lpff_shards.storage.background_sync import StagedFile
+from lpff_shards.storage.full_reads import Hasher, hasher
 from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
+from lpff_shards.storage.prefix import Upload
 from lpff_shards.storage.requests import retry_on_disconnect
 
 TRIES = 3
@@ -45,13 +42,22 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
         ExportFailed: the disk is full or the folder or bucket cannot be written.
     """
     folder = OutputFolder(root)
-    once = _Once(on_sample)
+    reported = 0
 
     def write() -> ShardReceipt:
-        once.begin()
+        samples = 0
+
+        def once(size: int) -> None:
+            """Report each sample once, even if its shard is written again."""
+            nonlocal samples, reported
+            samples += 1
+            if samples > reported:
+                reported = samples
+                on_sample(size)
+
         with (
             folder.storage.atomic_file(shard_name(task.filename), task.planned) as growing,
-            closing(_cache_of(task, task.entries)) as images,
+            closing(ImageCache(task.entries, task.settings.picture, task.settings.side)) as images,
             ExitStack() as files,
         ):
             made = folder.storage.staging_path(f"{task.filename}.made")
@@ -72,22 +78,13 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
 
 @dataclass(frozen=True, slots=True)
 class VisibilityCheck:
-    """Paths that a machine must be able to read.
-
-    Attributes:
-        plan: digest of the plan that owns the output.
-        sources: paths of the data sets that are not in buckets.
-    """
+    """What a machine must be able to read: the output, owned by `plan`, and the sources that are not in buckets."""
 
     plan: str
     sources: tuple[str, ...]
 
     def refuse_unseen(self, folder: OutputFolder) -> None:
-        """Refuse a machine without access to them.
-
-        Raises:
-            ExportFailed: a path is missing.
-        """
+        """Raise ExportFailed on a machine without access to them."""
         deadline = time.monotonic() + PATIENCE
         while (unseen := self._unseen(folder)) is not None:
             if time.monotonic() >= deadline:
@@ -99,7 +96,7 @@ class VisibilityCheck:
             time.sleep(PATIENCE / 20)
 
     def _unseen(self, folder: OutputFolder) -> str | None:
-        """Return what is missing, if anything: without source files every sample could be skipped as bad."""
+        """Return a missing path: without source files every sample could be skipped as bad."""
         for source in map(Path, self.sources):
             # An unmounted mount point exists and is empty.
             if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
@@ -113,10 +110,10 @@ class VisibilityCheck:
 def write_shard_elsewhere(
     root: StoragePath, seen: VisibilityCheck, task: ShardTask, on_sample: OnSample
 ) -> ShardReceipt:
-    """Write a task's shard and its receipt, and sync them to disk, which only this machine can do.
+    """As `write_shard`, and sync the shard to disk, which only this machine can do.
 
     Raises:
-        ExportFailed: this machine has no access to the output or a source; otherwise as `write_shard`.
+        ExportFailed: also if this machine has no access to the output or a source.
     """
     folder = OutputFolder(root)
     try:
@@ -130,32 +127,9 @@ def write_shard_elsewhere(
     return receipt
 
 
-class _Once:
-    """Reports each sample once, even if its shard is written again."""
-
-    def __init__(self, on_sample: OnSample) -> None:
-        self._on_sample = on_sample
-        self._reported = self._now = 0
-
-    def begin(self) -> None:
-        """Start again at the first sample."""
-        self._now = 0
-
-    def __call__(self, size: int) -> None:
-        self._now += 1
-        if self._now > self._reported:
-            self._reported = self._now
-            self._on_sample(size)
-
-
-def _cache_of(task: ShardTask, entries: Sequence[Entry]) -> ImageCache:
-    return ImageCache(entries, task.settings.picture, task.settings.side)
-
-
 def _write_samples(
     task: ShardTask, image_cache: ImageCache, sink: ShardSink, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
-    """Write the shard's bytes; return its receipt and its samples' fields."""
     settings = task.settings
     writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
     rows: list[Row] = []
@@ -193,14 +167,11 @@ def _write_samples(
 
 
 def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
-    """Return whether a finished shard's skipped samples still fail for the same reasons.
-
-    A file may have been missing only for a moment.
-    """
+    """Return whether a finished shard's skipped samples still fail alike: a file may have been missing for a moment."""
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
     found = []
-    with closing(_cache_of(task, entries)) as image_cache:
+    with closing(ImageCache(entries, task.settings.picture, task.settings.side)) as image_cache:
         for entry in entries:
             try:
                 image_cache.stored(entry)
@@ -224,12 +195,11 @@ class ShardSink:
     """Gathers the bytes of a shard's writer and writes them in large blocks.
 
     Args:
-        shard: the file to write.
         checksum: updated with every byte.
         file: returns a path for a library that can write only files.
     """
 
-    def __init__(self, shard: AtomicFileWriter, checksum: Hasher, file: Callable[[], Path]) -> None:
+    def __init__(self, shard: StagedFile | Upload, checksum: Hasher, file: Callable[[], Path]) -> None:
         self._shard = shard
         self.checksum = checksum
         self.file = file
@@ -244,7 +214,6 @@ class ShardSink:
             self.flush()
 
     def flush(self) -> None:
-        """Write all gathered bytes."""
         for start in range(0, len(self._waiting), MOST_PIECES):
             self._shard.write(self._waiting[start : start + MOST_PIECES])
         for piece in self._waiting:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.exporters.image_cache import ImageCache
-from lpff_shards.exporters.sample import make_sample
+from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import get_format

@@ -24,9 +24,9 @@ from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FO
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.background_sync import to_disk
-from lpff_shards.storage.base import Storage, storage_of
 from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
 from lpff_shards.storage.prefetch import prefetch
+from lpff_shards.storage.prefix import Storage, storage_of
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
@@ -119,7 +119,7 @@ class OutputFolder:
             before = read_if_there(self.root / name)
         changed = before != data
         if changed:
-            self.storage.write_durably(name, data)
+            self.storage.write(name, data, durable=True)
         else:
             # An earlier run may have stopped before the file was on disk.
             self.storage.sync((name, name.rpartition("/")[0]))
@@ -201,8 +201,7 @@ class OutputFolder:
         """
         if new:
             return self.storage.create(PLAN, to_json(owner))
-        # Synced: after a power cut the shards would otherwise have no owner.
-        self.storage.write_durably(PLAN, to_json(owner))
+        self.storage.write(PLAN, to_json(owner), durable=True)
         return True
 
     def unfinish(self) -> None:

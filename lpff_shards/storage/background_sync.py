@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.full_reads import write_fully
 from lpff_shards.storage.path import StoragePath, exists
 from lpff_shards.storage.prefetch import Threads
 
@@ -26,11 +26,7 @@ def to_disk(path: StoragePath) -> None:
 
 
 def make_durable(folder: Path) -> None:
-    """Make a folder and its parents, and sync them, so that they survive a power cut.
-
-    Raises:
-        OSError: a folder cannot be made.
-    """
+    """Make a folder and its parents, and sync them, so that they survive a power cut."""
     missing = [one for one in (folder, *folder.parents) if not exists(one)]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
@@ -40,7 +36,7 @@ def make_durable(folder: Path) -> None:
 
 
 class BackgroundSync:
-    """Sync files in the background, one after another; the end of the block waits for all.
+    """Sync files in the background, one after another; the end of the block waits for all unless it failed.
 
     It does not replace the final sync: it makes the system start writing earlier.
     """
@@ -59,11 +55,7 @@ class BackgroundSync:
             self.submit(path)
 
     def wait(self) -> None:
-        """Wait for all syncs.
-
-        Raises:
-            OSError: a file cannot be synced.
-        """
+        """Wait for all syncs; raise OSError if a file cannot be synced."""
         try:
             for waiting in self._waiting:
                 waiting.result()
@@ -77,10 +69,7 @@ class BackgroundSync:
     def __enter__(self) -> BackgroundSync:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Wait, or give up if the block failed; raise as `wait` does."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.wait()
         else:
@@ -92,12 +81,7 @@ STRIDE = 1 << 25
 
 
 class StagedFile:
-    """A file under a temporary name; the end of the block removes it unless it has its final name.
-
-    Args:
-        path: its temporary path; an existing file is replaced.
-        final: its final path, in the same file system.
-    """
+    """A file under the temporary name `path`; the end of the block removes it unless it has its final name."""
 
     def __init__(self, path: Path, final: Path) -> None:
         self._path = path
@@ -109,28 +93,24 @@ class StagedFile:
     def __enter__(self) -> StagedFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._fd)
         self._disk.give_up()
         self._path.unlink(missing_ok=True)
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Append bytes, in one call if the system accepts them all, and sync regularly."""
+        """Append bytes, in one call if the system accepts them all."""
         size = sum(map(len, pieces))
         written = os.writev(self._fd, pieces)
         if written != size:
-            rest = memoryview(b"".join(pieces))[written:]
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            write_fully(self._fd, memoryview(b"".join(pieces))[written:])
         self._since_stride += size
         if self._since_stride >= STRIDE:
             self._disk.keep_up(self._path)
             self._since_stride = 0
 
     def finish(self) -> str:
-        """Wait for the running syncs, then give the file its final name."""
+        """Wait for the running syncs, then give the file its final name; return no ETag."""
         self._disk.wait()
         self._path.rename(self._final)
         return ""

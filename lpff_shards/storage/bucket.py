@@ -44,7 +44,6 @@ class BucketPath:
 
     Attributes:
         scheme: s3 or gs.
-        bucket: name of the bucket.
         key: key of the object or prefix, without slashes at its ends; empty for the whole bucket.
     """
 
@@ -54,11 +53,7 @@ class BucketPath:
 
     @classmethod
     def parse(cls, uri: str) -> BucketPath:
-        """Return the path of a URI such as `s3://bucket/prefix`.
-
-        Raises:
-            ShardsError: the text is not such a URI, see `uris.parts`.
-        """
+        """Return the path of a URI such as `s3://bucket/prefix`; raise as `uris.parts` does."""
         return cls(*parts(uri))
 
     def __str__(self) -> str:
@@ -69,41 +64,33 @@ class BucketPath:
 
     @property
     def name(self) -> str:
-        """The last part of the key."""
         return self.key.rpartition("/")[2]
 
     @property
     def suffix(self) -> str:
-        """The end of the name, from its last dot."""
         return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> BucketPath:
-        """The prefix above."""
         return BucketPath(self.scheme, self.bucket, self.key.rpartition("/")[0])
 
-    def exists(self) -> bool:
-        """Return whether an object of this key exists, or any below it."""
-        return self.is_file() or self.is_dir()
-
     def is_file(self) -> bool:
-        """Return whether an object of this key exists."""
         return self.stat() is not None
 
     def is_dir(self) -> bool:
         """Return whether an object below this key exists."""
-        return self._ask(lambda stores, store: any(stores.list(store, self._below, chunk_size=1)))
+        return self._ask(lambda store: any(store.list(self._below, chunk_size=1)))
 
     def stat(self) -> Listed | None:
         """Return the object's size and ETag; None if it does not exist."""
         try:
-            return self._ask(lambda stores, store: _listed(stores.head(store, self.key))) if self.key else None
+            return self._ask(lambda store: _listed(store.head(self.key))) if self.key else None
         except FileNotFoundError:
             return None
 
     def size(self) -> int:
-        """Return the bytes of the object."""
-        return self._ask(lambda stores, store: int(stores.head(store, self.key)["size"]))
+        """Return the number of bytes of the object."""
+        return self._ask(lambda store: int(store.head(self.key)["size"]))
 
     def listed(self) -> list[Listed]:
         """Return the objects directly below this key, sorted; one request per thousand."""
@@ -115,34 +102,28 @@ class BucketPath:
         Objects whose names are not paths are listed on S3; other stores raise an error.
         """
         try:
-            found: Any = self._ask(lambda stores, store: stores.list_with_delimiter(store, self._below))
+            found: Any = self._ask(lambda store: store.list_with_delimiter(self._below))
         except OSError as error:
             if self.scheme != "s3" or NO_PATH not in str(error.strerror):
                 raise
-            found = self._listed_with_odd_names()
+            from lpff_shards.storage.connect import listed_by_boto3
+
+            found = interruptible(lambda: listed_by_boto3(self.bucket, self._below or ""))
         # Some tools store a folder as an empty object with the prefix's name.
         objects = (_listed(one) for one in found["objects"] if one["path"] != self.key)
         folders = (prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"])
         return sorted(one for one in objects if one.name), sorted(name for name in folders if not is_odd(name))
 
-    def _listed_with_odd_names(self) -> dict[str, list[Any]]:
-        from lpff_shards.storage.connect import listed_by_boto3
-
-        return interruptible(lambda: listed_by_boto3(self.bucket, self._below or ""))
-
     def read_bytes(self) -> bytes:
         """Return the contents of the object."""
-        return self._ask(lambda stores, store: bytes(stores.get(store, self.key).bytes()))
+        return self._ask(lambda store: bytes(store.get(self.key).bytes()))
 
     def read_at(self, at: int, size: int) -> bytes:
         """Return bytes of the object, fewer at its end."""
         return bytes(self.read_marked(at, size)[0]) if size > 0 else b""
 
     def read_marked(self, at: int, size: int) -> tuple[memoryview, str]:
-        """Return bytes of the object, fewer at its end, and its ETag; at least one byte is requested.
-
-        Nothing is copied. The ETag is empty if the range starts after the end.
-        """
+        """Return at least one byte of the object, uncopied, and its ETag; both are empty after its end."""
         try:
             found, data = self.get(at=at, size=size)
         except OSError as error:
@@ -155,10 +136,10 @@ class BucketPath:
     def get(
         self, wanted: Callable[[Listed], bool] = lambda _: True, at: int = 0, size: int | None = None
     ) -> tuple[Listed, memoryview]:
-        """Return the object's listing entry and its bytes, or those of a range; no bytes if `wanted` returns False."""
+        """Return the object's entry and its bytes, or those of a range; no bytes if `wanted` returns False."""
 
-        def request(stores: Any, store: ObjectStore) -> tuple[Listed, memoryview]:
-            answer = stores.get(store, self.key, options={} if size is None else {"range": (at, at + size)})
+        def request(store: ObjectStore) -> tuple[Listed, memoryview]:
+            answer = store.get(self.key, options={} if size is None else {"range": (at, at + size)})
             found = _listed(answer.meta)
             return found, memoryview(answer.bytes()) if wanted(found) else memoryview(b"")
 
@@ -167,16 +148,16 @@ class BucketPath:
     def fetch(self, path: Path) -> None:
         """Write the object to a file, piece by piece."""
 
-        def pieces(stores: Any, store: ObjectStore) -> None:
+        def pieces(store: ObjectStore) -> None:
             with path.open("wb") as file:
-                for piece in stores.get(store, self.key).stream(min_chunk_size=PIECE):
+                for piece in store.get(self.key).stream(min_chunk_size=PIECE):
                     file.write(piece)
 
         self._ask(pieces)
 
     def replace(self, data: bytes) -> None:
         """Write a small object atomically."""
-        self._ask(lambda stores, store: stores.put(store, self.key, data, mode="overwrite", use_multipart=False))
+        self._ask(lambda store: store.put(self.key, data, mode="overwrite", use_multipart=False))
 
     def create(self, data: bytes) -> bool:
         """Write a small object with a new key; return whether the store guarantees that it is new.
@@ -185,8 +166,8 @@ class BucketPath:
             FileExistsError: an object of this key exists.
         """
 
-        def put(stores: Any, store: ObjectStore) -> None:
-            stores.put(store, self.key, data, mode="create", use_multipart=False)
+        def put(store: ObjectStore) -> None:
+            store.put(self.key, data, mode="create", use_multipart=False)
 
         try:
             try:
@@ -208,22 +189,22 @@ class BucketPath:
 
     def writer(self, part: int, concurrency: int) -> Any:
         """Return obstore's `WritableFile`: it is sent in parts as it is written, and appears when it is closed."""
-        return self._ask(
-            lambda stores, store: stores.open_writer(store, self.key, buffer_size=part, max_concurrency=concurrency)
-        )
+        from obstore import open_writer
+
+        return self._ask(lambda store: open_writer(store, self.key, buffer_size=part, max_concurrency=concurrency))
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects directly below this key, up to a thousand per request; missing objects are no error."""
         paths = [(self / name).key for name in names]
         if paths:
-            self._ask(lambda stores, store: stores.delete(store, paths))
+            self._ask(lambda store: store.delete(paths))
 
     def remove_all(self) -> None:
         """Remove all objects below this key."""
 
-        def remove(stores: Any, store: ObjectStore) -> None:
-            for found in stores.list(store, self._below):
-                stores.delete(store, [one["path"] for one in found])
+        def remove(store: ObjectStore) -> None:
+            for found in store.list(self._below):
+                store.delete([one["path"] for one in found])
 
         self._ask(remove)
 
@@ -231,26 +212,22 @@ class BucketPath:
     def _below(self) -> str | None:
         return f"{self.key}/" if self.key else None
 
-    def _ask(self, request: Callable[[Any, ObjectStore], T], patient: bool = True) -> T:
+    def _ask(self, request: Callable[[ObjectStore], T], patient: bool = True) -> T:
         """Return the result of a request, errors as OSErrors; repeat it after a broken connection.
 
         Every request may run twice, and writes the same each time.
         """
-        from lpff_shards.storage.connect import connect, library
+        from lpff_shards.storage.connect import connect, refuse_missing_library
 
-        stores = library(self.scheme, self.bucket)
+        refuse_missing_library(self.scheme, self.bucket)
 
         def once() -> T:
             with translate_errors(self):
                 store = connect(self.scheme, self.bucket, patient)
-                return interruptible(lambda: request(stores, store))
+                return interruptible(lambda: request(store))
 
         return retry_on_disconnect(once)
 
 
 def _listed(meta: Any) -> Listed:
-    return Listed(meta["path"].rpartition("/")[2], int(meta["size"]), _mark(meta))
-
-
-def _mark(meta: Any) -> str:
-    return (meta["e_tag"] or "").strip('"')
+    return Listed(meta["path"].rpartition("/")[2], int(meta["size"]), (meta["e_tag"] or "").strip('"'))

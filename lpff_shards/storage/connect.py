@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
@@ -31,10 +32,7 @@ _KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
-    """Return the store of a bucket; cached in the process with its connections.
-
-    Args:
-        patient: whether to retry for minutes while the store is busy or down.
+    """Return the store of a bucket, cached in the process; a `patient` one is retried for minutes while it is down.
 
     Raises:
         ShardsError: there are no credentials, or the process was forked from one that uses stores, without its threads.
@@ -47,20 +45,13 @@ def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
     return _connected(scheme, bucket, patient)
 
 
-def library(scheme: str, bucket: str) -> Any:
-    """Return the module obstore.
-
-    Raises:
-        ShardsError: obstore is not installed.
-    """
-    try:
-        import obstore
-    except ModuleNotFoundError:
+def refuse_missing_library(scheme: str, bucket: str) -> None:
+    """Raise ShardsError if obstore is not installed."""
+    if find_spec("obstore") is None:
         raise ShardsError(
             f"{scheme}://{bucket} needs obstore, which is not installed",
             f"pip install 'lpff-shards[{'s3' if scheme == 's3' else 'gcs'}]'",
-        ) from None
-    return obstore
+        )
 
 
 @lru_cache(maxsize=1)
@@ -84,12 +75,8 @@ def _retries(patient: bool) -> RetryConfig:
 def _client(plain: bool) -> ClientConfig:
     """Return the client's settings; plain: whether the endpoint uses http, without encryption."""
     # A part of 8 MiB takes two minutes at 70 KB/s.
-    return {
-        "allow_http": plain,
-        "user_agent": f"lpff-shards/{__version__}",
-        "timeout": "120s",
-        "connect_timeout": "10s",
-    }
+    agent = f"lpff-shards/{__version__}"
+    return {"allow_http": plain, "user_agent": agent, "timeout": "120s", "connect_timeout": "10s"}
 
 
 def _s3(bucket: str, retries: RetryConfig) -> S3Store:
@@ -102,7 +89,8 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
     _is_set("AWS_UNSIGNED_PAYLOAD")
     if not _is_set("AWS_SKIP_SIGNATURE") and not _has_keys():
         provider, profile = _boto(bucket)
-        config |= {name: profile[name] for name in ("region",) if profile.get(name)}
+        if profile.get("region"):
+            config["region"] = profile["region"]
         endpoint = endpoint or profile.get("endpoint_url")
     if endpoint:
         config["endpoint"] = _address("the endpoint of s3", endpoint)
@@ -117,13 +105,7 @@ def _s3(bucket: str, retries: RetryConfig) -> S3Store:
 def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
     """Return the listing of obstore's `list_with_delimiter` by boto3, including names that are not paths.
 
-    Obstore lists nothing if there is one such name.
-
-    Args:
-        below: the prefix, with a slash at its end.
-
-    Raises:
-        OSError: boto3 is not installed, or the request fails.
+    Obstore lists nothing if there is one such name. `below` is the prefix, with a slash at its end.
     """
     try:
         import boto3
@@ -148,11 +130,7 @@ def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
 
 
 def _has_keys() -> bool:
-    """Return whether the environment contains both AWS keys.
-
-    Raises:
-        ShardsError: only one of them is set.
-    """
+    """Return whether the environment contains both AWS keys."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     missing = [name for name in names if not os.environ.get(name)]
     if len(missing) == 1:
@@ -162,11 +140,7 @@ def _has_keys() -> bool:
 
 
 def _address(name: str, url: str) -> str:
-    """Return a server's URL after a check, since the store's library panics on a wrong one.
-
-    Raises:
-        ShardsError: the text is not the URL of a server.
-    """
+    """Return a server's URL after a check, since the store's library panics on a wrong one."""
     try:
         found = urlsplit(url)
         whole = found.scheme in ("http", "https") and found.hostname and found.port != 0 and url.isprintable()
@@ -178,11 +152,7 @@ def _address(name: str, url: str) -> str:
 
 
 def _boto(bucket: str) -> tuple[Any, dict[str, Any]]:
-    """Return boto3's credentials from files, profiles and roles, if it is installed, and the profile's settings.
-
-    Raises:
-        ShardsError: there are no credentials.
-    """
+    """Return boto3's credentials from files, profiles and roles, if it is installed, and the profile's settings."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError
@@ -232,11 +202,7 @@ def _has_account() -> bool:
 
 
 def _google(bucket: str) -> Any:
-    """Return the application default credentials if google-auth is installed.
-
-    Raises:
-        ShardsError: there are none, or the file in the environment contains none.
-    """
+    """Return the application default credentials if google-auth is installed."""
     try:
         from google.auth.exceptions import GoogleAuthError
         from obstore.auth.google import GoogleCredentialProvider
@@ -264,11 +230,7 @@ def _first_set(names: Iterable[str]) -> str | None:
 
 
 def _is_set(name: str) -> bool:
-    """Return whether an environment variable is true.
-
-    Raises:
-        ShardsError: its value is neither true nor false.
-    """
+    """Return whether an environment variable is true."""
     given = os.environ.get(name, "").lower()
     if given and given not in _TRUE + _FALSE:
         raise ShardsError(f"{name} is set to {given!r}, which is neither true nor false", f"Set {name}=true or =false")
@@ -276,22 +238,16 @@ def _is_set(name: str) -> bool:
 
 
 AWS = "https://s3.amazonaws.com"
-_HEADER = "x-amz-bucket-region"
 _SECONDS = 5.0
 
 
 def region_of(bucket: str, server: str = AWS) -> str | None:
-    """Return the region of a bucket, which S3 sends without credentials, even in a refusal.
-
-    Returns:
-        None if the bucket does not exist, or the request fails.
-    """
+    """Return the region of a bucket, which S3 sends without credentials, even in a refusal; None if that fails."""
     try:
-        with urlopen(Request(f"{server}/{quote(bucket, safe='')}", method="HEAD"), timeout=_SECONDS) as answer:
-            headers = answer.headers
+        answer = urlopen(Request(f"{server}/{quote(bucket, safe='')}", method="HEAD"), timeout=_SECONDS)
     except HTTPError as refused:
-        with refused:
-            headers = refused.headers
+        answer = refused
     except OSError:
         return None
-    return str(headers[_HEADER]) if headers[_HEADER] else None
+    with answer:
+        return answer.headers["x-amz-bucket-region"] or None

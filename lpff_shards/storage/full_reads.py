@@ -1,9 +1,14 @@
-"""Reads at an offset that loop: the system may return fewer bytes than requested before the end of a file."""
+"""Reads that return every requested byte, and checksums of shards: BLAKE3 or SHA-256."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import blake3
 
 _MOST = 1 << 30
 """Bytes requested in one call: Linux returns 2 GiB at most, and a wrong length must not reserve more memory."""
@@ -12,11 +17,7 @@ _MOST_PARTS = 1024
 
 
 def pread_fully(fd: int, size: int, at: int) -> bytes:
-    """Return `size` bytes of an open file from offset `at` on, fewer only where the file ends.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Return `size` bytes of an open file from offset `at` on, fewer only where the file ends."""
     data = os.pread(fd, min(size, _MOST), at)
     if len(data) == size or not data:
         return data
@@ -27,31 +28,54 @@ def pread_fully(fd: int, size: int, at: int) -> bytes:
     return b"".join(parts)
 
 
-def preadv_fully(fd: int, parts: Sequence[memoryview | bytearray], at: int) -> int:
-    """Fill buffers one after another with an open file's bytes from offset `at` on.
+def write_fully(fd: int, data: bytes | memoryview) -> None:
+    """Write all bytes to an open file."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
-    Args:
-        parts: writable, of bytes.
+
+def preadv_fully(fd: int, parts: Sequence[memoryview | bytearray], at: int) -> int:
+    """Fill writable buffers of bytes one after another with an open file's bytes from offset `at` on.
 
     Returns:
         Bytes read: those of all buffers, fewer only where the file ends.
-
-    Raises:
-        OSError: the file cannot be read.
     """
     rest = [memoryview(part) for part in parts]
     size, done = sum(map(len, rest)), 0
     while done < size and (count := os.preadv(fd, rest[:_MOST_PARTS], at + done)):
         done += count
-        if done < size:
-            rest = _unfilled(rest, count)
+        while rest and count >= len(rest[0]):
+            count -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][count:]
     return done
 
 
-def _unfilled(parts: list[memoryview], count: int) -> list[memoryview]:
-    """Return the rest of buffers whose first `count` bytes are filled."""
-    for number, part in enumerate(parts):
-        if count < len(part):
-            return [part[count:], *parts[number + 1 :]]
-        count -= len(part)
-    return []
+class Hasher(Protocol):
+    """A running checksum."""
+
+    def update(self, data: bytes | memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
+def hasher(algorithm: str) -> Hasher:
+    """Return a new running checksum: `blake3` or `sha256`."""
+    return hashlib.sha256() if algorithm == "sha256" else blake3.blake3()
+
+
+def checksum_of(data: bytes | memoryview, algorithm: str) -> str:
+    """Return the checksum of bytes (hex)."""
+    checksum = hasher(algorithm)
+    checksum.update(data)
+    return checksum.hexdigest()
+
+
+def file_checksum(path: Path, algorithm: str) -> str:
+    """Return the checksum of a file (hex)."""
+    # Errors of `update_mmap` contain neither the reason nor the file, so it is opened for both.
+    with path.open("rb") as file:
+        if algorithm == "blake3":
+            return blake3.blake3().update_mmap(path).hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -11,108 +10,41 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.background_sync import StagedFile, make_durable, to_disk
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.checksums import file_checksum
+from lpff_shards.storage.full_reads import file_checksum
 from lpff_shards.storage.path import exists, free_bytes, is_folder
 from lpff_shards.storage.prefetch import prefetch
 
 LOCK_SECONDS = 3.0
 """Longest wait for the lock: workers of a killed export hold it a moment longer."""
 
-
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """Open the lock file; the end of the block releases the lock.
-
-    Raises:
-        OSError: the file cannot be made, or neither written nor read.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except PermissionError as error:
-        # Another user's file with another umask: read access is enough for a lock.
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
-            raise error from None
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def exclude_all(fd: int, root: str, seconds: float | None = None) -> bool:
-    """Acquire the exclusive lock of a folder; return whether its file system has locks.
-
-    Raises:
-        ShardsError: other processes hold the lock until the timeout.
-    """
-    return _until(lambda: _took(fd, fcntl.LOCK_EX), root, LOCK_SECONDS if seconds is None else seconds)
-
-
-def join(fd: int, root: str, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> None:
-    """Acquire the shared lock together with other tasks of the same export.
-
-    Args:
-        ours: returns whether the folder already belongs to that export.
-        take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
-
-    Raises:
-        ShardsError: other processes hold the lock until the timeout.
-    """
-
-    def attempt() -> bool | None:
-        if ours():
-            return _took(fd, fcntl.LOCK_SH)
-        alone = _took(fd, fcntl.LOCK_EX)
-        if alone is False:
-            return False
-        take_over(alone is True)
-        return _took(fd, fcntl.LOCK_SH)
-
-    _until(attempt, root, LOCK_SECONDS)
-
-
-def _took(fd: int, kind: int) -> bool | None:
-    """Return whether the lock was acquired; None if the file system has no locks (some network file systems)."""
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _until(attempt: Callable[[], bool | None], root: str, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while (took := attempt()) is False:
-        if time.monotonic() >= deadline:
-            raise ShardsError(f"{root} is being written by another export", "Wait for it, or choose another folder")
-        time.sleep(0.1)
-    return took is True
-
-
-_SETTLED_AT_ONCE = 8
+_SYNCED_AT_ONCE = 8
 A_DAY = 86_400.0
 """Seconds after which an unfinished file of another machine counts as abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """See `storage.base.Storage`."""
+    """A folder that an export writes. Picklable and without state; `BucketPrefix` has the same methods.
+
+    Every write is atomic. Names are relative, with slashes between folders.
+
+    Attributes:
+        lockable: whether this kind of storage has locks.
+    """
 
     root: Path
-    lockable = True
+    lockable: ClassVar[bool] = True
 
     @property
     def _state(self) -> Path:
@@ -127,6 +59,7 @@ class LocalFolder:
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
     def atomic_file(self, name: str, planned: int) -> StagedFile:  # noqa: ARG002  # files need no size in advance
+        """Begin a file of about `planned` bytes that is written piece by piece."""
         path = self.root / name
         partial = self.partial(path.name)
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -134,6 +67,7 @@ class LocalFolder:
 
     @contextmanager
     def staging_path(self, name: str) -> Iterator[Path]:
+        """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -144,94 +78,19 @@ class LocalFolder:
             path.unlink(missing_ok=True)
 
     def keep(self, made: Path, name: str) -> str:
+        """Give a file from `staging_path` its name; return the store's ETag, empty for files."""
         made.rename(self.root / name)
         return ""
 
-    def write(self, name: str, data: bytes) -> None:
-        self._replace(name, data, sync=False, new=False)
-
-    def write_durably(self, name: str, data: bytes) -> None:
-        self._replace(name, data, sync=True, new=False)
-
-    def create(self, name: str, data: bytes) -> bool:
-        self._replace(name, data, sync=True, new=True)
-        return True
-
-    def sync(self, names: Iterable[str]) -> None:
-        paths = [self.root / name for name in names]
-        if len(paths) <= _SETTLED_AT_ONCE:
-            _to_disk(paths)
-            return
-        # A file system syncs the files of several threads together, in a third of the time of one by one.
-        parts = (paths[first::_SETTLED_AT_ONCE] for first in range(_SETTLED_AT_ONCE))
-        for _ in prefetch(_to_disk, parts, _SETTLED_AT_ONCE):
-            pass
-
-    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
-        return file_checksum(self.root / name, receipt.algorithm) == receipt.checksum
-
-    @contextmanager
-    def lock(self, seconds: float | None) -> Iterator[bool]:
-        make_durable(self._state)
-        with opened(self._state / "lock") as lock:
-            yield exclude_all(lock, str(self.root), seconds)
-
-    @contextmanager
-    def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> Iterator[None]:
-        make_durable(self._state)
-        with opened(self._state / "lock") as lock:
-            try:
-                join(lock, str(self.root), ours, take_over)
-                self.clear_unfinished(alone=False)
-                yield
-            finally:
-                self.clear_unfinished(alone=False)
-
-    def make_folder(self, name: str) -> None:
-        (self.root / name).mkdir(exist_ok=True)
-
-    def remove_tree(self, name: str) -> None:
-        shutil.rmtree(self.root / name, ignore_errors=True)
-
-    def remove_empty(self, name: str) -> None:
-        with contextlib.suppress(OSError):
-            (self.root / name).rmdir()
-
-    def clear_unfinished(self, alone: bool) -> None:
-        """Keep files of other running processes unless `alone`, see `_is_left`; make the folder for them."""
-        if (partial := self._state / "partial").is_symlink():
-            return
-        with contextlib.suppress(OSError):
-            partial.mkdir(exist_ok=True)
-            for path in partial.iterdir():
-                with contextlib.suppress(OSError):
-                    if alone or _is_left(path):
-                        path.unlink()
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        if exists(self.root) and not is_folder(self.root):
-            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
-        for name in folders:
-            with contextlib.suppress(OSError):
-                # An unreadable folder is not writable either; the write reports it.
-                if (self.root / name).is_symlink():
-                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
-
-    def refuse_unwritable(self) -> None:
-        """Do nothing: the lock in the folder has checked it."""
-
-    def free(self) -> tuple[Path, int | None]:
-        disk = self.root.absolute()
-        return disk, free_bytes(disk)
-
-    def _replace(self, name: str, data: bytes, sync: bool, new: bool) -> None:
+    def write(self, name: str, data: bytes, durable: bool = False, new: bool = False) -> None:
+        """Write a small file; a durable one is on disk on return, and a store has confirmed its size."""
         path, temporary = self.root / name, self.partial(f"{Path(name).name}.new")
         try:
             for folder in (path.parent, temporary.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 file.write(data)
-                if sync:
+                if durable:
                     file.flush()
                     os.fsync(file.fileno())
             if new:
@@ -242,8 +101,144 @@ class LocalFolder:
             raise OSError(error.errno, error.strerror, str(path)) from None
         finally:
             temporary.unlink(missing_ok=True)
-        if sync:
+        if durable:
             to_disk(path.parent)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
+
+        Raises:
+            FileExistsError: the name exists.
+        """
+        self.write(name, data, durable=True, new=True)
+        return True
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Wait until files or folders are on disk."""
+        paths = [self.root / name for name in names]
+        if len(paths) <= _SYNCED_AT_ONCE:
+            _to_disk(paths)
+            return
+        # A file system syncs the files of several threads together, in a third of the time of one by one.
+        parts = (paths[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE))
+        for _ in prefetch(_to_disk, parts, _SYNCED_AT_ONCE):
+            pass
+
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
+        """Return whether a file is the written one, by its checksum or the store's ETag."""
+        return file_checksum(self.root / name, receipt.algorithm) == receipt.checksum
+
+    @contextmanager
+    def lock(self, seconds: float | None) -> Iterator[bool]:
+        """Keep other exports from writing; yield whether locks work here.
+
+        Args:
+            seconds: longest wait for the lock; None for a moment.
+
+        Raises:
+            ShardsError: another export is writing.
+        """
+        with self._lock_file() as fd:
+            yield self._until(lambda: _took(fd, fcntl.LOCK_EX), LOCK_SECONDS if seconds is None else seconds)
+
+    @contextmanager
+    def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> Iterator[None]:
+        """Write together with other tasks of the same export.
+
+        Args:
+            ours: returns whether the folder already belongs to that export.
+            take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
+
+        Raises:
+            ShardsError: another export is writing.
+        """
+
+        def attempt() -> bool | None:
+            if ours():
+                return _took(fd, fcntl.LOCK_SH)
+            alone = _took(fd, fcntl.LOCK_EX)
+            if alone is False:
+                return False
+            take_over(alone is True)
+            return _took(fd, fcntl.LOCK_SH)
+
+        with self._lock_file() as fd:
+            try:
+                self._until(attempt, LOCK_SECONDS)
+                self.clear_unfinished(alone=False)
+                yield
+            finally:
+                self.clear_unfinished(alone=False)
+
+    @contextmanager
+    def _lock_file(self) -> Iterator[int]:
+        """Open the lock file; the end of the block releases the lock."""
+        make_durable(self._state)
+        path = self._state / "lock"
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        except PermissionError as error:
+            # Another user's file with another umask: read access is enough for a lock.
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            except OSError:
+                raise error from None
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _until(self, attempt: Callable[[], bool | None], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while (took := attempt()) is False:
+            if time.monotonic() >= deadline:
+                raise ShardsError(
+                    f"{self.root} is being written by another export", "Wait for it, or choose another folder"
+                )
+            time.sleep(0.1)
+        return took is True
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder below the root."""
+        (self.root / name).mkdir(exist_ok=True)
+
+    def remove_tree(self, name: str) -> None:
+        """Remove a folder with its contents; a missing folder is no error."""
+        shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder if it is empty."""
+        with suppress(OSError):
+            (self.root / name).rmdir()
+
+    def clear_unfinished(self, alone: bool) -> None:
+        """Remove unfinished files of ended writers; with `alone`, of all writers. Make the folder for them."""
+        if (partial := self._state / "partial").is_symlink():
+            return
+        with suppress(OSError):
+            partial.mkdir(exist_ok=True)
+            for path in partial.iterdir():
+                with suppress(OSError):
+                    if alone or _is_left(path):
+                        path.unlink()
+
+    def refuse_odd(self, folders: Iterable[str]) -> None:
+        """Raise ShardsError if the root is not a folder, or a folder in it is a link: it may lead to other files."""
+        if exists(self.root) and not is_folder(self.root):
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
+        for name in folders:
+            with suppress(OSError):
+                # An unreadable folder is not writable either; the write reports it.
+                if (self.root / name).is_symlink():
+                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
+
+    def refuse_unwritable(self) -> None:
+        """Refuse an unwritable place before old files are removed; the lock in the folder has checked it."""
+
+    def free(self) -> tuple[Path, int | None]:
+        """Return the disk that holds files in progress, and its free bytes; None if unknown."""
+        disk = self.root.absolute()
+        return disk, free_bytes(disk)
 
 
 def _to_disk(paths: Iterable[Path]) -> None:
@@ -251,12 +246,19 @@ def _to_disk(paths: Iterable[Path]) -> None:
         to_disk(path)
 
 
-def _link(path: Path, new: Path) -> None:
-    """Give a file a new name; of two processes at once, one succeeds.
+def _took(fd: int, kind: int) -> bool | None:
+    """Return whether the lock was acquired; None if the file system has no locks (some network file systems)."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
-    Raises:
-        FileExistsError: the name exists.
-    """
+
+def _link(path: Path, new: Path) -> None:
+    """Give a file a new name; of two processes at once, one succeeds."""
     try:
         new.hardlink_to(path)
     except FileExistsError:

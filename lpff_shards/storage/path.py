@@ -1,4 +1,7 @@
-"""Paths of the file system or of a bucket, their common functions, and temporary folders for copies."""
+"""Paths of the file system or of a bucket, their common functions, and temporary folders for copies.
+
+All functions raise OSError if a place cannot be read or written, or missing rights or a disk error hide it.
+"""
 
 from __future__ import annotations
 
@@ -61,20 +64,19 @@ def exists(place: StoragePath) -> bool:
 
     Use this function, `is_file` and `is_folder` if absence matters: from Python 3.14 on `Path.exists` and similar
     methods return False if missing rights or a disk error hide the path.
-
-    Raises:
-        OSError: missing rights or an error hide the path.
     """
-    return place.exists() if isinstance(place, BucketPath) else _kind(place) != 0
+    if isinstance(place, BucketPath):
+        return place.is_file() or place.is_dir()
+    return _kind(place) != 0
 
 
 def is_file(place: StoragePath) -> bool:
-    """Return whether the place is a regular file or an object; raise as `exists` does."""
+    """Return whether the place is a regular file or an object."""
     return place.is_file() if isinstance(place, BucketPath) else stat.S_ISREG(_kind(place))
 
 
 def is_folder(place: StoragePath) -> bool:
-    """Return whether the place is a folder, or a prefix with an object below it; raise as `exists` does."""
+    """Return whether the place is a folder, or a prefix with an object below it."""
     return place.is_dir() if isinstance(place, BucketPath) else stat.S_ISDIR(_kind(place))
 
 
@@ -91,11 +93,7 @@ def _kind(path: Path) -> int:
 
 
 def read_whole(place: StoragePath) -> memoryview:
-    """Return all bytes of a file or object: mapped, or fetched, a large object to a temporary file.
-
-    Raises:
-        OSError: the place cannot be read.
-    """
+    """Return all bytes of a file or object: mapped, or fetched, a large object to a temporary file."""
     if isinstance(place, BucketPath) and place.size() <= IN_MEMORY:
         return memoryview(place.read_bytes())
     # Do not wait for the writer of a pipe.
@@ -131,11 +129,6 @@ def causes(place: StoragePath, *, writing: bool = True) -> str:
     return "path, rights, free space" if writing else "path, rights"
 
 
-def is_taken(place: StoragePath) -> bool:
-    """Return whether a path exists, also as a broken link."""
-    return exists(place) or is_link(place)
-
-
 def is_link(place: StoragePath) -> bool:
     """Return whether a place is a symbolic link."""
     return isinstance(place, Path) and place.is_symlink()
@@ -148,11 +141,7 @@ def make_folder(place: StoragePath) -> None:
 
 
 def replace_file(place: StoragePath, data: bytes) -> None:
-    """Write a small file or object atomically.
-
-    Raises:
-        OSError: the place cannot be written.
-    """
+    """Write a small file or object atomically."""
     if isinstance(place, BucketPath):
         place.replace(data)
         return
@@ -166,7 +155,7 @@ def replace_file(place: StoragePath, data: bytes) -> None:
 
 
 def contains(outer: StoragePath, inner: StoragePath) -> bool:
-    """Return whether `inner` is `outer` or in it; raise as `exists` does."""
+    """Return whether `inner` is `outer` or in it."""
     if isinstance(inner, BucketPath) and isinstance(outer, BucketPath):
         return f"{inner}/".startswith(f"{str(outer).rstrip('/')}/")
     if isinstance(inner, BucketPath) or isinstance(outer, BucketPath) or not is_folder(outer):
@@ -188,11 +177,7 @@ def free_bytes(disk: Path) -> int | None:
 
 
 def read_at(place: StoragePath, at: int, size: int) -> bytes:
-    """Return bytes of a file or object, fewer at its end.
-
-    Raises:
-        OSError: the place cannot be read.
-    """
+    """Return bytes of a file or object, fewer at its end."""
     if isinstance(place, BucketPath):
         return place.read_at(at, size)
     with place.open("rb", buffering=0) as file:
@@ -200,11 +185,7 @@ def read_at(place: StoragePath, at: int, size: int) -> bytes:
 
 
 def read_if_there(place: StoragePath) -> bytes | None:
-    """Return all bytes of a file or object; None if it does not exist.
-
-    Raises:
-        OSError: the place cannot be read.
-    """
+    """Return all bytes of a file or object; None if it does not exist."""
     if isinstance(place, BucketPath):
         try:
             return place.read_bytes()
@@ -214,22 +195,14 @@ def read_if_there(place: StoragePath) -> bytes | None:
 
 
 def names_in(place: StoragePath) -> tuple[str, ...]:
-    """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist.
-
-    Raises:
-        OSError: the place cannot be listed.
-    """
+    """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist."""
     if isinstance(place, BucketPath):
         return tuple(one.name for one in place.listed())
     return tuple(os.listdir(place)) if is_folder(place) else ()  # noqa: PTH208
 
 
 def listed(place: StoragePath) -> Mapping[str, Listed]:
-    """Return the files directly in a folder or below a prefix, by name; empty if it does not exist.
-
-    Raises:
-        OSError: the place cannot be listed.
-    """
+    """Return the files directly in a folder or below a prefix, by name; empty if it does not exist."""
     if isinstance(place, BucketPath):
         return {one.name: one for one in place.listed()}
     if not is_folder(place):
@@ -239,11 +212,7 @@ def listed(place: StoragePath) -> Mapping[str, Listed]:
 
 
 def remove(folder: StoragePath, names: Sequence[str]) -> None:
-    """Remove existing files of a folder, or objects below a prefix; names may contain subfolders.
-
-    Raises:
-        OSError: a file cannot be removed.
-    """
+    """Remove existing files of a folder, or objects below a prefix; names may contain subfolders."""
     if isinstance(folder, BucketPath):
         wanted = {(folder / name).key for name in names}
         for below in {name.rpartition("/")[0] for name in names}:
@@ -257,12 +226,7 @@ def remove(folder: StoragePath, names: Sequence[str]) -> None:
 
 @contextmanager
 def on_disk(place: StoragePath) -> Iterator[Path]:
-    """Yield a path for libraries that read only paths: the file's, or that of a copy that the block's end removes.
-
-    Raises:
-        OSError: the place cannot be read.
-        ExportFailed: the disk is too full for a copy.
-    """
+    """Yield a path for libraries that read only paths: of the file, or of a copy in a `scratch` folder."""
     if not isinstance(place, BucketPath):
         yield place
         return
@@ -272,9 +236,6 @@ def on_disk(place: StoragePath) -> Iterator[Path]:
         yield path
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Yield a temporary folder; the end of the block removes it.
@@ -282,7 +243,6 @@ def scratch() -> Iterator[Path]:
     Raises:
         ShardsError: no folder for temporary files is writable.
         ExportFailed: its disk is full; sources and output are not at fault.
-        OSError: the folder cannot be made.
     """
     try:
         tempfile.gettempdir()
@@ -292,7 +252,7 @@ def scratch() -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="lpff-shards-") as folder:
             yield Path(folder)
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise ExportFailed(
             f"{tempfile.gettempdir()}, the folder for temporary files, is full: {error.strerror}",

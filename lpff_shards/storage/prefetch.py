@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 ASKED = 16
@@ -27,15 +26,12 @@ def prefetch(
     size: Callable[[Item], int] = lambda _: 0,
     most_bytes: int = 0,
 ) -> Generator[Answer, None, None]:
-    """Yield the result of `ask` for each item, in order; threads compute the following results in advance.
+    """Yield the result of `ask` for each item in order, or raise its error; threads compute the next ones in advance.
 
     Args:
         at_once: number of threads.
         most: limit of waiting results, None for the number of threads.
         size: returns the bytes of an item's result; `most_bytes`: limit of waiting bytes, except for one larger result.
-
-    Raises:
-        Exception: the error of `ask`, at that item's turn.
     """
     with Threads(at_once) as threads:
         waiting: deque[tuple[Future[Answer], int]] = deque()
@@ -53,14 +49,11 @@ def prefetch(
 
 
 class Threads:
-    """Threads that run calls, started on demand; all threads of this package except those of `heard`.
+    """At most `most` threads that run calls, started on demand; this package has no others.
 
     A signal may come at any moment, so nothing here depends on the state of the main thread: the threads pass the end
     on to one another, and end with the process. The end of the block cancels waiting calls. It waits for running
     calls, but not after an error, since a store may take minutes to respond.
-
-    Args:
-        most: limit of threads.
     """
 
     def __init__(self, most: int) -> None:
@@ -80,20 +73,12 @@ class Threads:
             thread.start()
         return answer
 
-    def close(self) -> None:
-        """End the threads after all submitted calls."""
-        self._queue.put(None)
-
     def end(self, wait: bool) -> None:
-        """Cancel waiting calls, and end each thread after its running call.
-
-        Args:
-            wait: whether to wait for the threads.
-        """
+        """Cancel waiting calls, and end each thread after its running call; `wait` for them."""
         with suppress(Empty):
             while job := self._queue.get_nowait():
                 job[0].cancel()
-        self.close()
+        self._queue.put(None)
         for thread in self._threads:
             # A signal may have come before it started.
             if wait and thread.ident is not None:
@@ -102,9 +87,7 @@ class Threads:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.end(wait=kind is None)
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import ClassVar
 
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import BucketPath, Listed
-from lpff_shards.storage.path import free_bytes, scratch
+from lpff_shards.storage.local import LocalFolder
+from lpff_shards.storage.path import StoragePath, free_bytes, scratch
 from lpff_shards.storage.requests import interruptible, translate_errors
 
 PART = 8 << 20
@@ -36,13 +37,9 @@ MOST_PARTS = 5_000
 
 
 class Upload:
-    """An upload of an object, visible only when complete; the end of the block cancels an unfinished one.
+    """An upload of about `planned` bytes, visible only when complete; the end of the block cancels an unfinished one.
 
     Parts of a killed process stay in the bucket, invisible, until its lifecycle rules remove them.
-
-    Args:
-        place: path of the object.
-        planned: approximate bytes of the object.
     """
 
     def __init__(self, place: BucketPath, planned: int) -> None:
@@ -58,9 +55,7 @@ class Upload:
     def __enter__(self) -> Upload:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         if self._open:
             self._open = False
             # Another error is reported already, and the rest of the upload is invisible.
@@ -69,22 +64,14 @@ class Upload:
                 interruptible(lambda: self._writer.__exit__(type(given_up), given_up, None), GIVING_UP)
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Append bytes.
-
-        Raises:
-            OSError: a part cannot be sent.
-        """
+        """Append bytes."""
         self._waiting += pieces
         self._waiting_bytes += sum(map(len, pieces))
         if self._waiting_bytes >= GATHERED:
             self._flush()
 
     def finish(self) -> str:
-        """Complete the upload; return the object's ETag. Raise as `stored` does."""
-        return self.stored().etag
-
-    def stored(self) -> Listed:
-        """Complete the upload; return the store's entry for the object.
+        """Complete the upload; return the object's ETag.
 
         Raises:
             OSError: the last parts cannot be sent, or the object's size differs from the sent bytes.
@@ -99,7 +86,7 @@ class Upload:
             if found is None or found.etag == self._before or found.size != self._size:
                 raise
         self._open = False
-        return check_size(self._place, self._size)
+        return _check_size(self._place, self._size).etag
 
     def _flush(self) -> None:
         data = b"".join(self._waiting)
@@ -109,12 +96,7 @@ class Upload:
         self._waiting, self._waiting_bytes = [], 0
 
 
-def check_size(place: BucketPath, sent: int) -> Listed:
-    """Return the store's entry for a sent object.
-
-    Raises:
-        OSError: the object is missing, or its size differs from the sent bytes.
-    """
+def _check_size(place: BucketPath, sent: int) -> Listed:
     found = place.stat()
     if found is None or found.size != sent:
         has = "is missing" if found is None else f"has {found.size} bytes"
@@ -123,29 +105,24 @@ def check_size(place: BucketPath, sent: int) -> Listed:
 
 
 def part_size(planned: int) -> int:
-    """Return the bytes of each part of an object of about `planned` bytes."""
     return max(PART, -(-planned // MOST_PARTS))
 
 
-def send(path: Path, place: BucketPath) -> Listed:
-    """Upload a file; the object appears when complete.
-
-    Raises:
-        OSError: the file cannot be read or sent.
-    """
+def send(path: Path, place: BucketPath) -> str:
+    """Upload a file; return the ETag of the object, which appears when complete."""
     size = path.stat().st_size
     with Upload(place, size) as upload, path.open("rb", buffering=0) as file:
         while piece := file.read(part_size(size)):
             upload.write([piece])
-        return upload.stored()
+        return upload.finish()
 
 
 @dataclass(frozen=True, slots=True)
 class BucketPrefix:
-    """See `storage.base.Storage`. An acknowledged object is durable."""
+    """The methods of `LocalFolder` for a prefix: an acknowledged object is durable, and there are no folders."""
 
     root: BucketPath
-    lockable = False
+    lockable: ClassVar[bool] = False
 
     def atomic_file(self, name: str, planned: int) -> Upload:
         return Upload(self.root / name, planned)
@@ -156,20 +133,18 @@ class BucketPrefix:
             yield folder / name
 
     def keep(self, made: Path, name: str) -> str:
-        return send(made, self.root / name).etag
+        return send(made, self.root / name)
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, durable: bool = False) -> None:
         (self.root / name).replace(data)
-
-    def write_durably(self, name: str, data: bytes) -> None:
-        self.write(name, data)
-        check_size(self.root / name, len(data))
+        if durable:
+            _check_size(self.root / name, len(data))
 
     def create(self, name: str, data: bytes) -> bool:
         return (self.root / name).create(data)
 
     def sync(self, names: Iterable[str]) -> None:
-        """Do nothing: written objects are durable."""
+        """Do nothing."""
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
         # An ETag may have another form in a listing than in the object's headers.
@@ -185,19 +160,19 @@ class BucketPrefix:
         yield
 
     def make_folder(self, name: str) -> None:
-        """Do nothing: buckets have no folders."""
+        """Do nothing."""
 
     def remove_tree(self, name: str) -> None:
         (self.root / name).remove_all()
 
     def remove_empty(self, name: str) -> None:
-        """Do nothing: buckets have no empty folders."""
+        """Do nothing."""
 
     def clear_unfinished(self, alone: bool) -> None:
-        """Do nothing: the store removes parts of uploads."""
+        """Do nothing."""
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Do nothing: buckets have no links."""
+        """Do nothing."""
 
     def refuse_unwritable(self) -> None:
         state = self.root / STATE_FOLDER
@@ -207,3 +182,11 @@ class BucketPrefix:
     def free(self) -> tuple[Path, int | None]:
         disk = Path(tempfile.gettempdir())
         return disk, free_bytes(disk)
+
+
+Storage = LocalFolder | BucketPrefix
+
+
+def storage_of(root: StoragePath) -> Storage:
+    """Return the storage of a place."""
+    return LocalFolder(root) if isinstance(root, Path) else BucketPrefix(root)

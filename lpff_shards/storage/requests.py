@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from lpff_shards.storage.prefetch import Threads
+
 _CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
@@ -30,10 +32,9 @@ _BROKEN = (
 
 @contextmanager
 def translate_errors(place: object) -> Iterator[None]:
-    """Convert a store's errors in the block to OSErrors that name a place.
+    """Convert a store's errors in the block to those of a file with the place; `strerror` is the store's message.
 
     Raises:
-        FileNotFoundError, FileExistsError, PermissionError, OSError: as for a file; `strerror` is the store's message.
         ConnectionError: the connection broke before the response was complete.
     """
     from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
@@ -44,37 +45,33 @@ def translate_errors(place: object) -> Iterator[None]:
         # Only errors of the system have a number; those of the store are about a missing object or bucket.
         if error.errno is not None:
             raise
-        raise FileNotFoundError(errno.ENOENT, _not_found(str(error)), str(place)) from None
+        raise _as_os_error(str(error), place, errno.ENOENT) from None
     except AlreadyExistsError:
         raise FileExistsError(errno.EEXIST, "already exists", str(place)) from None
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise PermissionError(errno.EACCES, reason(str(error)), str(place)) from None
+        raise _as_os_error(str(error), place, errno.EACCES) from None
     except (BaseError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise _as_os_error(str(error), place) from None
 
 
-def _as_os_error(message: str, place: object) -> OSError:
+def _as_os_error(message: str, place: object, number: int = 0) -> OSError:
     """Return the error of a store's message: the store's library maps error codes of objects, but not of listings."""
     code = _CODE.search(message)
-    if code is not None and code[1] == "NoSuchBucket":
-        return FileNotFoundError(errno.ENOENT, _not_found(message), str(place))
-    if code is not None and code[1] == "AccessDenied":
-        return PermissionError(errno.EACCES, reason(message), str(place))
+    if not number and code is not None:
+        number = {"NoSuchBucket": errno.ENOENT, "AccessDenied": errno.EACCES}.get(code[1], 0)
+    if number == errno.ENOENT:
+        return OSError(number, NO_BUCKET if "NoSuchBucket" in message else "there is no such object", str(place))
     # Number ECONNRESET makes it a ConnectionError, which is retried.
-    number = errno.ECONNRESET if broken(message) else errno.ENOTSUP if _UNKNOWN.search(message) else errno.EIO
-    return OSError(number, reason(message), str(place))
+    unclear = errno.ECONNRESET if _broken(message) else errno.ENOTSUP if _UNKNOWN.search(message) else errno.EIO
+    return OSError(number or unclear, reason(message), str(place))
 
 
-def broken(message: str) -> bool:
+def _broken(message: str) -> bool:
     """Return whether a library's message is about a broken connection; a response with a status is a refusal."""
     text = message.partition("\n\nDebug source:")[0]
     return "non-2xx status code" not in text and any(word in text for word in _BROKEN)
-
-
-def _not_found(message: str) -> str:
-    return NO_BUCKET if "NoSuchBucket" in message else "there is no such object"
 
 
 def reason(message: str) -> str:
@@ -100,13 +97,10 @@ FIRST_WAIT = 0.2
 
 
 def retry_on_disconnect(call: Callable[[], T], tries: int = TRIES) -> T:
-    """Return the result of a call; repeat it if its connection breaks.
+    """Return the result of a call that may run twice; repeat it if its connection breaks.
 
     The library retries calls that it considers safe, and those that a busy store refuses. It does not retry a listing,
-    a removal or the start of an upload after a broken connection. All calls here may run twice.
-
-    Raises:
-        OSError: the error of the last try.
+    a removal or the start of an upload after a broken connection.
     """
     for number in range(tries - 1):
         try:
@@ -119,29 +113,10 @@ def retry_on_disconnect(call: Callable[[], T], tries: int = TRIES) -> T:
 def interruptible(call: Callable[[], T], seconds: float | None = None) -> T:
     """Return the result of a call, run in a helper thread so that the main thread can handle signals.
 
-    Args:
-        seconds: limit of the wait, None for no limit; it has no effect outside the main thread.
-
     Raises:
         KeyboardInterrupt: on Ctrl-C; the call continues in its thread until the process ends.
-        TimeoutError: the call takes longer.
+        TimeoutError: the call in the main thread takes longer than this many seconds.
     """
     if threading.current_thread() is not threading.main_thread():
         return call()
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(errno.ETIMEDOUT, "timed out")
-    if errors:
-        raise errors[0]
-    return results[0]
+    return Threads(1).submit(lambda _: call(), None).result(seconds)
