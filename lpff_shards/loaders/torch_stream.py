@@ -74,10 +74,19 @@ class _StreamPass(Iterator[Any]):
     def __init__(self, stream: Stream, epoch: int) -> None:
         self._stream = stream
         self._epoch, self._number = epoch, 0
-        self._batches = stream.load(epoch, 0)
+        self._batches: Iterator[Any] | None = None
 
     def __next__(self) -> Any:
-        batch = next(self._batches)
+        if self._batches is None:
+            self._batches = self._stream.load(self._epoch, self._number)
+        try:
+            batch = next(self._batches)
+        except StopIteration:
+            raise
+        except BaseException:
+            # Try the failed batch again.
+            self._batches = None
+            raise
         self._number += 1
         return batch
 
@@ -86,7 +95,7 @@ class _StreamPass(Iterator[Any]):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._number = state["epoch"], state["number"]
-        self._batches = self._stream.load(self._epoch, self._number)
+        self._batches = None
 
 
 class StreamLoader(Pipeline):
