@@ -22,9 +22,8 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
-from lpff_shards.loaders.sampler import SampleOrder, refuse_below
+from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.loaders.stream_sampler import StreamSampler
 from lpff_shards.loaders.tensorflow_records import Records, Steps, Tensors
 
 BATCHES_AHEAD = 2

@@ -79,11 +79,6 @@ def resolve_workers(
     return Workers(workers, threads, max(FEW, 0 if workers else threads) if prefetch is None else prefetch)
 
 
-def processes(source: ShardSource, workers: int) -> dict[str, Any]:
-    """Return torch's number of worker processes, and `spawn` for a source that forked processes cannot read."""
-    return {"num_workers": workers, **({"multiprocessing_context": "spawn"} if workers and source.remote else {})}
-
-
 def context(method: str) -> BaseContext:
     """Return multiprocessing's context of a start method, with processes that do not run the user's script.
 

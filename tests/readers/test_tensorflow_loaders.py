@@ -25,7 +25,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import flip_picture, mirror_batch
-from lpff_shards.loaders.stream_sampler import StreamSampler
+from lpff_shards.loaders.sampler import StreamSampler
 from lpff_shards.schemas.fields import FIELDS
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed here")

@@ -32,7 +32,8 @@ pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not in
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
-from lpff_shards.loaders import ShardSource, torch_stream, worker_defaults  # noqa: E402
+from lpff_shards.loaders import ShardSource, worker_defaults  # noqa: E402
+from lpff_shards.loaders import torch as pipelines  # noqa: E402
 from lpff_shards.loaders.batches import Batches  # noqa: E402
 from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
 
@@ -119,7 +120,7 @@ def test_workers_of_ranks_share_a_stream_s_epoch(
         ranks.append([])
         for worker in range(workers):
             info = SimpleNamespace(id=worker, num_workers=workers)
-            monkeypatch.setattr(torch_stream, "get_worker_info", lambda info=info: info)
+            monkeypatch.setattr(pipelines, "get_worker_info", lambda info=info: info)
             ranks[-1] += [indices.tolist() for indices in data._drawn(2)]
         assert len(ranks[-1]) == len(data)
     _check(ranks, equal, workers)
