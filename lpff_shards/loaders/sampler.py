@@ -42,18 +42,11 @@ class SampleOrder(NamedTuple):
 class Sampler:
     """The samples of an epoch that a rank reads; `EpochSampler` and `StreamSampler` order them.
 
-    Attributes:
+    Attributes: see `options.LoaderOptions`, and
         counts: samples of each shard.
-        batch_size: of one rank.
         shuffle: False and 0 keep the shards' order.
-        seed: of shuffling, mirroring and weights.
-        rank, world_size: the part of an epoch to read.
-        equal: None returns every sample exactly once: the last batch may be short, and ranks may differ by one sample.
-            `pad` repeats samples from the epoch's start, `drop` leaves out those at its end, so all ranks have the same
-            number of full batches.
-        mirror: flip each sample with probability 1/2, chosen again in each epoch.
-        weights: float [samples], not negative; an epoch then contains each sample in proportion to its weight (rounded
-            up or down at random), and is as long as without.
+        equal: `pad` repeats samples from the epoch's start, `drop` leaves out those at its end.
+        weights: float [samples], not negative.
 
     Raises:
         ShardsError: a value is out of range, or no batch remains.
@@ -250,11 +243,7 @@ def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
 
 
 def refuse_odd_rank(rank: int, world_size: int) -> None:
-    """Refuse a rank outside 0 to `world_size` - 1.
-
-    Raises:
-        ShardsError: it is outside, or one of the two is not a whole number.
-    """
+    """Raise ShardsError for a rank outside 0 to `world_size` - 1, or numbers that are not whole."""
     refuse_below("world_size", world_size, 1)
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
         raise ShardsError(
@@ -263,31 +252,18 @@ def refuse_odd_rank(rank: int, world_size: int) -> None:
 
 
 def refuse_below(name: str, value: int, least: int) -> None:
-    """Refuse a value that is not a whole number of at least `least`.
-
-    Raises:
-        ShardsError: the value is invalid.
-    """
+    """Raise ShardsError for a value that is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
 
 
 def refuse_no_bool(name: str, value: bool) -> None:
-    """Refuse a value that is neither True nor False.
-
-    Raises:
-        ShardsError: the value is invalid.
-    """
+    """Raise ShardsError for a value that is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ShardsError(f"{name} {value!r} is not known", "It is True or False")
 
 
 def _refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
-    """Refuse invalid weights.
-
-    Raises:
-        ShardsError: their number differs from the samples', one is negative or not finite, or all are zero.
-    """
     good = weights.shape == (samples,) and (weights >= 0).all() and weights.any()
     # Their sum must be finite too.
     if not (good and weights.max() < np.finfo(np.float64).max / samples):
