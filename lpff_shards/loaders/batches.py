@@ -54,13 +54,7 @@ def flip_picture(pixels: Pixels) -> None:
 
 
 class Batches:
-    """Read batches of a source. Picklable; safe in threads and forked processes, like its source.
-
-    Args:
-        source: of the samples.
-        fields: metadata fields of the batches.
-        labels: return tuples of `labeled`, not dicts.
-        flip: mirrors a picture in place.
+    """Read batches of a source, as tuples of `labeled` with `labels`. Picklable; as safe in threads as its source.
 
     Raises:
         ShardsError: a field is not known.
@@ -86,11 +80,7 @@ class Batches:
 
 
 def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
-    """Return a batch as training loops unpack it.
-
-    Args:
-        batch: of `ShardSource.batch`, with the fields.
-        fields: requested metadata fields.
+    """Return a batch of `ShardSource.batch` as training loops unpack it.
 
     Returns:
         Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] in a data set without cameras;

@@ -8,6 +8,7 @@ import platform
 import resource
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -46,16 +47,8 @@ class _OpenFile:
 class ShardFiles:
     """The shards of a data set in a folder, read at offsets. Safe in threads; pickles without its open files.
 
-    Args:
-        root: the folder.
-        manifest: of the data set.
-        names: of the shards; reading a file that was replaced since is an error.
-
-    Attributes:
-        marks: of the shards.
-
     Raises:
-        ShardsError: a shard is missing or not a regular file.
+        ShardsError: a shard is missing or not a regular file; on reading, it cannot be read or was replaced.
     """
 
     def __init__(self, root: Path, manifest: Manifest, names: Sequence[str]) -> None:
@@ -80,11 +73,7 @@ class ShardFiles:
     read_sequential = read_batch
 
     def read(self, shard: int, at: int, size: int) -> bytes:
-        """Return bytes of a shard, fewer at its end.
-
-        Raises:
-            ShardsError: the shard cannot be read.
-        """
+        """Return bytes of a shard, fewer at its end."""
         file = self._file(shard)
         try:
             return pread_fully(file.fd, size, at)
@@ -92,11 +81,7 @@ class ShardFiles:
             raise _unreadable(self._paths[shard], error) from None
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
-        """Fill buffers with consecutive bytes of a shard.
-
-        Raises:
-            ShardsError: the shard cannot be read, or ends before they are full.
-        """
+        """Fill buffers with consecutive bytes of a shard; raise ShardsError if it ends before they are full."""
         file, size = self._file(shard), sum(map(len, parts))
         try:
             # One call is nearly always enough.
@@ -107,11 +92,7 @@ class ShardFiles:
             raise too_short(self._paths[shard], missing)
 
     def check(self, shard: int) -> None:
-        """Refuse an open shard that was written to; called after the reads of a sample.
-
-        Raises:
-            ShardsError: the shard was changed.
-        """
+        """Raise ShardsError for an open shard that was written to; called after the reads of a sample."""
         file = self._open.get(shard)
         if file is not None:
             now, known = os.fstat(file.fd), self.marks[shard]
@@ -119,11 +100,7 @@ class ShardFiles:
                 raise changed(self._paths[shard])
 
     def check_path(self, shard: int) -> None:
-        """Refuse a shard whose file was replaced, for readers that open it themselves.
-
-        Raises:
-            ShardsError: the file is another one or missing.
-        """
+        """Raise ShardsError for a shard whose file was replaced, for readers that open it themselves."""
         try:
             self._compare(shard, self._paths[shard].stat())
         except OSError as error:
@@ -144,7 +121,8 @@ class ShardFiles:
             self._compare(shard, status)
             _SOURCES[id(self)] = self
             if self._open and sum(len(source._open) for source in _sources()) >= most_open():
-                _drop_one(self._open)
+                with suppress(KeyError):
+                    self._open.popitem()
             file = self._open.setdefault(shard, file)
         return file
 
@@ -213,18 +191,8 @@ def _open(path: Path) -> int:
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
     for source in _sources():
-        while _drop_one(source._open):
-            pass
+        source._open.clear()
     return os.open(path, flags)
-
-
-def _drop_one(files: dict[int, _OpenFile]) -> bool:
-    """Drop an open file and return whether there was one. Safe in threads."""
-    try:
-        files.popitem()
-    except KeyError:
-        return False
-    return True
 
 
 _SOURCES: WeakValueDictionary[int, ShardFiles] = WeakValueDictionary()

@@ -207,9 +207,6 @@ def _part(sharding: Sharding) -> tuple[int, int]:
     """Return the part of a batch's rows that this process holds, and the number of parts.
 
     Processes that hold the same rows (those of one model spread over them) share a part.
-
-    Raises:
-        ShardsError: the sharding splits more than the first axis, or its parts overlap or are not equal.
     """
     count = len(sharding.device_set)
     try:

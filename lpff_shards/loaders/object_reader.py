@@ -36,8 +36,8 @@ class StoredShard(NamedTuple):
 class ShardRanges:
     """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
 
-    Args:
-        shards: in order; reading one with another ETag is an error.
+    Raises:
+        ShardsError: on reading, a shard cannot be read, or has another ETag.
     """
 
     def __init__(self, shards: Sequence[StoredShard]) -> None:
@@ -52,15 +52,11 @@ class ShardRanges:
         return self._shards[shard].place
 
     def read_batch(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
-        """Yield a reader for each sample of a batch, in order; all requests are sent at once.
-
-        Raises:
-            ShardsError: on reaching a sample that cannot be read.
-        """
+        """Yield a reader for each sample of a batch, in order; all requests are sent at once."""
         wanted = coalesce_ranges(list(spans))
         if len(wanted) == 1:
-            only = self._fetched(wanted[0].span)
-            yield from (only for _ in wanted[0].rows)
+            only = self._fetched(wanted[0][0])
+            yield from (only for _ in wanted[0][1])
             return
         # No lock: a process forked while one is held would wait forever; and a fork has no threads.
         threads = self._threads.get(os.getpid()) or self._threads.setdefault(os.getpid(), Threads(AT_ONCE))
@@ -121,13 +117,6 @@ class FetchedSpan:
         """Do nothing: the ETag was compared when the bytes were fetched."""
 
 
-class Request(NamedTuple):
-    """A span of a shard, and the requested samples inside it."""
-
-    span: Span
-    rows: tuple[int, ...]
-
-
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
     """Join consecutive spans of a shard up to `most` bytes; yield each joined span with the number of its parts."""
     coming = iter(spans)
@@ -145,13 +134,12 @@ def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, i
         yield block, count
 
 
-def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
-    """Join spans in any order to few requests, in the order of each request's first sample."""
+def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[tuple[Span, tuple[int, ...]]]:
+    """Join spans in any order to few requests, in the order of their first samples; return each with its samples."""
     order = sorted(range(len(spans)), key=spans.__getitem__)
     rows = iter(order)
     blocks = in_order((spans[row] for row in order), most)
-    requests = [Request(block, tuple(islice(rows, count))) for block, count in blocks]
-    return sorted(requests, key=lambda request: min(request.rows))
+    return sorted(((block, tuple(islice(rows, count))) for block, count in blocks), key=lambda request: min(request[1]))
 
 
 def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges, list[Offsets]]:

@@ -72,15 +72,7 @@ class LoaderOptions:
         return self.rank is not None and self.world_size is not None
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
-        """Return the sampler of a source's samples.
-
-        Args:
-            kind: of the sampler.
-            place: rank and world size.
-
-        Raises:
-            ShardsError: an option is out of range.
-        """
+        """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,
@@ -155,11 +147,7 @@ def loader_settings(source: ShardSource, order: Sampler) -> Settings:
 
 
 def refuse_other_state(saved: object, now: Settings) -> None:
-    """Refuse a state that was saved with other settings; the error lists those that differ.
-
-    Raises:
-        ShardsError: settings differ, or the state lists none.
-    """
+    """Raise ShardsError for a state that was saved with other settings, and list those that differ."""
     if not isinstance(saved, dict):
         raise ShardsError(
             "This is not a loader state, or one of an older version that does not list its settings",

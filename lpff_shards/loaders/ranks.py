@@ -58,15 +58,7 @@ def rank_and_world_size(rank: int | None, world_size: int | None, joined: Pair |
 
 
 def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
-    """Refuse a loader that was made before its process joined others: it would read the share of another rank.
-
-    Args:
-        made: rank and world size of the loader.
-        joined: those of the framework's process group now; None without a group.
-
-    Raises:
-        ShardsError: they differ.
-    """
+    """Raise ShardsError for a loader that was made before its process joined others, and would read another's share."""
     if joined is not None and joined != made:
         raise ShardsError(
             "the loader was made as rank {} of {}, and the process is now rank {} of {}".format(*made, *joined),

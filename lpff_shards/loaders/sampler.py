@@ -114,12 +114,7 @@ class EpochSampler(Sampler):
         return full + (start < end)
 
     def draw(self, epoch: int, number: int) -> SampleOrder:
-        """Return the samples of a batch of this rank.
-
-        Args:
-            epoch: from 0.
-            number: of the batch, 0 to `len(self)` - 1.
-        """
+        """Return the samples of a batch of this rank, whose number is from 0 to `len(self)` - 1."""
         if not 0 <= number < len(self):
             raise IndexError(f"batch {number} of {len(self)}")
         step = self.batch_size * self.world_size
@@ -156,15 +151,7 @@ class StreamSampler(Sampler):
         return len(range(start, stop, self.batch_size))
 
     def row(self, epoch: int, start: int = 0) -> SampleOrder:
-        """Return the rank's samples of an epoch.
-
-        Args:
-            epoch: from 0.
-            start: number of batches to skip, because they were read before.
-
-        Raises:
-            ShardsError: the epoch has fewer batches.
-        """
+        """Return the rank's samples of an epoch after `start` batches; raise ShardsError if it has fewer."""
         if not 0 <= start <= len(self):
             raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {len(self)} batches")
         stretch = self.stretch(epoch)

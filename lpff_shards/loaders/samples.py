@@ -39,12 +39,7 @@ class Samples:
     def load(
         self, span: Span, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool
     ) -> tuple[Pixels, Annotations]:
-        """Return a whole sample: its pixels uint8 [height, width, 3], and its annotations.
-
-        Args:
-            span: of the sample.
-            into: array uint8 [height, width, 3] for its pixels; None for a new one.
-            scalars: whether to read its fields.
+        """Return a whole sample: its pixels uint8 [height, width, 3], in `into` if given, and its annotations.
 
         Raises:
             FormatError, PictureError: the sample is damaged.

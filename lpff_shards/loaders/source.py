@@ -190,11 +190,7 @@ class ShardSource:
             yield data
 
     def check_files(self, indices: NDArray[np.int64]) -> None:
-        """Refuse samples whose shard was replaced, for readers that open shards themselves.
-
-        Raises:
-            ShardsError: a shard is another file or missing.
-        """
+        """Raise ShardsError for samples whose shard was replaced, for readers that open the files of a folder."""
         assert isinstance(self._shards, ShardFiles)
         for shard in np.unique(self.places(indices)[0]).tolist():
             self._shards.check_path(shard)

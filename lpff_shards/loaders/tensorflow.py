@@ -10,8 +10,9 @@ refuses a truncated JPEG.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,6 @@ from lpff_shards.schemas.landmarks import MIRROR_ORDER
 
 BATCHES_AHEAD = 2
 """Batches requested ahead, with one request per record."""
-
-Make = Callable[[Any, Any, Any], Any]
-"""Creates a sample from its number, a bool for mirroring, and its record."""
 
 Tensors = dict[str, Any]
 
@@ -108,9 +106,17 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
         labels=options.labels,
     )
     row = order.row(options.epoch, options.start)
-    read = _of_bucket if source.remote else _of_files
-    batches = read(source, row, options, records.sample).map(records.batch)
-    return batches.prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(_data_options(source))
+    if source.remote:
+        samples, make = _fetched(source, row, options.batch_size), records.sample
+    else:
+        samples = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
+        make = partial(_read_sample, tuple(map(str, source.files)), records)
+    made = samples.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    batches = made.batch(options.batch_size, drop_remainder=options.equal is not None)
+    if not source.remote:
+        batches = batches.map(lambda samples, flips: (_checked(source, samples), flips))
+    batches = batches.map(records.batch).prefetch(options.prefetch or tf.data.AUTOTUNE)
+    return batches.with_options(_data_options(source))
 
 
 def _data_options(source: ShardSource) -> tf.data.Options:
@@ -127,19 +133,6 @@ def _data_options(source: ShardSource) -> tf.data.Options:
     return options
 
 
-def _of_files(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """Return the samples of a row, in order and in batches; TensorFlow reads their files."""
-    files = tuple(map(str, source.files))
-
-    def sample(index: Any, flip: Any, shard: Any, offset: Any) -> Any:
-        return make(index, flip, _read(files, shard, offset))
-
-    places = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
-    samples = places.map(sample, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    batches = samples.batch(options.batch_size, drop_remainder=options.equal is not None)
-    return batches.map(lambda samples, flips: (_checked(source, samples), flips))
-
-
 def _checked(source: ShardSource, samples: Tensors) -> Tensors:
     """Return a batch after checking that its files are those that the source opened: TensorFlow opens them by name."""
 
@@ -152,17 +145,18 @@ def _checked(source: ShardSource, samples: Tensors) -> Tensors:
         return {**samples, "image": tf.identity(samples["image"])}
 
 
-def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
-    """Return the bytes of the record at an offset of a file, with its checksums compared."""
+def _read_sample(files: tuple[str, ...], records: _Records, index: Any, flip: Any, shard: Any, offset: Any) -> Any:
+    """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
     # Without a buffer only this record is read, and not copied.
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
     )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+    record = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+    return records.sample(index, flip, record)
 
 
-def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """Return the samples of a row, in order and in batches; records are requested one batch at a time.
+def _fetched(source: ShardSource, row: SampleOrder, batch_size: int) -> tf.data.Dataset:
+    """Return number, flip and record of each sample of a row, in order; records are requested one batch at a time.
 
     TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
     """
@@ -171,11 +165,9 @@ def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions
         records = tf.numpy_function(lambda numbers: _records(source, numbers), [indices], tf.string, stateful=False)
         return indices, flips, tf.ensure_shape(records, [None])
 
-    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
+    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(batch_size)
     together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
-    single = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
-    samples = single.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    return samples.batch(options.batch_size, drop_remainder=options.equal is not None)
+    return together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
 
 
 def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -127,14 +127,7 @@ def _joined() -> tuple[int, int] | None:
 
 
 class Pipeline(StatefulDataLoader[Any]):
-    """Whole batches of a dataset; only a pipeline with the same batches can restore a state.
-
-    Args:
-        options: of the loader.
-        source, order: of the samples.
-        by: worker processes, and batches that each loads ahead.
-        parts: further arguments of torch's DataLoader.
-    """
+    """Whole batches of a dataset; only a pipeline with the same batches can restore a state."""
 
     multiprocessing_context: Any
     num_workers: int

@@ -29,13 +29,7 @@ _BY_THREADS = ("jpeg", "webp")
 
 
 class Workers(NamedTuple):
-    """Workers of a loader, and batches that they load ahead.
-
-    Attributes:
-        workers: processes; 0 for threads of this process.
-        threads: of this process, used without workers.
-        prefetch: batches loaded ahead, per worker or by all threads together.
-    """
+    """Processes of a loader, threads if there are none, and batches that each process or all threads load ahead."""
 
     workers: int
     threads: int
