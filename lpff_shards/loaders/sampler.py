@@ -173,20 +173,21 @@ class StreamSampler(Sampler):
         first = worker * share + min(worker, more)
         last = first + share + (worker < more)
         positions = np.arange(*(min(start + batch * self.batch_size, stop) for batch in (first, last)))
-        sequence = self._sequence(epoch)
-        return sequence[positions % len(sequence)]
-
-    def _sequence(self, epoch: int) -> NDArray[np.int64]:
-        """Return the numbers of all ranks, see `stretch`, int64 [samples]."""
-        firsts = np.cumsum([0, *self.counts])
-        ids, ends = np.arange(self.samples), firsts
-        if self.weights is not None:
-            drawn = weighted(self.weights, self.seed, epoch)
-            # Copies have different numbers, so each is mirrored independently.
-            ids = drawn + self.samples * (ids - np.searchsorted(drawn, drawn))
-            ends = np.searchsorted(drawn, firsts)
-        order = shuffled(len(self.counts), self.seed, epoch) if self.shuffle else range(len(self.counts))
-        return np.concatenate([ids[ends[shard] : ends[shard + 1]] for shard in order])
+        ends = np.cumsum([0, *self.counts])
+        drawn = None if self.weights is None else weighted(self.weights, self.seed, epoch)
+        if drawn is not None:
+            ends = np.searchsorted(drawn, ends)
+        count = len(self.counts)
+        order = shuffled(count, self.seed, epoch) if self.shuffle else np.arange(count)
+        # Padding repeats the sequence of shards from its start.
+        bounds, positions = np.cumsum([0, *np.diff(ends)[order]]), positions % self.samples
+        turns = np.searchsorted(bounds, positions, side="right") - 1
+        rows: NDArray[np.int64] = ends[order[turns]] + positions - bounds[turns]
+        if drawn is None:
+            return rows
+        # Copies have different numbers, so each is mirrored independently.
+        ids: NDArray[np.int64] = drawn[rows] + self.samples * (rows - np.searchsorted(drawn, drawn[rows]))
+        return ids
 
 
 def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
