@@ -46,18 +46,20 @@ class Samples:
             OtherSizeError: its picture has another size than `into`.
             ShardsError: the shard cannot be read.
         """
+        shard, first, end = span
         head, found = self._found(span, reads)
-        shard, start, stop = span.shard, span.start + found.start, span.start + found.start + found.size
+        start = first + found.start
+        stop = start + found.size
         if found.shape is None:
             # Read separately: decoders need bytes, and slicing larger ones would copy.
             pixels = decoded(reads.read(shard, start, found.size))
             if into is not None:
                 _fitting(into, pixels.shape)[:] = pixels
-            tail = reads.read(shard, stop, span.end - stop)
+            tail = reads.read(shard, stop, end - stop)
         else:
             # Raw pixels are read directly into their array.
             pixels = np.empty(found.shape, np.uint8) if into is None else _fitting(into, found.shape)
-            rest = bytearray(span.end - stop)
+            rest = bytearray(end - stop)
             reads.read_into(shard, start, [pixels.reshape(-1).data, rest])
             tail = bytes(rest)
         return pixels, self._spans.annotations(head[: found.start], tail, self._layout, scalars)

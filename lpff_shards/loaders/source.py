@@ -28,7 +28,7 @@ from lpff_shards.storage.path import StoragePath, is_remote, place
 Channels = Literal["last", "first"]
 Part = TypeVar("Part")
 
-_ARRAYS = ("camera", "landmarks")
+_ARRAYS = {name: operator.attrgetter(name) for name in ("camera", "landmarks")}
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
@@ -138,9 +138,9 @@ class ShardSource:
         if images is None:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
         batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images)}
-        for name in _ARRAYS:
-            if getattr(annotations[0], name) is not None:
-                batch[name] = np.stack([getattr(sample, name) for sample in annotations])
+        for name, get in _ARRAYS.items():
+            if get(annotations[0]) is not None:
+                batch[name] = np.stack(list(map(get, annotations)))
         for name in fields:
             values = [sample.scalars[name] for sample in annotations]
             batch[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
@@ -218,13 +218,13 @@ class ShardSource:
 
     def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
         pixels, annotations = self._read(number, reads, self._samples.load, None, True)
-        arrays = {name: getattr(annotations, name) for name in _ARRAYS}
-        return {
-            # Some decoders return read-only memory.
-            "image": self._turned(np.require(pixels, requirements="W")),
-            **{name: np.array(array) for name, array in arrays.items() if array is not None},
-            "metadata": annotations.scalars,
-        }
+        # Some decoders return read-only memory.
+        sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
+        for name, get in _ARRAYS.items():
+            if (array := get(annotations)) is not None:
+                sample[name] = np.array(array)
+        sample["metadata"] = annotations.scalars
+        return sample
 
     def _read(self, index: int, reads: Reads, read: Callable[..., Part], *given: object) -> Part:
         """Read a sample by a method of `Samples`, and name it in errors."""
