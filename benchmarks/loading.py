@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.export import generate
 from benchmarks.loading_rivals import BATCH, SIDE, write_archive
-from lpff_shards.loaders.bench_loader import Run
+from lpff_shards.loaders.bench import Run
 from lpff_shards.options.bench import BenchOptions
 
 WORKERS = (0, 1, 2)
@@ -107,7 +107,7 @@ def once(one: Contestant, path: Path, workers: int, seconds: float) -> Run:
         # A number that the loader takes for itself where it has no worker processes.
         told = "own" if one.workers == (0,) else str(workers)
         options = BenchOptions(path=str(path), batch_size=BATCH, seconds=seconds)
-        words = ["lpff_shards.loaders.bench_loader", one.loader, told, msgspec.json.encode(options).decode()]
+        words = ["lpff_shards.loaders.bench", one.loader, told, msgspec.json.encode(options).decode()]
     else:
         words = ["benchmarks.loading_rivals", one.loader, str(path), str(workers), str(seconds)]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}

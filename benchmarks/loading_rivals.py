@@ -1,6 +1,6 @@
 """Other ways to load the same pictures, each in a process of its own.
 
-`python -m benchmarks.loading_rivals NAME PATH WORKERS SECONDS` prints a `Run`, as `loaders.bench_loader` does.
+`python -m benchmarks.loading_rivals NAME PATH WORKERS SECONDS` prints a `Run`, as `loaders.bench` does.
 All give batches of `BATCH` pictures with their cameras.
 """
 
@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.rivals import CROPS
-from lpff_shards.loaders.bench_loader import Run, measure
+from lpff_shards.loaders.bench import Run, measure
 
 BATCH = 32
 SIDE = 512

@@ -157,8 +157,7 @@ def bench(as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     Also measures plain file reads for comparison.
     """
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.loaders.bench import bench_export
-    from lpff_shards.loaders.bench_loader import Run
+    from lpff_shards.loaders.bench import Run, bench_export
     from lpff_shards.options.bench import BenchOptions
 
     def on_run(run: Run) -> None:

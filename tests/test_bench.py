@@ -17,8 +17,17 @@ from stores import Bucket
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.commandline.summary import report_text
 from lpff_shards.loaders import bench as benching
-from lpff_shards.loaders.bench import BenchReport, Reading, bench_export, read_twice
-from lpff_shards.loaders.bench_loader import CONTENDERS, Run, last_line, measure, missing
+from lpff_shards.loaders.bench import (
+    CONTENDERS,
+    BenchReport,
+    Reading,
+    Run,
+    bench_export,
+    last_line,
+    measure,
+    missing,
+    read_twice,
+)
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.storage.path import place
 

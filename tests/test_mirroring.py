@@ -137,11 +137,12 @@ def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) 
 
 
 def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
-    load = Batches(ShardSource(demo)).load
-    batch = load(SampleOrder(np.array([3, 1]), np.array([True, False])))
+    order = SampleOrder(np.array([3, 1]), np.array([True, False]))
+    batch = Batches(ShardSource(demo)).load(order)
     image, label = labeled(batch, ())
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert batch["camera"][0, 3] == -ShardSource(demo)[3]["camera"][3]
+    assert np.array_equal(Batches(ShardSource(demo), labels=True).load(order)[1], label)
     ffhq = SourceOptions(ffhq=str(layouts.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
     bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(
         SampleOrder(np.arange(2), np.zeros(2, bool))
@@ -150,8 +151,13 @@ def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
 
 
 def test_labels_come_with_the_fields_that_were_asked_for(demo: Path) -> None:
-    batches = Batches(ShardSource(demo), ("key", "mirrored", "key"))
-    batch = batches.load(SampleOrder(np.array([3, 1]), np.array([True, False])))
-    image, label, fields = labeled(batch, batches.fields)
-    assert (image is batch["image"], label is batch["camera"]) == (True, True)
-    assert fields == {"key": batch["key"], "mirrored": batch["mirrored"]}
+    source, fields = ShardSource(demo), ("key", "mirrored", "key")
+    order = SampleOrder(np.array([3, 1]), np.array([True, False]))
+    batch = Batches(source, fields).load(order)
+    image, label, found = Batches(source, fields, labels=True).load(order)
+    assert np.array_equal(image, batch["image"])
+    assert np.array_equal(label, batch["camera"])
+    assert {name: list(values) for name, values in found.items()} == {
+        "key": batch["key"],
+        "mirrored": batch["mirrored"].tolist(),
+    }

@@ -42,7 +42,7 @@ HOSTILE = """
 import sys
 from pathlib import Path
 import tensorflow as tf
-from lpff_shards.loaders.tensorflow_records import decode_picture
+from lpff_shards.loaders.tensorflow import decode_picture
 decode = tf.function(decode_picture, input_signature=[tf.TensorSpec([], tf.string)] * 2)
 for file in sorted(Path(sys.argv[1]).iterdir()):
     print(file.name, flush=True)
@@ -168,7 +168,7 @@ def test_a_broken_picture_is_an_error_in_the_source_and_when_it_is_decoded(name:
 
 @pytest.mark.parametrize("name", BROKEN_NAMES)
 def test_a_broken_picture_is_an_error_in_tensorflow(name: str, tf: ModuleType) -> None:
-    from lpff_shards.loaders.tensorflow_records import decode_picture
+    from lpff_shards.loaders.tensorflow import decode_picture
 
     expected = "sample a key is damaged" if suffix(name) == "jpg" else "Invalid PNG|Failed to decode WebP"
     with pytest.raises(tf.errors.OpError, match=expected):

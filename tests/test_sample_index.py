@@ -128,7 +128,7 @@ def test_loaders_take_columns_from_it(out: Path, monkeypatch: pytest.MonkeyPatch
     names = ("key", "yaw", "mirrored", "width", "license")
     slow = {name: [source[i]["metadata"][name] for i in range(len(source))] for name in names}
     with monkeypatch.context() as patched:
-        patched.setattr(ShardSource, "_metadata", None)
+        patched.setattr(ShardSource, "_read", None)
         assert {name: source.column(name).tolist() for name in names} == slow
     ledger = (out / "samples.sqlite").read_bytes()
     (out / "samples.sqlite").unlink()

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards import ShardsError
-from lpff_shards.loaders.stream_sampler import Reader, ShardSlice, batches, shard_slices
+from lpff_shards.loaders.sampler import StreamSampler, shuffled
 
 WORLDS = (1, 2, 3, 8)
 WORKERS = (1, 2, 5)
@@ -22,28 +23,36 @@ EQUALS = (None, "pad", "drop")
 Sample = tuple[int, int]
 
 
-def _samples(found: Sequence[ShardSlice]) -> list[Sample]:
-    assert all(piece.start < piece.stop for piece in found)
-    return [(piece.shard, at) for piece in found for at in range(piece.start, piece.stop)]
+def _rank(counts: Sequence[int], batch: int, equal: Any = None, rank: int = 0, world: int = 1) -> StreamSampler:
+    return StreamSampler(counts=counts, batch_size=batch, equal=equal, rank=rank, world_size=world)
 
 
-def _check_epoch(counts: Sequence[int], order: Sequence[int], batch: int, equal: Any, world: int, workers: int) -> None:
+def _samples(sampler: StreamSampler, epoch: int = 0, worker: int = 0, workers: int = 1) -> list[Sample]:
+    """The samples that a worker reads, as shards and numbers in them."""
+    ends = np.cumsum(sampler.counts)
+    shards = [int(np.searchsorted(ends, n, side="right")) for n in sampler.stretch(epoch, worker, workers)]
+    starts = ends - sampler.counts
+    return [(s, int(n - starts[s])) for s, n in zip(shards, sampler.stretch(epoch, worker, workers), strict=True)]
+
+
+def _check_epoch(counts: Sequence[int], shuffle: int, batch: int, equal: Any, world: int, workers: int) -> None:
+    order = shuffled(len(counts), 0, 3).tolist() if shuffle else range(len(counts))
     row = [(shard, at) for shard in order for at in range(counts[shard])]
-    ranks = [
-        [_samples(shard_slices(counts, order, batch, equal, Reader(rank, world, w, workers))) for w in range(workers)]
+    samplers = [
+        StreamSampler(counts=counts, batch_size=batch, equal=equal, rank=rank, world_size=world, shuffle=shuffle)
         for rank in range(world)
     ]
+    ranks = [[_samples(sampler, 3, w, workers) for w in range(workers)] for sampler in samplers]
     # Laid end to end they are the row, cut off or begun again.
     whole = [sample for rank in ranks for worker in rank for sample in worker]
     step = batch * world
     total = {None: len(row), "pad": math.ceil(len(row) / step) * step, "drop": len(row) // step * step}[equal]
     assert whole == [row[n % len(row)] for n in range(total)]
-    for number, rank in enumerate(ranks):
+    for sampler, rank in zip(samplers, ranks, strict=True):
         mine = sum(map(len, rank))
         assert mine in (total // world, -(-total // world))
-        assert batches(len(row), batch, equal, Reader(number, world)) == math.ceil(mine / batch)
-        shares = [batches(len(row), batch, equal, Reader(number, world, w, workers)) for w in range(workers)]
-        assert shares == [math.ceil(len(worker) / batch) for worker in rank]
+        assert len(sampler) == math.ceil(mine / batch)
+        shares = [math.ceil(len(worker) / batch) for worker in rank]
         assert max(shares) - min(shares) <= 1
         assert shares == sorted(shares, reverse=True)
         # All are full but the rank's last one.
@@ -59,19 +68,17 @@ def _check_epoch(counts: Sequence[int], order: Sequence[int], batch: int, equal:
     equal=st.sampled_from(EQUALS),
     world=st.sampled_from(WORLDS),
     workers=st.sampled_from(WORKERS),
-    draw=st.randoms(use_true_random=False),
+    shuffle=st.sampled_from([0, 1]),
 )
 @settings(max_examples=examples(200), deadline=None, derandomize=True)
 def test_every_sample_comes_as_equal_says(
-    counts: list[int], batch: int, equal: Any, world: int, workers: int, draw: Any
+    counts: list[int], batch: int, equal: Any, world: int, workers: int, shuffle: int
 ) -> None:
-    order = list(range(len(counts)))
-    draw.shuffle(order)
     if equal == "drop" and sum(counts) < batch * world:
         with pytest.raises(ShardsError, match="equal='drop' leaves no full batch"):
-            shard_slices(counts, order, batch, equal, Reader(0, world, 0, workers))
+            _rank(counts, batch, equal, 0, world)
         return
-    _check_epoch(counts, order, batch, equal, world, workers)
+    _check_epoch(counts, shuffle, batch, equal, world, workers)
 
 
 @pytest.mark.parametrize("equal", EQUALS)
@@ -83,33 +90,24 @@ def test_every_world(equal: Any, world: int, workers: int, shards: int) -> None:
         counts = [each + (number % 3 == 0) for number in range(shards)]
         for batch in (1, 4):
             if equal != "drop" or sum(counts) >= batch * world:
-                _check_epoch(counts, list(reversed(range(shards))), batch, equal, world, workers)
+                _check_epoch(counts, 1, batch, equal, world, workers)
 
 
 def test_no_reader_opens_more_shards_than_its_part_touches() -> None:
-    counts = [10] * 8
-    for rank in range(8):
-        assert shard_slices(counts, range(8), 5, None, Reader(rank, 8)) == [ShardSlice(rank, 0, 10)]
-    assert shard_slices(counts, range(8), 5, None, Reader(1, 8, 0, 2)) == [ShardSlice(1, 0, 5)]
-    assert shard_slices(counts, range(8), 5, None, Reader(1, 8, 1, 2)) == [ShardSlice(1, 5, 10)]
+    for number in range(8):
+        rank = _rank([10] * 8, 5, None, number, 8)
+        assert _samples(rank) == [(number, at) for at in range(10)]
+        assert _samples(rank, 0, 0, 2) == [(number, at) for at in range(5)]
+        assert _samples(rank, 0, 1, 2) == [(number, at) for at in range(5, 10)]
 
 
 def test_a_padded_row_goes_round() -> None:
-    assert shard_slices([2, 1], [1, 0], 4, "pad", Reader(0, 2)) == [
-        ShardSlice(1, 0, 1),
-        ShardSlice(0, 0, 2),
-        ShardSlice(1, 0, 1),
-    ]
-    assert shard_slices([2, 1], [1, 0], 4, "pad", Reader(1, 2)) == [
-        ShardSlice(0, 0, 2),
-        ShardSlice(1, 0, 1),
-        ShardSlice(0, 0, 1),
-    ]
-    found = Counter(sample for rank in (0, 1) for sample in _samples(shard_slices([3], [0], 8, "pad", Reader(rank, 2))))
+    assert _samples(_rank([1, 2], 4, "pad", 0, 2)) == [(0, 0), (1, 0), (1, 1), (0, 0)]
+    assert _samples(_rank([1, 2], 4, "pad", 1, 2)) == [(1, 0), (1, 1), (0, 0), (1, 0)]
+    found = Counter(sample for rank in (0, 1) for sample in _samples(_rank([3], 8, "pad", rank, 2)))
     assert sorted(found.values()) == [5, 5, 6]
 
 
 def test_a_worker_may_have_nothing_to_do() -> None:
-    assert shard_slices([3], [0], 4, None, Reader(0, 1, 1, 2)) == []
-    assert batches(3, 4, None, Reader(0, 1, 1, 2)) == 0
-    assert shard_slices([1], [0], 4, None, Reader(0, 2)) == []
+    assert _samples(_rank([3], 4), 0, 1, 2) == []
+    assert (_samples(_rank([1], 4, None, 0, 2)), len(_rank([1], 4, None, 0, 2))) == ([], 0)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.sampler import coin_flips, scattered, weighted
-from lpff_shards.loaders.stream_sampler import StreamSampler
+from lpff_shards.loaders.sampler import StreamSampler, coin_flips, scattered, weighted
 
 SAMPLES = 53
 WEIGHTS = np.random.default_rng(0).choice([0.0, 0.25, 1.0, 3.5], SAMPLES)

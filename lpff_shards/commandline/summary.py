@@ -28,8 +28,7 @@ from lpff_shards.verify import Verdict
 
 if TYPE_CHECKING:
     # Their modules read buckets and start processes, which other commands have no use for.
-    from lpff_shards.loaders.bench import BenchReport
-    from lpff_shards.loaders.bench_loader import Run
+    from lpff_shards.loaders.bench import BenchReport, Run
 
 
 def plan_text(plan: Plan, balances: Balances | None) -> str:

@@ -29,14 +29,16 @@ def mirror_batch(
     if not len(rows):
         return
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
-    width = images.shape[2]
     for row in rows.tolist():
         flip(images[row])
+    mirrors: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
+        "camera": lambda cameras: camera.mirror(cameras.astype(np.float64)),
+        "landmarks": lambda points: landmarks.mirror(points, images.shape[2]),
+    }
+    for name in mirrors.keys() & batch.keys():
         # Zeros mean unknown and stay zeros.
-        if "camera" in batch and batch["camera"][row].any():
-            batch["camera"][row] = camera.mirror(batch["camera"][row][None].astype(np.float64))[0]
-        if "landmarks" in batch and batch["landmarks"][row].any():
-            batch["landmarks"][row] = landmarks.mirror(batch["landmarks"][row], width)
+        known = rows[batch[name][rows].reshape(len(rows), -1).any(axis=1)]
+        batch[name][known] = mirrors[name](batch[name][known])
     if "yaw" in batch:
         batch["yaw"][rows] *= -1
     if "mirrored" in batch:
@@ -52,41 +54,33 @@ def flip_picture(pixels: Pixels) -> None:
 
 
 class Batches:
-    """Read batches of a source. Picklable; safe in threads and forked processes, like its source.
-
-    Args:
-        source: of the samples.
-        fields: metadata fields of the batches.
-        flip: mirrors a picture in place.
-
-    Attributes:
-        source: of the samples.
-        fields: the requested fields, each once.
+    """Read batches of a source, as tuples of `labeled` with `labels`. Picklable; as safe in threads as its source.
 
     Raises:
         ShardsError: a field is not known.
     """
 
     def __init__(
-        self, source: ShardSource, fields: Sequence[str] = (), flip: Callable[[Pixels], None] = flip_picture
+        self,
+        source: ShardSource,
+        fields: Sequence[str] = (),
+        labels: bool = False,
+        flip: Callable[[Pixels], None] = flip_picture,
     ) -> None:
-        self.source = source
-        self.fields = tuple(kinds_of(fields))
+        self._source = source
+        self._fields = tuple(kinds_of(fields))
+        self._labels = labels
         self._flip = flip
 
-    def load(self, draw: SampleOrder) -> dict[str, Any]:
-        """Return a batch, see `ShardSource.batch`, with the samples of `draw.flips` mirrored."""
-        batch = self.source.batch(draw.indices, self.fields)
-        mirror_batch(batch, draw.flips, self.source.channels == "last", self._flip)
-        return batch
+    def load(self, order: SampleOrder) -> Any:
+        """Return a batch, see `ShardSource.batch`, with the samples of `order.flips` mirrored."""
+        batch = self._source.batch(order.indices, self._fields)
+        mirror_batch(batch, order.flips, self._source.channels == "last", self._flip)
+        return labeled(batch, self._fields) if self._labels else batch
 
 
 def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
-    """Return a batch as training loops unpack it.
-
-    Args:
-        batch: of `ShardSource.batch`, with the fields.
-        fields: requested metadata fields.
+    """Return a batch of `ShardSource.batch` as training loops unpack it.
 
     Returns:
         Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] in a data set without cameras;

@@ -1,16 +1,21 @@
-"""The benchmark: plain reads of the files first, then each loader in its own process.
+"""Measure how fast an export is read: plain reads of the files, the upper limit, then each loader in its own process.
 
-Plain reads give the upper limit of the storage.
+That process is `python -m lpff_shards.loaders.bench LOADER WORKERS OPTIONS`. The last line that it prints is a `Run` as
+JSON. OPTIONS are `BenchOptions` as JSON, WORKERS is a number or `own`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -18,10 +23,11 @@ from msgspec import Struct
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import python, python_environment
-from lpff_shards.loaders.bench_loader import Run, missing
+from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
+from lpff_shards.schemas.sample import SUFFIXES
 from lpff_shards.schemas.text import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import StoragePath, causes, is_remote, place
@@ -30,7 +36,33 @@ from lpff_shards.storage.prefetch import prefetch
 PATIENCE = 120.0
 """Extra seconds for each loader, for imports and a slow first batch."""
 
-OnRun = Callable[[Run], None]
+Sizes = Iterator[int]
+"""Sizes of batches, in pictures, epoch after epoch; or of plain reads, in bytes."""
+
+
+class Run(Struct, frozen=True):
+    """The measurement of one loader, with a number of workers (None: its own choice).
+
+    Attributes:
+        pictures: number read.
+        seconds: time for these, without the first batch.
+        start: seconds until the first batch, with imports.
+        problem: why it could not be measured, else empty.
+        tried: False if it is not installed or does not read the format.
+    """
+
+    loader: str
+    workers: int | None
+    pictures: int = 0
+    seconds: float = 0.0
+    start: float = 0.0
+    problem: str = ""
+    tried: bool = True
+
+    @property
+    def rate(self) -> float:
+        """Pictures per second."""
+        return self.pictures / self.seconds if self.seconds else 0.0
 
 
 class Reading(Struct, frozen=True):
@@ -47,13 +79,7 @@ class Reading(Struct, frozen=True):
 
 
 class BenchReport(Struct, frozen=True):
-    """The result of a benchmark.
-
-    Attributes:
-        samples, bytes: of the split.
-        reading: of its files.
-        runs: of the loaders, in the order of `LOADERS`.
-    """
+    """The result of a benchmark: of a split and its files, and of the loaders in the order of `LOADERS`."""
 
     name: str
     format: str
@@ -75,7 +101,7 @@ class BenchReport(Struct, frozen=True):
         return self.bytes / self.samples
 
 
-def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> BenchReport:
+def bench_export(options: BenchOptions, on_run: Callable[[Run], None] = lambda _: None) -> BenchReport:
     """Measure how fast the requested loaders read a split of an export.
 
     Args:
@@ -89,21 +115,20 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
     if not shards:
         hint = f"{did_you_mean(options.split, manifest.splits)}It has: {', '.join(manifest.splits)}"
         raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
-    if not any(shard.samples for shard in shards):
+    samples = sum(shard.samples for shard in shards)
+    if not samples:
         raise ShardsError(
             f"{options.path} has no samples in split {options.split!r}", "See skipped in its manifest.json"
         )
     root = place(options.path)
-    in_bucket = is_remote(root)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
+    problems = {loader: missing(loader, manifest.format, is_remote(root)) for loader in options.loader or LOADERS}
     for loader in options.loader:
-        if problem := missing(loader, manifest.format, in_bucket):
-            raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problem}", "Leave it out")
+        if problems[loader]:
+            raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problems[loader]}", "Leave it out")
     runs = []
-    for loader in LOADERS:
-        if options.loader and loader not in options.loader:
-            continue
-        problem = missing(loader, manifest.format, in_bucket)
+    for loader in filter(problems.__contains__, LOADERS):
+        problem = problems[loader]
         for workers in (None,) if problem else options.workers or (None,):
             run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
             on_run(run)
@@ -112,7 +137,7 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
         name=manifest.name,
         format=manifest.format,
         split=options.split,
-        samples=sum(shard.samples for shard in shards),
+        samples=samples,
         bytes=sum(shard.bytes for shard in shards),
         batch_size=options.batch_size,
         reading=reading,
@@ -120,10 +145,22 @@ def bench_export(options: BenchOptions, on_run: OnRun = lambda _: None) -> Bench
     )
 
 
+def missing(loader: str, format: str, in_bucket: bool = False) -> str:
+    """Return why a loader cannot read an export of a format here, else an empty text."""
+    contender = CONTENDERS[loader]
+    if in_bucket and not contender.reads_buckets:
+        return "reads no buckets except through a pipe"
+    formats = (one for one in map(get_format, NAMES) if one.spans())
+    readable = [one.name for one in formats if contender.reader in ("", *one.readers)]
+    if format not in readable:
+        return f"reads --format {' and '.join(readable)}"
+    absent = [name for name in contender.needs if importlib.util.find_spec(name) is None]
+    return f"not installed: {' and '.join(absent)}" if absent else ""
+
+
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
-    """Measure one loader in its own process."""
-    choice = "own" if workers is None else str(workers)
-    command = python("-m", "lpff_shards.loaders.bench_loader", loader, choice, msgspec.json.encode(options).decode())
+    words = (loader, "own" if workers is None else str(workers), msgspec.json.encode(options).decode())
+    command = python("-m", "lpff_shards.loaders.bench", *words)
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:
@@ -155,64 +192,159 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-PIECE = 1 << 20
-
-
 def read_twice(places: Sequence[StoragePath], seconds: float) -> Reading:
     """Read shards twice, each time for at most `seconds`.
 
     Raises:
         ShardsError: one cannot be read.
     """
-    first = _read(places, seconds)
-    again = _read(places, seconds)
+    first, again = measure(_pieces(places), seconds), measure(_pieces(places), seconds)
     bytes = min(first[0], again[0])
     return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
 
 
-def _read(places: Sequence[StoragePath], seconds: float) -> tuple[int, float]:
-    """Return the bytes read and the seconds taken."""
+def measure(sizes: Sizes, seconds: float) -> tuple[int, float]:
+    """Read for about `seconds`; return the sum of the sizes and the seconds taken."""
     total, started = 0, time.perf_counter()
-    for size in _pieces(places):
+    for size in sizes:
         total += size
         if time.perf_counter() - started >= seconds:
             break
     return total, time.perf_counter() - started
 
 
-def _pieces(places: Sequence[StoragePath]) -> Iterator[int]:
+def _pieces(places: Sequence[StoragePath]) -> Sizes:
     """Read files one after the other, and objects by as many requests at once as the loaders; yield sizes read."""
-    objects = [place for place in places if is_remote(place)]
-    if objects:
-        yield from prefetch(_fetched, _ranges(objects), AT_ONCE)
-        return
-    buffer = bytearray(PIECE)
-    for path in map(Path, map(str, places)):
-        try:
-            with path.open("rb", buffering=0) as file:
+
+    def ranges() -> Iterator[tuple[BucketPath, int]]:
+        for one in filter(is_remote, places):
+            with _readable(one):
+                size = one.size()
+            yield from ((one, at) for at in range(0, size, BLOCK))
+
+    def fetched(piece: tuple[BucketPath, int]) -> int:
+        with _readable(piece[0]):
+            return len(piece[0].read_marked(piece[1], BLOCK)[0])
+
+    yield from prefetch(fetched, ranges(), AT_ONCE)
+    buffer = bytearray(1 << 20)
+    for path in places:
+        if isinstance(path, Path):
+            with _readable(path), path.open("rb", buffering=0) as file:
                 while size := file.readinto(buffer):
                     yield size
-        except OSError as error:
-            raise _unreadable(path, error) from None
 
 
-def _ranges(objects: Sequence[BucketPath]) -> Iterator[tuple[BucketPath, int, int]]:
-    for one in objects:
-        try:
-            size = one.size()
-        except OSError as error:
-            raise _unreadable(one, error) from None
-        yield from ((one, at, min(BLOCK, size - at)) for at in range(0, size, BLOCK))
-
-
-def _fetched(piece: tuple[BucketPath, int, int]) -> int:
-    place, at, size = piece
+@contextlib.contextmanager
+def _readable(place: StoragePath) -> Iterator[None]:
     try:
-        data, _ = place.read_marked(at, size)
+        yield
     except OSError as error:
-        raise _unreadable(place, error) from None
-    return len(data)
+        hint = f"Check {causes(place, writing=False)}"
+        raise ShardsError(f"{place} cannot be read: {error.strerror}", hint) from None
 
 
-def _unreadable(place: StoragePath, error: OSError) -> ShardsError:
-    return ShardsError(f"{place} cannot be read: {error.strerror}", f"Check {causes(place, writing=False)}")
+def main() -> None:
+    loader, choice, text = sys.argv[1:]
+    options = msgspec.json.decode(text, type=BenchOptions)
+    workers = None if choice == "own" else int(choice)
+    started = time.perf_counter()
+    try:
+        batches = CONTENDERS[loader].open(options, workers)
+        next(batches)
+        start = time.perf_counter() - started
+        run = Run(loader, workers, *measure(batches, options.seconds), start)
+    except ShardsError as error:
+        run = Run(loader, workers, problem=last_line(error))
+    # As bytes, independent of the locale.
+    sys.stdout.buffer.write(msgspec.json.encode(run) + b"\n")
+
+
+def last_line(error: ShardsError) -> str:
+    """Return an error's message without the traceback that torch puts before those of worker processes."""
+    lines = error.message.strip().splitlines()
+    return str(error) if len(lines) < 2 else lines[-1].removeprefix(f"{ShardsError.__module__}.ShardsError: ")
+
+
+def _source(options: BenchOptions, workers: int | None) -> Sizes:
+    from lpff_shards.loaders.batches import Batches
+    from lpff_shards.loaders.sampler import EpochSampler
+    from lpff_shards.loaders.source import ShardSource
+
+    _refuse_workers(workers)
+    source = ShardSource(options.path, options.split)
+    order = EpochSampler(counts=[len(source)], batch_size=options.batch_size, mirror=options.mirror)
+    batches = Batches(source)
+    for epoch in count():
+        for number in range(len(order)):
+            yield len(batches.load(order.draw(epoch, number))["index"])
+
+
+def _ours(module: str, name: str) -> Callable[[BenchOptions, int | None], Sizes]:
+    """Return a function that opens a loader of this package, whose passes are epochs."""
+
+    def opened(options: BenchOptions, workers: int | None) -> Sizes:
+        make = getattr(importlib.import_module(f"lpff_shards.loaders.{module}"), name)
+        loader = make(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+        while True:
+            for batch in loader:
+                yield len(batch["index"])
+
+    return opened
+
+
+def _webdataset(options: BenchOptions, workers: int | None) -> Sizes:
+    """Read with webdataset as in its documentation: tars streamed, pictures decoded by Pillow."""
+    import webdataset as wds
+
+    manifest = read_manifest(options.path)
+    files = [str(Path(options.path) / s.file) for s in manifest.shards if s.split == options.split]
+    dataset = wds.WebDataset(files, shardshuffle=False, empty_check=False).shuffle(1000).decode("rgb8")
+    pictures = [suffix for kind, suffix in SUFFIXES.items() if (kind == "raw") == manifest.layout.raw]
+    batches = dataset.to_tuple(";".join(pictures)).batched(options.batch_size)
+    made = batches if not workers else wds.WebLoader(batches, batch_size=None, num_workers=workers)
+    while True:
+        for (images,) in made:
+            yield len(images)
+
+
+def _tensorflow(options: BenchOptions, workers: int | None) -> Sizes:
+    from lpff_shards.loaders.tensorflow import dataset
+
+    _refuse_workers(workers)
+    for epoch in count():
+        for batch in dataset(options.path, options.batch_size, split=options.split, mirror=options.mirror, epoch=epoch):
+            yield int(batch["index"].shape[0])
+
+
+def _refuse_workers(workers: int | None) -> None:
+    if workers:
+        raise ShardsError("the loader has no worker processes", "Leave --workers out, or give 0 too")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A loader to measure, and the modules that it needs.
+
+    Attributes:
+        open: opens its batches with the options and a number of workers.
+        reader: its name in `Format.readers`; empty if it reads all formats that loaders read.
+    """
+
+    open: Callable[[BenchOptions, int | None], Sizes]
+    needs: tuple[str, ...] = ()
+    reader: str = ""
+    reads_buckets: bool = True
+
+
+CONTENDERS = {
+    "source": Contender(_source),
+    "torch.loader": Contender(_ours("torch", "loader"), ("torch", "torchdata")),
+    "torch.stream": Contender(_ours("torch", "stream"), ("torch", "torchdata", "webdataset")),
+    "webdataset": Contender(_webdataset, ("webdataset",), reader="webdataset", reads_buckets=False),
+    "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow"),
+    "jax": Contender(_ours("jax", "loader"), ("jax", "grain")),
+}
+
+if __name__ == "__main__":
+    main()

@@ -8,23 +8,25 @@ import platform
 import resource
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.shards import Reads, Span, changed, too_short
-from lpff_shards.manifest import Manifest, read_manifest
+from lpff_shards.formats.registry import index_names
+from lpff_shards.formats.spans import Offsets
+from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
+from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.storage.full_reads import pread_fully, preadv_fully
+from lpff_shards.storage.path import is_file
 
 MOST_OPEN = 1024
 """Most files that the sources of a process keep open, if the system allows four times as many."""
 
-_NO_MORE = (errno.EMFILE, errno.ENFILE)
 
-
-class Mark(NamedTuple):
+class _Mark(NamedTuple):
     """The identity of a file, to detect another file with its name."""
 
     size: int
@@ -43,81 +45,66 @@ class _OpenFile:
 
 
 class ShardFiles:
-    """The shards of a data set in a folder: `Shards` and `Reads` in one. Pickles without its open files.
+    """The shards of a data set in a folder, read at offsets. Safe in threads; pickles without its open files.
 
-    Every read passes its offset, so no position is shared.
-
-    Args:
-        root: the folder.
-        manifest: of the data set.
-        names: of its shards, in order.
-        marks: of the shards; reading a file with another mark is an error.
+    Raises:
+        ShardsError: a shard is missing or not a regular file; on reading, it cannot be read or was replaced.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, names: Sequence[str], marks: Sequence[Mark]) -> None:
+    def __init__(self, root: Path, manifest: Manifest, names: Sequence[str]) -> None:
         self._root = root
         self._manifest = manifest
         self._paths = tuple(root / name for name in names)
-        self._marks = list(marks)
+        self.marks = list(map(_marked, self._paths))
         self._node = platform.node()
         self._open: dict[int, _OpenFile] = {}
-        _SOURCES[id(self)] = self
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_open": {}}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        _SOURCES[id(self)] = self
 
     def path(self, shard: int) -> Path:
         """Return a shard's path."""
         return self._paths[shard]
 
-    def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:  # noqa: ARG002
-        """Yield this object for every span: the system already reads ahead."""
+    def read_batch(self, spans: Iterable[Span]) -> Iterable[ShardFiles]:  # noqa: ARG002
+        """Yield the reader of each span: this object, since the system reads ahead."""
         return repeat(self)
 
     read_sequential = read_batch
 
     def read(self, shard: int, at: int, size: int) -> bytes:
-        """See `Reads`."""
+        """Return bytes of a shard, fewer at its end."""
         file = self._file(shard)
         try:
             return pread_fully(file.fd, size, at)
         except OSError as error:
-            raise unreadable_file(self._paths[shard], error) from None
+            raise _unreadable(self._paths[shard], error) from None
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
-        """See `Reads`."""
-        file = self._file(shard)
+        """Fill buffers with consecutive bytes of a shard; raise ShardsError if it ends before they are full."""
+        file, size = self._file(shard), sum(map(len, parts))
         try:
-            missing = sum(map(len, parts)) - os.preadv(file.fd, parts, at)
-            if missing:
-                missing = sum(map(len, parts)) - preadv_fully(file.fd, parts, at)
+            # One call is nearly always enough.
+            missing = size - os.preadv(file.fd, parts, at) and size - preadv_fully(file.fd, parts, at)
         except OSError as error:
-            raise unreadable_file(self._paths[shard], error) from None
+            raise _unreadable(self._paths[shard], error) from None
         if missing:
             raise too_short(self._paths[shard], missing)
 
     def check(self, shard: int) -> None:
-        """See `Reads`: refuse an open file that was written to."""
+        """Raise ShardsError for an open shard that was written to; called after the reads of a sample."""
         file = self._open.get(shard)
         if file is not None:
-            now, known = os.fstat(file.fd), self._marks[shard]
+            now, known = os.fstat(file.fd), self.marks[shard]
             if now.st_mtime_ns != known.time or now.st_size != known.size:
                 raise changed(self._paths[shard])
 
     def check_path(self, shard: int) -> None:
-        """Refuse a shard whose file was replaced, for readers that open it themselves.
-
-        Raises:
-            ShardsError: the file is another one or missing.
-        """
+        """Raise ShardsError for a shard whose file was replaced, for readers that open it themselves."""
         try:
             self._compare(shard, self._paths[shard].stat())
         except OSError as error:
-            raise unreadable_file(self._paths[shard], error) from None
+            raise _unreadable(self._paths[shard], error) from None
 
     def _file(self, shard: int) -> _OpenFile:
         """Return a shard's open file; at the limit it replaces another open file of this source.
@@ -126,55 +113,66 @@ class ShardFiles:
         """
         file = self._open.get(shard)
         if file is None:
-            file = self._opened(shard)
+            try:
+                file = _OpenFile(_open(self._paths[shard]))
+                status = os.fstat(file.fd)
+            except OSError as error:
+                raise _unreadable(self._paths[shard], error) from None
+            self._compare(shard, status)
+            _SOURCES[id(self)] = self
             if self._open and sum(len(source._open) for source in _sources()) >= most_open():
-                _drop_one(self._open)
+                with suppress(KeyError):
+                    self._open.popitem()
             file = self._open.setdefault(shard, file)
         return file
 
-    def _opened(self, shard: int) -> _OpenFile:
-        path = self._paths[shard]
-        try:
-            file = _OpenFile(_open(path))
-            status = os.fstat(file.fd)
-        except OSError as error:
-            raise unreadable_file(path, error) from None
-        self._compare(shard, status)
-        return file
-
     def _compare(self, shard: int, status: os.stat_result) -> None:
-        known, mark = self._marks[shard], Mark(status.st_size, status.st_mtime_ns, status.st_ino)
-        if mark != known and not self._is_copy(known, mark):
-            raise changed(self._paths[shard])
-        # Later reads compare a copy with itself.
-        self._marks[shard] = mark
-
-    def _is_copy(self, known: Mark, mark: Mark) -> bool:
-        """Return whether a file with another mark is a copy with the same bytes, by its manifest.
+        """Refuse another file, unless it is a copy with the same bytes, by its manifest.
 
         Some network file systems change inode numbers, and on another machine the data set may be a copy.
         """
-        alike = mark.time == known.time or platform.node() != self._node
-        return mark.size == known.size and alike and read_manifest(self._root) == self._manifest
+        known, mark = self.marks[shard], _Mark(status.st_size, status.st_mtime_ns, status.st_ino)
+        if mark != known:
+            alike = mark.time == known.time or platform.node() != self._node
+            if mark.size != known.size or not alike or read_manifest(self._root) != self._manifest:
+                raise changed(self._paths[shard])
+        # Later reads compare a copy with itself.
+        self.marks[shard] = mark
 
 
-def marked(path: Path) -> Mark:
-    """Return the mark of a shard.
+def open_files(root: Path, manifest: Manifest, shards: Sequence[Shard]) -> tuple[ShardFiles, list[Offsets]]:
+    """Return a reader of shards in a folder, and the offsets of each shard's samples.
 
     Raises:
-        ShardsError: it is missing, or not a regular file: a device would be read forever.
+        ShardsError: a shard is missing or not a regular file, or differs from the manifest or its index file.
     """
+    files = ShardFiles(root, manifest, [shard.file for shard in shards])
+    return files, [_offsets(root, shard, mark.size) for shard, mark in zip(shards, files.marks, strict=True)]
+
+
+def _marked(path: Path) -> _Mark:
     try:
         status = path.stat()
     except OSError as error:
-        raise unreadable_file(path, error) from None
+        raise _unreadable(path, error) from None
     if not stat.S_ISREG(status.st_mode):
+        # A device would be read forever.
         raise ShardsError(f"{path} is not a regular file", "See lpff-shards verify, and export it again")
-    return Mark(status.st_size, status.st_mtime_ns, status.st_ino)
+    return _Mark(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def unreadable_file(path: Path, error: OSError) -> ShardsError:
-    """Return the error for a shard that the system cannot open or read."""
+def _offsets(root: Path, shard: Shard, size: int) -> Offsets:
+    path, index = root / shard.file, root / index_names(shard.file)[-1]
+    try:
+        if is_file(index):
+            return sample_offsets(path, shard, size, index.read_bytes())
+        with path.open("rb", buffering=0) as file:
+            return sample_offsets(path, shard, size, lambda at, size: pread_fully(file.fileno(), size, at))
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> ShardsError:
     return ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder")
 
 
@@ -190,21 +188,11 @@ def _open(path: Path) -> int:
     try:
         return os.open(path, flags)
     except OSError as error:
-        if error.errno not in _NO_MORE:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
     for source in _sources():
-        while _drop_one(source._open):
-            pass
+        source._open.clear()
     return os.open(path, flags)
-
-
-def _drop_one(files: dict[int, _OpenFile]) -> bool:
-    """Drop an open file and return whether there was one. Safe in threads."""
-    try:
-        files.popitem()
-    except KeyError:
-        return False
-    return True
 
 
 _SOURCES: WeakValueDictionary[int, ShardFiles] = WeakValueDictionary()

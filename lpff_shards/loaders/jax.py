@@ -8,23 +8,28 @@ from __future__ import annotations
 import sys
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grain
+import jax
+import numpy as np
 from absl import flags
 from jax.sharding import Sharding
+from numpy.typing import NDArray
 
-from lpff_shards.loaders.batches import Batches, labeled
-from lpff_shards.loaders.jax_arrays import GlobalArrays, joined, rank_and_world_size
-from lpff_shards.loaders.options import ShuffledOptions, takes
-from lpff_shards.loaders.ranks import refuse_joined_since
-from lpff_shards.loaders.sampler import EpochSampler, refuse_below
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders import ranks
+from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
+from lpff_shards.loaders.sampler import EpochSampler, Equal, refuse_below
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.states import LoaderSettings
-from lpff_shards.loaders.worker_defaults import Workers, guard_spawn, resolve_workers
+from lpff_shards.loaders.worker_defaults import guard_spawn, resolve_workers
 
 MOST_WORKERS = 16
 """Most worker processes by default: each takes one second of a core to start and about 200 MB."""
+
+_HINT = "Split only the first axis, as NamedSharding(mesh, PartitionSpec('data')) does"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,35 +73,13 @@ def loader(options: JaxOptions) -> Epochs:
     return Epochs(options)
 
 
-class _Drawn:
-    """A rank's batches by number, from the batch `first`: a data source of Grain. Picklable.
-
-    Args:
-        batches: of the source.
-        order: of the rank.
-        labels: return tuples of `labeled`, not dicts.
-        first, stop: the first batch, and the one after the last, counted from the start of epoch 0.
-    """
-
-    def __init__(self, batches: Batches, order: EpochSampler, labels: bool, first: int, stop: int) -> None:
-        self._batches = batches
-        self._order = order
-        self._labels = labels
-        self._first, self._stop = first, stop
-
-    def __len__(self) -> int:
-        return max(0, self._stop - self._first)
-
-    def __getitem__(self, index: int) -> Any:
-        batch = self._batches.load(self._order.draw(*divmod(self._first + index, len(self._order))))
-        return labeled(batch, self._batches.fields) if self._labels else batch
+def _load(batches: Batches, order: EpochSampler, number: int) -> Any:
+    """Return the batch of a number that is counted from the start of epoch 0."""
+    return batches.load(order.draw(*divmod(number, len(order))))
 
 
 class Epochs(grain.IterDataset[Any]):
     """Batches of a rank, epoch after epoch; every iterator begins with the first epoch.
-
-    Args:
-        options: of `loader`.
 
     Attributes:
         batches_per_epoch: of this rank.
@@ -105,53 +88,46 @@ class Epochs(grain.IterDataset[Any]):
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
         source = ShardSource(options.path, options.split)
-        place = rank_and_world_size(options.rank, options.world_size, options.sharding)
+        place = _rank_and_world_size(options.rank, options.world_size, options.sharding)
         order = options.sampler(EpochSampler, source, place)
         self.batches_per_epoch = len(order)
-        self.settings = LoaderSettings(source, order)
-        self.first = options.epoch * self.batches_per_epoch
-        self._global = (
-            None
-            if options.sharding is None
-            else GlobalArrays(options.sharding, options.batch_size, place[1], options.equal)
-        )
-        self._by: Workers = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
-        self._stop = (
-            sys.maxsize if options.epochs is None else (options.epoch + options.epochs) * self.batches_per_epoch
-        )
-        self._drawn = (Batches(source, options.fields), order, options.labels)
+        self.settings = loader_settings(source, order)
+        self.first = options.epoch * len(order)
+        self._stop = sys.maxsize if options.epochs is None else self.first + options.epochs * len(order)
+        self._sharding, self._rows = options.sharding, options.batch_size * place[1]
+        if options.sharding is not None:
+            _refuse_uneven(options.sharding, options.batch_size, place[1], options.equal)
+        self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
+        self._load = partial(_load, Batches(source, options.fields, options.labels), order)
         self._found = None if options.placed or options.sharding is not None else place
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
         if self._found is not None:
-            refuse_joined_since(self._found, joined())
+            ranks.refuse_joined_since(self._found, joined())
         return _JaxPass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:
         """Return an iterator of loaded batches that begins with batch `first`."""
-        source, by = _Drawn(*self._drawn, first, self._stop), self._by
+        by = self._by
         threads = 0 if by.workers else min(by.threads, by.prefetch)
         reading = grain.ReadOptions(threads, by.prefetch if threads else 0)
-        loaded = grain.MapDataset.source(source).to_iter_dataset(reading)
+        numbers = grain.MapDataset.range(first, max(first, self._stop))
+        loaded = numbers.map(self._load).to_iter_dataset(reading)
         if by.workers:
-            _let_flag_be_read()
+            # Grain 0.2.18 reads this flag also without absl's app.run, which absl forbids (google/grain issue 1355).
+            name = "grain_enable_multiprocess_worker_profiling"
+            if name in flags.FLAGS and not flags.FLAGS.is_parsed():
+                flags.FLAGS[name].present = 1
             # Grain starts them later, in its own threads.
             guard_spawn()
         return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
 
     def finish(self, batch: Any) -> Any:
         """Return a loaded batch, as global arrays with a sharding; called in the user's thread."""
-        return batch if self._global is None else self._global(batch)
+        return batch if self._sharding is None else _as_global(batch, self._sharding, self._rows)
 
     def __str__(self) -> str:
         return f"Epochs(batches_per_epoch={self.batches_per_epoch})"
-
-
-def _let_flag_be_read() -> None:
-    # Grain 0.2.18 reads this flag also without absl's app.run, which absl forbids (google/grain issue 1355).
-    name = "grain_enable_multiprocess_worker_profiling"
-    if name in flags.FLAGS and not flags.FLAGS.is_parsed():
-        flags.FLAGS[name].present = 1
 
 
 class _JaxPass(grain.DatasetIterator[Any]):
@@ -179,10 +155,10 @@ class _JaxPass(grain.DatasetIterator[Any]):
 
     def get_state(self) -> dict[str, Any]:
         epoch, number = divmod(self._next, self._epochs.batches_per_epoch)
-        return {"epoch": epoch, "number": number, "of": self._epochs.settings.settings(None)}
+        return {"epoch": epoch, "number": number, "of": dict(self._epochs.settings)}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._epochs.settings.refuse_other(state.get("of"), None)
+        refuse_other_state(state.get("of"), self._epochs.settings)
         _close_all(self._coming)
         self._next = int(state["epoch"]) * self._epochs.batches_per_epoch + int(state["number"])
 
@@ -206,3 +182,76 @@ class _JaxPass(grain.DatasetIterator[Any]):
 def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
     while iterators:
         iterators.pop().close()
+
+
+def _rank_and_world_size(rank: int | None, world_size: int | None, sharding: Sharding | None) -> tuple[int, int]:
+    """Return rank and world size: the sharding's, which given ones must equal; else see `ranks.rank_and_world_size`."""
+    if sharding is None:
+        return ranks.rank_and_world_size(rank, world_size, joined())
+    own = _part(sharding)
+    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), own, strict=True):
+        if value not in (None, needed):
+            raise ShardsError(
+                f"{name} {value} does not fit the sharding, in which this process has part {own[0]} of {own[1]}",
+                "Leave rank and world_size out: the sharding sets them",
+            )
+    return own
+
+
+def joined() -> tuple[int, int] | None:
+    """Return rank and world size of jax.distributed; None if it is not initialized."""
+    return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else None
+
+
+def _part(sharding: Sharding) -> tuple[int, int]:
+    """Return the part of a batch's rows that this process holds, and the number of parts.
+
+    Processes that hold the same rows (those of one model spread over them) share a part.
+    """
+    count = len(sharding.device_set)
+    try:
+        indices = sharding.devices_indices_map((count,))
+    except (ValueError, IndexError):
+        raise ShardsError(f"{sharding} cannot split batches", _HINT) from None
+    rows: dict[int, set[int]] = {}
+    for device, index in indices.items():
+        rows.setdefault(device.process_index, set()).update(range(count)[index[0]])
+    parts = sorted({frozenset(held) for held in rows.values()}, key=min)
+    mine = rows.get(jax.process_index())
+    if mine is None or sum(map(len, parts)) != count or len({len(held) for held in parts}) > 1:
+        raise ShardsError(f"{sharding} gives processes overlapping or uneven rows, or none", _HINT)
+    return parts.index(frozenset(mine)), len(parts)
+
+
+def _refuse_uneven(sharding: Sharding, batch_size: int, world_size: int, equal: Equal | None) -> None:
+    """Refuse batches that would not all be full, or cannot be divided among the sharding's devices."""
+    if equal is None:
+        raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
+    try:
+        sharding.shard_shape((batch_size * world_size,))
+    except ValueError as error:
+        raise ShardsError(
+            f"{world_size} x {batch_size} samples cannot be divided among the sharding's devices: {error}",
+            "Use a batch_size that the devices divide",
+        ) from None
+
+
+def _as_global(batch: Any, sharding: Sharding, rows: int) -> Any:
+    """Return this process's batch with arrays as its part of global ones [rows, ...]; other values are unchanged."""
+    if isinstance(batch, dict):
+        return {name: _as_global(value, sharding, rows) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(_as_global(value, sharding, rows) for value in batch)
+    if not isinstance(batch, np.ndarray):
+        return batch
+    return jax.make_array_from_process_local_data(sharding, _as_jax_takes(batch), (rows, *batch.shape[1:]))
+
+
+def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:
+    """Return integers in 32 bits, unless jax_enable_x64 is set."""
+    if array.dtype != np.int64 or jax.config.jax_enable_x64:
+        return np.asarray(array)
+    narrow = array.astype(np.int32)
+    if (narrow != array).any():
+        raise ShardsError("an integer needs more than 32 bits", "Set jax_enable_x64")
+    return narrow

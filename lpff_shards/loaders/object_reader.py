@@ -9,7 +9,10 @@ from itertools import islice
 from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.shards import Reads, Span, changed, too_short
+from lpff_shards.formats.registry import index_names
+from lpff_shards.formats.spans import Offsets
+from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
+from lpff_shards.manifest import Shard
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, prefetch
 
@@ -19,14 +22,12 @@ AT_ONCE = 32
 BLOCKS_AHEAD = 8
 """Most concurrent requests of a sequential read, and most blocks waiting in memory."""
 
+BLOCK = 4 << 20
+"""Most bytes of a request for several samples: a larger one is no faster than two at once."""
+
 
 class StoredShard(NamedTuple):
-    """A shard in a bucket.
-
-    Attributes:
-        place: its URI.
-        etag: the store's ETag; empty if unknown.
-    """
+    """A shard in a bucket: its URI, and the store's ETag; empty if unknown."""
 
     place: BucketPath
     etag: str
@@ -35,60 +36,50 @@ class StoredShard(NamedTuple):
 class ShardRanges:
     """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
 
-    Args:
-        shards: in order; reading one with another ETag is an error.
+    Raises:
+        ShardsError: on reading, a shard cannot be read, or has another ETag.
     """
 
     def __init__(self, shards: Sequence[StoredShard]) -> None:
         self._shards = tuple(shards)
         self._threads: dict[int, Threads] = {}
 
-    def __getstate__(self) -> tuple[StoredShard, ...]:
-        return self._shards
-
-    def __setstate__(self, shards: tuple[StoredShard, ...]) -> None:
-        self.__init__(shards)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[ShardRanges], tuple[Sequence[StoredShard]]]:
+        return ShardRanges, (self._shards,)
 
     def path(self, shard: int) -> BucketPath:
         """Return a shard's URI."""
         return self._shards[shard].place
 
-    def read_batch(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
-        """See `Shards`; all requests are sent at once."""
+    def read_batch(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
+        """Yield a reader for each sample of a batch, in order; all requests are sent at once."""
         wanted = coalesce_ranges(list(spans))
         if len(wanted) == 1:
-            only = self._fetched(wanted[0].span)
-            yield from (only for _ in wanted[0].rows)
+            only = self._fetched(wanted[0][0])
+            yield from (only for _ in wanted[0][1])
             return
-        coming: dict[int, Future[Reads]] = {}
+        # No lock: a process forked while one is held would wait forever; and a fork has no threads.
+        threads = self._threads.get(os.getpid()) or self._threads.setdefault(os.getpid(), Threads(AT_ONCE))
+        coming: dict[int, Future[FetchedSpan]] = {}
         try:
             for span, rows in wanted:
-                coming.update(dict.fromkeys(rows, self._pool().submit(self._fetched, span)))
+                coming.update(dict.fromkeys(rows, threads.submit(self._fetched, span)))
             for row in range(len(coming)):
                 yield coming.pop(row).result()
         finally:
             for future in coming.values():
                 future.cancel()
 
-    def read_sequential(self, spans: Iterable[Span]) -> Generator[Reads, None, None]:
-        """See `Shards`; blocks are requested ahead."""
+    def read_sequential(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
+        """Yield the same for any number of samples; few blocks are requested ahead."""
 
-        def fetched(block: tuple[Span, int]) -> tuple[Reads, int]:
+        def fetched(block: tuple[Span, int]) -> tuple[FetchedSpan, int]:
             return self._fetched(block[0]), block[1]
 
         for read, count in prefetch(fetched, in_order(spans), BLOCKS_AHEAD):
             yield from (read for _ in range(count))
 
-    def check_path(self, shard: int) -> None:
-        """See `Shards`: only this class opens objects."""
-
-    def _pool(self) -> Threads:
-        """Return the threads of this process, started with the first request."""
-        # No lock: a process forked while one is held would wait forever; and a fork has no threads.
-        process = os.getpid()
-        return self._threads.get(process) or self._threads.setdefault(process, Threads(AT_ONCE))
-
-    def _fetched(self, span: Span) -> Reads:
+    def _fetched(self, span: Span) -> FetchedSpan:
         place, etag = self._shards[span.shard]
         size = span.end - span.start
         try:
@@ -96,79 +87,97 @@ class ShardRanges:
         except FileNotFoundError:
             raise ShardsError(f"{place} was removed after it was opened", "See lpff-shards verify") from None
         except OSError as error:
-            raise unreadable(place, error) from None
+            raise _unreadable(place, error) from None
         if etag and now and now != etag:
             raise changed(place)
         if len(data) < size:
             raise too_short(place, size - len(data))
-        return _Fetched(span, data)
+        return FetchedSpan(span.start, data)
 
 
-class _Fetched:
-    """A span of a shard in memory."""
+class FetchedSpan:
+    """A span of a shard in memory, with the methods of `ShardFiles`."""
 
-    def __init__(self, span: Span, data: memoryview) -> None:
-        self._start = span.start
+    def __init__(self, start: int, data: memoryview) -> None:
+        self._start = start
         self._data = data
 
     def read(self, shard: int, at: int, size: int) -> bytes:  # noqa: ARG002
-        """See `Reads`."""
+        """Return bytes of the shard; they are inside the span."""
         return bytes(self._data[at - self._start : at - self._start + size])
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:  # noqa: ARG002
-        """See `Reads`; the span must be inside the block."""
+        """Fill buffers with consecutive bytes of the shard, which are inside the span."""
         at -= self._start
         for part in parts:
             part[:] = self._data[at : at + len(part)]
             at += len(part)
 
     def check(self, shard: int) -> None:
-        """See `Reads`: the ETag was compared when the bytes were fetched."""
-
-
-def unreadable(place: BucketPath, error: OSError) -> ShardsError:
-    """Return the error for an object that cannot be read."""
-    return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")
-
-
-BLOCK = 4 << 20
-"""Most bytes of a request for several samples: a larger one is no faster than two at once."""
-
-
-class Request(NamedTuple):
-    """A span of a shard, and the requested samples inside it."""
-
-    span: Span
-    rows: tuple[int, ...]
+        """Do nothing: the ETag was compared when the bytes were fetched."""
 
 
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
-    """Join consecutive spans; yield each joined span with the number of its parts."""
+    """Join consecutive spans of a shard up to `most` bytes; yield each joined span with the number of its parts."""
     coming = iter(spans)
     block, count = next(coming, None), 1
     for span in coming:
-        wider = _wider(block, span, most) if block else None
-        if block and not wider:
+        assert block is not None
+        end = max(block.end, span.end)
+        fits = end == block.end or end - block.start <= most
+        if fits and block.shard == span.shard and block.start <= span.start <= block.end:
+            block, count = Span(block.shard, block.start, end), count + 1
+        else:
             yield block, count
-            count = 0
-        block, count = wider or span, count + 1
+            block, count = span, 1
     if block:
         yield block, count
 
 
-def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[Request]:
-    """Join spans in any order to few requests, in the order of each request's first sample."""
+def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[tuple[Span, tuple[int, ...]]]:
+    """Join spans in any order to few requests, in the order of their first samples; return each with its samples."""
     order = sorted(range(len(spans)), key=spans.__getitem__)
     rows = iter(order)
-    requests = [
-        Request(block, tuple(islice(rows, count))) for block, count in in_order((spans[row] for row in order), most)
-    ]
-    return sorted(requests, key=lambda request: min(request.rows))
+    blocks = in_order((spans[row] for row in order), most)
+    return sorted(((block, tuple(islice(rows, count))) for block, count in blocks), key=lambda request: min(request[1]))
 
 
-def _wider(block: Span, span: Span, most: int) -> Span | None:
-    """Return two spans as one; None if there is a gap between them or the result is too long."""
-    end = max(block.end, span.end)
-    joined = block.shard == span.shard and block.start <= span.start <= block.end
-    fits = end == block.end or end - block.start <= most
-    return Span(block.shard, block.start, end) if joined and fits else None
+def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges, list[Offsets]]:
+    """Return a reader of shards in a bucket, and the offsets of each shard's samples.
+
+    Raises:
+        ShardsError: a shard or its index file is missing, or they differ from the manifest or from one another.
+    """
+    try:
+        listed = {one.name: one for one in root.listed()}
+    except OSError as error:
+        if not isinstance(error, PermissionError) and "AccessDenied" not in str(error.strerror):
+            raise _unreadable(root, error) from None
+        listed = None
+
+    def opened(shard: Shard) -> tuple[StoredShard, Offsets]:
+        path, index = root / shard.file, root / index_names(shard.file)[-1]
+        try:
+            size, etag = shard.bytes, ""
+            if listed is None:
+                _, etag = path.read_marked(0, 1)
+            else:
+                size, etag = listed[shard.file].size, listed[shard.file].etag
+        except (KeyError, FileNotFoundError):
+            raise ShardsError(f"{path} is missing", "Run lpff-shards verify") from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        try:
+            return StoredShard(path, etag), sample_offsets(path, shard, size, index.read_bytes())
+        except FileNotFoundError:
+            # Reading headers instead would take minutes per shard, one request each.
+            raise ShardsError(f"{index} is missing", f"Write it: lpff-shards index {root}") from None
+        except OSError as error:
+            raise _unreadable(index, error) from None
+
+    found = list(prefetch(opened, shards, AT_ONCE))
+    return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]
+
+
+def _unreadable(place: BucketPath, error: OSError) -> ShardsError:
+    return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")

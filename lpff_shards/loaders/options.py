@@ -1,6 +1,6 @@
 """Options of the loaders, each declared once: signatures, help() and checks derive from these classes.
 
-`takes` gives a function of options the keywords of their class, for type checkers, editors and help().
+A loader's state lists the settings that determine its batches: only a loader with the same ones can restore it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import blake3
+import numpy as np
+
+from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.ranks import Pair
-from lpff_shards.loaders.sampler import Equal, Sampler, refuse_below
+from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
 
 S = TypeVar("S", bound=Sampler)
 Options = TypeVar("Options")
 Given = ParamSpec("Given")
 Loader = TypeVar("Loader")
+Settings = dict[str, str | int | bool | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,15 +72,7 @@ class LoaderOptions:
         return self.rank is not None and self.world_size is not None
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
-        """Return the sampler of a source's samples.
-
-        Args:
-            kind: of the sampler.
-            place: rank and world size.
-
-        Raises:
-            ShardsError: an option is out of range.
-        """
+        """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,
@@ -131,3 +128,42 @@ def _documented(make: Callable[..., object], options: object) -> str:
     sections = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
     before, raises, after = inspect.cleandoc(make.__doc__ or "").partition("Raises:\n")
     return "\n".join([before.rstrip(), "", "Args:", *filter(None, sections), "", raises + after])
+
+
+def loader_settings(source: ShardSource, order: Sampler) -> Settings:
+    """Return the settings that determine a loader's batches, as plain JSON values by name."""
+    options = ("batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
+    values = {name: getattr(order, name) for name in options}
+    keys = "\n".join(shard.keys for shard in source.shards)
+    return {
+        # The samplers' names in the states of all versions.
+        "loader": "Sampling" if isinstance(order, EpochSampler) else "Rows",
+        "plan": source.manifest.plan,
+        "shards": blake3.blake3(keys.encode()).hexdigest(length=16),
+        "split": source.split,
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()},
+        "weights": order.weights is not None,
+    }
+
+
+def refuse_other_state(saved: object, now: Settings) -> None:
+    """Raise ShardsError for a state that was saved with other settings, and list those that differ."""
+    if not isinstance(saved, dict):
+        raise ShardsError(
+            "This is not a loader state, or one of an older version that does not list its settings",
+            "Recreate the loader with the data set and all options that it was saved with, workers among them",
+        )
+    differ = [name for name in now if saved.get(name) != now[name]]
+    options = [name for name in differ if name not in ("plan", "shards")]
+    reasons, hints = [], []
+    # Another split has other shards of the same plan.
+    if "plan" in differ or ("shards" in differ and "split" not in differ):
+        reasons.append("the data set is another one or has changed")
+        hints.append("open the data set that it was saved with")
+    if options:
+        values = (", ".join(f"{name}={settings.get(name)!r}" for name in options) for settings in (saved, now))
+        reasons.append("saved with {}, now {}".format(*values))
+        hints.append("recreate the loader with the saved options")
+    if differ:
+        hint = ", and ".join(hints)
+        raise ShardsError(f"This loader state does not match: {'; '.join(reasons)}", hint[0].upper() + hint[1:])

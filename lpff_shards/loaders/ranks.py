@@ -58,15 +58,7 @@ def rank_and_world_size(rank: int | None, world_size: int | None, joined: Pair |
 
 
 def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
-    """Refuse a loader that was made before its process joined others: it would read the share of another rank.
-
-    Args:
-        made: rank and world size of the loader.
-        joined: those of the framework's process group now; None without a group.
-
-    Raises:
-        ShardsError: they differ.
-    """
+    """Raise ShardsError for a loader that was made before its process joined others, and would read another's share."""
     if joined is not None and joined != made:
         raise ShardsError(
             "the loader was made as rank {} of {}, and the process is now rank {} of {}".format(*made, *joined),
@@ -76,8 +68,9 @@ def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
 
 def _completed(rank: int | None, world_size: int | None, found: Place | None) -> Pair:
     """Return both numbers if the user gave at most one."""
-    given = [(name, value) for name, value in (("rank", rank), ("world_size", world_size)) if value is not None]
-    for name, value in given:
+    for name, value in (("rank", rank), ("world_size", world_size)):
+        if value is None:
+            continue
         refuse_below(name, value, 1 if name == "world_size" else 0)
         if found is None and (name, value) != ("world_size", 1):
             raise ShardsError(f"{name} {value} was given alone, and no launcher has set the other", f"{_HINT}, both")
@@ -107,29 +100,20 @@ def _launched() -> Place | None:
     allowed = ((None, 1),) if place is None else ((place.rank, None), (None, place.world_size))
     for names, half in halves:
         if half not in allowed:
-            raise _half_set(names, half)
-    if place is None:
-        _refuse_local_alone()
-    return place
-
-
-def _refuse_local_alone() -> None:
-    """Refuse a process that is not the first on its node and has no rank among all processes."""
-    for name in LOCAL_RANKS:
+            here, gone = (1, 0) if half[0] is None else (0, 1)
+            by_node = " (or NODE_RANK, LOCAL_RANK and LOCAL_WORLD_SIZE)" if names[gone] == "RANK" else ""
+            raise ShardsError(
+                f"{names[here]} is {half[here]} in the environment, and {names[gone]} is missing",
+                f"Set {names[gone]}{by_node}. Or: {_HINT.lower()}",
+            )
+    for name in LOCAL_RANKS if place is None else ():
+        # Not the first process of its node, so one of several.
         if local := _number(name):
             raise ShardsError(
                 f"{name} is {local} in the environment, and the rank among all processes is unknown",
                 f"Set {' and '.join(TORCHRUN)}. Or: {_HINT.lower()}",
             )
-
-
-def _half_set(names: tuple[str, str], half: tuple[int | None, int | None]) -> ShardsError:
-    here, gone = (1, 0) if half[0] is None else (0, 1)
-    by_node = " (or NODE_RANK, LOCAL_RANK and LOCAL_WORLD_SIZE)" if names[gone] == "RANK" else ""
-    return ShardsError(
-        f"{names[here]} is {half[here]} in the environment, and {names[gone]} is missing",
-        f"Set {names[gone]}{by_node}. Or: {_HINT.lower()}",
-    )
+    return place
 
 
 def _rank_by_node() -> int | None:

@@ -1,7 +1,9 @@
 """The samples of each batch of each rank: arithmetic on numbers, the same for every framework.
 
-An epoch is an order of all samples. It is cut into global batches, and each rank reads its part of each one. With the
-same global batch size, any number of ranks reads the same samples at each step.
+An epoch is an order of all samples. `EpochSampler` cuts it into global batches, and each rank reads its part of each
+one. With the same global batch size, any number of ranks reads the same samples at each step. `StreamSampler` orders
+the shards, and each rank reads an equal part of their sequence, so the number of shards need not match the workers.
+Orders are computed before reading starts, so a loader resumes anywhere without reading skipped samples.
 """
 
 from __future__ import annotations
@@ -40,18 +42,11 @@ class SampleOrder(NamedTuple):
 class Sampler:
     """The samples of an epoch that a rank reads; `EpochSampler` and `StreamSampler` order them.
 
-    Attributes:
+    Attributes: see `options.LoaderOptions`, and
         counts: samples of each shard.
-        batch_size: of one rank.
         shuffle: False and 0 keep the shards' order.
-        seed: of shuffling, mirroring and weights.
-        rank, world_size: the part of an epoch to read.
-        equal: None returns every sample exactly once: the last batch may be short, and ranks may differ by one sample.
-            `pad` repeats samples from the epoch's start, `drop` leaves out those at its end, so all ranks have the same
-            number of full batches.
-        mirror: flip each sample with probability 1/2, chosen again in each epoch.
-        weights: float [samples], not negative; an epoch then contains each sample in proportion to its weight (rounded
-            up or down at random), and is as long as without.
+        equal: `pad` repeats samples from the epoch's start, `drop` leaves out those at its end.
+        weights: float [samples], not negative.
 
     Raises:
         ShardsError: a value is out of range, or no batch remains.
@@ -68,16 +63,38 @@ class Sampler:
     weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        refuse_odd(self.batch_size, self.seed, self.rank, self.world_size, self.equal)
+        refuse_below("batch_size", self.batch_size, 1)
+        refuse_odd_rank(self.rank, self.world_size)
+        refuse_below("seed", self.seed, 0)
+        if self.equal not in (None, *EQUAL):
+            hint = f"{did_you_mean(str(self.equal), EQUAL)}It is one of: None, {', '.join(map(repr, EQUAL))}"
+            raise ShardsError(f"equal {self.equal!r} is not known", hint)
         refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
-            refuse_odd_weights(self.weights, self.samples)
-        equal_total(self.samples, self.batch_size, self.world_size, self.equal)  # refuses epochs without a batch
+            _refuse_odd_weights(self.weights, self.samples)
+        if self.total == 0:
+            raise ShardsError(
+                f"equal='drop' leaves no full batch: {self.samples} samples, "
+                f"{self.world_size} x {self.batch_size} per batch",
+                "Use a smaller batch_size, or equal='pad'",
+            )
 
     @property
     def samples(self) -> int:
         """Samples of all shards."""
         return sum(self.counts)
+
+    @property
+    def total(self) -> int:
+        """Samples of an epoch in all ranks together: all, or padded or reduced to full batches of each rank."""
+        if self.equal is None:
+            return self.samples
+        step = self.batch_size * self.world_size
+        return (self.samples // step if self.equal == "drop" else -(-self.samples // step)) * step
+
+    def flips(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.bool_]:
+        """Return which of some numbers to mirror, [n]."""
+        return coin_flips(numbers, self.seed, epoch) if self.mirror else np.zeros(len(numbers), np.bool_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,11 +107,6 @@ class EpochSampler(Sampler):
         Sampler.__post_init__(self)
         refuse_no_bool("shuffle", self.shuffle)
 
-    @property
-    def total(self) -> int:
-        """Samples of an epoch in all ranks together."""
-        return equal_total(self.samples, self.batch_size, self.world_size, self.equal)
-
     def __len__(self) -> int:
         """Return the number of batches of this rank in an epoch."""
         full, rest = divmod(self.total, self.batch_size * self.world_size)
@@ -102,21 +114,14 @@ class EpochSampler(Sampler):
         return full + (start < end)
 
     def draw(self, epoch: int, number: int) -> SampleOrder:
-        """Return the samples of a batch of this rank.
-
-        Args:
-            epoch: from 0.
-            number: of the batch, 0 to `len(self)` - 1.
-        """
+        """Return the samples of a batch of this rank, whose number is from 0 to `len(self)` - 1."""
         if not 0 <= number < len(self):
             raise IndexError(f"batch {number} of {len(self)}")
         step = self.batch_size * self.world_size
         start, end = _part(min(step, self.total - number * step), self.rank, self.world_size)
         positions = np.arange(number * step + start, number * step + end)
         order = _order(self, epoch)
-        indices = order[positions % len(order)]
-        flips = coin_flips(positions, self.seed, epoch) if self.mirror else np.zeros(len(positions), np.bool_)
-        return SampleOrder(indices, flips)
+        return SampleOrder(order[positions % len(order)], self.flips(positions, epoch))
 
 
 @lru_cache(maxsize=2)
@@ -124,9 +129,70 @@ def _order(sampling: EpochSampler, epoch: int) -> NDArray[np.int64]:
     """Return the samples of an epoch in order, int64 [samples]."""
     count = sampling.samples
     order = shuffled(count, sampling.seed, epoch) if sampling.shuffle else np.arange(count)
-    if sampling.weights is None:
-        return order
-    return weighted(sampling.weights, sampling.seed, epoch)[order]
+    return order if sampling.weights is None else weighted(sampling.weights, sampling.seed, epoch)[order]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StreamSampler(Sampler):
+    """A rank's samples of an epoch, shard after shard.
+
+    Shards have a new order in each epoch, and each sample moves by less than `shuffle` places from its shard's order.
+    """
+
+    shuffle: int = 0
+
+    def __post_init__(self) -> None:
+        Sampler.__post_init__(self)
+        refuse_below("shuffle", self.shuffle, 0)
+
+    def __len__(self) -> int:
+        """Return the number of batches of this rank in an epoch."""
+        start, stop = _part(self.total, self.rank, self.world_size)
+        return len(range(start, stop, self.batch_size))
+
+    def row(self, epoch: int, start: int = 0) -> SampleOrder:
+        """Return the rank's samples of an epoch after `start` batches; raise ShardsError if it has fewer."""
+        if not 0 <= start <= len(self):
+            raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {len(self)} batches")
+        stretch = self.stretch(epoch)
+        ids = stretch[scattered(len(stretch), self.shuffle, self.seed, epoch)]
+        return self.of(ids[start * self.batch_size :], epoch)
+
+    def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
+        """Return the samples of some numbers of an epoch, see `stretch`."""
+        return SampleOrder(ids % self.samples, self.flips(ids, epoch))
+
+    def stretch(self, epoch: int, worker: int = 0, workers: int = 1) -> NDArray[np.int64]:
+        """Return the numbers that a worker of the rank reads in an epoch, in its shards' order, int64 [n].
+
+        Workers read whole batches of the rank's part. A sample's first copy has the sample's number. For each further
+        copy, the number of samples is added; see `of`.
+        """
+        start, stop = _part(self.total, self.rank, self.world_size)
+        share, more = divmod(len(self), workers)
+        first = worker * share + min(worker, more)
+        last = first + share + (worker < more)
+        positions = np.arange(*(min(start + batch * self.batch_size, stop) for batch in (first, last)))
+        ends = np.cumsum([0, *self.counts])
+        drawn = None if self.weights is None else weighted(self.weights, self.seed, epoch)
+        if drawn is not None:
+            ends = np.searchsorted(drawn, ends)
+        count = len(self.counts)
+        order = shuffled(count, self.seed, epoch) if self.shuffle else np.arange(count)
+        # Padding repeats the sequence of shards from its start.
+        bounds, positions = np.cumsum([0, *np.diff(ends)[order]]), positions % self.samples
+        turns = np.searchsorted(bounds, positions, side="right") - 1
+        rows: NDArray[np.int64] = ends[order[turns]] + positions - bounds[turns]
+        if drawn is None:
+            return rows
+        # Copies have different numbers, so each is mirrored independently.
+        ids: NDArray[np.int64] = drawn[rows] + self.samples * (rows - np.searchsorted(drawn, drawn[rows]))
+        return ids
+
+
+def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Return start and end of a rank's part of some samples; sizes of parts differ by at most one."""
+    return rank * count // world_size, (rank + 1) * count // world_size
 
 
 def weighted(weights: NDArray[np.floating], seed: int, epoch: int) -> NDArray[np.int64]:
@@ -164,42 +230,8 @@ def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
     return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
 
 
-def equal_total(samples: int, batch_size: int, world_size: int, equal: Equal | None) -> int:
-    """Return the samples in an epoch of all ranks: all, or padded or reduced to full batches of each rank.
-
-    Raises:
-        ShardsError: no batch remains.
-    """
-    step = batch_size * world_size
-    total = samples if equal is None else samples // step * step if equal == "drop" else -(-samples // step) * step
-    if total == 0:
-        raise ShardsError(
-            f"equal='drop' leaves no full batch: {samples} samples, {world_size} x {batch_size} per batch",
-            "Use a smaller batch_size, or equal='pad'",
-        )
-    return total
-
-
-def refuse_odd(batch_size: int, seed: int, rank: int, world_size: int, equal: str | None) -> None:
-    """Refuse options that are out of range.
-
-    Raises:
-        ShardsError: an option is out of range.
-    """
-    refuse_below("batch_size", batch_size, 1)
-    refuse_odd_rank(rank, world_size)
-    refuse_below("seed", seed, 0)
-    if equal not in (None, *EQUAL):
-        guess = did_you_mean(str(equal), EQUAL)
-        raise ShardsError(f"equal {equal!r} is not known", f"{guess}It is one of: None, {', '.join(map(repr, EQUAL))}")
-
-
 def refuse_odd_rank(rank: int, world_size: int) -> None:
-    """Refuse a rank outside 0 to `world_size` - 1.
-
-    Raises:
-        ShardsError: it is outside, or one of the two is not a whole number.
-    """
+    """Raise ShardsError for a rank outside 0 to `world_size` - 1, or numbers that are not whole."""
     refuse_below("world_size", world_size, 1)
     if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
         raise ShardsError(
@@ -208,31 +240,18 @@ def refuse_odd_rank(rank: int, world_size: int) -> None:
 
 
 def refuse_below(name: str, value: int, least: int) -> None:
-    """Refuse a value that is not a whole number of at least `least`.
-
-    Raises:
-        ShardsError: the value is invalid.
-    """
+    """Raise ShardsError for a value that is not a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
 
 
 def refuse_no_bool(name: str, value: bool) -> None:
-    """Refuse a value that is neither True nor False.
-
-    Raises:
-        ShardsError: the value is invalid.
-    """
+    """Raise ShardsError for a value that is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ShardsError(f"{name} {value!r} is not known", "It is True or False")
 
 
-def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
-    """Refuse invalid weights.
-
-    Raises:
-        ShardsError: their number differs from the samples', one is negative or not finite, or all are zero.
-    """
+def _refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
     good = weights.shape == (samples,) and (weights >= 0).all() and weights.any()
     # Their sum must be finite too.
     if not (good and weights.max() < np.finfo(np.float64).max / samples):
@@ -240,11 +259,6 @@ def refuse_odd_weights(weights: NDArray[np.floating], samples: int) -> None:
             f"weights of shape {weights.shape} are not valid",
             f"They are {samples} finite numbers, none negative, not all zero",
         )
-
-
-def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
-    """Return start and end of a rank's part of a global batch; sizes of parts differ by at most one."""
-    return rank * count // world_size, (rank + 1) * count // world_size
 
 
 def _hashes(numbers: NDArray[np.uint64], seed: int, epoch: int, purpose: int) -> NDArray[np.uint64]:

@@ -1,11 +1,17 @@
-"""Interfaces for reading shards, as files or as objects of a bucket."""
+"""Ranges and offsets of samples in shards, and the errors of shards that differ from their export."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.registry import format_of
+from lpff_shards.formats.spans import Offsets
+from lpff_shards.manifest import Shard
 from lpff_shards.storage.path import StoragePath
 
 
@@ -17,60 +23,38 @@ class Span(NamedTuple):
     end: int
 
 
-class Reads(Protocol):
-    """Bytes of shards, or of one fetched span. Safe in threads."""
+def sample_offsets(path: StoragePath, shard: Shard, size: int, index: bytes | Callable[[int, int], bytes]) -> Offsets:
+    """Return the offsets of the samples of a shard.
 
-    def read(self, shard: int, at: int, size: int) -> bytes:
-        """Return bytes of a shard, fewer at its end.
+    Args:
+        size: bytes of the shard.
+        index: its index file, or a function that reads the shard by offset and number of bytes.
 
-        Raises:
-            ShardsError: the shard cannot be read.
-        """
-
-    def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:
-        """Fill buffers with consecutive bytes of a shard.
-
-        Raises:
-            ShardsError: the shard cannot be read, or ends before they are full.
-        """
-
-    def check(self, shard: int) -> None:
-        """Refuse a shard that was written to after it was opened; called after the reads of a sample.
-
-        Raises:
-            ShardsError: the shard was changed.
-        """
-
-
-class Shards(Protocol):
-    """The shards of a data set. Picklable; safe in threads."""
-
-    def path(self, shard: int) -> StoragePath:
-        """Return a shard's path or URI."""
-
-    def read_batch(self, spans: Iterable[Span]) -> Iterable[Reads]:
-        """Yield a reader for each sample of a batch, in order.
-
-        Raises:
-            ShardsError: on reaching a sample that cannot be read.
-        """
-
-    def read_sequential(self, spans: Iterable[Span]) -> Iterable[Reads]:
-        """Yield the same for any number of samples, with few in memory at once."""
-
-    def check_path(self, shard: int) -> None:
-        """Refuse a shard whose file was replaced, for readers that open files themselves.
-
-        Raises:
-            ShardsError: the file is another one or missing.
-        """
+    Raises:
+        ShardsError: the length of the shard differs from the manifest or the index, or its headers are damaged.
+        OSError: of the function.
+    """
+    format = format_of(shard.file)
+    spans = None if format is None else format.spans()
+    assert spans is not None, "other formats were refused before"
+    try:
+        found = spans.offsets(index) if isinstance(index, bytes) else np.fromiter(spans.scan(index), np.int64)
+    except (ValueError, OverflowError, FormatError):
+        found = np.zeros(0, np.int64)
+    whole = len(found) == shard.samples + 1 and found[0] == 0 and (np.diff(found) > 0).all()
+    if size != shard.bytes or not whole or found[-1] != size - len(spans.end):
+        raise ShardsError(
+            f"{path} does not match its manifest or its index file",
+            "Run lpff-shards verify; lpff-shards index repairs index files",
+        )
+    return found
 
 
-def too_short(place: StoragePath, missing: int) -> ShardsError:
+def too_short(path: StoragePath, missing: int) -> ShardsError:
     """Return the error for a shard that ends before the requested bytes."""
-    return ShardsError(f"{place} ends {missing} bytes too early", "See lpff-shards verify")
+    return ShardsError(f"{path} ends {missing} bytes too early", "See lpff-shards verify")
 
 
-def changed(place: StoragePath) -> ShardsError:
+def changed(path: StoragePath) -> ShardsError:
     """Return the error for a shard that was replaced after the data set was opened."""
-    return ShardsError(f"{place} has changed since it was opened", "Open the data set again")
+    return ShardsError(f"{path} has changed since it was opened", "Open the data set again")

@@ -1,15 +1,11 @@
-"""ShardSource: any sample of an export by its number, one at a time or in batches.
-
-The memory of batches is reused when nothing refers to it: allocating memory takes longer than reading into it.
-"""
+"""ShardSource: any sample of an export by its number, one at a time or in batches."""
 
 from __future__ import annotations
 
-import math
 import operator
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +15,10 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.formats.spans import Annotations
-from lpff_shards.loaders.open_shards import open_shards
-from lpff_shards.loaders.samples import Loaded, OtherSizeError, Samples
-from lpff_shards.loaders.shards import Reads, Span
+from lpff_shards.loaders.files import ShardFiles, open_files
+from lpff_shards.loaders.object_reader import ShardRanges, open_objects
+from lpff_shards.loaders.samples import OtherSizeError, Reads, Recycler, Samples
+from lpff_shards.loaders.shards import Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.text import choice_hint, did_you_mean
@@ -29,6 +26,10 @@ from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
 Channels = Literal["last", "first"]
+Part = TypeVar("Part")
+
+_ARRAYS = {name: operator.attrgetter(name) for name in ("camera", "landmarks")}
+_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
 class ShardSource:
@@ -62,7 +63,11 @@ class ShardSource:
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.split = split
         self.channels: Channels = channels
-        self._shards, offsets = open_shards(root, self.manifest, self.shards)
+        self._shards: ShardFiles | ShardRanges
+        if is_remote(root):
+            self._shards, offsets = open_objects(root, self.shards)
+        else:
+            self._shards, offsets = open_files(Path(str(root)), self.manifest, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
@@ -84,8 +89,7 @@ class ShardSource:
             IndexError: the number is out of range.
             ShardsError: the sample is damaged.
         """
-        number = self._number(index)
-        return self._sample(number, next(iter(self._shards.read_batch(map(self._span, (number,))))))
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return several samples, each as `source[index]`; torch's DataLoader calls this."""
@@ -93,7 +97,7 @@ class ShardSource:
         return [self._sample(number, reads) for number, reads in reading]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self._sample(number, reads) for number, reads in self._reading_all())
+        return (self._sample(number, reads) for number, reads in self._reading(range(len(self)), in_turn=True))
 
     @property
     def decodes(self) -> bool:
@@ -125,14 +129,18 @@ class ShardSource:
         annotations: list[Annotations] = []
         numbers = [self._number(index) for index in indices]
         for row, (number, reads) in enumerate(self._reading(numbers)):
-            loaded = self._load(number, reads, None if images is None else images[row], bool(fields))
+            into = None if images is None else images[row]
+            pixels, found = self._read(number, reads, self._samples.load, into, bool(fields))
             if images is None:
-                images = self._memory.take((len(numbers), *loaded.pixels.shape))
-                images[row] = loaded.pixels
-            annotations.append(loaded.annotations)
+                images = self._memory.take((len(numbers), *pixels.shape))
+                images[row] = pixels
+            annotations.append(found)
         if images is None:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
-        batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images), **_stacked(annotations)}
+        batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images)}
+        for name, get in _ARRAYS.items():
+            if get(annotations[0]) is not None:
+                batch[name] = np.stack(list(map(get, annotations)))
         for name in fields:
             values = [sample.scalars[name] for sample in annotations]
             batch[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
@@ -150,13 +158,11 @@ class ShardSource:
         kind = kinds_of([name])[name]
         try:
             with SampleIndex.open(self._root, self.manifest) as samples:
-                return self._own(samples.column(name))
+                column: NDArray[Any] = samples.column(name)
         except SampleIndexError:
-            values = [self._metadata(number, reads)[name] for number, reads in self._reading_all()]
+            reading = self._reading(range(len(self)), in_turn=True)
+            values = [self._read(number, reads, self._samples.fields)[name] for number, reads in reading]
             return np.array(values, object if kind == "str" else _DTYPES[kind])
-
-    def _own(self, column: NDArray[Any]) -> NDArray[Any]:
-        """Return the split's part of a column of the whole export."""
         files, shards = {shard.file for shard in self.shards}, self.manifest.shards
         own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
         return own
@@ -184,11 +190,8 @@ class ShardSource:
             yield data
 
     def check_files(self, indices: NDArray[np.int64]) -> None:
-        """Refuse samples whose shard was replaced, for readers that open shards themselves.
-
-        Raises:
-            ShardsError: a shard is another file or missing.
-        """
+        """Raise ShardsError for samples whose shard was replaced, for readers that open the files of a folder."""
+        assert isinstance(self._shards, ShardFiles)
         for shard in np.unique(self.places(indices)[0]).tolist():
             self._shards.check_path(shard)
 
@@ -207,25 +210,27 @@ class ShardSource:
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
         return Span(shard, int(self._starts[index]), int(self._ends[index]))
 
-    def _reading(self, numbers: Sequence[int]) -> Iterator[tuple[int, Reads]]:
-        """Yield each sample's number and reader."""
-        return zip(numbers, self._shards.read_batch(map(self._span, numbers)), strict=False)
-
-    def _reading_all(self) -> Iterator[tuple[int, Reads]]:
-        numbers = range(len(self))
-        return zip(numbers, self._shards.read_sequential(map(self._span, numbers)), strict=False)
+    def _reading(self, numbers: Sequence[int], in_turn: bool = False) -> Iterator[tuple[int, Reads]]:
+        """Yield each sample's number and reader; `in_turn` has few of many samples in memory at once."""
+        read = self._shards.read_sequential if in_turn else self._shards.read_batch
+        readers: Iterable[Reads] = read(map(self._span, numbers))
+        return zip(numbers, readers, strict=False)
 
     def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
-        loaded = self._load(number, reads, None, scalars=True)
+        pixels, annotations = self._read(number, reads, self._samples.load, None, True)
         # Some decoders return read-only memory.
-        pixels = np.require(loaded.pixels, requirements="W")
-        return {"image": self._turned(pixels), **_arrays(loaded.annotations), "metadata": loaded.annotations.scalars}
+        sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
+        for name, get in _ARRAYS.items():
+            if (array := get(annotations)) is not None:
+                sample[name] = np.array(array)
+        sample["metadata"] = annotations.scalars
+        return sample
 
-    def _load(self, index: int, reads: Reads, into: NDArray[np.uint8] | None, scalars: bool) -> Loaded:
-        """Read a sample; its pixels into `into`, uint8 [height, width, 3], if given."""
+    def _read(self, index: int, reads: Reads, read: Callable[..., Part], *given: object) -> Part:
+        """Read a sample by a method of `Samples`, and name it in errors."""
         span = self._span(index)
         try:
-            return self._samples.load(span, reads, into, scalars)
+            return read(span, reads, *given)
         except (FormatError, PictureError) as error:
             raise self.damaged(index, error) from None
         except OtherSizeError as error:
@@ -236,15 +241,6 @@ class ShardSource:
         finally:
             reads.check(span.shard)
 
-    def _metadata(self, index: int, reads: Reads) -> Mapping[str, Any]:
-        span = self._span(index)
-        try:
-            return self._samples.fields(span, reads)
-        except FormatError as error:
-            raise self.damaged(index, error) from None
-        finally:
-            reads.check(span.shard)
-
     def damaged(self, index: int, error: Exception) -> ShardsError:
         """Return the error for a damaged sample."""
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
@@ -252,9 +248,6 @@ class ShardSource:
     def _named(self, index: int) -> str:
         shard = self._span(index).shard
         return f"{self._shards.path(shard)}: sample {index - int(self._firsts[shard])}"
-
-
-_DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
 def _of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
@@ -281,54 +274,3 @@ def kinds_of(fields: Sequence[str]) -> dict[str, str]:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", choice_hint(str(name), known))
     return {name: known[name] for name in fields}
-
-
-def _arrays(annotations: Annotations) -> dict[str, NDArray[np.float32]]:
-    arrays = {"camera": annotations.camera, "landmarks": annotations.landmarks}
-    return {name: np.array(array) for name, array in arrays.items() if array is not None}
-
-
-def _stacked(annotations: Sequence[Annotations]) -> dict[str, NDArray[np.float32]]:
-    cameras = [sample.camera for sample in annotations if sample.camera is not None]
-    landmarks = [sample.landmarks for sample in annotations if sample.landmarks is not None]
-    return {name: np.stack(all) for name, all in (("camera", cameras), ("landmarks", landmarks)) if all}
-
-
-MOST_FREE = 4
-"""Most free blocks of memory to keep."""
-
-
-class Recycler:
-    """Allocate uint8 arrays whose memory is reused after their last view is deleted.
-
-    Safe in threads; a copy in another process has its own memory.
-    """
-
-    def __init__(self) -> None:
-        self._free: deque[NDArray[np.uint8]] = deque(maxlen=MOST_FREE)
-
-    def __reduce__(self) -> tuple[type[Recycler], tuple[()]]:
-        return Recycler, ()
-
-    def take(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Return an array with undefined contents."""
-        size = math.prod(shape)
-        try:
-            piece = self._free.pop()
-        except IndexError:
-            piece = np.empty(0, np.uint8)
-        if piece.size != size:
-            piece = np.empty(size, np.uint8)
-        return np.asarray(_Lease(piece, self._free)).reshape(shape)
-
-
-class _Lease:
-    """A block of memory in use: numpy keeps it alive as long as its arrays."""
-
-    def __init__(self, piece: NDArray[np.uint8], free: deque[NDArray[np.uint8]]) -> None:
-        self.__array_interface__ = piece.__array_interface__
-        self._piece = piece
-        self._free = free
-
-    def __del__(self) -> None:
-        self._free.append(self._piece)

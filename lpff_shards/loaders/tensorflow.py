@@ -2,13 +2,17 @@
 
 The order is computed before reading starts. An epoch is exact for any number of ranks and shards, and resumes without
 reading skipped samples: by `start`, or by a tf.train.Checkpoint of its iterator.
+
+TensorFlow's operations decode PNGs and plain WebPs: libspng and Pillow's WebP decoder hold Python's lock, so threads
+would wait for one another. `formats.pictures.decoding` decodes JPEGs: it releases the lock and, unlike TensorFlow,
+refuses a truncated JPEG.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,19 +23,27 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
 from lpff_shards.formats.containers import tfrecord
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
+from lpff_shards.formats.pictures.png_chunks import SIGNATURE
 from lpff_shards.formats.registry import get_format
+from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
-from lpff_shards.loaders.sampler import SampleOrder, refuse_below
+from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.loaders.stream_sampler import StreamSampler
-from lpff_shards.loaders.tensorflow_records import Records, Steps, Tensors
+from lpff_shards.schemas import camera
+from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.landmarks import MIRROR_ORDER
 
 BATCHES_AHEAD = 2
 """Batches requested ahead, with one request per record."""
 
-Make = Callable[[Any, Any, Any], Any]
-"""Creates a sample from its number, a bool for mirroring, and its record."""
+Tensors = dict[str, Any]
+
+_CHANNELS = 3
+_HEAD = 16
+_WEBPS = (b"WEBPVP8 ", b"WEBPVP8L")
+"""Bytes 8 to 15 of a WebP with only one picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,29 +90,33 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
         tf.errors.InvalidArgumentError: on iterating, a picture has another size than the first one, or a PNG or WebP
             cannot be decoded.
     """
-    source = _source(options.path, options.split)
+    source = ShardSource(options.path, options.split)
+    if "tensorflow" not in get_format(source.manifest.format).readers:
+        raise ShardsError(
+            f"{options.path} is of format {source.manifest.format}, which tf.data does not read",
+            "Export with --format tfrecord, or read it with loaders.torch or ShardSource",
+        )
     order = options.sampler(StreamSampler, source, rank_and_world_size(options.rank, options.world_size, None))
-    records = Records(
+    records = _Records(
         layout=source.manifest.layout,
         image=source.manifest.options["image"],
         size=source[0]["image"].shape[:2],
         kinds=kinds_of(options.fields),
+        mirror=options.mirror,
+        labels=options.labels,
     )
-    make = Steps(records, mirror=options.mirror, labels=options.labels)
     row = order.row(options.epoch, options.start)
-    read = _of_bucket if source.remote else _of_files
-    batches = read(source, row, options, make.sample)
-    return batches.map(make.batch).prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(_data_options(source))
-
-
-def _source(path: str | Path, split: str | None) -> ShardSource:
-    source = ShardSource(path, split)
-    if "tensorflow" not in get_format(source.manifest.format).readers:
-        raise ShardsError(
-            f"{path} is of format {source.manifest.format}, which tf.data does not read",
-            "Export with --format tfrecord, or read it with loaders.torch or ShardSource",
-        )
-    return source
+    if source.remote:
+        samples, make = _fetched(source, row, options.batch_size), records.sample
+    else:
+        samples = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
+        make = partial(_read_sample, tuple(map(str, source.files)), records)
+    made = samples.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    batches = made.batch(options.batch_size, drop_remainder=options.equal is not None)
+    if not source.remote:
+        batches = batches.map(lambda samples, flips: (_checked(source, samples), flips))
+    batches = batches.map(records.batch).prefetch(options.prefetch or tf.data.AUTOTUNE)
+    return batches.with_options(_data_options(source))
 
 
 def _data_options(source: ShardSource) -> tf.data.Options:
@@ -117,19 +133,6 @@ def _data_options(source: ShardSource) -> tf.data.Options:
     return options
 
 
-def _of_files(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """Return the samples of a row, in order and in batches; TensorFlow reads their files."""
-    files = tuple(map(str, source.files))
-
-    def sample(index: Any, flip: Any, shard: Any, offset: Any) -> Any:
-        return make(index, flip, _read(files, shard, offset))
-
-    places = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
-    samples = places.map(sample, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    batches = samples.batch(options.batch_size, drop_remainder=options.equal is not None)
-    return batches.map(lambda samples, flips: (_checked(source, samples), flips))
-
-
 def _checked(source: ShardSource, samples: Tensors) -> Tensors:
     """Return a batch after checking that its files are those that the source opened: TensorFlow opens them by name."""
 
@@ -142,22 +145,18 @@ def _checked(source: ShardSource, samples: Tensors) -> Tensors:
         return {**samples, "image": tf.identity(samples["image"])}
 
 
-def _read(files: tuple[str, ...], shard: Any, offset: Any) -> Any:
-    """Return the bytes of one record, with its checksums compared.
-
-    Args:
-        shard: int64, number of its file.
-        offset: int64, its start in the file, bytes.
-    """
+def _read_sample(files: tuple[str, ...], records: _Records, index: Any, flip: Any, shard: Any, offset: Any) -> Any:
+    """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
     # Without a buffer only this record is read, and not copied.
     variant = tf.raw_ops.TFRecordDatasetV2(
         filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
     )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+    record = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+    return records.sample(index, flip, record)
 
 
-def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions, make: Make) -> tf.data.Dataset:
-    """Return the samples of a row, in order and in batches; records are requested one batch at a time.
+def _fetched(source: ShardSource, row: SampleOrder, batch_size: int) -> tf.data.Dataset:
+    """Return number, flip and record of each sample of a row, in order; records are requested one batch at a time.
 
     TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
     """
@@ -166,19 +165,13 @@ def _of_bucket(source: ShardSource, row: SampleOrder, options: TensorflowOptions
         records = tf.numpy_function(lambda numbers: _records(source, numbers), [indices], tf.string, stateful=False)
         return indices, flips, tf.ensure_shape(records, [None])
 
-    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
+    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(batch_size)
     together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
-    single = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
-    samples = single.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    return samples.batch(options.batch_size, drop_remainder=options.equal is not None)
+    return together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
 
 
 def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Return the bytes of records, as objects [n], with their checksums compared.
-
-    Raises:
-        ShardsError: a record cannot be read, or is damaged.
-    """
+    """Return the bytes of records, as objects [n], with their checksums compared."""
     contents = np.empty(len(numbers), object)
     for row, stored in enumerate(source.stored(numbers)):
         try:
@@ -187,3 +180,117 @@ def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.obje
             raise source.damaged(numbers[row], error) from None
         contents[row] = bytes(data)
     return contents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Records:
+    """Turns records into samples, and samples into batches.
+
+    Attributes:
+        layout: members of every sample.
+        image: encoding of the pictures, a value of `export --image`.
+        size: height and width of all pictures, in pixels.
+        kinds: the requested metadata fields, and the kind of each.
+        mirror: whether to mirror the samples that the sampler chose.
+        labels: return images, conditioning vectors and a dict of the requested fields if any, not dicts of all.
+    """
+
+    layout: Layout
+    image: str
+    size: tuple[int, int]
+    kinds: Mapping[str, str]
+    mirror: bool
+    labels: bool
+
+    def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
+        """Return a sample in the order of `ShardSource.batch`, its picture mirrored if `flip` is true, and `flip`."""
+        types = {"str": tf.string, "int": tf.int64, "bool": tf.int64, "float": tf.float32}
+        features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("key", "image")}
+        if self.layout.raw:
+            features["image/shape"] = tf.io.FixedLenFeature([_CHANNELS], tf.int64)
+        arrays = [name for name in ARRAY_SHAPES if getattr(self.layout, name)]
+        features |= {name: tf.io.FixedLenFeature(ARRAY_SHAPES[name], tf.float32) for name in arrays}
+        features |= {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in self.kinds.items()}
+        found = tf.io.parse_single_example(record, features)
+        pixels = self._pixels(found)
+        if self.mirror:
+            pixels = tf.cond(flip, lambda: tf.reverse(pixels, [1]), lambda: pixels)
+        sample = {"index": index, "image": pixels, **{name: found[name] for name in arrays}}
+        for name, kind in self.kinds.items():
+            sample[name] = tf.cast(found[name], tf.bool) if kind == "bool" else found[name]
+        return sample, flip
+
+    def _pixels(self, features: Tensors) -> Any:
+        shape, image = [*self.size, _CHANNELS], features["image"]
+        if self.layout.raw:
+            size = features["image/shape"]
+        else:
+            pixels = _decoded_png(image) if self.image.endswith("png") else decode_picture(image, features["key"])
+            size = tf.shape(pixels, tf.int64)
+        message = (
+            f"A batch needs pictures of one size: export with --resolution. The first picture has shape {shape}, not"
+        )
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [message, size])]):
+            if self.layout.raw:
+                return tf.reshape(tf.io.decode_raw(image, tf.uint8), shape)
+            return tf.ensure_shape(tf.identity(pixels), shape)
+
+    def batch(self, samples: Tensors, flips: Any) -> Any:
+        """Return a batch of `dataset`."""
+        batch = mirror_labels(samples, flips) if self.mirror else samples
+        if not self.labels:
+            return batch
+        labels = batch.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
+        fields = {name: batch[name] for name in self.kinds}
+        return (batch["image"], labels, fields) if fields else (batch["image"], labels)
+
+
+def decode_picture(data: Any, key: Any) -> Any:
+    """Return the pixels of a picture's file as `pictures.decoding.decoded` does; `key` is the sample's, for errors."""
+    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data contains the data
+    start, kind = tf.strings.substr(head, 0, len(SIGNATURE)), tf.strings.substr(head, 8, 8)
+    own = [(start == SIGNATURE, lambda: _decoded_png(data))]
+    webp = getattr(tf.io, "decode_webp", None)  # missing in older releases
+    if webp:
+        own.append((tf.reduce_any([kind == plain for plain in _WEBPS]), lambda: webp(data)[0, ..., :_CHANNELS]))
+    return tf.case(own, default=lambda: _decoded_in_python(data, key))
+
+
+def _decoded_png(data: Any) -> Any:
+    return tf.io.decode_png(data, channels=_CHANNELS)
+
+
+def _decoded_in_python(data: Any, key: Any) -> Any:
+    pixels = tf.numpy_function(_pixels_of, [data, key], tf.uint8, stateful=False)
+    return tf.ensure_shape(pixels, [None, None, _CHANNELS])
+
+
+def _pixels_of(data: bytes, key: bytes) -> Pixels:
+    try:
+        return np.ascontiguousarray(decoded(data))
+    except (FormatError, PictureError) as error:
+        name = key.decode(errors="replace")
+        raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
+
+
+def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
+    """Return a batch with cameras, landmarks and fields of `flips`, bool [n], mirrored; its pictures already are."""
+    mirrored = dict(batch)
+    if "camera" in batch:
+        # The rule is affine in each number, so two cameras determine it.
+        shift, one = camera.mirror(np.stack([np.zeros(camera.CAMERA_NUMBERS), np.ones(camera.CAMERA_NUMBERS)]))
+        mirrored["camera"] = tf.cast(tf.cast(batch["camera"], tf.float64) * (one - shift) + shift, tf.float32)
+    if "landmarks" in batch:
+        points = tf.gather(batch["landmarks"], MIRROR_ORDER, axis=1)
+        width = tf.constant(batch["image"].shape[2] - 1, tf.float32)
+        mirrored["landmarks"] = tf.stack([width - points[..., 0], points[..., 1]], axis=-1)
+    for name in filter(batch.__contains__, ARRAY_SHAPES):
+        old, axes = batch[name], range(1, len(ARRAY_SHAPES[name]) + 1)
+        # Zeros mean unknown and stay zeros.
+        known = tf.reduce_any(old != 0, axis=list(axes))
+        mirrored[name] = tf.where(tf.reshape(flips & known, [-1, *(1 for _ in axes)]), mirrored[name], old)
+    if "yaw" in batch:
+        mirrored["yaw"] = tf.where(flips, -batch["yaw"], batch["yaw"])
+    if "mirrored" in batch:
+        mirrored["mirrored"] = tf.math.logical_xor(batch["mirrored"], flips)
+    return mirrored

@@ -6,23 +6,30 @@ and `load_state_dict` resume in the middle of an epoch, also in another process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any
 
-from torch.utils.data import Dataset, Sampler
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
+from torchdata.stateful_dataloader import StatefulDataLoader
 
-from lpff_shards.loaders.options import LoaderOptions, ShuffledOptions, takes
-from lpff_shards.loaders.sampler import EpochSampler, SampleOrder
+from lpff_shards.formats.pictures.decoding import Pixels
+from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.options import LoaderOptions, S, ShuffledOptions, loader_settings, refuse_other_state, takes
+from lpff_shards.loaders.ranks import rank_and_world_size, refuse_joined_since
+from lpff_shards.loaders.sampler import EpochSampler, SampleOrder, StreamSampler
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.states import LoaderSettings
-from lpff_shards.loaders.stream_sampler import StreamSampler
-from lpff_shards.loaders.torch_pipeline import Load, Pipeline, load_tensors, rank_and_world_size
-from lpff_shards.loaders.worker_defaults import Workers, processes, resolve_workers
+from lpff_shards.loaders.worker_defaults import Workers, context, resolve_workers
 from lpff_shards.storage.prefetch import prefetch
 
-if TYPE_CHECKING:
-    from torchdata.stateful_dataloader import StatefulDataLoader
+Load = Callable[[SampleOrder], Any]
+"""Loads a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,23 +73,12 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
         ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
             iterating, the process has joined others after the loader was made, and its rank changed.
     """
-    source = ShardSource(options.path, options.split, channels="first")
-    place = rank_and_world_size(options.rank, options.world_size)
-    order = options.sampler(EpochSampler, source, place)
-    load = load_tensors(source, options)
+    source, order, load = _opened(options, EpochSampler)
     by = resolve_workers(source, options.workers, options.threads, options.prefetch)
-    return Pipeline(
-        LoaderSettings(source, order),
-        None if options.placed else place,
-        adopts=options.workers is None,
-        dataset=_Batches(load),
-        sampler=_Epochs(order, options.epoch, None if by.workers else load, by),
-        prefetch_factor=by.prefetch if by.workers else None,
-        # Fresh processes take seconds to start, and their dataset has no state.
-        persistent_workers=by.workers > 0 and source.remote,
-        pin_memory=options.pin_memory,
-        **processes(source, by.workers),
-    )
+    sampler = _Epochs(order, options.epoch, None if by.workers else load, by)
+    # Fresh processes take seconds to start, and their dataset has no state.
+    persistent = by.workers > 0 and source.remote
+    return Pipeline(options, source, order, by, dataset=_Batches(load), sampler=sampler, persistent_workers=persistent)
 
 
 @takes(StreamOptions)
@@ -96,23 +92,90 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
         ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
             iterating, the process has joined others after the loader was made, and its rank changed.
     """
-    from lpff_shards.loaders.torch_stream import Stream, StreamLoader
-
-    source = ShardSource(options.path, options.split, channels="first")
-    place = rank_and_world_size(options.rank, options.world_size)
-    order = options.sampler(StreamSampler, source, place)
+    source, order, load = _opened(options, StreamSampler)
     by = resolve_workers(source, options.workers, None, options.prefetch)
     # The system reads a folder's shards ahead.
-    coming = by.prefetch if source.remote and not by.workers else 0
-    return StreamLoader(
-        LoaderSettings(source, order),
-        None if options.placed else place,
-        adopts=options.workers is None,
-        dataset=Stream(order, load_tensors(source, options), options.epoch, coming),
-        prefetch_factor=by.prefetch if by.workers else None,
-        pin_memory=options.pin_memory,
-        **processes(source, by.workers),
-    )
+    ahead = by.prefetch if source.remote and not by.workers else 0
+    return _StreamLoader(options, source, order, by, dataset=_Stream(order, load, options.epoch, ahead))
+
+
+def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load]:
+    """Return the source of a loader, its order, and a function that loads batches."""
+    source = ShardSource(options.path, options.split, channels="first")
+    order = options.sampler(kind, source, rank_and_world_size(options.rank, options.world_size, _joined()))
+    return source, order, Batches(source, options.fields, options.labels, _flip_picture).load
+
+
+def _tensors(batch: Any) -> Any:
+    """Return arrays as tensors that share their memory, images [n, 3, height, width]; other values are unchanged."""
+    if isinstance(batch, tuple):
+        return tuple(map(_tensors, batch))
+    if isinstance(batch, dict):
+        return {name: _tensors(value) for name, value in batch.items()}
+    return torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
+
+
+def _flip_picture(pixels: Pixels) -> None:
+    """Mirror a picture [height, width, 3] in place, three times as fast as numpy."""
+    picture = torch.from_numpy(pixels)
+    picture.copy_(picture.flip(1))
+
+
+def _joined() -> tuple[int, int] | None:
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if together else None
+
+
+class Pipeline(StatefulDataLoader[Any]):
+    """Whole batches of a dataset; only a pipeline with the same batches can restore a state."""
+
+    multiprocessing_context: Any
+    num_workers: int
+
+    def __init__(
+        self,
+        options: TorchOptions | StreamOptions,
+        source: ShardSource,
+        order: EpochSampler | StreamSampler,
+        by: Workers,
+        **parts: Any,
+    ) -> None:
+        super().__init__(
+            **parts,
+            batch_size=None,
+            collate_fn=_tensors,
+            num_workers=by.workers,
+            prefetch_factor=by.prefetch if by.workers else None,
+            # Forked processes cannot read a bucket.
+            multiprocessing_context="spawn" if by.workers and source.remote else None,
+            pin_memory=options.pin_memory,
+        )
+        self._settings = loader_settings(source, order)
+        self._found = None if options.placed else (order.rank, order.world_size)
+        self._adopts = options.workers is None
+
+    def __iter__(self) -> Any:
+        if self._found is not None:
+            refuse_joined_since(self._found, _joined())
+        if self.num_workers:
+            # The user can set the start method until the first pass.
+            method = (self.multiprocessing_context or multiprocessing).get_start_method()
+            self.multiprocessing_context = context(method)
+        return super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "of": {**self._settings, "workers": self.num_workers}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        rest = dict(state_dict) if isinstance(state_dict, dict) else {}
+        saved, workers = rest.pop("of", None), self.num_workers
+        old = saved.get("workers") if isinstance(saved, dict) else None
+        # Torch's states and a stream's order depend on the workers, so theirs replace this machine's default.
+        if self._adopts and workers > 0 and isinstance(old, int) and old > 0:
+            workers = old
+        refuse_other_state(saved, {**self._settings, "workers": workers})
+        self.num_workers = workers
+        super().load_state_dict(rest)
 
 
 class _Batches(Dataset[Any]):
@@ -126,14 +189,7 @@ class _Batches(Dataset[Any]):
 
 
 class _Epochs(Sampler[Any]):
-    """The orders of batches; each pass is an epoch.
-
-    Args:
-        order: of the rank.
-        epoch: of the first pass.
-        load: loads a batch in this process; None with worker processes.
-        by: threads, and batches loaded ahead.
-    """
+    """A rank's batches (their orders without `load`, for worker processes); each pass is an epoch."""
 
     def __init__(self, order: EpochSampler, epoch: int, load: Load | None, by: Workers) -> None:
         self._order = order
@@ -145,10 +201,9 @@ class _Epochs(Sampler[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _TorchPass(self)
+        return _CountedPass(self)
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        """Return an epoch's batches from batch `first` on; with worker processes only their orders."""
         orders = (self._order.draw(epoch, number) for number in range(first, len(self)))
         if self._load is None:
             return orders
@@ -156,24 +211,58 @@ class _Epochs(Sampler[Any]):
         return prefetch(self._load, orders, by.threads, by.prefetch) if by.prefetch else map(self._load, orders)
 
 
-class _TorchPass(Iterator[Any]):
-    """One epoch; its state is the number of the next batch.
+class _Stream(IterableDataset[Any]):
+    """Whole batches of a worker's part of an epoch, shuffled by webdataset; `ahead` batches are loaded by threads."""
 
-    The epoch is counted at its first batch: torch also creates passes that it does not use.
+    def __init__(self, order: StreamSampler, load: Load, epoch: int, ahead: int) -> None:
+        import webdataset  # noqa: F401  # if it is missing, an error here and not in a worker
+
+        self._order = order
+        self._load = load
+        self._ahead = ahead
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[Any]:
+        return _Pass(self.batches, self.epoch)
+
+    def batches(self, epoch: int, first: int) -> Iterator[Any]:
+        orders = (self._order.of(numbers, epoch) for numbers in islice(self._drawn(epoch), first, None))
+        return prefetch(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
+
+    def _drawn(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        """Yield the numbers of each batch's samples."""
+        import webdataset as wds
+
+        order, info = self._order, get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        numbers = iter(order.stretch(epoch, worker, workers).tolist())
+        if order.shuffle > 1:
+            # States depend on this text.
+            reader = f"Reader(rank={order.rank}, world_size={order.world_size}, worker={worker}, workers={workers})"
+            rng = random.Random(f"{order.seed} {epoch} {reader}")
+            numbers = wds.shuffle(order.shuffle, initial=order.shuffle, rng=rng)(numbers)
+        while batch := list(islice(numbers, order.batch_size)):
+            yield np.array(batch, np.int64)
+
+
+class _Pass(Iterator[Any]):
+    """Batches of an epoch; the state is the number of the next batch.
+
+    Args:
+        batches: returns the batches of an epoch from a number on.
     """
 
-    def __init__(self, epochs: _Epochs) -> None:
-        self._epochs = epochs
-        self._epoch: int | None = None
-        self._number = 0
+    def __init__(self, batches: Callable[[int, int], Iterator[Any]], epoch: int) -> None:
+        self._from = batches
+        self._epoch, self._number = epoch, 0
         self._batches: Iterator[Any] | None = None
 
     def __next__(self) -> Any:
-        if self._epoch is None:
-            self._epoch = self._epochs.epoch
-            self._epochs.epoch += 1
         if self._batches is None:
-            self._batches = self._epochs.batches(self._epoch, self._number)
+            self._batches = self._from(self._epoch, self._number)
         try:
             batch = next(self._batches)
         except StopIteration:
@@ -186,9 +275,53 @@ class _TorchPass(Iterator[Any]):
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epochs.epoch if self._epoch is None else self._epoch, "number": self._number}
+        return {"epoch": self._epoch, "number": self._number}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._number = state["epoch"], state["number"]
-        self._epochs.epoch = self._epoch + 1
         self._batches = None
+
+
+class _CountedPass(_Pass):
+    """A pass that is counted as an epoch at its first batch: torch also creates passes that it does not use."""
+
+    def __init__(self, epochs: _Epochs) -> None:
+        super().__init__(epochs.batches, epochs.epoch)
+        self._epochs = epochs
+        self._counted = False
+
+    def __next__(self) -> Any:
+        if not self._counted:
+            self.load_state_dict(self.state_dict())
+        return super().__next__()
+
+    def state_dict(self) -> dict[str, int]:
+        return super().state_dict() if self._counted else {"epoch": self._epochs.epoch, "number": 0}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        super().load_state_dict(state)
+        self._epochs.epoch, self._counted = self._epoch + 1, True
+
+
+class _StreamLoader(Pipeline):
+    """A pipeline over a stream; each pass is the next epoch."""
+
+    dataset: _Stream
+    _began = False
+
+    def __iter__(self) -> Any:
+        # Workers start with the current epoch of the stream.
+        batches = super().__iter__()
+        self.dataset.epoch += 1
+        self._began = True
+        return batches
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        running = self._began and not state["_iterator_finished"]
+        return {**state, "epoch": self.dataset.epoch - running}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "epoch"})
+        self.dataset.epoch = state_dict["epoch"]
+        self._began = False

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import current_process, get_context, resource_tracker, spawn
-from multiprocessing.context import (
-    BaseContext,
-    ForkServerContext,
-    ForkServerProcess,
-    SpawnContext,
-    SpawnProcess,
-)
+from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
@@ -35,24 +28,12 @@ _BY_THREADS = ("jpeg", "webp")
 """Picture types whose decoders release Python's lock; libspng for PNGs does not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """Workers of a loader, and batches that they load ahead.
-
-    Attributes:
-        workers: processes; 0 for threads of this process.
-        threads: of this process, used without workers.
-        prefetch: batches loaded ahead, per worker or by all threads together.
-    """
+class Workers(NamedTuple):
+    """Processes of a loader, threads if there are none, and batches that each process or all threads load ahead."""
 
     workers: int
     threads: int
     prefetch: int
-
-    def __post_init__(self) -> None:
-        refuse_below("workers", self.workers, 0)
-        refuse_below("threads", self.threads, 1)
-        refuse_below("prefetch", self.prefetch, 1 if self.workers else 0)
 
 
 def resolve_workers(
@@ -61,10 +42,7 @@ def resolve_workers(
     """Return the loader's options with defaults resolved.
 
     Threads load raw pictures and stored PNGs, and JPEGs and WebPs in a bucket, where processes would be spawned. Other
-    pictures get one process per core.
-
-    Args:
-        most: limit of the default number of processes.
+    pictures get one process per core, at most `most`.
 
     Raises:
         ShardsError: a number is out of range.
@@ -76,12 +54,12 @@ def resolve_workers(
     if threads is None:
         # One waits for the network while the others decode.
         threads = min(cores + 1, MOST_THREADS) if decoding else FEW
-    return Workers(workers, threads, max(FEW, 0 if workers else threads) if prefetch is None else prefetch)
-
-
-def processes(source: ShardSource, workers: int) -> dict[str, Any]:
-    """Return torch's number of worker processes, and `spawn` for a source that forked processes cannot read."""
-    return {"num_workers": workers, **({"multiprocessing_context": "spawn"} if workers and source.remote else {})}
+    refuse_below("workers", workers, 0)
+    refuse_below("threads", threads, 1)
+    if prefetch is None:
+        prefetch = FEW if workers else max(FEW, threads)
+    refuse_below("prefetch", prefetch, 1 if workers else 0)
+    return Workers(workers, threads, prefetch)
 
 
 def context(method: str) -> BaseContext:
@@ -127,27 +105,9 @@ def _safe_path() -> Iterator[None]:
         try:
             yield
         finally:
-            if before is None:
-                del os.environ[_SAFE_PATH]
-            else:
+            del os.environ[_SAFE_PATH]
+            if before is not None:
                 os.environ[_SAFE_PATH] = before
-
-
-@contextmanager
-def _without_script() -> Iterator[None]:
-    """As `_safe_path`; processes of multiprocessing started inside the block also do not import the main module."""
-
-    def prepared(name: str) -> dict[str, Any]:
-        data: dict[str, Any] = prepare(name)
-        return {key: value for key, value in data.items() if not key.startswith("init_main_from_")}
-
-    with _safe_path():
-        prepare = spawn.get_preparation_data
-        spawn.get_preparation_data = prepared
-        try:
-            yield
-        finally:
-            spawn.get_preparation_data = prepare
 
 
 def _spawn_safely(process: BaseProcess) -> Any:
@@ -155,18 +115,31 @@ def _spawn_safely(process: BaseProcess) -> Any:
         return _popen_spawn(process)
 
 
+def _without_script(popen: Callable[[Any], Any]) -> Any:
+    """Return a starter of processes as `_spawn_safely`, that also do not import the main module."""
+
+    def started(process: BaseProcess) -> Any:
+        with _safe_path():
+            prepare = spawn.get_preparation_data
+
+            def prepared(name: str) -> dict[str, Any]:
+                return {key: value for key, value in prepare(name).items() if not key.startswith("init_main_from_")}
+
+            spawn.get_preparation_data = prepared
+            try:
+                return popen(process)
+            finally:
+                spawn.get_preparation_data = prepare
+
+    return staticmethod(started)
+
+
 class _Spawned(SpawnProcess):
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802
-        with _without_script():
-            return _popen_spawn(process_obj)
+    _Popen = _without_script(_popen_spawn)
 
 
 class _ForkServed(ForkServerProcess):
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802
-        with _without_script():
-            return ForkServerProcess._Popen(process_obj)
+    _Popen = _without_script(ForkServerProcess._Popen)
 
 
 class _Spawn(SpawnContext):

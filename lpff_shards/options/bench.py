@@ -13,17 +13,7 @@ LOADERS = ("source", "torch.loader", "torch.stream", "webdataset", "tensorflow",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchOptions:
-    """Everything `lpff-shards bench` takes.
-
-    Attributes:
-        path: the folder that an export wrote.
-        split: the split to read.
-        batch_size: pictures of a batch.
-        workers: numbers of processes to try in turn; empty uses the default of each loader.
-        loader: some of `LOADERS`; empty takes all that are installed and read the export's format.
-        seconds: how long each loader reads.
-        mirror: flip pictures at random.
-    """
+    """Everything `lpff-shards bench` takes, with the folder or URI of an export."""
 
     path: str
     split: str = option("Whose samples.", "text", default=TRAIN, metavar="NAME", shown=True)

@@ -25,13 +25,13 @@ MIRROR_ORDER = tuple(_PARTNERS.get(point, point) for point in range(LANDMARKS))
 
 
 def mirror(points: Points, width: int) -> Points:
-    """Return the landmarks of the horizontally flipped picture, float32 [68, 2] to [68, 2].
+    """Return the landmarks of the horizontally flipped picture, float32 [..., 68, 2] to [..., 68, 2].
 
     Args:
         width: of the picture in pixels; x becomes width - 1 - x.
     """
-    flipped = points[list(MIRROR_ORDER)]
-    flipped[:, 0] = np.float32(width - 1) - flipped[:, 0]
+    flipped = points[..., list(MIRROR_ORDER), :]
+    flipped[..., 0] = np.float32(width - 1) - flipped[..., 0]
     return flipped
 
 

@@ -19,8 +19,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed here")
 pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed here")
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
+from lpff_shards import ShardsError  # noqa: E402
 from lpff_shards.loaders import ShardSource  # noqa: E402
 from lpff_shards.loaders import torch as pipelines  # noqa: E402
+from lpff_shards.loaders.batches import Batches  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),
@@ -86,6 +88,25 @@ def test_batches_are_asked_for_ahead(folders: dict[str, Path], s3: Bucket, pipel
     batches = pipeline(sent(folders["raw"], s3), BATCH, seed=1)
     found = held_while(s3, lambda: _told(batches), BATCH + 1)
     assert sorted(index for indices, _ in found for index in indices) == list(range(SAMPLES))
+
+
+def test_a_batch_that_failed_is_tried_again(
+    folders: dict[str, Path], s3: Bucket, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, uri = _told(pipeline(folders["raw"], BATCH, workers=0, seed=3)), sent(folders["raw"], s3)
+    load, failures = Batches.load, iter([False, False, True])
+
+    def fail_once(batches: Batches, order: Any) -> Any:
+        if next(failures, False):
+            raise ShardsError("the store is away", "Try again")
+        return load(batches, order)
+
+    monkeypatch.setattr(Batches, "load", fail_once)
+    running, found = iter(pipeline(uri, BATCH, seed=3)), []
+    with pytest.raises(ShardsError, match="the store is away"):
+        while True:
+            found += _told([next(running)])
+    assert [*found, *_told(running)] == expected
 
 
 @pytest.mark.parametrize("start", ["spawn", "forkserver"])

@@ -25,7 +25,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import flip_picture, mirror_batch
-from lpff_shards.loaders.stream_sampler import StreamSampler
+from lpff_shards.loaders.sampler import StreamSampler
 from lpff_shards.schemas.fields import FIELDS
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed here")
@@ -120,7 +120,7 @@ def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) 
     ],
 )
 def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode: str) -> None:
-    from lpff_shards.loaders.tensorflow_records import decode_picture
+    from lpff_shards.loaders.tensorflow import decode_picture
 
     out = io.BytesIO()
     picture = Image.open(io.BytesIO(_noise("colors", "PNG")))
@@ -162,7 +162,7 @@ def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
 
 
 def test_what_is_unknown_stays_unknown(tf: ModuleType) -> None:
-    from lpff_shards.loaders.tensorflow_records import mirror_labels
+    from lpff_shards.loaders.tensorflow import mirror_labels
 
     rng = np.random.default_rng(0)
     batch = {

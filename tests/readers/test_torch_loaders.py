@@ -32,7 +32,8 @@ pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not in
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
-from lpff_shards.loaders import ShardSource, torch_stream, worker_defaults  # noqa: E402
+from lpff_shards.loaders import ShardSource, worker_defaults  # noqa: E402
+from lpff_shards.loaders import torch as pipelines  # noqa: E402
 from lpff_shards.loaders.batches import Batches  # noqa: E402
 from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
 
@@ -119,7 +120,7 @@ def test_workers_of_ranks_share_a_stream_s_epoch(
         ranks.append([])
         for worker in range(workers):
             info = SimpleNamespace(id=worker, num_workers=workers)
-            monkeypatch.setattr(torch_stream, "get_worker_info", lambda info=info: info)
+            monkeypatch.setattr(pipelines, "get_worker_info", lambda info=info: info)
             ranks[-1] += [indices.tolist() for indices in data._drawn(2)]
         assert len(ranks[-1]) == len(data)
     _check(ranks, equal, workers)
@@ -331,11 +332,19 @@ def test_signatures_and_help_are_those_of_the_options() -> None:
     check_documented(stream, StreamOptions)
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("loader", {"workers": 0, "prefetch": 0}),
+        ("loader", {"workers": 0, "prefetch": 2, "threads": 1}),
+        ("stream", {"workers": 0}),
+        ("stream", {"workers": 1}),
+    ],
+)
 def test_a_batch_that_failed_is_tried_again(
-    exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch, prefetch: int
+    exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, Any]
 ) -> None:
-    expected = _indices(loader(exports[3], BATCH, workers=0, seed=3))
+    expected = _indices(PIPELINES[name](exports[3], BATCH, seed=3, **given))
     load, failures = Batches.load, iter([False, False, True])
 
     def fail_once(batches: Batches, order: Any) -> Any:
@@ -344,7 +353,7 @@ def test_a_batch_that_failed_is_tried_again(
         return load(batches, order)
 
     monkeypatch.setattr(Batches, "load", fail_once)
-    running = iter(loader(exports[3], BATCH, workers=0, seed=3, prefetch=prefetch, threads=1))
+    running = iter(PIPELINES[name](exports[3], BATCH, seed=3, **given))
     found = [next(running)["index"].tolist() for _ in range(2)]
     with pytest.raises(ShardsError, match="the store is away"):
         next(running)
