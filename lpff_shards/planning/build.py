@@ -21,7 +21,6 @@ from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix, NameList
 from lpff_shards.planning.plan import Part, Plan, Settings
 from lpff_shards.planning.survey import Survey
-from lpff_shards.schemas.columns.structs import column
 from lpff_shards.schemas.columns.texts import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.units import format_bytes, format_exact_bytes
@@ -116,7 +115,7 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
 
 def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
     """Return the bytes of each picture's file, int64 [n]."""
-    return np.fromiter(column(inventory.blobs, "size"), np.int64, len(inventory))
+    return np.fromiter(inventory.blobs.column("size"), np.int64, len(inventory))
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

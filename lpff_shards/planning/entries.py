@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.camera import centers
-from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
@@ -81,7 +80,7 @@ class Entries:
         ids = np.empty(len(rows), object)
         for number in np.unique(source).tolist():
             here = source == number
-            ids[here] = list(take(self.inventories[number].ids, rows[here]))
+            ids[here] = list(self.inventories[number].ids.take(rows[here]))
         names = [inventory.source for inventory in self.inventories]
         columns = (source.tolist(), ids.tolist(), mirrored[some].tolist(), self.replica[some].tolist())
         return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))

@@ -15,10 +15,8 @@ from lpff_shards.formats.pictures.header import PictureHeader, unstorable
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
-from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.units import format_count
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.blobs import file_names
 from lpff_shards.sources.io.objects import headers, is_remote, spread
 
 SAMPLED = 1024
@@ -121,7 +119,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         files += len(rows)
         rows = rows if for_zip and not _in_bucket(inventory) else rows[spread(len(rows), SAMPLED)]
         opened += len(rows)
-        for row, header in zip(rows.tolist(), headers(take(inventory.blobs, rows)), strict=True):
+        for row, header in zip(rows.tolist(), headers(inventory.blobs.take(rows)), strict=True):
             if header is not None:
                 sizes[_stored_size(header, picture)] += int(times[row])
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
@@ -136,7 +134,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
 
 
 def _in_bucket(inventory: Inventory) -> bool:
-    return any(map(is_remote, inventory.blobs[:1]))
+    return len(inventory) > 0 and is_remote(inventory.blobs[0])
 
 
 def _kinds(entries: Entries) -> dict[str, int]:
@@ -144,7 +142,7 @@ def _kinds(entries: Entries) -> dict[str, int]:
     ends: Counter[str] = Counter()
     for number, inventory in enumerate(entries.inventories):
         times = np.bincount(entries.row[entries.source == number], minlength=len(inventory)).tolist()
-        for name, count in zip(file_names(inventory.blobs), times, strict=True):
+        for name, count in zip(inventory.blobs.column("path", "uri", "member", "where"), times, strict=True):
             ends[name[-_LONGEST_SUFFIX:]] += count
     kinds: Counter[str] = Counter()
     for end, count in ends.items():

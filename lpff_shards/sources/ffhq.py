@@ -13,7 +13,7 @@ from lpff_shards.schemas.camera import mirror
 from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.build import ScannedImages, make_inventory
+from lpff_shards.sources.build import usable
 from lpff_shards.sources.ffhq_checks import (
     ONLY_FFHQ,
     TO_EG3D,
@@ -25,8 +25,7 @@ from lpff_shards.sources.ffhq_checks import (
 from lpff_shards.sources.ffhq_files import Named, Number, note_unknown_files, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
     NO_CAMERAS,
-    NO_PLACES,
-    Cameras,
+    Labels,
     MatchedIds,
     Places,
     by_picture,
@@ -34,7 +33,6 @@ from lpff_shards.sources.ffhq_labels import (
     labels_inside,
     labels_near,
     match_by_cameras,
-    places,
     read_labels,
 )
 from lpff_shards.sources.inventory import EG3D, Inventory, no_cameras
@@ -58,8 +56,8 @@ class _Listed:
     """
 
     named: Sequence[Named]
-    cameras: Cameras = NO_CAMERAS
-    places: Places = NO_PLACES
+    cameras: Labels = NO_CAMERAS
+    places: Places = field(default_factory=lambda: ({}, 0))
     anonymous: NDArray[np.float64] = field(default_factory=no_cameras)
     used: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -77,28 +75,36 @@ class Ffhq:
     def inventory(self) -> Inventory:
         metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
         listed = self._eg3d() if self.alignment == EG3D else self._stylegan()
-        numbers, names = [n for n, _, _ in listed.named], [name for _, name, _ in listed.named]
-        cameras = listed.cameras.of(names)
-        credits, points, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
-        pictures = ScannedImages(
+        numbers = [n for n, _, _ in listed.named]
+        cameras, known, camera_file = listed.cameras.of([name for _, name, _ in listed.named])
+        credits, points, faults, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
+        indices, counted_in = listed.places
+        every = Inventory(
+            source="ffhq",
+            alignment=self.alignment,
             ids=Texts.of(n.id for n in numbers),
-            names=names,
             blobs=Structs.of(blob for _, _, blob in listed.named),
+            credits=credits,
             faces=np.ones(len(numbers), np.int32),
             is_mirror=np.array([n.is_mirror for n in numbers], bool),
-            places=np.array([listed.places.rows.get(n.key, -1) for n in numbers], np.int64),
             cameras=cameras,
-            own_cameras=cameras.known & (self.alignment == EG3D),
-            credits=credits,
-            points=points,
+            has_camera=known,
+            own_camera=known & (self.alignment == EG3D),
+            landmarks=points.numbers,
+            landmark_rows=points.rows,
+            landmark_sizes=points.sizes,
+            places=np.array([indices.get(n.key, -1) for n in numbers], np.int64),
+            places_of=counted_in,
+            used=listed.used,
+            notes=(*listed.notes, *self._notes(listed.named, metadata, missing)),
+            anonymous_cameras=listed.anonymous,
         )
-        notes = [*listed.notes, *self._notes(listed.named, metadata, missing)]
-        found = make_inventory("ffhq", self.alignment, pictures, notes, listed.places.of)
+        found = usable(every, camera_file, faults)
         without = int((~found.has_camera).sum())
         if self.cameras and without and not len(listed.anonymous):
             note = f"{self.cameras}: {without} of {len(found)} pictures have no camera in it"
-            found = replace(found, notes=(*found.notes, note))
-        return replace(found, anonymous_cameras=listed.anonymous, used=listed.used)
+            return replace(found, notes=(*found.notes, note))
+        return found
 
     def _eg3d(self) -> _Listed:
         """List pictures and their mirrors, with dataset.json."""
@@ -115,7 +121,7 @@ class Ffhq:
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
         notes = [*check_pairs(self.path, named, cameras), *note_unknown_files(tree, unknown)]
-        listed = _Listed(named, cameras, places(cameras), notes=notes)
+        listed = _Listed(named, cameras, cameras.places(), notes=notes)
         matched = None if by_id else self._match_ids(tree, named, cameras, ids)
         if matched is not None:
             notes.append(matched.note())
@@ -124,9 +130,9 @@ class Ffhq:
         renumbered = ((matched.numbers.get(name, n), name, blob) for n, name, blob in named)
         named = sorted(renumbered, key=lambda item: item[:2])
         used = {} if ids else {"ffhq_cameras": matched.ids.where}
-        return replace(listed, named=named, places=places(matched.ids), used=used)
+        return replace(listed, named=named, places=matched.ids.places(), used=used)
 
-    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
+    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Labels, Labels | None]:
         """Return the pictures' cameras; for pictures named by position also cameras by FFHQ id, if there are any."""
         if not files:
             raise ShardsError(
@@ -146,9 +152,7 @@ class Ffhq:
             "Put the dataset.json that EG3D's dataset_tool.py wrote next to the pictures",
         )
 
-    def _match_ids(
-        self, tree: Tree, named: Sequence[Named], cameras: Cameras, ids: Cameras | None
-    ) -> MatchedIds | None:
+    def _match_ids(self, tree: Tree, named: Sequence[Named], cameras: Labels, ids: Labels | None) -> MatchedIds | None:
         """Return FFHQ's numbers of pictures that are named by position, if a file contains them.
 
         Raises:
@@ -237,14 +241,14 @@ class Ffhq:
         if not any(n.has_ffhq_id for n, _, _ in named):
             return _anonymous(named, labels, "the pictures are")
         if labels.has_ids:
-            return _Listed(named, _of_originals(labels), places(labels))
+            return _Listed(named, _of_originals(labels), labels.places())
         near = (*inside, *labels_near(self.cameras, self.path))
         ids = first_with_ids(one for one in near if one.where != blob.where)
         matched = match_by_cameras(labels, list(labels.rows), ids) if ids else None
         notes = [matched.note()] if matched else []
         if matched and matched.is_enough:
             names = {n.file_name: label for label, n in matched.numbers.items()}
-            return _Listed(named, _of_originals(labels.chosen(names)), places(matched.ids), notes=notes)
+            return _Listed(named, _of_originals(labels.chosen(names)), matched.ids.places(), notes=notes)
         return _anonymous(named, labels, "it is", notes)
 
     def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
@@ -279,11 +283,11 @@ class Ffhq:
             yield f"{metadata.where}: {photos} have no record: license and author unknown"
 
 
-def _of_originals(labels: Cameras) -> Cameras:
+def _of_originals(labels: Labels) -> Labels:
     return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
 
 
-def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequence[str] = ()) -> _Listed:
+def _anonymous(named: Sequence[Named], labels: Labels, what: str, notes: Sequence[str] = ()) -> _Listed:
     """Return cameras without their pictures, as the density of poses uses them.
 
     Args:

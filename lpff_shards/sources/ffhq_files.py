@@ -8,23 +8,23 @@ from functools import cache, partial
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
-from lpff_shards.schemas.landmarks import Points
+from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Blob, Credit
-from lpff_shards.sources.io.json_files import JsonTable, read_points, read_table
-from lpff_shards.sources.io.tree import Tree, subs
-from lpff_shards.sources.join_metadata import (
+from lpff_shards.sources.io.json_files import (
     NO_TABLE,
-    CreditsColumn,
-    PictureCredits,
+    Fault,
+    JsonTable,
     PicturePoints,
-    PointsColumn,
-    join_records,
-    no_points,
+    Sized,
+    decode_points,
+    join_credits,
+    join_points,
+    read_table,
 )
+from lpff_shards.sources.io.tree import Tree, subs
 
 _NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
 
@@ -131,7 +131,7 @@ _POINTS = msgspec.json.Decoder(_Points)
 
 def read_records(
     blob: Blob | None, pictures: Sequence[Number], with_points: bool
-) -> tuple[PictureCredits, PicturePoints, list[str]]:
+) -> tuple[Structs[Credit], PicturePoints, dict[int, Fault], list[str]]:
     """Read credits and landmarks of pictures from ffhq-dataset-v2.json.
 
     Args:
@@ -139,32 +139,22 @@ def read_records(
         with_points: read the landmarks, in pixels of the StyleGAN-aligned picture.
 
     Returns:
-        Both in the order of the pictures; and the FFHQ ids that have no record, sorted.
+        Both in the order of the pictures; row to the fault of its record; and the FFHQ ids without a record, sorted.
 
     Raises:
         ShardsError: the file has another shape.
     """
-    rows = {id: row for row, id in enumerate(dict.fromkeys(n.id for n in pictures))}
-    at = np.array([rows[n.id] for n in pictures], np.int64)
+    ids, table = [n.id for n in pictures], NO_TABLE
+    if blob is not None:
+        # The file has the records by index.
+        found = read_table(blob, "FFHQ's records by index")
+        twice = frozenset(index.zfill(5) for index in found.twice)
+        table = JsonTable(found.where, {index.zfill(5): raw for index, raw in found.rows.items()}, twice)
     # There are few licenses: each is parsed once.
-    credits, points = CreditsColumn(len(rows), partial(_read_credit, cache(license))), PointsColumn(len(rows))
-
-    def read(table: JsonTable, id: str, row: int) -> None:
-        points.put(row, *_read_points(table, id))
-
-    joined = join_records(_table(blob), rows, credits.read, *([read] if with_points else []))
-    lacking = sorted({n.id for n in pictures if n.has_ffhq_id and not joined.known[rows[n.id]]})
-    found = points.done(joined).spread(at) if with_points else no_points(len(pictures))
-    return credits.done(joined).spread(at), found, lacking
-
-
-def _table(blob: Blob | None) -> JsonTable:
-    """Return the records by FFHQ id ("00000"); the file has them by index."""
-    if blob is None:
-        return NO_TABLE
-    table = read_table(blob, "FFHQ's records by index")
-    twice = frozenset(index.zfill(5) for index in table.twice)
-    return JsonTable(table.where, {index.zfill(5): raw for index, raw in table.rows.items()}, twice)
+    credits, faults, missing = join_credits(table, ids, partial(_read_credit, cache(license)))
+    points = join_points(table if with_points else NO_TABLE, ids, _read_points)
+    lacking = sorted({ids[row] for row in missing if pictures[row].has_ffhq_id})
+    return credits, points, {**points.faults, **faults}, lacking
 
 
 def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
@@ -184,16 +174,14 @@ def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable,
     )
 
 
-def _read_points(table: JsonTable, id: str) -> tuple[Points, tuple[int, int]]:
-    """Return the landmarks of a record, and the size of their picture."""
+def _read_points(table: JsonTable, id: str) -> Sized | None:
     row = table.get(id, _POINTS)
-    assert row is not None
+    if row is None:
+        return None
     size = row.image.pixel_size
     if size != (0, 0) and not 1 <= min(size) <= max(size) < 2**31:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
-    points = read_points(JsonTable(table.where, {id: row.image.face_landmarks}), id)
-    assert points is not None
-    return points, size
+    return decode_points(row.image.face_landmarks), size
 
 
 def _flickr(url: str) -> list[str]:

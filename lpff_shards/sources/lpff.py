@@ -17,17 +17,23 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import flag
-from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.columns.texts import Texts
 from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
 from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
 from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import ScannedImages, make_inventory
+from lpff_shards.sources.build import usable
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.files import Files
-from lpff_shards.sources.io.json_files import JsonTable, read_table
-from lpff_shards.sources.join_metadata import NO_TABLE, ReadCredit, join_cameras, join_credits, join_points
+from lpff_shards.sources.io.json_files import (
+    NO_TABLE,
+    JsonTable,
+    ReadCredit,
+    join_credits,
+    join_points,
+    read_cameras,
+    read_table,
+)
 from lpff_shards.sources.lpff_crops import MEASURED, describe
 from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
 
@@ -77,42 +83,38 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
     if not ids:
         raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
-    blobs = take(place.pictures.blobs, files)
-    rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
-    cameras = join_cameras(_table(place, CAMERAS, "25 numbers by id"), rows)
-    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
+    blobs = place.pictures.blobs.take(files)
+    cameras, known, camera_file = read_cameras(_table(place, CAMERAS, "25 numbers by id")).of(ids)
+    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids)
     realigned = points
     if alignment != "realign2400":
-        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
+        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), ids)
     hidden = (points if alignment in MEASURED else realigned).faults
-    credits = join_credits(_table(place, INFO, "credits by id"), rows, read_credit, hidden)
-    if len(rows) < len(ids):
-        # Pictures with the same id are set aside, each with its metadata.
-        at = np.array([rows[id] for id in ids])
-        cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
-        realigned = realigned.spread(at)
-    del rows
-    cameras, own, points, lost = describe(alignment, blobs, cameras, points, realigned)
+    credits, faults, lacking = join_credits(_table(place, INFO, "credits by id"), ids, read_credit, hidden)
+    cameras, own, points, lost = describe(alignment, blobs, cameras, known, points, realigned)
     notes += lost
-    texts = Texts.of(ids)
-    lacking = int((~credits.known).sum())
     if INFO in place.metadata and lacking:
-        text = f"{lacking} of {len(ids)} pictures have no author or license record"
+        text = f"{len(lacking)} of {len(ids)} pictures have no author or license record"
         notes.append(f"{place.metadata[INFO].where}: {text}: license and author unknown")
-    found = ScannedImages(
-        ids=texts,
-        names=texts,
+    every = Inventory(
+        source=source,
+        alignment=alignment,
+        ids=Texts.of(ids),
         blobs=blobs,
+        credits=credits,
         faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
         is_mirror=np.zeros(len(ids), bool),
-        places=np.full(len(ids), -1),
         cameras=cameras,
-        own_cameras=own,
-        credits=credits,
-        points=points,
+        has_camera=known,
+        own_camera=own,
+        landmarks=points.numbers,
+        landmark_rows=points.rows,
+        landmark_sizes=points.sizes,
+        places=np.full(len(ids), -1),
+        landmarks_source="published" if alignment in MEASURED else "computed",
+        notes=tuple(notes),
     )
-    made = "published" if alignment in MEASURED else "computed"
-    inventory = make_inventory(source, alignment, found, notes, landmarks_source=made)
+    inventory = usable(every, camera_file, {**faults, **points.faults})
     return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, overload
+from array import array
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,81 +23,42 @@ _AT_ONCE = 4096
 _as_tuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 
 
-class Column(Protocol):
-    """Values in order."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def __getitem__(self, row: int, /) -> Any: ...
-
-    def take(self, rows: Rows) -> Column:
-        """Return the values of `rows` (int64), in that order."""
-
-
-class Gathering(Protocol):
-    """A column that grows."""
-
-    def add(self, values: Sequence[Any], /) -> None:
-        """Append values, thousands at a time."""
-
-    def done(self) -> Column:
-        """Return the finished column."""
-
-
-class Numbers(Sequence[int]):
+@dataclass(frozen=True, slots=True, eq=False)
+class Numbers:
     """Integers, int64 [n]."""
 
-    __slots__ = ("values",)
-
-    def __init__(self, values: NDArray[np.int64]) -> None:
-        self.values = values
+    values: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.values)
 
-    @overload
-    def __getitem__(self, row: int) -> int: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Numbers: ...
-
-    def __getitem__(self, row: int | slice) -> int | Numbers:
-        return Numbers(self.values[row]) if isinstance(row, slice) else int(self.values[row])
+    def __getitem__(self, row: int) -> int:
+        return int(self.values[row])
 
     def __iter__(self) -> Iterator[int]:
         for start in range(0, len(self), _AT_ONCE):
             yield from self.values[start : start + _AT_ONCE].tolist()
 
     def take(self, rows: Rows) -> Numbers:
-        """Return the numbers of `rows` (int64), in that order."""
         return Numbers(self.values[rows])
 
 
-class Repeated(Sequence[T], Generic[T]):
+@dataclass(frozen=True, slots=True, eq=False)
+class Repeated(Generic[T]):
     """Values that many rows share.
 
     Attributes:
         codes: int32 [n], each row's index in `values`.
     """
 
-    __slots__ = ("codes", "values")
-
-    def __init__(self, codes: NDArray[np.int32], values: Sequence[T]) -> None:
-        self.codes, self.values = codes, values
+    codes: NDArray[np.int32]
+    values: Sequence[T]
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    @overload
-    def __getitem__(self, row: int) -> T: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Repeated[T]: ...
-
-    def __getitem__(self, row: int | slice) -> T | Repeated[T]:
-        return Repeated(self.codes[row], self.values) if isinstance(row, slice) else self.values[self.codes[row]]
+    def __getitem__(self, row: int) -> T:
+        return self.values[int(self.codes[row])]
 
     def __iter__(self) -> Iterator[T]:
         return map(self.values.__getitem__, Numbers(self.codes.astype(np.int64)))
@@ -103,49 +68,23 @@ class Repeated(Sequence[T], Generic[T]):
         return [self.values[code] for code in np.unique(self.codes).tolist()]
 
     def take(self, rows: Rows) -> Repeated[T]:
-        """Return the values of `rows` (int64), in that order."""
         return Repeated(self.codes[rows], self.values)
 
 
-class GatheringNumbers:
-    """Collect integers."""
-
-    def __init__(self) -> None:
-        self._parts = [np.zeros(0, np.int64)]
-
-    def add(self, values: Sequence[int]) -> None:
-        self._parts.append(np.array(values, np.int64))
-
-    def done(self) -> Numbers:
-        return Numbers(np.concatenate(self._parts))
+Column = Texts | Numbers | Repeated[Any]
 
 
-class GatheringRepeated:
-    """Collect hashable values."""
-
-    def __init__(self) -> None:
-        self._parts = [np.zeros(0, np.int32)]
-        self._known: dict[Hashable, int] = {}
-
-    def add(self, values: Sequence[Hashable]) -> None:
-        known = self._known
-        self._parts.append(np.array([known.setdefault(value, len(known)) for value in values], np.int32))
-
-    def done(self) -> Repeated[Any]:
-        return Repeated(np.concatenate(self._parts), list(self._known))
-
-
-class Structs(Sequence[S], Generic[S]):
-    """Structs of one class or of a few, with a column for each field of each class.
+class Structs(Generic[S]):
+    """Structs, most of one class, with a column for each of its fields; the others are kept as objects.
 
     A class may list in `FEW` the fields with few distinct values.
     """
 
-    __slots__ = ("_places", "_tables", "_which")
+    __slots__ = ("_columns", "_kind", "_others")
 
-    def __init__(self, tables: Sequence[_Table[S]], which: NDArray[np.int8], places: Rows) -> None:
-        """`which` and `places` are each struct's table, int8 [n], and row in it, int64 [n]; empty for one table."""
-        self._tables, self._which, self._places = tables, which, places
+    def __init__(self, kind: type[S], columns: Sequence[Column], others: Mapping[int, S] | None = None) -> None:
+        """`columns` are in the order of the fields of `kind`; `others`: structs of other classes by row."""
+        self._kind, self._columns, self._others = kind, columns, others or {}
 
     @classmethod
     def of(cls, items: Iterable[S]) -> Structs[S]:
@@ -155,86 +94,33 @@ class Structs(Sequence[S], Generic[S]):
             builder.add(item)
         return builder.done()
 
-    @classmethod
-    def from_columns(cls, kind: type[S], columns: Sequence[Column]) -> Structs[S]:
-        """Return structs of one class from columns in the order of its fields."""
-        return cls([_Table(kind, columns)], np.zeros(0, np.int8), np.zeros(0, np.int64))
-
     def __len__(self) -> int:
-        return len(self._tables[0]) if self._single else len(self._which)
+        return len(self._columns[0]) if self._columns else 0
 
-    @overload
-    def __getitem__(self, row: int) -> S: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Structs[S]: ...
-
-    def __getitem__(self, row: int | slice) -> S | Structs[S]:
-        if isinstance(row, slice):
-            return self.take(np.array(range(len(self))[row], np.int64))
-        if row < 0:
-            row += len(self)
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        return self._tables[0][row] if self._single else self._tables[self._which[row]][int(self._places[row])]
+    def __getitem__(self, row: int) -> S:
+        row = range(len(self))[row]
+        return self._others[row] if row in self._others else self._kind(*[column[row] for column in self._columns])
 
     def __iter__(self) -> Iterator[S]:
-        return iter(self._tables[0]) if self._single else (self[row] for row in range(len(self)))
-
-    @property
-    def _single(self) -> bool:
-        return len(self._tables) == 1
+        items: Iterator[S] = map(self._kind, *self._columns) if self._columns else iter(())
+        return map(self._others.get, count(), items) if self._others else items
 
     def take(self, rows: Rows) -> Structs[S]:
         """Return the structs of `rows` (int64), in that order."""
-        if self._single:
-            return Structs([self._tables[0].take(rows)], self._which, self._places)
-        which, places = self._which[rows], self._places[rows]
-        if len(rows) and (which == which[0]).all():
-            return Structs([self._tables[which[0]].take(places)], which[:0], places[:0])
-        return Structs(self._tables, which, places)
+        others = self._others
+        if others:
+            others = {at: others[row] for at, row in enumerate(rows.tolist()) if row in others}
+        return Structs(self._kind, [column.take(rows) for column in self._columns], others)
 
-    def of_kind(self, kind: type[S]) -> Rows:
-        """Return the rows of the structs of a class, int64, ascending."""
-        kinds = [table.kind is kind for table in self._tables]
-        if self._single:
-            return np.arange(len(self) if kinds[0] else 0)
-        return np.flatnonzero(np.isin(self._which, np.flatnonzero(kinds)))
-
-    def column(self, name: str) -> Column:
-        """Return a field or a property of all structs; every class must have it."""
-        if self._single and name in _fields(self._tables[0].kind):
-            return self._tables[0].column(name)
-        return repeated([getattr(item, name) for item in self])
-
-    @property
-    def kinds(self) -> tuple[type[S], ...]:
-        """Classes of the structs."""
-        return tuple(table.kind for table in self._tables)
-
-
-class _Table(Generic[S]):
-    """Structs of one class."""
-
-    __slots__ = ("_columns", "kind")
-
-    def __init__(self, kind: type[S], columns: Sequence[Column]) -> None:
-        self.kind, self._columns = kind, columns
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
-
-    def __getitem__(self, row: int) -> S:
-        return self.kind(*[column[row] for column in self._columns])
-
-    def __iter__(self) -> Iterator[S]:
-        return map(self.kind, *self._columns)
-
-    def take(self, rows: Rows) -> _Table[S]:
-        return _Table(self.kind, [column.take(rows) for column in self._columns])
-
-    def column(self, name: str) -> Column:
-        return self._columns[_fields(self.kind).index(name)]
+    def column(self, *names: str) -> Column:
+        """Return the first of these fields or properties that the structs have; every class must have the last one."""
+        fields = () if self._others else getattr(self._kind, "__struct_fields__", ())
+        found = [name for name in names if name in fields]
+        if found:
+            return self._columns[fields.index(found[0])]
+        values = _RepeatedBuilder()
+        values.add([getattr(item, names[-1]) for item in self])
+        return values.done()
 
 
 class StructsBuilder(Generic[S]):
@@ -242,8 +128,10 @@ class StructsBuilder(Generic[S]):
 
     def __init__(self) -> None:
         self._waiting: list[S] = []
-        self._which: list[NDArray[np.int8]] = []
-        self._tables: dict[type[S], tuple[int, list[Gathering]]] = {}
+        self._kind: type[Any] = Struct
+        self._columns: list[TextsBuilder | _NumbersBuilder | _RepeatedBuilder] = []
+        self._others: dict[int, S] = {}
+        self._count = 0
 
     def add(self, item: S) -> None:
         """Append a struct."""
@@ -252,67 +140,56 @@ class StructsBuilder(Generic[S]):
             self._flush()
 
     def _flush(self) -> None:
-        kinds = {type(item): None for item in self._waiting}
-        for kind in kinds:
-            if kind not in self._tables:
-                self._tables[kind] = len(self._tables), _gatherings(kind)
-            of_kind = [item for item in self._waiting if type(item) is kind]
-            values = zip(*map(_as_tuple, of_kind), strict=True)
-            for gathering, column in zip(self._tables[kind][1], values, strict=True):
-                gathering.add(column)
-        numbers = (self._tables[type(item)][0] for item in self._waiting)
-        self._which.append(np.fromiter(numbers, np.int8, len(self._waiting)))
-        self._waiting = []
+        items, self._waiting = self._waiting, []
+        if items and not self._columns:
+            self._kind = Counter(map(type, items)).most_common(1)[0][0]
+            self._columns = _builders(self._kind)
+            self._filler = next(item for item in items if type(item) is self._kind)
+        for at, item in enumerate(items):
+            if type(item) is not self._kind:
+                self._others[self._count + at] = item
+                items[at] = self._filler
+        self._count += len(items)
+        for column, values in zip(self._columns, zip(*map(_as_tuple, items), strict=True), strict=bool(items)):
+            column.add(values)
 
     def done(self) -> Structs[S]:
         """Return the collected structs."""
         self._flush()
-        tables = [_Table(kind, [g.done() for g in gatherings]) for kind, (_, gatherings) in self._tables.items()]
-        which = np.concatenate([np.zeros(0, np.int8), *self._which])
-        if len(tables) == 1:
-            return Structs(tables, which[:0], np.zeros(0, np.int64))
-        places = np.zeros(len(which), np.int64)
-        for number in range(len(tables)):
-            here = which == number
-            places[here] = np.arange(int(here.sum()))
-        return Structs(tables, which, places)
+        return Structs(self._kind, [column.done() for column in self._columns], self._others)
 
 
-def _gatherings(kind: type) -> list[Gathering]:
+class _NumbersBuilder:
+    def __init__(self) -> None:
+        self._values = array("q")
+
+    def add(self, values: Sequence[int]) -> None:
+        self._values.extend(values)
+
+    def done(self) -> Numbers:
+        return Numbers(np.asarray(self._values))
+
+
+class _RepeatedBuilder:
+    def __init__(self) -> None:
+        self._codes = array("i")
+        self._known: dict[Hashable, int] = {}
+
+    def add(self, values: Sequence[Hashable]) -> None:
+        known = self._known
+        self._codes.extend([known.setdefault(value, len(known)) for value in values])
+
+    def done(self) -> Repeated[Any]:
+        return Repeated(np.asarray(self._codes), list(self._known))
+
+
+def _builders(kind: type) -> list[TextsBuilder | _NumbersBuilder | _RepeatedBuilder]:
     few = getattr(kind, "FEW", ())
     return [
         TextsBuilder()
         if field.type is str and field.name not in few
-        else GatheringNumbers()
+        else _NumbersBuilder()
         if field.type is int
-        else GatheringRepeated()
+        else _RepeatedBuilder()
         for field in msgspec.structs.fields(kind)
     ]
-
-
-def _fields(kind: type) -> tuple[str, ...]:
-    assert issubclass(kind, Struct)
-    return kind.__struct_fields__
-
-
-def take(items: Sequence[T], rows: Rows) -> Sequence[T]:
-    """Return the items of `rows` (int64), in that order; a column for a column."""
-    if isinstance(items, Texts | Numbers | Repeated | Structs):
-        return items.take(rows)
-    return [items[row] for row in rows.tolist()]
-
-
-def column(items: Sequence[Any], name: str) -> Column:
-    """Return a field of all structs of a sequence; every class must have it."""
-    if isinstance(items, Structs):
-        return items.column(name)
-    return repeated([getattr(item, name) for item in items])
-
-
-def repeated(values: Column | Sequence[Any]) -> Repeated[Any]:
-    """Return values as codes, so equal values are processed once."""
-    if isinstance(values, Repeated):
-        return values
-    gathering = GatheringRepeated()
-    gathering.add(list(values))
-    return gathering.done()

@@ -15,7 +15,7 @@ Rows = NDArray[np.int64]
 
 _AT_ONCE = 4096
 _GATHERED = 1 << 13
-"""Pieces whose bytes are collected at once."""
+"""Texts whose bytes are collected at once."""
 
 
 class Texts(Sequence[str]):
@@ -61,10 +61,7 @@ class Texts(Sequence[str]):
             if rows.step == 1:
                 return Texts(self._block, self._ends[rows.start : max(rows.start, rows.stop) + 1])
             return self.take(np.array(rows, np.int64))
-        if row < 0:
-            row += len(self)
-        if not 0 <= row < len(self):
-            raise IndexError(row)
+        row = range(len(self))[row]
         return _decoded(self._block[self._ends[row] : self._ends[row + 1]])
 
     def __iter__(self) -> Iterator[str]:
@@ -80,9 +77,14 @@ class Texts(Sequence[str]):
 
     def take(self, rows: Rows) -> Texts:
         """Return the texts of `rows` (int64), in that order."""
-        starts = self._ends[rows]
+        data, starts = np.frombuffer(self._block, np.uint8), self._ends[rows]
         lengths = self._ends[rows + 1] - starts
-        return Texts(ragged(np.frombuffer(self._block, np.uint8), starts, lengths), _ends(lengths))
+        parts = []
+        for at in range(0, len(rows), _GATHERED):
+            sizes = lengths[at : at + _GATHERED]
+            shifts = starts[at : at + _GATHERED] - (np.cumsum(sizes) - sizes)
+            parts.append(data[np.repeat(shifts, sizes) + np.arange(int(sizes.sum()))].tobytes())
+        return Texts(b"".join(parts), _ends(lengths))
 
 
 def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
@@ -98,14 +100,13 @@ def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
 
 
 class TextsBuilder:
-    """Collect texts."""
+    """Collect texts, thousands at a time."""
 
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
         self._lengths: list[Rows] = []
 
     def add(self, texts: Sequence[str]) -> None:
-        """Append texts, thousands at a time."""
         joined = "".join(texts)
         block = _encoded(joined)
         lengths = map(len, texts) if len(block) == len(joined) else (len(_encoded(text)) for text in texts)
@@ -113,23 +114,8 @@ class TextsBuilder:
         self._lengths.append(np.fromiter(lengths, np.int64, len(texts)))
 
     def done(self) -> Texts:
-        """Return the collected texts."""
         lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths])
         return Texts(b"".join(self._blocks), _ends(lengths))
-
-
-def ragged(data: NDArray[np.uint8], starts: Rows, lengths: Rows) -> bytes:
-    """Return the concatenated pieces of an array.
-
-    Args:
-        data: uint8; starts, lengths: int64 [n], of the pieces.
-    """
-    parts = []
-    for at in range(0, len(starts), _GATHERED):
-        sizes = lengths[at : at + _GATHERED]
-        shifts = starts[at : at + _GATHERED] - (np.cumsum(sizes) - sizes)
-        parts.append(data[np.repeat(shifts, sizes) + np.arange(int(sizes.sum()))].tobytes())
-    return b"".join(parts)
 
 
 def _ends(lengths: Rows) -> Rows:

@@ -7,7 +7,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar, Literal
 
@@ -15,8 +15,6 @@ from isal.isal_zlib import crc32
 from msgspec import Struct
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.record import Blob
 from lpff_shards.storage.full_reads import pread_fully
 
 # Opening a pipe in place of a picture must not block; files are unaffected.
@@ -56,8 +54,6 @@ def _opened(path: str) -> Iterator[int]:
 
 class FileBlob(Struct, frozen=True, gc=False):
     """A regular file; `stamp` is its modification time in nanoseconds."""
-
-    NAMED: ClassVar[str] = "path"
 
     path: str
     size: int
@@ -115,7 +111,7 @@ class BrokenBlob(Struct, frozen=True, gc=False):
 
     where: str
     reason: str
-    size: int = 0
+    size: int = -1
     stamp: int = 0
 
     def head(self, most: int) -> bytes:  # noqa: ARG002
@@ -143,7 +139,6 @@ class ZipBlob(Struct, frozen=True, gc=False):
     """A zip member: `packed` bytes, stored or deflated, after the local header at `header`; `crc`: of its contents."""
 
     FEW: ClassVar[tuple[str, ...]] = ("archive",)
-    NAMED: ClassVar[str] = "member"
 
     archive: str
     member: str
@@ -241,10 +236,3 @@ def header_size(head: bytes) -> int:
         raise BlobError("has no local header at its offset in the zip: the zip has changed or is damaged")
     _, name, extra = _LOCAL_HEADER.unpack_from(head)
     return int(LOCAL_HEADER + name + extra)
-
-
-def file_names(blobs: Sequence[Blob]) -> Iterable[str]:
-    """Return each picture's file name, with or without folders; from columns without creating blobs."""
-    if isinstance(blobs, Structs) and len(blobs.kinds) == 1 and hasattr(blobs.kinds[0], "NAMED"):
-        return blobs.column(blobs.kinds[0].NAMED)
-    return (blob.where for blob in blobs)

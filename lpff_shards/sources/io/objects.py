@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from io import BytesIO
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -19,6 +19,7 @@ from lpff_shards.errors import ExportFailed
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.kinds import glance
+from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, ZipBlob, header_size, refuse_large
 from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
@@ -31,8 +32,6 @@ PIECES_AT_ONCE = 8
 
 class ObjectBlob(Struct, frozen=True, gc=False):
     """An object; `etag` identifies its contents when it was listed."""
-
-    NAMED: ClassVar[str] = "uri"
 
     uri: str
     size: int
@@ -158,16 +157,16 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(most, count)).astype(np.int64))
 
 
-def headers(blobs: Sequence[Blob]) -> Iterator[PictureHeader | None]:
+def headers(blobs: Sequence[Blob] | Structs[Blob]) -> Iterator[PictureHeader | None]:
     """Yield the header of each picture, None if it is invalid or unreadable."""
-    if any(map(is_remote, blobs[:1])):
+    if len(blobs) and is_remote(blobs[0]):
         with closing(prefetch(_header, blobs, AT_ONCE)) as found:
             yield from found
     else:
         yield from map(_header, blobs)
 
 
-def sizes_of(blobs: Sequence[Blob]) -> NDArray[np.int64]:
+def sizes_of(blobs: Sequence[Blob] | Structs[Blob]) -> NDArray[np.int64]:
     """Return widths and heights of pictures in pixels, int64 [n, 2], zeros where unknown; each file is read once."""
     known: dict[str, tuple[int, int]] = {}
     files = {blob.where: blob for blob in blobs}

@@ -116,8 +116,7 @@ class ZipTree:
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
         method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
         columns: list[Column] = [archive, members.names.take(rows), *numbers, method]
-        blobs: Structs[Blob] = Structs.from_columns(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
-        return blobs
+        return Structs(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
 
     def sub(self, name: str) -> ZipTree | None:
         inside = f"{self.inside}/{name}" if self.inside else name
