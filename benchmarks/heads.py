@@ -23,7 +23,7 @@ from PIL import Image
 from lpff_shards.planning.survey import SAMPLED
 from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.io.objects import headers
+from lpff_shards.sources.io.files import headers
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefix import send

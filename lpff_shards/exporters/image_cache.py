@@ -15,8 +15,7 @@ from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.record import Blob, Entry
-from lpff_shards.sources.io.blobs import BlobError
-from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.sources.io.blobs import BlobError, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
 KEPT_BYTES = 64 * 10**6

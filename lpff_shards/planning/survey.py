@@ -17,7 +17,8 @@ from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.units import format_count
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.objects import headers, is_remote, spread
+from lpff_shards.sources.io.blobs import is_remote
+from lpff_shards.sources.io.files import headers, spread
 
 SAMPLED = 1024
 """Files of a source that are opened, evenly spaced, unless all are needed."""

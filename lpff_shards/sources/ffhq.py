@@ -25,7 +25,7 @@ from lpff_shards.sources.ffhq_checks import (
 from lpff_shards.sources.ffhq_files import Named, Number, note_unknown_files, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
     NO_CAMERAS,
-    Labels,
+    CameraLabels,
     MatchedIds,
     Places,
     by_picture,
@@ -56,7 +56,7 @@ class _Listed:
     """
 
     named: Sequence[Named]
-    cameras: Labels = NO_CAMERAS
+    cameras: CameraLabels = NO_CAMERAS
     places: Places = field(default_factory=lambda: ({}, 0))
     anonymous: NDArray[np.float64] = field(default_factory=no_cameras)
     used: Mapping[str, str] = field(default_factory=dict)
@@ -132,7 +132,7 @@ class Ffhq:
         used = {} if ids else {"ffhq_cameras": matched.ids.where}
         return replace(listed, named=named, places=matched.ids.places(), used=used)
 
-    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Labels, Labels | None]:
+    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[CameraLabels, CameraLabels | None]:
         """Return the pictures' cameras; for pictures named by position also cameras by FFHQ id, if there are any."""
         if not files:
             raise ShardsError(
@@ -152,7 +152,9 @@ class Ffhq:
             "Put the dataset.json that EG3D's dataset_tool.py wrote next to the pictures",
         )
 
-    def _match_ids(self, tree: Tree, named: Sequence[Named], cameras: Labels, ids: Labels | None) -> MatchedIds | None:
+    def _match_ids(
+        self, tree: Tree, named: Sequence[Named], cameras: CameraLabels, ids: CameraLabels | None
+    ) -> MatchedIds | None:
         """Return FFHQ's numbers of pictures that are named by position, if a file contains them.
 
         Raises:
@@ -283,11 +285,11 @@ class Ffhq:
             yield f"{metadata.where}: {photos} have no record: license and author unknown"
 
 
-def _of_originals(labels: Labels) -> Labels:
+def _of_originals(labels: CameraLabels) -> CameraLabels:
     return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
 
 
-def _anonymous(named: Sequence[Named], labels: Labels, what: str, notes: Sequence[str] = ()) -> _Listed:
+def _anonymous(named: Sequence[Named], labels: CameraLabels, what: str, notes: Sequence[str] = ()) -> _Listed:
     """Return cameras without their pictures, as the density of poses uses them.
 
     Args:

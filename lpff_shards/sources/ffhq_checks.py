@@ -19,9 +19,9 @@ from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.ffhq_files import Named, Number
-from lpff_shards.sources.ffhq_labels import Labels
+from lpff_shards.sources.ffhq_labels import CameraLabels
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
-from lpff_shards.sources.io.objects import sizes_of, spread
+from lpff_shards.sources.io.files import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole
 
 STYLEGAN_SIDE = 1024
@@ -65,7 +65,7 @@ def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
     return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
 
 
-def check_pairs(given: str, named: Sequence[Named], labels: Labels) -> list[str]:
+def check_pairs(given: str, named: Sequence[Named], labels: CameraLabels) -> list[str]:
     """Refuse EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
     Checks the cameras of every pair, the sizes of some, and the pixels of two. A picture named by position (img%08d)
@@ -132,7 +132,7 @@ def _refuse_originals(given: str, named: Sequence[Named]) -> None:
         raise ShardsError(f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN)
 
 
-def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Labels) -> None:
+def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: CameraLabels) -> None:
     """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras.
 
     Raises:
@@ -168,7 +168,9 @@ def _refuse_oblong(given: str, name: str, size: tuple[int, int], trainer: str) -
         )
 
 
-def _lone(given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: Labels) -> tuple[list[str], list[str]]:
+def _lone(
+    given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: CameraLabels
+) -> tuple[list[str], list[str]]:
     """Return the names, by position, of originals or mirrors without the other, and the labels of the others."""
     paired = np.zeros(len(named), bool)
     paired[firsts] = paired[firsts + 1] = True

@@ -17,9 +17,8 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.io.blobs import BrokenBlob
-from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.json_files import Cameras, decode_file, parse_cameras
-from lpff_shards.sources.io.tree import Tree
+from lpff_shards.sources.io.tree import Tree, blob_at
 from lpff_shards.storage.path import parents
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
@@ -32,10 +31,10 @@ Places = tuple[Mapping[tuple[str, bool], int], int]
 the number of pictures in which the indices were counted, 0 where the names contain them."""
 
 
-class Labels(Cameras):
+class CameraLabels(Cameras):
     """Cameras of EG3D's dataset.json, by label."""
 
-    def chosen(self, names: Mapping[str, str]) -> Labels:
+    def chosen(self, names: Mapping[str, str]) -> CameraLabels:
         """Return some cameras under other names; `names` has the label of each."""
         rows = {name: self.rows[label] for name, label in names.items()}
         faults = {name: self.faults[label] for name, label in names.items() if label in self.faults}
@@ -63,14 +62,14 @@ class Labels(Cameras):
         return dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct)
 
 
-NO_CAMERAS = Labels("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
+NO_CAMERAS = CameraLabels("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
 
 
 class _LabelFile(Struct):
     labels: list[tuple[str, msgspec.Raw]] | None
 
 
-def read_labels(blob: Blob) -> Labels:
+def read_labels(blob: Blob) -> CameraLabels:
     """Read cameras by picture name from EG3D's dataset.json; a repeated name is a fault.
 
     Raises:
@@ -81,7 +80,7 @@ def read_labels(blob: Blob) -> Labels:
         raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras as --ffhq-cameras")
     names = [name for name, _ in labels]
     twice = (name for name, times in Counter(names).items() if times > 1)
-    return Labels(blob.where, *parse_cameras(names, (raw for _, raw in labels), twice))
+    return CameraLabels(blob.where, *parse_cameras(names, (raw for _, raw in labels), twice))
 
 
 def labels_inside(*trees: Tree) -> list[Blob]:
@@ -102,7 +101,7 @@ def labels_near(*given: str | None) -> Iterator[Blob]:
                 yield blob
 
 
-def first_with_ids(files: Iterable[Blob]) -> Labels | None:
+def first_with_ids(files: Iterable[Blob]) -> CameraLabels | None:
     """Return the first file that names pictures by FFHQ id; ignore other files, which the user did not give."""
     for blob in files:
         try:
@@ -114,7 +113,7 @@ def first_with_ids(files: Iterable[Blob]) -> Labels | None:
     return None
 
 
-def by_picture(labels: Labels, named: Sequence[Named]) -> Labels:
+def by_picture(labels: CameraLabels, named: Sequence[Named]) -> CameraLabels:
     """Return the cameras by the pictures' own names: by exact path, else by the number in the name.
 
     Folders, suffix and the kind of slash may then differ. A number that two labels share is a fault of the picture.
@@ -149,7 +148,7 @@ class MatchedIds:
         share: of the labels whose camera belongs to one picture, 0 to 1.
     """
 
-    ids: Labels
+    ids: CameraLabels
     numbers: Mapping[str, Number]
     unmatched: int
     ties: int
@@ -174,7 +173,7 @@ class MatchedIds:
         return f"{note}; {self.unmatched} cameras are not in it, {self.ties} belong to several pictures"
 
 
-def match_by_cameras(own: Labels, names: Sequence[str], ids: Labels) -> MatchedIds:
+def match_by_cameras(own: CameraLabels, names: Sequence[str], ids: CameraLabels) -> MatchedIds:
     """Match labels to FFHQ's numbers by cameras that are equal in float32: all published poses are distinct.
 
     The camera of a picture or of its mirror is enough for both.
@@ -201,7 +200,7 @@ def match_by_cameras(own: Labels, names: Sequence[str], ids: Labels) -> MatchedI
     return MatchedIds(ids, _by_pairs(names, found), unmatched, ties, len(found) / max(len(labels), 1))
 
 
-def _bytes(cameras: Labels, names: Sequence[str]) -> NDArray[np.void]:
+def _bytes(cameras: CameraLabels, names: Sequence[str]) -> NDArray[np.void]:
     """Return each camera as one comparable value: void [n]."""
     # Mirroring makes minus zero: adding zero removes the sign.
     numbers = cameras.numbers[cameras.find(names)].astype(np.float32) + np.float32(0)

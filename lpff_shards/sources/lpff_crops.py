@@ -12,8 +12,8 @@ from lpff_shards.schemas import camera, crops, landmarks
 from lpff_shards.schemas.columns.structs import Structs
 from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.io.files import sizes_of
 from lpff_shards.sources.io.json_files import Fault, PicturePoints
-from lpff_shards.sources.io.objects import sizes_of
 
 MEASURED = ("raw", "realign2400")
 """Alignments whose pictures have their own landmarks, in pixels of the picture's size."""

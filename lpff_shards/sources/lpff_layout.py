@@ -9,9 +9,8 @@ from pathlib import Path
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.io.bucket_tree import blob_at
 from lpff_shards.sources.io.files import Files, is_picture
-from lpff_shards.sources.io.tree import Tree, archive_in, only_folder, open_tree
+from lpff_shards.sources.io.tree import Tree, archive_in, blob_at, only_folder, open_tree
 from lpff_shards.storage.path import StoragePath, is_file, parents
 
 CAMERAS = "camera_parameters.json"

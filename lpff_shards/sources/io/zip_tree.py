@@ -22,9 +22,8 @@ from lpff_shards.schemas.columns.structs import Column, Numbers, Repeated, Struc
 from lpff_shards.schemas.columns.texts import Rows, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sources.io.blobs import ZipBlob
-from lpff_shards.sources.io.files import NO_FILES, Files
-from lpff_shards.sources.io.objects import ObjectMember, read_range
+from lpff_shards.sources.io.blobs import ZipBlob, read_range
+from lpff_shards.sources.io.files import Files
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.full_reads import pread_fully
 
@@ -100,8 +99,6 @@ class ZipTree:
     @cached_property
     def _files(self) -> Files:
         rows = np.frombuffer(self.listing[self.inside].rows, np.int64)
-        if not len(rows):
-            return NO_FILES
         names = [name.rpartition("/")[2] for name in self.directory.names.take(rows)]
         order = sorted(range(len(names)), key=names.__getitem__)
         names = [names[at] for at in order]
@@ -116,7 +113,7 @@ class ZipTree:
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
         method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
         columns: list[Column] = [archive, members.names.take(rows), *numbers, method]
-        return Structs(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
+        return Structs(ZipBlob, columns)
 
     def sub(self, name: str) -> ZipTree | None:
         inside = f"{self.inside}/{name}" if self.inside else name
