@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from lpff_shards.planning.survey import SAMPLED
-from lpff_shards.schemas.columns.structs import Structs
+from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.files import headers
 from lpff_shards.sources.io.tree import open_tree

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from lpff_shards.schemas.columns.structs import Repeated, Structs
-from lpff_shards.schemas.columns.texts import Texts, duplicates
+from lpff_shards.schemas.columns import Repeated, Structs, Texts, duplicates
 
 TEXTS = st.lists(
     st.text(st.characters(max_codepoint=0x1F600), max_size=9) | st.sampled_from(["", "odd\udcff", "ü", "a"])

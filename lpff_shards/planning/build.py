@@ -21,7 +21,7 @@ from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix, NameList
 from lpff_shards.planning.plan import Part, Plan, Settings
 from lpff_shards.planning.survey import Survey
-from lpff_shards.schemas.columns.texts import duplicates
+from lpff_shards.schemas.columns import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.units import format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.camera import centers
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory

@@ -15,8 +15,7 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.columns.structs import StructsBuilder
-from lpff_shards.schemas.columns.texts import Texts, duplicates
+from lpff_shards.schemas.columns import StructsBuilder, Texts, duplicates
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.left_out import OF_MIRROR, LeftOut
 from lpff_shards.schemas.record import Blob, Credit

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.camera import mirror
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.build import usable
 from lpff_shards.sources.ffhq_checks import (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from lpff_shards.schemas.columns.structs import Structs
+from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.license import License, license
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.io.json_files import (

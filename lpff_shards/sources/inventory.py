@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
-from lpff_shards.schemas.columns.structs import Repeated, Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Repeated, Structs, Texts
 from lpff_shards.schemas.left_out import LeftOut
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, Record

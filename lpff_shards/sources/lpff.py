@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import flag
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
 from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license

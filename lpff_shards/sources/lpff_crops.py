@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas import camera, crops, landmarks
-from lpff_shards.schemas.columns.structs import Structs
+from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.files import sizes_of

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.kinds import glance
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import BlobError, is_remote
 from lpff_shards.storage.prefetch import prefetch

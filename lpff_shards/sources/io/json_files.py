@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.columns.structs import Structs, StructsBuilder
+from lpff_shards.schemas.columns import Structs, StructsBuilder
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Credit

@@ -11,8 +11,7 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.columns.structs import Column, Numbers, Repeated, Structs
-from lpff_shards.schemas.columns.texts import Rows, Texts
+from lpff_shards.schemas.columns import Column, Numbers, Repeated, Rows, Structs, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import ZipBlob, read_range
