@@ -34,13 +34,13 @@ class Texts(Sequence[str]):
     """Strings in one block of UTF-8; file names that are not UTF-8 keep their surrogates.
 
     Args:
-        block: their bytes; ends: int64 [n + 1], the start of each, and the end of the last one.
+        block: their bytes; lengths: int64 [n], bytes of each.
     """
 
     __slots__ = ("_block", "_ends")
 
-    def __init__(self, block: bytes, ends: Rows) -> None:
-        self._block, self._ends = block, ends
+    def __init__(self, block: bytes, lengths: Rows) -> None:
+        self._block, self._ends = block, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
@@ -55,9 +55,7 @@ class Texts(Sequence[str]):
         return len(self._ends) - 1
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Texts | list | tuple):
-            return NotImplemented
-        return len(self) == len(other) and all(map(eq, self, other))
+        return isinstance(other, Texts | list | tuple) and len(self) == len(other) and all(map(eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -69,10 +67,7 @@ class Texts(Sequence[str]):
 
     def __getitem__(self, row: int | slice) -> str | Texts:
         if isinstance(row, slice):
-            rows = range(len(self))[row]
-            if rows.step == 1:
-                return Texts(self._block, self._ends[rows.start : max(rows.start, rows.stop) + 1])
-            return self.take(np.array(rows, np.int64))
+            return self.take(np.array(range(len(self))[row], np.int64))
         row = range(len(self))[row]
         return _decoded(self._block[self._ends[row] : self._ends[row + 1]])
 
@@ -96,7 +91,7 @@ class Texts(Sequence[str]):
             sizes = lengths[at : at + _GATHERED]
             shifts = starts[at : at + _GATHERED] - (np.cumsum(sizes) - sizes)
             parts.append(data[np.repeat(shifts, sizes) + np.arange(int(sizes.sum()))].tobytes())
-        return Texts(b"".join(parts), _ends(lengths))
+        return Texts(b"".join(parts), lengths)
 
 
 def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
@@ -127,13 +122,7 @@ class TextsBuilder:
 
     def done(self) -> Texts:
         lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths])
-        return Texts(b"".join(self._blocks), _ends(lengths))
-
-
-def _ends(lengths: Rows) -> Rows:
-    ends = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=ends[1:])
-    return ends
+        return Texts(b"".join(self._blocks), lengths)
 
 
 def _encoded(text: str) -> bytes:
