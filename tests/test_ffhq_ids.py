@@ -26,8 +26,7 @@ from layouts import (
 from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources import ffhq_labels
-from lpff_shards.sources.ffhq_files import Number
-from lpff_shards.sources.ffhq_labels import CameraLabels, match_by_cameras
+from lpff_shards.sources.ffhq_labels import CameraLabels, Number, match_by_cameras
 from lpff_shards.sources.inventory import Inventory
 
 PHOTOS = (0, 7, 499, 500, 1002)  # some photos did not survive, so positions are not ids

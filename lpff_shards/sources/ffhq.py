@@ -13,6 +13,7 @@ from lpff_shards.schemas.camera import mirror
 from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.build import usable
+from lpff_shards.sources.credits import read_records
 from lpff_shards.sources.ffhq_checks import (
     ONLY_FFHQ,
     TO_EG3D,
@@ -21,17 +22,20 @@ from lpff_shards.sources.ffhq_checks import (
     refuse_other_export,
     refuse_unmirrored,
 )
-from lpff_shards.sources.ffhq_files import Named, Number, note_unknown_files, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
     NO_CAMERAS,
     CameraLabels,
     MatchedIds,
+    Named,
+    Number,
     Places,
     by_picture,
     first_with_ids,
     labels_inside,
     labels_near,
     match_by_cameras,
+    note_unknown_files,
+    numbered,
     read_labels,
 )
 from lpff_shards.sources.inventory import EG3D, Inventory, no_cameras

@@ -18,8 +18,7 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_files import Named, Number
-from lpff_shards.sources.ffhq_labels import CameraLabels
+from lpff_shards.sources.ffhq_labels import CameraLabels, Named, Number
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.files import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole

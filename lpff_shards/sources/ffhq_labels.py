@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,11 +17,87 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.io.blobs import BrokenBlob
 from lpff_shards.sources.io.json_files import Cameras, decode_file, parse_cameras
-from lpff_shards.sources.io.tree import Tree, blob_at
+from lpff_shards.sources.io.tree import Tree, blob_at, subs
 from lpff_shards.storage.path import parents
+
+_NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
+
+
+class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compare in C
+    """A picture's position in the published order and its id, read from its name.
+
+    Attributes:
+        photo: index of the photo in the published order.
+        is_mirror: whether it is the mirror of that photo's picture.
+        id: FFHQ's five digits, or the original's name if it contains only an index (img%08d).
+        has_ffhq_id: whether `id` is FFHQ's own, as in its metadata.
+    """
+
+    photo: int
+    is_mirror: bool
+    id: str
+    has_ffhq_id: bool
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """The same for all names of one picture."""
+        return self.id, self.is_mirror
+
+    @property
+    def position(self) -> int:
+        """The number of an img%08d name."""
+        return 2 * self.photo + self.is_mirror
+
+    @property
+    def file_name(self) -> str:
+        """The name of a picture of this FFHQ id in EG3D's final_crops."""
+        return f"{self.id}{'_mirror' * self.is_mirror}.png"
+
+
+def number(name: str) -> Number | None:
+    """Parse a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    id, mirror, index = match.groups()
+    if id is not None:
+        return Number(int(id), mirror is not None, id, True)
+    photo, odd = divmod(int(index), 2)
+    return Number(photo, bool(odd), f"img{2 * photo:08d}", False)
+
+
+Named = tuple[Number, str, Blob]
+
+
+def numbered(tree: Tree) -> tuple[list[Named], list[str]]:
+    """List the pictures in a tree and in its folders of thousands, in the published order, with relative names.
+
+    The second list contains the names that FFHQ does not use.
+    """
+    named: list[Named] = []
+    unknown: list[str] = []
+    for name, blob in _below(tree):
+        n = number(name)
+        if n is None:
+            unknown.append(name)
+        else:
+            named.append((n, name, blob))
+    return sorted(named, key=lambda item: item[:2]), unknown
+
+
+def note_unknown_files(tree: Tree, names: list[str]) -> list[str]:
+    """Return the note about ignored pictures, if there are any."""
+    return [f"{tree.where}: {len(names)} pictures are ignored: FFHQ has no names such as {names[0]}"] if names else []
+
+
+def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
+    yield from tree.files().pictures().pairs()
+    for folder, inside in subs(tree, [folder for folder in tree.folders() if folder.isdigit()]):
+        for name, blob in inside.files().pictures().pairs():
+            yield f"{folder}/{name}", blob
+
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 ENOUGH = 0.999

@@ -5,14 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from urllib.parse import urlsplit
+from pathlib import Path
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
@@ -20,11 +18,12 @@ from lpff_shards.options.declaration import flag
 from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
-from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
-from lpff_shards.schemas.record import Credit
+from lpff_shards.schemas.license import license
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.build import usable
+from lpff_shards.sources.credits import read_info, read_url
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.files import Files
+from lpff_shards.sources.io.files import Files, is_picture
 from lpff_shards.sources.io.json_files import (
     NO_TABLE,
     JsonTable,
@@ -34,10 +33,15 @@ from lpff_shards.sources.io.json_files import (
     read_cameras,
     read_table,
 )
+from lpff_shards.sources.io.tree import Tree, archive_in, blob_at, only_folder, open_tree
 from lpff_shards.sources.lpff_crops import MEASURED, describe
-from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
+from lpff_shards.storage.path import StoragePath, is_file, parents
 
-_ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
+CAMERAS = "camera_parameters.json"
+INFO = "info.json"
+LANDMARKS = {"raw": "raw_lm.json", "realign2400": "realign2400_lm.json"}
+METADATA = (CAMERAS, INFO, *LANDMARKS.values())
+FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "realign2400", "raw": "raw"}
 _PREVIEWS = ("_eg3d", "_stylegan")
 _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
 
@@ -51,7 +55,7 @@ class Lpff:
 
     def inventory(self) -> Inventory:
         # There are few licenses: each is parsed once.
-        return _read("lpff", self.path, self.alignment, partial(_read_info, cache(license)))
+        return _read("lpff", self.path, self.alignment, partial(read_info, cache(license)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class UnsplashPexels:
     alignment: str
 
     def inventory(self) -> Inventory:
-        return _read("unsplash_pexels", self.path, self.alignment, _read_url)
+        return _read("unsplash_pexels", self.path, self.alignment, read_url)
 
 
 def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
@@ -78,8 +82,8 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
         ShardsError: such pictures are missing, or a metadata file cannot be read.
     """
     option = flag(source)
-    place = locate(option, given, alignment)
-    notes = list(missing(place, alignment))
+    place = _locate(option, given, alignment)
+    notes = list(_missing(place, alignment))
     ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
     if not ids:
         raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
@@ -118,7 +122,7 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
 
 
-def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
+def _odd_size(place: _Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
     """Yield a note if the crops have the published size of another alignment."""
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
     if others and alignment not in MEASURED:
@@ -128,7 +132,7 @@ def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator
         )
 
 
-def _table(place: Located, name: str, expected: str) -> JsonTable:
+def _table(place: _Located, name: str, expected: str) -> JsonTable:
     """Read a metadata file; return an empty table if it is missing."""
     return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
 
@@ -149,7 +153,7 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
     return _in_order(ids, rows)
 
 
-def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
+def _faces(place: _Located) -> tuple[list[str], NDArray[np.int64]]:
     """Return the ids of the faces of photos, sorted, and the picture's row of each.
 
     The metadata list the faces; a face's id contains its photo's.
@@ -175,79 +179,135 @@ def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.in
     return [ids[at] for at in order], np.array(rows, np.int64)[order]
 
 
-class _License(Struct, frozen=True):
-    name: str | None = None
-    url: str | None = None
+@dataclass(frozen=True)
+class _Located:
+    """The location of a data set's parts.
+
+    Attributes:
+        pictures: by name; where: their folder or zip.
+        metadata: files by name; unknown_files: other files next to the pictures.
+        unread: the same pictures' zip, if their folder is read.
+    """
+
+    pictures: Files
+    where: str
+    metadata: Mapping[str, Blob]
+    unknown_files: Sequence[str]
+    unread: Sequence[str] = ()
 
 
-class _ImageInfo(Struct, frozen=True):
-    photo_id: str | None = None
-    user_id: str | None = None
-    photo_url: str | None = None
-    username: str | None = None
-    title: str | None = None
-    low_resolution_download_url: str | None = None
-    high_resolution_download_url: str | None = None
-    license: _License | None = None
-
-
-class _Info(Struct, frozen=True):
-    image_info: _ImageInfo
-
-
-_INFO = msgspec.json.Decoder(_Info)
-
-
-def _read_info(parse_license: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
-    """Return an id's credit from LPFF's info.json; without a record, from the id itself.
-
-    Args:
-        parse_license: returns the license of a name and a URL.
+def _locate(option: str, given: str, alignment: str) -> _Located:
+    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives.
 
     Raises:
-        ValueError: the record does not have info.json's shape.
+        ShardsError: there are no such pictures.
     """
-    parts = _ID.fullmatch(id)
-    user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
-    record = info.get(id, _INFO)
-    if record is None:
-        return Credit(photo_id=photo, author_id=user)
-    image = record.image_info
-    terms = image.license or _License()
-    return Credit(
-        photo_id=image.photo_id or photo,
-        author=image.username or "",
-        author_id=image.user_id or user,
-        title=image.title or "",
-        source_url=image.photo_url or "",
-        low_resolution_download_url=image.low_resolution_download_url or "",
-        high_resolution_download_url=image.high_resolution_download_url or "",
-        license=parse_license(terms.name or "", terms.url or ""),
+    tree = open_tree(option, given)
+    for root in (tree, only_folder(tree)):
+        for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
+            folders = _folders(option, root, name)
+            for folder in folders:
+                for place in (folder, only_folder(folder)):
+                    if inside := place.files().pictures():
+                        _refuse_other_alignment(option, given, name, alignment)
+                        if place is not folder:
+                            _refuse_other_alignment(option, place.where, ".", alignment)
+                        unread = tuple(other.where for other in folders if other is not folder)
+                        return _Located(
+                            inside, place.where, _metadata(root, tree, given), _unknown_files(place), unread
+                        )
+    raise ShardsError(
+        f"{option} {given} contains neither {FOLDERS[alignment]}/ nor pictures",
+        _packed(only_folder(tree), alignment)
+        or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
-_URL = msgspec.json.Decoder(str)
-_HOSTS = {
-    **dict.fromkeys(("unsplash.com", "images.unsplash.com"), UNSPLASH),
-    **dict.fromkeys(("pexels.com", "images.pexels.com"), PEXELS),
-}
+def _folders(option: str, root: Tree, name: str) -> list[Tree]:
+    """Return the folder and the zip of that name, if they exist."""
+    found = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
+    return [tree for tree in found if tree is not None]
 
 
-def _read_url(info: JsonTable, id: str) -> Credit:
-    """Return the credit of an id; the URL's host gives its license.
+def _packed(root: Tree, alignment: str) -> str:
+    """Return a hint about an archive that cannot be read in place, or an empty text."""
+    folder, _, base = FOLDERS[alignment].rpartition("/")
+    parent = root.sub(folder) if folder else root
+    name = next(
+        (f"{base}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{base}{suffix}" in parent.files()), ""
+    )
+    return f"Unpack {posixpath.join(folder, name)} there first" if name else ""
+
+
+def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
+    """Return the metadata files by name, which are together in one folder.
+
+    Searches the data set's folder, then the two folders above the given path: crop/eg3d is two levels below its
+    metadata, a zip is next to it.
+    """
+    places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, parents(given, 2)))
+    for files in places:
+        found = {name: files[name] for name in METADATA if name in files}
+        if found:
+            return found
+    return {}
+
+
+def _metadata_above(folder: StoragePath) -> dict[str, Blob]:
+    # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
+    try:
+        return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
+    except PermissionError:
+        # The user may have access to the data set's own folder only.
+        return {}
+    except OSError as error:
+        raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
+
+
+def _metadata_in(folder: StoragePath) -> dict[str, Blob]:
+    found = {name: blob_at(folder / name) for name in METADATA}
+    return {name: blob for name, blob in found.items() if blob is not None}
+
+
+def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
+    """Refuse a given folder of crops, or one in a zip, that has the name of another alignment."""
+    # A folder in a zip follows a colon.
+    actual = Path(given.rpartition(":")[2]).stem
+    if name == "." and actual in FOLDERS and actual != alignment:
+        raise ShardsError(
+            f"{option} {given} has the name of {actual} pictures, not {alignment}",
+            f"Use --alignment {actual}, or rename it",
+        )
+
+
+def _unknown_files(folder: Tree) -> list[str]:
+    return [name for name in folder.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
+
+
+def _missing(place: _Located, alignment: str) -> Iterator[str]:
+    """Yield notes about missing and ignored files.
 
     Raises:
-        ValueError: the record is not a URL.
+        ShardsError: a required file is missing.
     """
-    url = info.get(id, _URL) or ""
-    return Credit(photo_id=photo_and_face(id)[0], source_url=url, license=_license(url))
-
-
-def _license(url: str) -> License:
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").removeprefix("www.")
-    except ValueError:
-        raise ValueError(f"its record is not a URL: {url!r}") from None
-    # Other hosts have other licenses, for example plus.unsplash.com.
-    return _HOSTS.get(host, UNKNOWN) if parts.scheme in ("http", "https") else UNKNOWN
+    if CAMERAS not in place.metadata and alignment == "eg3d":
+        raise ShardsError(
+            f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
+            f"Put {CAMERAS} into the data set's folder",
+        )
+    lost = {INFO: "licenses and authors are unknown"}
+    if alignment in LANDMARKS:
+        lost[LANDMARKS[alignment]] = "there are no landmarks"
+    elsewhere = "cameras are those of the EG3D crops"
+    if alignment != "eg3d":
+        lost[LANDMARKS["realign2400"]] = elsewhere if alignment == "raw" else f"there are no landmarks, and {elsewhere}"
+    if alignment != "eg3d":
+        lost[CAMERAS] = "there are no cameras"
+    if place.unknown_files:
+        names = f"{len(place.unknown_files)} files, such as {place.unknown_files[0]},"
+        yield f"{place.where}: {names} are ignored: their names are not those of PNG, JPEG or WebP files"
+    for archive in place.unread:
+        yield f"{place.where} is read, {archive} is not: both exist"
+    for name, consequence in lost.items():
+        if name not in place.metadata:
+            yield f"{place.where}: {name} was not found, so {consequence}"
