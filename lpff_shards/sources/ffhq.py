@@ -23,7 +23,6 @@ from lpff_shards.sources.ffhq_checks import (
     refuse_unmirrored,
 )
 from lpff_shards.sources.ffhq_labels import (
-    NO_CAMERAS,
     CameraLabels,
     MatchedIds,
     Named,
@@ -34,7 +33,6 @@ from lpff_shards.sources.ffhq_labels import (
     labels_inside,
     labels_near,
     match_by_cameras,
-    note_unknown_files,
     numbered,
     read_labels,
 )
@@ -44,6 +42,7 @@ from lpff_shards.sources.io.tree import Tree, file_blob, only_folder, open_tree
 PHOTOS = 70_000
 """Number of photos in FFHQ."""
 FOLDER = "images1024x1024"
+_NO_CAMERAS = CameraLabels("", {}, no_cameras(), {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +51,11 @@ class _Listed:
 
     Attributes:
         named: the pictures, in the published order.
-        cameras: by the pictures' names, or by labels with their numbers; places: see `Places`.
-        anonymous: float64 [n, 25], see `Inventory.anonymous_cameras`.
-        used: see `Inventory.used`.
-        notes: for the user.
+        cameras: by the pictures' names; anonymous: see `Inventory.anonymous_cameras`.
     """
 
     named: Sequence[Named]
-    cameras: CameraLabels = NO_CAMERAS
+    cameras: CameraLabels = _NO_CAMERAS
     places: Places = field(default_factory=lambda: ({}, 0))
     anonymous: NDArray[np.float64] = field(default_factory=no_cameras)
     used: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +106,6 @@ class Ffhq:
         return found
 
     def _eg3d(self) -> _Listed:
-        """List pictures and their mirrors, with dataset.json."""
         given = [file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
         tree = only_folder(open_tree("--ffhq", self.path))
         refuse_other_export(self.path, tree, self.alignment)
@@ -123,7 +118,7 @@ class Ffhq:
         by_id = any(n.has_ffhq_id for n, _, _ in named)
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
-        notes = [*check_pairs(self.path, named, cameras), *note_unknown_files(tree, unknown)]
+        notes = [*check_pairs(self.path, named, cameras), *_note_unknown(tree, unknown)]
         listed = _Listed(named, cameras, cameras.places(), notes=notes)
         matched = None if by_id else self._match_ids(tree, named, cameras, ids)
         if matched is not None:
@@ -158,11 +153,7 @@ class Ffhq:
     def _match_ids(
         self, tree: Tree, named: Sequence[Named], cameras: CameraLabels, ids: CameraLabels | None
     ) -> MatchedIds | None:
-        """Return FFHQ's numbers of pictures that are named by position, if a file contains them.
-
-        Raises:
-            ShardsError: the file belongs to another set, and was given or is in the set.
-        """
+        """Return FFHQ's numbers of pictures that are named by position, if a file contains them."""
         names = [name for _, name, _ in named]
         if ids is None:
             known = {blob.where for blob in labels_inside(tree)} | {cameras.where}
@@ -185,16 +176,13 @@ class Ffhq:
             self._refuse_eg3d(every, inside)
         refuse_oblong(self.path, named, "StyleGAN")
         listed = self._borrow_cameras(named, inside)
-        notes = [*note_unknown_files(tree, unknown + others), *listed.notes]
+        notes = [*_note_unknown(tree, unknown + others), *listed.notes]
         return replace(listed, cameras=by_picture(listed.cameras, named), notes=notes)
 
     def _originals(self, every: Sequence[Named]) -> tuple[list[Named], list[str]]:
         """Return the pictures with their FFHQ ids, and the ignored names.
 
         StyleGAN's dataset_tool.py counts in FFHQ's order, so the numbers of a complete set are FFHQ's.
-
-        Raises:
-            ShardsError: the set is empty, or larger than FFHQ.
         """
         by_id = [item for item in every if item[0].has_ffhq_id]
         if by_id:
@@ -212,11 +200,7 @@ class Ffhq:
         return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in items], []
 
     def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
-        """Refuse EG3D's pictures, which have mirrors, or cameras of the same file names.
-
-        Raises:
-            ShardsError: the set has such a mirror or camera.
-        """
+        """Refuse EG3D's pictures, which have mirrors, or cameras of the same file names."""
         mirrors = [name for n, name, _ in every if n.has_ffhq_id and n.is_mirror]
         if mirrors:
             raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it contains the mirror {mirrors[0]}", TO_EG3D)
@@ -235,9 +219,6 @@ class Ffhq:
 
         A file that names pictures by position has no FFHQ ids. Another file of the same cameras may have them; it is
         searched in the set, next to it and next to the given file.
-
-        Raises:
-            ShardsError: the file is not EG3D's for FFHQ.
         """
         if self.cameras is None:
             return _Listed(named, notes=[f"--ffhq {self.path}: without --ffhq-cameras there are no cameras"])
@@ -257,14 +238,7 @@ class Ffhq:
         return _anonymous(named, labels, "it is", notes)
 
     def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
-        """Yield what is unknown about the pictures, and why.
-
-        Args:
-            missing: FFHQ ids without a record.
-
-        Raises:
-            ShardsError: no picture has a record.
-        """
+        """Yield what is unknown about the pictures, and why; `missing`: FFHQ ids without a record."""
         lost = "licenses and authors" if self.alignment == EG3D else "licenses, authors and landmarks"
         unknown = [name for n, name, _ in named if not n.has_ffhq_id]
         by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
@@ -288,6 +262,10 @@ class Ffhq:
             yield f"{metadata.where}: {photos} have no record: license and author unknown"
 
 
+def _note_unknown(tree: Tree, names: list[str]) -> list[str]:
+    return [f"{tree.where}: {len(names)} pictures are ignored: FFHQ has no names such as {names[0]}"] if names else []
+
+
 def _of_originals(labels: CameraLabels) -> CameraLabels:
     return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
 
@@ -297,9 +275,6 @@ def _anonymous(named: Sequence[Named], labels: CameraLabels, what: str, notes: S
 
     Args:
         what: subject of the note: the pictures or the file with numbers by position.
-
-    Raises:
-        ShardsError: one is faulty, or they do not come in pairs of a picture and its mirror.
     """
     for label, reason in labels.faults.items():
         raise ShardsError(f"{labels.where}: {label}: {reason}", "Check that it is the published file")

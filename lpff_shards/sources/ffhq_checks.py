@@ -18,7 +18,7 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_labels import CameraLabels, Named, Number
+from lpff_shards.sources.ffhq_labels import CameraLabels, Named
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.files import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole
@@ -58,12 +58,6 @@ def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
     return True
 
 
-def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
-    """Return the rows of sorted numbers that are originals followed by their mirror: int64 [pairs]."""
-    followed = (a[2] == b[2] and not a[1] and b[1] for a, b in pairwise(numbers))
-    return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
-
-
 def check_pairs(given: str, named: Sequence[Named], labels: CameraLabels) -> list[str]:
     """Refuse EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
@@ -79,9 +73,15 @@ def check_pairs(given: str, named: Sequence[Named], labels: CameraLabels) -> lis
     Raises:
         ShardsError: the pictures are not FFHQ's.
     """
-    firsts = pairs([n for n, _, _ in named])
+    followed = (a.id == b.id and not a.is_mirror and b.is_mirror for (a, _, _), (b, _, _) in pairwise(named))
+    # Rows of originals that their mirror follows.
+    firsts = np.flatnonzero(np.fromiter(followed, bool, max(len(named) - 1, 0)))
     if not len(firsts):
-        _refuse_originals(given, named)
+        own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
+        if own_download or not all(n.has_ffhq_id for n, _, _ in named):
+            raise ShardsError(
+                f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN
+            )
         refuse_oblong(given, named, "EG3D")
         labeled = any(n.is_mirror for n in labels.named.values())
         return [f"--ffhq {given}: the mirrors in {labels.where} have no pictures: {_DOUBT}"] if labeled else []
@@ -116,19 +116,12 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
 
 
 def _thumb(data: bytes) -> NDArray[np.float64]:
-    """Return a picture's gray, averaged to float64 [16, 16], 0 to 255."""
+    """Return a picture's gray, averaged to [16, 16], 0 to 255."""
     header = inspect(data)
     if reason := unstorable(header, decoded=True):
         raise PictureError(reason)
     gray = Image.fromarray(decode(data, header)).convert("L").resize((16, 16), Image.Resampling.BOX)
     return np.asarray(gray, np.float64)
-
-
-def _refuse_originals(given: str, named: Sequence[Named]) -> None:
-    """Refuse originals without mirrors, named by position or stored like FFHQ's download: in folders, or of 1024 px."""
-    own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
-    if own_download or not all(n.has_ffhq_id for n, _, _ in named):
-        raise ShardsError(f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN)
 
 
 def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: CameraLabels) -> None:
@@ -188,8 +181,7 @@ def _lone(
 
 
 def _sizes(blobs: Sequence[Blob]) -> list[tuple[int, int]]:
-    """Return width and height of pictures, zeros where unreadable: the export reports those."""
-    return [(int(width), int(height)) for width, height in sizes_of(blobs)]
+    return [(width, height) for width, height in sizes_of(blobs).tolist()]
 
 
 def _shape(size: tuple[int, int]) -> str:

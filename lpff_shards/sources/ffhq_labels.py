@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -42,7 +43,6 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
 
     @property
     def key(self) -> tuple[str, bool]:
-        """The same for all names of one picture."""
         return self.id, self.is_mirror
 
     @property
@@ -78,25 +78,16 @@ def numbered(tree: Tree) -> tuple[list[Named], list[str]]:
     """
     named: list[Named] = []
     unknown: list[str] = []
-    for name, blob in _below(tree):
-        n = number(name)
-        if n is None:
-            unknown.append(name)
-        else:
-            named.append((n, name, blob))
+    folders = subs(tree, [folder for folder in tree.folders() if folder.isdigit()])
+    for prefix, folder in chain([("", tree)], ((f"{name}/", folder) for name, folder in folders)):
+        for base, blob in folder.files().pictures().pairs():
+            name = prefix + base
+            n = number(name)
+            if n is None:
+                unknown.append(name)
+            else:
+                named.append((n, name, blob))
     return sorted(named, key=lambda item: item[:2]), unknown
-
-
-def note_unknown_files(tree: Tree, names: list[str]) -> list[str]:
-    """Return the note about ignored pictures, if there are any."""
-    return [f"{tree.where}: {len(names)} pictures are ignored: FFHQ has no names such as {names[0]}"] if names else []
-
-
-def _below(tree: Tree) -> Iterator[tuple[str, Blob]]:
-    yield from tree.files().pictures().pairs()
-    for folder, inside in subs(tree, [folder for folder in tree.folders() if folder.isdigit()]):
-        for name, blob in inside.files().pictures().pairs():
-            yield f"{folder}/{name}", blob
 
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
@@ -138,9 +129,6 @@ class CameraLabels(Cameras):
         # Two labels with one number are one picture.
         distinct = dict.fromkeys(n.key for n in sorted(self.named.values()))
         return dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct)
-
-
-NO_CAMERAS = CameraLabels("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
 
 
 class _LabelFile(Struct):
@@ -242,7 +230,6 @@ class MatchedIds:
         return f"{self.ids.where} has the cameras of {self.share:.1%} of the pictures, and FFHQ's ids need {ENOUGH:.1%}"
 
     def note(self) -> str:
-        """Return the note with the numbers of matched and unmatched cameras."""
         if not self.is_enough:
             return f"{self.figure()}: it is ignored"
         note = f"{self.ids.where}: its cameras give the FFHQ ids of {len(self.numbers)} pictures"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from lpff_shards.sources.io.json_files import (
 )
 from lpff_shards.sources.io.tree import Tree, archive_in, blob_at, only_folder, open_tree
 from lpff_shards.sources.lpff_crops import MEASURED, describe
-from lpff_shards.storage.path import StoragePath, is_file, parents
+from lpff_shards.storage.path import is_file, parents
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -70,20 +70,10 @@ class UnsplashPexels:
 
 
 def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
-    """Build the inventory of a data set in this layout.
-
-    Args:
-        source: name of the source.
-        given: the path: the data set's folder, a flat folder of crops, or a zip of either.
-        alignment: eg3d, stylegan, realign2400 or raw.
-        read_credit: returns an id's credit from the info table.
-
-    Raises:
-        ShardsError: such pictures are missing, or a metadata file cannot be read.
-    """
+    """Build the inventory of a data set's folder, a flat folder of crops, or a zip of either."""
     option = flag(source)
     place = _locate(option, given, alignment)
-    notes = list(_missing(place, alignment))
+    notes = list(place.notes)
     ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
     if not ids:
         raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
@@ -119,21 +109,18 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
         notes=tuple(notes),
     )
     inventory = usable(every, camera_file, {**faults, **points.faults})
-    return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
-
-
-def _odd_size(place: _Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
-    """Yield a note if the crops have the published size of another alignment."""
+    size = inventory.typical_size
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
-    if others and alignment not in MEASURED:
-        yield (
-            f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
-            f"--alignment is {alignment}"
-        )
+    if not others or alignment in MEASURED:
+        return inventory
+    note = (
+        f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
+        f"--alignment is {alignment}"
+    )
+    return replace(inventory, notes=(*inventory.notes, note))
 
 
 def _table(place: _Located, name: str, expected: str) -> JsonTable:
-    """Read a metadata file; return an empty table if it is missing."""
     return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
 
 
@@ -174,140 +161,103 @@ def _faces(place: _Located) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the ids sorted, and their rows."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return [ids[at] for at in order], np.array(rows, np.int64)[order]
 
 
 @dataclass(frozen=True)
 class _Located:
-    """The location of a data set's parts.
-
-    Attributes:
-        pictures: by name; where: their folder or zip.
-        metadata: files by name; unknown_files: other files next to the pictures.
-        unread: the same pictures' zip, if their folder is read.
-    """
+    """The location of a data set's parts: pictures, their folder or zip, and metadata files by name."""
 
     pictures: Files
     where: str
     metadata: Mapping[str, Blob]
-    unknown_files: Sequence[str]
-    unread: Sequence[str] = ()
+    notes: Sequence[str]
 
 
 def _locate(option: str, given: str, alignment: str) -> _Located:
-    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives.
-
-    Raises:
-        ShardsError: there are no such pictures.
-    """
+    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives."""
     tree = open_tree(option, given)
     for root in (tree, only_folder(tree)):
         for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
-            folders = _folders(option, root, name)
-            for folder in folders:
-                for place in (folder, only_folder(folder)):
-                    if inside := place.files().pictures():
-                        _refuse_other_alignment(option, given, name, alignment)
-                        if place is not folder:
-                            _refuse_other_alignment(option, place.where, ".", alignment)
-                        unread = tuple(other.where for other in folders if other is not folder)
-                        return _Located(
-                            inside, place.where, _metadata(root, tree, given), _unknown_files(place), unread
-                        )
+            both = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
+            trees = [one for one in both if one is not None]
+            for outer, place in ((one, inner) for one in trees for inner in (one, only_folder(one))):
+                if inside := place.files().pictures():
+                    if name == ".":
+                        _refuse_other_alignment(option, given, alignment)
+                    if place is not outer:
+                        _refuse_other_alignment(option, place.where, alignment)
+                    metadata = _metadata(root, tree, given)
+                    unread = [other.where for other in trees if other is not outer]
+                    return _Located(inside, place.where, metadata, list(_notes(place, metadata, unread, alignment)))
+    folder, _, base = FOLDERS[alignment].rpartition("/")
+    root = only_folder(tree)
+    parent = root.sub(folder) if folder else root
+    listed = parent.files() if parent else ()
+    packed = next((f"{base}{end}" for end in (".rar", ".7z", ".tar") if f"{base}{end}" in listed), "")
     raise ShardsError(
         f"{option} {given} contains neither {FOLDERS[alignment]}/ nor pictures",
-        _packed(only_folder(tree), alignment)
-        or f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
+        f"Unpack {posixpath.join(folder, packed)} there first"
+        if packed
+        else f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
-def _folders(option: str, root: Tree, name: str) -> list[Tree]:
-    """Return the folder and the zip of that name, if they exist."""
-    found = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
-    return [tree for tree in found if tree is not None]
-
-
-def _packed(root: Tree, alignment: str) -> str:
-    """Return a hint about an archive that cannot be read in place, or an empty text."""
-    folder, _, base = FOLDERS[alignment].rpartition("/")
-    parent = root.sub(folder) if folder else root
-    name = next(
-        (f"{base}{suffix}" for suffix in (".rar", ".7z", ".tar") if parent and f"{base}{suffix}" in parent.files()), ""
-    )
-    return f"Unpack {posixpath.join(folder, name)} there first" if name else ""
-
-
-def _metadata(root: Tree, tree: Tree, given: str) -> dict[str, Blob]:
+def _metadata(root: Tree, tree: Tree, given: str) -> Mapping[str, Blob]:
     """Return the metadata files by name, which are together in one folder.
 
     Searches the data set's folder, then the two folders above the given path: crop/eg3d is two levels below its
     metadata, a zip is next to it.
     """
-    places: Iterable[Files | dict[str, Blob]] = (root.files(), tree.files(), *map(_metadata_above, parents(given, 2)))
-    for files in places:
-        found = {name: files[name] for name in METADATA if name in files}
-        if found:
+    for files in (root.files(), tree.files()):
+        if found := {name: files[name] for name in METADATA if name in files}:
             return found
+    for folder in parents(given, 2):
+        try:
+            # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
+            if is_file(folder / CAMERAS):
+                blobs = {name: blob_at(folder / name) for name in METADATA}
+                return {name: blob for name, blob in blobs.items() if blob is not None}
+        except PermissionError:
+            # The user may have access to the data set's own folder only.
+            continue
+        except OSError as error:
+            raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
     return {}
 
 
-def _metadata_above(folder: StoragePath) -> dict[str, Blob]:
-    # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
-    try:
-        return _metadata_in(folder) if is_file(folder / CAMERAS) else {}
-    except PermissionError:
-        # The user may have access to the data set's own folder only.
-        return {}
-    except OSError as error:
-        raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
-
-
-def _metadata_in(folder: StoragePath) -> dict[str, Blob]:
-    found = {name: blob_at(folder / name) for name in METADATA}
-    return {name: blob for name, blob in found.items() if blob is not None}
-
-
-def _refuse_other_alignment(option: str, given: str, name: str, alignment: str) -> None:
-    """Refuse a given folder of crops, or one in a zip, that has the name of another alignment."""
+def _refuse_other_alignment(option: str, given: str, alignment: str) -> None:
+    """Refuse a folder of crops, or one in a zip, that has the name of another alignment."""
     # A folder in a zip follows a colon.
     actual = Path(given.rpartition(":")[2]).stem
-    if name == "." and actual in FOLDERS and actual != alignment:
+    if actual in FOLDERS and actual != alignment:
         raise ShardsError(
             f"{option} {given} has the name of {actual} pictures, not {alignment}",
             f"Use --alignment {actual}, or rename it",
         )
 
 
-def _unknown_files(folder: Tree) -> list[str]:
-    return [name for name in folder.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
-
-
-def _missing(place: _Located, alignment: str) -> Iterator[str]:
-    """Yield notes about missing and ignored files.
-
-    Raises:
-        ShardsError: a required file is missing.
-    """
-    if CAMERAS not in place.metadata and alignment == "eg3d":
+def _notes(place: Tree, metadata: Mapping[str, Blob], unread: Sequence[str], alignment: str) -> Iterator[str]:
+    """Yield notes about missing and ignored files; raise a ShardsError if a required one is missing."""
+    if CAMERAS not in metadata and alignment == "eg3d":
         raise ShardsError(
             f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
             f"Put {CAMERAS} into the data set's folder",
         )
+    others = [name for name in place.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
+    if others:
+        names = f"{len(others)} files, such as {others[0]},"
+        yield f"{place.where}: {names} are ignored: their names are not those of PNG, JPEG or WebP files"
+    for archive in unread:
+        yield f"{place.where} is read, {archive} is not: both exist"
     lost = {INFO: "licenses and authors are unknown"}
     if alignment in LANDMARKS:
         lost[LANDMARKS[alignment]] = "there are no landmarks"
-    elsewhere = "cameras are those of the EG3D crops"
     if alignment != "eg3d":
-        lost[LANDMARKS["realign2400"]] = elsewhere if alignment == "raw" else f"there are no landmarks, and {elsewhere}"
-    if alignment != "eg3d":
+        own = "cameras are those of the EG3D crops"
+        lost[LANDMARKS["realign2400"]] = own if alignment == "raw" else f"there are no landmarks, and {own}"
         lost[CAMERAS] = "there are no cameras"
-    if place.unknown_files:
-        names = f"{len(place.unknown_files)} files, such as {place.unknown_files[0]},"
-        yield f"{place.where}: {names} are ignored: their names are not those of PNG, JPEG or WebP files"
-    for archive in place.unread:
-        yield f"{place.where} is read, {archive} is not: both exist"
     for name, consequence in lost.items():
-        if name not in place.metadata:
+        if name not in metadata:
             yield f"{place.where}: {name} was not found, so {consequence}"

@@ -126,8 +126,7 @@ def _moved(
 ) -> tuple[Cameras25, NDArray[np.bool_]]:
     """Return the cameras, float64 [n, 25], and whether each is of the picture itself, bool [n], not of its EG3D crop.
 
-    Args:
-        sizes: of the pictures, [n, 2], 0 where unknown.
+    `sizes` of the pictures, [n, 2], are 0 where unknown.
     """
     usable = np.zeros(len(known), bool)
     usable[fit.fitting] = True
