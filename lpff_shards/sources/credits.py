@@ -22,6 +22,7 @@ from lpff_shards.sources.io.json_files import (
     PicturePoints,
     Sized,
     decode_points,
+    decode_record,
     join_credits,
     join_points,
     read_table,
@@ -58,9 +59,6 @@ def read_info(parse_license: Callable[[str, str], License], info: JsonTable, id:
 
     Args:
         parse_license: returns the license of a name and a URL.
-
-    Raises:
-        ValueError: the record does not have info.json's shape.
     """
     parts = _ID.fullmatch(id)
     user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
@@ -179,14 +177,12 @@ def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable,
     )
 
 
-def _read_points(table: JsonTable, id: str) -> Sized | None:
-    row = table.get(id, _POINTS)
-    if row is None:
-        return None
-    size = row.image.pixel_size
+def _read_points(raw: msgspec.Raw) -> Sized:
+    image = decode_record(raw, _POINTS).image
+    size = image.pixel_size
     if size != (0, 0) and not 1 <= min(size) <= max(size) < 2**31:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
-    return decode_points(row.image.face_landmarks), size
+    return decode_points(image.face_landmarks), size
 
 
 def _flickr(url: str) -> list[str]:

@@ -20,7 +20,6 @@ EG3D = "eg3d"
 
 
 def no_cameras() -> NDArray[np.float64]:
-    """Return an empty array of cameras, float64 [0, 25]."""
     return np.zeros((0, CAMERA_NUMBERS))
 
 
@@ -133,8 +132,4 @@ class Source(Protocol):
     """A data set in a published layout. `inventory` reads listings and metadata, no pictures."""
 
     def inventory(self) -> Inventory:
-        """Return the pictures of the source.
-
-        Raises:
-            ShardsError: the layout is another one, or a metadata file is unreadable.
-        """
+        """Return the pictures; raise a ShardsError for another layout or an unreadable metadata file."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -74,17 +75,25 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> I
     option = flag(source)
     place = _locate(option, given, alignment)
     notes = list(place.notes)
-    ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
+    tables: dict[str, JsonTable] = {}
+    if alignment == "raw":
+        # The metadata list the faces, so three of the files are decoded before.
+        tables = {name: _table(place, name, "records by id") for name in (CAMERAS, INFO, LANDMARKS["raw"])}
+    ids, files = _faces(place.pictures, tables) if tables else _crops(place.pictures, alignment)
     if not ids:
         raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
     blobs = place.pictures.blobs.take(files)
-    cameras, known, camera_file = read_cameras(_table(place, CAMERAS, "25 numbers by id")).of(ids)
-    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids)
+
+    def table(name: str, expected: str) -> JsonTable:
+        return tables.pop(name) if name in tables else _table(place, name, expected)
+
+    cameras, known, camera_file = read_cameras(table(CAMERAS, "25 numbers by id")).of(ids)
+    points = join_points(table(LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids)
     realigned = points
     if alignment != "realign2400":
-        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), ids)
+        realigned = join_points(table(LANDMARKS["realign2400"], "68 landmarks by id"), ids)
     hidden = (points if alignment in MEASURED else realigned).faults
-    credits, faults, lacking = join_credits(_table(place, INFO, "credits by id"), ids, read_credit, hidden)
+    credits, faults, lacking = join_credits(table(INFO, "credits by id"), ids, read_credit, hidden)
     cameras, own, points, lost = describe(alignment, blobs, cameras, known, points, realigned)
     notes += lost
     if INFO in place.metadata and lacking:
@@ -140,18 +149,14 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
     return _in_order(ids, rows)
 
 
-def _faces(place: _Located) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the ids of the faces of photos, sorted, and the picture's row of each.
-
-    The metadata list the faces; a face's id contains its photo's.
-    """
+def _faces(pictures: Files, tables: Mapping[str, JsonTable]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the ids of faces, sorted, and the picture's row of each; a face's id contains its photo's."""
     faces: dict[str, set[str]] = defaultdict(set)
-    for name in (CAMERAS, INFO, LANDMARKS["raw"]):
-        for id in _table(place, name, "records by id").rows:
-            faces[photo_and_face(id)[0]].add(id)
+    for id in chain.from_iterable(table.rows for table in tables.values()):
+        faces[photo_and_face(id)[0]].add(id)
     ids: list[str] = []
     rows: list[int] = []
-    for row, name in enumerate(place.pictures.names):
+    for row, name in enumerate(pictures.names):
         photo = nfc(posixpath.splitext(name)[0])
         # A photo without metadata stays one picture under its own name, so that it is not lost silently.
         own = faces.get(photo, {photo})

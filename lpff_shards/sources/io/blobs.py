@@ -232,13 +232,7 @@ def _refuse_large(size: int, most: int) -> None:
 def _read_file(where: str, path: str, most: int, at: int = 0, *, is_member: bool = False) -> bytes:
     """Read at most `most` bytes of a file, with fewer system calls than the seven of `Path.read_bytes`.
 
-    Args:
-        where: name of the picture in errors.
-        is_member: skip the local header of a zip member at `at`. Its extra field may be longer than the directory's.
-
-    Raises:
-        BlobError: the system cannot open or read it.
-        ExportFailed: the machine's limits are reached; the picture is not at fault.
+    `is_member` skips the local header of a zip member. Its extra field may be longer than the directory's.
     """
     try:
         fd = os.open(path, _READ)

@@ -25,14 +25,13 @@ from lpff_shards.sources.io.tree import read_whole
 T = TypeVar("T")
 Fault = tuple[str, str]
 """A file, and the rule that a record in it violates."""
-Pairs = list[tuple[float | None, float | None]]
 Sized = tuple[Points, tuple[int, int]]
 """Landmarks, and width and height of their picture, 0 for the picture itself."""
 
 TWICE = "the id is in the file twice"
 # Created once: creating a decoder costs more than reading a record with it.
 _NUMBERS = msgspec.json.Decoder(list[float | None])
-_PAIRS = msgspec.json.Decoder(Pairs)
+_PAIRS = msgspec.json.Decoder(list[tuple[float | None, float | None]])
 _NONE = (0.0,) * CAMERA_NUMBERS
 
 
@@ -230,22 +229,13 @@ class PicturePoints:
     where: str
 
 
-def read_points(table: JsonTable, id: str) -> Sized | None:
-    """Return the 68 landmarks of an id, or None if the table lacks it; raise a ValueError with the reason."""
-    pairs = table.get(id, _PAIRS)
-    return None if pairs is None else (check_points(pairs), (0, 0))
-
-
 def decode_points(raw: msgspec.Raw) -> Points:
     """Return the 68 landmarks of a record, float32 [68, 2].
 
     Raises:
         ValueError: they are not 68 pairs of finite numbers; the text is the reason.
     """
-    return check_points(decode_record(raw, _PAIRS))
-
-
-def check_points(pairs: Pairs) -> Points:
+    pairs = decode_record(raw, _PAIRS)
     # numpy reads null (None) as NaN and too large a number as infinity; the check below refuses both.
     with np.errstate(over="ignore"):
         try:
@@ -259,24 +249,29 @@ def check_points(pairs: Pairs) -> Points:
 
 
 def join_points(
-    table: JsonTable, ids: Sequence[str], read: Callable[[JsonTable, str], Sized | None] = read_points
+    table: JsonTable,
+    ids: Sequence[str],
+    read: Callable[[msgspec.Raw], Sized] | None = None,
 ) -> PicturePoints:
     """Return the landmarks of pictures from their table.
 
     Args:
-        read: returns the landmarks of an id, or None if the table lacks it; a ValueError is the fault of the picture.
+        read: returns the landmarks of a record that is more than a list; a ValueError is the fault of the picture.
     """
     most = sum(map(table.rows.__contains__, ids)) if table.rows else 0
     numbers, sizes = np.zeros((most, LANDMARKS, 2), np.float32), np.zeros((most, 2), np.int32)
     rows, faults, at = np.full(len(ids), -1), dict[int, Fault](), 0
     for row, id in enumerate(ids if most else ()):
+        raw = table.rows.get(id)
+        if raw is None:
+            continue
         try:
-            found = read(table, id)
+            if id in table.twice:
+                raise ValueError(TWICE)
+            numbers[at], sizes[at] = read(raw) if read else (decode_points(raw), (0, 0))
         except ValueError as error:
             faults[row] = table.where, str(error)
-            continue
-        if found is not None:
-            numbers[at], sizes[at] = found
+        else:
             rows[row] = at
             at += 1
     return PicturePoints(numbers[:at], rows, sizes[:at], faults, table.where)

@@ -107,7 +107,6 @@ class FolderTree:
 
     @property
     def exists(self) -> bool:
-        """Whether the path is a folder, or the prefix has objects."""
         if is_remote(self.path):
             return any(self._listed)
         try:
@@ -178,11 +177,7 @@ def _reading(option: str, given: str) -> Iterator[None]:
 
 
 def open_tree(option: str, given: str) -> Tree:
-    """Return the tree of a path or URI that the user gave.
-
-    Args:
-        option: name of the option, for errors.
-        given: a folder or a zip, or a prefix or a zip of a bucket.
+    """Return the tree of a folder, zip, or prefix or zip of a bucket that the user gave; `option` is for errors.
 
     Raises:
         ShardsError: the path does not exist, or is neither.
@@ -205,7 +200,6 @@ def open_tree(option: str, given: str) -> Tree:
 
 
 def _open_prefix(option: str, given: str) -> FolderTree | None:
-    """Return the tree of a URI, or None if it is an object."""
     path = BucketPath.parse(given)
     with _reading(option, given):
         found = path.stat()
@@ -219,7 +213,6 @@ def _open_prefix(option: str, given: str) -> FolderTree | None:
 
 
 def _open_folder(option: str, given: str) -> FolderTree | None:
-    """Return the tree of a path, or None if it is a file."""
     tree, blob, hint = FolderTree(Path(given)), path_blob(given), "Give a folder or a zip"
     if tree.exists:
         return tree
