@@ -45,7 +45,7 @@ class Texts(Sequence[str]):
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """Return the texts of an iterable, which may create them one by one."""
-        builder = TextsBuilder()
+        builder = _TextsBuilder()
         rest = iter(texts)
         while chunk := list(islice(rest, _AT_ONCE)):
             builder.add(chunk)
@@ -106,9 +106,7 @@ def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
     return {text for text, count in times.items() if count > 1}
 
 
-class TextsBuilder:
-    """Collect texts, thousands at a time."""
-
+class _TextsBuilder:
     def __init__(self) -> None:
         self._blocks: list[bytes] = []
         self._lengths: list[Rows] = []
@@ -239,7 +237,7 @@ class StructsBuilder(Generic[S]):
     def __init__(self) -> None:
         self._waiting: list[S] = []
         self._kind: type[Any] = Struct
-        self._columns: list[TextsBuilder | _NumbersBuilder | _RepeatedBuilder] = []
+        self._columns: list[_TextsBuilder | _NumbersBuilder | _RepeatedBuilder] = []
         self._others: dict[int, S] = {}
         self._count = 0
 
@@ -293,10 +291,10 @@ class _RepeatedBuilder:
         return Repeated(np.asarray(self._codes), list(self._known))
 
 
-def _builders(kind: type) -> list[TextsBuilder | _NumbersBuilder | _RepeatedBuilder]:
+def _builders(kind: type) -> list[_TextsBuilder | _NumbersBuilder | _RepeatedBuilder]:
     few = getattr(kind, "FEW", ())
     return [
-        TextsBuilder()
+        _TextsBuilder()
         if field.type is str and field.name not in few
         else _NumbersBuilder()
         if field.type is int

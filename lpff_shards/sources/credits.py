@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -54,12 +53,8 @@ class _Info(Struct, frozen=True):
 _INFO = msgspec.json.Decoder(_Info)
 
 
-def read_info(parse_license: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
-    """Return an id's credit from LPFF's info.json; without a record, from the id itself.
-
-    Args:
-        parse_license: returns the license of a name and a URL.
-    """
+def read_info(info: JsonTable, id: str) -> Credit:
+    """Return an id's credit from LPFF's info.json; without a record, from the id itself."""
     parts = _ID.fullmatch(id)
     user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
     record = info.get(id, _INFO)
@@ -75,7 +70,7 @@ def read_info(parse_license: Callable[[str, str], License], info: JsonTable, id:
         source_url=image.photo_url or "",
         low_resolution_download_url=image.low_resolution_download_url or "",
         high_resolution_download_url=image.high_resolution_download_url or "",
-        license=parse_license(terms.name or "", terms.url or ""),
+        license=license(terms.name or "", terms.url or ""),
     )
 
 
@@ -87,11 +82,7 @@ _HOSTS = {
 
 
 def read_url(info: JsonTable, id: str) -> Credit:
-    """Return the credit of an id; the URL's host gives its license.
-
-    Raises:
-        ValueError: the record is not a URL.
-    """
+    """Return the credit of an id; the URL's host gives its license."""
     url = info.get(id, _URL) or ""
     return Credit(photo_id=photo_and_face(id)[0], source_url=url, license=_license(url))
 
@@ -138,7 +129,6 @@ def read_records(
     """Read credits and landmarks of pictures from ffhq-dataset-v2.json.
 
     Args:
-        blob: the file, or None.
         with_points: read the landmarks, in pixels of the StyleGAN-aligned picture.
 
     Returns:
@@ -153,14 +143,13 @@ def read_records(
         found = read_table(blob, "FFHQ's records by index")
         twice = frozenset(index.zfill(5) for index in found.twice)
         table = JsonTable(found.where, {index.zfill(5): raw for index, raw in found.rows.items()}, twice)
-    # There are few licenses: each is parsed once.
-    credits, faults, missing = join_credits(table, ids, partial(_read_credit, cache(license)))
+    credits, faults, missing = join_credits(table, ids, _read_credit)
     points = join_points(table if with_points else NO_TABLE, ids, _read_points)
     lacking = sorted({ids[row] for row in missing if pictures[row].has_ffhq_id})
     return credits, points, {**points.faults, **faults}, lacking
 
 
-def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable, id: str) -> Credit:
+def _read_credit(table: JsonTable, id: str) -> Credit:
     row = table.get(id, _ROW)
     if row is None:
         return Credit()
@@ -172,7 +161,7 @@ def _read_credit(parse_license: Callable[[str, str], License], table: JsonTable,
         author_id=author,
         title=meta.photo_title or "",
         source_url=url,
-        license=parse_license(meta.license or "", meta.license_url or ""),
+        license=license(meta.license or "", meta.license_url or ""),
         category=row.category,
     )
 

@@ -233,7 +233,8 @@ class Ffhq:
         matched = match_by_cameras(labels, list(labels.rows), ids) if ids else None
         notes = [matched.note()] if matched else []
         if matched and matched.is_enough:
-            names = {n.file_name: label for label, n in matched.numbers.items()}
+            # As EG3D's final_crops name them.
+            names = {f"{n.id}{'_mirror' * n.is_mirror}.png": label for label, n in matched.numbers.items()}
             return _Listed(named, _of_originals(labels.chosen(names)), matched.ids.places(), notes=notes)
         return _anonymous(named, labels, "it is", notes)
 

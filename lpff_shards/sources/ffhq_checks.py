@@ -69,9 +69,6 @@ def check_pairs(given: str, named: Sequence[Named], labels: CameraLabels) -> lis
 
     Returns:
         The note about doubtful pairs, if there are any.
-
-    Raises:
-        ShardsError: the pictures are not FFHQ's.
     """
     followed = (a.id == b.id and not a.is_mirror and b.is_mirror for (a, _, _), (b, _, _) in pairwise(named))
     # Rows of originals that their mirror follows.
@@ -125,11 +122,7 @@ def _thumb(data: bytes) -> NDArray[np.float64]:
 
 
 def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: CameraLabels) -> None:
-    """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras.
-
-    Raises:
-        ShardsError: the first such pair.
-    """
+    """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras."""
     faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
     rows = [labels.find(names) for names in (originals, mirrors)]
     sound = [(found >= 0) & ~np.isin(found, faulty) for found in rows]
@@ -142,11 +135,7 @@ def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[st
 
 
 def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
-    """Refuse pictures that are not square, as aligned ones are; checks a sample of them.
-
-    Raises:
-        ShardsError: the first such picture.
-    """
+    """Refuse pictures that are not square, as aligned ones are; checks a sample of them."""
     some = [named[i] for i in spread(len(named), SAMPLED).tolist()]
     for (_, name, _), size in zip(some, _sizes([blob for _, _, blob in some]), strict=True):
         _refuse_oblong(given, name, size, trainer)

@@ -50,11 +50,6 @@ class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compar
         """The number of an img%08d name."""
         return 2 * self.photo + self.is_mirror
 
-    @property
-    def file_name(self) -> str:
-        """The name of a picture of this FFHQ id in EG3D's final_crops."""
-        return f"{self.id}{'_mirror' * self.is_mirror}.png"
-
 
 def number(name: str) -> Number | None:
     """Parse a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
@@ -141,7 +136,8 @@ def read_labels(blob: Blob) -> CameraLabels:
     Raises:
         ShardsError: the file has another shape, or no labels.
     """
-    labels = decode_file(blob, _LabelFile, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
+    decode = msgspec.json.Decoder(_LabelFile).decode
+    labels = decode_file(blob, decode, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
     if labels is None:
         raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras as --ffhq-cameras")
     names = [name for name, _ in labels]

@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from lpff_shards.options.declaration import flag
 from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
-from lpff_shards.schemas.license import license
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.build import usable
 from lpff_shards.sources.credits import read_info, read_url
@@ -55,8 +53,7 @@ class Lpff:
     alignment: str
 
     def inventory(self) -> Inventory:
-        # There are few licenses: each is parsed once.
-        return _read("lpff", self.path, self.alignment, partial(read_info, cache(license)))
+        return _read("lpff", self.path, self.alignment, read_info)
 
 
 @dataclass(frozen=True)

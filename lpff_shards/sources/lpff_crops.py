@@ -23,8 +23,8 @@ ALIKE, TYPICAL = 2.0, 1.25
 landmarks were detected again, so a picture's own may be off."""
 
 
-Cameras25 = NDArray[np.float64]
-Described = tuple[Cameras25, NDArray[np.bool_], PicturePoints, list[str]]
+CameraMatrix = NDArray[np.float64]
+Described = tuple[CameraMatrix, NDArray[np.bool_], PicturePoints, list[str]]
 """Cameras of pictures, [n, 25]; whether each is of the crop itself, bool [n], not of the photo's EG3D crop; landmarks;
 and notes of what is missing, and why."""
 
@@ -68,7 +68,7 @@ class _Fit:
 def describe(
     alignment: str,
     blobs: Structs[Blob],
-    cameras: Cameras25,
+    cameras: CameraMatrix,
     known: NDArray[np.bool_],
     points: PicturePoints,
     realigned: PicturePoints,
@@ -97,7 +97,7 @@ def describe(
     return cameras, own, points, fit.notes
 
 
-def _of_crops(alignment: str, cameras: Cameras25, known: NDArray[np.bool_], fit: _Fit) -> Described:
+def _of_crops(alignment: str, cameras: CameraMatrix, known: NDArray[np.bool_], fit: _Fit) -> Described:
     """Return the same for crops; their landmarks are mapped from the realigned pictures."""
     realigned, rows, side = fit.points, fit.fitting, crops.SIDES[alignment]
     points, size = fit.of_rows(rows)
@@ -118,12 +118,12 @@ def _of_crops(alignment: str, cameras: Cameras25, known: NDArray[np.bool_], fit:
 
 def _moved(
     alignment: str,
-    cameras: Cameras25,
+    cameras: CameraMatrix,
     known: NDArray[np.bool_],
     points: PicturePoints,
     fit: _Fit,
     sizes: NDArray[np.integer],
-) -> tuple[Cameras25, NDArray[np.bool_]]:
+) -> tuple[CameraMatrix, NDArray[np.bool_]]:
     """Return the cameras, float64 [n, 25], and whether each is of the picture itself, bool [n], not of its EG3D crop.
 
     `sizes` of the pictures, [n, 2], are 0 where unknown.

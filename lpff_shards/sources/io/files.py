@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -17,13 +17,12 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import BlobError, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _HEAD, _LONG_HEAD = 1 << 12, 1 << 18
 """Bytes of a file read at first, and again if they do not include the picture's size: EXIF data may precede it."""
 _AT_ONCE = 32
 
 
-class Files:
+class Files(Mapping[str, Blob]):
     """Files directly in a folder, in columns: in a folder of a million they take 100 bytes each.
 
     Attributes:
@@ -42,14 +41,11 @@ class Files:
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def __contains__(self, name: str) -> bool:
-        at = bisect_left(self.names, name)
-        return at < len(self) and self.names[at] == name
-
     def __getitem__(self, name: str) -> Blob:
-        if name not in self:
+        at = bisect_left(self.names, name)
+        if at == len(self) or self.names[at] != name:
             raise KeyError(name)
-        return self.blobs[bisect_left(self.names, name)]
+        return self.blobs[at]
 
     def pairs(self) -> Iterator[tuple[str, Blob]]:
         """Yield each name with its blob, without a search for each."""
@@ -63,7 +59,7 @@ class Files:
 
 def is_picture(name: str) -> bool:
     """Return whether a file name is a picture's."""
-    return name.lower().endswith(PICTURE_SUFFIXES)
+    return name.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:

@@ -77,22 +77,35 @@ def decode_record(raw: msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
         raise ValueError(f"its record cannot be read: {error}") from None
 
 
-def decode_file(blob: Blob, type: type[T], expected: str) -> T:
-    """Decode a JSON file as a type.
+def decode_file(blob: Blob, decode: Callable[[bytes], T], expected: str) -> T:
+    """Decode a JSON file, also with Python's extensions of JSON.
 
     Args:
-        blob: the file.
-        expected: the expected contents, for errors.
+        decode: method of a decoder; expected: the expected contents, for errors.
 
     Raises:
         ShardsError: it is not JSON, is truncated, or contains something else.
     """
-    return _decode(blob, msgspec.json.Decoder(type).decode, expected)
+    data = read_whole(blob, MAX_JSON_BYTES).removeprefix(_BYTE_ORDER_MARK)
+    try:
+        try:
+            return decode(data)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            if (repaired := as_json(data)) is data:
+                raise
+            return decode(repaired)
+    except msgspec.ValidationError as error:
+        message = f"{blob.where} does not contain {expected}: {error}"
+        raise ShardsError(message, "Check that it is the published file") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ShardsError(f"{blob.where} is not valid JSON: {error}", "Download it again") from None
 
 
 def read_table(blob: Blob, expected: str) -> JsonTable:
     """Read a JSON object by id, its ids as NFC; raises the errors of `decode_file`."""
-    return JsonTable(blob.where, *_decode(blob, _members, expected))
+    return JsonTable(blob.where, *decode_file(blob, _members, expected))
 
 
 class _Name(str):
@@ -113,24 +126,6 @@ def _members(data: bytes) -> tuple[dict[str, msgspec.Raw], frozenset[str]]:
 
     found = msgspec.json.decode(data, type=dict[_Name, msgspec.Raw], dec_hook=note)
     return {str(name): raw for name, raw in found.items()}, frozenset(twice)
-
-
-def _decode(blob: Blob, decode: Callable[[bytes], T], expected: str) -> T:
-    data = read_whole(blob, MAX_JSON_BYTES).removeprefix(_BYTE_ORDER_MARK)
-    try:
-        try:
-            return decode(data)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            if (repaired := as_json(data)) is data:
-                raise
-            return decode(repaired)
-    except msgspec.ValidationError as error:
-        message = f"{blob.where} does not contain {expected}: {error}"
-        raise ShardsError(message, "Check that it is the published file") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ShardsError(f"{blob.where} is not valid JSON: {error}", "Download it again") from None
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,9 @@ class Cameras:
         known = rows >= 0
         numbers = np.zeros((len(names), CAMERA_NUMBERS))
         numbers[known] = self.numbers[rows[known]]
-        faults = {row: self.faults[name] for row, name in enumerate(names) if name in self.faults}
+        faults = {
+            row: self.faults[name] for row, name in enumerate(names if self.faults else ()) if name in self.faults
+        }
         unused = len(self.rows) - len(np.unique(rows[known]))
         such_as = next(iter(self.rows), "")
         return numbers, known, CameraFile(self.where, len(self.rows), unused, faults, "".join(names[:1]), such_as)
@@ -329,12 +326,8 @@ def as_json(data: bytes) -> bytes:
     # Only changed strings are kept: a list of all would take several times the file's size.
     for match in _STRING_OR_NAN.finditer(data):
         found = match[0]
-        repaired = _ESCAPE.sub(_escape, found) if match[1] else b"null"
+        repaired = _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], found) if match[1] else b"null"
         if repaired != found:
             parts += (data[done : match.start()], repaired)
             done = match.end()
     return b"".join((*parts, data[done:])) if parts else data
-
-
-def _escape(match: re.Match[bytes]) -> bytes:
-    return b"\\ufffd" if match[1] else match[0]

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Protocol
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.columns import Structs, Texts
@@ -25,34 +24,13 @@ from lpff_shards.sources.io.blobs import (
     path_blob,
 )
 from lpff_shards.sources.io.files import Files, is_picture
-from lpff_shards.sources.io.zip_tree import zip_tree
+from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
 from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
 from lpff_shards.storage.path import StoragePath, is_folder, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
 MAX_WRAPPERS = 4
 _RIGHTS = "Check the URI, your rights and the network"
-
-
-class Tree(Protocol):
-    """A folder, on disk, in a zip or in a bucket."""
-
-    @property
-    def where(self) -> str:
-        """Its name in errors."""
-
-    @property
-    def path(self) -> StoragePath | None:
-        """Its path; None inside a zip."""
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders directly in it, sorted."""
-
-    def files(self) -> Files:
-        """Return the files directly in it by name, sorted."""
-
-    def sub(self, name: str) -> Tree | None:
-        """Return the folder of that relative path, or None."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +44,7 @@ class FolderTree:
         return str(self.path)
 
     def folders(self) -> list[str]:
+        """Return the names of the folders directly in it, sorted."""
         return self._folders
 
     @cached_property
@@ -87,6 +66,7 @@ class FolderTree:
             raise _unlisted(self.path if is_remote(self.path) else self.path / name, error) from None
 
     def files(self) -> Files:
+        """Return the files directly in it, sorted by name."""
         return self._files
 
     @cached_property
@@ -102,6 +82,7 @@ class FolderTree:
         return Files(Texts.of(files), Structs.of(blobs))
 
     def sub(self, name: str) -> FolderTree | None:
+        """Return the folder of that relative path, or None."""
         tree = FolderTree(self.path / name)
         return tree if tree.exists else None
 
@@ -142,6 +123,9 @@ class FolderTree:
             raise _unlisted(self.path, error) from None
         visible = sorted(name for name in files if not name.startswith("."))
         return sorted(name for name in folders if not name.startswith(".")), {name: files[name] for name in visible}
+
+
+Tree = FolderTree | ZipTree
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -272,7 +256,7 @@ def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
     parent = tree.sub(folder) if folder else tree
     if parent is None or base not in parent.files():
         return None
-    if parent.path is not None:
+    if isinstance(parent, FolderTree):
         return open_tree(option, str(parent.path / base))
     raise ShardsError(f"{option} {parent.where}/{base} is a zip in a zip", "Unpack the outer one, and give its folder")
 
@@ -294,11 +278,12 @@ def only_folder(tree: Tree) -> Tree:
 
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
     """Yield the folders of these names directly in a tree, in order; those of a bucket are listed concurrently."""
-    if tree.path is not None and is_remote(tree.path):
+    folders: Sequence[Tree | None]
+    if isinstance(tree, FolderTree) and is_remote(tree.path):
         with closing(prefetch(tree.sub, names)) as found:
-            folders: list[Tree | None] = list(found)
+            folders = list(found)
     else:
-        folders = list(map(tree.sub, names))
+        folders = [tree.sub(name) for name in names]
     for name, folder in zip(names, folders, strict=True):
         if folder is not None:
             yield name, folder

@@ -78,10 +78,6 @@ class ZipTree:
     rows: Mapping[str, array[int]]
 
     @property
-    def path(self) -> None:
-        """None: files in a zip have no path."""
-
-    @property
     def where(self) -> str:
         return f"{self.archive}:{self.inside}" if self.inside else self.archive
 
