@@ -18,7 +18,7 @@ from lpff_shards.formats.deep_checks import deep_fault
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, file_digest, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
-from lpff_shards.schemas.columns.texts import Texts, duplicates
+from lpff_shards.schemas.columns import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE

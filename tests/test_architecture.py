@@ -58,7 +58,7 @@ def test_the_top_of_the_package_is_small() -> None:
 
 def test_absence_is_asked_for_where_errors_are_told() -> None:
     # Entries of a listing and objects of buckets tell their errors; /proc is not there on every system.
-    told = {"storage/path.py", "storage/bucket.py", "sources/io/bucket_tree.py", "executors/processes.py"}
+    told = {"storage/path.py", "storage/bucket.py", "executors/processes.py"}
     for path in PACKAGE.rglob("*.py"):
         name = path.relative_to(PACKAGE).as_posix()
         asked = ASKS.findall(path.read_text()) if name not in told else []

@@ -26,8 +26,7 @@ from layouts import (
 from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.sources import ffhq_labels
-from lpff_shards.sources.ffhq_files import Number
-from lpff_shards.sources.ffhq_labels import Cameras, match_by_cameras
+from lpff_shards.sources.ffhq_labels import CameraLabels, Number, match_by_cameras
 from lpff_shards.sources.inventory import Inventory
 
 PHOTOS = (0, 7, 499, 500, 1002)  # some photos did not survive, so positions are not ids
@@ -176,8 +175,8 @@ def test_cameras_in_more_digits_are_the_same_in_float32(crops: Path, root: Path)
 
 
 def test_minus_zero_is_zero() -> None:
-    own = Cameras("a", {"img00000000.png": 0}, np.full((1, 25), -0.0), {})
-    ids = Cameras("b", {"00003.png": 0}, np.zeros((1, 25)), {})
+    own = CameraLabels("a", {"img00000000.png": 0}, np.full((1, 25), -0.0), {})
+    ids = CameraLabels("b", {"00003.png": 0}, np.zeros((1, 25)), {})
     assert match_by_cameras(own, ["img00000000.png"], ids).numbers == {
         "img00000000.png": Number(3, False, "00003", True)
     }
@@ -189,7 +188,7 @@ def test_all_of_ffhq_takes_no_time() -> None:
     ids = {f"{n // 2:05d}{'_mirror' * (n % 2)}.png": n for n in range(count)}
     own = {f"{n // 1000:05d}/img{n:08d}.png": n for n in range(count)}
     start = time.process_time()
-    found = match_by_cameras(Cameras("a", own, numbers, {}), list(own), Cameras("b", ids, numbers, {}))
+    found = match_by_cameras(CameraLabels("a", own, numbers, {}), list(own), CameraLabels("b", ids, numbers, {}))
     assert time.process_time() - start < 15
     assert (len(found.numbers), found.share, found.unmatched, found.ties) == (count, 1.0, 0, 0)
     assert found.numbers["00139/img00139913.png"] == Number(69956, True, "69956", True)

@@ -21,9 +21,8 @@ from running import wait_for
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import sample
 from lpff_shards.exporters.sample import Fetching
-from lpff_shards.sources.io import objects
-from lpff_shards.sources.io.blobs import BlobError, FileBlob
-from lpff_shards.sources.io.objects import ObjectBlob, ObjectMember, read_range
+from lpff_shards.sources.io import blobs as blob_module
+from lpff_shards.sources.io.blobs import BlobError, FileBlob, ObjectBlob, ZipBlob, is_remote, read_range
 from lpff_shards.sources.io.zip_tree import zip_tree
 from lpff_shards.storage.bucket import BucketPath, Listed
 
@@ -77,7 +76,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Large objects, as far as the code knows."""
-    monkeypatch.setattr(objects, "PIECE", 100)
+    monkeypatch.setattr(blob_module, "PIECE", 100)
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 1000])
@@ -141,7 +140,7 @@ def test_a_member_is_one_request(memory: Memory, members: int, extra: int, metho
     folder = tree and tree.sub("F")
     assert folder is not None
     for number, blob in enumerate(folder.files().blobs):
-        assert isinstance(blob, ObjectMember)
+        assert isinstance(blob, ZipBlob) and is_remote(blob)
         assert blob.where == f"s3://b/F.zip:F/{number:07d}é.png"
         memory.asked.clear()
         assert pickle.loads(pickle.dumps(blob)).read() == b"picture %d " % number * 9
@@ -151,7 +150,7 @@ def test_a_member_is_one_request(memory: Memory, members: int, extra: int, metho
 
 
 def test_a_directory_comes_in_few_requests(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PIECE", 1 << 16)
+    monkeypatch.setattr(blob_module, "PIECE", 1 << 16)
     memory.objects["F.zip"] = _zip(3000, b"", zipfile.ZIP_STORED)
     tree = zip_tree("--ffhq", "s3://b/F.zip")
     folder = tree and tree.sub("F")

@@ -189,7 +189,7 @@ def test_a_member_in_endless_folders_is_passed_over(tmp_path: Path) -> None:
         archive.writestr("a/" * 10_000 + "x.png", b"")
     tree = open_tree("--lpff", str(tmp_path / "a.zip"))
     assert isinstance(tree, ZipTree)
-    assert list(tree.listing) == [""]
+    assert list(tree.rows) == [""]
 
 
 def test_a_rar_that_is_not_there(tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Entry
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.schemas.sources import known_specs
-from lpff_shards.sources.io.blobs import BlobError
-from lpff_shards.sources.io.objects import is_remote
+from lpff_shards.sources.io.blobs import BlobError, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
 _ALIGNED = {

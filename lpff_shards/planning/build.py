@@ -25,8 +25,7 @@ from lpff_shards.planning.plan import Plan, Settings, Times
 from lpff_shards.planning.rebalance import Numbers
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
-from lpff_shards.schemas.columns.structs import column
-from lpff_shards.schemas.columns.texts import duplicates
+from lpff_shards.schemas.columns import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import format_bytes, format_exact_bytes
@@ -144,7 +143,7 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
 
 def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
     """Return the bytes of each picture's file, int64 [n]."""
-    return np.fromiter(column(inventory.blobs, "size"), np.int64, len(inventory))
+    return np.fromiter(inventory.blobs.column("size"), np.int64, len(inventory))
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.camera import centers
-from lpff_shards.schemas.columns.structs import take
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.record import Entry
 from lpff_shards.sources.inventory import Inventory
@@ -73,7 +72,7 @@ class Entries:
             ids = np.empty(len(rows), object)
             for number in np.unique(source).tolist():
                 own = source == number
-                ids[own] = list(take(self.inventories[number].ids, rows[own]))
+                ids[own] = list(self.inventories[number].ids.take(rows[own]))
             columns = (source.tolist(), ids.tolist(), mirrored[here].tolist(), self.replica[here].tolist())
             return (sample_key(names[s], id, mirror, replica) for s, id, mirror, replica in zip(*columns, strict=True))
 

@@ -20,7 +20,7 @@ from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Exclusions, Mix
 from lpff_shards.planning.survey import Survey
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import marks
 from lpff_shards.schemas.license import UNKNOWN_LICENSE

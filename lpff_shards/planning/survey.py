@@ -15,11 +15,10 @@ from lpff_shards.formats.pictures.header import PictureHeader, unstorable
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
-from lpff_shards.schemas.columns.structs import take
 from lpff_shards.schemas.text import format_count
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.blobs import file_names
-from lpff_shards.sources.io.objects import headers, is_remote, spread
+from lpff_shards.sources.io.blobs import is_remote
+from lpff_shards.sources.io.files import headers, spread
 
 SAMPLED = 1024
 """Files of a source that are opened, evenly spaced, unless all are needed."""
@@ -98,17 +97,19 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         kept = np.bincount(entries.row[mine & ~entries.flip], minlength=len(inventory))
         rows = np.flatnonzero(times)
         files += len(rows)
-        in_bucket = any(map(is_remote, inventory.blobs[:1]))
+        in_bucket = len(inventory) > 0 and is_remote(inventory.blobs[0])
         rows = rows if for_zip and not in_bucket else rows[spread(len(rows), SAMPLED)]
         opened += len(rows)
-        for row, header in zip(rows.tolist(), headers(take(inventory.blobs, rows)), strict=True):
+        for row, header in zip(rows.tolist(), headers(inventory.blobs.take(rows)), strict=True):
             if header is not None:
                 sizes[_stored_size(header, picture)] += int(times[row])
                 turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
         if picture.kind == "keep" and not for_zip:
             ends: Counter[str] = Counter()
-            for name, count in zip(file_names(inventory.blobs), times.tolist(), strict=True):
+            for name, count in zip(
+                inventory.blobs.column("path", "uri", "member", "where"), times.tolist(), strict=True
+            ):
                 ends[name[-_LONGEST_SUFFIX:]] += count
             for end, count in ends.items():
                 kind = posixpath.splitext(end)[1].lower().removeprefix(".")

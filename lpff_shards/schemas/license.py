@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ def canonical(short: str) -> str | None:
     return upper if _SHORT.fullmatch(upper) else others.get(upper)
 
 
+@lru_cache(4096)  # There are few licenses.
 def license(name: str, url: str) -> License:
     """Return the license of a record; `short` is never guessed, but empty unless it is certain.
 
@@ -109,8 +110,7 @@ class Demands:
     """The requirements of a license.
 
     Attributes:
-        name: of the license in words; empty if unknown.
-        url: of its text; empty if unknown.
+        name: of the license in words; url: of its text; both empty if unknown.
         known: whether the license is known; otherwise the other attributes mean nothing.
         attribution: name the author, the license and the changes wherever a picture is shown.
         share_alike: derivatives must have the same license.

@@ -26,8 +26,7 @@ class Terms:
     """The terms of use of a data set.
 
     Attributes:
-        name: of the data set.
-        url: of its publication.
+        name: of the data set; url: of its publication.
         terms: in words, Markdown.
         citation: a BibTeX entry; empty without a paper to cite.
     """
@@ -44,10 +43,7 @@ class SourceSpec:
 
     Attributes:
         name: its option (`--NAME`), the value of the field `dataset`, and the start of its samples' keys.
-        title: its name in texts.
-        help: of its option.
-        terms: of use.
-        alignments: of its crops.
+        title: its name in texts; help: of its option; terms: of use; alignments: of its crops.
         files: options for further files of it; not for data sets of other packages.
         host: of its photos: an id of a photo or author means the same in all data sets of one host.
         color: of its plots, #rrggbb; empty for a spare color.
@@ -213,21 +209,14 @@ def added_class(name: str) -> Any:
     return found
 
 
-def find_spec(name: str) -> SourceSpec | None:
-    """Return the data set of a name; None for an unknown name.
+def known_specs(names: Iterable[str]) -> tuple[SourceSpec, ...]:
+    """Return the data sets of these names, without unknown names.
 
     Raises:
-        ShardsError: another package adds it and cannot be loaded.
+        ShardsError: another package adds one and cannot be loaded.
     """
-    if name in ADDED:
-        spec: SourceSpec = added_class(name).spec
-        return spec
-    return SPECS.get(name)
-
-
-def known_specs(names: Iterable[str]) -> tuple[SourceSpec, ...]:
-    """Return the data sets of these names, without unknown names."""
-    return tuple(spec for spec in map(find_spec, names) if spec is not None)
+    found = (added_class(name).spec if name in ADDED else SPECS.get(name) for name in names)
+    return tuple(spec for spec in found if spec is not None)
 
 
 def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:

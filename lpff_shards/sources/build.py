@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from msgspec import Struct
@@ -16,13 +15,12 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.columns.structs import Structs, StructsBuilder, column, take
-from lpff_shards.schemas.columns.texts import Rows
+from lpff_shards.schemas.columns import StructsBuilder, Texts, duplicates
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import OF_MIRROR, Blob, Credit, LeftOut
 from lpff_shards.sources.inventory import EG3D, Inventory
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
-from lpff_shards.sources.join_metadata import Fault, PictureCameras, PictureCredits, PicturePoints
+from lpff_shards.sources.io.json_files import CameraFile, Fault
 
 _NO_CAMERA = np.zeros(CAMERA_NUMBERS)
 
@@ -49,41 +47,10 @@ class ScannedImage(Struct, frozen=True, eq=False):
     fault: Fault | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class ScannedImages:
-    """The pictures of a source in the published order, with their metadata.
-
-    Attributes:
-        ids, blobs: of length n.
-        names: their names in errors about cameras.
-        own_cameras: bool [n], see `Inventory.own_camera`.
-        faces: int32 [n]; is_mirror: bool [n]; places: int64 [n], see `Inventory`.
-    """
-
-    ids: Sequence[str]
-    names: Sequence[str]
-    blobs: Sequence[Blob]
-    faces: NDArray[np.int32]
-    is_mirror: NDArray[np.bool_]
-    places: NDArray[np.int64]
-    cameras: PictureCameras
-    own_cameras: NDArray[np.bool_]
-    credits: PictureCredits
-    points: PicturePoints
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @cached_property
-    def faults(self) -> dict[int, Fault]:
-        """Row to the file with a faulty record, and the fault."""
-        return {**self.credits.faults, **self.points.faults}
-
-
 def build(
     source: str, alignment: str, found: Iterable[ScannedImage], cameras: str = "", notes: Sequence[str] = ()
 ) -> Inventory:
-    """Build the inventory of pictures given one by one; see `make_inventory`.
+    """Build the inventory of pictures given one by one; see `usable`.
 
     Args:
         source: its name; alignment: of its pictures.
@@ -92,7 +59,7 @@ def build(
     """
     ids: list[str] = []
     blobs, credits = StructsBuilder[Blob](), StructsBuilder[Credit]()
-    numbers: list[tuple[int, bool, bool, bool]] = []
+    numbers: list[tuple[int, bool, bool, int]] = []
     poses: list[Sequence[float] | NDArray[np.float64]] = []
     points: list[Points] = []
     faults: dict[int, Fault] = {}
@@ -100,7 +67,8 @@ def build(
         ids.append(picture.id)
         blobs.add(picture.blob)
         credits.add(picture.credit)
-        numbers.append((picture.face, picture.is_mirror, picture.camera is not None, picture.points is not None))
+        known, with_points = picture.camera is not None, picture.points is not None
+        numbers.append((picture.face, picture.is_mirror, known, len(points) if with_points else -1))
         pose = _NO_CAMERA if picture.camera is None else picture.camera
         poses.append(pose if len(pose) == CAMERA_NUMBERS else _NO_CAMERA)
         points += [] if picture.points is None else [picture.points]
@@ -108,141 +76,107 @@ def build(
             faults[row] = cameras, f"camera has {len(pose)} numbers, not {CAMERA_NUMBERS}"
         if picture.fault is not None:
             faults[row] = picture.fault
-    faces, *flags = np.array(numbers, np.int64).reshape(-1, 4).T
-    is_mirror, known, with_points = (flag.astype(bool) for flag in flags)
-    matrix = np.array(poses, np.float64).reshape(-1, CAMERA_NUMBERS)
-    wrong = {row: reason for row, reason in camera.faults(matrix).items() if known[row]}
-    landmarks = np.array(points, np.float32).reshape(-1, LANDMARKS, 2)
-    rows = np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64)
-    pictures = ScannedImages(
-        ids=ids,
-        names=ids,
+    faces, is_mirror, has_camera, rows = np.array(numbers, np.int64).reshape(-1, 4).T
+    own = has_camera.astype(bool)
+    every = Inventory(
+        source=source,
+        alignment=alignment,
+        ids=Texts.of(ids),
         blobs=blobs.done(),
+        credits=credits.done(),
         faces=faces.astype(np.int32),
-        is_mirror=is_mirror,
+        is_mirror=is_mirror.astype(bool),
+        cameras=np.array(poses, np.float64).reshape(-1, CAMERA_NUMBERS),
+        has_camera=own,
+        own_camera=own,
+        landmarks=np.array(points, np.float32).reshape(-1, LANDMARKS, 2),
+        landmark_rows=rows,
+        landmark_sizes=np.zeros((len(points), 2), np.int32),
         places=np.full(len(ids), -1),
-        cameras=PictureCameras(cameras, "", int(known.sum()), matrix, known, wrong, 0),
-        own_cameras=known,
-        credits=PictureCredits(credits.done(), np.ones(len(ids), bool), faults),
-        points=PicturePoints(landmarks, rows, np.zeros((len(points), 2), np.int32), {}),
+        notes=tuple(notes),
     )
-    return make_inventory(source, alignment, pictures, notes)
+    wrong = {row: reason for row, reason in camera.faults(every.cameras).items() if own[row]}
+    return usable(every, CameraFile(cameras, int(own.sum()), faults=wrong, picture=ids[0] if ids else ""), faults)
 
 
-def make_inventory(
-    source: str,
-    alignment: str,
-    found: ScannedImages,
-    notes: Sequence[str] = (),
-    places_of: int = 0,
-    landmarks_source: str = "published",
-) -> Inventory:
-    """Build the inventory of the usable pictures; list the others as problems.
+def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Inventory:
+    """Return the inventory of the usable pictures; list the others as problems.
 
     EG3D-aligned pictures require a camera; for others it is optional.
+
+    Args:
+        cameras: the file of their cameras.
+        faults: row to the file with a faulty record, and the fault.
 
     Raises:
         ShardsError: no picture has a camera, and the alignment requires one.
     """
-    cameras, points = found.cameras, found.points
-    needed = alignment == EG3D
-    if needed and len(found) and not cameras.known.any():
+    notes = every.notes
+    if every.alignment == EG3D and len(every) and not every.has_camera.any():
         without = f"none of its cameras ({cameras.such_as}, ...) is for" if cameras.count else "it has no cameras for"
         raise ShardsError(
-            f"{cameras.where}: {without} these pictures ({found.names[0]}, ...)",
+            f"{cameras.where}: {without} these pictures ({cameras.picture}, ...)",
             "Check that cameras and pictures are of one data set and have the same names",
         )
     if cameras.unused:
         notes = (*notes, f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras match no picture")
-    reasons = dict(_reasons(found, needed))
+    reasons = dict(_reasons(every, cameras, faults))
     lost = np.fromiter(reasons, np.int64, len(reasons))
-    used = np.delete(np.arange(len(found)), lost)
-    every = Inventory(
-        source=source,
-        alignment=alignment,
-        ids=found.ids,
-        blobs=found.blobs,
-        credits=found.credits.credits,
-        faces=found.faces,
-        is_mirror=found.is_mirror,
-        cameras=cameras.numbers,
-        has_camera=cameras.known,
-        own_camera=found.own_cameras,
-        landmarks=points.numbers,
-        landmark_rows=points.rows,
-        landmark_sizes=points.sizes,
-        landmarks_source=landmarks_source,
-        places=found.places,
-        places_of=places_of,
-        lost_mirrors=frozenset(found.ids[row] for row in reasons if found.is_mirror[row]),
+    used = np.delete(np.arange(len(every)), lost)
+    every = replace(
+        every,
+        lost_mirrors=frozenset(every.ids[row] for row in reasons if every.is_mirror[row]),
         problems=tuple(reasons.values()),
-        problem_credits=tuple(take(found.credits.credits, lost)),
+        problem_credits=tuple(every.credits.take(lost)),
         notes=tuple(map(readable, notes)),
-        typical_size=_first_size(found.blobs, used),
+        typical_size=_size(every.blobs[int(used[0])]) if len(used) else (0, 0),
     )
-    return every if len(used) == len(every) else every.take(used)
+    return every.take(used) if reasons else every
 
 
-def _reasons(found: ScannedImages, needed: bool) -> Iterator[tuple[int, LeftOut]]:
+def _reasons(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Iterator[tuple[int, LeftOut]]:
     """Yield the rows of the unusable pictures, ascending, each with its reason."""
-    duplicates = _duplicates(found)
-    large = np.flatnonzero(np.fromiter(column(found.blobs, "size"), np.int64, len(found)) > MAX_BYTES).tolist()
-    rows = {*_unreadable(found.ids), *_broken(found.blobs), *large, *found.faults, *duplicates, *found.cameras.faults}
-    if needed:
-        rows.update(np.flatnonzero(~found.cameras.known).tolist())
-    for row in sorted(rows):
-        yield row, _reason(found, row, duplicates.get(row))
+    sizes = np.fromiter(every.blobs.column("size"), np.int64, len(every))
+    # A broken picture has a negative size.
+    wrong = (sizes > MAX_BYTES) | (sizes < 0)
+    if every.alignment == EG3D:
+        wrong |= ~every.has_camera
+    unreadable = (row for row, id in enumerate(every.ids) if not id.isascii() and readable(id) != id)
+    others = _duplicates(every)
+    for row in sorted({*unreadable, *np.flatnonzero(wrong).tolist(), *faults, *others, *cameras.faults}):
+        blob, id = every.blobs[row], every.ids[row]
+        if every.is_mirror[row]:
+            id += OF_MIRROR
+        where = readable(blob.where)
+        if readable(id) != id:
+            id, reason = readable(id), "the file's name is not UTF-8"
+        elif isinstance(blob, BrokenBlob):
+            reason = blob.reason
+        elif large := oversize(blob.size):
+            reason = large
+        elif row in faults:
+            where, reason = readable(faults[row][0]), faults[row][1]
+        elif row in others:
+            count, other = others[row]
+            # ASCII escapes: names that are shown alike may differ in Unicode form.
+            name = ascii(every.blobs[other].where.rpartition("/")[2])[1:-1]
+            reason = f"{count} pictures have this id, such as {name}"
+        else:
+            where, reason = readable(cameras.where), cameras.faults.get(row, "it has no camera for this picture")
+        yield row, LeftOut(where, id, reason)
 
 
-def _reason(found: ScannedImages, row: int, duplicates: tuple[int, int] | None) -> LeftOut:
-    """Return why a picture cannot be used.
-
-    Args:
-        duplicates: the number of pictures with its id, and the row of another one.
-    """
-    blob, id = found.blobs[row], found.ids[row]
-    if found.is_mirror[row]:
-        id += OF_MIRROR
-    where = readable(blob.where)
-    if readable(id) != id:
-        return LeftOut(where, readable(id), "the file's name is not UTF-8")
-    if isinstance(blob, BrokenBlob):
-        return LeftOut(where, id, blob.reason)
-    if reason := oversize(blob.size):
-        return LeftOut(where, id, reason)
-    if row in found.faults:
-        file, fault = found.faults[row]
-        return LeftOut(readable(file), id, fault)
-    if duplicates:
-        count, other = duplicates
-        return LeftOut(where, id, f"{count} pictures have this id, such as {_escaped(found.blobs[other].where)}")
-    cameras = found.cameras
-    return LeftOut(readable(cameras.where), id, cameras.faults.get(row, "it has no camera for this picture"))
-
-
-def _unreadable(ids: Sequence[str]) -> Iterator[int]:
-    return (row for row, id in enumerate(ids) if not id.isascii() and readable(id) != id)
-
-
-def _broken(blobs: Sequence[Blob]) -> list[int]:
-    if isinstance(blobs, Structs):
-        return list(map(int, blobs.of_kind(BrokenBlob)))
-    return [row for row, blob in enumerate(blobs) if isinstance(blob, BrokenBlob)]
-
-
-def _duplicates(found: ScannedImages) -> dict[int, tuple[int, int]]:
+def _duplicates(every: Inventory) -> dict[int, tuple[int, int]]:
     """Return, by row, how many pictures have the row's id, if several, and the row of another one."""
-    hashes = np.fromiter(map(hash, found.ids), np.int64, len(found)) ^ found.is_mirror
-    ordered = np.sort(hashes)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    rows: Rows = np.flatnonzero(np.isin(hashes, repeated)) if len(repeated) else np.zeros(0, np.int64)
-    # Different ids may have the same hash.
-    names = [(found.ids[row], bool(found.is_mirror[row])) for row in rows.tolist()]
     groups: dict[tuple[str, bool], list[int]] = defaultdict(list)
-    for row, name in zip(rows.tolist(), names, strict=True):
-        groups[name].append(row)
-    repeats = (group for group in groups.values() if len(group) > 1)
-    return {row: (len(group), group[at - 1]) for group in repeats for at, row in enumerate(group)}
+    for side in (False, True):
+        rows = np.flatnonzero(every.is_mirror == side)
+        ids = every.ids.take(rows)
+        twice = duplicates([ids])
+        for row, id in zip(rows.tolist(), ids, strict=True) if twice else ():
+            if id in twice:
+                groups[id, side].append(row)
+    return {row: (len(group), group[at - 1]) for group in groups.values() for at, row in enumerate(group)}
 
 
 def readable(name: str) -> str:
@@ -250,15 +184,10 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _escaped(where: str) -> str:
-    """Return a file's base name with ASCII escapes: names that look alike may differ in Unicode form."""
-    return ascii(where.rpartition("/")[2])[1:-1]
-
-
-def _first_size(blobs: Sequence[Blob], used: Rows) -> tuple[int, int]:
+def _size(blob: Blob) -> tuple[int, int]:
     # It only estimates shard sizes: the export itself reports an unreadable picture.
     try:
-        header = inspect(blobs[int(used[0])].read()) if len(used) else None
+        header = inspect(blob.read())
     except (BlobError, FormatError):
         return 0, 0
-    return (header.width, header.height) if header else (0, 0)
+    return header.width, header.height

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.camera import mirror
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.build import ScannedImages, make_inventory
+from lpff_shards.sources.build import usable
+from lpff_shards.sources.credits import read_records
 from lpff_shards.sources.ffhq_checks import (
     ONLY_FFHQ,
     TO_EG3D,
@@ -22,19 +22,18 @@ from lpff_shards.sources.ffhq_checks import (
     refuse_other_export,
     refuse_unmirrored,
 )
-from lpff_shards.sources.ffhq_files import Named, Number, note_unknown_files, numbered, read_records
 from lpff_shards.sources.ffhq_labels import (
-    NO_CAMERAS,
-    NO_PLACES,
-    Cameras,
+    CameraLabels,
     MatchedIds,
+    Named,
+    Number,
     Places,
     by_picture,
     first_with_ids,
     labels_inside,
     labels_near,
     match_by_cameras,
-    places,
+    numbered,
     read_labels,
 )
 from lpff_shards.sources.inventory import EG3D, Inventory, no_cameras
@@ -43,6 +42,7 @@ from lpff_shards.sources.io.tree import Tree, file_blob, only_folder, open_tree
 PHOTOS = 70_000
 """Number of photos in FFHQ."""
 FOLDER = "images1024x1024"
+_NO_CAMERAS = CameraLabels("", {}, no_cameras(), {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +51,12 @@ class _Listed:
 
     Attributes:
         named: the pictures, in the published order.
-        cameras: by the pictures' names, or by labels with their numbers; places: see `Places`.
-        anonymous: float64 [n, 25], see `Inventory.anonymous_cameras`.
-        used: see `Inventory.used`.
-        notes: for the user.
+        cameras: by the pictures' names; anonymous: see `Inventory.anonymous_cameras`.
     """
 
     named: Sequence[Named]
-    cameras: Cameras = NO_CAMERAS
-    places: Places = NO_PLACES
+    cameras: CameraLabels = _NO_CAMERAS
+    places: Places = field(default_factory=lambda: ({}, 0))
     anonymous: NDArray[np.float64] = field(default_factory=no_cameras)
     used: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -77,31 +74,38 @@ class Ffhq:
     def inventory(self) -> Inventory:
         metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
         listed = self._eg3d() if self.alignment == EG3D else self._stylegan()
-        numbers, names = [n for n, _, _ in listed.named], [name for _, name, _ in listed.named]
-        cameras = listed.cameras.of(names)
-        credits, points, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
-        pictures = ScannedImages(
+        numbers = [n for n, _, _ in listed.named]
+        cameras, known, camera_file = listed.cameras.of([name for _, name, _ in listed.named])
+        credits, points, faults, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
+        indices, counted_in = listed.places
+        every = Inventory(
+            source="ffhq",
+            alignment=self.alignment,
             ids=Texts.of(n.id for n in numbers),
-            names=names,
             blobs=Structs.of(blob for _, _, blob in listed.named),
+            credits=credits,
             faces=np.ones(len(numbers), np.int32),
             is_mirror=np.array([n.is_mirror for n in numbers], bool),
-            places=np.array([listed.places.rows.get(n.key, -1) for n in numbers], np.int64),
             cameras=cameras,
-            own_cameras=cameras.known & (self.alignment == EG3D),
-            credits=credits,
-            points=points,
+            has_camera=known,
+            own_camera=known & (self.alignment == EG3D),
+            landmarks=points.numbers,
+            landmark_rows=points.rows,
+            landmark_sizes=points.sizes,
+            places=np.array([indices.get(n.key, -1) for n in numbers], np.int64),
+            places_of=counted_in,
+            used=listed.used,
+            notes=(*listed.notes, *self._notes(listed.named, metadata, missing)),
+            anonymous_cameras=listed.anonymous,
         )
-        notes = [*listed.notes, *self._notes(listed.named, metadata, missing)]
-        found = make_inventory("ffhq", self.alignment, pictures, notes, listed.places.of)
+        found = usable(every, camera_file, faults)
         without = int((~found.has_camera).sum())
         if self.cameras and without and not len(listed.anonymous):
             note = f"{self.cameras}: {without} of {len(found)} pictures have no camera in it"
-            found = replace(found, notes=(*found.notes, note))
-        return replace(found, anonymous_cameras=listed.anonymous, used=listed.used)
+            return replace(found, notes=(*found.notes, note))
+        return found
 
     def _eg3d(self) -> _Listed:
-        """List pictures and their mirrors, with dataset.json."""
         given = [file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
         tree = only_folder(open_tree("--ffhq", self.path))
         refuse_other_export(self.path, tree, self.alignment)
@@ -114,8 +118,8 @@ class Ffhq:
         by_id = any(n.has_ffhq_id for n, _, _ in named)
         labels, ids = self._labels([*given, *labels_inside(tree)], tree, by_id)
         cameras = by_picture(labels, named)
-        notes = [*check_pairs(self.path, named, cameras), *note_unknown_files(tree, unknown)]
-        listed = _Listed(named, cameras, places(cameras), notes=notes)
+        notes = [*check_pairs(self.path, named, cameras), *_note_unknown(tree, unknown)]
+        listed = _Listed(named, cameras, cameras.places(), notes=notes)
         matched = None if by_id else self._match_ids(tree, named, cameras, ids)
         if matched is not None:
             notes.append(matched.note())
@@ -124,9 +128,9 @@ class Ffhq:
         renumbered = ((matched.numbers.get(name, n), name, blob) for n, name, blob in named)
         named = sorted(renumbered, key=lambda item: item[:2])
         used = {} if ids else {"ffhq_cameras": matched.ids.where}
-        return replace(listed, named=named, places=places(matched.ids), used=used)
+        return replace(listed, named=named, places=matched.ids.places(), used=used)
 
-    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[Cameras, Cameras | None]:
+    def _labels(self, files: Sequence[Blob], tree: Tree, by_id: bool) -> tuple[CameraLabels, CameraLabels | None]:
         """Return the pictures' cameras; for pictures named by position also cameras by FFHQ id, if there are any."""
         if not files:
             raise ShardsError(
@@ -147,13 +151,9 @@ class Ffhq:
         )
 
     def _match_ids(
-        self, tree: Tree, named: Sequence[Named], cameras: Cameras, ids: Cameras | None
+        self, tree: Tree, named: Sequence[Named], cameras: CameraLabels, ids: CameraLabels | None
     ) -> MatchedIds | None:
-        """Return FFHQ's numbers of pictures that are named by position, if a file contains them.
-
-        Raises:
-            ShardsError: the file belongs to another set, and was given or is in the set.
-        """
+        """Return FFHQ's numbers of pictures that are named by position, if a file contains them."""
         names = [name for _, name, _ in named]
         if ids is None:
             known = {blob.where for blob in labels_inside(tree)} | {cameras.where}
@@ -176,16 +176,13 @@ class Ffhq:
             self._refuse_eg3d(every, inside)
         refuse_oblong(self.path, named, "StyleGAN")
         listed = self._borrow_cameras(named, inside)
-        notes = [*note_unknown_files(tree, unknown + others), *listed.notes]
+        notes = [*_note_unknown(tree, unknown + others), *listed.notes]
         return replace(listed, cameras=by_picture(listed.cameras, named), notes=notes)
 
     def _originals(self, every: Sequence[Named]) -> tuple[list[Named], list[str]]:
         """Return the pictures with their FFHQ ids, and the ignored names.
 
         StyleGAN's dataset_tool.py counts in FFHQ's order, so the numbers of a complete set are FFHQ's.
-
-        Raises:
-            ShardsError: the set is empty, or larger than FFHQ.
         """
         by_id = [item for item in every if item[0].has_ffhq_id]
         if by_id:
@@ -203,11 +200,7 @@ class Ffhq:
         return [(Number(n.position, False, id, is_whole), name, blob) for id, (n, name, blob) in items], []
 
     def _refuse_eg3d(self, every: Sequence[Named], inside: Sequence[Blob]) -> None:
-        """Refuse EG3D's pictures, which have mirrors, or cameras of the same file names.
-
-        Raises:
-            ShardsError: the set has such a mirror or camera.
-        """
+        """Refuse EG3D's pictures, which have mirrors, or cameras of the same file names."""
         mirrors = [name for n, name, _ in every if n.has_ffhq_id and n.is_mirror]
         if mirrors:
             raise ShardsError(f"--ffhq {self.path} is EG3D-aligned: it contains the mirror {mirrors[0]}", TO_EG3D)
@@ -226,9 +219,6 @@ class Ffhq:
 
         A file that names pictures by position has no FFHQ ids. Another file of the same cameras may have them; it is
         searched in the set, next to it and next to the given file.
-
-        Raises:
-            ShardsError: the file is not EG3D's for FFHQ.
         """
         if self.cameras is None:
             return _Listed(named, notes=[f"--ffhq {self.path}: without --ffhq-cameras there are no cameras"])
@@ -237,25 +227,19 @@ class Ffhq:
         if not any(n.has_ffhq_id for n, _, _ in named):
             return _anonymous(named, labels, "the pictures are")
         if labels.has_ids:
-            return _Listed(named, _of_originals(labels), places(labels))
+            return _Listed(named, _of_originals(labels), labels.places())
         near = (*inside, *labels_near(self.cameras, self.path))
         ids = first_with_ids(one for one in near if one.where != blob.where)
         matched = match_by_cameras(labels, list(labels.rows), ids) if ids else None
         notes = [matched.note()] if matched else []
         if matched and matched.is_enough:
-            names = {n.file_name: label for label, n in matched.numbers.items()}
-            return _Listed(named, _of_originals(labels.chosen(names)), places(matched.ids), notes=notes)
+            # As EG3D's final_crops name them.
+            names = {f"{n.id}{'_mirror' * n.is_mirror}.png": label for label, n in matched.numbers.items()}
+            return _Listed(named, _of_originals(labels.chosen(names)), matched.ids.places(), notes=notes)
         return _anonymous(named, labels, "it is", notes)
 
     def _notes(self, named: Sequence[Named], metadata: Blob | None, missing: Sequence[str]) -> Iterator[str]:
-        """Yield what is unknown about the pictures, and why.
-
-        Args:
-            missing: FFHQ ids without a record.
-
-        Raises:
-            ShardsError: no picture has a record.
-        """
+        """Yield what is unknown about the pictures, and why; `missing`: FFHQ ids without a record."""
         lost = "licenses and authors" if self.alignment == EG3D else "licenses, authors and landmarks"
         unknown = [name for n, name, _ in named if not n.has_ffhq_id]
         by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
@@ -279,18 +263,19 @@ class Ffhq:
             yield f"{metadata.where}: {photos} have no record: license and author unknown"
 
 
-def _of_originals(labels: Cameras) -> Cameras:
+def _note_unknown(tree: Tree, names: list[str]) -> list[str]:
+    return [f"{tree.where}: {len(names)} pictures are ignored: FFHQ has no names such as {names[0]}"] if names else []
+
+
+def _of_originals(labels: CameraLabels) -> CameraLabels:
     return labels.chosen({label: label for label, n in labels.named.items() if n.has_ffhq_id and not n.is_mirror})
 
 
-def _anonymous(named: Sequence[Named], labels: Cameras, what: str, notes: Sequence[str] = ()) -> _Listed:
+def _anonymous(named: Sequence[Named], labels: CameraLabels, what: str, notes: Sequence[str] = ()) -> _Listed:
     """Return cameras without their pictures, as the density of poses uses them.
 
     Args:
         what: subject of the note: the pictures or the file with numbers by position.
-
-    Raises:
-        ShardsError: one is faulty, or they do not come in pairs of a picture and its mirror.
     """
     for label, reason in labels.faults.items():
         raise ShardsError(f"{labels.where}: {label}: {reason}", "Check that it is the published file")

@@ -18,10 +18,9 @@ from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_files import Named, Number
-from lpff_shards.sources.ffhq_labels import Cameras
+from lpff_shards.sources.ffhq_labels import CameraLabels, Named
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
-from lpff_shards.sources.io.objects import sizes_of, spread
+from lpff_shards.sources.io.files import sizes_of, spread
 from lpff_shards.sources.io.tree import Tree, read_whole
 
 STYLEGAN_SIDE = 1024
@@ -59,13 +58,7 @@ def refuse_other_export(given: str, tree: Tree, alignment: str) -> bool:
     return True
 
 
-def pairs(numbers: Sequence[Number]) -> NDArray[np.int64]:
-    """Return the rows of sorted numbers that are originals followed by their mirror: int64 [pairs]."""
-    followed = (a[2] == b[2] and not a[1] and b[1] for a, b in pairwise(numbers))
-    return np.flatnonzero(np.fromiter(followed, bool, max(len(numbers) - 1, 0)))
-
-
-def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str]:
+def check_pairs(given: str, named: Sequence[Named], labels: CameraLabels) -> list[str]:
     """Refuse EG3D-aligned pictures that are not pairs of a picture and its mirror.
 
     Checks the cameras of every pair, the sizes of some, and the pixels of two. A picture named by position (img%08d)
@@ -76,13 +69,16 @@ def check_pairs(given: str, named: Sequence[Named], labels: Cameras) -> list[str
 
     Returns:
         The note about doubtful pairs, if there are any.
-
-    Raises:
-        ShardsError: the pictures are not FFHQ's.
     """
-    firsts = pairs([n for n, _, _ in named])
+    followed = (a.id == b.id and not a.is_mirror and b.is_mirror for (a, _, _), (b, _, _) in pairwise(named))
+    # Rows of originals that their mirror follows.
+    firsts = np.flatnonzero(np.fromiter(followed, bool, max(len(named) - 1, 0)))
     if not len(firsts):
-        _refuse_originals(given, named)
+        own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
+        if own_download or not all(n.has_ffhq_id for n, _, _ in named):
+            raise ShardsError(
+                f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN
+            )
         refuse_oblong(given, named, "EG3D")
         labeled = any(n.is_mirror for n in labels.named.values())
         return [f"--ffhq {given}: the mirrors in {labels.where} have no pictures: {_DOUBT}"] if labeled else []
@@ -117,7 +113,7 @@ def _mirror_one_another(original: Blob, mirrored: Blob) -> bool:
 
 
 def _thumb(data: bytes) -> NDArray[np.float64]:
-    """Return a picture's gray, averaged to float64 [16, 16], 0 to 255."""
+    """Return a picture's gray, averaged to [16, 16], 0 to 255."""
     header = inspect(data)
     if reason := unstorable(header, decoded=True):
         raise PictureError(reason)
@@ -125,19 +121,8 @@ def _thumb(data: bytes) -> NDArray[np.float64]:
     return np.asarray(gray, np.float64)
 
 
-def _refuse_originals(given: str, named: Sequence[Named]) -> None:
-    """Refuse originals without mirrors, named by position or stored like FFHQ's download: in folders, or of 1024 px."""
-    own_download = any("/" in name for _, name, _ in named) or STYLEGAN_SIDE in _sizes([named[0][2]])[0]
-    if own_download or not all(n.has_ffhq_id for n, _, _ in named):
-        raise ShardsError(f"--ffhq {given} has no pair of a picture and its mirror, as EG3D's FFHQ has", TO_STYLEGAN)
-
-
-def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: Cameras) -> None:
-    """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras.
-
-    Raises:
-        ShardsError: the first such pair.
-    """
+def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[str], labels: CameraLabels) -> None:
+    """Refuse pairs of labels whose cameras are not mirrors of each other; ignore faulty and missing cameras."""
     faulty = [labels.rows[name] for name in labels.faults if name in labels.rows]
     rows = [labels.find(names) for names in (originals, mirrors)]
     sound = [(found >= 0) & ~np.isin(found, faulty) for found in rows]
@@ -150,11 +135,7 @@ def refuse_unmirrored(where: str, originals: Sequence[str], mirrors: Sequence[st
 
 
 def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
-    """Refuse pictures that are not square, as aligned ones are; checks a sample of them.
-
-    Raises:
-        ShardsError: the first such picture.
-    """
+    """Refuse pictures that are not square, as aligned ones are; checks a sample of them."""
     some = [named[i] for i in spread(len(named), SAMPLED).tolist()]
     for (_, name, _), size in zip(some, _sizes([blob for _, _, blob in some]), strict=True):
         _refuse_oblong(given, name, size, trainer)
@@ -169,7 +150,7 @@ def _refuse_oblong(given: str, name: str, size: tuple[int, int], trainer: str) -
 
 
 def _lone(
-    given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: Cameras
+    given: str, named: Sequence[Named], firsts: NDArray[np.int64], labels: CameraLabels
 ) -> tuple[list[str], list[str]]:
     """Return the names, by position, of originals or mirrors without the other, and the labels of the others."""
     paired = np.zeros(len(named), bool)
@@ -189,8 +170,7 @@ def _lone(
 
 
 def _sizes(blobs: Sequence[Blob]) -> list[tuple[int, int]]:
-    """Return width and height of pictures, zeros where unreadable: the export reports those."""
-    return [(int(width), int(height)) for width, height in sizes_of(blobs)]
+    return [(width, height) for width, height in sizes_of(blobs).tolist()]
 
 
 def _shape(size: tuple[int, int]) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,55 +18,88 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.record import Blob
-from lpff_shards.sources.ffhq_files import Named, Number, number
 from lpff_shards.sources.io.blobs import BrokenBlob
-from lpff_shards.sources.io.bucket_tree import blob_at
-from lpff_shards.sources.io.json_files import TWICE, decode_file
-from lpff_shards.sources.io.tree import Tree
-from lpff_shards.sources.join_metadata import PictureCameras, parse_cameras
+from lpff_shards.sources.io.json_files import Cameras, decode_file, parse_cameras
+from lpff_shards.sources.io.tree import Tree, blob_at, subs
 from lpff_shards.storage.path import parents
+
+_NAME = re.compile(r"(?:.*[/\\])?(?:([0-9]{5})(_mirror)?|img([0-9]{8}))(?:\.[^./\\]*)?")
+
+
+class Number(NamedTuple):  # hundreds of thousands are sorted, and tuples compare in C
+    """A picture's position in the published order and its id, read from its name.
+
+    Attributes:
+        photo: index of the photo in the published order.
+        is_mirror: whether it is the mirror of that photo's picture.
+        id: FFHQ's five digits, or the original's name if it contains only an index (img%08d).
+        has_ffhq_id: whether `id` is FFHQ's own, as in its metadata.
+    """
+
+    photo: int
+    is_mirror: bool
+    id: str
+    has_ffhq_id: bool
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        return self.id, self.is_mirror
+
+    @property
+    def position(self) -> int:
+        """The number of an img%08d name."""
+        return 2 * self.photo + self.is_mirror
+
+
+def number(name: str) -> Number | None:
+    """Parse a picture's name: 00000.png, 00000_mirror.png, or img00000000.png (2k an original, 2k+1 its mirror)."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    id, mirror, index = match.groups()
+    if id is not None:
+        return Number(int(id), mirror is not None, id, True)
+    photo, odd = divmod(int(index), 2)
+    return Number(photo, bool(odd), f"img{2 * photo:08d}", False)
+
+
+Named = tuple[Number, str, Blob]
+
+
+def numbered(tree: Tree) -> tuple[list[Named], list[str]]:
+    """List the pictures in a tree and in its folders of thousands, in the published order, with relative names.
+
+    The second list contains the names that FFHQ does not use.
+    """
+    named: list[Named] = []
+    unknown: list[str] = []
+    folders = subs(tree, [folder for folder in tree.folders() if folder.isdigit()])
+    for prefix, folder in chain([("", tree)], ((f"{name}/", folder) for name, folder in folders)):
+        for base, blob in folder.files().pictures().pairs():
+            name = prefix + base
+            n = number(name)
+            if n is None:
+                unknown.append(name)
+            else:
+                named.append((n, name, blob))
+    return sorted(named, key=lambda item: item[:2]), unknown
+
 
 LABELS = ("dataset.json", "dataset-ffhq.json")
 ENOUGH = 0.999
 """Minimum share of the cameras that the file with FFHQ ids must contain."""
 
 
-@dataclass(frozen=True)
-class Cameras:
-    """Cameras by label, which is a picture's name.
+Places = tuple[Mapping[tuple[str, bool], int], int]
+"""Each picture's index in EG3D's FFHQ and its replica file, by (id, is_mirror): 2k an original, 2k + 1 its mirror; and
+the number of pictures in which the indices were counted, 0 where the names contain them."""
 
-    Attributes:
-        where: their file.
-        rows: label to row of `numbers`.
-        numbers: float64 [n, 25].
-        faults: label to the rule that its camera breaks.
-    """
 
-    where: str
-    rows: Mapping[str, int]
-    numbers: NDArray[np.float64]
-    faults: Mapping[str, str]
+class CameraLabels(Cameras):
+    """Cameras of EG3D's dataset.json, by label."""
 
-    def find(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each name's camera, int64 [n], -1 for none."""
-        return np.fromiter((self.rows.get(name, -1) for name in names), np.int64, len(names))
-
-    def of(self, names: Sequence[str]) -> PictureCameras:
-        """Return the cameras of pictures by their names."""
-        rows = self.find(names)
-        known = rows >= 0
-        numbers = np.zeros((len(names), CAMERA_NUMBERS))
-        numbers[known] = self.numbers[rows[known]]
-        faults = {row: self.faults[name] for row, name in enumerate(names) if name in self.faults}
-        unused = len(self.rows) - len(np.unique(rows[known]))
-        return PictureCameras(self.where, next(iter(self.rows), ""), len(self.rows), numbers, known, faults, unused)
-
-    def chosen(self, names: Mapping[str, str]) -> Cameras:
-        """Return some cameras under other names.
-
-        Args:
-            names: the label of each new name.
-        """
+    def chosen(self, names: Mapping[str, str]) -> CameraLabels:
+        """Return some cameras under other names; `names` has the label of each."""
         rows = {name: self.rows[label] for name, label in names.items()}
         faults = {name: self.faults[label] for name, label in names.items() if label in self.faults}
         return replace(self, rows=rows, faults=faults)
@@ -78,30 +114,35 @@ class Cameras:
         """Whether pictures are named by FFHQ id (00000.png), not by position (img00000000.png)."""
         return any(n.has_ffhq_id for n in self.named.values())
 
+    def places(self) -> Places:
+        """Return the indices of the pictures: read from img%08d names, counted for others.
 
-NO_CAMERAS = Cameras("", {}, np.zeros((0, CAMERA_NUMBERS)), {})
+        EG3D's trainer counts pictures in the order of their names.
+        """
+        if not self.has_ids:
+            return {n.key: n.position for n in self.named.values()}, 0
+        # Two labels with one number are one picture.
+        distinct = dict.fromkeys(n.key for n in sorted(self.named.values()))
+        return dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct)
 
 
-class _Labels(Struct):
+class _LabelFile(Struct):
     labels: list[tuple[str, msgspec.Raw]] | None
 
 
-def read_labels(blob: Blob) -> Cameras:
+def read_labels(blob: Blob) -> CameraLabels:
     """Read cameras by picture name from EG3D's dataset.json; a repeated name is a fault.
 
     Raises:
         ShardsError: the file has another shape, or no labels.
     """
-    labels = decode_file(blob, _Labels, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
+    decode = msgspec.json.Decoder(_LabelFile).decode
+    labels = decode_file(blob, decode, 'EG3D\'s {"labels": [[name, 25 numbers], ...]}').labels
     if labels is None:
         raise ShardsError(f"{blob.where} has no labels", "Give EG3D's dataset.json with cameras as --ffhq-cameras")
-    numbers, wrong = parse_cameras(raw for _, raw in labels)
-    rows = {name: row for row, (name, _) in enumerate(labels)}
-    faults = {labels[row][0]: reason for row, reason in wrong.items()}
-    if len(rows) < len(labels):
-        times = Counter(name for name, _ in labels)
-        faults |= {name: TWICE for name in rows if times[name] > 1}
-    return Cameras(blob.where, rows, numbers, faults)
+    names = [name for name, _ in labels]
+    twice = (name for name, times in Counter(names).items() if times > 1)
+    return CameraLabels(blob.where, *parse_cameras(names, (raw for _, raw in labels), twice))
 
 
 def labels_inside(*trees: Tree) -> list[Blob]:
@@ -122,7 +163,7 @@ def labels_near(*given: str | None) -> Iterator[Blob]:
                 yield blob
 
 
-def first_with_ids(files: Iterable[Blob]) -> Cameras | None:
+def first_with_ids(files: Iterable[Blob]) -> CameraLabels | None:
     """Return the first file that names pictures by FFHQ id; ignore other files, which the user did not give."""
     for blob in files:
         try:
@@ -134,7 +175,7 @@ def first_with_ids(files: Iterable[Blob]) -> Cameras | None:
     return None
 
 
-def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
+def by_picture(labels: CameraLabels, named: Sequence[Named]) -> CameraLabels:
     """Return the cameras by the pictures' own names: by exact path, else by the number in the name.
 
     Folders, suffix and the kind of slash may then differ. A number that two labels share is a fault of the picture.
@@ -159,34 +200,6 @@ def by_picture(labels: Cameras, named: Sequence[Named]) -> Cameras:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Each picture's index in EG3D's FFHQ and its replica file: 2k an original, 2k + 1 its mirror.
-
-    Attributes:
-        rows: (id, is_mirror) to index.
-        of: number of pictures in which the indices were counted, 0 where the names contain them.
-    """
-
-    rows: Mapping[tuple[str, bool], int]
-    of: int = 0
-
-
-NO_PLACES = Places({})
-
-
-def places(labels: Cameras) -> Places:
-    """Return the indices of the pictures in EG3D's dataset.json: read from img%08d names, counted for others.
-
-    EG3D's trainer counts pictures in the order of their names.
-    """
-    if not labels.has_ids:
-        return Places({n.key: n.position for n in labels.named.values()})
-    # Two labels with one number are one picture.
-    distinct = dict.fromkeys(n.key for n in sorted(labels.named.values()))
-    return Places(dict(zip(distinct, range(len(distinct)), strict=True)), len(distinct))
-
-
-@dataclass(frozen=True)
 class MatchedIds:
     """FFHQ's numbers of labels that are named by position.
 
@@ -197,7 +210,7 @@ class MatchedIds:
         share: of the labels whose camera belongs to one picture, 0 to 1.
     """
 
-    ids: Cameras
+    ids: CameraLabels
     numbers: Mapping[str, Number]
     unmatched: int
     ties: int
@@ -213,7 +226,6 @@ class MatchedIds:
         return f"{self.ids.where} has the cameras of {self.share:.1%} of the pictures, and FFHQ's ids need {ENOUGH:.1%}"
 
     def note(self) -> str:
-        """Return the note with the numbers of matched and unmatched cameras."""
         if not self.is_enough:
             return f"{self.figure()}: it is ignored"
         note = f"{self.ids.where}: its cameras give the FFHQ ids of {len(self.numbers)} pictures"
@@ -222,7 +234,7 @@ class MatchedIds:
         return f"{note}; {self.unmatched} cameras are not in it, {self.ties} belong to several pictures"
 
 
-def match_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> MatchedIds:
+def match_by_cameras(own: CameraLabels, names: Sequence[str], ids: CameraLabels) -> MatchedIds:
     """Match labels to FFHQ's numbers by cameras that are equal in float32: all published poses are distinct.
 
     The camera of a picture or of its mirror is enough for both.
@@ -249,7 +261,7 @@ def match_by_cameras(own: Cameras, names: Sequence[str], ids: Cameras) -> Matche
     return MatchedIds(ids, _by_pairs(names, found), unmatched, ties, len(found) / max(len(labels), 1))
 
 
-def _bytes(cameras: Cameras, names: Sequence[str]) -> NDArray[np.void]:
+def _bytes(cameras: CameraLabels, names: Sequence[str]) -> NDArray[np.void]:
     """Return each camera as one comparable value: void [n]."""
     # Mirroring makes minus zero: adding zero removes the sign.
     numbers = cameras.numbers[cameras.find(names)].astype(np.float32) + np.float32(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
-from lpff_shards.schemas.columns.structs import Repeated, column, repeated, take
+from lpff_shards.schemas.columns import Repeated, Structs, Texts
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, LeftOut, Record
 
@@ -19,7 +19,6 @@ EG3D = "eg3d"
 
 
 def no_cameras() -> NDArray[np.float64]:
-    """Return an empty array of cameras, float64 [0, 25]."""
     return np.zeros((0, CAMERA_NUMBERS))
 
 
@@ -49,9 +48,9 @@ class Inventory:
 
     source: str
     alignment: str
-    ids: Sequence[str]
-    blobs: Sequence[Blob]
-    credits: Sequence[Credit]
+    ids: Texts
+    blobs: Structs[Blob]
+    credits: Structs[Credit]
     faces: NDArray[np.int32]
     is_mirror: NDArray[np.bool_]
     cameras: NDArray[np.float64]
@@ -80,9 +79,9 @@ class Inventory:
         with_points = points >= 0
         return replace(
             self,
-            ids=take(self.ids, rows),
-            blobs=take(self.blobs, rows),
-            credits=take(self.credits, rows),
+            ids=self.ids.take(rows),
+            blobs=self.blobs.take(rows),
+            credits=self.credits.take(rows),
             faces=self.faces[rows],
             is_mirror=self.is_mirror[rows],
             cameras=self.cameras[rows],
@@ -96,7 +95,9 @@ class Inventory:
 
     def licenses(self) -> Repeated[License]:
         """Return the license of each picture."""
-        return repeated(column(self.credits, "license"))
+        found = self.credits.column("license")
+        assert isinstance(found, Repeated)
+        return found
 
     def record(self, row: int) -> Record:
         """Return the record of a row, self-contained."""
@@ -105,13 +106,10 @@ class Inventory:
     def records(self, rows: NDArray[np.int64]) -> Iterator[Record]:
         """Yield the records of some rows (int64), in their order, each self-contained."""
         some = self.take(rows)
-        columns = (some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist())
-        cameras = zip(
-            some.cameras, some.has_camera.tolist(), some.own_camera.tolist(), some.landmark_rows.tolist(), strict=True
-        )
-        for (id, blob, credit, face, is_mirror), (camera, known, own, points) in zip(
-            zip(*columns, strict=True), cameras, strict=True
-        ):
+        pictures = zip(some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist(), strict=True)
+        flags = zip(some.has_camera.tolist(), some.own_camera.tolist(), some.landmark_rows.tolist(), strict=True)
+        joined = zip(pictures, some.cameras, flags, strict=True)
+        for (id, blob, credit, face, is_mirror), camera, (known, own, points) in joined:
             width, height = some.landmark_sizes[points].tolist() if points >= 0 else (0, 0)
             yield Record(
                 source=self.source,
@@ -133,8 +131,4 @@ class Source(Protocol):
     """A data set in a published layout. `inventory` reads listings and metadata, no pictures."""
 
     def inventory(self) -> Inventory:
-        """Return the pictures of the source.
-
-        Raises:
-            ShardsError: the layout is another one, or a metadata file is unreadable.
-        """
+        """Return the pictures; raise a ShardsError for another layout or an unreadable metadata file."""

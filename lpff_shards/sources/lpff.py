@@ -5,33 +5,42 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from urllib.parse import urlsplit
+from itertools import chain
+from pathlib import Path
 
-import msgspec
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import flag
-from lpff_shards.schemas.columns.structs import take
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.crops import SIDES
 from lpff_shards.schemas.keys import nfc, photo_and_face
-from lpff_shards.schemas.license import PEXELS, UNKNOWN, UNSPLASH, License, license
-from lpff_shards.schemas.record import Credit
-from lpff_shards.sources.build import ScannedImages, make_inventory
+from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.build import usable
+from lpff_shards.sources.credits import read_info, read_url
 from lpff_shards.sources.inventory import Inventory
-from lpff_shards.sources.io.files import Files
-from lpff_shards.sources.io.json_files import JsonTable, read_table
-from lpff_shards.sources.join_metadata import NO_TABLE, ReadCredit, join_cameras, join_credits, join_points
+from lpff_shards.sources.io.files import Files, is_picture
+from lpff_shards.sources.io.json_files import (
+    NO_TABLE,
+    JsonTable,
+    ReadCredit,
+    join_credits,
+    join_points,
+    read_cameras,
+    read_table,
+)
+from lpff_shards.sources.io.tree import Tree, archive_in, blob_at, only_folder, open_tree
 from lpff_shards.sources.lpff_crops import MEASURED, describe
-from lpff_shards.sources.lpff_layout import CAMERAS, INFO, LANDMARKS, Located, locate, missing
+from lpff_shards.storage.path import is_file, parents
 
-_ID = re.compile(r"([0-9]+@N[0-9]+)_([0-9]+)(?:_[0-9]{2})?")
+CAMERAS = "camera_parameters.json"
+INFO = "info.json"
+LANDMARKS = {"raw": "raw_lm.json", "realign2400": "realign2400_lm.json"}
+METADATA = (CAMERAS, INFO, *LANDMARKS.values())
+FOLDERS = {"eg3d": "crop/eg3d", "stylegan": "crop/stylegan", "realign2400": "realign2400", "raw": "raw"}
 _PREVIEWS = ("_eg3d", "_stylegan")
 _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
 
@@ -44,8 +53,7 @@ class Lpff:
     alignment: str
 
     def inventory(self) -> Inventory:
-        # There are few licenses: each is parsed once.
-        return _read("lpff", self.path, self.alignment, partial(_read_info, cache(license)))
+        return _read("lpff", self.path, self.alignment, read_info)
 
 
 @dataclass(frozen=True)
@@ -56,78 +64,69 @@ class UnsplashPexels:
     alignment: str
 
     def inventory(self) -> Inventory:
-        return _read("unsplash_pexels", self.path, self.alignment, _read_url)
+        return _read("unsplash_pexels", self.path, self.alignment, read_url)
 
 
 def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
-    """Build the inventory of a data set in this layout.
-
-    Args:
-        source: name of the source.
-        given: the path: the data set's folder, a flat folder of crops, or a zip of either.
-        alignment: eg3d, stylegan, realign2400 or raw.
-        read_credit: returns an id's credit from the info table.
-
-    Raises:
-        ShardsError: such pictures are missing, or a metadata file cannot be read.
-    """
+    """Build the inventory of a data set's folder, a flat folder of crops, or a zip of either."""
     option = flag(source)
-    place = locate(option, given, alignment)
-    notes = list(missing(place, alignment))
-    ids, files = _faces(place) if alignment == "raw" else _crops(place.pictures, alignment)
+    place = _locate(option, given, alignment)
+    notes = list(place.notes)
+    tables: dict[str, JsonTable] = {}
+    if alignment == "raw":
+        # The metadata list the faces, so three of the files are decoded before.
+        tables = {name: _table(place, name, "records by id") for name in (CAMERAS, INFO, LANDMARKS["raw"])}
+    ids, files = _faces(place.pictures, tables) if tables else _crops(place.pictures, alignment)
     if not ids:
         raise ShardsError(f"{option} {given} contains no {alignment} pictures", "Give another --alignment or path")
-    blobs = take(place.pictures.blobs, files)
-    rows = {id: row for row, id in enumerate(dict.fromkeys(ids))}
-    cameras = join_cameras(_table(place, CAMERAS, "25 numbers by id"), rows)
-    points = join_points(_table(place, LANDMARKS.get(alignment, ""), "68 landmarks by id"), rows)
+    blobs = place.pictures.blobs.take(files)
+
+    def table(name: str, expected: str) -> JsonTable:
+        return tables.pop(name) if name in tables else _table(place, name, expected)
+
+    cameras, known, camera_file = read_cameras(table(CAMERAS, "25 numbers by id")).of(ids)
+    points = join_points(table(LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids)
     realigned = points
     if alignment != "realign2400":
-        realigned = join_points(_table(place, LANDMARKS["realign2400"], "68 landmarks by id"), rows)
+        realigned = join_points(table(LANDMARKS["realign2400"], "68 landmarks by id"), ids)
     hidden = (points if alignment in MEASURED else realigned).faults
-    credits = join_credits(_table(place, INFO, "credits by id"), rows, read_credit, hidden)
-    if len(rows) < len(ids):
-        # Pictures with the same id are set aside, each with its metadata.
-        at = np.array([rows[id] for id in ids])
-        cameras, points, credits = cameras.spread(at), points.spread(at), credits.spread(at)
-        realigned = realigned.spread(at)
-    del rows
-    cameras, own, points, lost = describe(alignment, blobs, cameras, points, realigned)
+    credits, faults, lacking = join_credits(table(INFO, "credits by id"), ids, read_credit, hidden)
+    cameras, own, points, lost = describe(alignment, blobs, cameras, known, points, realigned)
     notes += lost
-    texts = Texts.of(ids)
-    lacking = int((~credits.known).sum())
     if INFO in place.metadata and lacking:
-        text = f"{lacking} of {len(ids)} pictures have no author or license record"
+        text = f"{len(lacking)} of {len(ids)} pictures have no author or license record"
         notes.append(f"{place.metadata[INFO].where}: {text}: license and author unknown")
-    found = ScannedImages(
-        ids=texts,
-        names=texts,
+    every = Inventory(
+        source=source,
+        alignment=alignment,
+        ids=Texts.of(ids),
         blobs=blobs,
+        credits=credits,
         faces=np.fromiter((photo_and_face(id)[1] for id in ids), np.int32, len(ids)),
         is_mirror=np.zeros(len(ids), bool),
-        places=np.full(len(ids), -1),
         cameras=cameras,
-        own_cameras=own,
-        credits=credits,
-        points=points,
+        has_camera=known,
+        own_camera=own,
+        landmarks=points.numbers,
+        landmark_rows=points.rows,
+        landmark_sizes=points.sizes,
+        places=np.full(len(ids), -1),
+        landmarks_source="published" if alignment in MEASURED else "computed",
+        notes=tuple(notes),
     )
-    made = "published" if alignment in MEASURED else "computed"
-    inventory = make_inventory(source, alignment, found, notes, landmarks_source=made)
-    return replace(inventory, notes=(*inventory.notes, *_odd_size(place, alignment, inventory.typical_size)))
-
-
-def _odd_size(place: Located, alignment: str, size: tuple[int, int]) -> Iterator[str]:
-    """Yield a note if the crops have the published size of another alignment."""
+    inventory = usable(every, camera_file, {**faults, **points.faults})
+    size = inventory.typical_size
     others = [other for other, side in SIDES.items() if size == (side, side) and other != alignment]
-    if others and alignment not in MEASURED:
-        yield (
-            f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
-            f"--alignment is {alignment}"
-        )
+    if not others or alignment in MEASURED:
+        return inventory
+    note = (
+        f"{place.where}: its pictures are {size[0]}x{size[1]}, as {others[0]} crops are published; "
+        f"--alignment is {alignment}"
+    )
+    return replace(inventory, notes=(*inventory.notes, note))
 
 
-def _table(place: Located, name: str, expected: str) -> JsonTable:
-    """Read a metadata file; return an empty table if it is missing."""
+def _table(place: _Located, name: str, expected: str) -> JsonTable:
     return read_table(place.metadata[name], expected) if name in place.metadata else NO_TABLE
 
 
@@ -147,18 +146,14 @@ def _crops(pictures: Files, alignment: str) -> tuple[list[str], NDArray[np.int64
     return _in_order(ids, rows)
 
 
-def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the ids of the faces of photos, sorted, and the picture's row of each.
-
-    The metadata list the faces; a face's id contains its photo's.
-    """
+def _faces(pictures: Files, tables: Mapping[str, JsonTable]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the ids of faces, sorted, and the picture's row of each; a face's id contains its photo's."""
     faces: dict[str, set[str]] = defaultdict(set)
-    for name in (CAMERAS, INFO, LANDMARKS["raw"]):
-        for id in _table(place, name, "records by id").rows:
-            faces[photo_and_face(id)[0]].add(id)
+    for id in chain.from_iterable(table.rows for table in tables.values()):
+        faces[photo_and_face(id)[0]].add(id)
     ids: list[str] = []
     rows: list[int] = []
-    for row, name in enumerate(place.pictures.names):
+    for row, name in enumerate(pictures.names):
         photo = nfc(posixpath.splitext(name)[0])
         # A photo without metadata stays one picture under its own name, so that it is not lost silently.
         own = faces.get(photo, {photo})
@@ -168,84 +163,103 @@ def _faces(place: Located) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the ids sorted, and their rows."""
     order = sorted(range(len(ids)), key=ids.__getitem__)
     return [ids[at] for at in order], np.array(rows, np.int64)[order]
 
 
-class _License(Struct, frozen=True):
-    name: str | None = None
-    url: str | None = None
+@dataclass(frozen=True)
+class _Located:
+    """The location of a data set's parts: pictures, their folder or zip, and metadata files by name."""
+
+    pictures: Files
+    where: str
+    metadata: Mapping[str, Blob]
+    notes: Sequence[str]
 
 
-class _ImageInfo(Struct, frozen=True):
-    photo_id: str | None = None
-    user_id: str | None = None
-    photo_url: str | None = None
-    username: str | None = None
-    title: str | None = None
-    low_resolution_download_url: str | None = None
-    high_resolution_download_url: str | None = None
-    license: _License | None = None
-
-
-class _Info(Struct, frozen=True):
-    image_info: _ImageInfo
-
-
-_INFO = msgspec.json.Decoder(_Info)
-
-
-def _read_info(parse_license: Callable[[str, str], License], info: JsonTable, id: str) -> Credit:
-    """Return an id's credit from LPFF's info.json; without a record, from the id itself.
-
-    Args:
-        parse_license: returns the license of a name and a URL.
-
-    Raises:
-        ValueError: the record does not have info.json's shape.
-    """
-    parts = _ID.fullmatch(id)
-    user, photo = (parts[1], parts[2]) if parts else ("", photo_and_face(id)[0])
-    record = info.get(id, _INFO)
-    if record is None:
-        return Credit(photo_id=photo, author_id=user)
-    image = record.image_info
-    terms = image.license or _License()
-    return Credit(
-        photo_id=image.photo_id or photo,
-        author=image.username or "",
-        author_id=image.user_id or user,
-        title=image.title or "",
-        source_url=image.photo_url or "",
-        low_resolution_download_url=image.low_resolution_download_url or "",
-        high_resolution_download_url=image.high_resolution_download_url or "",
-        license=parse_license(terms.name or "", terms.url or ""),
+def _locate(option: str, given: str, alignment: str) -> _Located:
+    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives."""
+    tree = open_tree(option, given)
+    for root in (tree, only_folder(tree)):
+        for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
+            both = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
+            trees = [one for one in both if one is not None]
+            for outer, place in ((one, inner) for one in trees for inner in (one, only_folder(one))):
+                if inside := place.files().pictures():
+                    if name == ".":
+                        _refuse_other_alignment(option, given, alignment)
+                    if place is not outer:
+                        _refuse_other_alignment(option, place.where, alignment)
+                    metadata = _metadata(root, tree, given)
+                    unread = [other.where for other in trees if other is not outer]
+                    return _Located(inside, place.where, metadata, list(_notes(place, metadata, unread, alignment)))
+    folder, _, base = FOLDERS[alignment].rpartition("/")
+    root = only_folder(tree)
+    parent = root.sub(folder) if folder else root
+    listed = parent.files() if parent else ()
+    packed = next((f"{base}{end}" for end in (".rar", ".7z", ".tar") if f"{base}{end}" in listed), "")
+    raise ShardsError(
+        f"{option} {given} contains neither {FOLDERS[alignment]}/ nor pictures",
+        f"Unpack {posixpath.join(folder, packed)} there first"
+        if packed
+        else f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
 
 
-_URL = msgspec.json.Decoder(str)
-_HOSTS = {
-    **dict.fromkeys(("unsplash.com", "images.unsplash.com"), UNSPLASH),
-    **dict.fromkeys(("pexels.com", "images.pexels.com"), PEXELS),
-}
+def _metadata(root: Tree, tree: Tree, given: str) -> Mapping[str, Blob]:
+    """Return the metadata files by name, which are together in one folder.
 
-
-def _read_url(info: JsonTable, id: str) -> Credit:
-    """Return the credit of an id; the URL's host gives its license.
-
-    Raises:
-        ValueError: the record is not a URL.
+    Searches the data set's folder, then the two folders above the given path: crop/eg3d is two levels below its
+    metadata, a zip is next to it.
     """
-    url = info.get(id, _URL) or ""
-    return Credit(photo_id=photo_and_face(id)[0], source_url=url, license=_license(url))
+    for files in (root.files(), tree.files()):
+        if found := {name: files[name] for name in METADATA if name in files}:
+            return found
+    for folder in parents(given, 2):
+        try:
+            # A folder above may be unrelated: it is not listed, and is used only if it contains the cameras.
+            if is_file(folder / CAMERAS):
+                blobs = {name: blob_at(folder / name) for name in METADATA}
+                return {name: blob for name, blob in blobs.items() if blob is not None}
+        except PermissionError:
+            # The user may have access to the data set's own folder only.
+            continue
+        except OSError as error:
+            raise ShardsError(f"{folder} cannot be read: {error.strerror}", "Check the disk or the network") from None
+    return {}
 
 
-def _license(url: str) -> License:
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").removeprefix("www.")
-    except ValueError:
-        raise ValueError(f"its record is not a URL: {url!r}") from None
-    # Other hosts have other licenses, for example plus.unsplash.com.
-    return _HOSTS.get(host, UNKNOWN) if parts.scheme in ("http", "https") else UNKNOWN
+def _refuse_other_alignment(option: str, given: str, alignment: str) -> None:
+    """Refuse a folder of crops, or one in a zip, that has the name of another alignment."""
+    # A folder in a zip follows a colon.
+    actual = Path(given.rpartition(":")[2]).stem
+    if actual in FOLDERS and actual != alignment:
+        raise ShardsError(
+            f"{option} {given} has the name of {actual} pictures, not {alignment}",
+            f"Use --alignment {actual}, or rename it",
+        )
+
+
+def _notes(place: Tree, metadata: Mapping[str, Blob], unread: Sequence[str], alignment: str) -> Iterator[str]:
+    """Yield notes about missing and ignored files; raise a ShardsError if a required one is missing."""
+    if CAMERAS not in metadata and alignment == "eg3d":
+        raise ShardsError(
+            f"{place.where}: {CAMERAS} was not found, and eg3d-aligned pictures need their cameras",
+            f"Put {CAMERAS} into the data set's folder",
+        )
+    others = [name for name in place.files() if not is_picture(name) and not name.endswith((".json", ".txt", ".md"))]
+    if others:
+        names = f"{len(others)} files, such as {others[0]},"
+        yield f"{place.where}: {names} are ignored: their names are not those of PNG, JPEG or WebP files"
+    for archive in unread:
+        yield f"{place.where} is read, {archive} is not: both exist"
+    lost = {INFO: "licenses and authors are unknown"}
+    if alignment in LANDMARKS:
+        lost[LANDMARKS[alignment]] = "there are no landmarks"
+    if alignment != "eg3d":
+        own = "cameras are those of the EG3D crops"
+        lost[LANDMARKS["realign2400"]] = own if alignment == "raw" else f"there are no landmarks, and {own}"
+        lost[CAMERAS] = "there are no cameras"
+    for name, consequence in lost.items():
+        if name not in metadata:
+            yield f"{place.where}: {name} was not found, so {consequence}"

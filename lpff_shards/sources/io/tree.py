@@ -4,111 +4,128 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Protocol
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.columns.structs import Structs
-from lpff_shards.schemas.columns.texts import Texts
+from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, FileBlob, ZipBlob, path_blob
-from lpff_shards.sources.io.bucket_tree import named_object, open_prefix
+from lpff_shards.sources.io.blobs import (
+    MAX_BYTES,
+    BlobError,
+    BrokenBlob,
+    FileBlob,
+    ObjectBlob,
+    ZipBlob,
+    path_blob,
+)
 from lpff_shards.sources.io.files import Files, is_picture
-from lpff_shards.sources.io.objects import ObjectBlob
-from lpff_shards.sources.io.zip_tree import zip_tree
-from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
+from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
 from lpff_shards.storage.path import StoragePath, is_folder, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
 MAX_WRAPPERS = 4
-
-
-class Tree(Protocol):
-    """A folder, on disk, in a zip or in a bucket."""
-
-    @property
-    def where(self) -> str:
-        """Its name in errors."""
-
-    @property
-    def path(self) -> StoragePath | None:
-        """Its path; None inside a zip."""
-
-    def folders(self) -> list[str]:
-        """Return the names of the folders directly in it, sorted."""
-
-    def files(self) -> Files:
-        """Return the files directly in it by name, sorted."""
-
-    def sub(self, name: str) -> Tree | None:
-        """Return the folder of that relative path, or None."""
+_RIGHTS = "Check the URI, your rights and the network"
 
 
 @dataclass(frozen=True)
 class FolderTree:
-    """A folder on disk, listed once."""
+    """A folder on disk or a prefix of a bucket, listed once."""
 
-    path: Path
+    path: StoragePath
 
     @property
     def where(self) -> str:
         return str(self.path)
 
     def folders(self) -> list[str]:
+        """Return the names of the folders directly in it, sorted."""
+        return self._folders
+
+    @cached_property
+    def _folders(self) -> list[str]:
         # The output of an export may be next to the pictures, and is not a source.
-        return sorted(name for name in self._listed[0] if not self._is_export(name))
+        names = self._listed[0]
+        if not is_remote(self.path):
+            return [name for name in names if not self._is_export(name)]
+        with closing(prefetch(self._is_export, names)) as exports:
+            return [name for name, is_export in zip(names, exports, strict=True) if not is_export]
 
     def _is_export(self, name: str) -> bool:
         try:
             return is_folder(self.path / name / STATE_FOLDER)
-        except PermissionError:
-            # It may be unneeded, like lost+found; reading it raises an error.
-            return False
         except OSError as error:
-            raise _unlisted(self.path / name, error) from None
+            if isinstance(error, PermissionError) and not is_remote(self.path):
+                # It may be unneeded, like lost+found; reading it raises an error.
+                return False
+            raise _unlisted(self.path if is_remote(self.path) else self.path / name, error) from None
 
     def files(self) -> Files:
+        """Return the files directly in it, sorted by name."""
         return self._files
 
     @cached_property
     def _files(self) -> Files:
-        names = self._listed[1]
-        # A Path of each would take longer than the system call.
-        return Files(Texts.of(names), Structs.of(path_blob(os.path.join(self.path, name)) for name in names))  # noqa: PTH118
+        files = self._listed[1]
+        blobs: Iterator[Blob]
+        if isinstance(self.path, BucketPath):
+            place = self.path
+            blobs = (_object_blob(place / name, found) for name, found in files.items())
+        else:
+            # A Path of each would take longer than the system call.
+            blobs = (path_blob(os.path.join(self.path, name)) for name in files)  # noqa: PTH118
+        return Files(Texts.of(files), Structs.of(blobs))
 
-    def sub(self, name: str) -> Tree | None:
-        path = self.path / name
-        return FolderTree(path) if _is_folder(path) else None
+    def sub(self, name: str) -> FolderTree | None:
+        """Return the folder of that relative path, or None."""
+        tree = FolderTree(self.path / name)
+        return tree if tree.exists else None
 
-    @cached_property
-    def _listed(self) -> tuple[list[str], list[str]]:
-        """Names of the folders, and of all else, sorted; a folder named like a picture is among the files."""
-        folders: list[str] = []
-        files: list[str] = []
+    @property
+    def exists(self) -> bool:
+        if is_remote(self.path):
+            return any(self._listed)
         try:
-            with os.scandir(self.path) as entries:
-                for entry in entries:
-                    if not entry.name.startswith("."):
-                        (files if is_picture(entry.name) or not _leads_to_folder(entry) else folders).append(entry.name)
+            return is_folder(self.path)
         except OSError as error:
             raise _unlisted(self.path, error) from None
-        return folders, sorted(files)
+
+    @cached_property
+    def _listed(self) -> tuple[list[str], dict[str, Listed | None]]:
+        """Names of the folders, and of all else, sorted, with the entries of objects.
+
+        A folder named like a picture is among the files.
+        """
+        folders: list[str] = []
+        files: dict[str, Listed | None] = {}
+        try:
+            if isinstance(self.path, BucketPath):
+                objects, names = self.path.listing()
+                for name in names:
+                    if is_picture(name):
+                        files[name] = None
+                    else:
+                        folders.append(name)
+                files |= {one.name: one for one in objects}
+            else:
+                with os.scandir(self.path) as entries:
+                    for entry in entries:
+                        if is_picture(entry.name) or not _leads_to_folder(entry):
+                            files[entry.name] = None
+                        else:
+                            folders.append(entry.name)
+        except OSError as error:
+            raise _unlisted(self.path, error) from None
+        visible = sorted(name for name in files if not name.startswith("."))
+        return sorted(name for name in folders if not name.startswith(".")), {name: files[name] for name in visible}
 
 
-def _unlisted(path: Path, error: OSError) -> ShardsError:
-    return ShardsError(f"{path} cannot be listed: {error.strerror}", "Check the path and its rights")
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return is_folder(path)
-    except OSError as error:
-        raise _unlisted(path, error) from None
+Tree = FolderTree | ZipTree
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -118,17 +135,38 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def open_tree(option: str, given: str) -> Tree:
-    """Return the tree of a path or URI that the user gave.
+def _unlisted(path: StoragePath, error: OSError) -> ShardsError:
+    hint = _RIGHTS if is_remote(path) else "Check the path and its rights"
+    return _unreadable(f"{path} cannot be listed", error, hint)
 
-    Args:
-        option: name of the option, for errors.
-        given: a folder or a zip, or a prefix or a zip of a bucket.
+
+def _unreadable(what: str, error: OSError, hint: str) -> ShardsError:
+    reason = str(error.strerror)
+    if reason.startswith(NO_PATH):
+        message = f"{what}: an object below it has an invalid name ({reason.removeprefix(NO_PATH)})"
+        return ShardsError(message, "Rename or remove that object, or copy the data set to a prefix without it")
+    return ShardsError(f"{what}: {reason}", hint)
+
+
+@contextmanager
+def _reading(option: str, given: str) -> Iterator[None]:
+    """Add the option and the URI to errors of the block."""
+    try:
+        yield
+    except OSError as error:
+        raise _unreadable(f"{option} {given} cannot be read", error, _RIGHTS) from None
+    except ShardsError as error:
+        message = error.message if error.message.startswith(given.rstrip("/")) else f"{given}: {error.message}"
+        raise ShardsError(f"{option} {message}", error.hint) from None
+
+
+def open_tree(option: str, given: str) -> Tree:
+    """Return the tree of a folder, zip, or prefix or zip of a bucket that the user gave; `option` is for errors.
 
     Raises:
         ShardsError: the path does not exist, or is neither.
     """
-    tree = open_prefix(option, given) if is_uri(given) else _open_folder(option, given)
+    tree = _open_prefix(option, given) if is_uri(given) else _open_folder(option, given)
     if tree is not None:
         return tree
     kind, suffix = "prefix" if is_uri(given) else "folder", PurePath(given).suffix.lower()
@@ -145,32 +183,67 @@ def open_tree(option: str, given: str) -> Tree:
     return found
 
 
-def _open_folder(option: str, given: str) -> FolderTree | None:
-    """Return the tree of a path, or None if it is a file."""
-    path, hint = Path(given), "Give a folder or a zip"
-    blob = path_blob(given)
-    if _is_folder(path):
-        return FolderTree(path)
-    if not os.path.lexists(path):
+def _open_prefix(option: str, given: str) -> FolderTree | None:
+    path = BucketPath.parse(given)
+    with _reading(option, given):
+        found = path.stat()
+        # Some tools create an empty object with the prefix's name as a folder.
+        if (found is None or found.size == 0) and (tree := FolderTree(path)).exists:
+            return tree
+    if found is None:
+        hint = "Give a prefix with the layout of the data set's folder, or a zip"
         raise ShardsError(f"{option} {given} does not exist", hint)
-    if isinstance(blob, BrokenBlob) or not os.access(path, os.R_OK):
+    return None
+
+
+def _open_folder(option: str, given: str) -> FolderTree | None:
+    tree, blob, hint = FolderTree(Path(given)), path_blob(given), "Give a folder or a zip"
+    if tree.exists:
+        return tree
+    if not os.path.lexists(given):
+        raise ShardsError(f"{option} {given} does not exist", hint)
+    if isinstance(blob, BrokenBlob) or not os.access(given, os.R_OK):
         reason = blob.reason if isinstance(blob, BrokenBlob) else "cannot be read: permission denied"
         raise ShardsError(f"{option} {given} {reason}", hint)
     return None
 
 
 def file_blob(option: str, given: str) -> Blob:
-    """Return the blob of a file that the user gave.
+    """Return the blob of a file or object that the user gave.
 
     Raises:
-        ShardsError: the file does not exist.
+        ShardsError: the file does not exist, or its bucket cannot be read.
     """
     if is_uri(given):
-        return named_object(option, given)
+        with _reading(option, given):
+            found = blob_at(BucketPath.parse(given))
+        if found is None:
+            raise ShardsError(f"{option} {given} does not exist", "Give the object itself")
+        return found
     blob = path_blob(given)
     if isinstance(blob, BrokenBlob):
         raise ShardsError(f"{option} {given} {blob.reason}", "Give the file itself")
     return blob
+
+
+def blob_at(place: StoragePath) -> Blob | None:
+    """Return the blob of a file or object, or None if it does not exist.
+
+    Raises:
+        OSError: a bucket cannot be read.
+    """
+    if isinstance(place, BucketPath):
+        found = place.stat()
+        return None if found is None else _object_blob(place, found)
+    return path_blob(str(place)) if os.path.lexists(place) else None
+
+
+def _object_blob(path: BucketPath, found: Listed | None) -> ObjectBlob | BrokenBlob:
+    if found is None:
+        return BrokenBlob(str(path), "is not a regular file")
+    if is_odd(found.name):
+        return BrokenBlob(str(path), "its name is not a valid path")
+    return ObjectBlob(str(path), found.size, found.etag)
 
 
 def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
@@ -183,7 +256,7 @@ def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
     parent = tree.sub(folder) if folder else tree
     if parent is None or base not in parent.files():
         return None
-    if parent.path is not None:
+    if isinstance(parent, FolderTree):
         return open_tree(option, str(parent.path / base))
     raise ShardsError(f"{option} {parent.where}/{base} is a zip in a zip", "Unpack the outer one, and give its folder")
 
@@ -205,11 +278,12 @@ def only_folder(tree: Tree) -> Tree:
 
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:
     """Yield the folders of these names directly in a tree, in order; those of a bucket are listed concurrently."""
-    if tree.path is not None and is_remote(tree.path):
+    folders: Sequence[Tree | None]
+    if isinstance(tree, FolderTree) and is_remote(tree.path):
         with closing(prefetch(tree.sub, names)) as found:
-            folders: list[Tree | None] = list(found)
+            folders = list(found)
     else:
-        folders = list(map(tree.sub, names))
+        folders = [tree.sub(name) for name in names]
     for name, folder in zip(names, folders, strict=True):
         if folder is not None:
             yield name, folder
@@ -222,6 +296,6 @@ def read_whole(blob: Blob, most: int = MAX_BYTES) -> bytes:
         ShardsError: it cannot be read, or is too large.
     """
     try:
-        return blob.whole(most) if isinstance(blob, FileBlob | ZipBlob | ObjectBlob) else blob.read()
+        return blob.read(most) if isinstance(blob, FileBlob | ZipBlob | ObjectBlob) else blob.read()
     except BlobError as error:
         raise ShardsError(f"{blob.where} {error}", "Check the file") from None

@@ -7,9 +7,9 @@ import os
 import struct
 import zipfile
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter, eq
 from pathlib import Path
@@ -18,15 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.columns.structs import Column, Numbers, Repeated, Structs
-from lpff_shards.schemas.columns.texts import Rows, Texts
-from lpff_shards.schemas.record import Blob
+from lpff_shards.schemas.columns import Numbers, Repeated, Structs, Texts
 from lpff_shards.schemas.uris import is_uri
-from lpff_shards.sources.io.blobs import ZipBlob
-from lpff_shards.sources.io.files import NO_FILES, Files
-from lpff_shards.sources.io.objects import ObjectMember, read_range
+from lpff_shards.sources.io.blobs import ZipBlob, read_range
+from lpff_shards.sources.io.files import Files
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.path import read_at
 
 ReadAt = Callable[[int, int], bytes]
 """Reads bytes from an offset: the requested number, fewer at the end of the file."""
@@ -66,62 +63,48 @@ class Directory:
     header: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """Names of a folder's folders, and the archive's rows of its files."""
-
-    folders: list[str] = field(default_factory=list)
-    rows: array[int] = field(default_factory=lambda: array("q"))
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ZipTree:
-    """A folder inside a zip; the archive's listing is read once."""
+    """A folder inside a zip; the archive's listing is read once.
+
+    Attributes:
+        subfolders, rows: names of the folders, and rows in `directory` of the files, by folder.
+    """
 
     archive: str
     inside: str
-    directory: Directory = field(repr=False)
-    listing: dict[str, _Folder] = field(repr=False)
-
-    @property
-    def path(self) -> None:
-        """None: files in a zip have no path."""
+    directory: Directory
+    subfolders: Mapping[str, Sequence[str]]
+    rows: Mapping[str, array[int]]
 
     @property
     def where(self) -> str:
         return f"{self.archive}:{self.inside}" if self.inside else self.archive
 
     def folders(self) -> list[str]:
-        return sorted(self.listing[self.inside].folders)
+        return sorted(self.subfolders[self.inside])
 
     def files(self) -> Files:
         return self._files
 
     @cached_property
     def _files(self) -> Files:
-        rows = np.frombuffer(self.listing[self.inside].rows, np.int64)
-        if not len(rows):
-            return NO_FILES
-        names = [name.rpartition("/")[2] for name in self.directory.names.take(rows)]
+        rows, members = np.asarray(self.rows[self.inside]), self.directory
+        names = [name.rpartition("/")[2] for name in members.names.take(rows)]
         order = sorted(range(len(names)), key=names.__getitem__)
         names = [names[at] for at in order]
         for duplicate in (name for name, same in zip(names, map(eq, names, names[1:]), strict=False) if same):
             where = f"{self.inside}/{duplicate}" if self.inside else duplicate
             raise ShardsError(f"{self.archive}:{where} is in the zip twice", "Pack the zip again with unique names")
-        return Files(Texts.of(names), self._blobs(rows[np.array(order, np.int64)]))
-
-    def _blobs(self, rows: Rows) -> Structs[Blob]:
-        members = self.directory
-        numbers = (Numbers(column[rows]) for column in (members.size, members.header, members.packed, members.crc))
+        rows = rows[np.array(order, np.int64)]
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
+        numbers = (Numbers(column[rows]) for column in (members.size, members.header, members.packed, members.crc))
         method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
-        columns: list[Column] = [archive, members.names.take(rows), *numbers, method]
-        blobs: Structs[Blob] = Structs.from_columns(ObjectMember if is_uri(self.archive) else ZipBlob, columns)
-        return blobs
+        return Files(Texts.of(names), Structs(ZipBlob, [archive, members.names.take(rows), *numbers, method]))
 
     def sub(self, name: str) -> ZipTree | None:
         inside = f"{self.inside}/{name}" if self.inside else name
-        return ZipTree(self.archive, inside, self.directory, self.listing) if inside in self.listing else None
+        return replace(self, inside=inside) if inside in self.rows else None
 
 
 def zip_tree(option: str, given: str) -> ZipTree | None:
@@ -130,32 +113,42 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
     Raises:
         ShardsError: it is damaged, or has a member that cannot be read in place.
     """
+    path = BucketPath.parse(given) if is_uri(given) else Path(given)
     try:
-        directory = _directory(given)
+        if isinstance(path, BucketPath):
+            directory = read_directory(partial(read_range, path), path.size())
+        else:
+            directory = read_directory(partial(read_at, path), path.stat().st_size)
     except (ZipError, OSError) as error:
-        reason = error.strerror if is_uri(given) and isinstance(error, OSError) else error
+        reason = error.strerror if isinstance(path, BucketPath) and isinstance(error, OSError) else error
         raise ShardsError(f"{option} {given} is not a readable zip: {reason}", "Download or pack it again") from None
     if directory is None:
         return None
-    listing = {"": _Folder()}
+    subfolders: dict[str, list[str]] = {"": []}
+    rows = {"": array("q")}
     for row, name in enumerate(directory.names):
         folder, _, base = name.rpartition("/")
         # A listed folder has been checked before.
-        if folder and folder in listing and base and base[0] != "." and "\\" not in base:
-            listing[folder].rows.append(row)
-        else:
-            _add_member(given, row, name, listing)
-    _refuse_packed(given, directory, listing)
-    return ZipTree(given, "", directory, listing)
-
-
-def _directory(given: str) -> Directory | None:
-    if is_uri(given):
-        path = BucketPath.parse(given)
-        return read_directory(partial(read_range, path), path.size())
-    with Path(given).open("rb", buffering=0) as file:
-        fd = file.fileno()
-        return read_directory(lambda at, size: pread_fully(fd, size, at), os.fstat(fd).st_size)
+        if not (folder and folder in rows and base and base[0] != "." and "\\" not in base):
+            parts = name.rstrip("/").split("/")
+            if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
+                raise ShardsError(
+                    f"{given}:{name} points outside its archive or is not a plain path",
+                    "Pack the zip again without such names",
+                )
+            folder = "/".join(parts if name.endswith("/") else parts[:-1])
+            if parts[-1].startswith(".") or parts[0] == "__MACOSX" or len(parts) > _DEEPEST:
+                continue
+            at = folder
+            while at not in rows:
+                rows[at] = array("q")
+                subfolders.setdefault(at, [])
+                at, _, inner = at.rpartition("/")
+                subfolders.setdefault(at, []).append(inner)
+        if not name.endswith("/"):
+            rows[folder].append(row)
+    _refuse_packed(given, directory, rows)
+    return ZipTree(given, "", directory, subfolders, rows)
 
 
 def read_directory(read: ReadAt, size: int) -> Directory | None:
@@ -235,43 +228,14 @@ class _ZipReader:
         return self._read(at, end - at)
 
 
-def _add_member(archive: str, row: int, filename: str, listing: dict[str, _Folder]) -> None:
-    name = filename.rstrip("/")
-    parts = name.split("/")
-    if filename.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
-        raise ShardsError(
-            f"{archive}:{filename} points outside its archive or is not a plain path",
-            "Pack the zip again without such names",
-        )
-    if parts[-1].startswith(".") or parts[0] == "__MACOSX" or len(parts) > _DEEPEST:
-        return
-    is_folder = filename.endswith("/")
-    folder = "/".join(parts) if is_folder else "/".join(parts[:-1])
-    _add_folder(folder, listing)
-    if not is_folder:
-        listing[folder].rows.append(row)
-
-
-def _add_folder(folder: str, listing: dict[str, _Folder]) -> None:
-    """List a folder and its parents, unless listed; the root always is."""
-    missing = []
-    while folder not in listing:
-        missing.append(folder)
-        folder = folder.rpartition("/")[0]
-    for path in reversed(missing):
-        parent, _, name = path.rpartition("/")
-        listing[path] = _Folder()
-        listing[parent].folders.append(name)
-
-
-def _refuse_packed(archive: str, directory: Directory, listing: dict[str, _Folder]) -> None:
+def _refuse_packed(archive: str, directory: Directory, rows: Mapping[str, array[int]]) -> None:
     """Refuse an archive with a file that cannot be read in place."""
     odd = (directory.flags & _ENCRYPTED).astype(bool) | ~np.isin(
         directory.method, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     )
     if not odd.any():
         return
-    for row in sorted(row for folder in listing.values() for row in folder.rows if odd[row]):
+    for row in sorted(row for inside in rows.values() for row in inside if odd[row]):
         name = directory.names[row]
         if directory.flags[row] & _ENCRYPTED:
             raise ShardsError(f"{archive}:{name} is encrypted", "Pack the zip again without a password")
