@@ -265,15 +265,15 @@ tempfile.tempdir = None
         # As for a sort of more than its memory takes.
         "sqlite": """
 import sqlite3
-from lpff_shards.sidecars.sample_index.read import Ledger
-each = Ledger._next
+from lpff_shards.sidecars.sample_index.read import SampleIndex
+each = SampleIndex._next
 def next(self, fetch):
     def failing():
         error = sqlite3.OperationalError("unable to open database file")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
         raise error
     return each(self, failing)
-Ledger._next = next
+SampleIndex._next = next
 """,
     }
     done = run_after(prelude[how], *command.split(), out)

@@ -26,7 +26,7 @@ from lpff_shards import (
 )
 from lpff_shards.exporters.image_cache import ImageCache
 from lpff_shards.exporters.sample import make_sample
-from lpff_shards.formats.deep_checks import deep_fault
+from lpff_shards.formats.checks import deep_fault
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.sample import Sample
 

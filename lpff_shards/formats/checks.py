@@ -1,4 +1,4 @@
-"""Checks of every sample that is read, in any format."""
+"""Checks of every sample that is read, in any format; and slow ones, that its contents agree."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import ARRAY_SHAPES, Annotations
-from lpff_shards.schemas import fields
+from lpff_shards.formats.pictures.decoding import PictureError, decode, inspect
+from lpff_shards.schemas import camera, fields
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
 from lpff_shards.schemas.sample import Picture, Sample
 
+ANGLE_TOLERANCE = 1e-4
+
 
 def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
-    """Refuse fields that break the schema, or belong to another sample.
-
-    Raises:
-        FormatError: the fields break the schema, or their key is another one.
-    """
+    """Refuse fields that break the schema, or belong to another sample, by FormatError."""
     reason = fields.fault(scalars)
     if reason is None and scalars["key"] != key:
         reason = f"its field key is {scalars['key']}, but it is stored as {key}"
@@ -31,20 +28,26 @@ def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
 
 
 def checked(sample: Sample, layout: Layout) -> Sample:
-    """Return the sample after a check against the schema.
-
-    Raises:
-        FormatError: its picture, camera, landmarks or scalars break the schema.
-    """
+    """Return the sample if its picture, camera, landmarks and scalars keep the schema; else raise FormatError."""
     check_fields(sample.key, sample.scalars)
-    reason = None
     if not KEY_RULE.fullmatch(sample.key):
-        reason = f"its key is {sample.key!r}, which some readers do not support"
+        raise FormatError(f"its key is {sample.key!r}, which some readers do not support")
     for name, shape in ARRAY_SHAPES.items():
-        reason = reason or _array_fault(name, getattr(sample, name), name in layout.arrays, shape)
-    if reason:
-        raise FormatError(reason)
-    _check_picture(sample.picture)
+        array, due = getattr(sample, name), name in layout.arrays
+        if (array is not None) != due:
+            raise FormatError(f"its {name} {'is missing' if due else 'is not in the schema'}")
+        if due and (array.dtype != np.float32 or array.shape != shape):
+            raise FormatError(f"its {name} is {array.dtype} of shape {array.shape}, not float32 of {shape}")
+        if due and not np.isfinite(array).all():
+            raise FormatError(f"its {name} holds a number that is not finite")
+    picture = sample.picture
+    if picture.kind != "raw":
+        header = inspect(picture.data)
+        if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
+            raise FormatError(
+                f"its picture is {header.kind} of {header.width}x{header.height}, "
+                f"not {picture.kind} of {picture.width}x{picture.height}"
+            )
     return sample
 
 
@@ -68,22 +71,55 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
     return Sample(key, Picture(kind, data, width, height, mode), annotations.camera, annotations.landmarks, scalars)
 
 
-def _array_fault(name: str, array: NDArray[Any] | None, due: bool, shape: tuple[int, ...]) -> str | None:
-    if (array is not None) != due:
-        return f"its {name} {'is missing' if due else 'is not in the schema'}"
-    if array is None:
+def deep_fault(sample: Sample) -> str | None:
+    """Return the first fault of a sample with a valid structure, or None.
+
+    Its picture must decode as in loaders and match its fields. Its camera must be valid (see `schemas.camera.faults`)
+    with the yaw and pitch of its fields. A landmark must be in the picture. Unknown arrays must be zeros.
+    """
+    return _picture_fault(sample) or _camera_fault(sample) or _landmarks_fault(sample)
+
+
+def _picture_fault(sample: Sample) -> str | None:
+    picture, field, orientation = sample.picture, sample.scalars["exif_orientation"], 1
+    if picture.kind != "raw":
+        header = inspect(picture.data)
+        orientation = header.orientation
+        fields = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
+        found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
+        if found != fields:
+            return f"its picture is {found}, its fields give {fields}"
+        try:
+            decode(picture.data, header)
+        except PictureError as error:
+            return f"its {str(error).removeprefix('the ')}"
+    return None if field == orientation else f"its EXIF orientation is {orientation}, its fields give {field}"
+
+
+def _camera_fault(sample: Sample) -> str | None:
+    if sample.camera is None:
         return None
-    if array.dtype != np.float32 or array.shape != shape:
-        return f"its {name} is {array.dtype} of shape {array.shape}, not float32 of {shape}"
-    return None if np.isfinite(array).all() else f"its {name} holds a number that is not finite"
+    if not sample.scalars["has_camera"]:
+        return "has_camera is false, but its camera is not zeros" if sample.camera.any() else None
+    numbers = sample.camera.astype(np.float64)[None]
+    for reason in camera.faults(numbers).values():
+        return f"its {reason}"
+    found = camera.yaw_pitch(camera.centers(numbers))[0]
+    given = np.array([sample.scalars["yaw"], sample.scalars["pitch"]], np.float64)
+    # Angles that differ by a full turn are equal.
+    off = np.abs((found - given + np.pi) % (2 * np.pi) - np.pi)
+    if off.max() > ANGLE_TOLERANCE:
+        return f"its yaw and pitch are {given[0]:.4f}, {given[1]:.4f}, its camera's {found[0]:.4f}, {found[1]:.4f}"
+    return None
 
 
-def _check_picture(picture: Picture) -> None:
-    if picture.kind == "raw":
-        return
-    header = inspect(picture.data)
-    if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
-        raise FormatError(
-            f"its picture is {header.kind} of {header.width}x{header.height}, "
-            f"not {picture.kind} of {picture.width}x{picture.height}"
-        )
+def _landmarks_fault(sample: Sample) -> str | None:
+    points, picture = sample.landmarks, sample.picture
+    if points is None:
+        return None
+    if not sample.scalars["has_landmarks"]:
+        return "has_landmarks is false, but its landmarks are not zeros" if points.any() else None
+    inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
+    if not inside.all(axis=1).any():
+        return f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
+    return None

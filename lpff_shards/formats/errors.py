@@ -1,4 +1,4 @@
-"""Errors of parsers: bytes that break their format."""
+"""FormatError: bytes that break their format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,3 @@ class FormatError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason} (at byte {self.offset})" if self.offset >= 0 else self.reason
-
-
-class CutError(FormatError):
-    """Bytes that end too early."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Offsets, Spans
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of, index_names
-from lpff_shards.formats.spans import Offsets, Spans
 from lpff_shards.loaders.files import ShardFiles, marked, unreadable_file
 from lpff_shards.loaders.object_reader import AT_ONCE, ShardRanges, StoredShard, unreadable
 from lpff_shards.loaders.shards import Shards

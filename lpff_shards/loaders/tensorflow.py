@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
-from lpff_shards.formats.containers import tfrecord
+from lpff_shards.formats import tfrecord
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.options import LoaderOptions, takes

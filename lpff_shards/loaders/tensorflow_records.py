@@ -17,7 +17,7 @@ import tensorflow as tf
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
-from lpff_shards.formats.pictures.png_chunks import SIGNATURE
+from lpff_shards.formats.pictures.png import SIGNATURE
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout

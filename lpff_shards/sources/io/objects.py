@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.decoding import glance
 from lpff_shards.formats.pictures.header import PictureHeader
-from lpff_shards.formats.pictures.kinds import glance
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, ZipBlob, header_size, refuse_large
 from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
