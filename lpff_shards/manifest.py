@@ -106,12 +106,7 @@ class Manifest(Struct, frozen=True):
 
 
 class ShareDone(Struct, frozen=True):
-    """The result of one task of `--task I/N`.
-
-    Attributes:
-        manifest: manifest of the whole export if this task was the last, else None.
-        written: shards, or parts of zips, of this task; shards: of all tasks.
-    """
+    """The shards, or parts of zips, that a task of `--task I/N` wrote, of all; the last task returns the manifest."""
 
     manifest: Manifest | None
     written: int

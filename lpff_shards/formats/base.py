@@ -44,19 +44,11 @@ Offsets = NDArray[np.int64]
 
 
 class SampleError(Exception):
-    """A shard that breaks its format or schema at one of its samples.
-
-    Args:
-        reason: what is wrong.
-        number: number of the sample in its shard, from 0.
-        key: key of the sample, empty if the damage hides it.
-    """
+    """A shard that breaks its format or schema at a sample: its number from 0, and its key, empty if unknown."""
 
     def __init__(self, reason: str, number: int, key: str = "") -> None:
         super().__init__(reason, number, key)
-        self.reason = reason
-        self.number = number
-        self.key = key
+        self.reason, self.number, self.key = reason, number, key
 
 
 class Sink(Protocol):
@@ -80,12 +72,7 @@ class ShardWriter(Protocol):
 
 
 class ImageSpan(Struct, frozen=True):
-    """The position of the picture in a sample's bytes.
-
-    Attributes:
-        start, size: offset from the start of the sample and size of the payload, in bytes.
-        shape: (height, width, 3) of raw pixels, None for a picture file.
-    """
+    """Offset and bytes of the picture in a sample; its shape (height, width, 3) if it is raw pixels, else None."""
 
     start: int
     size: int
@@ -318,23 +305,13 @@ class Encoded(Struct, frozen=True):
 
 
 class AppendingWriter:
-    """A `ShardWriter` without a buffer.
-
-    Args:
-        file: name of the shard.
-        encode: returns equal bytes for equal samples.
-        end: the bytes after the last sample.
-    """
+    """A `ShardWriter` without a buffer: `encode` returns equal bytes for equal samples; `end` is after the last one."""
 
     def __init__(self, file: str, sink: Sink, encode: Callable[[Sample], Encoded], end: bytes = b"") -> None:
-        self._file = file
-        self._sink = sink
-        self._encode = encode
-        self._end = end
+        self._file, self._sink, self._encode, self._end = file, sink, encode, end
         self._written = ReceiptBuilder()
 
     def add(self, sample: Sample) -> int:
-        """Write a sample; return its size in bytes."""
         encoded = self._encode(sample)
         crc = size = 0
         for piece in encoded.pieces:
@@ -345,6 +322,5 @@ class AppendingWriter:
         return size
 
     def close(self) -> ShardReceipt:
-        """Write the end."""
         self._sink.write([self._end])
         return self._written.build(self._file, self._written.at + len(self._end))

@@ -85,10 +85,10 @@ def _picture_fault(sample: Sample) -> str | None:
     if picture.kind != "raw":
         header = inspect(picture.data)
         orientation = header.orientation
-        fields = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
+        given = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
         found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
-        if found != fields:
-            return f"its picture is {found}, its fields give {fields}"
+        if found != given:
+            return f"its picture is {found}, its fields give {given}"
         try:
             decode(picture.data, header)
         except PictureError as error:

@@ -94,12 +94,12 @@ class _ParquetWriter:
     def _write_group(self) -> None:
         import pyarrow as pa
 
-        rows = [
-            {"image": {"bytes": s.picture.data, "path": f"{s.key}.{SUFFIXES[s.picture.kind]}"}, **s.scalars}
-            | {name: getattr(s, name).tolist() for name in self._layout.arrays}
-            for s in self._waiting
-        ]
-        self._parquet.write_table(pa.Table.from_pylist(rows, _schema(self._layout)))
+        there = self._waiting
+        columns: dict[str, Any] = {f.name: [s.scalars[f.name] for s in there] for f in FIELDS}
+        columns |= {name: [getattr(s, name).tolist() for s in there] for name in self._layout.arrays}
+        paths = [f"{s.key}.{SUFFIXES[s.picture.kind]}" for s in there]
+        columns["image"] = [{"bytes": s.picture.data, "path": path} for s, path in zip(there, paths, strict=True)]
+        self._parquet.write_table(pa.Table.from_pydict(columns, _schema(self._layout)))
         group, start, first = self._out.getvalue(), 0, self._written.at
         for sample, end in zip(self._waiting, _ends(group, self._waiting), strict=True):
             add_picture(self._written, sample, first + end, crc32(memoryview(group)[start:end]))

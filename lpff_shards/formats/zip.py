@@ -107,9 +107,7 @@ def _split_members(found: Sequence[ZipMember]) -> tuple[Sequence[ZipMember], Zip
 def _kind(picture: ZipMember, before: int, replica: object) -> tuple[str, int]:
     """Return the kind and the number of a picture from its name.
 
-    Args:
-        before: number of the previous picture; a copy has the same number.
-        replica: number of the copy, from its fields.
+    The number follows `before`, that of the previous picture; a copy (`replica` of its fields) has the same number.
     """
     stem, _, suffix = picture.name.rpartition(".")
     copy = replica if isinstance(replica, int) else -1

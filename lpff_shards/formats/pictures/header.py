@@ -82,8 +82,6 @@ def extras(
 
     Args:
         frames: frames of an animation, or pictures of a multi-picture file.
-        profile: whether it has an ICC profile.
-        orientation: 1 to 8.
         transparency: whether its pixels have transparency that the color mode does not show.
         metadata: whether it has EXIF, XMP, text or other data.
     """
