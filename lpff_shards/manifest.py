@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any, TypeVar
 
 import blake3
@@ -208,22 +207,15 @@ def parsed_manifest(path: StoragePath, data: bytes) -> Manifest | None:
         return None
     if manifest.format not in NAMES:
         raise ShardsError(f"{path} is of format {manifest.format!r}, which is not installed", "Install its package")
-    if (name := _odd_name(manifest)) is not None:
-        raise Damaged(
-            f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"
-        )
-    return manifest
-
-
-def _odd_name(manifest: Manifest) -> str | None:
-    """Return the first name in a manifest that no export gives; it might point outside the folder."""
+    # A name that no export gives might point outside the folder.
     shards = [shard.file for shard in manifest.shards]
     files = (*shards, *(gone.file for gone in manifest.tombstones if gone.file))
     words = (manifest.name, *manifest.splits, *(shard.split for shard in manifest.shards))
     known = beside_names(shards)
-    odd = chain(
-        (file for file in files if not is_shard_name(file, manifest.format)),
-        (word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)),
-        (name for name in manifest.files if name not in known),
-    )
-    return next(odd, None)
+    odd = [file for file in files if not is_shard_name(file, manifest.format)]
+    odd += [word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)]
+    odd += [name for name in manifest.files if name not in known]
+    if odd:
+        reason = f"{path} names {odd[0]!r}, which is not the name of a file of an export"
+        raise Damaged(reason, "Run the export's command again")
+    return manifest

@@ -231,19 +231,17 @@ def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
     for name in unknown_files(names_in(root), manifest.name, known):
         yield Fault(name, "", "it is named like a shard, and the manifest does not list it")
     for name, digest in manifest.files.items():
-        if reason := _changed(root / name, digest):
+        path = root / name
+        try:
+            if not is_file(path):
+                reason = "is not a regular file" if is_taken(path) else ""
+            else:
+                reason = "" if file_digest(read_whole(path)) == digest else "is not what was written"
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        if reason:
             yield Fault(name, "", f"{reason}; {_REWRITES if name in _BY_EXPORT else 'lpff-shards index rewrites it'}")
     yield from _state_faults(OutputFolder(root), manifest)
-
-
-def _changed(path: StoragePath, digest: str) -> str:
-    """Return what is wrong with a file; empty if it is unchanged or missing."""
-    try:
-        if not is_file(path):
-            return "is not a regular file" if is_taken(path) else ""
-        return "" if file_digest(read_whole(path)) == digest else "is not what was written"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
 
 
 def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:

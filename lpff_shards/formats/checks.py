@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,49 +77,38 @@ def deep_fault(sample: Sample) -> str | None:
     Its picture must decode as in loaders and match its fields. Its camera must be valid (see `schemas.camera.faults`)
     with the yaw and pitch of its fields. A landmark must be in the picture. Unknown arrays must be zeros.
     """
-    return _picture_fault(sample) or _camera_fault(sample) or _landmarks_fault(sample)
+    return next(_deep_faults(sample), None)
 
 
-def _picture_fault(sample: Sample) -> str | None:
-    picture, field, orientation = sample.picture, sample.scalars["exif_orientation"], 1
+def _deep_faults(sample: Sample) -> Iterator[str]:
+    picture, scalars, points, orientation = sample.picture, sample.scalars, sample.landmarks, 1
     if picture.kind != "raw":
         header = inspect(picture.data)
         orientation = header.orientation
         given = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
         found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
         if found != given:
-            return f"its picture is {found}, its fields give {given}"
+            yield f"its picture is {found}, its fields give {given}"
         try:
             decode(picture.data, header)
         except PictureError as error:
-            return f"its {str(error).removeprefix('the ')}"
-    return None if field == orientation else f"its EXIF orientation is {orientation}, its fields give {field}"
-
-
-def _camera_fault(sample: Sample) -> str | None:
-    if sample.camera is None:
-        return None
-    if not sample.scalars["has_camera"]:
-        return "has_camera is false, but its camera is not zeros" if sample.camera.any() else None
-    numbers = sample.camera.astype(np.float64)[None]
-    for reason in camera.faults(numbers).values():
-        return f"its {reason}"
-    found = camera.yaw_pitch(camera.centers(numbers))[0]
-    given = np.array([sample.scalars["yaw"], sample.scalars["pitch"]], np.float64)
-    # Angles that differ by a full turn are equal.
-    off = np.abs((found - given + np.pi) % (2 * np.pi) - np.pi)
-    if off.max() > ANGLE_TOLERANCE:
-        return f"its yaw and pitch are {given[0]:.4f}, {given[1]:.4f}, its camera's {found[0]:.4f}, {found[1]:.4f}"
-    return None
-
-
-def _landmarks_fault(sample: Sample) -> str | None:
-    points, picture = sample.landmarks, sample.picture
-    if points is None:
-        return None
-    if not sample.scalars["has_landmarks"]:
-        return "has_landmarks is false, but its landmarks are not zeros" if points.any() else None
-    inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
-    if not inside.all(axis=1).any():
-        return f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
-    return None
+            yield f"its {str(error).removeprefix('the ')}"
+    if orientation != scalars["exif_orientation"]:
+        yield f"its EXIF orientation is {orientation}, its fields give {scalars['exif_orientation']}"
+    if sample.camera is not None and scalars["has_camera"]:
+        numbers = sample.camera.astype(np.float64)[None]
+        yield from (f"its {reason}" for reason in camera.faults(numbers).values())
+        pose = camera.yaw_pitch(camera.centers(numbers))[0]
+        yaw, pitch = scalars["yaw"], scalars["pitch"]
+        # Angles that differ by a full turn are equal.
+        off = np.abs((pose - np.array([yaw, pitch], np.float64) + np.pi) % (2 * np.pi) - np.pi)
+        if off.max() > ANGLE_TOLERANCE:
+            yield f"its yaw and pitch are {yaw:.4f}, {pitch:.4f}, its camera's {pose[0]:.4f}, {pose[1]:.4f}"
+    elif sample.camera is not None and sample.camera.any():
+        yield "has_camera is false, but its camera is not zeros"
+    if points is not None and scalars["has_landmarks"]:
+        inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
+        if not inside.all(axis=1).any():
+            yield f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
+    elif points is not None and points.any():
+        yield "has_landmarks is false, but its landmarks are not zeros"

@@ -57,8 +57,13 @@ class TrainersZip(Format):
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         number, key, last, side = 0, "", -1, 0
         try:
-            pictures, labels, lists, fields = _split_members(list(members(shard)))
-            names = [picture.name for picture in pictures]
+            found = list(members(shard))
+            names = [member.name for member in found]
+            if LABELS not in names or names[-1] != SAMPLES:
+                raise FormatError(f"the zip does not hold {LABELS} after its pictures and {SAMPLES} at its end")
+            count = names.index(LABELS)
+            pictures, labels, lists, fields = found[:count], found[count], found[count + 1 : -1], found[-1]
+            del names[count:]
             cameras = _cameras(labels.read(shard), names, layout.camera)
             rows = _rows(fields.read(shard), names)
             for picture, camera, row in zip(pictures, cameras, rows, strict=True):
@@ -93,15 +98,6 @@ def _encoded(sample: Sample) -> Encoded:
     picture = sample.picture.data
     note = msgspec.json.encode(Note(crc32(picture), Raw(msgspec.json.encode(label)), Raw(fields)))
     return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
-
-
-def _split_members(found: Sequence[ZipMember]) -> tuple[Sequence[ZipMember], ZipMember, Sequence[ZipMember], ZipMember]:
-    """Return the pictures, dataset.json, the lists of names and samples.jsonl, which are in this order."""
-    names = [member.name for member in found]
-    if LABELS not in names or names[-1] != SAMPLES:
-        raise FormatError(f"the zip does not hold {LABELS} after its pictures and {SAMPLES} at its end")
-    at = names.index(LABELS)
-    return found[:at], found[at], found[at + 1 : -1], found[-1]
 
 
 def _kind(picture: ZipMember, before: int, replica: object) -> tuple[str, int]:

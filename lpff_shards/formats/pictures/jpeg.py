@@ -33,6 +33,8 @@ _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
+_COLORS = {_APP0: _JFIF, _APP14: _ADOBE}
+"""Segments that define how colors are coded."""
 _ADOBE_SIZE = 12
 """Bytes of Adobe's segment; the last one is the color transform."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
@@ -49,27 +51,37 @@ class CutError(FormatError):
 
 def inspect(data: bytes) -> PictureHeader:
     """Return the properties of a JPEG."""
-    header: tuple[int, int, str] | None = None
-    marked: list[tuple[int, bytes]] = []
-    scan = 0
+    frame: tuple[int, int, str] | None = None
+    scan = exif = xmp = 0
+    frames, profile, metadata = 1, False, False
     for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
         if marker in _FRAMES:
-            header = _frame(data, marker, start)
+            frame = _frame(data, marker, start)
         elif marker == _SCAN:
             scan = end
-        elif marker >= _APP0:
-            marked.append((marker, data[start + 4 : end]))
-    if header is None:
+        elif marker == _APP1 and body.startswith(_EXIF):
+            exif = exif or header.from_exif(body)
+            metadata = metadata or not exif > 1
+        elif marker == _APP2 and body.startswith(_ICC):
+            profile = True
+        elif marker == _APP2 and body.startswith(_MANY):
+            frames = header.pictures_in(body[len(_MANY) :])
+        elif marker >= _APP0 and not body.startswith(_COLORS.get(marker, ())):
+            metadata = True
+            xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
+    if frame is None:
         raise FormatError("the JPEG has no frame header", scan)
     # Bytes after the picture are harmless, and a thumbnail before it has its own end mark.
     if data.rfind(_END) <= scan:
         raise FormatError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
-    width, height, mode = header
+    width, height, mode = frame
     scans = 1 + data.count(_NEXT_SCAN, scan, data.find(_END, scan))
     if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
         raise FormatError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
-    turned, found = _extras(marked) if marked else (1, ())
-    return PictureHeader("jpeg", width, height, mode, False, turned, found)
+    turned = exif or xmp or 1
+    lost = extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
+    return PictureHeader("jpeg", width, height, mode, False, turned, lost)
 
 
 def glance(data: bytes) -> PictureHeader | None:
@@ -142,26 +154,6 @@ def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
     if max(width, height) > MAX_SIDES["jpeg"]:
         raise FormatError(f"the JPEG is {width}x{height} pixels; the limit is {MAX_SIDES['jpeg']:,} per side")
     return width, height, _MODES[components]
-
-
-def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
-    """Return the orientation and the extras in the application segments."""
-    exif = xmp = 0
-    frames, profile, metadata = 1, False, False
-    for marker, body in marked:
-        if marker == _APP1 and body.startswith(_EXIF):
-            exif = exif or header.from_exif(body)
-            metadata = metadata or not exif > 1
-        elif marker == _APP2 and body.startswith(_ICC):
-            profile = True
-        elif marker == _APP2 and body.startswith(_MANY):
-            frames = header.pictures_in(body[len(_MANY) :])
-        elif not (marker == _APP0 and body.startswith(_JFIF)) and not (marker == _APP14 and body.startswith(_ADOBE)):
-            # Those two define how colors are coded.
-            metadata = True
-            xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
-    turned = exif or xmp or 1
-    return turned, extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
 
 
 def _stripped(data: bytes, mode: str) -> bytes:

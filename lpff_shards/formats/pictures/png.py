@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache, partial
-from typing import Any
 
 import numpy as np
 from isal import isal_zlib
@@ -198,32 +197,26 @@ def _inflated(data: bytes) -> bytes:
     """Return the PNG with its rows inflated; only check a large or interlaced one, so that its rows are held once."""
     bodies = [(start, end) for kind, start, end in _chunks(data) if kind == b"IDAT"]
     packed = b"".join(data[start + 8 : end - 4] for start, end in bodies)
-    size, stream = rows_size(data), isal_zlib.decompressobj()
-    if _HEADER.unpack_from(data, 16)[-1] or size > _AT_ONCE:
-        _check_rest(stream, packed, size)
+    size, rows, stream = rows_size(data), b"", isal_zlib.decompressobj()
+    is_kept = size <= _AT_ONCE and not _HEADER.unpack_from(data, 16)[-1]
+    if is_kept:
+        rows = stream.decompress(packed, size + 1)
+        packed = stream.unconsumed_tail
+    # Decoders ignore a few bytes after the rows.
+    missing, found = size - len(rows), _PIECE
+    while (packed or found) and not stream.eof and missing > -_PIECE:
+        found = len(stream.decompress(packed, _PIECE))
+        missing -= found
+        packed = stream.unconsumed_tail
+    if missing > 0:
+        raise FormatError(f"its zlib stream is cut short: {missing} bytes of rows are missing")
+    if not stream.eof:
+        rest = "has no end" if missing > -_PIECE else "holds far too many bytes"
+        raise FormatError(f"its zlib stream {rest}")
+    if not is_kept:
         return data
-    rows = stream.decompress(packed, size + 1)
-    _check_rest(stream, stream.unconsumed_tail, size - len(rows))
     stored = _pieces(b"IDAT", *_zlib_stored(memoryview(rows)[:size]))
     return b"".join((data[: bodies[0][0]], *stored, data[bodies[-1][1] :]))
-
-
-def _check_rest(stream: Any, packed: bytes, size: int) -> None:
-    """Inflate the rest of a stream without keeping it; check its end, its checksum and its `size` in bytes of rows.
-
-    Decoders ignore a few more bytes.
-    """
-    found = _PIECE
-    while (packed or found) and not stream.eof and size > -_PIECE:
-        found = len(stream.decompress(packed, _PIECE))
-        size -= found
-        packed = stream.unconsumed_tail
-    if size > 0:
-        raise FormatError(f"its zlib stream is cut short: {size} bytes of rows are missing")
-    if not stream.eof:
-        raise FormatError(
-            "its zlib stream has no end" if size > -_PIECE else "its zlib stream holds far too many bytes"
-        )
 
 
 def encode(pixels: Rows) -> bytes:
