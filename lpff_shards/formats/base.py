@@ -210,7 +210,7 @@ class Format(ABC):
         It is the file `NAME.md` next to the format's module `NAME.py`, or empty. The examples run in the folder of a
         data set. `sidecars.card.values.example_values` lists their variables: `$name`, `$split`, `$file` and more.
         """
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return Path(getfile(type(self))).with_suffix(".md").read_text("utf-8")
         return ""
 
