@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards.exporters.pictures import encode
-from lpff_shards.formats.pictures.decoding import decode
-from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.decoding import decode, inspect
 
 Pixels = NDArray[np.uint8]
 Codec = tuple[str, str, Callable[[], Any]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any, TypeVar
 
 import blake3
@@ -106,12 +105,7 @@ class Manifest(Struct, frozen=True):
 
 
 class ShareDone(Struct, frozen=True):
-    """The result of one task of `--task I/N`.
-
-    Attributes:
-        manifest: manifest of the whole export if this task was the last, else None.
-        written: shards, or parts of zips, of this task; shards: of all tasks.
-    """
+    """The shards, or parts of zips, that a task of `--task I/N` wrote, of all; the last task returns the manifest."""
 
     manifest: Manifest | None
     written: int
@@ -120,7 +114,7 @@ class ShareDone(Struct, frozen=True):
 
 def keys_digest(keys: tuple[str, ...]) -> str:
     """Return a digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
-    return blake3.blake3("".join(f"{key}\n" for key in keys).encode()).hexdigest(length=16)
+    return file_digest("".join(f"{key}\n" for key in keys).encode())
 
 
 def checksum_lines(manifest: Manifest) -> str:
@@ -129,29 +123,29 @@ def checksum_lines(manifest: Manifest) -> str:
 
 
 def file_digest(data: bytes | memoryview) -> str:
-    """Return the digest of a sidecar file: BLAKE3, 32 hex digits."""
+    """Return the digest of a sidecar file, or the seal of sealed JSON: BLAKE3, 32 hex digits."""
     return blake3.blake3(data).hexdigest(length=16)
 
 
 def to_json(value: Struct | Mapping[str, Any]) -> bytes:
     """Return a manifest, receipt or plan.json as sealed JSON; equal values give equal bytes."""
     body = msgspec.json.format(msgspec.json.encode(value), indent=1).removesuffix(b"\n}")
-    return b'%b,\n "seal": "%b"\n}\n' % (body, _seal(body))
+    return b'%b,\n "seal": "%b"\n}\n' % (body, file_digest(body).encode())
 
 
 def from_json(data: bytes, type: type[T]) -> T | None:
     """Decode sealed JSON; return None if the seal or the structure is wrong."""
     sealed = _SEALED.search(data)
-    if sealed is None or sealed[1] != _seal(data[: sealed.start()]):
+    if sealed is None or sealed[1].decode() != file_digest(data[: sealed.start()]):
         return None
+    return _decoded(data, type)
+
+
+def _decoded(data: bytes, type: type[T]) -> T | None:
     try:
         return msgspec.json.decode(data, type=type)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-
-
-def _seal(body: bytes) -> bytes:
-    return blake3.blake3(body).hexdigest(length=16).encode()
 
 
 class _Versions(Struct, frozen=True):
@@ -179,10 +173,8 @@ def read_manifest(folder: str | StoragePath) -> Manifest:
     except FileNotFoundError as error:
         if error.strerror == NO_BUCKET:
             raise ShardsError(f"{folder} cannot be read: {NO_BUCKET}", "Check its name and the endpoint") from None
-        raise ShardsError(
-            f"{folder} has no {MANIFEST}",
-            "Run its export again to finish it, or give the folder of an export",
-        ) from None
+        hint = "Run its export again to finish it, or give the folder of an export"
+        raise ShardsError(f"{folder} has no {MANIFEST}", hint) from None
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", f"Check {causes(root, writing=False)}") from None
     manifest = parsed_manifest(path, data)
@@ -201,53 +193,29 @@ def parsed_manifest(path: StoragePath, data: bytes) -> Manifest | None:
         ShardsError: another version wrote it.
         Damaged: it contains a name that no export gives.
     """
-    _refuse_other_versions(path, data)
+    # Bytes that have no version are damaged or no manifest: the check of the seal refuses them.
+    found = _decoded(data, _Versions)
+    if found is not None and (found.version, found.schema) != (MANIFEST_VERSION, SCHEMA_VERSION):
+        raise ShardsError(
+            f"{path} is a manifest of version {found.version}, and this version reads {MANIFEST_VERSION}"
+            if found.version != MANIFEST_VERSION
+            else f"{path} has version {found.schema} of the fields, and this version reads {SCHEMA_VERSION}",
+            f"Read it with {found.generator}, or export it again into another folder",
+        )
     manifest = from_json(data, Manifest)
     if manifest is None:
         return None
     if manifest.format not in NAMES:
         raise ShardsError(f"{path} is of format {manifest.format!r}, which is not installed", "Install its package")
-    if (name := _odd_name(manifest)) is not None:
-        raise Damaged(
-            f"{path} names {name!r}, which is not the name of a file of an export", "Run the export's command again"
-        )
-    return manifest
-
-
-def _refuse_other_versions(path: StoragePath, data: bytes) -> None:
-    """Refuse a manifest of another version.
-
-    Raises:
-        ShardsError: its version or schema differs from this version's.
-    """
-    try:
-        found = msgspec.json.decode(data, type=_Versions)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
-        # Damaged, or not a manifest: the check of the seal refuses it.
-        return
-    if found.version != MANIFEST_VERSION:
-        raise ShardsError(
-            f"{path} is a manifest of version {found.version}, and this version reads {MANIFEST_VERSION}",
-            f"Read it with {found.generator}, or export it again into another folder",
-        )
-    if found.schema != SCHEMA_VERSION:
-        raise ShardsError(
-            f"{path} has version {found.schema} of the fields, and this version reads {SCHEMA_VERSION}",
-            f"Read it with {found.generator}, or export it again into another folder",
-        )
-
-
-def _odd_name(manifest: Manifest) -> str | None:
-    """Return the first name in a manifest that no export gives; it might point outside the folder."""
+    # A name that no export gives might point outside the folder.
     shards = [shard.file for shard in manifest.shards]
     files = (*shards, *(gone.file for gone in manifest.tombstones if gone.file))
     words = (manifest.name, *manifest.splits, *(shard.split for shard in manifest.shards))
     known = beside_names(shards)
-    return next(
-        chain(
-            (file for file in files if not is_shard_name(file, manifest.format)),
-            (word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)),
-            (name for name in manifest.files if name not in known),
-        ),
-        None,
-    )
+    odd = [file for file in files if not is_shard_name(file, manifest.format)]
+    odd += [word for word in words if not re.fullmatch("[a-z][a-z0-9_]*", word)]
+    odd += [name for name in manifest.files if name not in known]
+    if odd:
+        reason = f"{path} names {odd[0]!r}, which is not the name of a file of an export"
+        raise Damaged(reason, "Run the export's command again")
+    return manifest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.executors.processes import LocalExecutor, OnProgress, OnSample, OnShard, ShardDone, may_fork
 from lpff_shards.formats.base import Format, SampleError
-from lpff_shards.formats.deep_checks import deep_fault
+from lpff_shards.formats.checks import deep_fault
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, file_digest, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
@@ -22,7 +22,6 @@ from lpff_shards.schemas.columns import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.full_reads import checksum_of, file_checksum
 from lpff_shards.storage.path import StoragePath, exists, is_file, is_link, is_remote, names_in, place, read_whole
@@ -64,17 +63,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and the keys and counts of its readable samples."""
+    """A shard's faults, and the keys and counts of its readable samples, by the manifest's names of the counts."""
 
     faults: tuple[Fault, ...]
     keys: Texts = field(default_factory=lambda: Texts.of(()))
-    sources: Mapping[str, int] = field(default_factory=dict)
-    licenses: Mapping[str, int] = field(default_factory=dict)
-    splits: Mapping[str, int] = field(default_factory=dict)
-
-
-Look = Callable[[memoryview, OnSample], tuple[_Checked, tuple[str, str] | None]]
-"""Reads a shard's samples, see `_read`."""
+    counts: Mapping[str, Counter[str]] = field(default_factory=dict)
 
 
 def verify_export(
@@ -90,7 +83,7 @@ def verify_export(
         path: folder or bucket prefix of an export.
         workers: processes; 1 uses this process.
         on_progress: called with the progress in samples.
-        deep: also decode every picture and check every camera, see `formats.deep_checks`.
+        deep: also decode every picture and check every camera, see `formats.checks`.
         on_shard: called after each shard.
 
     Raises:
@@ -100,21 +93,18 @@ def verify_export(
     # Clients of stores use threads, which a forked process would lack.
     fork = may_fork() and not is_remote(root)
     manifest = read_manifest(root)
-    look = partial(_read, format=installed_format(manifest.format), layout=manifest.layout, deep=deep)
+    format, layout, algorithm = installed_format(manifest.format), manifest.layout, manifest.checksum
     start = time.monotonic()
     checked: dict[str, _Checked] = {}
-    check = partial(_check_shard, root, manifest.checksum, look)
+    check = partial(_check_shard, root, format, layout, algorithm, deep)
     with closing(LocalExecutor(workers, fork).run(check, manifest.shards, on_progress)) as done:
         for number, read in done:
             shard, own = manifest.shards[number], read.result
             checked[shard.file] = own
             on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
-    faults = [
-        *(fault for shard in ordered for fault in shard.faults),
-        *_across(manifest, ordered),
-        *_beside_faults(root, manifest),
-    ]
+    faults = [fault for shard in ordered for fault in shard.faults]
+    faults += [*_across(manifest, ordered), *_beside_faults(root, manifest)]
     return Verdict(
         name=manifest.name,
         format=manifest.format,
@@ -145,61 +135,54 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
     if any(shard.faults for shard in checked):
         return
     for what in ("sources", "licenses", "splits"):
-        found: Counter[str] = sum((Counter(getattr(shard, what)) for shard in checked), Counter())
-        listed_counts = {name: count for name, count in getattr(manifest, what).items() if count}
-        if found != listed_counts:
-            yield Fault(MANIFEST, "", f"its {what} are {listed_counts}, the samples' are {dict(found)}")
+        found: Counter[str] = sum((shard.counts[what] for shard in checked), Counter())
+        in_manifest = {name: count for name, count in getattr(manifest, what).items() if count}
+        if found != in_manifest:
+            yield Fault(MANIFEST, "", f"its {what} are {in_manifest}, the samples' are {dict(found)}")
 
 
-def _check_shard(root: StoragePath, algorithm: Checksum, look: Look, shard: Shard, report: OnSample) -> _Checked:
+def _check_shard(
+    root: StoragePath, format: Format, layout: Layout, algorithm: Checksum, deep: bool, shard: Shard, report: OnSample
+) -> _Checked:
     path = root / shard.file
     try:
         if not is_file(path):
             reason = "is not a regular file" if exists(path) else "the file is missing"
             return _Checked((Fault(shard.file, "", reason),))
         data = read_whole(path)
-        same = _checksum(path, data, algorithm) == shard.checksum
+        # Files are read instead of mapped, so that read errors are raised.
+        found = checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
     except OSError as error:
         return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
-    tally, fault = look(data, report)
-    if same:
-        faults = [Fault(shard.file, *fault)] if fault else list(_disagreements(shard, len(data), tally))
-        faults += [replace(deeper, shard=shard.file) for deeper in tally.faults]
-    else:
-        faults = [_locate(data, shard, _read_receipt(root, shard), algorithm, fault)]
-    return replace(tally, faults=tuple(faults))
-
-
-def _checksum(path: StoragePath, data: memoryview, algorithm: str) -> str:
-    """Return the checksum of a shard; files are read instead of mapped, so that read errors are raised."""
-    return checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
+    own, fault = _read(shard.file, data, report, format, layout, deep)
+    if found != shard.checksum:
+        return replace(own, faults=(_locate(root, shard, algorithm, data, fault),))
+    return replace(own, faults=((fault,) if fault else (*_disagreements(shard, len(data), own),)) + own.faults)
 
 
 def _read(
-    data: memoryview, report: OnSample, *, format: Format, layout: Layout, deep: bool
-) -> tuple[_Checked, tuple[str, str] | None]:
-    """Read samples up to the first structural fault; return them, and that sample's name and fault.
+    file: str, data: memoryview, report: OnSample, format: Format, layout: Layout, deep: bool
+) -> tuple[_Checked, Fault | None]:
+    """Read samples up to the first structural fault; return them, and that fault.
 
     With `deep` the result also contains all faults inside samples.
     """
     keys: list[str] = []
-    sources: Counter[str] = Counter()
-    licenses: Counter[str] = Counter()
-    splits: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {"sources": Counter(), "licenses": Counter(), "splits": Counter()}
     fault = None
     inside: list[Fault] = []
     try:
         for sample in format.samples(data, layout):
             if deep and (reason := deep_fault(sample)):
-                inside.append(Fault("", sample.key, reason))
+                inside.append(Fault(file, sample.key, reason))
             keys.append(sample.key)
-            sources[str(sample.scalars["dataset"])] += 1
-            licenses[str(sample.scalars["license"]) or UNKNOWN_LICENSE] += 1
-            splits[str(sample.scalars["split"])] += 1
+            counts["sources"][str(sample.scalars["dataset"])] += 1
+            counts["licenses"][str(sample.scalars["license"]) or UNKNOWN_LICENSE] += 1
+            counts["splits"][str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:
-        fault = error.key or f"sample {error.number}", error.reason
-    return _Checked(tuple(inside), Texts.of(keys), sources, licenses, splits), fault
+        fault = Fault(file, error.key or f"sample {error.number}", error.reason)
+    return _Checked(tuple(inside), Texts.of(keys), counts), fault
 
 
 def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
@@ -210,27 +193,31 @@ def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
         yield Fault(shard.file, "", f"holds {len(keys)} samples, the manifest says {shard.samples}")
     elif keys_digest(tuple(keys)) != shard.keys:
         yield Fault(shard.file, "", "its keys are not those of the manifest")
-    elif others := found.splits.keys() - {shard.split}:
+    elif others := found.counts["splits"].keys() - {shard.split}:
         yield Fault(shard.file, "", f"holds samples of split {min(others)}, the manifest says {shard.split}")
 
 
-def _locate(
-    data: memoryview, shard: Shard, receipt: ShardReceipt | None, algorithm: str, fault: tuple[str, str] | None
-) -> Fault:
+def _locate(root: StoragePath, shard: Shard, algorithm: Checksum, data: memoryview, fault: Fault | None) -> Fault:
     """Locate the fault of a shard with a wrong checksum by its receipt's CRCs, else by the read error."""
     reason = "its bytes are not those that were written"
     if len(data) != shard.bytes:
         reason += f" ({len(data)} bytes, not {shard.bytes})"
     if fault:
-        reason += f": {fault[1]}"
-    if receipt is None or receipt.checksum != shard.checksum or receipt.algorithm != algorithm:
-        return Fault(shard.file, fault[0] if fault else "", reason)
-    spans = zip(receipt.offsets, receipt.offsets[1:], receipt.crcs, strict=False)
-    wrong = [key for key, (start, end, crc) in zip(receipt.keys, spans, strict=False) if crc32(data[start:end]) != crc]
+        reason += f": {fault.reason}"
+    receipt = None
+    with suppress(OSError):
+        receipt = OutputFolder(root).read_receipt(shard.file)
+    if (
+        receipt is None
+        or not receipt.fits(shard.file, (*receipt.keys, *(skip.key for skip in receipt.skipped)))
+        or (receipt.checksum, receipt.algorithm) != (shard.checksum, algorithm)
+    ):
+        return Fault(shard.file, fault.sample if fault else "", reason)
+    spans = zip(receipt.keys, receipt.offsets, receipt.offsets[1:], receipt.crcs, strict=False)
+    wrong = [key for key, start, end, crc in spans if crc32(data[start:end]) != crc]
     if not wrong:
         return Fault(shard.file, "", f"{reason}; its samples are intact, the damage is after them")
-    more = len(wrong) - 1
-    if more:
+    if more := len(wrong) - 1:
         reason += f"; so {'is' if more == 1 else 'are'} {more} more sample{'s' * (more > 1)}"
     return Fault(shard.file, wrong[0], reason)
 
@@ -245,19 +232,16 @@ def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
         yield Fault(name, "", "it is named like a shard, and the manifest does not list it")
     for name, digest in manifest.files.items():
         path = root / name
-        if reason := _changed(path, digest):
+        try:
+            if not is_file(path):
+                reason = "is not a regular file" if exists(path) or is_link(path) else ""
+            else:
+                reason = "" if file_digest(read_whole(path)) == digest else "is not what was written"
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+        if reason:
             yield Fault(name, "", f"{reason}; {_REWRITES if name in _BY_EXPORT else 'lpff-shards index rewrites it'}")
     yield from _state_faults(OutputFolder(root), manifest)
-
-
-def _changed(path: StoragePath, digest: str) -> str:
-    """Return what is wrong with a file; empty if it is unchanged or missing."""
-    try:
-        if not is_file(path):
-            return "is not a regular file" if exists(path) or is_link(path) else ""
-        return "" if file_digest(read_whole(path)) == digest else "is not what was written"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
 
 
 def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
@@ -276,15 +260,3 @@ def _state_faults(folder: OutputFolder, manifest: Manifest) -> Iterator[Fault]:
                 yield Fault(name, "", f"the fields in {STATE_FOLDER} do not match its samples; {_REWRITES}")
     except OSError as error:
         yield Fault(STATE_FOLDER, "", f"cannot be read: {error.strerror}")
-
-
-def _read_receipt(root: StoragePath, shard: Shard) -> ShardReceipt | None:
-    """Return a shard's receipt, used only to locate the damage."""
-    try:
-        receipt = OutputFolder(root).read_receipt(shard.file)
-    except OSError:
-        return None
-    if receipt is None:
-        return None
-    keys = (*receipt.keys, *(skip.key for skip in receipt.skipped))
-    return receipt if receipt.fits(shard.file, keys) else None

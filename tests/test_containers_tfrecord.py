@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.formats.containers.tfrecord import FRAMING, frame, masked, records
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.tfrecord import FRAMING, frame, masked, records
 
 SMALL = [b"", b"ab", b"hello world"]
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export, plan_export, verify_export
 from lpff_shards.errors import BadInput, ShardsError
-from lpff_shards.formats.deep_checks import deep_fault
+from lpff_shards.formats.checks import deep_fault
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas import crops

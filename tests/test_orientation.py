@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from lpff_shards.exporters.pictures import process_image
 from lpff_shards.formats.pictures import header
-from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.decoding import inspect
 from lpff_shards.options.export import PictureOptions
 
 KINDS = ("PNG", "JPEG", "WEBP")

@@ -14,8 +14,8 @@ from msgspec import structs
 from PIL import Image
 
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.decoding import inspect
 from lpff_shards.formats.pictures.header import MAX_PIXELS, PictureHeader
-from lpff_shards.formats.pictures.kinds import inspect
 
 WIDTH, HEIGHT = 23, 17
 PNG = b"\x89PNG\r\n\x1a\n"

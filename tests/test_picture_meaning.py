@@ -33,8 +33,7 @@ from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions,
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.pictures import process_image
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.decoding import PictureError, decoded
-from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.decoding import PictureError, decoded, inspect
 from lpff_shards.loaders import ShardSource
 from lpff_shards.manifest import Manifest
 

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_files import stored_size
+from picture_files import chunk, stored_size
 from PIL import Image, ImageFile
 
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures import png
-from lpff_shards.formats.pictures.decoding import PictureError, decoded
+from lpff_shards.formats.pictures.decoding import PictureError, decoded, inspect
 from lpff_shards.formats.pictures.header import PictureHeader
-from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.pictures.png_chunks import rows_size
+from lpff_shards.formats.pictures.png import rows_size
 
 Pixels = np.ndarray
 
@@ -125,8 +124,8 @@ def test_stored_pngs_have_the_right_pixels_and_a_size_of_their_own(height: int, 
 def _with_stream(pixels: Pixels, packed: bytes) -> bytes:
     """The PNG of pixels with another zlib stream, in two chunks."""
     half = len(packed) // 2
-    chunks = png._chunk(b"IDAT", packed[:half]), png._chunk(b"IDAT", packed[half:])
-    return b"".join((png.beginning(*pixels.shape[:2]), *chunks, png._chunk(b"IEND")))
+    chunks = chunk(b"IDAT", packed[:half]), chunk(b"IDAT", packed[half:])
+    return b"".join((png.beginning(*pixels.shape[:2]), *chunks, chunk(b"IEND", b"")))
 
 
 @pytest.mark.parametrize("at_once", [0, png._AT_ONCE])
@@ -170,8 +169,8 @@ def _file(color: int, depth: int, interlaced: bool, width: int, height: int, pac
         for _ in range(top, height, down) if size else ():
             rows += bytes([draw.integers(5)]) + draw.bytes(size)
     header = struct.pack(">II5B", width, height, depth, color, 0, 0, interlaced)
-    palette = png._chunk(b"PLTE", draw.bytes(3 << depth)) if color == 3 else b""
-    chunks = (png._chunk(b"IHDR", header), palette, png._chunk(b"IDAT", pack(rows)), png._chunk(b"IEND"))
+    palette = chunk(b"PLTE", draw.bytes(3 << depth)) if color == 3 else b""
+    chunks = (chunk(b"IHDR", header), palette, chunk(b"IDAT", pack(rows)), chunk(b"IEND", b""))
     return png.SIGNATURE + b"".join(chunks)
 
 

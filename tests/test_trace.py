@@ -12,7 +12,7 @@ from layouts import LPFF_IDS, write_lpff
 from running import call, run
 
 from lpff_shards import ShardsError, trace_export
-from lpff_shards.formats.containers import tfrecord
+from lpff_shards.formats import tfrecord
 from lpff_shards.manifest import read_manifest
 from lpff_shards.sidecars.trace import BY
 

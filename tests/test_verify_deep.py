@@ -25,7 +25,7 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.exporters.sample import ImageCache, make_sample
-from lpff_shards.formats.deep_checks import deep_fault
+from lpff_shards.formats.checks import deep_fault
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas.sample import Sample
 

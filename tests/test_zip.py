@@ -672,7 +672,10 @@ def test_verify_finds_what_does_not_agree(whole: Path, tmp_path: Path, what: str
     checksum = file_checksum(path, "blake3")
     edit_sealed(out / "manifest.json", lambda manifest: manifest["shards"][0].update(checksum=checksum))
     shutil.rmtree(out / STATE)
-    assert reason in str(verify_export(out, deep=True).faults[0])
+    fault = verify_export(out, deep=True).faults[0]
+    assert reason in str(fault)
+    if what in ("label", "line"):
+        assert fault.sample == "sample 3"
 
 
 def test_every_picture_of_a_whole_archive_is_read(whole: Path) -> None:

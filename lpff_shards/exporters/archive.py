@@ -16,7 +16,7 @@ from isal.isal_zlib import crc32
 from msgspec import structs
 
 from lpff_shards.errors import ExportFailed
-from lpff_shards.formats.base import Contents
+from lpff_shards.formats.join_zip import Contents
 from lpff_shards.planning.plan import Output, Plan
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.camera import yaw_pitch
@@ -74,7 +74,7 @@ def stamp(stamps: Sequence[str]) -> str:
 
 
 class _Target:
-    """Append to an open file; see `formats.base.Target`."""
+    """Append to an open file; see `formats.join_zip.Target`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file.fileno()

@@ -13,10 +13,9 @@ from msgspec import Struct
 
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures import png
-from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decode
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decode, inspect
 from lpff_shards.formats.pictures.header import PictureHeader, unstorable
-from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.pictures.png_chunks import stripped
+from lpff_shards.formats.pictures.png import stripped
 from lpff_shards.options.export import DEFAULT_JPEG_QUALITY, PictureOptions
 from lpff_shards.schemas.sample import Picture
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -13,7 +13,7 @@ from tempfile import NamedTemporaryFile
 from isal.isal_zlib import crc32
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import Format, Sink
+from lpff_shards.formats.base import Sink
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
@@ -25,23 +25,17 @@ _BLOCK, _BLOCK_HEADER = 1 << 16, 24
 _INNER = _BLOCK - _BLOCK_HEADER
 _CHUNK = struct.Struct("<8xQ8xQQ")
 _RECORDS = ord("r")
-_OPTIONS = "group_size:1,uncompressed"
-_AT_ONCE = 16
 
 
-class ArrayRecord(Format):
+class ArrayRecord(examples.ExampleFormat):
     """Records without compression, since pictures are compressed already; the library's index is at the end."""
 
     name, title, tag = "arrayrecord", "ArrayRecord files", "arrayrecord"
-    note, raw = examples.NOTE, True
     needs = ("array_record", "jax")
     pattern, glob = r"\.array_record-[0-9]+-of-[0-9]+", ".array_record-*"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}.array_record-{number:05d}-of-{count:05d}"
-
-    def loading(self) -> str:
-        return Path(__file__).with_suffix(".md").read_text("utf-8")
 
     def overhead(self, layout: Layout) -> int:
         return super().overhead(layout) + _CHUNK.size
@@ -69,9 +63,6 @@ class ArrayRecord(Format):
             raise FormatError("it holds no picture")
         return example[found.start : found.start + found.size]
 
-    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
-        return examples.holds(layout)
-
 
 class _ArrayRecordWriter:
     """Write a file with the library, then copy it and record each sample's position and checksum."""
@@ -83,7 +74,7 @@ class _ArrayRecordWriter:
         self._path = sink.file()
         self._added: list[tuple[str, str, int]] = []
         with _named(self._path):
-            self._records = ArrayRecordWriter(str(self._path), _OPTIONS)
+            self._records = ArrayRecordWriter(str(self._path), "group_size:1,uncompressed")
 
     def add(self, sample: Sample) -> int:
         data = b"".join(examples.encode_sample(sample, self._layout))
@@ -124,18 +115,14 @@ def _records(path: str) -> Iterator[bytes]:
 
     try:
         reader = ArrayRecordReader(path)
-        for start in range(0, reader.num_records(), _AT_ONCE):
-            yield from reader.read(start, min(start + _AT_ONCE, reader.num_records()))
+        for start in range(0, reader.num_records(), 16):
+            yield from reader.read(start, min(start + 16, reader.num_records()))
     except (RuntimeError, ValueError, IndexError) as error:
         raise FormatError(str(error)) from None
 
 
 def _ends(read: Callable[[int, int], bytes]) -> Iterator[int]:
-    """Yield the end of each chunk of records; the chunks of the library's index come last.
-
-    Args:
-        read: returns bytes of the file by offset and number, fewer at its end.
-    """
+    """Yield the end of each chunk of records, given bytes by offset and number; the library's index comes last."""
     at = 0
     while True:
         start, stop = _outer(at), _outer(at + _CHUNK.size)

@@ -13,10 +13,12 @@ of every format:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
+from inspect import getfile
 from math import prod
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from isal.isal_zlib import crc32
@@ -24,104 +26,114 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import ARRAY_SHAPES, Spans, payload
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.fields import Layout
+from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
-ARRAY_BYTES = {name: 4 * prod(shape) for name, shape in ARRAY_SHAPES.items()}
-"""Bytes of each array of a sample, by name."""
+ARRAY_SHAPES = {"camera": (CAMERA_NUMBERS,), "landmarks": (LANDMARKS, 2)}
+"""Shapes of a sample's arrays of float32, by name."""
 FIELD_BYTES = 1000
 """Approximate bytes of the fields of a sample."""
+HEAD = 4096
+"""First bytes of a sample to read: they contain the headers before nearly every picture."""
+
+Offsets = NDArray[np.int64]
+"""int64 [samples + 1]: the start of each sample of a shard, and the end of the last."""
 
 
 class SampleError(Exception):
-    """A shard that breaks its format or schema at one of its samples.
-
-    Args:
-        reason: what is wrong.
-        number: number of the sample in its shard, from 0.
-        key: key of the sample, empty if the damage hides it.
-    """
+    """A shard that breaks its format or schema at a sample: its number from 0, and its key, empty if unknown."""
 
     def __init__(self, reason: str, number: int, key: str = "") -> None:
         super().__init__(reason, number, key)
-        self.reason = reason
-        self.number = number
-        self.key = key
+        self.reason, self.number, self.key = reason, number, key
 
 
 class Sink(Protocol):
     """A target for a shard's bytes, in order."""
 
     def write(self, pieces: Sequence[bytes]) -> None:
-        """Append bytes; large pieces are not copied.
-
-        Raises:
-            OSError: they cannot be written.
-        """
+        """Append bytes; large pieces are not copied. Raises OSError."""
 
     def file(self) -> Path:
         """Return a path for a library that writes only to files; the sink deletes the file at its end."""
 
 
 class ShardWriter(Protocol):
-    """Writes one shard."""
+    """Writes one shard. Both methods raise OSError if they cannot write."""
 
     def add(self, sample: Sample) -> int:
-        """Write a sample, at once or later; return its approximate size in bytes.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write a sample, at once or later; return its approximate size in bytes."""
 
     def close(self) -> ShardReceipt:
         """Write the rest; return the position of each sample, see `schemas.receipt.ReceiptBuilder`."""
 
 
-class Contents(NamedTuple):
-    """Contents of a joined file that its parts do not contain.
+class ImageSpan(Struct, frozen=True):
+    """Offset and bytes of the picture in a sample; its shape (height, width, 3) if it is raw pixels, else None."""
+
+    start: int
+    size: int
+    shape: tuple[int, int, int] | None
+
+
+class Annotations(Struct, frozen=True):
+    """The fields and arrays of a sample.
 
     Attributes:
-        stems: name of each picture, without its suffix.
-        yaw: yaw of each picture, radians, float64 [n]; 0 if unknown.
-        lists: how often each list of names repeats each picture, int16 [n], by the list's name.
-        cameras: whether the data set has cameras.
+        scalars: the fields of `schemas.fields.FIELDS`; empty if not requested.
+        camera: float32 [25], or None if the data set has no cameras.
+        landmarks: float32 [68, 2], or None.
     """
 
-    stems: Sequence[str]
-    yaw: NDArray[np.float64]
-    lists: Mapping[str, NDArray[np.int16]]
-    cameras: bool
+    scalars: Mapping[str, Any]
+    camera: NDArray[np.float32] | None = None
+    landmarks: NDArray[np.float32] | None = None
 
 
-class Target(Protocol):
-    """A target for a joined file's bytes. Both methods raise OSError if they cannot write."""
+class Spans(Protocol):
+    """Finds the samples of a shard and their parts without copying pictures; checks the structure, not checksums.
 
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
+    Methods raise FormatError if the bytes are not those of a sample or a shard.
 
-    def copy(self, source: BinaryIO, start: int, size: int) -> None:
-        """Append bytes of another open file."""
+    Attributes:
+        end: the bytes after the last sample of a shard.
+    """
 
+    end: bytes
 
-class Joining(Protocol):
-    """Joins the parts of a split."""
-
-    def __call__(
-        self,
-        file: str,
-        parts: Iterable[tuple[BinaryIO, ShardReceipt]],
-        contents: Contents,
-        target: Target,
-        scratch: Callable[[str], Path],
-    ) -> ShardReceipt:
-        """Write the joined file; return the position of each sample, without CRCs.
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
+        """Return the position of the picture, or None if `head` is too short.
 
         Args:
-            file: name of the joined file.
-            parts: the open files of the parts with their receipts, in order.
-            scratch: returns a path for temporary data by name; the call removes it.
+            head: the sample's first bytes.
+            size: bytes of the sample.
+            raw: whether the data set holds pixels, not files.
+        """
+
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
+        """Return the fields and arrays around the picture.
+
+        Args:
+            head, tail: the sample up to the picture's payload, and after it.
+            layout: what every sample of the data set holds.
+            scalars: whether to read the fields.
+        """
+
+    def offsets(self, index: bytes) -> Offsets:
+        """Return the offsets of the samples from the last of the format's `index_names`.
+
+        Raises:
+            ValueError, OverflowError: the index is damaged.
+        """
+
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        """Yield the same offsets from the headers of a shard, without reading its samples.
+
+        Args:
+            read: returns bytes of the shard by offset and number, fewer at its end; its errors are passed on.
         """
 
 
@@ -135,7 +147,7 @@ class Format(ABC):
         readers: libraries that need more than the index files of each shard: tensorflow (`loaders.tensorflow`),
             webdataset, and those with index files of a whole data set (`sidecars.indexes`), wids, energon and tfds.
         unit, piece: words for a finished file and the file of a task: shard, zip, part.
-        joining: joins the parts of tasks to one file per split; None if a task writes a finished file.
+        joining: joins the parts of tasks to a file per split (`formats.join_zip`); None if tasks write finished files.
         for_trainers: whether it is the archive of EG3D's and StyleGAN's trainers, which shuffle, crop and count:
             square RGB pictures of one size, in the sources' order, with lists of names.
         raw: whether it supports pictures as pixels.
@@ -153,7 +165,7 @@ class Format(ABC):
     readers: tuple[str, ...] = ()
     unit: str = "shard"
     piece: str = "shard"
-    joining: Joining | None = None
+    joining: Callable[..., ShardReceipt] | None = None
     for_trainers: bool = False
     raw: bool = False
     needs: tuple[str, str] | None = None
@@ -173,12 +185,7 @@ class Format(ABC):
 
     @abstractmethod
     def writer(self, file: str, sink: Sink, layout: Layout) -> ShardWriter:
-        """Return the writer of a task's file.
-
-        Args:
-            file: name of the file.
-            layout: contents of every sample of the data set.
-        """
+        """Return the writer of a task's file; every sample has the contents of the layout."""
 
     @abstractmethod
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
@@ -191,11 +198,7 @@ class Format(ABC):
 
     @abstractmethod
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
-        """Return a description of a sample's contents, in Markdown.
-
-        Args:
-            suffixes: suffixes of the pictures.
-        """
+        """Return a description of a sample's contents, in Markdown; the pictures have these suffixes."""
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
         """Return the place of an array (image, camera or landmarks) in a sample, in Markdown."""
@@ -204,9 +207,11 @@ class Format(ABC):
     def loading(self) -> str:
         """Return examples of other readers for the card: a template in Markdown, see `sidecars.template`.
 
-        The examples run in the folder of a data set. `sidecars.card.example_values` lists their variables:
-        `$name`, `$split`, `$file` and more.
+        It is the file `NAME.md` next to the format's module `NAME.py`, or empty. The examples run in the folder of a
+        data set. `sidecars.card.example_values` lists their variables: `$name`, `$split`, `$file` and more.
         """
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return Path(getfile(type(self))).with_suffix(".md").read_text("utf-8")
         return ""
 
     def index_names(self, file: str) -> tuple[str, ...]:  # noqa: ARG002  # most files have their own index
@@ -219,7 +224,7 @@ class Format(ABC):
 
     def overhead(self, layout: Layout) -> int:
         """Return the approximate bytes of a sample without its picture."""
-        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES
+        return FIELD_BYTES + sum(4 * prod(ARRAY_SHAPES[name]) for name in layout.arrays)
 
     def spans(self) -> Spans | None:
         """Return the finder of samples and their parts for loaders; None if loaders do not read the format."""
@@ -267,7 +272,12 @@ class Format(ABC):
             FormatError: these are not a sample's bytes.
         """
         spans = self.spans()
-        return sample[-size:] if spans is None else payload(spans, sample, raw)
+        if spans is None:
+            return sample[-size:]
+        found = spans.picture(sample, len(sample), raw)
+        if found is None or found.start + found.size > len(sample):
+            raise FormatError("its picture is cut short")
+        return sample[found.start : found.start + found.size]
 
     def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have no members
         """Return the name of a picture's member; None if there are no members, or samples.sqlite contains it."""
@@ -295,23 +305,13 @@ class Encoded(Struct, frozen=True):
 
 
 class AppendingWriter:
-    """A `ShardWriter` without a buffer.
-
-    Args:
-        file: name of the shard.
-        encode: returns equal bytes for equal samples.
-        end: the bytes after the last sample.
-    """
+    """A `ShardWriter` without a buffer: `encode` returns equal bytes for equal samples; `end` is after the last one."""
 
     def __init__(self, file: str, sink: Sink, encode: Callable[[Sample], Encoded], end: bytes = b"") -> None:
-        self._file = file
-        self._sink = sink
-        self._encode = encode
-        self._end = end
+        self._file, self._sink, self._encode, self._end = file, sink, encode, end
         self._written = ReceiptBuilder()
 
     def add(self, sample: Sample) -> int:
-        """Write a sample; return its size in bytes."""
         encoded = self._encode(sample)
         crc = size = 0
         for piece in encoded.pieces:
@@ -322,6 +322,5 @@ class AppendingWriter:
         return size
 
     def close(self) -> ShardReceipt:
-        """Write the end."""
         self._sink.write([self._end])
         return self._written.build(self._file, self._written.at + len(self._end))

@@ -1,28 +1,25 @@
-"""Checks of every sample that is read, in any format."""
+"""Checks of every sample that is read, in any format; and slow ones, that its contents agree."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import ARRAY_SHAPES, Annotations
-from lpff_shards.schemas import fields
+from lpff_shards.formats.pictures.decoding import PictureError, decode, inspect
+from lpff_shards.schemas import camera, fields
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
 from lpff_shards.schemas.sample import Picture, Sample
 
+ANGLE_TOLERANCE = 1e-4
+
 
 def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
-    """Refuse fields that break the schema, or belong to another sample.
-
-    Raises:
-        FormatError: the fields break the schema, or their key is another one.
-    """
+    """Refuse fields that break the schema, or belong to another sample, by FormatError."""
     reason = fields.fault(scalars)
     if reason is None and scalars["key"] != key:
         reason = f"its field key is {scalars['key']}, but it is stored as {key}"
@@ -31,20 +28,26 @@ def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
 
 
 def checked(sample: Sample, layout: Layout) -> Sample:
-    """Return the sample after a check against the schema.
-
-    Raises:
-        FormatError: its picture, camera, landmarks or scalars break the schema.
-    """
+    """Return the sample if its picture, camera, landmarks and scalars keep the schema; else raise FormatError."""
     check_fields(sample.key, sample.scalars)
-    reason = None
     if not KEY_RULE.fullmatch(sample.key):
-        reason = f"its key is {sample.key!r}, which some readers do not support"
+        raise FormatError(f"its key is {sample.key!r}, which some readers do not support")
     for name, shape in ARRAY_SHAPES.items():
-        reason = reason or _array_fault(name, getattr(sample, name), name in layout.arrays, shape)
-    if reason:
-        raise FormatError(reason)
-    _check_picture(sample.picture)
+        array, due = getattr(sample, name), name in layout.arrays
+        if (array is not None) != due:
+            raise FormatError(f"its {name} {'is missing' if due else 'is not in the schema'}")
+        if due and (array.dtype != np.float32 or array.shape != shape):
+            raise FormatError(f"its {name} is {array.dtype} of shape {array.shape}, not float32 of {shape}")
+        if due and not np.isfinite(array).all():
+            raise FormatError(f"its {name} holds a number that is not finite")
+    picture = sample.picture
+    if picture.kind != "raw":
+        header = inspect(picture.data)
+        if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
+            raise FormatError(
+                f"its picture is {header.kind} of {header.width}x{header.height}, "
+                f"not {picture.kind} of {picture.width}x{picture.height}"
+            )
     return sample
 
 
@@ -68,22 +71,44 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
     return Sample(key, Picture(kind, data, width, height, mode), annotations.camera, annotations.landmarks, scalars)
 
 
-def _array_fault(name: str, array: NDArray[Any] | None, due: bool, shape: tuple[int, ...]) -> str | None:
-    if (array is not None) != due:
-        return f"its {name} {'is missing' if due else 'is not in the schema'}"
-    if array is None:
-        return None
-    if array.dtype != np.float32 or array.shape != shape:
-        return f"its {name} is {array.dtype} of shape {array.shape}, not float32 of {shape}"
-    return None if np.isfinite(array).all() else f"its {name} holds a number that is not finite"
+def deep_fault(sample: Sample) -> str | None:
+    """Return the first fault of a sample with a valid structure, or None.
+
+    Its picture must decode as in loaders and match its fields. Its camera must be valid (see `schemas.camera.faults`)
+    with the yaw and pitch of its fields. A landmark must be in the picture. Unknown arrays must be zeros.
+    """
+    return next(_deep_faults(sample), None)
 
 
-def _check_picture(picture: Picture) -> None:
-    if picture.kind == "raw":
-        return
-    header = inspect(picture.data)
-    if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
-        raise FormatError(
-            f"its picture is {header.kind} of {header.width}x{header.height}, "
-            f"not {picture.kind} of {picture.width}x{picture.height}"
-        )
+def _deep_faults(sample: Sample) -> Iterator[str]:
+    picture, scalars, points, orientation = sample.picture, sample.scalars, sample.landmarks, 1
+    if picture.kind != "raw":
+        header = inspect(picture.data)
+        orientation = header.orientation
+        given = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
+        found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
+        if found != given:
+            yield f"its picture is {found}, its fields give {given}"
+        try:
+            decode(picture.data, header)
+        except PictureError as error:
+            yield f"its {str(error).removeprefix('the ')}"
+    if orientation != scalars["exif_orientation"]:
+        yield f"its EXIF orientation is {orientation}, its fields give {scalars['exif_orientation']}"
+    if sample.camera is not None and scalars["has_camera"]:
+        numbers = sample.camera.astype(np.float64)[None]
+        yield from (f"its {reason}" for reason in camera.faults(numbers).values())
+        pose = camera.yaw_pitch(camera.centers(numbers))[0]
+        yaw, pitch = scalars["yaw"], scalars["pitch"]
+        # Angles that differ by a full turn are equal.
+        off = np.abs((pose - np.array([yaw, pitch], np.float64) + np.pi) % (2 * np.pi) - np.pi)
+        if off.max() > ANGLE_TOLERANCE:
+            yield f"its yaw and pitch are {yaw:.4f}, {pitch:.4f}, its camera's {pose[0]:.4f}, {pose[1]:.4f}"
+    elif sample.camera is not None and sample.camera.any():
+        yield "has_camera is false, but its camera is not zeros"
+    if points is not None and scalars["has_landmarks"]:
+        inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
+        if not inside.all(axis=1).any():
+            yield f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
+    elif points is not None and points.any():
+        yield "has_landmarks is false, but its landmarks are not zeros"

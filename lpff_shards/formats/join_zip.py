@@ -7,12 +7,12 @@ read the lists of names and of the pictures in snapshots.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -20,12 +20,37 @@ from isal.isal_zlib import crc32
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import Contents, Target
 from lpff_shards.formats.containers import zip as zips
 from lpff_shards.schemas.archive import FORK_LISTS, LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 
-GATHERED = 1 << 20
+_GATHERED = 1 << 20
+
+
+class Contents(NamedTuple):
+    """Contents of a joined file that its parts do not contain.
+
+    Attributes:
+        stems: name of each picture, without its suffix.
+        yaw: yaw of each picture, radians, float64 [n]; 0 if unknown.
+        lists: how often each list of names repeats each picture, int16 [n], by the list's name.
+        cameras: whether the data set has cameras.
+    """
+
+    stems: Sequence[str]
+    yaw: NDArray[np.float64]
+    lists: Mapping[str, NDArray[np.int16]]
+    cameras: bool
+
+
+class Target(Protocol):
+    """A target for a joined file's bytes. Both methods raise OSError if they cannot write."""
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+
+    def copy(self, source: BinaryIO, start: int, size: int) -> None:
+        """Append bytes of another open file."""
 
 
 class Note(Struct, frozen=True, array_like=True):
@@ -49,64 +74,61 @@ def join_zip(
     target: Target,
     scratch: Callable[[str], Path],
 ) -> ShardReceipt:
-    """Write a zip; return the position of each sample, without its CRC. See `Format.joining`."""
+    """Write a zip; return the position of each sample, without its CRC.
+
+    Args:
+        file: name of the zip.
+        parts: the open files of the parts with their receipts, in order.
+        scratch: returns a path for temporary data by name; the call removes it.
+    """
     with ExitStack() as stack:
-        archive = Archive(target)
-        receipt = ReceiptBuilder()
-        members = (LABELS, *_list_members(contents), SAMPLES)
-        texts = {name: stack.enter_context(Text(scratch(name), name)) for name in members}
-        labels, samples = texts[LABELS], texts[SAMPLES]
+
+        def text(name: str) -> BinaryIO:
+            stack.callback(partial(scratch(name).unlink, missing_ok=True))
+            return stack.enter_context(scratch(name).open("w+b", buffering=_GATHERED))
+
+        archive, receipt = _Archive(target), ReceiptBuilder()
+        labels, samples = text(LABELS), text(SAMPLES)
         labels.write(b'{"labels": [' if contents.cameras else b'{"labels": null')
         stems, names = iter(contents.stems), list[str]()
         for source, part in parts:
-            for key, suffix, at, note in _pictures(source, part):
+            for key, suffix, start, size, note in _pictures(source, part):
                 name = f"{next(stems)}.{suffix}"
                 if bytes(note.label) != b"null":
-                    labels.write(b'%b\n["%b", %b]' % (b"," if archive.at else b"", name.encode(), note.label))
+                    labels.write(b'%b\n["%b", %b]' % (b"," if names else b"", name.encode(), note.label))
                 samples.write(b'{"name":"%b",%b\n' % (name.encode(), bytes(note.fields)[1:]))
-                archive.add(name, note.crc, source, *at)
-                receipt.add(key, archive.at, (suffix,), at[1:])
+                archive.add(name, note.crc, source, start, size)
+                receipt.add(key, archive.at, (suffix,), (size,))
                 names.append(name)
         labels.write(b"\n]}\n" if contents.cameras else b"}\n")
-        for name, lines in _list_lines(contents, names):
-            texts[name].write_lines(lines)
-        for text in texts.values():
-            text.add_to(archive)
-        archive.finish()
-        return receipt.build(file, archive.at)
+        texts = {LABELS: labels}
+        for name, items in _lists(contents, names):
+            texts[name] = text(name)
+            between = b"[\n"
+            for item in items:
+                texts[name].write(between + item)
+                between = b",\n"
+            texts[name].write(b"\n]\n" if between != b"[\n" else b"[]\n")
+        texts[SAMPLES] = samples
+        for name, collected in texts.items():
+            size, crc = collected.tell(), 0
+            collected.seek(0)
+            while data := collected.read(_GATHERED):
+                crc = crc32(data, crc)
+            archive.add(name, crc, collected, 0, size)
+        return receipt.build(file, archive.finish())
 
 
-def _pictures(source: BinaryIO, part: ShardReceipt) -> Iterator[tuple[str, str, tuple[int, int], Note]]:
-    """Yield each sample's key, its picture's suffix, start and size, and its note."""
-    for key, (start, end), (kinds, size, _) in zip(part.keys, pairwise(part.offsets), part.members, strict=True):
-        source.seek(start + size)
-        note = source.read(end - start - size)
-        if len(note) < end - start - size:
-            raise OSError(errno.EIO, "a part ends early")
-        yield key, part.suffixes[kinds][0], (start, size), msgspec.json.decode(note, type=Note)
-
-
-class Archive:
-    """Writes a zip member by member.
-
-    Attributes:
-        at: bytes written so far.
-    """
+class _Archive:
+    """Writes a zip member by member; `at` is the number of bytes so far."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        self.at = self._count = 0
         self._directory = bytearray()
-        self._count = 0
-        self.at = 0
+        self._target = target
 
     def add(self, name: str, crc: int, source: BinaryIO, start: int, size: int) -> None:
-        """Add a member.
-
-        Args:
-            name: name of the member, ASCII.
-            crc: CRC-32 of its bytes.
-            source, start, size: an open file, and the offset and number of the bytes in it.
-        """
+        """Add a member: bytes of an open file with their CRC-32."""
         header = zips.local_header(name, crc, size)
         self._directory += zips.entry(name, crc, size, self.at)
         self._count += 1
@@ -114,67 +136,25 @@ class Archive:
         self._target.copy(source, start, size)
         self.at += len(header) + size
 
-    def finish(self) -> None:
-        """Write the central directory."""
-        end = zips.end(self._count, len(self._directory), self.at)
+    def finish(self) -> int:
+        """Write the central directory; return the size of the zip."""
+        self._directory += zips.end(self._count, len(self._directory), self.at)
         self._target.write(bytes(self._directory))
-        self._target.write(end)
-        self.at += len(self._directory) + len(end)
+        return self.at + len(self._directory)
 
 
-class Text:
-    """A member that is collected in a temporary file until all pictures are written.
-
-    Args:
-        path: path of the temporary file; the end of the block removes it.
-        name: name of the member.
-    """
-
-    def __init__(self, path: Path, name: str) -> None:
-        self._path = path
-        self._name = name
-        self._crc = self._size = 0
-
-    def __enter__(self) -> Text:
-        self._file = self._path.open("w+b", buffering=GATHERED)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._path.unlink(missing_ok=True)
-        self._file.close()
-
-    def write(self, data: bytes) -> None:
-        """Add to the text."""
-        self._file.write(data)
-        self._crc = crc32(data, self._crc)
-        self._size += len(data)
-
-    def write_lines(self, items: Iterable[bytes]) -> None:
-        """Add a JSON list, one item per line; items are JSON."""
-        between = b"[\n"
-        for item in items:
-            self.write(between + item)
-            between = b",\n"
-        self.write(b"\n]\n" if between != b"[\n" else b"[]\n")
-
-    def add_to(self, archive: Archive) -> None:
-        """Add the whole text to an archive."""
-        self._file.flush()
-        archive.add(self._name, self._crc, self._file, 0, self._size)
+def _pictures(source: BinaryIO, part: ShardReceipt) -> Iterator[tuple[str, str, int, int, Note]]:
+    """Yield each sample's key, its picture's suffix, start and size, and its note."""
+    for key, (start, end), (kinds, size, _) in zip(part.keys, pairwise(part.offsets), part.members, strict=True):
+        source.seek(start + size)
+        note = source.read(end - start - size)
+        if len(note) < end - start - size:
+            raise OSError(errno.EIO, "a part ends early")
+        yield key, part.suffixes[kinds][0], start, size, msgspec.json.decode(note, type=Note)
 
 
-def _list_members(contents: Contents) -> Iterator[str]:
-    """Yield the names of the lists, each with its snapshot if the forks read one."""
-    for name, times in contents.lists.items():
-        yield f"{name}.json"
-        if _has_snapshot(name, times):
-            yield f"{name}{SNAPSHOTS}"
-
-
-def _list_lines(contents: Contents, names: list[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield the name of each of these members and its items as JSON.
+def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Yield the name and the items, as JSON, of each list of names, and of its snapshot if the forks read one.
 
     Args:
         names: names of the pictures with suffix, in the order in which the forks sort them.
@@ -182,7 +162,7 @@ def _list_lines(contents: Contents, names: list[str]) -> Iterator[tuple[str, Ite
     for name, times in contents.lists.items():
         at = np.repeat(np.arange(len(names)), times)
         yield f"{name}.json", (b'"%b"' % names[row].encode() for row in at.tolist())
-        if _has_snapshot(name, times):
+        if name in FORK_LISTS and times.any():
             yield f"{name}{SNAPSHOTS}", (b"%d" % index for index in snapshot(contents.yaw[at]).tolist())
 
 
@@ -197,7 +177,3 @@ def snapshot(yaw: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     order = np.argsort(yaw, kind="stable")
     return order[(2 * np.arange(SNAPSHOT_PICTURES) + 1) * len(yaw) // (2 * SNAPSHOT_PICTURES)]
-
-
-def _has_snapshot(name: str, times: NDArray[np.integer]) -> bool:
-    return name in FORK_LISTS and bool(times.any())

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from isal.isal_zlib import crc32
 
-from lpff_shards.formats.base import ARRAY_BYTES, FIELD_BYTES, Format, Sink, add_picture
-from lpff_shards.formats.checks import checked
+from lpff_shards.formats.base import ARRAY_SHAPES, FIELD_BYTES, Annotations, Format, Sink, add_picture
+from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.kinds import inspect
-from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.schemas.fields import DTYPES, FIELDS, Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.schemas.sample import SUFFIXES, Picture, Sample
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
 GROUP = 32 << 20
 """Bytes of pictures in a row group, which a writer holds in memory and a streaming reader reads at once."""
-_PREFIX = 4
-"""Bytes of the length before a picture in its column, little-endian (Parquet's encoding PLAIN)."""
 
 
 class Parquet(Format):
@@ -39,11 +31,15 @@ class Parquet(Format):
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:05d}-of-{count:05d}.parquet"
 
-    def loading(self) -> str:
-        return Path(__file__).with_suffix(".md").read_text("utf-8")
-
     def overhead(self, layout: Layout) -> int:
-        return sum(ARRAY_BYTES[name] for name in layout.arrays) + FIELD_BYTES // 4
+        return super().overhead(layout) - FIELD_BYTES * 3 // 4
+
+    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
+        columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
+        return f"a row: {columns}, and a column a field"
+
+    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
+        return "`image`, its file in `image.bytes`" if name == "image" else f"`{name}`"
 
     def writer(self, file: str, sink: Sink, layout: Layout) -> _ParquetWriter:
         return _ParquetWriter(file, sink, layout)
@@ -56,22 +52,15 @@ class Parquet(Format):
             file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
             if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
                 raise FormatError("its columns are not those of the schema")
-            for group in range(file.num_row_groups):
-                samples = [checked(one, layout) for one in _rows(file.read_row_group(group, use_threads=False))]
-                start = file.metadata.row_group(group).column(0).data_page_offset
-                size = file.metadata.row_group(group).column(0).total_compressed_size
-                ends = _ends(bytes(shard[start : start + size]), samples)
+            for number in range(file.num_row_groups):
+                samples = [*_samples(file.read_row_group(number, use_threads=False), layout)]
+                pictures = file.metadata.row_group(number).column(0)
+                start = pictures.data_page_offset
+                ends = _ends(bytes(shard[start : start + pictures.total_compressed_size]), samples)
                 for sample, end in zip(samples, ends, strict=True):
                     yield sample, start + end
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FormatError(f"not a Parquet file of lpff-shards: {str(error) or type(error).__name__}") from None
-
-    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
-        columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
-        return f"a row: {columns}, and a column a field"
-
-    def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
-        return "`image`, its file in `image.bytes`" if name == "image" else f"`{name}`"
 
 
 class _ParquetWriter:
@@ -81,22 +70,12 @@ class _ParquetWriter:
         import pyarrow.parquet as pq
 
         names = [f.name for f in FIELDS]
-        self._file, self._sink = file, sink
-        self._schema = _schema(layout)
-        self._out = _Out()
-        self._parquet = pq.ParquetWriter(
-            self._out,
-            self._schema,
-            compression=dict.fromkeys(names, "zstd"),
-            use_dictionary=names,
-            # Statistics of the pictures' column would contain whole pictures.
-            write_statistics=names,
-            write_page_checksum=True,
-        )
-        self._waiting: list[Sample] = []
-        self._size = 0
-        self._rest = b""
-        self._written = ReceiptBuilder()
+        self._file, self._sink, self._layout = file, sink, layout
+        # Statistics of the pictures' column would contain whole pictures.
+        options = {"compression": dict.fromkeys(names, "zstd"), "use_dictionary": names, "write_statistics": names}
+        self._out, self._written = BytesIO(), ReceiptBuilder()
+        self._parquet = pq.ParquetWriter(self._out, _schema(layout), write_page_checksum=True, **options)
+        self._waiting, self._size = list[Sample](), 0
 
     def add(self, sample: Sample) -> int:
         self._waiting.append(sample)
@@ -109,98 +88,63 @@ class _ParquetWriter:
         if self._waiting:
             self._write_group()
         self._parquet.close()
-        end = self._rest + self._out.taken()
-        self._sink.write([end])
+        self._sink.write([end := self._out.getvalue()])
         return self._written.build(self._file, self._written.at + len(end))
 
     def _write_group(self) -> None:
-        self._parquet.write_table(_table(self._waiting, self._schema))
-        # Bytes after the last picture of a group belong to the first sample of the next group.
-        group, start, first = self._rest + self._out.taken(), 0, self._written.at
+        import pyarrow as pa
+
+        there = self._waiting
+        columns: dict[str, Any] = {f.name: [s.scalars[f.name] for s in there] for f in FIELDS}
+        columns |= {name: [getattr(s, name).tolist() for s in there] for name in self._layout.arrays}
+        paths = [f"{s.key}.{SUFFIXES[s.picture.kind]}" for s in there]
+        columns["image"] = [{"bytes": s.picture.data, "path": path} for s, path in zip(there, paths, strict=True)]
+        self._parquet.write_table(pa.Table.from_pydict(columns, _schema(self._layout)))
+        group, start, first = self._out.getvalue(), 0, self._written.at
         for sample, end in zip(self._waiting, _ends(group, self._waiting), strict=True):
             add_picture(self._written, sample, first + end, crc32(memoryview(group)[start:end]))
             start = end
-        self._rest = group[start:]
         self._sink.write([group[:start]])
+        # Bytes after the last picture of a group belong to the first sample of the next group.
+        self._out.seek(0)
+        self._out.truncate(self._out.write(group[start:]))
         self._waiting, self._size = [], 0
 
 
-class _Out(BytesIO):
-    """A file in memory for pyarrow."""
-
-    def close(self) -> None:
-        """Stay open, to be read later."""
-
-    def taken(self) -> bytes:
-        """Return the bytes written since the last call."""
-        data = self.getvalue()
-        self.seek(0)
-        self.truncate()
-        return data
-
-
-def _ends(group: bytes, samples: Sequence[Sample], at: int = 0) -> Iterator[int]:
-    """Yield the end of each picture of a row group; only a length separates two pictures of one page."""
+def _ends(group: bytes, samples: Sequence[Sample]) -> Iterator[int]:
+    """Yield the end of each picture of a row group; only a length, 4 bytes, separates two pictures of one page."""
+    at = 0
     for sample in samples:
         data = sample.picture.data
-        at = group.find(len(data).to_bytes(_PREFIX, "little") + data[:64], at) + _PREFIX + len(data)
-        if at < _PREFIX + len(data) or not group.endswith(data, 0, at):
+        found = group.find(len(data).to_bytes(4, "little") + data[:64], at)
+        at = found + 4 + len(data)
+        if found < 0 or not group.endswith(data, 0, at):
             raise FormatError(f"the picture of {sample.key} is not stored unchanged")
         yield at
 
 
-def _schema(layout: Layout) -> pa.Schema:
+def _schema(layout: Layout) -> Any:
     """Return the columns, with the metadata that Hugging Face's datasets read."""
     import pyarrow as pa
 
     # The types allow nulls, though there are none: `datasets` supports only such types for its features.
-    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    columns: list[tuple[str, Any, Mapping[str, Any]]] = [("image", image, {"_type": "Image"})]
-    for name in layout.arrays:
-        kind, feature = pa.float32(), _value("float32")
-        for side in reversed(ARRAY_SHAPES[name]):
-            kind = pa.list_(pa.field("element", kind), side)
-            feature = {"feature": feature, "length": side, "_type": "Sequence"}
-        columns.append((name, kind, feature))
-    columns += ((f.name, pa.type_for_alias(_DTYPE[f.kind]), _value(_DTYPE[f.kind])) for f in FIELDS)
-    features = {name: feature for name, _, feature in columns}
-    return pa.schema(
-        [pa.field(name, kind) for name, kind, _ in columns],
-        {"huggingface": json.dumps({"info": {"features": features}})},
-    )
+    columns: dict[str, Any] = {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())])}
+    features: dict[str, Any] = {"image": {"_type": "Image"}}
+    dtypes = dict.fromkeys(layout.arrays, "float32")
+    dtypes |= {f.name: "string" if f.kind == "str" else DTYPES[f.kind] for f in FIELDS}
+    for name, dtype in dtypes.items():
+        columns[name], features[name] = pa.type_for_alias(dtype), {"dtype": dtype, "_type": "Value"}
+        for side in reversed(ARRAY_SHAPES.get(name, ())):
+            columns[name] = pa.list_(pa.field("element", columns[name]), side)
+            features[name] = {"feature": features[name], "length": side, "_type": "Sequence"}
+    return pa.schema(list(columns.items()), {"huggingface": json.dumps({"info": {"features": features}})})
 
 
-_DTYPE = {**DTYPES, "str": "string"}
-
-
-def _value(dtype: str) -> dict[str, Any]:
-    return {"dtype": dtype, "_type": "Value"}
-
-
-def _table(samples: Sequence[Sample], schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    columns: dict[str, Any] = {
-        "image": [{"bytes": s.picture.data, "path": f"{s.key}.{SUFFIXES[s.picture.kind]}"} for s in samples]
-    }
-    columns |= {name: [getattr(s, name).tolist() for s in samples] for name in ARRAY_SHAPES if name in schema.names}
-    columns |= {f.name: [s.scalars[f.name] for s in samples] for f in FIELDS}
-    return pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
-
-
-def _rows(table: pa.Table) -> Iterator[Sample]:
-    """Yield the samples of a row group; an error counts for the first sample of the group."""
-    arrays = {
-        name: np.array(table[name].combine_chunks().flatten(recursive=True), np.float32).reshape(-1, *shape)
-        for name, shape in ARRAY_SHAPES.items()
-        if name in table.column_names
-    }
-    scalars = table.select([f.name for f in FIELDS]).to_pylist()
-    for number, (image, row) in enumerate(zip(table["image"], scalars, strict=True)):
-        data = image["bytes"].as_py()
-        kind, suffix = inspect(data).kind, image["path"].as_py().removeprefix(f"{row['key']}.")
-        if suffix != SUFFIXES[kind]:
-            raise FormatError(f"its picture is {kind} but has the name {image['path'].as_py()}")
-        picture = Picture(kind, data, row["width"], row["height"], row["mode"])
-        camera, points = (arrays[name][number] if name in arrays else None for name in ARRAY_SHAPES)
-        yield Sample(row["key"], picture, camera, points, row)
+def _samples(group: Any, layout: Layout) -> Iterator[Sample]:
+    flat = {name: group[name].combine_chunks().flatten(recursive=True) for name in layout.arrays}
+    arrays = {name: np.array(flat[name], np.float32).reshape(-1, *ARRAY_SHAPES[name]) for name in flat}
+    rows = group.select([f.name for f in FIELDS]).to_pylist()
+    for number, (image, row) in enumerate(zip(group["image"], rows, strict=True)):
+        kind = FILE_KINDS[image["path"].as_py().removeprefix(f"{row['key']}.")]
+        own = {name: array[number] for name, array in arrays.items()}
+        yield checked(sample_of(row["key"], kind, image["bytes"].as_py(), None, Annotations(row, **own)), layout)

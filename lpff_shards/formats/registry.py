@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 GROUP = "lpff_shards.formats"
 """The entry points by which other packages add formats: a name, and a subclass of `formats.base.Format`."""
 
-
 _OWN: Mapping[str, str] = {
     "wds": "lpff_shards.formats.wds:WebDataset",
     "tfrecord": "lpff_shards.formats.tfrecord:TfRecord",
@@ -28,7 +27,7 @@ _OWN: Mapping[str, str] = {
     "parquet": "lpff_shards.formats.parquet:Parquet",
     "arrayrecord": "lpff_shards.formats.arrayrecord:ArrayRecord",
 }
-_HOMES: Mapping[str, str] = {**_OWN, **{name: home for name, home in added(GROUP).items() if name not in _OWN}}
+_HOMES: Mapping[str, str] = {**_OWN, **added(GROUP), **_OWN}
 NAMES = tuple(_HOMES)
 
 
@@ -54,17 +53,14 @@ def _fault(kind: Any, name: str) -> str:
 
     if not (isinstance(kind, type) and issubclass(kind, Format)):
         return "is not a class of formats.base.Format"
-    if missing := [*sorted(kind.__abstractmethods__), *(one for one in _NAMED if not hasattr(kind, one))]:
+    named = ("name", "title", "tag", "pattern", "glob")
+    if missing := [*sorted(kind.__abstractmethods__), *(one for one in named if not hasattr(kind, one))]:
         return f"lacks {', '.join(missing)}"
     if kind.name != name:
         return f"has the name {kind.name}"
     file = kind().filename("set-train", 0, 1)
     fits = kind.joining is not None or re.fullmatch(rf"set-train{kind.pattern}", file)
     return "" if fits else f"names a file {file}, which does not match its pattern"
-
-
-_NAMED = ("name", "title", "tag", "pattern", "glob")
-"""Attributes without a default."""
 
 
 @cache
@@ -108,13 +104,13 @@ def _pattern(format: str) -> re.Pattern[str]:
 def index_names(file: str) -> tuple[str, ...]:
     """Return the names of a finished file's index files; empty for other files."""
     format = format_of(file)
-    return () if format is None else format.index_names(file)
+    return format.index_names(file) if format else ()
 
 
 def index_files(shard: ShardReceipt) -> Mapping[str, bytes]:
     """Return the index files of a shard by name; empty for a zip and its parts."""
     format = format_of(shard.file)
-    return {} if format is None else dict(zip(format.index_names(shard.file), format.indexes(shard), strict=True))
+    return dict(zip(format.index_names(shard.file), format.indexes(shard), strict=True)) if format else {}
 
 
 def beside_names(shards: Iterable[str]) -> set[str]:

@@ -1,32 +1,36 @@
-"""TFRecord: one tf.train.Example per sample, features sorted by name, framed with masked CRC-32C."""
+"""TFRecord: one tf.train.Example per sample, features sorted by name, framed with masked CRC-32C.
+
+A frame is the length of the data, its masked CRC-32C, the data, and their masked CRC-32C; little-endian.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
+import google_crc32c
 import numpy as np
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import AppendingWriter, Encoded, Format, Sink
-from lpff_shards.formats.containers import example, tfrecord
+from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import Annotations, ImageSpan, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.sample import SUFFIXES, Sample
 
-_LENGTH, _CRC = 12, 4
+FRAMING = 16
+_LENGTH_BYTES, _CRC_BYTES = 12, 4
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
 
 
-class TfRecord(Format):
+class TfRecord(examples.ExampleFormat):
     """Deterministic Examples, in files named by TensorFlow Datasets' template."""
 
     name, title, tag = "tfrecord", "TFRecords", "tfrecord"
-    note, raw = examples.NOTE, True
     readers = ("tensorflow", "tfds")
     pattern, glob = r"\.tfrecord-[0-9]+-of-[0-9]+", ".tfrecord-*"
     end = b""
@@ -42,33 +46,26 @@ class TfRecord(Format):
         spans = pairwise(shard.offsets)
         return ("".join(f"{start} {end - start}\n" for start, end in spans).encode(),)
 
-    def loading(self) -> str:
-        return Path(__file__).with_suffix(".md").read_text("utf-8")
-
     def overhead(self, layout: Layout) -> int:
-        return super().overhead(layout) + tfrecord.FRAMING
-
-    def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
-        return examples.holds(layout)
+        return super().overhead(layout) + FRAMING
 
     def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout))
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        for at, data in tfrecord.records(shard):
-            yield examples.decode_sample(bytes(data), layout), at + len(data) + tfrecord.FRAMING
+        for at, data in records(shard):
+            yield examples.decode_sample(bytes(data), layout), at + len(data) + FRAMING
 
     def spans(self) -> TfRecord:
         return self
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
-        if int.from_bytes(head[:8], "little") + tfrecord.FRAMING != size:
+        if int.from_bytes(head[:8], "little") + FRAMING != size:
             raise FormatError("the sample is not one whole record", 0)
-        return examples.find_picture(head, _LENGTH, raw)
+        return examples.find_picture(head, _LENGTH_BYTES, raw)
 
     def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
-        parts = ((head, example.open_example(head, _LENGTH)), (tail[:-_CRC], 0))
-        return examples.decode_annotations(parts, layout, scalars)
+        return examples.decode_annotations(head, _LENGTH_BYTES, tail[:-_CRC_BYTES], layout, scalars)
 
     def offsets(self, index: bytes) -> Offsets:
         """Read DALI's index: one line per record, its offset and its length."""
@@ -79,11 +76,44 @@ class TfRecord(Format):
         at = 0
         while head := read(at, 8):
             yield at
-            at += int.from_bytes(head, "little") + tfrecord.FRAMING
+            at += int.from_bytes(head, "little") + FRAMING
         yield at
 
 
 def _encoded(layout: Layout, sample: Sample) -> Encoded:
     data = examples.encode_sample(sample, layout)
-    head, tail = tfrecord.frame(data)
+    head, tail = frame(data)
     return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+
+
+def masked(crc: int) -> int:
+    """Return TFRecord's masked CRC-32C: rotated right by 15 bits, plus a constant."""
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the 12 bytes before and the 4 bytes after a record's data, which is in pieces to save a copy."""
+    length = _LENGTH.pack(sum(map(len, parts)))
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, part)
+    return length + _CRC.pack(masked(google_crc32c.value(length))), _CRC.pack(masked(crc))
+
+
+def records(file: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the offset and data of each record of a file; raise FormatError at a damaged one."""
+    at = 0
+    while at < len(file):
+        head = bytes(file[at : at + _LENGTH_BYTES])
+        if len(head) < _LENGTH_BYTES:
+            raise FormatError("the file is cut short inside a record's length", at)
+        if masked(google_crc32c.value(head[:8])) != _CRC.unpack(head[8:])[0]:
+            raise FormatError("a record's length does not match its CRC", at)
+        end = at + _LENGTH_BYTES + _LENGTH.unpack(head[:8])[0]
+        data, tail = file[at + _LENGTH_BYTES : end], bytes(file[end : end + _CRC_BYTES])
+        if len(tail) < _CRC_BYTES:
+            raise FormatError("the file is cut short inside a record", at)
+        if masked(google_crc32c.value(bytes(data))) != _CRC.unpack(tail)[0]:
+            raise FormatError("a record's data does not match its CRC", at)
+        yield at, data
+        at = end + _CRC_BYTES

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
 import msgpack
 import msgspec
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import AppendingWriter, Encoded, Format, SampleError, Sink
+from lpff_shards.formats import base
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, Format, ImageSpan
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.spans import ARRAY_SHAPES, HEAD, Annotations, ImageSpan, Offsets
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
@@ -25,8 +26,6 @@ from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 _MEMBER = 512 + 256
 """Bytes of a member without its payload: its header and, on average, half a block of padding."""
 _NPY_HEADER = 128
-_DALI_VERSION = "v1.2"
-_RAW = (SUFFIXES["raw"],)
 
 
 class WebDataset(Format):
@@ -46,11 +45,18 @@ class WebDataset(Format):
         return f"{file.removesuffix('.tar')}.idx", f"{file}.idx"
 
     def indexes(self, shard: ShardReceipt) -> tuple[bytes, ...]:
-        """Return the index for DALI's `index_paths`, and Energon's: the `offsets` as little-endian uint64."""
-        return _dali_index(shard), np.array(shard.offsets, "<u8").tobytes()
+        """Return the index for DALI's `fn.readers.webdataset`, and Energon's: the `offsets` as little-endian uint64.
 
-    def loading(self) -> str:
-        return Path(__file__).with_suffix(".md").read_text("utf-8")
+        DALI's has one line per sample, four words per member.
+        """
+        lines = [f"v1.2 {len(shard.keys)}"]
+        for key, start, (kind, *sizes) in zip(shard.keys, shard.offsets, shard.members, strict=False):
+            at, words = start, []
+            for suffix, size in zip(shard.suffixes[kind], sizes, strict=True):
+                words.append(f"{suffix} {at + tar.BLOCK} {size} {key}.{suffix}")
+                at += tar.BLOCK + tar.padded(size)
+            lines.append(" ".join(words))
+        return "".join(f"{line}\n" for line in lines).encode(), np.array(shard.offsets, "<u8").tobytes()
 
     def overhead(self, layout: Layout) -> int:
         arrays = 0 if layout.packed else len(layout.arrays)
@@ -71,48 +77,46 @@ class WebDataset(Format):
     def member(self, key: str, suffix: str) -> str:
         return f"{key}.{suffix}"
 
-    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:
+    def writer(self, file: str, sink: base.Sink, layout: Layout) -> AppendingWriter:
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, group = 0, "", list[tar.TarMember]()
+        number, key, start, group = 0, "", 0, list[str]()
         last = "mp" if layout.packed else "json"
         try:
             for member in tar.members(shard):
                 name, _, suffix = member.name.partition(".")
-                if group and (name != key or suffix in _suffixes(group)):
-                    raise FormatError(f"its members are {', '.join(_suffixes(group))}, then {member.name}")
+                if group and (name != key or suffix in group):
+                    raise FormatError(f"its members are {', '.join(group)}, then {member.name}")
                 key = name
-                group.append(member)
+                group.append(suffix)
                 if suffix == last:
-                    yield checked(self._sample(key, group, shard, layout), layout), member.end
-                    number, key, group = number + 1, "", []
+                    yield checked(self._sample(key, group, shard[start : member.end], layout), layout), member.end
+                    number, key, start, group = number + 1, "", member.end, []
             if group:
-                raise FormatError(f"its members are {', '.join(_suffixes(group))}; {last} is missing")
+                raise FormatError(f"its members are {', '.join(group)}; {last} is missing")
         except FormatError as error:
-            raise SampleError(str(error), number, key) from None
+            raise base.SampleError(str(error), number, key) from None
 
-    def _sample(self, key: str, group: Sequence[tar.TarMember], shard: memoryview, layout: Layout) -> Sample:
-        arrays = [f"{name}.npy" for name in layout.arrays]
-        expected = ["mp"] if layout.packed else [*arrays, "json"]
-        kind, *rest = _suffixes(group)
-        if rest != expected:
-            raise FormatError(
-                f"its members are {', '.join((kind, *rest))}; expected after the picture: {', '.join(expected)}"
-            )
-        data = shard[group[0].header : group[-1].end]
-        found = self.picture(bytes(data[:HEAD]), len(data), layout.raw)
-        stop = found.start + found.size
-        annotations = self._annotations(bytes(data[: found.start]), bytes(data[stop:]), layout, scalars=True)
-        return sample_of(key, FILE_KINDS.get(kind, "raw"), bytes(data[found.start : stop]), found.shape, annotations)
+    def _sample(self, key: str, suffixes: Sequence[str], data: memoryview, layout: Layout) -> Sample:
+        expected = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
+        if [*suffixes[1:]] != expected:
+            found = ", ".join(suffixes)
+            raise FormatError(f"its members are {found}; expected after the picture: {', '.join(expected)}")
+        start, size, shape = structs.astuple(self.picture(bytes(data[: base.HEAD]), len(data), layout.raw))
+        annotations = self._annotations(bytes(data[:start]), bytes(data[start + size :]), layout, scalars=True)
+        kind = FILE_KINDS.get(suffixes[0], "raw")
+        return sample_of(key, kind, bytes(data[start : start + size]), shape, annotations)
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members have names
         found = ReceiptBuilder()
         try:
-            for key, group in tar.groups(shard):
-                found.add(key, group[-1].end, _suffixes(group), [member.size for member in group])
+            for key, group in groupby(tar.members(shard), lambda member: member.name.partition(".")[0]):
+                members = list(group)
+                suffixes = tuple(member.name.partition(".")[2] for member in members)
+                found.add(key, members[-1].end, suffixes, [member.size for member in members])
         except FormatError as error:
-            raise SampleError(str(error), len(found)) from None
+            raise base.SampleError(str(error), len(found)) from None
         return found.build(file, len(shard))
 
     def spans(self) -> WebDataset:
@@ -121,11 +125,11 @@ class WebDataset(Format):
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan:  # noqa: ARG002  # `annotations` reads the end
         name, length = tar.glance(head, 0)
         suffix = name.partition(".")[2]
-        if suffix not in (_RAW if raw else FILE_KINDS):
+        if suffix not in ((SUFFIXES["raw"],) if raw else FILE_KINDS):
             raise FormatError(f"its picture is a .{suffix}", 0)
         if not raw:
             return ImageSpan(tar.BLOCK, length, None)
-        shape, start = npy.picture_header(head[tar.BLOCK : tar.BLOCK + 128])
+        shape, start = npy.picture_header(head[tar.BLOCK : tar.BLOCK + _NPY_HEADER])
         if math.prod(shape) != length - start:
             raise FormatError(f"its raw picture is {length - start} bytes of shape {shape}")
         return ImageSpan(tar.BLOCK + start, length - start, shape)
@@ -138,16 +142,21 @@ class WebDataset(Format):
 
     def _annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
         """Do the same as `annotations`, without a check of the fields."""
-        key = head[: head.find(b".") + 1]
-        parts = tar.behind(key, tail)
+        parts = tar.after_first(head[: head.find(b".") + 1], tail)
         try:
-            return _unpacked(parts["mp"], layout) if layout.packed else _plain(parts, layout, scalars)
+            if layout.packed:
+                content = msgspec.msgpack.decode(parts["mp"], type=dict[str, Any])
+                arrays = {name: _numbers(content.pop(name), ARRAY_SHAPES[name]) for name in layout.arrays}
+            else:
+                arrays = {name: npy.exactly(parts[f"{name}.npy"], ARRAY_SHAPES[name]) for name in layout.arrays}
+                content = msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}
+            return Annotations(content, **arrays)
         except KeyError as error:
             raise FormatError(f"its member {error.args[0]} is missing") from None
         except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
             raise FormatError(f"its metadata is damaged: {error}") from None
 
-    def offsets(self, index: bytes) -> Offsets:
+    def offsets(self, index: bytes) -> base.Offsets:
         """Read Energon's index: the offsets as uint64."""
         return np.frombuffer(index, "<u8").astype(np.int64)
 
@@ -166,53 +175,19 @@ class WebDataset(Format):
 def _encoded(layout: Layout, sample: Sample) -> Encoded:
     key, picture = sample.key, sample.picture
     shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
-    size = len(shape) + len(picture.data)
-    suffixes, sizes = [SUFFIXES[picture.kind]], [size]
-    tail = [tar.padding(size)]
-    for suffix, content in _members(sample, layout):
-        suffixes.append(suffix)
-        sizes.append(len(content))
-        tail += (tar.header(f"{key}.{suffix}", len(content)), content, tar.padding(len(content)))
-    head = tar.header(f"{key}.{suffixes[0]}", size) + shape
-    return Encoded([head, picture.data, b"".join(tail)], tuple(suffixes), tuple(sizes))
-
-
-def _members(sample: Sample, layout: Layout) -> Iterator[tuple[str, bytes]]:
-    """Yield the suffix and content of each member after the picture's."""
     arrays = {name: array for name in ARRAY_SHAPES if (array := getattr(sample, name)) is not None}
     if layout.packed:
-        content = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
-        yield "mp", msgpack.packb(content, use_single_float=True)
-        return
-    yield from ((f"{name}.npy", npy.dump(array)) for name, array in arrays.items())
-    yield "json", msgspec.json.encode(sample.scalars)
-
-
-def _dali_index(shard: ShardReceipt) -> bytes:
-    """Return the index for `fn.readers.webdataset`: one line per sample, four words per member."""
-    lines = [f"{_DALI_VERSION} {len(shard.keys)}"]
-    for key, start, (kind, *sizes) in zip(shard.keys, shard.offsets, shard.members, strict=False):
-        at, words = start, []
-        for suffix, size in zip(shard.suffixes[kind], sizes, strict=True):
-            words.append(f"{suffix} {at + tar.BLOCK} {size} {key}.{suffix}")
-            at += tar.BLOCK + tar.padded(size)
-        lines.append(" ".join(words))
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _suffixes(group: Sequence[tar.TarMember]) -> tuple[str, ...]:
-    return tuple(member.name.partition(".")[2] for member in group)
-
-
-def _plain(parts: Mapping[str, bytes], layout: Layout, scalars: bool) -> Annotations:
-    arrays = {name: npy.exactly(parts[f"{name}.npy"], ARRAY_SHAPES[name]) for name in layout.arrays}
-    return Annotations(msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}, **arrays)
-
-
-def _unpacked(data: bytes, layout: Layout) -> Annotations:
-    content = msgspec.msgpack.decode(data, type=dict[str, Any])
-    arrays = {name: _numbers(content.pop(name), ARRAY_SHAPES[name]) for name in layout.arrays}
-    return Annotations(content, **arrays)
+        fields = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
+        others = {"mp": msgpack.packb(fields, use_single_float=True)}
+    else:
+        others = {f"{name}.npy": npy.dump(array) for name, array in arrays.items()}
+        others["json"] = msgspec.json.encode(sample.scalars)
+    suffix, size = SUFFIXES[picture.kind], len(shape) + len(picture.data)
+    tail = [tar.padding(size)]
+    for other, content in others.items():
+        tail += (tar.header(f"{key}.{other}", len(content)), content, tar.padding(len(content)))
+    pieces = [tar.header(f"{key}.{suffix}", size) + shape, picture.data, b"".join(tail)]
+    return Encoded(pieces, (suffix, *others), (size, *map(len, others.values())))
 
 
 def _numbers(value: object, shape: tuple[int, ...]) -> NDArray[np.float32]:

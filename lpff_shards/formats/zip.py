@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,9 +48,6 @@ class TrainersZip(Format):
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts are removed after joining
         return f"{stem}.zip-{number:06d}{PART}"
 
-    def loading(self) -> str:
-        return Path(__file__).with_suffix(".md").read_text("utf-8")
-
     def overhead(self, layout: Layout) -> int:
         return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES
 
@@ -59,23 +55,28 @@ class TrainersZip(Format):
         return AppendingWriter(file, sink, _encoded)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key = 0, ""
+        number, key, last, side = 0, "", -1, 0
         try:
-            pictures, labels, lists, fields = _split_members(list(members(shard)))
-            names = [picture.name for picture in pictures]
-            cameras = (
-                _cameras(labels.read(shard), names) if layout.camera else _no_cameras(labels.read(shard), len(names))
-            )
+            found = list(members(shard))
+            names = [member.name for member in found]
+            if LABELS not in names or names[-1] != SAMPLES:
+                raise FormatError(f"the zip does not hold {LABELS} after its pictures and {SAMPLES} at its end")
+            count = names.index(LABELS)
+            pictures, labels, lists, fields = found[:count], found[count], found[count + 1 : -1], found[-1]
+            del names[count:]
+            cameras = _cameras(labels.read(shard), names, layout.camera)
             rows = _rows(fields.read(shard), names)
-            size = None
-            index = -1
-            for number, (picture, camera, row) in enumerate(zip(pictures, cameras, rows, strict=True)):  # noqa: B007
+            for picture, camera, row in zip(pictures, cameras, rows, strict=True):
                 key = str(row.get("key", ""))
-                kind, index = _kind(picture, index, row.get("replica"))
+                kind, last = _kind(picture, last, row.get("replica"))
                 sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
-                _check_demands(sample.picture, size := size or sample.picture.width)
+                width, height, mode = sample.picture.width, sample.picture.height, sample.picture.mode
+                side = side or width
+                if (width, height, mode) != (side, side, "RGB") or side & (side - 1):
+                    demand = "trainers require RGB of one size, a power of two"
+                    raise FormatError(f"its picture is {width}x{height} {mode}; {demand}")
                 yield sample, picture.end
-            number, key = len(names), ""
+                number, key = number + 1, ""
             _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
         except FormatError as error:
             raise SampleError(str(error), number, key) from None
@@ -99,21 +100,10 @@ def _encoded(sample: Sample) -> Encoded:
     return Encoded([picture, note], (SUFFIXES[sample.picture.kind], "json"), (len(picture), len(note)))
 
 
-def _split_members(found: Sequence[ZipMember]) -> tuple[Sequence[ZipMember], ZipMember, Sequence[ZipMember], ZipMember]:
-    """Return the pictures, dataset.json, the lists of names and samples.jsonl, which are in this order."""
-    names = [member.name for member in found]
-    if LABELS not in names or names[-1] != SAMPLES:
-        raise FormatError(f"the zip does not hold {LABELS} after its pictures and {SAMPLES} at its end")
-    at = names.index(LABELS)
-    return found[:at], found[at], found[at + 1 : -1], found[-1]
-
-
 def _kind(picture: ZipMember, before: int, replica: object) -> tuple[str, int]:
     """Return the kind and the number of a picture from its name.
 
-    Args:
-        before: number of the previous picture; a copy has the same number.
-        replica: number of the copy, from its fields.
+    The number follows `before`, that of the previous picture; a copy (`replica` of its fields) has the same number.
     """
     stem, _, suffix = picture.name.rpartition(".")
     copy = replica if isinstance(replica, int) else -1
@@ -134,8 +124,13 @@ def _lines(data: memoryview) -> Iterator[bytes]:
         raise FormatError("a text of the zip ends within a line")
 
 
-def _cameras(data: memoryview, names: Sequence[str]) -> Iterator[_Camera]:
-    """Yield the cameras of dataset.json, which lists the pictures in order, one per line."""
+def _cameras(data: memoryview, names: Sequence[str], known: bool) -> Iterator[_Camera]:
+    """Yield the cameras of dataset.json, which lists the pictures in order, one per line; None if there are none."""
+    if not known:
+        if bytes(data[:_BLOCK]) != b'{"labels": null}\n':
+            raise FormatError(f"{LABELS} holds labels, but the data set has no cameras")
+        yield from repeat(None, len(names))
+        return
     lines = _lines(data)
     if next(lines, None) != b'{"labels": [':
         raise FormatError(f"{LABELS} has a wrong first line")
@@ -147,12 +142,6 @@ def _cameras(data: memoryview, names: Sequence[str]) -> Iterator[_Camera]:
         yield np.array(label[1], np.float32)
     if list(lines) != [b"]}"]:
         raise FormatError(f"{LABELS} does not end after the label of the last picture")
-
-
-def _no_cameras(data: memoryview, count: int) -> Iterator[_Camera]:
-    if bytes(data[:_BLOCK]) != b'{"labels": null}\n':
-        raise FormatError(f"{LABELS} holds labels, but the data set has no cameras")
-    return repeat(None, count)
 
 
 def _rows(data: memoryview, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -183,16 +172,8 @@ def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -
     scalars = {f.name: row[f.name] for f in FIELDS if f.name in row}
     if len(scalars) != len(row):
         raise FormatError(f"it has fields that the schema lacks: {', '.join(sorted(row.keys() - scalars.keys()))}")
-    size = (scalars.get("width", 0), scalars.get("height", 0))
-    picture = Picture(kind, bytes(data), *size, scalars.get("mode", ""))
+    picture = Picture(kind, bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", ""))
     return Sample(str(scalars.get("key", "")), picture, camera, landmarks, scalars)
-
-
-def _check_demands(picture: Picture, side: int) -> None:
-    """Check the requirements of the trainers."""
-    if (picture.width, picture.height, picture.mode) != (side, side, "RGB") or side & (side - 1):
-        size = f"{picture.width}x{picture.height}"
-        raise FormatError(f"its picture is {size} {picture.mode}; trainers require RGB of one size, a power of two")
 
 
 def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> None:
@@ -207,6 +188,5 @@ def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> N
             continue
         listed: list[str] = _decoded(bytes(data), list[str], name)
         lengths[name] = len(listed)
-        for one in listed:
-            if one not in pictures:
-                raise FormatError(f"{name} names {one}, which the zip does not hold")
+        if (other := next((one for one in listed if one not in pictures), None)) is not None:
+            raise FormatError(f"{name} names {other}, which the zip does not hold")

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
-from lpff_shards.formats.spans import Offsets
 from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.storage.full_reads import pread_fully, preadv_fully

@@ -9,8 +9,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
-from lpff_shards.formats.spans import Offsets
 from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
 from lpff_shards.manifest import Shard
 from lpff_shards.storage.bucket import BucketPath

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lpff_shards.formats.base import HEAD, Annotations, ImageSpan
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import Pixels, decoded
 from lpff_shards.formats.registry import get_format
-from lpff_shards.formats.spans import HEAD, Annotations, ImageSpan
 from lpff_shards.loaders.files import ShardFiles
 from lpff_shards.loaders.object_reader import FetchedSpan
 from lpff_shards.loaders.shards import Span

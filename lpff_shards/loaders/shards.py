@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of
-from lpff_shards.formats.spans import Offsets
 from lpff_shards.manifest import Shard
 from lpff_shards.storage.path import StoragePath
 

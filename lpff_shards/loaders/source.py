@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.formats.base import Annotations
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.formats.spans import Annotations
 from lpff_shards.loaders.files import ShardFiles, open_files
 from lpff_shards.loaders.object_reader import ShardRanges, open_objects
 from lpff_shards.loaders.samples import OtherSizeError, Reads, Recycler, Samples

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
-from lpff_shards.formats.containers import tfrecord
+from lpff_shards.formats import tfrecord
+from lpff_shards.formats.base import ARRAY_SHAPES
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
-from lpff_shards.formats.pictures.png_chunks import SIGNATURE
+from lpff_shards.formats.pictures.png import SIGNATURE
 from lpff_shards.formats.registry import get_format
-from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
 from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, refuse_below

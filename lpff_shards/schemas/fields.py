@@ -34,14 +34,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """One array of a sample.
-
-    Attributes:
-        name: TFRecord feature.
-        dtype, shape: as readers return it.
-        unit: of its numbers.
-        doc: meaning.
-    """
+    """One array of a sample: its TFRecord feature, dtype and shape as readers return it, unit and meaning."""
 
     name: str
     dtype: str

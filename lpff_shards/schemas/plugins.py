@@ -12,7 +12,6 @@ from typing import Any
 
 from lpff_shards.errors import ShardsError
 
-_ANY = b"[lpff_shards."
 UPDATE = "Update the package that adds it, or uninstall it"
 """The hint for a fault in what another package adds."""
 
@@ -27,14 +26,7 @@ def added(group: str) -> Mapping[str, str]:
 
 
 def load(what: str, home: str) -> Any:
-    """Load what an entry point names.
-
-    Args:
-        what: it is, for the error; home: `module:object`.
-
-    Raises:
-        ShardsError: it cannot be loaded.
-    """
+    """Load what an entry point `module:object` names; raise ShardsError, which says `what` it is, if that fails."""
     module, _, name = home.partition(":")
     try:
         return getattr(import_module(module), name)
@@ -47,5 +39,5 @@ def _is_any_added() -> bool:
     """Return whether a package adds anything: importlib.metadata takes 30 ms to import and is rarely needed."""
     files = (path for folder in dict.fromkeys(sys.path) for path in Path(folder).glob("*-info/entry_points.txt"))
     with suppress(OSError):
-        return any(_ANY in path.read_bytes() for path in files)
+        return any(b"[lpff_shards." in path.read_bytes() for path in files)
     return False

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+from lpff_shards.formats.base import ARRAY_SHAPES
 from lpff_shards.formats.registry import get_format, wids_name
-from lpff_shards.formats.spans import ARRAY_SHAPES
 from lpff_shards.manifest import Manifest, Shard
 from lpff_shards.schemas.fields import FIELDS, Kind
 from lpff_shards.schemas.filenames import ENERGON, TFDS

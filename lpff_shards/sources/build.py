@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.kinds import inspect
+from lpff_shards.formats.pictures.decoding import inspect
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.columns import StructsBuilder, Texts, duplicates

@@ -12,9 +12,8 @@ from PIL import Image
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.decoding import PictureError, decode
+from lpff_shards.formats.pictures.decoding import PictureError, decode, inspect
 from lpff_shards.formats.pictures.header import unstorable
-from lpff_shards.formats.pictures.kinds import inspect
 from lpff_shards.schemas.archive import SAMPLES
 from lpff_shards.schemas.camera import TOLERANCE, mirror
 from lpff_shards.schemas.record import Blob

@@ -1,7 +1,7 @@
 """tf.train.Example in protobuf's wire format, encoded here so that its bytes are deterministic.
 
 Features keep the given order (writers sort them by name). Each is a bytes list, a packed float list or a packed int64
-list, as tensorflow/core/example/feature.proto declares.
+list, as tensorflow/core/example/feature.proto declares. Functions that read raise FormatError where bytes are not that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
 
-Value = bytes | float | int | NDArray[np.float32] | Sequence[int]
+Value = str | bytes | float | int | NDArray[np.float32] | Sequence[int]
 Decoded = list[bytes] | NDArray[np.float32] | list[int]
 
 _LEN = 2
@@ -24,8 +24,7 @@ _ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
 _VALUE_TAG = bytes([_VALUE])
 _FLOAT = struct.Struct("<f")
 _ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
-_SHORT = 100
-SMALL = 1 << 14
+_SMALL = 1 << 14
 """Pieces below this many bytes are joined: a copy is cheaper than one more piece."""
 # The feature, its name, then its value: a typed list of one message.
 _SHORT_FEATURE = b"\x0a%c%b\x12%c%c%c\x0a%c%b"
@@ -49,50 +48,51 @@ def _tagged(field: int, length: int) -> bytes:
 
 
 def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
-    """Return an Example in pieces, in order; a long bytes value is a separate piece and is not copied.
+    """Return an Example in few pieces, in order; a large bytes value is a separate piece and is not copied.
 
     Args:
-        features: names and values: bytes, a float, a float32 array (flattened), an int or a sequence of ints.
+        features: names and values: a text, bytes, a float, a float32 array (flattened), an int or a sequence of ints.
     """
     entries: list[bytes] = []
     for name, value in features:
-        if isinstance(value, bytes):
-            if len(value) <= _SHORT:
-                entries.append(_short(name, _BYTES, value))
-            else:
-                entries += _entry(name, _BYTES, value)
+        if isinstance(value, str):
+            entries += _entry(name, _BYTES, value.encode())
+        elif isinstance(value, bytes):
+            entries += _entry(name, _BYTES, value)
         elif isinstance(value, int):
-            entries.append(_one_int(name, value))
+            entries += _one_int(name, value)
         elif isinstance(value, float):
-            entries.append(_short(name, _FLOATS, _FLOAT.pack(value)))
+            entries += _entry(name, _FLOATS, _FLOAT.pack(value))
         elif isinstance(value, np.ndarray):
             entries += _entry(name, _FLOATS, value.astype("<f4").tobytes())
         else:
             entries += _entry(name, _INTS, b"".join(map(varint, value)))
-    return [_tagged(1, sum(map(len, entries))), *entries]
+    few, run = list[bytes](), [_tagged(1, sum(map(len, entries)))]
+    for piece in entries:
+        if len(piece) < _SMALL:
+            run.append(piece)
+        else:
+            few += [b"".join(run), piece]
+            run = []
+    return [*few, b"".join(run)]
 
 
 @lru_cache(maxsize=1024)
-def _one_int(name: str, value: int) -> bytes:
-    return _short(name, _INTS, varint(value))
+def _one_int(name: str, value: int) -> tuple[bytes, ...]:
+    return _entry(name, _INTS, varint(value))
 
 
-def _short(name: str, kind: int, body: bytes) -> bytes:
-    """Return a feature in one step if each length fits in one byte, as most do."""
-    key, length = _key(name), len(body)
-    whole = len(key) + length + 6
-    if whole >= 0x80:
-        return b"".join(_entry(name, kind, body))
-    return _SHORT_FEATURE % (whole, key, length + 4, kind << 3 | _LEN, length + 2, length, body)
-
-
-def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, bytes]:
-    """Return a feature in two parts: the bytes before its value, and the value."""
-    head = _tagged(1, len(body))
-    content = len(head) + len(body)
+def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, ...]:
+    """Return a feature: in one step if each length fits in one byte, as most do, else its value after its head."""
+    key, size = _key(name), len(body)
+    whole = len(key) + size + 6
+    if whole < 0x80:
+        return (_SHORT_FEATURE % (whole, key, size + 4, kind << 3 | _LEN, size + 2, size, body),)
+    head = _tagged(1, size)
+    content = len(head) + size
     feature = _tagged(kind, content)
-    outer = b"".join((_key(name), _tagged(2, len(feature) + content), feature, head))
-    return _tagged(1, len(outer) + len(body)) + outer, body
+    outer = b"".join((key, _tagged(2, len(feature) + content), feature, head))
+    return _tagged(1, len(outer) + size) + outer, body
 
 
 @lru_cache(maxsize=256)
@@ -101,30 +101,10 @@ def _key(name: str) -> bytes:
     return _tagged(1, len(raw)) + raw
 
 
-def join_fields(pieces: list[bytes]) -> list[bytes]:
-    """Return the same bytes in fewer pieces: join runs of small pieces, keep large ones."""
-    few: list[bytes] = []
-    run: list[bytes] = []
-    for piece in pieces:
-        if len(piece) < SMALL:
-            run.append(piece)
-        else:
-            few += [b"".join(run), piece]
-            run = []
-    return [*few, b"".join(run)]
-
-
 def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each feature from an offset on, and the start and end of its value; values are not parsed.
 
-    The last value may end after `data`; the iteration then stops.
-
-    Args:
-        data: bytes of an Example.
-        at: offset of a feature, after the Example's tag and length.
-
-    Raises:
-        FormatError: the bytes there are not features.
+    The last value may end after `data`; the iteration then stops. The offset is after the Example's tag and length.
     """
     try:
         while at < len(data):
@@ -145,11 +125,7 @@ def spans(data: bytes, at: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each feature of a whole Example, and the start and end of its value.
-
-    Raises:
-        FormatError: the data is not exactly one Example, or is cut short.
-    """
+    """Yield the name of each feature of exactly one Example, and the start and end of its value."""
     at = end = open_example(data, 0)
     for name, start, end in spans(data, at):
         prefix = _VALUE_TAG + varint(end - start)
@@ -161,14 +137,15 @@ def features(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def decode_feature(data: memoryview) -> Decoded:
-    """Return the values of one feature.
-
-    Raises:
-        FormatError: the data is not a feature.
-    """
+    """Return the values of one feature."""
     try:
-        return _decode_feature(data)
-    except (IndexError, ValueError, struct.error) as error:
+        ((kind, body),) = _messages(data, {_BYTES, _FLOATS, _INTS})
+        values = [value for _, value in _messages(body, {1})]
+        if kind == _BYTES:
+            return [bytes(value) for value in values]
+        joined = b"".join(values)
+        return np.frombuffer(joined, "<f4") if kind == _FLOATS else list(_varints(joined))
+    except (IndexError, ValueError) as error:
         raise FormatError(f"not a feature: {error}") from None
 
 
@@ -178,9 +155,6 @@ def find_features(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dic
     Args:
         parts: parts of the Example, each with the offset of its first feature.
         wanted: names of the features.
-
-    Raises:
-        FormatError: the bytes there are not features.
     """
     found: dict[str, Decoded] = {}
     for part, at in parts:
@@ -193,24 +167,10 @@ def find_features(parts: Iterable[tuple[bytes, int]], wanted: Set[bytes]) -> dic
     return found
 
 
-def _decode_feature(data: memoryview) -> Decoded:
-    ((kind, body),) = _messages(data, {_BYTES, _FLOATS, _INTS})
-    values = [value for _, value in _messages(body, {1})]
-    if kind == _BYTES:
-        return [bytes(value) for value in values]
-    joined = b"".join(values)
-    if kind == _FLOATS:
-        return np.frombuffer(joined, "<f4")
-    return list(_varints(joined))
-
-
 def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
     """Return the start and size of a feature's first bytes value, or None if `data` ends before the size.
 
     The value may end after `data`.
-
-    Raises:
-        FormatError: the feature holds no bytes.
     """
     try:
         if data[at] != _ENTRY:
@@ -225,11 +185,7 @@ def first_bytes(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 def open_example(data: bytes, at: int) -> int:
-    """Return the offset of the first feature of the Example at an offset.
-
-    Raises:
-        FormatError: there is no Example at that offset.
-    """
+    """Return the offset of the first feature of the Example at an offset."""
     try:
         if data[at] != _ENTRY:
             raise FormatError("not a tf.train.Example", at)

@@ -1,9 +1,11 @@
-"""USTAR archives with fixed headers: regular files of mode 0644, owner 0, time 0 (POSIX.1-1988, `ustar`)."""
+"""USTAR archives with fixed headers: regular files of mode 0644, owner 0, time 0 (POSIX.1-1988, `ustar`).
+
+Functions that read raise FormatError where the bytes break the format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 
 from msgspec import Struct
 
@@ -15,29 +17,13 @@ MAX_SIZE = 8**11 - 1
 END = bytes(2 * BLOCK)
 
 # Name, mode, owner and group, size, time, checksum, type and the rest.
-_HEADER = (
-    b"%b"
-    + b"0000644\0"
-    + b"0000000\0" * 2
-    + b"%b"
-    + b"00000000000\0"
-    + b"%b"
-    + b"0"
-    + bytes(100)
-    + b"ustar\x0000"
-    + bytes(BLOCK - 265)
-)
+_HEADER = b"%b0000644\0" + b"0000000\0" * 2 + b"%b00000000000\0%b0" + bytes(100) + b"ustar\x0000" + bytes(BLOCK - 265)
 _FIXED_SUM = sum(_HEADER % (b"", b"", b" " * 8))
 _PADDING = tuple(bytes(size) for size in range(BLOCK))
 
 
 def header(name: str, size: int) -> bytes:
-    """Return the 512-byte header of a member.
-
-    Args:
-        name: 1 to 100 ASCII bytes, no NUL.
-        size: bytes of the payload, below 8 GiB.
-    """
+    """Return the 512-byte header of a member: a name of 1 to 100 ASCII bytes, no NUL; a size below 8 GiB."""
     raw = name.encode("ascii")
     if not 0 < len(raw) <= MAX_NAME or 0 in raw:
         raise ValueError(f"tar member name of {len(raw)} bytes: {name}")
@@ -73,11 +59,7 @@ class TarMember(Struct, frozen=True):
 
 
 def members(archive: memoryview) -> Iterator[TarMember]:
-    """Yield the members of an archive up to its end mark; each header must be one that `header` writes.
-
-    Raises:
-        FormatError: at the first header, padding or end mark that breaks the format.
-    """
+    """Yield the members of an archive up to its end mark; each header must be one that `header` writes."""
     at = 0
     while True:
         block = bytes(archive[at : at + BLOCK])
@@ -97,16 +79,12 @@ def members(archive: memoryview) -> Iterator[TarMember]:
 
 
 def read_header(block: bytes, at: int) -> TarMember:
-    """Return the member of a header at an offset of its archive.
-
-    Raises:
-        FormatError: the header is not one that `header` writes.
-    """
+    """Return the member of a header that `header` wrote, at an offset of its archive."""
     try:
         name = block[:MAX_NAME].rstrip(b"\0").decode("ascii")
         size = int(block[124:135], 8)
         expected = header(name, size)
-    except (UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise FormatError(f"a member's header is damaged: {error}", at) from None
     if block != expected:
         raise FormatError(f"the header of {name} is damaged", at)
@@ -114,11 +92,7 @@ def read_header(block: bytes, at: int) -> TarMember:
 
 
 def glance(data: bytes, at: int) -> tuple[str, int]:
-    """Return the name and payload size of the member at an offset; the rest of its header is not checked.
-
-    Raises:
-        FormatError: there is no header at that offset.
-    """
+    """Return the name and payload size of the member at an offset; the rest of its header is not checked."""
     size = data[at + 124 : at + 135]
     if data[at + 257 : at + 262] != b"ustar" or not size.isdigit():
         raise FormatError("a member's header is missing", at)
@@ -128,25 +102,12 @@ def glance(data: bytes, at: int) -> tuple[str, int]:
         raise FormatError(f"a member's header is damaged: {error}", at) from None
 
 
-def groups(archive: memoryview) -> Iterator[tuple[str, list[TarMember]]]:
-    """Group adjacent members of an archive by the part of their name before the first dot.
-
-    Raises:
-        FormatError: as `members`.
-    """
-    for key, group in groupby(members(archive), lambda member: member.name.partition(".")[0]):
-        yield key, list(group)
-
-
-def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
+def after_first(key: bytes, tail: bytes) -> dict[str, bytes]:
     """Return the members after the first of a sample, by suffix; of headers only name and size are read.
 
     Args:
         key: key of the sample, with the dot after it.
         tail: bytes of the sample after the first member's payload.
-
-    Raises:
-        FormatError: a member belongs to another sample: the offsets of the index file are wrong.
     """
     # The padding comes first, then whole blocks.
     at = len(tail) % BLOCK
@@ -155,6 +116,7 @@ def behind(key: bytes, tail: bytes) -> dict[str, bytes]:
         name, size = glance(tail, at)
         suffix = name.partition(".")[2]
         if suffix in parts or not tail.startswith(key, at):
+            # The offsets of the index file are wrong.
             raise FormatError(f"its members belong to several samples, one of them {key[:-1].decode()}", at)
         at += BLOCK
         parts[suffix] = tail[at : at + size]

@@ -1,5 +1,6 @@
 """Zip archives of stored members with fixed headers: mode 0644, 1980-01-01, Zip64 fields for large numbers.
 
+Functions that read raise FormatError where the bytes break the format.
 Source: PKWARE's APPNOTE.TXT 6.3 (local headers, central directory, Zip64).
 """
 
@@ -29,13 +30,7 @@ _MODE = 0o100644 << 16
 
 
 def local_header(name: str, crc: int, size: int) -> bytes:
-    """Return the header before a member's bytes.
-
-    Args:
-        name: ASCII.
-        crc: CRC-32 of the member's bytes.
-        size: bytes of the member.
-    """
+    """Return the header before a member's bytes: their CRC-32 and number; the name is ASCII."""
     raw = name.encode("ascii")
     extra = struct.pack("<2H2Q", 1, 16, size, size) if size >= FULL else b""
     shown, version = min(size, FULL), _ZIP64 if extra else _PLAIN
@@ -43,11 +38,7 @@ def local_header(name: str, crc: int, size: int) -> bytes:
 
 
 def entry(name: str, crc: int, size: int, at: int) -> bytes:
-    """Return a member's entry in the central directory.
-
-    Args:
-        at: offset of its local header.
-    """
+    """Return a member's entry in the central directory, with the offset of its local header."""
     raw = name.encode("ascii")
     large = [number for number in (size, size, at) if number >= FULL]
     extra = struct.pack(f"<2H{len(large)}Q", 1, 8 * len(large), *large) if large else b""
@@ -58,12 +49,7 @@ def entry(name: str, crc: int, size: int, at: int) -> bytes:
 
 
 def end(count: int, size: int, at: int) -> bytes:
-    """Return the records after the central directory.
-
-    Args:
-        count: number of members.
-        size, at: size and offset of the central directory, in bytes.
-    """
+    """Return the records after the central directory: number of members, and its size and offset in bytes."""
     far = b""
     if count >= MANY or size >= FULL or at >= FULL:
         far = _END64.pack(b"PK\6\6", _END64.size - 12, _UNIX << 8 | _ZIP64, _ZIP64, 0, 0, count, count, size, at)
@@ -94,11 +80,7 @@ class ZipMember(Struct, frozen=True):
         return self.offset + self.size
 
     def read(self, archive: memoryview) -> memoryview:
-        """Return the member's bytes.
-
-        Raises:
-            FormatError: its local header or its CRC-32 differs from the directory.
-        """
+        """Return the member's bytes; its local header and its CRC-32 must be those of the directory."""
         if bytes(archive[self.header : self.offset]) != local_header(self.name, self.crc, self.size):
             raise FormatError(f"the local header of {self.name} is damaged", self.header)
         data = archive[self.offset : self.end]
@@ -108,48 +90,32 @@ class ZipMember(Struct, frozen=True):
 
 
 def members(archive: memoryview) -> Iterator[ZipMember]:
-    """Yield the members of an archive that the functions above wrote, by its central directory, in order.
-
-    Raises:
-        FormatError: an entry breaks the format, or its member does not follow the previous one.
-    """
-    count, size, at = _directory(archive)
-    stop, due, found = at + size, 0, 0
-    while at < stop:
-        member = _member(archive, at, due)
-        at += len(entry(member.name, member.crc, member.size, member.header))
-        due, found = member.end, found + 1
-        yield member
-    if (at, found, due) != (stop, count, stop - size):
-        raise FormatError("the central directory is damaged", at)
-
-
-def _directory(archive: memoryview) -> tuple[int, int, int]:
-    """Return the number of members, and the size and offset of the central directory."""
+    """Yield the members of an archive that the functions above wrote, one directly after the other."""
     tail = bytes(archive[-(_END64.size + _LOCATOR.size + _END.size) :])
     if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\5\6":
         raise FormatError("the archive is cut short: no end of central directory")
-    _, _, _, _, count, size, at, _ = _END.unpack(tail[-_END.size :])
+    *_, count, size, at, _ = _END.unpack(tail[-_END.size :])
     if tail[:4] == b"PK\6\6" and len(tail) == _END64.size + _LOCATOR.size + _END.size:
         *_, count, size, at = _END64.unpack(tail[: _END64.size])
-    expected = end(count, size, at)
-    if at + size + len(expected) != len(archive) or bytes(archive[at + size :]) != expected:
+    expected, stop, directory = end(count, size, at), at + size, at
+    if stop + len(expected) != len(archive) or bytes(archive[stop:]) != expected:
         raise FormatError("the end of the central directory is damaged", max(0, len(archive) - len(tail)))
-    return count, size, at
-
-
-def _member(archive: memoryview, at: int, due: int) -> ZipMember:
-    """Return the member of a directory entry; its local header must be at offset `due`."""
-    try:
-        fields = _CENTRAL.unpack_from(archive, at)
-        crc, size, length = fields[8], fields[10], fields[11]
-        start = at + _CENTRAL.size
-        name = bytes(archive[start : start + length]).decode("ascii")
-        if size == FULL:
-            (size,) = struct.unpack_from("<Q", archive, start + length + 4)
-    except (struct.error, UnicodeDecodeError):
-        raise FormatError("the central directory is damaged", at) from None
-    expected = entry(name, crc, size, due)
-    if bytes(archive[at : at + len(expected)]) != expected:
-        raise FormatError(f"the entry of {name!r} in the central directory is damaged", at)
-    return ZipMember(name, due, due + len(local_header(name, crc, size)), size, crc)
+    due = found = 0
+    while at < stop:
+        try:
+            fields = _CENTRAL.unpack_from(archive, at)
+            crc, size, length = fields[8], fields[10], fields[11]
+            start = at + _CENTRAL.size
+            name = bytes(archive[start : start + length]).decode("ascii")
+            if size == FULL:
+                (size,) = struct.unpack_from("<Q", archive, start + length + 4)
+        except (struct.error, UnicodeDecodeError):
+            raise FormatError("the central directory is damaged", at) from None
+        own = entry(name, crc, size, due)
+        if bytes(archive[at : at + len(own)]) != own:
+            raise FormatError(f"the entry of {name!r} in the central directory is damaged", at)
+        member = ZipMember(name, due, due + len(local_header(name, crc, size)), size, crc)
+        at, due, found = at + len(own), member.end, found + 1
+        yield member
+    if (at, found, due) != (stop, count, directory):
+        raise FormatError("the central directory is damaged", at)

@@ -21,6 +21,11 @@ MAX_WEBP_PIXELS = 1 << 25
 MAX_SIDES = {"jpeg": 65_500, "webp": 16_383}
 """Most pixels per side, by kind of file; libjpeg neither encodes nor decodes larger pictures."""
 
+_ORIENTATION, _IMAGES = 0x0112, 0xB001
+_TYPES = {1: "B", 3: "H", 4: "I"}
+"""Struct formats of TIFF's unsigned integers, by type number."""
+_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\b")
+
 
 class PictureHeader(Struct, frozen=True):
     """The properties of a picture file.
@@ -77,31 +82,23 @@ def extras(
 
     Args:
         frames: frames of an animation, or pictures of a multi-picture file.
-        profile: whether it has an ICC profile.
-        orientation: 1 to 8.
         transparency: whether its pixels have transparency that the color mode does not show.
         metadata: whether it has EXIF, XMP, text or other data.
     """
-    found = [f"first of {frames} frames taken"] if frames > 1 else []
     # All existing shards have this spelling in their field `changes`.
-    found += ["colour profile dropped"] if profile else []
-    found += ["EXIF orientation dropped, not applied"] if orientation != 1 else []
-    found += ["transparency dropped"] if transparency else []
-    found += ["metadata dropped"] if metadata else []
-    return tuple(found)
-
-
-_ORIENTATION = 0x0112
-_IMAGES = 0xB001
-_TYPES = {1: "B", 3: "H", 4: "I"}
-"""Struct formats of TIFF's unsigned integers, by type number."""
-_PREFIX = b"Exif\0\0"
-_XMP = re.compile(rb"tiff:Orientation(?:\s*=\s*[\"']|>)\s*([1-8])\b")
+    phrases = {
+        f"first of {frames} frames taken": frames > 1,
+        "colour profile dropped": profile,
+        "EXIF orientation dropped, not applied": orientation != 1,
+        "transparency dropped": transparency,
+        "metadata dropped": metadata,
+    }
+    return tuple(phrase for phrase, there in phrases.items() if there)
 
 
 def from_exif(exif: bytes) -> int:
     """Return the orientation in EXIF data, with or without the `Exif` prefix: 1 to 8, or 0 if it has none."""
-    found = _first_directory(exif.removeprefix(_PREFIX), _ORIENTATION)
+    found = _first_directory(exif.removeprefix(b"Exif\0\0"), _ORIENTATION)
     return found if 1 <= found <= 8 else 0
 
 
@@ -127,8 +124,7 @@ def _first_directory(tiff: bytes, tag: int) -> int:
         for entry in range(at + 2, at + 2 + 12 * entries, 12):
             found, kind = struct.unpack_from(f"{order}HH", tiff, entry)
             if found == tag:
-                number: int = struct.unpack_from(order + _TYPES[kind], tiff, entry + 8)[0]
-                return number
+                return int(struct.unpack_from(order + _TYPES[kind], tiff, entry + 8)[0])
     except (struct.error, KeyError):
         pass
     return 0

@@ -6,7 +6,6 @@ about metadata; only the former are faults. Sources: ITU T.81 (markers), libjpeg
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from collections.abc import Iterator
@@ -14,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.formats.errors import CutError, FormatError
-from lpff_shards.formats.pictures import header
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures import decode_by_pillow, header
 from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -31,13 +30,14 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _SCAN_HEADER = re.compile(rb"(\xff\xda\0(?:\x08\x01.{2}|\x0a\x02.{4}|\x0c\x03.{6}|\x0e\x04.{8})).{3}", re.DOTALL)
 """The header of a scan of one to four components; its last three bytes select coefficients."""
 _TABLES = _HUFFMAN | {0xC4, 0xDB, 0xDD, _SCAN}
-_APP0, _APP1, _APP2, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
+_COLORS = {_APP0: _JFIF, _APP14: _ADOBE}
+"""Segments that define how colors are coded."""
 _ADOBE_SIZE = 12
 """Bytes of Adobe's segment; the last one is the color transform."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
-
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 """The warning for harmless bytes between the last pixels and the end mark, and for lost pixels before them."""
 _HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
@@ -45,36 +45,46 @@ _UNNAMED = "subsampling"
 """TurboJPEG supports only the samplings that it has names for; libjpeg supports all."""
 
 
-def inspect_jpeg(data: bytes) -> PictureHeader:
-    """Return the properties of a JPEG.
+class CutError(FormatError):
+    """A JPEG that ends too early."""
 
-    Raises:
-        FormatError: it is cut short, few decoders support its kind, or it has no pixels or too many.
-    """
-    header: tuple[int, int, str] | None = None
-    marked: list[tuple[int, bytes]] = []
-    scan = 0
+
+def inspect(data: bytes) -> PictureHeader:
+    """Return the properties of a JPEG."""
+    frame: tuple[int, int, str] | None = None
+    scan = exif = xmp = 0
+    frames, profile, metadata = 1, False, False
     for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
         if marker in _FRAMES:
-            header = _frame(data, marker, start)
+            frame = _frame(data, marker, start)
         elif marker == _SCAN:
             scan = end
-        elif marker >= _APP0:
-            marked.append((marker, data[start + 4 : end]))
-    if header is None:
+        elif marker == _APP1 and body.startswith(_EXIF):
+            exif = exif or header.from_exif(body)
+            metadata = metadata or not exif > 1
+        elif marker == _APP2 and body.startswith(_ICC):
+            profile = True
+        elif marker == _APP2 and body.startswith(_MANY):
+            frames = header.pictures_in(body[len(_MANY) :])
+        elif marker >= _APP0 and not body.startswith(_COLORS.get(marker, ())):
+            metadata = True
+            xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
+    if frame is None:
         raise FormatError("the JPEG has no frame header", scan)
     # Bytes after the picture are harmless, and a thumbnail before it has its own end mark.
     if data.rfind(_END) <= scan:
         raise FormatError(f"the JPEG is cut short: no pixels or no end mark in its {len(data)} bytes")
-    width, height, mode = header
+    width, height, mode = frame
     scans = 1 + data.count(_NEXT_SCAN, scan, data.find(_END, scan))
     if scans > _MAX_SCANS or scans * width * height > _MAX_PASSES:
         raise FormatError(f"the JPEG has {scans} scans of {width}x{height} pixels, far more than pictures need")
-    turned, found = _extras(marked) if marked else (1, ())
-    return PictureHeader("jpeg", width, height, mode, False, turned, found)
+    turned = exif or xmp or 1
+    lost = extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
+    return PictureHeader("jpeg", width, height, mode, False, turned, lost)
 
 
-def glance_jpeg(data: bytes) -> PictureHeader | None:
+def glance(data: bytes) -> PictureHeader | None:
     """Return the properties of a JPEG from its first bytes, or None if they do not reach its frame header."""
     turned = 0
     try:
@@ -91,11 +101,7 @@ def glance_jpeg(data: bytes) -> PictureHeader | None:
 
 
 def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
-    """Return the pixels of a JPEG that `inspect_jpeg` accepts, uint8 [height, width, 3], RGB.
-
-    Raises:
-        ValueError: libjpeg reports it as cut or corrupt.
-    """
+    """Return the pixels of a JPEG that `inspect` accepts, uint8 [height, width, 3]; ValueError if it is damaged."""
     try:
         return _decode(data, mode, strict=True)
     except ValueError:
@@ -105,13 +111,16 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
         return _decode(plain, mode, strict=True)
     except ValueError as error:
         warning = str(error)
-    if padding := _PADDING.search(warning):
-        return _decode(_without_padding(plain, int(padding[1])), mode, strict=True)
-    if _UNNAMED in warning:
-        return _by_pillow(data)
-    if warning.startswith(_HARMLESS):
-        return _decode(plain, mode, strict=False)
-    raise ValueError(warning)
+        if padding := _PADDING.search(warning):
+            # Without these bytes libjpeg returns its next warning.
+            *_, (_, _, scan) = _segments(plain)
+            end = plain.find(_END, scan)
+            return _decode(plain[: end - int(padding[1])] + plain[end:], mode, strict=True)
+        if _UNNAMED in warning:
+            return decode_by_pillow(data, "jpeg")
+        if warning.startswith(_HARMLESS):
+            return _decode(plain, mode, strict=False)
+        raise
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -147,30 +156,6 @@ def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
     return width, height, _MODES[components]
 
 
-def _extras(marked: list[tuple[int, bytes]]) -> tuple[int, tuple[str, ...]]:
-    """Return the orientation and the extras in the application segments."""
-    exif = xmp = 0
-    frames, profile, metadata = 1, False, False
-    for marker, body in marked:
-        if marker == _APP1 and body.startswith(_EXIF):
-            exif = exif or header.from_exif(body)
-            metadata = metadata or not exif > 1
-        elif marker == _APP2 and body.startswith(_ICC):
-            profile = True
-        elif marker == _APP2 and body.startswith(_MANY):
-            frames = header.pictures_in(body[len(_MANY) :])
-        elif not _is_color(marker, body):
-            metadata = True
-            xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
-    turned = exif or xmp or 1
-    return turned, extras(frames=frames, profile=profile, orientation=turned, metadata=metadata)
-
-
-def _is_color(marker: int, body: bytes) -> bool:
-    """Return whether a segment defines how colors are coded."""
-    return (marker == _APP0 and body.startswith(_JFIF)) or (marker == _APP14 and body.startswith(_ADOBE))
-
-
 def _stripped(data: bytes, mode: str) -> bytes:
     """Return the JPEG with only the segments that its pixels need before the first scan, without causes of warnings."""
     # libjpeg uses the same transform in place of an unknown one, after a warning.
@@ -190,13 +175,6 @@ def _stripped(data: bytes, mode: str) -> bytes:
     return _SCAN_HEADER.sub(lambda found: found[1] + b"\0\x3f\0", whole) if sequential else whole
 
 
-def _without_padding(data: bytes, size: int) -> bytes:
-    """Return the JPEG without `size` bytes before its end mark, so that libjpeg returns its next warning."""
-    *_, (_, _, scan) = _segments(data)
-    end = data.find(_END, scan)
-    return data[: end - size] + data[end:]
-
-
 def _decode(data: bytes, mode: str, *, strict: bool) -> NDArray[np.uint8]:
     import simplejpeg
 
@@ -208,13 +186,3 @@ def _decode(data: bytes, mode: str, *, strict: bool) -> NDArray[np.uint8]:
     inks = simplejpeg.decode_jpeg(data, "CMYK", strict=strict)
     # Adobe stores inks inverted; Pillow and browsers invert them without Adobe's marker, too.
     return np.asarray(Image.fromarray(~inks, "CMYK").convert("RGB"))
-
-
-def _by_pillow(data: bytes) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises many types on hostile bytes
-        raise ValueError(str(error)) from None

@@ -1,18 +1,15 @@
-"""Fast PNG files of RGB pixels: decoded by libspng, encoded by numpy's and zlib-ng's vector instructions.
+"""PNG files: their chunks, checked; their pixels by libspng; and a fast encoder by numpy's and zlib-ng's vector code.
 
 A filtered photo is noise without repetitions: run lengths and Huffman codes pack it as tightly as zlib's default does,
 in a tenth of the time; drawings repeat and become a tenth larger. The run-length strategy needs no hash of earlier
-bytes, so it also gives the same bytes on every machine. Source: PNG third edition (filters, chunks, CRCs).
+bytes, so it also gives the same bytes on every machine. Source: PNG third edition (chunks, their order, filters, CRCs).
 """
 
 from __future__ import annotations
 
-import io
 import struct
-import warnings
 from collections.abc import Callable, Iterator
-from functools import cache, partial
-from typing import Any
+from functools import cache, lru_cache, partial
 
 import numpy as np
 from isal import isal_zlib
@@ -21,15 +18,36 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.png_chunks import SIGNATURE, chunks, is_interlaced, rows_size
+from lpff_shards.formats.pictures import decode_by_pillow, header
+from lpff_shards.formats.pictures.header import PictureHeader, check_size, extras
 
 Rows = NDArray[np.uint8]
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BLOCK = 32
 """Rows that are filtered at once: few enough that their candidates fit in a core's cache."""
 
-_RGB = (8, 2, 0, 0, 0)
-_NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
+_MODES = {
+    **{(0, 1): "1", (0, 2): "L", (0, 4): "L", (0, 8): "L", (0, 16): "I;16"},
+    **{(2, 8): "RGB", (2, 16): "RGB;16", (3, 1): "P", (3, 2): "P", (3, 4): "P", (3, 8): "P"},
+    **{(4, 8): "LA", (4, 16): "LA;16", (6, 8): "RGBA", (6, 16): "RGBA;16"},
+}
+_CHUNK = struct.Struct(">I4s")
+_HEADER = struct.Struct(">II5B")
+_SECOND = 33
+"""Offset of the second chunk."""
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The passes of an interlaced picture: column and row of the first pixel, and the steps to the next."""
+_PIXELS = frozenset({b"IHDR", b"IDAT", b"IEND"})
+_CRITICAL = _PIXELS | {b"PLTE"}
+_EXPLAINED = _CRITICAL | {b"acTL", b"fcTL", b"fdAT", b"iCCP", b"tRNS"}
+"""Chunks of pixels, animation, profile and transparency; all others are metadata."""
+_XMP = b"XML:com.adobe.xmp\0\0\0"
+_ANCILLARY = 0x20
+"""The bit in a chunk's first letter that allows decoders to ignore it."""
+_CHUNKS, _CHUNK_BYTES = 1 << 14, 1 << 9
+"""Limit of chunks in a file, and bytes that allow one more: writers put thousands of bytes into each."""
 _STORED = 65535
 """Most bytes of a stored deflate block."""
 _AT_ONCE = 1 << 26
@@ -38,50 +56,117 @@ _PIECE = 1 << 20
 """Bytes that are inflated at once if they are not kept."""
 
 
-def encode(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a picture's PNG file.
-
-    Args:
-        pixels: uint8 [height, width, 3], RGB, at least one pixel.
-    """
-    height, width, _ = pixels.shape
-    header = struct.pack(">II5B", width, height, *_RGB)
-    packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
-    packed = [packer.compress(block) for block in _filtered(pixels)]
-    return b"".join((SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", *packed, packer.flush()), _chunk(b"IEND")))
-
-
-def encode_stored(pixels: NDArray[np.uint8]) -> bytes:
-    """Return a picture's PNG file without filters or compression, which readers unpack at the speed of a copy.
-
-    Args:
-        pixels: uint8 [height, width, 3], RGB, at least one pixel.
-    """
-    height, width, channels = pixels.shape
-    rows = np.zeros((height, 1 + width * channels), np.uint8)
-    for start in range(0, height, BLOCK):
-        rows[start : start + BLOCK, 1:] = pixels[start : start + BLOCK].reshape(-1, width * channels)
-    header = struct.pack(">II5B", width, height, *_RGB)
-    packed = _zlib_stored(rows.data.cast("B"))
-    return b"".join((SIGNATURE, _chunk(b"IHDR", header), *_pieces(b"IDAT", *packed), _chunk(b"IEND")))
+def inspect(data: bytes) -> PictureHeader:
+    """Return the properties of a PNG; check that every chunk is whole and matches its CRC-32."""
+    width, height, mode = _header(data[:_SECOND])
+    places, end = _check_chunks(data)
+    if mode == "P" and not places.get(b"PLTE", len(data)) < places[b"IDAT"]:
+        raise FormatError("the PNG has no palette before its pixels")
+    if end == len(data) and places.keys() <= _needed(mode):
+        return PictureHeader("png", width, height, mode, True)
+    exif, text, animation = (
+        data[places[kind] + 8 : places[kind] + 8 + _CHUNK.unpack_from(data, places[kind])[0]] if kind in places else b""
+        for kind in (b"eXIf", b"iTXt", b"acTL")
+    )
+    turned = header.from_exif(exif) or (header.from_xmp(text) if text.startswith(_XMP) else 0) or 1
+    explained = _EXPLAINED | ({b"eXIf"} if turned != 1 else set())
+    lost = extras(
+        frames=int.from_bytes(animation[:4], "big"),
+        profile=b"iCCP" in places,
+        orientation=turned,
+        transparency=b"tRNS" in places,
+        metadata=end != len(data) or not places.keys() <= explained,
+    )
+    return PictureHeader("png", width, height, mode, False, turned, lost)
 
 
-def beginning(height: int, width: int) -> bytes:
-    """Return the first bytes of an RGB PNG of this size: the signature and the header chunk."""
-    return SIGNATURE + _chunk(b"IHDR", struct.pack(">II5B", width, height, *_RGB))
+def glance(data: bytes) -> PictureHeader:
+    """Return the properties of a PNG from its first bytes; orientation only from EXIF data before the pixels."""
+    width, height, mode = _header(data[:_SECOND])
+    turned, at = 1, _SECOND
+    while at + 8 <= len(data):
+        length, kind = _CHUNK.unpack_from(data, at)
+        if kind == b"IDAT":
+            break
+        if kind == b"eXIf":
+            turned = header.from_exif(data[at + 8 : at + 8 + length]) or 1
+        at += 12 + length
+    return PictureHeader("png", width, height, mode, False, turned)
 
 
-def _zlib_stored(data: memoryview) -> Iterator[bytes | memoryview]:
-    """Yield a zlib stream of uncompressed deflate blocks (RFC 1950, RFC 1951)."""
-    yield b"\x78\x01"
-    for start in range(0, len(data), _STORED):
-        block = data[start : start + _STORED]
-        yield struct.pack("<BHH", start + _STORED >= len(data), len(block), len(block) ^ 0xFFFF)
-        yield block
-    yield struct.pack(">I", adler32(data))
+@lru_cache
+def _header(start: bytes) -> tuple[int, int, str]:
+    """Return the width, height and mode from IHDR; cached, since the pictures of a set mostly share it."""
+    if _CHUNK.unpack_from(start, 8) != (_HEADER.size, b"IHDR"):
+        raise FormatError("the PNG does not start with IHDR")
+    width, height, depth, color, *methods = _HEADER.unpack_from(start, 16)
+    mode = _MODES.get((color, depth))
+    if mode is None:
+        raise FormatError(f"the PNG has color type {color} of {depth} bits, which PNG does not define")
+    if methods not in ([0, 0, 0], [0, 0, 1]):
+        raise FormatError("the PNG has an unknown compression, filter or interlace method")
+    check_size(width, height)
+    return width, height, mode
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def _needed(mode: str) -> frozenset[bytes]:
+    return _CRITICAL if mode == "P" else _PIXELS
+
+
+def _check_chunks(data: bytes) -> tuple[dict[bytes, int], int]:
+    """Return the offset of the first chunk of each kind, and the end of the last one."""
+    view = memoryview(data)
+    at, places, last = len(SIGNATURE), dict[bytes, int](), b""
+    for _ in range(_CHUNKS + len(data) // _CHUNK_BYTES):
+        length, kind = _CHUNK.unpack_from(data, at)
+        end = at + 12 + length
+        if end > len(data):
+            raise FormatError(f"the PNG is cut short: {len(data)} bytes, {end} are needed")
+        if crc32(view[at + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
+            raise FormatError(f"the PNG is damaged: chunk {kind.decode('latin-1')} does not match its CRC", at)
+        if kind != last:
+            # Decoders refuse unknown critical chunks and a second run of critical chunks.
+            if not kind[0] & _ANCILLARY and kind not in _CRITICAL:
+                raise FormatError(f"the PNG has an unknown critical chunk {kind.decode('latin-1')}")
+            if kind in _CRITICAL and kind in places:
+                raise FormatError(f"the PNG has chunks {kind.decode('latin-1')} in two places")
+            places.setdefault(kind, at)
+        if kind == b"IEND":
+            break
+        at, last = end, kind
+    else:
+        raise FormatError("the PNG has far more chunks than pixels need")
+    if b"IDAT" not in places:
+        raise FormatError("the PNG has no pixels")
+    return places, end
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind, start and end of each chunk of a whole PNG."""
+    at, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = _CHUNK.unpack_from(data, at)
+        yield kind, at, at + 12 + length
+        at += 12 + length
+
+
+def stripped(data: bytes, mode: str) -> bytes:
+    """Return a PNG that `inspect` accepts, of that mode, without unneeded chunks and without bytes after its end."""
+    needed = _needed(mode)
+    return SIGNATURE + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in needed)
+
+
+def rows_size(data: bytes) -> int:
+    """Return the bytes of a PNG's rows, each with the number of its filter."""
+    width, height, depth, color, _, _, interlaced = _HEADER.unpack_from(data, 16)
+    bits, size = depth * _CHANNELS[color], 0
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        size += rows * (1 + (columns * bits + 7) // 8) if columns > 0 and rows > 0 else 0
+    return size
+
+
+def decode(data: bytes) -> Rows:
     """Return the pixels of a PNG of only the chunks that its pixels need, uint8 [height, width, 3], RGB.
 
     libspng checks neither the end nor the checksum of the zlib stream; libpng and Pillow refuse a stream with a wrong
@@ -104,58 +189,65 @@ def _decoder() -> Callable[[bytes], Rows]:
     try:
         from pyspng import load
     except ImportError:
-        return _by_pillow
+        return partial(decode_by_pillow, kind="png")
     return partial(load, format="RGB")
-
-
-def _by_pillow(data: bytes) -> Rows:
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        # Pillow warns of large pictures; their size is checked already.
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.mode.startswith("I"):
-                # libspng keeps the high byte of 16-bit gray; Pillow does the same only for 16-bit color.
-                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
-            return np.asarray(image.convert("RGB"))
 
 
 def _inflated(data: bytes) -> bytes:
     """Return the PNG with its rows inflated; only check a large or interlaced one, so that its rows are held once."""
-    bodies = [(start, end) for kind, start, end in chunks(data) if kind == b"IDAT"]
+    bodies = [(start, end) for kind, start, end in _chunks(data) if kind == b"IDAT"]
     packed = b"".join(data[start + 8 : end - 4] for start, end in bodies)
-    size, stream = rows_size(data), isal_zlib.decompressobj()
-    if is_interlaced(data) or size > _AT_ONCE:
-        _check_rest(stream, packed, size)
+    size, rows, stream = rows_size(data), b"", isal_zlib.decompressobj()
+    is_kept = size <= _AT_ONCE and not _HEADER.unpack_from(data, 16)[-1]
+    if is_kept:
+        rows = stream.decompress(packed, size + 1)
+        packed = stream.unconsumed_tail
+    # Decoders ignore a few bytes after the rows.
+    missing, found = size - len(rows), _PIECE
+    while (packed or found) and not stream.eof and missing > -_PIECE:
+        found = len(stream.decompress(packed, _PIECE))
+        missing -= found
+        packed = stream.unconsumed_tail
+    if missing > 0:
+        raise FormatError(f"its zlib stream is cut short: {missing} bytes of rows are missing")
+    if not stream.eof:
+        rest = "has no end" if missing > -_PIECE else "holds far too many bytes"
+        raise FormatError(f"its zlib stream {rest}")
+    if not is_kept:
         return data
-    rows = stream.decompress(packed, size + 1)
-    _check_rest(stream, stream.unconsumed_tail, size - len(rows))
     stored = _pieces(b"IDAT", *_zlib_stored(memoryview(rows)[:size]))
     return b"".join((data[: bodies[0][0]], *stored, data[bodies[-1][1] :]))
 
 
-def _check_rest(stream: Any, packed: bytes, size: int) -> None:
-    """Inflate the rest of a stream without keeping it; check its length, its end and its checksum.
-
-    Args:
-        size: bytes of rows that it must contain; decoders ignore a few more.
-    """
-    found = _PIECE
-    while (packed or found) and not stream.eof and size > -_PIECE:
-        found = len(stream.decompress(packed, _PIECE))
-        size -= found
-        packed = stream.unconsumed_tail
-    if size > 0:
-        raise FormatError(f"its zlib stream is cut short: {size} bytes of rows are missing")
-    if not stream.eof:
-        raise FormatError(
-            "its zlib stream has no end" if size > -_PIECE else "its zlib stream holds far too many bytes"
-        )
+def encode(pixels: Rows) -> bytes:
+    """Return the PNG file of uint8 [height, width, 3], RGB, at least one pixel."""
+    packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, 9, zlib_ng.Z_RLE)
+    packed = [packer.compress(block) for block in _filtered(pixels)]
+    return b"".join((beginning(*pixels.shape[:2]), *_pieces(b"IDAT", *packed, packer.flush()), *_pieces(b"IEND")))
 
 
-def _chunk(kind: bytes, *parts: bytes) -> bytes:
-    return b"".join(_pieces(kind, *parts))
+def encode_stored(pixels: Rows) -> bytes:
+    """Return the same without filters or compression, which readers unpack at the speed of a copy."""
+    height, width, channels = pixels.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)
+    rows[:, 1:].reshape(pixels.shape)[:] = pixels
+    packed = _zlib_stored(rows.data.cast("B"))
+    return b"".join((beginning(height, width), *_pieces(b"IDAT", *packed), *_pieces(b"IEND")))
+
+
+def beginning(height: int, width: int) -> bytes:
+    """Return the first bytes of an RGB PNG of this size: the signature and the header chunk."""
+    return SIGNATURE + b"".join(_pieces(b"IHDR", _HEADER.pack(width, height, 8, 2, 0, 0, 0)))
+
+
+def _zlib_stored(data: memoryview) -> Iterator[bytes | memoryview]:
+    """Yield a zlib stream of uncompressed deflate blocks (RFC 1950, RFC 1951)."""
+    yield b"\x78\x01"
+    for start in range(0, len(data), _STORED):
+        block = data[start : start + _STORED]
+        yield struct.pack("<BHH", start + _STORED >= len(data), len(block), len(block) ^ 0xFFFF)
+        yield block
+    yield struct.pack(">I", adler32(data))
 
 
 def _pieces(kind: bytes, *parts: bytes | memoryview) -> Iterator[bytes | memoryview]:
@@ -163,12 +255,12 @@ def _pieces(kind: bytes, *parts: bytes | memoryview) -> Iterator[bytes | memoryv
     crc = crc32(kind)
     for part in parts:
         crc = crc32(part, crc)
-    yield struct.pack(">I4s", sum(map(len, parts)), kind)
+    yield _CHUNK.pack(sum(map(len, parts)), kind)
     yield from parts
     yield struct.pack(">I", crc)
 
 
-def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
+def _filtered(pixels: Rows) -> Iterator[bytes]:
     """Yield the filtered rows in blocks, each row after the number of its filter.
 
     Each row gets the filter with the least sum of absolute values of signed bytes, as the standard advises.
@@ -190,21 +282,20 @@ def _filtered(pixels: NDArray[np.uint8]) -> Iterator[bytes]:
         yield out.tobytes()
 
 
-def _candidates(padded: Rows, channels: int) -> NDArray[np.uint8]:
-    """Return the rows under each of the five filters, uint8 [5, rows, bytes].
+def _candidates(padded: Rows, channels: int) -> Rows:
+    """Return rows under the filters none, sub, up, average and Paeth, uint8 [5, rows, bytes].
 
-    Args:
-        padded: the row above the first one, then the rows, each after a pixel of zeros.
+    `padded` holds the row above the first one, then the rows, each after a pixel of zeros.
     """
     rows, left = padded[1:, channels:], padded[1:, :-channels]
     up, corner = padded[:-1, channels:], padded[:-1, :-channels]
     out = np.empty((5, *rows.shape), np.uint8)
-    out[_NONE] = rows
-    np.subtract(rows, left, out=out[_SUB])
-    np.subtract(rows, up, out=out[_UP])
+    out[0] = rows
+    np.subtract(rows, left, out=out[1])
+    np.subtract(rows, up, out=out[2])
     # The mean of two bytes, rounded down, in bytes: the common bits plus half of the different ones.
-    np.subtract(rows, (left & up) + ((left ^ up) >> 1), out=out[_AVERAGE])
-    np.subtract(rows, _paeth(left, up, corner), out=out[_PAETH])
+    np.subtract(rows, (left & up) + ((left ^ up) >> 1), out=out[3])
+    np.subtract(rows, _paeth(left, up, corner), out=out[4])
     return out
 
 

@@ -15,54 +15,44 @@ _MAX_CHUNKS = 1 << 16
 _PIXELS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 
 
-def inspect_webp(data: bytes) -> PictureHeader:
-    """Return the properties of a WebP.
-
-    Raises:
-        FormatError: it is cut short, starts with an unknown chunk, or has no pixels or too many.
-    """
+def inspect(data: bytes) -> PictureHeader:
+    """Return the properties of a WebP."""
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         raise FormatError(f"the WebP is cut short: {len(data)} bytes, {length + 8} are needed")
-    width, height, mode = _first(data)
-    check_size(width, height)
+    found = glance(data)
     if data[_CHUNKS : _CHUNKS + 4] != b"VP8X":
-        return PictureHeader("webp", width, height, mode)
-    found = list(_chunks(data, length + 8))
-    exif = next((header.from_exif(body) for kind, body in found if kind == b"EXIF"), 0)
-    xmp = next((header.from_xmp(body) for kind, body in found if kind == b"XMP "), 0)
-    turned, kinds = exif or xmp or 1, [kind for kind, _ in found]
-    named = _PIXELS | {b"ICCP"} | ({b"EXIF"} if exif > 1 else set())
+        return found
+    chunks = list(_chunks(data, length + 8))
+    exif = next((header.from_exif(body) for kind, body in chunks if kind == b"EXIF"), 0)
+    xmp = next((header.from_xmp(body) for kind, body in chunks if kind == b"XMP "), 0)
+    turned, kinds = exif or xmp or 1, [kind for kind, _ in chunks]
+    explained = _PIXELS | {b"ICCP"} | ({b"EXIF"} if exif > 1 else set())
     lost = extras(
         frames=kinds.count(b"ANMF"),
         profile=b"ICCP" in kinds,
         orientation=turned,
-        metadata=not named.issuperset(kinds),
+        metadata=not explained.issuperset(kinds),
     )
-    return PictureHeader("webp", width, height, mode, False, turned, lost)
+    return PictureHeader("webp", found.width, found.height, found.mode, False, turned, lost)
 
 
-def glance_webp(data: bytes) -> PictureHeader:
-    """Return the properties of a WebP from its first bytes; EXIF data are at its end."""
-    width, height, mode = _first(data)
-    check_size(width, height)
-    return PictureHeader("webp", width, height, mode)
-
-
-def _first(data: bytes) -> tuple[int, int, str]:
-    """Return the width, height and color mode from the first chunk."""
+def glance(data: bytes) -> PictureHeader:
+    """Return the properties of a WebP from its first chunk; EXIF data are at its end."""
     kind = data[_CHUNKS : _CHUNKS + 4]
     if kind == b"VP8 ":
-        width, height = struct.unpack_from("<HH", data, 26)
-        return width & 0x3FFF, height & 0x3FFF, "RGB"
-    if kind == b"VP8L":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+        alpha = False
+    elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, "RGBA" if bits >> 28 & 1 else "RGB"
-    if kind == b"VP8X":
-        width = int.from_bytes(data[24:27], "little") + 1
-        height = int.from_bytes(data[27:30], "little") + 1
-        return width, height, "RGBA" if data[20] & 0x10 else "RGB"
-    raise FormatError(f"the WebP starts with an unknown chunk {kind!r}")
+        width, height, alpha = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, bool(bits >> 28 & 1)
+    elif kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        alpha = bool(data[20] & 0x10)
+    else:
+        raise FormatError(f"the WebP starts with an unknown chunk {kind!r}")
+    check_size(width, height)
+    return PictureHeader("webp", width, height, "RGBA" if alpha else "RGB")
 
 
 def _chunks(data: bytes, end: int) -> Iterator[tuple[bytes, bytes]]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.pictures.decoding import glance
 from lpff_shards.formats.pictures.header import PictureHeader
-from lpff_shards.formats.pictures.kinds import glance
 from lpff_shards.schemas.columns import Structs, Texts
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import BlobError, is_remote
