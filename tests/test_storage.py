@@ -13,9 +13,10 @@ from stores import Bucket
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
+from lpff_shards.storage.base import Storage
 from lpff_shards.storage.full_reads import checksum_of
 from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
-from lpff_shards.storage.prefix import Storage, storage_of
+from lpff_shards.storage.prefix import storage_of
 
 BYTES = b"12345678" * 1000
 

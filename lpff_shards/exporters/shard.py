@@ -22,10 +22,9 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
-from lpff_shards.storage.background_sync import StagedFile
+from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.full_reads import Hasher, hasher
 from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
-from lpff_shards.storage.prefix import Upload
 from lpff_shards.storage.requests import retry_on_disconnect
 
 TRIES = 3
@@ -199,7 +198,7 @@ class ShardSink:
         file: returns a path for a library that can write only files.
     """
 
-    def __init__(self, shard: StagedFile | Upload, checksum: Hasher, file: Callable[[], Path]) -> None:
+    def __init__(self, shard: AtomicFileWriter, checksum: Hasher, file: Callable[[], Path]) -> None:
         self._shard = shard
         self.checksum = checksum
         self.file = file

@@ -24,9 +24,10 @@ from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FO
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.background_sync import to_disk
+from lpff_shards.storage.base import Storage
 from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
 from lpff_shards.storage.prefetch import prefetch
-from lpff_shards.storage.prefix import Storage, storage_of
+from lpff_shards.storage.prefix import storage_of
 
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))

@@ -35,13 +35,7 @@ A_DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """A folder that an export writes. Picklable and without state; `BucketPrefix` has the same methods.
-
-    Every write is atomic. Names are relative, with slashes between folders.
-
-    Attributes:
-        lockable: whether this kind of storage has locks.
-    """
+    """A folder that an export writes, with a lock in its state folder."""
 
     root: Path
     lockable: ClassVar[bool] = True
@@ -59,7 +53,6 @@ class LocalFolder:
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
     def atomic_file(self, name: str, planned: int) -> StagedFile:  # noqa: ARG002  # files need no size in advance
-        """Begin a file of about `planned` bytes that is written piece by piece."""
         path = self.root / name
         partial = self.partial(path.name)
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +60,6 @@ class LocalFolder:
 
     @contextmanager
     def staging_path(self, name: str) -> Iterator[Path]:
-        """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
         path = self.partial(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -78,12 +70,10 @@ class LocalFolder:
             path.unlink(missing_ok=True)
 
     def keep(self, made: Path, name: str) -> str:
-        """Give a file from `staging_path` its name; return the store's ETag, empty for files."""
         made.rename(self.root / name)
         return ""
 
     def write(self, name: str, data: bytes, durable: bool = False, new: bool = False) -> None:
-        """Write a small file; a durable one is on disk on return, and a store has confirmed its size."""
         path, temporary = self.root / name, self.partial(f"{Path(name).name}.new")
         try:
             for folder in (path.parent, temporary.parent):
@@ -105,16 +95,10 @@ class LocalFolder:
             to_disk(path.parent)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
-
-        Raises:
-            FileExistsError: the name exists.
-        """
         self.write(name, data, durable=True, new=True)
         return True
 
     def sync(self, names: Iterable[str]) -> None:
-        """Wait until files or folders are on disk."""
         paths = [self.root / name for name in names]
         if len(paths) <= _SYNCED_AT_ONCE:
             _to_disk(paths)
@@ -125,34 +109,15 @@ class LocalFolder:
             pass
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
-        """Return whether a file is the written one, by its checksum or the store's ETag."""
         return file_checksum(self.root / name, receipt.algorithm) == receipt.checksum
 
     @contextmanager
     def lock(self, seconds: float | None) -> Iterator[bool]:
-        """Keep other exports from writing; yield whether locks work here.
-
-        Args:
-            seconds: longest wait for the lock; None for a moment.
-
-        Raises:
-            ShardsError: another export is writing.
-        """
         with self._lock_file() as fd:
             yield self._until(lambda: _took(fd, fcntl.LOCK_EX), LOCK_SECONDS if seconds is None else seconds)
 
     @contextmanager
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> Iterator[None]:
-        """Write together with other tasks of the same export.
-
-        Args:
-            ours: returns whether the folder already belongs to that export.
-            take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
-
-        Raises:
-            ShardsError: another export is writing.
-        """
-
         def attempt() -> bool | None:
             if ours():
                 return _took(fd, fcntl.LOCK_SH)
@@ -199,20 +164,17 @@ class LocalFolder:
         return took is True
 
     def make_folder(self, name: str) -> None:
-        """Make a folder below the root."""
         (self.root / name).mkdir(exist_ok=True)
 
     def remove_tree(self, name: str) -> None:
-        """Remove a folder with its contents; a missing folder is no error."""
         shutil.rmtree(self.root / name, ignore_errors=True)
 
     def remove_empty(self, name: str) -> None:
-        """Remove a folder if it is empty."""
         with suppress(OSError):
             (self.root / name).rmdir()
 
     def clear_unfinished(self, alone: bool) -> None:
-        """Remove unfinished files of ended writers; with `alone`, of all writers. Make the folder for them."""
+        """Also make the folder for unfinished files."""
         if (partial := self._state / "partial").is_symlink():
             return
         with suppress(OSError):
@@ -223,7 +185,6 @@ class LocalFolder:
                         path.unlink()
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Raise ShardsError if the root is not a folder, or a folder in it is a link: it may lead to other files."""
         if exists(self.root) and not is_folder(self.root):
             raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
         for name in folders:
@@ -233,10 +194,9 @@ class LocalFolder:
                     raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
 
     def refuse_unwritable(self) -> None:
-        """Refuse an unwritable place before old files are removed; the lock in the folder has checked it."""
+        """Do nothing: the lock in the folder has checked it."""
 
     def free(self) -> tuple[Path, int | None]:
-        """Return the disk that holds files in progress, and its free bytes; None if unknown."""
         disk = self.root.absolute()
         return disk, free_bytes(disk)
 

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
+from lpff_shards.storage.base import Storage
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.local import LocalFolder
 from lpff_shards.storage.path import StoragePath, free_bytes, scratch
@@ -119,7 +120,7 @@ def send(path: Path, place: BucketPath) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BucketPrefix:
-    """The methods of `LocalFolder` for a prefix: an acknowledged object is durable, and there are no folders."""
+    """A prefix that an export writes: an acknowledged object is durable, and there are no folders."""
 
     root: BucketPath
     lockable: ClassVar[bool] = False
@@ -182,9 +183,6 @@ class BucketPrefix:
     def free(self) -> tuple[Path, int | None]:
         disk = Path(tempfile.gettempdir())
         return disk, free_bytes(disk)
-
-
-Storage = LocalFolder | BucketPrefix
 
 
 def storage_of(root: StoragePath) -> Storage:

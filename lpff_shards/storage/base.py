@@ -1,0 +1,113 @@
+"""The storage contract: what an export needs of the place that it writes, a folder or a bucket's prefix.
+
+Code outside `storage` does not depend on which of the two it is; functions that only read are in `storage.path`.
+`tests/test_storage.py` runs the same tests for all kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from lpff_shards.schemas.receipt import ShardReceipt
+from lpff_shards.storage.bucket import Listed
+from lpff_shards.storage.path import StoragePath
+
+
+class AtomicFileWriter(Protocol):
+    """A file without its name yet; the end of the block removes it unless it is finished. Methods raise OSError."""
+
+    def __enter__(self) -> AtomicFileWriter: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append bytes."""
+
+    def finish(self) -> str:
+        """Give the file its name; return the store's ETag, empty for files."""
+
+
+class Storage(Protocol):
+    """A folder or prefix that an export writes. Picklable and without state.
+
+    Every write is atomic. Names are relative, with slashes between folders. All methods may raise OSError.
+
+    Attributes:
+        lockable: whether this kind of storage has locks.
+    """
+
+    @property
+    def root(self) -> StoragePath: ...
+
+    @property
+    def lockable(self) -> bool: ...
+
+    def atomic_file(self, name: str, planned: int) -> AtomicFileWriter:
+        """Begin a file of about `planned` bytes that is written piece by piece."""
+
+    def staging_path(self, name: str) -> AbstractContextManager[Path]:
+        """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
+
+    def keep(self, made: Path, name: str) -> str:
+        """Give a file from `staging_path` its name; return the store's ETag, empty for files."""
+
+    def write(self, name: str, data: bytes, durable: bool = False) -> None:
+        """Write a small file; a durable one is on disk on return, and a store has confirmed its size."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
+
+        Raises:
+            FileExistsError: the name exists.
+        """
+
+    def sync(self, names: Iterable[str]) -> None:
+        """Wait until files or folders are on disk."""
+
+    def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:
+        """Return whether a file is the written one, by its checksum or the store's ETag."""
+
+    def lock(self, seconds: float | None) -> AbstractContextManager[bool]:
+        """Keep other exports from writing; yield whether locks work here. Wait so long, or with None a moment.
+
+        Raises:
+            ShardsError: another export is writing.
+        """
+
+    def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> AbstractContextManager[None]:
+        """Write together with other tasks of the same export.
+
+        Args:
+            ours: returns whether the folder already belongs to that export.
+            take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
+
+        Raises:
+            ShardsError: another export is writing.
+        """
+
+    def make_folder(self, name: str) -> None:
+        """Make a folder below the root."""
+
+    def remove_tree(self, name: str) -> None:
+        """Remove a folder with its contents; a missing folder is no error."""
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder if it is empty."""
+
+    def clear_unfinished(self, alone: bool) -> None:
+        """Remove unfinished files of ended writers; with `alone`, of all writers."""
+
+    def refuse_odd(self, folders: Iterable[str]) -> None:
+        """Raise ShardsError if the root is not a folder, or a folder in it is a link: it may lead to other files."""
+
+    def refuse_unwritable(self) -> None:
+        """Refuse an unwritable place before old files are removed."""
+
+    def free(self) -> tuple[Path, int | None]:
+        """Return the disk that holds files in progress, and its free bytes; None if unknown."""
