@@ -108,7 +108,7 @@ def test_a_second_export_waits_where_there_are_locks(storage: Storage) -> None:
 
 
 def test_nothing_outside_asks_which_kind_of_place_it_is() -> None:
-    kinds = {"Path", "Place", "BucketPath", "LocalFolder", "BucketPrefix", "FolderTree", "BucketTree"}
+    kinds = {"Path", "StoragePath", "BucketPath", "LocalFolder", "BucketPrefix"}
     for path in PACKAGE.rglob("*.py"):
         if path.is_relative_to(PACKAGE / "storage"):
             continue
