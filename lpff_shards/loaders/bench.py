@@ -229,8 +229,8 @@ def _pieces(places: Sequence[StoragePath]) -> Sizes:
     yield from prefetch(fetched, ranges(), AT_ONCE)
     buffer = bytearray(1 << 20)
     for path in places:
-        if isinstance(path, Path):
-            with _readable(path), path.open("rb", buffering=0) as file:
+        if not is_remote(path):
+            with _readable(path), Path(str(path)).open("rb", buffering=0) as file:
                 while size := file.readinto(buffer):
                     yield size
 

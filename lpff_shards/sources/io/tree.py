@@ -73,12 +73,12 @@ class FolderTree:
     def _files(self) -> Files:
         files = self._listed[1]
         blobs: Iterator[Blob]
-        if isinstance(self.path, BucketPath):
+        if is_remote(self.path):
             place = self.path
             blobs = (_object_blob(place / name, found) for name, found in files.items())
         else:
             # A Path of each would take longer than the system call.
-            blobs = (path_blob(os.path.join(self.path, name)) for name in files)  # noqa: PTH118
+            blobs = (path_blob(os.path.join(self.where, name)) for name in files)  # noqa: PTH118
         return Files(Texts.of(files), Structs.of(blobs))
 
     def sub(self, name: str) -> FolderTree | None:
@@ -104,7 +104,7 @@ class FolderTree:
         folders: list[str] = []
         files: dict[str, Listed | None] = {}
         try:
-            if isinstance(self.path, BucketPath):
+            if is_remote(self.path):
                 objects, names = self.path.listing()
                 for name in names:
                     if is_picture(name):
@@ -113,7 +113,7 @@ class FolderTree:
                         folders.append(name)
                 files |= {one.name: one for one in objects}
             else:
-                with os.scandir(self.path) as entries:
+                with os.scandir(self.where) as entries:
                     for entry in entries:
                         if is_picture(entry.name) or not _leads_to_folder(entry):
                             files[entry.name] = None
@@ -232,10 +232,10 @@ def blob_at(place: StoragePath) -> Blob | None:
     Raises:
         OSError: a bucket cannot be read.
     """
-    if isinstance(place, BucketPath):
+    if is_remote(place):
         found = place.stat()
         return None if found is None else _object_blob(place, found)
-    return path_blob(str(place)) if os.path.lexists(place) else None
+    return path_blob(str(place)) if os.path.lexists(str(place)) else None
 
 
 def _object_blob(path: BucketPath, found: Listed | None) -> ObjectBlob | BrokenBlob:

@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.columns import Numbers, Repeated, Structs, Texts
-from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sources.io.blobs import ZipBlob, read_range
 from lpff_shards.sources.io.files import Files
-from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.path import read_at
+from lpff_shards.storage.path import is_remote, place, read_at
 
 ReadAt = Callable[[int, int], bytes]
 """Reads bytes from an offset: the requested number, fewer at the end of the file."""
@@ -113,14 +111,14 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
     Raises:
         ShardsError: it is damaged, or has a member that cannot be read in place.
     """
-    path = BucketPath.parse(given) if is_uri(given) else Path(given)
+    path = place(given)
     try:
-        if isinstance(path, BucketPath):
+        if is_remote(path):
             directory = read_directory(partial(read_range, path), path.size())
         else:
-            directory = read_directory(partial(read_at, path), path.stat().st_size)
+            directory = read_directory(partial(read_at, path), Path(given).stat().st_size)
     except (ZipError, OSError) as error:
-        reason = error.strerror if isinstance(path, BucketPath) and isinstance(error, OSError) else error
+        reason = error.strerror if is_remote(path) and isinstance(error, OSError) else error
         raise ShardsError(f"{option} {given} is not a readable zip: {reason}", "Download or pack it again") from None
     if directory is None:
         return None
