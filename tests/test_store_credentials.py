@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -181,3 +183,30 @@ def test_a_service_account(gcs: Bucket, tmp_path: Path, monkeypatch: pytest.Monk
     done = run(*DEMO, "--out", gcs.uri)
     assert done.returncode == 0, done.stderr
     assert "manifest.json" in gcs.names()
+
+
+FIRST_IMPORTS = """
+import sys, threading, time
+from importlib.abc import MetaPathFinder
+from lpff_shards.storage.connect import load_library
+
+class Slow(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "obstore.store":
+            half.set()
+            time.sleep(0.3)
+
+half = threading.Event()
+sys.meta_path.insert(0, Slow())
+first = threading.Thread(target=load_library, args=("s3", "bucket"))
+first.start()
+half.wait()
+load_library("s3", "bucket")
+assert hasattr(sys.modules["obstore"], "get")
+first.join()
+"""
+
+
+def test_a_second_thread_waits_until_the_library_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", FIRST_IMPORTS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -217,9 +217,9 @@ class BucketPath:
 
         Every request may run twice, and writes the same each time.
         """
-        from lpff_shards.storage.connect import connect, refuse_missing_library
+        from lpff_shards.storage.connect import connect, load_library
 
-        refuse_missing_library(self.scheme, self.bucket)
+        load_library(self.scheme, self.bucket)
 
         def once() -> T:
             with translate_errors(self):

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
@@ -45,13 +44,19 @@ def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
     return _connected(scheme, bucket, patient)
 
 
-def refuse_missing_library(scheme: str, bucket: str) -> None:
-    """Raise ShardsError if obstore is not installed."""
-    if find_spec("obstore") is None:
+def load_library(scheme: str, bucket: str) -> None:
+    """Import obstore, or wait until another thread has imported all of it.
+
+    Raises:
+        ShardsError: obstore is not installed.
+    """
+    try:
+        import obstore  # noqa: F401  # `import obstore.store` alone returns while the package is still incomplete
+    except ModuleNotFoundError:
         raise ShardsError(
             f"{scheme}://{bucket} needs obstore, which is not installed",
             f"pip install 'lpff-shards[{'s3' if scheme == 's3' else 'gcs'}]'",
-        )
+        ) from None
 
 
 @lru_cache(maxsize=1)
