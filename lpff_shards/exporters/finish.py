@@ -83,7 +83,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
 
     with closing(prefetch(read, receipts.names)) as found:
         shards = ((receipt, decode_rows(rows)) for receipt, rows in found)
-        sidecars = write_sidecars(folder, manifest, shards, _pool(plan))
+        sidecars = write_sidecars(folder, manifest, shards, poses_before(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
     manifest = structs.replace(manifest, files=files | indexes)
     folder.write(MANIFEST, to_json(manifest))
@@ -112,13 +112,47 @@ def write_sidecars(
     return written
 
 
-def _pool(plan: Plan) -> PoseHistogram:
+def poses_before(plan: Plan) -> PoseHistogram:
     """Count the poses of the requested training pictures with a camera, before rebalancing."""
     pool = plan.mix.pool
     centers, known = pool.cameras
     chosen = known & pool.written
     names = tuple(inventory.source for inventory in pool.entries.inventories)
     return count_poses(names, pool.entries.source[chosen].astype(np.int64), yaw_pitch(centers[chosen]))
+
+
+def planned_manifest(plan: Plan) -> Manifest:
+    """Return the manifest of an export before anything is written: with estimated bytes, and no checksums."""
+    shards = []
+    for output in plan.outputs:
+        rows = plan.rows(output.tasks)
+        about = int(plan.sizes[rows.start : rows.stop].sum())
+        shards.append(Shard(output.file, output.split, len(rows), about, "", ""))
+    return Manifest(
+        version=MANIFEST_VERSION,
+        schema=SCHEMA_VERSION,
+        generator=f"lpff-shards {__version__}",
+        name=plan.name,
+        format=plan.settings.format,
+        splits=plan.by_split(),
+        samples=plan.samples,
+        plan=plan.digest,
+        checksum=plan.settings.checksum,
+        options=plan.options,
+        layout=plan.settings.layout,
+        counts=Counts(plan.samples, written=0, skipped=0, left_out=len(plan.problems)),
+        sources=plan.by_source(),
+        licenses=plan.by_license(),
+        filtered=plan.mix.filtered,
+        shards=tuple(shards),
+        lists={name: int(times.sum()) for name, times in plan.lists.items()},
+        skipped=plan.problems,
+        notes=plan.notes,
+        tombstones=plan.tombstones,
+        rule=DIGEST_RULE,
+        exclusions=exclusion_hashes(plan.mix.exclusions),
+        withdrawn=exclusion_hashes(plan.mix.withdrawn),
+    )
 
 
 def _manifest(plan: Plan, receipts: Iterable[ShardReceipt]) -> tuple[Manifest, dict[str, str]]:
@@ -144,33 +178,16 @@ def _manifest(plan: Plan, receipts: Iterable[ShardReceipt]) -> tuple[Manifest, d
     names, left_out = plan.settings.published, plan.problems
     written = sum(shard.samples for shard in shards)
     kept = plan.without({skip.key for skip in skipped}) if skipped else plan
-    manifest = Manifest(
-        version=MANIFEST_VERSION,
-        schema=SCHEMA_VERSION,
-        generator=f"lpff-shards {__version__}",
-        name=plan.name,
-        format=plan.settings.format,
-        splits=kept.by_split(),
+    manifest = structs.replace(
+        planned_manifest(kept),
         samples=written,
-        plan=plan.digest,
-        checksum=plan.settings.checksum,
-        options=plan.options,
-        layout=plan.settings.layout,
         counts=Counts(plan.samples, written, len(skipped), len(left_out)),
-        sources=kept.by_source(),
-        licenses=kept.by_license(),
-        filtered=plan.mix.filtered,
         shards=tuple(shards),
         kinds=pictures.kinds,
         sizes={f"{width}x{height}": count for (width, height), count in pictures.sizes.items()},
         turned=turned,
-        lists={name: int(times.sum()) for name, times in kept.lists.items()},
         skipped=(*(structs.replace(s, file=redact_paths(s.file, names)) for s in left_out), *skipped),
         notes=tuple(redact_paths(note, names) for note in (*kept.set_notes, *reader_notes)),
-        tombstones=plan.tombstones,
-        rule=DIGEST_RULE,
-        exclusions=exclusion_hashes(plan.mix.exclusions),
-        withdrawn=exclusion_hashes(plan.mix.withdrawn),
     )
     return manifest, indexes
 

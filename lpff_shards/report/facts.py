@@ -11,21 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards._version import __version__
 from lpff_shards.errors import ShardsError
+from lpff_shards.exporters.finish import planned_manifest, poses_before
 from lpff_shards.formats.containers.zip import members
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.manifest import MANIFEST_VERSION, Manifest, Shard
-from lpff_shards.manifest import Counts as ManifestCounts
+from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances, angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
-from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.sample_index import SampleIndex
-from lpff_shards.sidecars.sample_tables import PoseHistogram, count_poses
+from lpff_shards.sidecars.sample_tables import PoseHistogram
 from lpff_shards.storage.path import StoragePath, read_whole
 
 Bools = NDArray[np.bool_]
@@ -236,44 +234,14 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
     Args:
         balances: comparison of the rebalancing rules, see `api.compare_rules`.
     """
-    entries, pool = plan.entries, plan.mix.pool
+    entries = plan.entries
     poses, known = _poses(entries)
     side = plan.settings.picture.resolution or plan.settings.side
     # Pictures of a source are assumed to be as large as its first one.
     sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
     names = tuple(inventory.source for inventory in plan.inventories)
-    shards = []
-    for output in plan.outputs:
-        rows = plan.rows(output.tasks)
-        shards.append(
-            Shard(output.file, output.split, len(rows), int(plan.sizes[rows.start : rows.stop].sum()), "", "")
-        )
-    manifest = Manifest(
-        version=MANIFEST_VERSION,
-        schema=SCHEMA_VERSION,
-        generator=f"lpff-shards {__version__}",
-        name=plan.name,
-        format=plan.settings.format,
-        samples=plan.samples,
-        plan=plan.digest,
-        checksum=plan.settings.checksum,
-        options=plan.options,
-        layout=plan.settings.layout,
-        counts=ManifestCounts(plan.samples, written=0, skipped=0, left_out=len(plan.problems)),
-        sources=plan.by_source(),
-        licenses=plan.by_license(),
-        splits=plan.by_split(),
-        filtered=plan.mix.filtered,
-        shards=tuple(shards),
-        skipped=plan.problems,
-        notes=plan.notes,
-        tombstones=plan.tombstones,
-    )
-    before = pool.entries.take(pool.written)
-    poses_before, known_before = _poses(before)
-    counted = count_poses(names, before.source[known_before].astype(np.int64), poses_before[known_before])
     return Facts(
-        manifest=manifest,
+        manifest=planned_manifest(plan),
         planned=True,
         dataset=Labels(entries.source.astype(np.int32), names),
         split=Labels(entries.split.astype(np.int32), entries.splits),
@@ -287,7 +255,7 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         weight=entries.weight,
         width=sizes[entries.source, 0],
         height=sizes[entries.source, 1],
-        pool=_array(counted),
+        pool=_array(poses_before(plan)),
         balances=balances,
     )
 
