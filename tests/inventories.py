@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from layouts import v2_record, write_lpff, write_unsplash_pexels
+from dataset_factories import v2_record, write_lpff, write_unsplash_pexels
 
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Credit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import layouts
+import dataset_factories
 import numpy as np
 from PIL import Image
 from running import wait_for
@@ -57,7 +57,7 @@ def lpff_ids(count: int) -> list[str]:
 def lpff(root: Path, count: int, size: int = 8, mirror: bool = False) -> SourceOptions:
     """A source of `count` pictures of noise with landmarks, or with mirrors and without landmarks."""
     alignment: Any = "eg3d" if mirror else "realign2400"
-    folder = layouts.write_lpff(root / f"lpff-{count}-{size}-{alignment}", lpff_ids(count), [alignment], size)
+    folder = dataset_factories.write_lpff(root / f"lpff-{count}-{size}-{alignment}", lpff_ids(count), [alignment], size)
     if mirror:
         (folder / "realign2400_lm.json").unlink(missing_ok=True)
     return SourceOptions(lpff=str(folder), alignment=alignment, mirror=mirror)

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from dataset_factories import LPFF_IDS, UP_IDS, dump, edit, v2_record, write_ffhq_eg3d, write_ffhq_v2, write_lpff
+from dataset_factories import write_unsplash_pexels as write_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import LPFF_IDS, UP_IDS, dump, edit, v2_record, write_ffhq_eg3d, write_ffhq_v2, write_lpff
-from layouts import write_unsplash_pexels as write_up
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardsError, SourceOptions, export
 from lpff_shards.formats.registry import get_format

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts import (
+from dataset_factories import (
     LPFF_IDS,
     UP_IDS,
     edit,

@@ -16,7 +16,7 @@ from typing import Any
 
 import blake3
 import pytest
-from layouts import LPFF_IDS, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
+from dataset_factories import LPFF_IDS, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
 from running import contents, run
 
 from lpff_shards.cli import cli

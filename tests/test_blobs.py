@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dataset_factories import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import picture
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.sources.io.blobs import BlobError, FileBlob, ZipBlob

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_factories import write_lpff
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import write_lpff
 from msgspec import structs
 
 from lpff_shards import (

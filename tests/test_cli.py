@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
-from layouts import LPFF_IDS, UP_IDS, write_ffhq_eg3d, write_lpff, write_unsplash_pexels
+from dataset_factories import LPFF_IDS, UP_IDS, write_ffhq_eg3d, write_lpff, write_unsplash_pexels
 from running import call, run
 
 import lpff_shards

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pages
+from fake_datasets import link_all, write_all
 from running import contents
-from standins import link_all, write_all
 from stores import Bucket
 
 BLOCKS = [block.code for block in pages.blocks((pages.DOCS / "cluster.md").read_text())]
@@ -30,8 +30,8 @@ def test_the_script_is_an_array_of_so_many() -> None:
 
 
 def test_the_script_s_shares_make_what_one_export_makes(tmp_path: Path) -> None:
-    standins = write_all(tmp_path / "standins")
-    alone, array = (link_all(standins, tmp_path / name) for name in ("alone", "array"))
+    fake_datasets = write_all(tmp_path / "fake_datasets")
+    alone, array = (link_all(fake_datasets, tmp_path / name) for name in ("alone", "array"))
     array_of = {"SLURM_ARRAY_TASK_COUNT": TASKS, "SLURM_CPUS_PER_TASK": 1}
     whole = _start(alone, SLURM_ARRAY_TASK_COUNT=1, SLURM_CPUS_PER_TASK=1, SLURM_ARRAY_TASK_ID=1)
     jobs = [_start(array, **array_of, SLURM_ARRAY_TASK_ID=number) for number in range(1, TASKS + 1)]
@@ -41,7 +41,7 @@ def test_the_script_s_shares_make_what_one_export_makes(tmp_path: Path) -> None:
 
 
 def test_the_bucket_s_recipe_writes_what_a_folder_would(bucket: Bucket, tmp_path: Path) -> None:
-    here = link_all(write_all(tmp_path / "standins"), tmp_path / "here")
+    here = link_all(write_all(tmp_path / "fake_datasets"), tmp_path / "here")
     recipe = RECIPE.replace("gs://BUCKET", bucket.uri)
     export = recipe.partition("lpff-shards verify")[0].replace(f"{bucket.uri}/faces", "faces")
     for script in (recipe, export):

@@ -100,7 +100,7 @@ def test_the_bar_is_there_where_a_terminal_has_columns_and_no_lines(tmp_path: Pa
 
 
 def test_the_bar_ends_before_an_error(tmp_path: Path) -> None:
-    from layouts import LPFF_IDS, write_lpff
+    from dataset_factories import LPFF_IDS, write_lpff
 
     root = write_lpff(tmp_path / "lpff", LPFF_IDS, ["eg3d"])
     (root / f"crop/eg3d/{LPFF_IDS[-1]}.png").write_bytes(b"no picture")

@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DATA
-from layouts import FOLDERS, LPFF_IDS, dump, edit, lpff_info, points, v2_record, write_ffhq_stylegan, write_lpff
+from dataset_factories import (
+    FOLDERS,
+    LPFF_IDS,
+    dump,
+    edit,
+    lpff_info,
+    points,
+    v2_record,
+    write_ffhq_stylegan,
+    write_lpff,
+)
 from msgspec import structs
 from numpy.typing import NDArray
 from PIL import Image

@@ -17,9 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from dataset_factories import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unsplash_pexels, zip_folder
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from layouts import LPFF_IDS, picture, write_ffhq_eg3d, write_lpff, write_unsplash_pexels, zip_folder
 from running import Done, call, changed, contents, run, run_after
 from samples import LAYOUTS, sample
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inventories import eg3d, stylegan
-from layouts import (
+from dataset_factories import (
     camera,
     dump,
     edit,
@@ -23,6 +22,7 @@ from layouts import (
     write_lpff,
     zip_folder,
 )
+from inventories import eg3d, stylegan
 from PIL import Image
 
 from lpff_shards import ExportOptions, SourceOptions, export

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inventories import clean, contents, eg3d, ffhq_credit, stylegan
-from layouts import (
+from dataset_factories import (
     camera,
     dataset_tool,
     dump,
@@ -22,6 +21,7 @@ from layouts import (
     write_ffhq_v2,
     zip_folder,
 )
+from inventories import clean, contents, eg3d, ffhq_credit, stylegan
 
 from lpff_shards import ExportOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError

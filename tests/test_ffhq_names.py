@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inventories import clean, contents, eg3d, ffhq_credit, stylegan
-from layouts import (
+from dataset_factories import (
     camera,
     dump,
     edit,
@@ -20,6 +19,7 @@ from layouts import (
     write_lpff,
     zip_folder,
 )
+from inventories import clean, contents, eg3d, ffhq_credit, stylegan
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export
 from lpff_shards.planning.plan import Plan

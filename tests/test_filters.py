@@ -11,10 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from dataset_factories import (
+    LPFF_IDS,
+    UP_IDS,
+    edit,
+    write,
+    write_ffhq_eg3d,
+    write_ffhq_v2,
+    write_lpff,
+    write_unsplash_pexels,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inventories import contents, eg3d, read
-from layouts import LPFF_IDS, UP_IDS, edit, write, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
 from running import Done, call, examples
 
 from lpff_shards import ShardsError

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from layouts import write_lpff, zip_folder
+from dataset_factories import write_lpff, zip_folder
 
 from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, plan_export
 

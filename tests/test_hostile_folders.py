@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts import LPFF_IDS, picture, write_lpff
+from dataset_factories import LPFF_IDS, picture, write_lpff
 from running import changed, contents, run, run_after
 from sealing import edit_sealed, flipped
 

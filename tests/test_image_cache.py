@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from dataset_factories import picture, undecodable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from layouts import picture, undecodable
 from msgspec.structs import replace
 
 from lpff_shards.errors import BadInput

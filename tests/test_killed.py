@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 import running
+from dataset_factories import picture, write, write_lpff
 from forks import Forks
-from layouts import picture, write, write_lpff
 from running import ENDURANCE, changed, children, contents, run_after, shards, wait_for
 
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")

@@ -105,7 +105,7 @@ def test_values_of_other_types_are_refused(given: dict[str, object]) -> None:
 
 
 def test_pictures_of_several_kinds_are_noted(tmp_path: Path) -> None:
-    from layouts import LPFF_IDS, picture, write, write_lpff
+    from dataset_factories import LPFF_IDS, picture, write, write_lpff
 
     root = write_lpff(tmp_path / "lpff", LPFF_IDS, ["stylegan"])
     (root / f"crop/stylegan/{LPFF_IDS[0]}.png").unlink()

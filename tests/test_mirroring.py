@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import layouts
+import dataset_factories
 import numpy as np
 import pytest
 from loading import NAMES, lpff, write
@@ -77,10 +77,10 @@ def test_cameras_out_of_the_middle_are_mirrored_about_it() -> None:
 
 
 def test_what_is_unknown_stays_zeros(tmp_path: Path) -> None:
-    lpff_folder = str(layouts.write_lpff(tmp_path / "lpff"))
+    lpff_folder = str(dataset_factories.write_lpff(tmp_path / "lpff"))
     (tmp_path / "lpff/realign2400_lm.json").unlink()
-    ffhq = str(layouts.write_ffhq_stylegan(tmp_path / "ffhq"))
-    v2 = str(layouts.write_ffhq_v2(tmp_path / "v2.json", range(3)))
+    ffhq = str(dataset_factories.write_ffhq_stylegan(tmp_path / "ffhq"))
+    v2 = str(dataset_factories.write_ffhq_v2(tmp_path / "v2.json", range(3)))
     sources = SourceOptions(ffhq=ffhq, ffhq_metadata=v2, lpff=lpff_folder, alignment="stylegan")
     source = ShardSource(write(tmp_path / "out", "wds", sources))
     batch = source.batch(range(6), NAMES)
@@ -143,7 +143,7 @@ def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
     assert (image is batch["image"], label is batch["camera"]) == (True, True)
     assert batch["camera"][0, 3] == -ShardSource(demo)[3]["camera"][3]
     assert np.array_equal(Batches(ShardSource(demo), labels=True).load(order)[1], label)
-    ffhq = SourceOptions(ffhq=str(layouts.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
+    ffhq = SourceOptions(ffhq=str(dataset_factories.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
     bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(
         SampleOrder(np.arange(2), np.zeros(2, bool))
     )

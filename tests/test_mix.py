@@ -316,7 +316,7 @@ def test_the_dry_run_says_why_a_rule_does_not_fit(
 def test_without_cameras_there_is_nothing_to_compare(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from layouts import write_ffhq_stylegan
+    from dataset_factories import write_ffhq_stylegan
 
     root = write_ffhq_stylegan(tmp_path / "ffhq")
     args = ("--ffhq", root, "--alignment", "stylegan", "--out", tmp_path / "x", "--dry-run")
@@ -353,7 +353,7 @@ def test_an_empty_exclude_file_is_told(tmp_path: Path) -> None:
 
 
 def test_pictures_without_an_author_are_told(tmp_path: Path) -> None:
-    from layouts import write_ffhq_eg3d
+    from dataset_factories import write_ffhq_eg3d
 
     root = write_ffhq_eg3d(tmp_path / "ffhq")
     options = ExportOptions(
@@ -380,7 +380,7 @@ def test_nothing_in_training_cannot_be_rebalanced() -> None:
 
 
 def test_pictures_without_a_camera_are_told_how_they_count(tmp_path: Path) -> None:
-    from layouts import write_lpff
+    from dataset_factories import write_lpff
 
     root = write_lpff(tmp_path / "lpff", alignments=["stylegan"])
     (root / "camera_parameters.json").unlink()
@@ -398,7 +398,7 @@ def test_pictures_without_a_camera_are_told_how_they_count(tmp_path: Path) -> No
 
 
 def test_without_any_camera_there_is_no_rebalancing(tmp_path: Path) -> None:
-    from layouts import write_lpff
+    from dataset_factories import write_lpff
 
     root = write_lpff(tmp_path / "lpff", alignments=["stylegan"])
     (root / "camera_parameters.json").unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from layouts import LPFF_IDS, UP_IDS, edit, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
+from dataset_factories import LPFF_IDS, UP_IDS, edit, write_ffhq_eg3d, write_ffhq_v2, write_lpff, write_unsplash_pexels
 from running import Done, call
 
 from lpff_shards import ShardsError, trace_export

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dataset_factories import dump, edit, eg3d_name, write, write_ffhq_eg3d, write_ffhq_stylegan, write_ffhq_v2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from layouts import dump, edit, eg3d_name, write, write_ffhq_eg3d, write_ffhq_stylegan, write_ffhq_v2
 from running import examples
 
 from lpff_shards import ExportOptions, MixOptions, ShardOptions, ShardsError, SourceOptions, plan_export

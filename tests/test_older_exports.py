@@ -14,7 +14,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from layouts import LPFF_IDS, write_lpff, zip_folder
+from dataset_factories import LPFF_IDS, write_lpff, zip_folder
 from running import contents, run, run_after
 from sealing import edit_sealed
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 import pytest
 from conftest import PROJECT
+from fake_datasets import link_all, write_all
 from pages import DOCS, PAGES, Block, blocks, commands, parse, run_blocks, section
 from running import call
-from standins import link_all, write_all
 
 from lpff_shards import ShardsError
 
 
 @pytest.fixture(scope="module")
-def standins(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_all(tmp_path_factory.mktemp("standins"))
+def fake_datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_all(tmp_path_factory.mktemp("fake_datasets"))
 
 
 def _text(page: str) -> str:
@@ -28,9 +28,9 @@ def _text(page: str) -> str:
 
 @pytest.mark.parametrize("page", [*(f"docs/{page.name}" for page in PAGES), "README.md"])
 def test_the_page_s_commands_run(
-    page: str, standins: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: str, fake_datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = link_all(standins, tmp_path / "page")
+    folder = link_all(fake_datasets, tmp_path / "page")
     monkeypatch.chdir(folder)
 
     def run(words: object) -> int:
@@ -52,10 +52,10 @@ def test_no_two_pages_write_to_one_place() -> None:
 
 
 def test_the_published_sets_are_named_as_published(
-    standins: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fake_datasets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands of published-sets.md make what they say: their folders are called as the sets."""
-    monkeypatch.chdir(link_all(standins, tmp_path / "page"))
+    monkeypatch.chdir(link_all(fake_datasets, tmp_path / "page"))
     found = [words for block in blocks(_text("published-sets.md")) for words in commands(block)]
     names = []
     for words in found:

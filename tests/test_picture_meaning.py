@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import FOLDERS, write, write_lpff
+from dataset_factories import FOLDERS, write, write_lpff
 from picture_files import (
     BROKEN,
     HEIGHT,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dataset_factories import edit, write_lpff
 from hypothesis import given
 from hypothesis import strategies as st
-from layouts import edit, write_lpff
 from running import Done, call, run
 
 from lpff_shards.errors import printable

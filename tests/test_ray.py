@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import disturbing
+import fault_injection
 import pytest
 from conftest import PROJECT
-from layouts import undecodable, write, write_lpff
+from dataset_factories import undecodable, write, write_lpff
 from running import Done, call, children, contents, run_after, wait_for
 
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, ShardsError, SourceOptions, api
@@ -115,8 +115,8 @@ class Export:
 
     def order(self, *words: str) -> None:
         """Has the cluster's workers disturbed."""
-        self.patch.setattr(api, "write_shard_elsewhere", disturbing.write_shard_elsewhere)
-        self.beside(disturbing.ORDER).write_text(" ".join(words))
+        self.patch.setattr(api, "write_shard_elsewhere", fault_injection.write_shard_elsewhere)
+        self.beside(fault_injection.ORDER).write_text(" ".join(words))
 
     def beside(self, name: str) -> Path:
         return self.out.parent / name
@@ -159,10 +159,10 @@ def test_an_update_and_shares_are_the_same_too(nodes: Nodes, export: Export) -> 
 def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, format: str) -> None:
     expected = export.local(format)
     node = nodes.add()
-    export.order(disturbing.STALL, node.node_id)
+    export.order(fault_injection.STALL, node.node_id)
 
     def lose() -> None:
-        wait_for(export.beside(disturbing.STALLED).exists)
+        wait_for(export.beside(fault_injection.STALLED).exists)
         nodes.lose(node)
 
     losing = threading.Thread(target=lose)
@@ -177,7 +177,7 @@ def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, fo
     nodes.cluster.wait_for_nodes()
     assert done.status == 0, done.err
     assert contents(export.out) == expected
-    attempts = export.beside(disturbing.ATTEMPTS).read_text().split()
+    attempts = export.beside(fault_injection.ATTEMPTS).read_text().split()
     assert len(attempts) > len(set(attempts)) == 8
     _quiet(done)
     # Ray would tell of the node on standard output.
@@ -187,7 +187,7 @@ def test_a_node_is_lost_in_the_midst_of_a_shard(nodes: Nodes, export: Export, fo
 
 def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Export) -> None:
     expected = export.local("wds")
-    export.order(disturbing.DIE)
+    export.order(fault_injection.DIE)
     told: list[Progress] = []
 
     class Listener(ProgressCallback):
@@ -202,11 +202,11 @@ def test_a_worker_is_killed_and_no_sample_counts_twice(nodes: Nodes, export: Exp
         run=RunOptions(engine="ray", ray_address=nodes.address),
     )
     manifest = api.export(options, Listener())
-    assert export.beside(disturbing.DIED).exists()
+    assert export.beside(fault_injection.DIED).exists()
     assert contents(export.out) == expected
     assert sum(progress.samples for progress in told) == manifest.samples == SAMPLES
     assert sum(progress.bytes for progress in told) <= sum(shard.bytes for shard in manifest.shards)
-    assert len(export.beside(disturbing.ATTEMPTS).read_text().split()) == 9
+    assert len(export.beside(fault_injection.ATTEMPTS).read_text().split()) == 9
 
 
 def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Export, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Exp
     assert errors[0] == errors[1]
     assert len(errors[1]) == 1
     assert "2@N01_502_01" in errors[1][0]
-    attempts = export.beside(disturbing.ATTEMPTS).read_text().split()
+    attempts = export.beside(fault_injection.ATTEMPTS).read_text().split()
     assert len(attempts) == len(set(attempts))
     assert not list((export.out / STATE / "partial").iterdir())
     _quiet(done)
@@ -231,8 +231,8 @@ def test_bad_input_is_told_as_ever_and_not_tried_again(nodes: Nodes, export: Exp
 def _start(export: Export, format: str, *more: object) -> subprocess.Popen[str]:
     """The command in a process of its own, in a session of its own, disturbed as was ordered."""
     argv = ["lpff-shards", *map(str, export.words(format, export.out, "--engine", "ray", *more))]
-    patch = "from lpff_shards import api\nimport disturbing"
-    patch += "\napi.write_shard_elsewhere = disturbing.write_shard_elsewhere"
+    patch = "from lpff_shards import api\nimport fault_injection"
+    patch += "\napi.write_shard_elsewhere = fault_injection.write_shard_elsewhere"
     script = f"import sys\nsys.path.append({str(TESTS)!r})\n{patch}\nsys.argv = {argv!r}\n"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.Popen(
@@ -247,9 +247,9 @@ def _start(export: Export, format: str, *more: object) -> subprocess.Popen[str]:
 
 def test_a_killed_driver_leaves_shards_that_the_next_run_keeps(nodes: Nodes, export: Export) -> None:
     expected = export.local("wds")
-    export.order(disturbing.STALL)
+    export.order(fault_injection.STALL)
     driver = _start(export, "wds", "--ray-address", nodes.address)
-    wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
+    wait_for(lambda: driver.poll() is not None or export.beside(fault_injection.STALLED).exists())
     driver.kill()
     driver.communicate()
     assert not (export.out / "manifest.json").exists()
@@ -262,9 +262,9 @@ def test_a_killed_driver_leaves_shards_that_the_next_run_keeps(nodes: Nodes, exp
 def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Export) -> None:
     """Without an address one is started; what its workers import reaches them from here."""
     expected = export.local("wds")
-    export.order(disturbing.STALL)
+    export.order(fault_injection.STALL)
     driver = _start(export, "wds", "--workers", 2)
-    wait_for(lambda: driver.poll() is not None or export.beside(disturbing.STALLED).exists())
+    wait_for(lambda: driver.poll() is not None or export.beside(fault_injection.STALLED).exists())
     started = children(driver.pid)
     assert started
     # As a terminal does, which tells all processes in the foreground.
@@ -276,7 +276,7 @@ def test_ctrl_c_ends_a_cluster_of_our_own_and_the_next_run_goes_on(export: Expor
     assert "Traceback" not in err
     assert not list((export.out / STATE / "partial").iterdir())
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started))
-    export.beside(disturbing.ORDER).unlink()
+    export.beside(fault_injection.ORDER).unlink()
     again = _start(export, "wds", "--workers", 2)
     assert "of them finished before" in again.communicate(timeout=60)[1]
     assert again.returncode == 0
@@ -302,7 +302,7 @@ class _Made(Sequence[bytes]):
 def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: int | None) -> None:
     tasks, most, seen = _Made(40), workers or 2, set()
     told: list[Progress] = []
-    for number, done in RayExecutor(workers, nodes.address).run(disturbing.doubled, tasks, told.append):
+    for number, done in RayExecutor(workers, nodes.address).run(fault_injection.doubled, tasks, told.append):
         assert done.result == number.to_bytes(4, "big") * 100_000
         seen.add(number)
         assert tasks.made - len(seen) <= most
@@ -312,7 +312,7 @@ def test_few_tasks_exist_at_once_however_many_there_are(nodes: Nodes, workers: i
 
 def test_a_consumer_that_leaves_ends_what_is_in_flight(nodes: Nodes) -> None:
     tasks = _Made(40)
-    results = RayExecutor(2, nodes.address).run(disturbing.doubled, tasks, lambda _: None)
+    results = RayExecutor(2, nodes.address).run(fault_injection.doubled, tasks, lambda _: None)
     next(results)
     results.close()
     assert tasks.made <= 3
@@ -320,14 +320,14 @@ def test_a_consumer_that_leaves_ends_what_is_in_flight(nodes: Nodes) -> None:
 
 def test_a_fault_of_ours_is_told_with_its_lines(nodes: Nodes, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ShardsError, match="by a fault of lpff-shards: ZeroDivisionError"):
-        list(RayExecutor(1, nodes.address).run(disturbing.faulty, [b"x"], lambda _: None))
+        list(RayExecutor(1, nodes.address).run(fault_injection.faulty, [b"x"], lambda _: None))
     assert "in faulty" in capsys.readouterr().err
 
 
 def test_a_node_with_another_version_says_so(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "__version__", "99.0")
     with pytest.raises(ShardsError, match=r"the node \S+ has lpff-shards \d\S+, but .* needs lpff-shards 99.0"):
-        list(RayExecutor(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, nodes.address).run(fault_injection.doubled, [b"x"], lambda _: None))
 
 
 def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ def test_a_node_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def _fails(address: str) -> str:
     with pytest.raises(ShardsError) as caught:
-        list(RayExecutor(1, address).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, address).run(fault_injection.doubled, [b"x"], lambda _: None))
     return str(caught.value)
 
 
@@ -383,10 +383,11 @@ def test_a_cluster_of_another_version_is_an_error_with_both_versions(
 
 def test_ray_address_of_the_environment(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
-    assert [done.result for _, done in RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [b"xx"]
+    done = RayExecutor(1, None).run(fault_injection.doubled, [b"x"], lambda _: None)
+    assert [one.result for _, one in done] == [b"xx"]
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     with pytest.raises(ShardsError, match=r"RAY_ADDRESS ray://127\.0\.0\.1:10001 is for Ray's client"):
-        list(RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None))
+        list(RayExecutor(1, None).run(fault_injection.doubled, [b"x"], lambda _: None))
 
 
 def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
@@ -394,12 +395,12 @@ def test_a_connection_of_the_caller_s_is_used_and_kept(nodes: Nodes) -> None:
 
     ray.init(nodes.address, log_to_driver=False)
     try:
-        assert [done.result for _, done in RayExecutor(1, None).run(disturbing.doubled, [b"x"], lambda _: None)] == [
-            b"xx"
-        ]
+        assert [
+            done.result for _, done in RayExecutor(1, None).run(fault_injection.doubled, [b"x"], lambda _: None)
+        ] == [b"xx"]
         assert ray.is_initialized()
         with pytest.raises(ShardsError, match="has no effect: this process is connected"):
-            list(RayExecutor(1, nodes.address).run(disturbing.doubled, [b"x"], lambda _: None))
+            list(RayExecutor(1, nodes.address).run(fault_injection.doubled, [b"x"], lambda _: None))
     finally:
         ray.shutdown()
 

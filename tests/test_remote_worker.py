@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from layouts import write_lpff
+from dataset_factories import write_lpff
 
 from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
 from lpff_shards.executors import get_executor

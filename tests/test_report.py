@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import undecodable, write_lpff
+from dataset_factories import undecodable, write_lpff
 from running import Done, call, run, run_after
 from sealing import edit_sealed
 

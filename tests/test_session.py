@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_datasets import link_all, write_all
 from pages import DOCS
 from running import run
-from standins import link_all, write_all
 
 PAGE = DOCS / "session.md"
 HEAD = """# A session
@@ -98,7 +98,7 @@ def _recorded() -> str:
 
 
 def test_the_session_is_what_the_commands_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(link_all(write_all(tmp_path / "standins"), tmp_path / "session"))
+    monkeypatch.chdir(link_all(write_all(tmp_path / "fake_datasets"), tmp_path / "session"))
     page = _recorded()
     if os.environ.get("LPFF_SHARDS_REGENERATE_GOLDEN"):
         PAGE.write_text(page)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from weakref import WeakValueDictionary
 
-import layouts
+import dataset_factories
 import numpy as np
 import pytest
 from loading import NAMES, assert_batch, assert_column, assert_same_array, assert_sample, lpff, lpff_ids, truths, write
@@ -29,9 +29,9 @@ FORMATS = ("wds", "tfrecord")
 def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SourceOptions]:
     """Sources with cameras, landmarks, both, neither, and both of some pictures only."""
     root = tmp_path_factory.mktemp("published")
-    lpff_folder = str(layouts.write_lpff(root / "lpff"))
-    ffhq = str(layouts.write_ffhq_stylegan(root / "ffhq"))
-    v2 = str(layouts.write_ffhq_v2(root / "v2.json", range(3)))
+    lpff_folder = str(dataset_factories.write_lpff(root / "lpff"))
+    ffhq = str(dataset_factories.write_ffhq_stylegan(root / "ffhq"))
+    v2 = str(dataset_factories.write_ffhq_v2(root / "v2.json", range(3)))
     return {
         "camera": SourceOptions(lpff=lpff_folder),
         "both": SourceOptions(lpff=lpff_folder, alignment="realign2400"),
@@ -323,7 +323,7 @@ def test_one_sample(tmp_path: Path, format: str, image: str) -> None:
 def test_shards_whose_samples_were_all_left_out(tmp_path: Path, format: str, indexed: bool) -> None:
     sources, ids = lpff(tmp_path, 6), lpff_ids(6)
     for bad in (0, 3, 5):
-        (Path(str(sources.lpff)) / "realign2400" / f"{ids[bad]}.png").write_bytes(layouts.undecodable())
+        (Path(str(sources.lpff)) / "realign2400" / f"{ids[bad]}.png").write_bytes(dataset_factories.undecodable())
     out = write(tmp_path / "out", format, sources, 6, image="jpeg", shuffle=False, on_error="skip")
     for index in [] if indexed else list(out.rglob("*.idx")):
         index.unlink()
@@ -363,7 +363,7 @@ def test_pictures_may_start_anywhere_about_the_first_bytes_that_are_read(
 ) -> None:
     sources = lpff(tmp_path, 2)
     path = Path(str(sources.lpff)) / "info.json"
-    layouts.edit(path, lambda info: {id: _long_author(record) for id, record in info.items()})
+    dataset_factories.edit(path, lambda info: {id: _long_author(record) for id, record in info.items()})
     out = write(tmp_path / "out", format, sources, 1, image=image)
     expected = truths(out)
     assert len(expected[0].fields["author"]) == 5000
@@ -384,9 +384,9 @@ def _long_author(record: dict[str, object]) -> dict[str, object]:
 @pytest.mark.parametrize(("format", "metadata"), WAYS)
 def test_titles_of_every_script_come_back(tmp_path: Path, format: str, metadata: str) -> None:
     titles = ["Zoë — 漢字 😀", "\u202eright to left", 'quotes "\\" and\ttabs\nand lines', "e\u0301 \x00 \x7f"]
-    ffhq = str(layouts.write_ffhq_stylegan(tmp_path / "ffhq", len(titles)))
-    v2 = layouts.write_ffhq_v2(tmp_path / "v2.json", range(len(titles)))
-    layouts.edit(v2, lambda found: {i: _titled(record, titles[int(i)]) for i, record in found.items()})
+    ffhq = str(dataset_factories.write_ffhq_stylegan(tmp_path / "ffhq", len(titles)))
+    v2 = dataset_factories.write_ffhq_v2(tmp_path / "v2.json", range(len(titles)))
+    dataset_factories.edit(v2, lambda found: {i: _titled(record, titles[int(i)]) for i, record in found.items()})
     sources = SourceOptions(ffhq=ffhq, ffhq_metadata=str(v2), alignment="stylegan")
     out = write(tmp_path / "out", format, sources, metadata=metadata)
     source = ShardSource(out)

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import layouts
+import dataset_factories
 import msgpack
 import numpy as np
 import pytest
@@ -198,7 +198,7 @@ def test_another_shard_in_its_place_is_refused(tmp_path: Path) -> None:
     for format in FORMATS:
         sources = lpff(tmp_path, 8)
         info = Path(str(sources.lpff)) / "info.json"
-        layouts.edit(
+        dataset_factories.edit(
             info, lambda found: {lpff_ids(1)[0]: {"image_info": {"username": "x" * 999}}, **dict([*found.items()][1:])}
         )
         out = write(tmp_path / format, format, sources, 2, shuffle=False)

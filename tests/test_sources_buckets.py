@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 import running
-from layouts import dump, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_ffhq_v2, write_lpff, zip_folder
+from dataset_factories import (
+    dump,
+    picture,
+    write,
+    write_ffhq_eg3d,
+    write_ffhq_stylegan,
+    write_ffhq_v2,
+    write_lpff,
+    zip_folder,
+)
 from running import changed, contents, run, wait_for
 from servers.fault import Fault
 from stores import Bucket

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from dataset_factories import FOLDERS, LPFF_IDS, UP_IDS, dump, edit, write_lpff, write_unsplash_pexels
 from inventories import read
-from layouts import FOLDERS, LPFF_IDS, UP_IDS, dump, edit, write_lpff, write_unsplash_pexels
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.license import License

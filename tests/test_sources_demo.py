@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dataset_factories import LPFF_IDS, mirrored, write_lpff, zip_folder
 from inventories import clean
-from layouts import LPFF_IDS, mirrored, write_lpff, zip_folder
 from msgspec.structs import replace
 from numpy.typing import NDArray
 from PIL import Image

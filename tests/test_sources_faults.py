@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dataset_factories import FOLDERS, LPFF_IDS, edit, picture, write, write_lpff, zip_folder
 from inventories import clean, contents, read
-from layouts import FOLDERS, LPFF_IDS, edit, picture, write, write_lpff, zip_folder
 
 from lpff_shards.errors import ShardsError
 

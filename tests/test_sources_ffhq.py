@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inventories import clean, contents, eg3d, ffhq_credit, stylegan
-from layouts import (
+from dataset_factories import (
     camera,
     dump,
     edit,
@@ -23,6 +22,7 @@ from layouts import (
     write_ffhq_v2,
     zip_folder,
 )
+from inventories import clean, contents, eg3d, ffhq_credit, stylegan
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.planning.entries import combine

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from dataset_factories import LPFF_IDS, edit, picture, write, write_ffhq_eg3d, write_ffhq_v2, write_lpff
 from inventories import clean, contents, publish, read
-from layouts import LPFF_IDS, edit, picture, write, write_ffhq_eg3d, write_ffhq_v2, write_lpff
 from running import run
 
 from lpff_shards.errors import ShardsError

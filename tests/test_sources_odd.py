@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from inventories import clean, contents, publish, read
-from layouts import (
+from dataset_factories import (
     FOLDERS,
     LPFF_IDS,
     UP_IDS,
@@ -27,6 +26,7 @@ from layouts import (
     write_unsplash_pexels,
     zip_folder,
 )
+from inventories import clean, contents, publish, read
 from running import contents as written
 
 from lpff_shards.errors import ShardsError

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inventories import clean, contents, publish, read
-from layouts import (
+from dataset_factories import (
     ALIGNMENTS,
     FOLDERS,
     LPFF_IDS,
@@ -26,6 +25,7 @@ from layouts import (
     write_lpff,
     zip_folder,
 )
+from inventories import clean, contents, publish, read
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import crops
@@ -60,7 +60,7 @@ def credit(name: str, id: str) -> Credit:
 
 
 def expected(name: str, root: Path, alignment: str) -> list[tuple[Any, ...]]:
-    """What `layouts.contents` gives of a data set, told from its files."""
+    """What `dataset_factories.contents` gives of a data set, told from its files."""
     found = []
     for id in sorted(IDS[name]):
         file = f"{id[:-3]}.jpg" if alignment == "raw" else f"{id}.png"

@@ -8,8 +8,8 @@ import math
 from pathlib import Path
 
 import pytest
+from dataset_factories import ALIGNMENTS, FOLDERS, zip_folder
 from inventories import clean, read
-from layouts import ALIGNMENTS, FOLDERS, zip_folder
 from PIL import Image
 
 from lpff_shards.schemas import camera

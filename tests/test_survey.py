@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import camera, edit, mirrored, write, write_ffhq_eg3d, write_lpff, zip_folder
+from dataset_factories import camera, edit, mirrored, write, write_ffhq_eg3d, write_lpff, zip_folder
 from PIL import Image
 from running import call
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from layouts import LPFF_IDS, write_lpff
+from dataset_factories import LPFF_IDS, write_lpff
 from running import call, run
 
 from lpff_shards import ShardsError, trace_export

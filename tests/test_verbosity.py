@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from layouts import LPFF_IDS, write_lpff
+from dataset_factories import LPFF_IDS, write_lpff
 from running import Done, call, run
 
 from lpff_shards import api

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from layouts import LPFF_IDS, undecodable, write_lpff
+from dataset_factories import LPFF_IDS, undecodable, write_lpff
 from msgspec.structs import replace
 from PIL import Image
 from running import call

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import trainers
-from layouts import dump, mirrored, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_lpff
+from dataset_factories import dump, mirrored, picture, write, write_ffhq_eg3d, write_ffhq_stylegan, write_lpff
 from picture_files import stored_size
 from PIL import Image
 from reading import read_wds

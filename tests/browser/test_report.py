@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from layouts import write_lpff
+from dataset_factories import write_lpff
 
 from browser.chromium import chromium, complaints, requests, screenshot, show
 from lpff_shards import read_manifest

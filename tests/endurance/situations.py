@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset_factories import write_lpff, zip_folder
 from disturbed import Disturbed, Ended, Fault
-from layouts import write_lpff, zip_folder
 from running import ENDURANCE, contents
 
 from lpff_shards.verify import verify_export

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import mirrored
+from dataset_factories import mirrored
 from msgspec.json import decode, encode
 from PIL import Image
 from running import DATA

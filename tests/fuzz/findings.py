@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from layouts import edit
+from dataset_factories import edit
 
 
 @dataclass(frozen=True)

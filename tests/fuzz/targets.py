@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-import layouts
+import dataset_factories
 import mutators
 from blake3 import blake3
 from forks import Forks
@@ -87,21 +87,21 @@ class Target:
 
 
 def _lpff(folder: Path, alignments: tuple[str, ...] = ("eg3d",), kind: str = "PNG") -> None:
-    layouts.write_lpff(folder / "source", IDS, alignments)
+    dataset_factories.write_lpff(folder / "source", IDS, alignments)
     for path in folder.glob("source/crop/eg3d/*.png") if kind != "PNG" else ():
-        path.write_bytes(layouts.picture(path.name, 8, kind))
+        path.write_bytes(dataset_factories.picture(path.name, 8, kind))
 
 
 def _zipped(folder: Path) -> None:
-    layouts.write_lpff(folder / "whole", IDS, ["eg3d"])
-    layouts.zip_folder(folder / "whole", folder / "source")
+    dataset_factories.write_lpff(folder / "whole", IDS, ["eg3d"])
+    dataset_factories.zip_folder(folder / "whole", folder / "source")
     shutil.rmtree(folder / "whole")
 
 
 def _ffhq(folder: Path) -> None:
-    layouts.write_ffhq_eg3d(folder / "source", 2)
-    layouts.write_ffhq_v2(folder / "source/ffhq-dataset-v2.json", range(2))
-    layouts.dump(folder / "source/num_replicas.json", {"0": 2, "1": 2, "2": 1, "3": 1})
+    dataset_factories.write_ffhq_eg3d(folder / "source", 2)
+    dataset_factories.write_ffhq_v2(folder / "source/ffhq-dataset-v2.json", range(2))
+    dataset_factories.dump(folder / "source/num_replicas.json", {"0": 2, "1": 2, "2": 1, "3": 1})
 
 
 _SOURCES = {
@@ -179,7 +179,7 @@ class Fuzzed:
         self.template.mkdir(parents=True)
         _SOURCES[self.target.source](self.template)
         for name in ("x.tar", "x.tar.idx", "x.idx"):
-            layouts.write(self.template / "elsewhere" / name, b"not ours")
+            dataset_factories.write(self.template / "elsewhere" / name, b"not ours")
         self._reset(self.template)
         for name in ("export", "verify", *(self._readers if self.target.of_export else ())):
             done = self._run(name)

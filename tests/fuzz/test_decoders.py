@@ -9,9 +9,9 @@ from random import Random
 
 import mutators
 import pytest
+from dataset_factories import picture, write_lpff, zip_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from layouts import picture, write_lpff, zip_folder
 from running import run
 
 from lpff_shards.formats.base import SampleError

@@ -19,7 +19,7 @@ from lpff_shards import (
     export,
     read_manifest,
 )
-from readers.truth import SPLITS, Truth, truth
+from readers.expected import SPLITS, Truth, truth
 
 READERS = (
     *("webdataset", "wids", "torch", "torchdata", "datasets", "megatron-energon", "nvidia-dali-cuda130"),

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from layouts import write_lpff
+from dataset_factories import write_lpff
 
 from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions, export
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from readers.truth import NAME, Truth, assert_same
+from readers.expected import NAME, Truth, assert_same
 
 dali = pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed here")
 fn = pytest.importorskip("nvidia.dali.fn")

@@ -14,7 +14,7 @@ import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
 from lpff_shards.options.export import ImageKind, Metadata
-from readers.truth import Truth, assert_same
+from readers.expected import Truth, assert_same
 
 energon = pytest.importorskip("megatron.energon", reason="Megatron Energon is not installed here")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lpff_shards.formats.containers.example import decode_feature, features
-from readers.truth import NAME, Truth, assert_same, pixels
+from readers.expected import NAME, Truth, assert_same, pixels
 
 grain = pytest.importorskip("grain", reason="Grain is not installed here")
 

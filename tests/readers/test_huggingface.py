@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lpff_shards.schemas.fields import FIELDS
-from readers.truth import SPLITS, Truth, assert_same
+from readers.expected import SPLITS, Truth, assert_same
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fake_datasets import link_all, write_all
 from pages import PAGES, Block, blocks, run_blocks
 from running import run
-from standins import link_all, write_all
 
 
 def _needing(library: str) -> dict[str, list[Block]]:
@@ -30,7 +30,7 @@ def test_there_are_such_pages() -> None:
 @pytest.mark.parametrize("page", TORCH)
 def test_examples_with_torch_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torchdata", reason="torch and torchdata are not installed here")
-    folder = link_all(write_all(tmp_path / "standins"), tmp_path / "page")
+    folder = link_all(write_all(tmp_path / "fake_datasets"), tmp_path / "page")
     monkeypatch.chdir(folder)
     printed = run_blocks(TORCH[page], folder, lambda words: run(*words).returncode)
     assert "tensor" in printed or "0." in printed

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dataset_factories import FOLDERS, write, write_ffhq_stylegan, write_lpff
 from launchers import LAUNCHED, use
-from layouts import FOLDERS, write, write_ffhq_stylegan, write_lpff
 from loading import check_documented
 from PIL import Image
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from readers.truth import NAME, Truth, assert_same
+from readers.expected import NAME, Truth, assert_same
 
 
 def test_tf_data_reads_every_split(tf: ModuleType, records: Path, split: str, expected: Mapping[str, Truth]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lpff_shards import ExportOptions, PictureOptions, SourceOptions, export
 from lpff_shards.options.export import ImageKind
-from readers.truth import SPLITS, Truth, assert_same
+from readers.expected import SPLITS, Truth, assert_same
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from readers.truth import NAME, Truth, assert_same
+from readers.expected import NAME, Truth, assert_same
 
 pytest.importorskip("torch", reason="torch is not installed here")
 wds = pytest.importorskip("webdataset", reason="webdataset is not installed here")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from readers.truth import NAME, Truth, assert_same
+from readers.expected import NAME, Truth, assert_same
 
 wds = pytest.importorskip("webdataset", reason="webdataset is not installed here")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from readers.truth import NAME, Truth, assert_same
+from readers.expected import NAME, Truth, assert_same
 
 pytest.importorskip("torch", reason="torch, which wids needs, is not installed here")
 wids = pytest.importorskip("wids", reason="wids is not installed here")

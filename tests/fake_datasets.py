@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from layouts import (
+from dataset_factories import (
     LPFF_IDS,
     UP_IDS,
     Json,
@@ -17,8 +17,8 @@ from layouts import (
     write_unsplash_pexels,
     zip_folder,
 )
-from layouts import dump as write_json
-from layouts import edit as edit_json
+from dataset_factories import dump as write_json
+from dataset_factories import edit as edit_json
 
 SIDE = 16
 FFHQ_PHOTOS = 20
