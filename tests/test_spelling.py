@@ -55,6 +55,8 @@ def test_hints() -> None:
             [*DEMO, "--rebalence", "lpff"],
             "there is no option --rebalence. Did you mean --rebalance? See lpff-shards export --help",
         ),
+        ([*DEMO, "--reb", "lpff"], "there is no option --reb. Did you mean --rebalance? See lpff-shards export --help"),
+        ([*DEMO, "--met", "json"], "there is no option --met. Did you mean --metadata? See lpff-shards export --help"),
         ([*DEMO, "--no-mirrors"], "there is no option --no-mirrors. Did you mean --no-mirror? See lpff-shards export"),
         (
             ["verify", "x", "--seed", "1"],

@@ -124,7 +124,10 @@ def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
         for name, command in top.commands.items()
         if any(error.option_name in (*param.opts, *param.secondary_opts) for param in command.params)
     ]
-    near = did_you_mean(error.option_name, error.possibilities or ())
+    known = (
+        [name for param in error.ctx.command.params for name in param.opts + param.secondary_opts] if error.ctx else []
+    )
+    near = did_you_mean(error.option_name, known)
     hint = f"It is an option of {_listed(owners)}. " if owners else near
     path = error.ctx.command_path if error.ctx else top.name
     return ShardsError(f"there is no option {error.option_name}", f"{hint}See {path} --help")

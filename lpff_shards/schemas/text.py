@@ -49,13 +49,18 @@ _CUTOFF = 0.6
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return the first sentence of a hint, with a space after it; empty without a close word.
 
-    Case and leading dashes of options are ignored. The first of equally close words is suggested:
-    `difflib.get_close_matches` returns the last by the alphabet, CC-BY-2.5 for CC-BY-2.
+    Case and leading dashes of options are ignored. A word that begins with three or more given letters is closest. The
+    first of equally close words is suggested: `difflib.get_close_matches` returns the last by the alphabet, CC-BY-2.5
+    for CC-BY-2.
     """
     plain = given.casefold().lstrip("-")
-    words = {word: SequenceMatcher(None, plain, word.casefold().lstrip("-")).ratio() for word in allowed}
-    best = max(words, key=words.__getitem__, default="")
-    return f"Did you mean {best}? " if best and words[best] >= _CUTOFF else ""
+
+    def likeness(word: str) -> float:
+        other = word.casefold().lstrip("-")
+        return 1 if len(plain) > 2 and other.startswith(plain) else SequenceMatcher(None, plain, other).ratio()
+
+    best = max(allowed, key=likeness, default="")
+    return f"Did you mean {best}? " if best and likeness(best) >= _CUTOFF else ""
 
 
 def choice_hint(given: str, allowed: Iterable[str]) -> str:
