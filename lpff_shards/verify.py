@@ -23,7 +23,7 @@ from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
-from lpff_shards.storage.full_reads import checksum_of, file_checksum
+from lpff_shards.storage.file_io import checksum_of, file_checksum
 from lpff_shards.storage.path import StoragePath, exists, is_file, is_link, is_remote, names_in, place, read_whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})

@@ -14,7 +14,7 @@ from stores import Bucket
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
 from lpff_shards.storage.base import Storage
-from lpff_shards.storage.full_reads import checksum_of
+from lpff_shards.storage.file_io import checksum_of
 from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
 from lpff_shards.storage.prefix import storage_of
 

@@ -47,7 +47,7 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.planning import build
 from lpff_shards.planning.plan import Plan
 from lpff_shards.schemas.sample import Sample
-from lpff_shards.storage.full_reads import file_checksum
+from lpff_shards.storage.file_io import file_checksum
 
 STATE = ".lpff-shards"
 PHOTO = "503"

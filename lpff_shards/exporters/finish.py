@@ -42,7 +42,7 @@ from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusi
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.sidecars.sample_tables import PoseHistogram, Row, count_poses, decode_rows, fingerprint, write_tables
-from lpff_shards.storage.full_reads import checksum_of
+from lpff_shards.storage.file_io import checksum_of
 from lpff_shards.storage.path import StoragePath, place, read_whole
 from lpff_shards.storage.prefetch import prefetch
 

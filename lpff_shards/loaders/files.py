@@ -19,7 +19,7 @@ from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
 from lpff_shards.manifest import Manifest, Shard, read_manifest
-from lpff_shards.storage.full_reads import pread_fully, preadv_fully
+from lpff_shards.storage.file_io import pread_fully, preadv_fully
 from lpff_shards.storage.path import is_file
 
 MOST_OPEN = 1024

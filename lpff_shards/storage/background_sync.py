@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.full_reads import write_fully
+from lpff_shards.storage.file_io import write_fully
 from lpff_shards.storage.path import StoragePath, exists
 from lpff_shards.storage.prefetch import Threads
 

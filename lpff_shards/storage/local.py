@@ -21,7 +21,7 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.background_sync import StagedFile, make_durable, to_disk
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.full_reads import file_checksum
+from lpff_shards.storage.file_io import file_checksum
 from lpff_shards.storage.path import exists, free_bytes, is_folder
 from lpff_shards.storage.prefetch import prefetch
 

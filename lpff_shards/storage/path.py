@@ -20,7 +20,7 @@ from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.schemas.filenames import unfinished
 from lpff_shards.schemas.uris import is_uri, of_no_store
 from lpff_shards.storage.bucket import BucketPath, Listed
-from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.file_io import pread_fully
 
 StoragePath = Path | BucketPath
 

@@ -20,7 +20,7 @@ from lpff_shards.errors import ExportFailed
 from lpff_shards.schemas.record import Blob
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.storage.bucket import PIECE, BucketPath, Listed
-from lpff_shards.storage.full_reads import pread_fully
+from lpff_shards.storage.file_io import pread_fully
 from lpff_shards.storage.prefetch import prefetch
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Reads that return every requested byte, and checksums of shards: BLAKE3 or SHA-256."""
+"""All bytes of a read or a write, in as many calls as it takes; and checksums of shards: BLAKE3 or SHA-256."""
 
 from __future__ import annotations
 

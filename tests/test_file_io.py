@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lpff_shards.storage.full_reads import pread_fully, preadv_fully
+from lpff_shards.storage.file_io import pread_fully, preadv_fully
 
 DATA = bytes(range(256)) * 40
 pread, preadv = os.pread, os.preadv
