@@ -110,6 +110,13 @@ def test_files_and_functions_are_short_and_each_class_has_a_name_of_its_own() ->
     assert {name: of for name, of in homes.items() if len(of) > 1} == {}
 
 
+def test_a_format_is_one_short_file() -> None:
+    most = {"wds": 200, "tfrecord": 200, "zip": 200, "parquet": 150, "arrayrecord": 150}
+    assert set(most) == set(NAMES)
+    for name, lines in most.items():
+        assert len((PACKAGE / f"formats/{name}.py").read_text().splitlines()) <= lines, f"{name} is over {lines} lines"
+
+
 def test_every_file_of_the_package_is_in_a_wheel() -> None:
     told = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     packed = {
