@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, get_type_hints
 
 import click
 
@@ -312,7 +312,6 @@ def main() -> None:
         _fail(Interrupted("stopped"))
     except BrokenPipeError:
         # A closed pipe (`| head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_DAMAGED)
     except (OSError, MemoryError, RecursionError) as error:
         _fail(_unforeseen(error))
@@ -320,6 +319,16 @@ def main() -> None:
         # Python would print a traceback if it was interrupted while it ends.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+        _empty(sys.stdout)
+        _empty(sys.stderr)
+
+
+def _empty(stream: TextIO) -> None:
+    """Flush a stream; drop what a full disk or a closed pipe does not take, since Python would fail on it at exit."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unforeseen(error: BaseException) -> ShardsError:

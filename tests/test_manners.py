@@ -14,11 +14,18 @@ from lpff_shards import ExportOptions, ShardsError, SourceOptions, export, verif
 SMALL = ("export", "--format", "wds", "--demo", "2", "--no-mirror", "--resolution", "16")
 
 
+@pytest.fixture(params=["buffered", "unbuffered"])
+def output(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python buffers its output unless it is told otherwise, and then meets a full disk at the end."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1" if request.param == "unbuffered" else "")
+
+
 def _shell(command: str, **options: object) -> subprocess.CompletedProcess[str]:
     text = f"{sys.executable} -m lpff_shards {command}"
     return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, **options)
 
 
+@pytest.mark.usefixtures("output")
 @pytest.mark.parametrize("streams", ["2>&-", ">&-", ">&- 2>&-", "2>/dev/full"])
 def test_streams_that_take_nothing_do_not_stop_the_work(tmp_path: Path, streams: str) -> None:
     done = _shell(f"{' '.join(SMALL)} --out {tmp_path / 'out'} {streams}")
@@ -27,6 +34,7 @@ def test_streams_that_take_nothing_do_not_stop_the_work(tmp_path: Path, streams:
     assert verify_export(tmp_path / "out").ok
 
 
+@pytest.mark.usefixtures("output")
 @pytest.mark.parametrize("command", ["--help", "verify --json {}"])
 def test_an_output_that_is_full_is_one_error(tmp_path: Path, command: str) -> None:
     assert run(*SMALL, "--out", tmp_path / "out").returncode == 0
