@@ -14,6 +14,7 @@ from typing import Any
 
 import dataset_factories
 import numpy as np
+import pytest
 from PIL import Image
 from running import wait_for
 from servers.fault import Fault
@@ -25,14 +26,28 @@ from lpff_shards import (
     PictureOptions,
     RunOptions,
     ShardOptions,
+    ShardsError,
     SourceOptions,
     export,
     read_manifest,
 )
 from lpff_shards.formats.registry import get_format
+from lpff_shards.loaders.batches import Batches
 from lpff_shards.schemas.fields import FIELDS
 
 NAMES = tuple(f.name for f in FIELDS)
+
+
+def fail_the_third_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the loaders' third batch fail once."""
+    load, failures = Batches.load, iter([False, False, True])
+
+    def fail_once(batches: Batches, order: Any) -> Any:
+        if next(failures, False):
+            raise ShardsError("the store is away", "Try again")
+        return load(batches, order)
+
+    monkeypatch.setattr(Batches, "load", fail_once)
 
 
 def check_documented(loader: Any, options: type) -> None:

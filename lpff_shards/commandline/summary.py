@@ -58,11 +58,15 @@ def plan_text(plan: Plan, balances: Balances | None) -> str:
 
 def plan_data(plan: Plan, balances: Balances | None) -> Mapping[str, Any]:
     """Return a plan for JSON."""
-    shards = []
-    for output in plan.outputs:
-        own = plan.rows(output.tasks)
-        about = int(plan.sizes[own.start : own.stop].sum())
-        shards.append({"file": output.file, "split": output.split, "samples": len(own), "bytes": about})
+    shards = [
+        {
+            "file": output.file,
+            "split": output.split,
+            "samples": len(plan.rows(output.tasks)),
+            "bytes": plan.planned_bytes(output.tasks),
+        }
+        for output in plan.outputs
+    ]
     return {
         "name": plan.name,
         "format": plan.settings.format,

@@ -123,11 +123,10 @@ def poses_before(plan: Plan) -> PoseHistogram:
 
 def planned_manifest(plan: Plan) -> Manifest:
     """Return the manifest of an export before anything is written: with estimated bytes, and no checksums."""
-    shards = []
-    for output in plan.outputs:
-        rows = plan.rows(output.tasks)
-        about = int(plan.sizes[rows.start : rows.stop].sum())
-        shards.append(Shard(output.file, output.split, len(rows), about, "", ""))
+    shards = tuple(
+        Shard(output.file, output.split, len(plan.rows(output.tasks)), plan.planned_bytes(output.tasks), "", "")
+        for output in plan.outputs
+    )
     return Manifest(
         version=MANIFEST_VERSION,
         schema=SCHEMA_VERSION,
@@ -144,7 +143,7 @@ def planned_manifest(plan: Plan) -> Manifest:
         sources=plan.by_source(),
         licenses=plan.by_license(),
         filtered=plan.mix.filtered,
-        shards=tuple(shards),
+        shards=shards,
         lists={name: int(times.sum()) for name, times in plan.lists.items()},
         skipped=plan.problems,
         notes=plan.notes,

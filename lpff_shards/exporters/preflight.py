@@ -68,7 +68,7 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
     needed = int(plan.sizes.sum()) if fills else 0
     if plan.format.joining:
         # A zip is joined next to its parts; for a bucket, in the folder for temporary files.
-        needed += max(int(plan.sizes[plan.rows(output.tasks)].sum()) for output in plan.outputs)
+        needed += max(plan.planned_bytes(output.tasks) for output in plan.outputs)
     picture = plan.settings.picture
     exact = ("keep",) if picture.resolution is None else ("raw", "stored-png")
     needed = int(needed * (_SURE if picture.kind in exact else _UNSURE))

@@ -148,12 +148,18 @@ class Plan:
         """Return the entries of consecutive tasks."""
         return range(int(self.bounds[tasks.start]), int(self.bounds[tasks.stop]))
 
+    def planned_bytes(self, tasks: range) -> int:
+        """Return the planned bytes of consecutive tasks."""
+        rows = self.rows(tasks)
+        return int(self.sizes[rows.start : rows.stop].sum())
+
     def task(self, index: int) -> ShardTask:
         """Return the task of one shard."""
-        rows = self.rows(range(index, index + 1))
+        own = range(index, index + 1)
+        rows = self.rows(own)
         entries = tuple(self.entries.some(rows, self.keys[rows.start : rows.stop]))
-        planned = int(self.sizes[rows.start : rows.stop].sum())
-        return ShardTask(index, self.filenames[index], self.shard_digest(index), self.settings, entries, planned)
+        digest, planned = self.shard_digest(index), self.planned_bytes(own)
+        return ShardTask(index, self.filenames[index], digest, self.settings, entries, planned)
 
     def shard_digest(self, index: int) -> str:
         """Return a digest for a task's file: the plan's, combined with samples removed from its output since."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import held_while, lpff, sent, truths, write
+from loading import fail_the_third_batch, held_while, lpff, sent, truths, write
 from stores import Bucket
 
 pytest.importorskip("obstore", reason="obstore is not installed here")
@@ -22,7 +22,6 @@ pytest.importorskip("webdataset", reason="webdataset is not installed here")
 from lpff_shards import ShardsError  # noqa: E402
 from lpff_shards.loaders import ShardSource  # noqa: E402
 from lpff_shards.loaders import torch as pipelines  # noqa: E402
-from lpff_shards.loaders.batches import Batches  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),
@@ -94,14 +93,7 @@ def test_a_batch_that_failed_is_tried_again(
     folders: dict[str, Path], s3: Bucket, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, uri = _told(pipeline(folders["raw"], BATCH, workers=0, seed=3)), sent(folders["raw"], s3)
-    load, failures = Batches.load, iter([False, False, True])
-
-    def fail_once(batches: Batches, order: Any) -> Any:
-        if next(failures, False):
-            raise ShardsError("the store is away", "Try again")
-        return load(batches, order)
-
-    monkeypatch.setattr(Batches, "load", fail_once)
+    fail_the_third_batch(monkeypatch)
     running, found = iter(pipeline(uri, BATCH, seed=3)), []
     with pytest.raises(ShardsError, match="the store is away"):
         while True:

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT
 from launchers import LAUNCHED, use
-from loading import check_documented, lpff, truths, write
+from loading import check_documented, fail_the_third_batch, lpff, truths, write
 from planting import NAMES, installed, plant
 
 torch = pytest.importorskip("torch", reason="torch is not installed here")
@@ -34,7 +34,6 @@ pytest.importorskip("webdataset", reason="webdataset is not installed here")
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
 from lpff_shards.loaders import ShardSource, worker_defaults  # noqa: E402
 from lpff_shards.loaders import torch as pipelines  # noqa: E402
-from lpff_shards.loaders.batches import Batches  # noqa: E402
 from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
@@ -345,14 +344,7 @@ def test_a_batch_that_failed_is_tried_again(
     exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch, name: str, given: dict[str, Any]
 ) -> None:
     expected = _indices(PIPELINES[name](exports[3], BATCH, seed=3, **given))
-    load, failures = Batches.load, iter([False, False, True])
-
-    def fail_once(batches: Batches, order: Any) -> Any:
-        if next(failures, False):
-            raise ShardsError("the store is away", "Try again")
-        return load(batches, order)
-
-    monkeypatch.setattr(Batches, "load", fail_once)
+    fail_the_third_batch(monkeypatch)
     running = iter(PIPELINES[name](exports[3], BATCH, seed=3, **given))
     found = [next(running)["index"].tolist() for _ in range(2)]
     with pytest.raises(ShardsError, match="the store is away"):
