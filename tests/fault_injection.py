@@ -45,7 +45,7 @@ def write_shard_elsewhere(
 def _obey(root: Path, beside: Path, order: list[str]) -> None:
     if order == [DIE] and _first(beside / DIED):
         os.kill(os.getpid(), signal.SIGKILL)
-    if order == [STALL] and any((root / ".lpff-shards/receipts").iterdir()) and _first(beside / STALLED):
+    if order == [STALL] and any((root / ".lpff-shards").glob("receipts/*")) and _first(beside / STALLED):
         _wait(lambda: False)
     if order[1:]:
         import ray

@@ -12,7 +12,7 @@ import pytest
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import shard
-from lpff_shards.storage import background_sync
+from lpff_shards.storage import background_sync, local
 from lpff_shards.storage.background_sync import BackgroundSync
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -63,7 +63,7 @@ def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.Monk
     synced: list[str] = []
     monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
     monkeypatch.setattr(shard, "BLOCK", 1)
-    monkeypatch.setattr(background_sync, "STRIDE", 1)
+    monkeypatch.setattr(local, "STRIDE", 1)
     options = ExportOptions(
         format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)
     )

@@ -26,7 +26,7 @@ from samples import LAYOUTS, sample
 from lpff_shards import api
 from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, ShardSink
 from lpff_shards.formats.base import AppendingWriter, Encoded
-from lpff_shards.storage.background_sync import StagedFile
+from lpff_shards.storage.local import LocalFolder
 
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
 ID = LPFF_IDS[1]
@@ -611,7 +611,7 @@ class Heard:
 def _check_appended(samples: Sequence[Sequence[bytes]], end: bytes) -> None:
     """Appends the samples to a file, and compares all that is told of it."""
     heard = Heard()
-    with TemporaryDirectory() as folder, StagedFile(Path(folder, "growing"), Path(folder, "shard")) as growing:
+    with TemporaryDirectory() as folder, LocalFolder(Path(folder)).atomic_file("shard", 0) as growing:
         sink, encoded = ShardSink(growing, heard, lambda: Path(folder, "made")), iter(samples)
         shard = AppendingWriter("shard", sink, lambda _: Encoded(next(encoded), ("png",), (0,)), end)
         joined = [b"".join(pieces) for pieces in samples]

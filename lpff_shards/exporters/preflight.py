@@ -20,7 +20,7 @@ from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.storage.path import StoragePath, contains, is_remote, listed, place, read_if_there
+from lpff_shards.storage.path import StoragePath, contains, free_space, is_remote, listed, place, read_if_there
 from lpff_shards.storage.prefetch import ASKED, prefetch
 
 _ENDINGS = (".idx", ".wids.json", MANIFEST)
@@ -72,7 +72,7 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
     picture = plan.settings.picture
     exact = ("keep",) if picture.resolution is None else ("raw", "stored-png")
     needed = int(needed * (_SURE if picture.kind in exact else _UNSURE))
-    disk, free = folder.storage.free()
+    disk, free = free_space(folder.root)
     if free is not None and needed > free + present:
         raise ExportFailed(
             f"the export needs at least {format_bytes(needed)}, and {disk} has room for {format_bytes(free + present)}",

@@ -25,7 +25,16 @@ from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage
-from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
+from lpff_shards.storage.path import (
+    StoragePath,
+    is_file,
+    names_in,
+    on_disk,
+    read_if_there,
+    read_whole,
+    remove,
+    remove_empty,
+)
 from lpff_shards.storage.prefetch import prefetch
 from lpff_shards.storage.prefix import storage_of
 
@@ -101,8 +110,6 @@ class OutputFolder:
         self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, indexes: Mapping[str, bytes]
     ) -> None:
         """Give a complete shard its name by `finish`, then write its fields, index files and receipt."""
-        if receipt.file.endswith(PART):
-            self.storage.make_folder(PARTS)
         mark = finish()
         self.storage.write(_fields(receipt.file), fields)
         for index, data in indexes.items():
@@ -211,14 +218,14 @@ class OutputFolder:
         self.storage.sync(("",))
         # A report may show withdrawn pictures.
         remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
-        self.storage.remove_empty(REPORT_FOLDER)
+        remove_empty(self.root / REPORT_FOLDER)
 
     def drop_parts(self, names: Iterable[str]) -> None:
         """Remove the parts of a complete zip, receipts first, and then the folder of parts if empty."""
         gone = list(names)
         remove(self.root / PARTS, [f"{name}.json" for name in gone])
         remove(self.root / PARTS, [file for name in gone for file in (f"{name}.gz", name)])
-        self.storage.remove_empty(PARTS)
+        remove_empty(self.root / PARTS)
 
     def sync(self, names: Sequence[str]) -> None:
         """Sync shards with their index files, fields and receipts to disk, once before the manifest is written."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.file_io import write_fully
 from lpff_shards.storage.path import StoragePath, exists
 from lpff_shards.storage.prefetch import Threads
 
@@ -56,61 +54,15 @@ class BackgroundSync:
 
     def wait(self) -> None:
         """Wait for all syncs; raise OSError if a file cannot be synced."""
-        try:
-            for waiting in self._waiting:
-                waiting.result()
-        finally:
-            self._thread.end(wait=True)
-
-    def give_up(self) -> None:
-        """Cancel the waiting syncs, and do not wait for the running one."""
-        self._thread.end(wait=False)
+        for waiting in self._waiting:
+            waiting.result()
 
     def __enter__(self) -> BackgroundSync:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.wait()
-        else:
-            self.give_up()
-
-
-STRIDE = 1 << 25
-"""Bytes after which a growing file is synced."""
-
-
-class StagedFile:
-    """A file under the temporary name `path`; the end of the block removes it unless it has its final name."""
-
-    def __init__(self, path: Path, final: Path) -> None:
-        self._path = path
-        self._final = final
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._disk = BackgroundSync()
-        self._since_stride = 0
-
-    def __enter__(self) -> StagedFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-        self._disk.give_up()
-        self._path.unlink(missing_ok=True)
-
-    def write(self, pieces: Sequence[bytes]) -> None:
-        """Append bytes, in one call if the system accepts them all."""
-        size = sum(map(len, pieces))
-        written = os.writev(self._fd, pieces)
-        if written != size:
-            write_fully(self._fd, memoryview(b"".join(pieces))[written:])
-        self._since_stride += size
-        if self._since_stride >= STRIDE:
-            self._disk.keep_up(self._path)
-            self._since_stride = 0
-
-    def finish(self) -> str:
-        """Wait for the running syncs, then give the file its final name; return no ETag."""
-        self._disk.wait()
-        self._path.rename(self._final)
-        return ""
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._thread.end(wait=kind is None)

@@ -6,23 +6,21 @@ import errno
 import fcntl
 import os
 import platform
-import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.storage.background_sync import StagedFile, make_durable, to_disk
+from lpff_shards.storage.background_sync import BackgroundSync, make_durable, to_disk
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.file_io import file_checksum
-from lpff_shards.storage.path import exists, free_bytes, is_folder
+from lpff_shards.storage.file_io import file_checksum, write_fully
+from lpff_shards.storage.path import exists, is_folder
 from lpff_shards.storage.prefetch import prefetch
 
 LOCK_SECONDS = 3.0
@@ -32,13 +30,44 @@ _SYNCED_AT_ONCE = 8
 A_DAY = 86_400.0
 """Seconds after which an unfinished file of another machine counts as abandoned."""
 
+STRIDE = 1 << 25
+"""Bytes after which a growing file is synced."""
+
+
+@dataclass(slots=True)
+class StagedFile:
+    """A growing file: `path` is its temporary name, `fd` its open file, and `disk` syncs it."""
+
+    fd: int
+    path: Path
+    final: Path
+    disk: BackgroundSync
+    unsynced: int = 0
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append bytes, in one call if the system accepts them all."""
+        size = sum(map(len, pieces))
+        written = os.writev(self.fd, pieces)
+        if written != size:
+            write_fully(self.fd, memoryview(b"".join(pieces))[written:])
+        self.unsynced += size
+        if self.unsynced >= STRIDE:
+            self.disk.keep_up(self.path)
+            self.unsynced = 0
+
+    def finish(self) -> str:
+        """Wait for the running syncs, then give the file its final name; return no ETag."""
+        self.disk.wait()
+        self.final.parent.mkdir(exist_ok=True)
+        self.path.rename(self.final)
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
     """A folder that an export writes, with a lock in its state folder."""
 
     root: Path
-    lockable: ClassVar[bool] = True
 
     @property
     def _state(self) -> Path:
@@ -52,11 +81,11 @@ class LocalFolder:
         """
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
-    def atomic_file(self, name: str, planned: int) -> StagedFile:  # noqa: ARG002  # files need no size in advance
-        path = self.root / name
-        partial = self.partial(path.name)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        return StagedFile(partial, path)
+    @contextmanager
+    def atomic_file(self, name: str, planned: int) -> Iterator[StagedFile]:  # noqa: ARG002  # its size is not needed
+        final = self.root / name
+        with self.staging_path(final.name) as path, path.open("wb", buffering=0) as file, BackgroundSync() as disk:
+            yield StagedFile(file.fileno(), path, final, disk)
 
     @contextmanager
     def staging_path(self, name: str) -> Iterator[Path]:
@@ -163,16 +192,6 @@ class LocalFolder:
             time.sleep(0.1)
         return took is True
 
-    def make_folder(self, name: str) -> None:
-        (self.root / name).mkdir(exist_ok=True)
-
-    def remove_tree(self, name: str) -> None:
-        shutil.rmtree(self.root / name, ignore_errors=True)
-
-    def remove_empty(self, name: str) -> None:
-        with suppress(OSError):
-            (self.root / name).rmdir()
-
     def clear_unfinished(self, alone: bool) -> None:
         """Also make the folder for unfinished files."""
         if (partial := self._state / "partial").is_symlink():
@@ -192,13 +211,6 @@ class LocalFolder:
                 # An unreadable folder is not writable either; the write reports it.
                 if (self.root / name).is_symlink():
                     raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
-
-    def refuse_unwritable(self) -> None:
-        """Do nothing: the lock in the folder has checked it."""
-
-    def free(self) -> tuple[Path, int | None]:
-        disk = self.root.absolute()
-        return disk, free_bytes(disk)
 
 
 def _to_disk(paths: Iterable[Path]) -> None:

@@ -168,12 +168,13 @@ def contains(outer: StoragePath, inner: StoragePath) -> bool:
     return any(folder.samefile(outer) for folder in (there, *there.parents))
 
 
-def free_bytes(disk: Path) -> int | None:
-    """Return the free bytes at a folder, existing or not; None if the file system does not report them."""
+def free_space(place: StoragePath) -> tuple[Path, int | None]:
+    """Return the folder of a place's unfinished files, existing or not, and its free bytes; None if unknown."""
+    disk = Path(tempfile.gettempdir()) if isinstance(place, BucketPath) else place.absolute()
     with suppress(OSError):
         usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
-        return usage.free if usage.total else None
-    return None
+        return disk, usage.free if usage.total else None
+    return disk, None
 
 
 def read_at(place: StoragePath, at: int, size: int) -> bytes:
@@ -222,6 +223,21 @@ def remove(folder: StoragePath, names: Sequence[str]) -> None:
     for name in names:
         with suppress(FileNotFoundError, NotADirectoryError):
             (folder / name).unlink()
+
+
+def remove_tree(place: StoragePath) -> None:
+    """Remove a folder with its contents, or the objects below a prefix; a missing one is no error."""
+    if isinstance(place, BucketPath):
+        place.remove_all()
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_empty(place: StoragePath) -> None:
+    """Remove a folder if it is empty; a bucket has no folders."""
+    with suppress(OSError):
+        if isinstance(place, Path):
+            place.rmdir()
 
 
 @contextmanager

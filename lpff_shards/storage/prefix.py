@@ -6,19 +6,16 @@ Objects are sent while they are made: in parts, several at once, in bounded memo
 from __future__ import annotations
 
 import errno
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.base import Storage
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.local import LocalFolder
-from lpff_shards.storage.path import StoragePath, free_bytes, scratch
+from lpff_shards.storage.path import StoragePath, scratch
 from lpff_shards.storage.requests import interruptible, translate_errors
 
 PART = 8 << 20
@@ -29,9 +26,6 @@ AT_ONCE = 4
 
 GIVING_UP = 5.0
 """Seconds for canceling an upload, since the store may be unreachable."""
-
-GATHERED = 4 << 20
-"""Bytes that are passed to the store's library at once."""
 
 MOST_PARTS = 5_000
 """Most parts of one object: S3 allows 10,000, and planned sizes are estimates."""
@@ -48,8 +42,6 @@ class Upload:
         before = place.stat()
         self._before = before.etag if before else None
         self._writer = place.writer(part_size(planned), AT_ONCE)
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
         self._size = 0
         self._open = True
 
@@ -66,10 +58,10 @@ class Upload:
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append bytes."""
-        self._waiting += pieces
-        self._waiting_bytes += sum(map(len, pieces))
-        if self._waiting_bytes >= GATHERED:
-            self._flush()
+        data = b"".join(pieces)
+        with translate_errors(self._place):
+            interruptible(lambda: self._writer.write(data))
+        self._size += len(data)
 
     def finish(self) -> str:
         """Complete the upload; return the object's ETag.
@@ -77,7 +69,6 @@ class Upload:
         Raises:
             OSError: the last parts cannot be sent, or the object's size differs from the sent bytes.
         """
-        self._flush()
         try:
             with translate_errors(self._place):
                 interruptible(self._writer.close)
@@ -88,13 +79,6 @@ class Upload:
                 raise
         self._open = False
         return _check_size(self._place, self._size).etag
-
-    def _flush(self) -> None:
-        data = b"".join(self._waiting)
-        with translate_errors(self._place):
-            interruptible(lambda: self._writer.write(data))
-        self._size += len(data)
-        self._waiting, self._waiting_bytes = [], 0
 
 
 def _check_size(place: BucketPath, sent: int) -> Listed:
@@ -109,21 +93,11 @@ def part_size(planned: int) -> int:
     return max(PART, -(-planned // MOST_PARTS))
 
 
-def send(path: Path, place: BucketPath) -> str:
-    """Upload a file; return the ETag of the object, which appears when complete."""
-    size = path.stat().st_size
-    with Upload(place, size) as upload, path.open("rb", buffering=0) as file:
-        while piece := file.read(part_size(size)):
-            upload.write([piece])
-        return upload.finish()
-
-
 @dataclass(frozen=True, slots=True)
 class BucketPrefix:
     """A prefix that an export writes: an acknowledged object is durable, and there are no folders."""
 
     root: BucketPath
-    lockable: ClassVar[bool] = False
 
     def atomic_file(self, name: str, planned: int) -> Upload:
         return Upload(self.root / name, planned)
@@ -134,7 +108,11 @@ class BucketPrefix:
             yield folder / name
 
     def keep(self, made: Path, name: str) -> str:
-        return send(made, self.root / name)
+        size = made.stat().st_size
+        with self.atomic_file(name, size) as upload, made.open("rb", buffering=0) as file:
+            while piece := file.read(part_size(size)):
+                upload.write([piece])
+            return upload.finish()
 
     def write(self, name: str, data: bytes, durable: bool = False) -> None:
         (self.root / name).replace(data)
@@ -160,29 +138,11 @@ class BucketPrefix:
         take_over(False)
         yield
 
-    def make_folder(self, name: str) -> None:
-        """Do nothing."""
-
-    def remove_tree(self, name: str) -> None:
-        (self.root / name).remove_all()
-
-    def remove_empty(self, name: str) -> None:
-        """Do nothing."""
-
     def clear_unfinished(self, alone: bool) -> None:
         """Do nothing."""
 
     def refuse_odd(self, folders: Iterable[str]) -> None:
         """Do nothing."""
-
-    def refuse_unwritable(self) -> None:
-        state = self.root / STATE_FOLDER
-        (state / "tried").replace(b"")
-        state.remove(["tried"])
-
-    def free(self) -> tuple[Path, int | None]:
-        disk = Path(tempfile.gettempdir())
-        return disk, free_bytes(disk)
 
 
 def storage_of(root: StoragePath) -> Storage:
