@@ -27,7 +27,7 @@ from lpff_shards.exporters.preflight import (
     refuse_sources,
 )
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
+from lpff_shards.exporters.shard import write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
@@ -178,12 +178,12 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan being written to a folder; `seen` is what every writing machine must see, `workers` check files."""
+    """A plan being written to a folder; every writing machine must see `sources`, and `workers` check files."""
 
     plan: Plan
     folder: OutputFolder
     executor: Executor
-    seen: VisibilityCheck
+    sources: tuple[str, ...]
     workers: int
     observer: ProgressCallback
 
@@ -199,9 +199,8 @@ def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
     observer.on_stage("checking")
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
-    seen = VisibilityCheck(plan.digest, options.sources.on_disk)
     workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, folder, executor, seen, workers, observer)
+    return _Job(plan, folder, executor, options.sources.on_disk, workers, observer)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
@@ -244,7 +243,9 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
 
 def _write(job: _Job, tasks: Tasks) -> None:
     root, executor = job.folder.root, job.executor
-    write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
+    write = partial(write_shard, root)
+    if executor.elsewhere:
+        write = partial(write_shard_elsewhere, root, job.plan.digest, job.sources)
     with closing(executor.run(write, tasks, job.observer.on_progress)) as done, BackgroundSync() as disk:
         for _, written in done:
             receipt = written.result
