@@ -38,7 +38,7 @@ from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
-from lpff_shards.storage.background_sync import BackgroundSync
+from lpff_shards.storage.local import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
 from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.file_io import Hasher, hasher
-from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
+from lpff_shards.storage.path import StoragePath, causes, exists, is_folder
 from lpff_shards.storage.requests import retry_on_disconnect
 
 TRIES = 3
@@ -119,7 +119,7 @@ def _unseen(folder: OutputFolder, plan: str, sources: Iterable[str]) -> str | No
         if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
             return str(source.absolute())
     owner = folder.owner()
-    return None if owner is not None and owner.plan == plan else f"the export in {absolute(folder.root)}"
+    return None if owner is not None and owner.plan == plan else f"the export in {folder.root.absolute()}"
 
 
 def _write_samples(

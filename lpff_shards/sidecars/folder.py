@@ -23,8 +23,8 @@ from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, par
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_tables import rows_digest
-from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage
+from lpff_shards.storage.local import to_disk
 from lpff_shards.storage.path import (
     StoragePath,
     is_file,

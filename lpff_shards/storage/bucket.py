@@ -74,6 +74,18 @@ class BucketPath:
     def parent(self) -> BucketPath:
         return BucketPath(self.scheme, self.bucket, self.key.rpartition("/")[0])
 
+    def absolute(self) -> BucketPath:
+        return self
+
+    def resolve(self) -> BucketPath:
+        return self
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: a prefix exists with its objects."""
+
     def is_file(self) -> bool:
         return self.stat() is not None
 

@@ -67,14 +67,14 @@ def _first_user() -> int:
 
 @lru_cache(maxsize=64)
 def _connected(scheme: str, bucket: str, patient: bool) -> ObjectStore:
-    retries = _retries(patient)
-    return _s3(bucket, retries) if scheme == "s3" else _gcs(bucket, retries)
-
-
-def _retries(patient: bool) -> RetryConfig:
-    """Return retries that outlast a minute without the store; credentials must outlive a retry."""
+    # They outlast a minute without the store, and credentials must outlive them.
     backoff: Any = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15), "base": 2}
-    return {"max_retries": 10 if patient else 0, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
+    retries: RetryConfig = {
+        "max_retries": 10 if patient else 0,
+        "retry_timeout": timedelta(minutes=3),
+        "backoff": backoff,
+    }
+    return _s3(bucket, retries) if scheme == "s3" else _gcs(bucket, retries)
 
 
 def _client(plain: bool) -> ClientConfig:

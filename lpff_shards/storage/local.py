@@ -1,4 +1,4 @@
-"""A folder that an export writes, and its lock, held by one export or by the tasks of one export."""
+"""A folder that an export writes: its files, their syncs in the background, and its lock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +18,10 @@ from pathlib import Path
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.storage.background_sync import BackgroundSync, make_durable, to_disk
-from lpff_shards.storage.bucket import Listed
+from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.file_io import file_checksum, write_fully
-from lpff_shards.storage.path import exists, is_folder
-from lpff_shards.storage.prefetch import prefetch
+from lpff_shards.storage.path import StoragePath, exists, is_folder
+from lpff_shards.storage.prefetch import Threads, prefetch
 
 LOCK_SECONDS = 3.0
 """Longest wait for the lock: workers of a killed export hold it a moment longer."""
@@ -29,6 +29,53 @@ LOCK_SECONDS = 3.0
 _SYNCED_AT_ONCE = 8
 A_DAY = 86_400.0
 """Seconds after which an unfinished file of another machine counts as abandoned."""
+
+
+def to_disk(path: StoragePath) -> None:
+    """Wait until a file or folder is on disk; do nothing for a bucket, which is durable."""
+    if isinstance(path, BucketPath):
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class BackgroundSync:
+    """Sync files in the background, one after another; the end of the block waits for all unless it failed.
+
+    It does not replace the final sync: it makes the system start writing earlier.
+    """
+
+    def __init__(self) -> None:
+        self._thread = Threads(1)
+        self._waiting: list[Future[None]] = []
+
+    def submit(self, path: StoragePath) -> None:
+        """Begin to sync a file."""
+        self._waiting.append(self._thread.submit(to_disk, path))
+
+    def keep_up(self, path: StoragePath) -> None:
+        """Begin to sync the current part of a growing file, unless an earlier sync is still running."""
+        if all(waiting.done() for waiting in self._waiting):
+            self.submit(path)
+
+    def wait(self) -> None:
+        """Wait for all syncs; raise OSError if a file cannot be synced."""
+        for waiting in self._waiting:
+            waiting.result()
+
+    def __enter__(self) -> BackgroundSync:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._thread.end(wait=kind is None)
+
 
 STRIDE = 1 << 25
 """Bytes after which a growing file is synced."""
@@ -128,13 +175,17 @@ class LocalFolder:
         return True
 
     def sync(self, names: Iterable[str]) -> None:
+        def sync(paths: list[Path]) -> None:
+            for path in paths:
+                to_disk(path)
+
         paths = [self.root / name for name in names]
         if len(paths) <= _SYNCED_AT_ONCE:
-            _to_disk(paths)
+            sync(paths)
             return
         # A file system syncs the files of several threads together, in a third of the time of one by one.
         parts = (paths[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE))
-        for _ in prefetch(_to_disk, parts, _SYNCED_AT_ONCE):
+        for _ in prefetch(sync, parts, _SYNCED_AT_ONCE):
             pass
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
@@ -167,7 +218,12 @@ class LocalFolder:
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
         """Open the lock file; the end of the block releases the lock."""
-        make_durable(self._state)
+        missing = [folder for folder in (self._state, *self._state.parents) if not exists(folder)]
+        self._state.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            # New folders must survive a power cut. Some are writable but not readable.
+            with suppress(PermissionError):
+                to_disk(folder.parent)
         path = self._state / "lock"
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -211,11 +267,6 @@ class LocalFolder:
                 # An unreadable folder is not writable either; the write reports it.
                 if (self.root / name).is_symlink():
                     raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
-
-
-def _to_disk(paths: Iterable[Path]) -> None:
-    for path in paths:
-        to_disk(path)
 
 
 def _took(fd: int, kind: int) -> bool | None:

@@ -112,32 +112,11 @@ def is_remote(place: StoragePath) -> TypeGuard[BucketPath]:
     return isinstance(place, BucketPath)
 
 
-def absolute(place: StoragePath) -> StoragePath:
-    """Return the place as an absolute path."""
-    return place if isinstance(place, BucketPath) else place.absolute()
-
-
-def resolved(place: StoragePath) -> StoragePath:
-    """Return the place without links, for comparisons."""
-    return place if isinstance(place, BucketPath) else place.resolve()
-
-
 def causes(place: StoragePath, *, writing: bool = True) -> str:
     """The usual causes of a failed write, or read, for errors."""
     if isinstance(place, BucketPath):
         return "bucket, endpoint, credentials"
     return "path, rights, free space" if writing else "path, rights"
-
-
-def is_link(place: StoragePath) -> bool:
-    """Return whether a place is a symbolic link."""
-    return isinstance(place, Path) and place.is_symlink()
-
-
-def make_folder(place: StoragePath) -> None:
-    """Make a folder and its parents; do nothing in a bucket."""
-    if isinstance(place, Path):
-        place.mkdir(parents=True, exist_ok=True)
 
 
 def replace_file(place: StoragePath, data: bytes) -> None:
