@@ -457,7 +457,7 @@ def test_a_worker_that_the_system_kills_costs_its_shard_alone(
     _one_error(done, 1, "a worker process was killed (exit status -9)", "run the same command again")
     _check_kept(out, contents(whole))
     assert not list((out / STATE / "partial").iterdir())
-    kept = [path.stem for path in (out / STATE / "receipts").iterdir()]
+    kept = [path.stem for path in (out / STATE).glob("receipts/*")]
     assert before <= len(kept) < 10
     inodes = {name: (out / name).stat().st_ino for name in kept}
     again = here(*_command(twenty, out, *more))

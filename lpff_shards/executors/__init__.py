@@ -20,14 +20,7 @@ Executor: TypeAlias = "LocalExecutor | RayExecutor"
 
 
 def get_executor(options: RunOptions, fork: bool) -> Executor:
-    """Return the executor of the options.
-
-    Args:
-        fork: whether processes of this machine may be forked.
-
-    Raises:
-        ShardsError: Ray is required but not installed.
-    """
+    """Return the executor of the options, which may `fork` this process; raise ShardsError if Ray is missing."""
     if options.engine == "ray":
         from lpff_shards.executors.ray import RayExecutor
 

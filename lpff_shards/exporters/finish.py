@@ -196,7 +196,6 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
 
     Args:
         path: folder or bucket prefix of a finished export; its receipts are not needed.
-        on_shard: called after each shard that was read.
 
     Raises:
         ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.

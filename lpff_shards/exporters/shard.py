@@ -77,14 +77,7 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
 def write_shard_elsewhere(
     root: StoragePath, plan: str, sources: tuple[str, ...], task: ShardTask, on_sample: OnSample
 ) -> ShardReceipt:
-    """As `write_shard` on a machine with other disks: check them, and sync the shard, which only this machine can do.
-
-    Args:
-        plan, sources: as in `refuse_unseen`.
-
-    Raises:
-        ExportFailed: also if this machine has no access to the output or a source.
-    """
+    """As `write_shard` on another machine: `refuse_unseen`, and sync the shard, which no other machine can do."""
     folder = OutputFolder(root)
     try:
         refuse_unseen(folder, plan, sources)

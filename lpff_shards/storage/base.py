@@ -49,11 +49,7 @@ class Storage(Protocol):
         """Write a small file; a durable one is on disk on return, and a store has confirmed its size."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
-
-        Raises:
-            FileExistsError: the name exists.
-        """
+        """Write a small file durably, or raise FileExistsError; return whether the storage is sure that it is new."""
 
     def sync(self, names: Iterable[str]) -> None:
         """Wait until files or folders are on disk."""
@@ -62,21 +58,18 @@ class Storage(Protocol):
         """Return whether a file is the written one, by its checksum or the store's ETag."""
 
     def lock(self, seconds: float | None) -> AbstractContextManager[bool]:
-        """Keep other exports from writing; yield whether locks work here. Wait so long, or with None a moment.
+        """Keep other exports from writing; yield whether locks work here.
 
         Raises:
-            ShardsError: another export is writing.
+            ShardsError: another export is writing, even after a wait of so many seconds, or with None a moment.
         """
 
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> AbstractContextManager[None]:
-        """Write together with other tasks of the same export.
+        """Write together with other tasks of the same export; raise as `lock`.
 
         Args:
             ours: returns whether the folder already belongs to that export.
             take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
-
-        Raises:
-            ShardsError: another export is writing.
         """
 
     def clear_unfinished(self, alone: bool) -> None:

@@ -53,7 +53,7 @@ class BucketPath:
 
     @classmethod
     def parse(cls, uri: str) -> BucketPath:
-        """Return the path of a URI such as `s3://bucket/prefix`; raise as `uris.parts` does."""
+        """Return the path of a URI; raise as `uris.parts` does."""
         return cls(*parts(uri))
 
     def __str__(self) -> str:
@@ -104,14 +104,10 @@ class BucketPath:
         """Return the number of bytes of the object."""
         return self._ask(lambda store: int(store.head(self.key)["size"]))
 
-    def listed(self) -> list[Listed]:
-        """Return the objects directly below this key, sorted; one request per thousand."""
-        return self.listing()[0]
-
     def listing(self) -> tuple[list[Listed], list[str]]:
         """Return the objects and the names of the prefixes directly below this key, sorted.
 
-        Objects whose names are not paths are listed on S3; other stores raise an error.
+        One request per thousand. Objects whose names are not paths are listed on S3; other stores raise an error.
         """
         try:
             found: Any = self._ask(lambda store: store.list_with_delimiter(self._below))
@@ -172,28 +168,17 @@ class BucketPath:
         self._ask(lambda store: store.put(self.key, data, mode="overwrite", use_multipart=False))
 
     def create(self, data: bytes) -> bool:
-        """Write a small object with a new key; return whether the store guarantees that it is new.
-
-        Raises:
-            FileExistsError: an object of this key exists.
-        """
-
-        def put(store: ObjectStore) -> None:
-            store.put(self.key, data, mode="create", use_multipart=False)
-
-        try:
+        """As `Storage.create`."""
+        # A patient library would retry many times on a store without such a condition.
+        for patient in (False, True):
             try:
-                # The library would retry many times on a store without such a condition.
-                self._ask(put, patient=False)
+                self._ask(lambda store: store.put(self.key, data, mode="create", use_multipart=False), patient)
+                return True
             except OSError as error:
-                if error.errno != errno.EIO:
+                if error.errno == errno.ENOTSUP:
+                    break
+                if patient or error.errno != errno.EIO:
                     raise
-                self._ask(put)
-        except OSError as error:
-            if error.errno != errno.ENOTSUP:
-                raise
-        else:
-            return True
         if self.is_file():
             raise FileExistsError(errno.EEXIST, "already exists", str(self))
         self.replace(data)

@@ -121,11 +121,7 @@ class LocalFolder:
         return self.root / STATE_FOLDER
 
     def partial(self, name: str) -> Path:
-        """Return the path of an unfinished file.
-
-        Each process has its own: a worker whose parent was killed may still write the same shard, and tasks of the
-        export run on other machines.
-        """
+        """Return the path of an unfinished file; another process, or machine, may be writing the same shard."""
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
     @contextmanager
@@ -217,7 +213,6 @@ class LocalFolder:
 
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
-        """Open the lock file; the end of the block releases the lock."""
         missing = [folder for folder in (self._state, *self._state.parents) if not exists(folder)]
         self._state.mkdir(parents=True, exist_ok=True)
         for folder in missing:

@@ -177,14 +177,14 @@ def read_if_there(place: StoragePath) -> bytes | None:
 def names_in(place: StoragePath) -> tuple[str, ...]:
     """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist."""
     if isinstance(place, BucketPath):
-        return tuple(one.name for one in place.listed())
+        return tuple(one.name for one in place.listing()[0])
     return tuple(os.listdir(place)) if is_folder(place) else ()  # noqa: PTH208
 
 
 def listed(place: StoragePath) -> Mapping[str, Listed]:
     """Return the files directly in a folder or below a prefix, by name; empty if it does not exist."""
     if isinstance(place, BucketPath):
-        return {one.name: one for one in place.listed()}
+        return {one.name: one for one in place.listing()[0]}
     if not is_folder(place):
         return {}
     with os.scandir(place) as entries:

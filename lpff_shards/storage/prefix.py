@@ -64,11 +64,7 @@ class Upload:
         self._size += len(data)
 
     def finish(self) -> str:
-        """Complete the upload; return the object's ETag.
-
-        Raises:
-            OSError: the last parts cannot be sent, or the object's size differs from the sent bytes.
-        """
+        """Complete the upload, and compare the object's size with the sent bytes; return its ETag."""
         try:
             with translate_errors(self._place):
                 interruptible(self._writer.close)

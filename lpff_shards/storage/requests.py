@@ -63,15 +63,11 @@ def _as_os_error(message: str, place: object, number: int = 0) -> OSError:
         number = {"NoSuchBucket": errno.ENOENT, "AccessDenied": errno.EACCES}.get(code[1], 0)
     if number == errno.ENOENT:
         return OSError(number, NO_BUCKET if "NoSuchBucket" in message else "there is no such object", str(place))
-    # Number ECONNRESET makes it a ConnectionError, which is retried.
-    unclear = errno.ECONNRESET if _broken(message) else errno.ENOTSUP if _UNKNOWN.search(message) else errno.EIO
-    return OSError(number or unclear, reason(message), str(place))
-
-
-def _broken(message: str) -> bool:
-    """Return whether a library's message is about a broken connection; a response with a status is a refusal."""
     text = message.partition("\n\nDebug source:")[0]
-    return "non-2xx status code" not in text and any(word in text for word in _BROKEN)
+    # A response with a status is a refusal. Number ECONNRESET makes it a ConnectionError, which is retried.
+    broken = "non-2xx status code" not in text and any(word in text for word in _BROKEN)
+    unclear = errno.ECONNRESET if broken else errno.ENOTSUP if _UNKNOWN.search(message) else errno.EIO
+    return OSError(number or unclear, reason(message), str(place))
 
 
 def reason(message: str) -> str:
