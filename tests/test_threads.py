@@ -14,10 +14,9 @@ import lpff_shards
 from lpff_shards.loaders.object_reader import ShardRanges, StoredShard
 from lpff_shards.loaders.shards import Span
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.bucket import BucketPath, interruptible
 from lpff_shards.storage.local import BackgroundSync, LocalFolder
 from lpff_shards.storage.prefetch import Threads, prefetch
-from lpff_shards.storage.requests import interruptible
 
 
 def _ahead(_: Path) -> None:

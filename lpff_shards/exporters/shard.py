@@ -22,9 +22,9 @@ from lpff_shards.schemas.record import Entry, LeftOut
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
 from lpff_shards.storage.base import AtomicFileWriter
+from lpff_shards.storage.bucket import retry_on_disconnect
 from lpff_shards.storage.file_io import Hasher, hasher
 from lpff_shards.storage.path import StoragePath, causes, exists, is_folder
-from lpff_shards.storage.requests import retry_on_disconnect
 
 TRIES = 3
 """Attempts to write a shard if the connection to its store breaks."""

@@ -63,14 +63,13 @@ def _first_user() -> int:
 
 @lru_cache(maxsize=64)
 def _connected(scheme: str, bucket: str, patient: bool) -> ObjectStore:
-    # They outlast a minute without the store, and credentials must outlive them.
+    return (_s3 if scheme == "s3" else _gcs)(bucket, _retries(patient))
+
+
+def _retries(patient: bool) -> RetryConfig:
+    """Return retries that outlast a minute without the store; credentials must outlive a retry."""
     backoff: Any = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=15), "base": 2}
-    retries: RetryConfig = {
-        "max_retries": 10 if patient else 0,
-        "retry_timeout": timedelta(minutes=3),
-        "backoff": backoff,
-    }
-    return _s3(bucket, retries) if scheme == "s3" else _gcs(bucket, retries)
+    return {"max_retries": 10 if patient else 0, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
 
 
 def _client(http: bool) -> ClientConfig:

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.base import Storage
-from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.bucket import BucketPath, Listed, interruptible, translate_errors
 from lpff_shards.storage.local import LocalFolder
 from lpff_shards.storage.path import StoragePath, scratch
-from lpff_shards.storage.requests import interruptible, translate_errors
 
 PART = 8 << 20
 """Bytes of a part: S3 requires 5 MiB, except for the last part."""
