@@ -49,7 +49,7 @@ class RayExecutor:
     """A Ray cluster: the one at an address, else that of RAY_ADDRESS, else a new one on this machine.
 
     Attributes:
-        workers: limit of shards at once; None means every CPU of the cluster.
+        workers: limit of shards at once, and CPUs of a new cluster; None means every CPU.
         address: HOST:PORT of the cluster, or auto for the running cluster of this machine.
     """
 
@@ -167,11 +167,7 @@ _TOKEN = {"RAY_AUTH_TOKEN": token_hex(32)}
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, ...]]:
-    """Connect to a cluster; disconnect at the end of the block, and stop the cluster if it was started here.
-
-    Args:
-        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a new cluster on this machine.
-        workers: CPUs of the new cluster; None means every core that this process may use.
+    """Connect to a cluster as in `RayExecutor`; the end of the block disconnects, and stops a new cluster.
 
     Yields:
         Additional import paths for the cluster's workers.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import blake3
 from msgspec import Struct, structs
 
-from lpff_shards.errors import Damaged, ExportFailed
+from lpff_shards.errors import Damaged, ExportFailed, ShardsError
 from lpff_shards.formats.registry import index_names, is_shard_name
 from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, parsed_manifest, to_json
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
@@ -27,7 +27,10 @@ from lpff_shards.storage.base import Storage
 from lpff_shards.storage.local import to_disk
 from lpff_shards.storage.path import (
     StoragePath,
+    exists,
     is_file,
+    is_folder,
+    is_remote,
     names_in,
     on_disk,
     read_if_there,
@@ -158,8 +161,15 @@ class OutputFolder:
 
     def refuse_odd(self) -> None:
         """Raise ShardsError for an output that is not a folder, and for links in place of an export's own folders."""
+        if not is_remote(self.root) and exists(self.root) and not is_folder(self.root):
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
         inner = ("", "/partial", "/receipts", "/fields", "/parts", "/lock")
-        self.storage.refuse_odd((*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)))
+        for name in (*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)):
+            path = self.root / name
+            # An unreadable folder is not writable either; the write reports it.
+            with contextlib.suppress(OSError):
+                if path.is_symlink():
+                    raise ShardsError(f"{path} is a link", "Put a folder in its place, or remove it")
 
     def with_receipts(self) -> set[str]:
         """Return the names of shards and parts of zips that have a receipt."""

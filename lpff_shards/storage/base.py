@@ -74,6 +74,3 @@ class Storage(Protocol):
 
     def clear_unfinished(self, alone: bool) -> None:
         """Remove unfinished files of ended writers; with `alone`, of all writers."""
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Raise ShardsError if the root is not a folder, or a folder in it is a link: it may lead to other files."""

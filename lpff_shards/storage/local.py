@@ -20,7 +20,7 @@ from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.bucket import BucketPath, Listed
 from lpff_shards.storage.file_io import file_checksum, write_fully
-from lpff_shards.storage.path import StoragePath, exists, is_folder
+from lpff_shards.storage.path import StoragePath, exists
 from lpff_shards.storage.prefetch import Threads, prefetch
 
 LOCK_SECONDS = 3.0
@@ -253,15 +253,6 @@ class LocalFolder:
                 with suppress(OSError):
                     if alone or _is_left(path):
                         path.unlink()
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        if exists(self.root) and not is_folder(self.root):
-            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
-        for name in folders:
-            with suppress(OSError):
-                # An unreadable folder is not writable either; the write reports it.
-                if (self.root / name).is_symlink():
-                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
 
 
 def _took(fd: int, kind: int) -> bool | None:

@@ -136,9 +136,6 @@ class BucketPrefix:
     def clear_unfinished(self, alone: bool) -> None:
         """Do nothing."""
 
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Do nothing."""
-
 
 def storage_of(root: StoragePath) -> Storage:
     """Return the storage of a place."""
