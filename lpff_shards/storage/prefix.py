@@ -26,6 +26,9 @@ AT_ONCE = 4
 GIVING_UP = 5.0
 """Seconds for canceling an upload, since the store may be unreachable."""
 
+GATHERED = 4 << 20
+"""Bytes that are passed to the store's library at once."""
+
 MOST_PARTS = 5_000
 """Most parts of one object: S3 allows 10,000, and planned sizes are estimates."""
 
@@ -41,6 +44,8 @@ class Upload:
         before = place.stat()
         self._before = before.etag if before else None
         self._writer = place.writer(part_size(planned), AT_ONCE)
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._size = 0
         self._open = True
 
@@ -57,13 +62,14 @@ class Upload:
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append bytes."""
-        data = b"".join(pieces)
-        with translate_errors(self._place):
-            interruptible(lambda: self._writer.write(data))
-        self._size += len(data)
+        self._waiting += pieces
+        self._waiting_bytes += sum(map(len, pieces))
+        if self._waiting_bytes >= GATHERED:
+            self._flush()
 
     def finish(self) -> str:
         """Complete the upload, and compare the object's size with the sent bytes; return its ETag."""
+        self._flush()
         try:
             with translate_errors(self._place):
                 interruptible(self._writer.close)
@@ -74,6 +80,13 @@ class Upload:
                 raise
         self._open = False
         return _check_size(self._place, self._size).etag
+
+    def _flush(self) -> None:
+        data = b"".join(self._waiting)
+        with translate_errors(self._place):
+            interruptible(lambda: self._writer.write(data))
+        self._size += len(data)
+        self._waiting, self._waiting_bytes = [], 0
 
 
 def _check_size(place: BucketPath, sent: int) -> Listed:
