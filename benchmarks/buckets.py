@@ -23,7 +23,7 @@ from lpff_shards import ExportOptions, PictureOptions, RunOptions, ShardOptions,
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.sampler import EpochSampler
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.prefix import send
+from lpff_shards.storage.prefix import BucketPrefix
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 
@@ -74,7 +74,7 @@ def copy(folder: Path, uri: str) -> None:
     """Puts an export into a bucket."""
     for path in folder.rglob("*"):
         if path.is_file():
-            send(path, BucketPath.parse(uri) / str(path.relative_to(folder)))
+            BucketPrefix(BucketPath.parse(uri)).keep(path, str(path.relative_to(folder)))
 
 
 def measured(path: str, runs: int, seconds: float) -> str:

@@ -26,7 +26,7 @@ from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.files import headers
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage.bucket import BucketPath
-from lpff_shards.storage.prefix import send
+from lpff_shards.storage.prefix import BucketPrefix
 from tests.servers.child import Child
 from tests.servers.fault import Fault
 
@@ -64,7 +64,7 @@ def main() -> None:
         os.environ["STORAGE_EMULATOR_HOST"] = proxy.url
         urllib.request.urlopen(urllib.request.Request(f"{server.url}/{BUCKET}", b"", method="PUT")).close()
         proxy.tell(do="break", faults=[], seed=0)
-        send(root / "pictures.zip", BucketPath.parse(f"gs://{BUCKET}/pictures.zip"))
+        BucketPrefix(BucketPath("gs", BUCKET)).keep(root / "pictures.zip", "pictures.zip")
         places = (root / "pictures.zip", root / "folder", f"gs://{BUCKET}/pictures.zip")
         blobs = [open_tree("--ffhq", str(place)).files().blobs for place in places]
         proxy.tell(do="break", faults=[asdict(Fault("slow", seconds=given.wait))], seed=0)

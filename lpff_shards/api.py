@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -19,26 +19,25 @@ from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
 from lpff_shards.exporters.preflight import (
     all_there,
-    finished_archives,
-    finished_tasks,
+    finished,
     refuse_full,
     refuse_gone,
     refuse_pictures,
     refuse_sources,
 )
 from lpff_shards.exporters.record_options import given_paths, last_component, published_names, recorded
-from lpff_shards.exporters.shard import VisibilityCheck, write_shard, write_shard_elsewhere
+from lpff_shards.exporters.shard import write_shard, write_shard_elsewhere
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.build import make_plan
 from lpff_shards.planning.mix import Exclusions, mix
-from lpff_shards.planning.plan import Plan, Tasks
+from lpff_shards.planning.plan import Output, Plan, Tasks
 from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
-from lpff_shards.storage.background_sync import BackgroundSync
+from lpff_shards.storage.local import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def export(options: ExportOptions, observer: ProgressCallback | None = None) -> 
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
     job = _begun(options, observer)
     with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
-        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note)
+        archives = job.finished(_joined(job.plan))
         _write_missing(job, _due(job.plan, archives), before=archives)
         job.observer.on_stage("finishing")
         return _finished(job, archives)
@@ -165,7 +164,7 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
     job = _begun(options, observer)
     own = list(share.tasks(len(job.plan)))
     with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note, shared=True):
-        archives = finished_archives(job.folder, job.plan, job.workers, job.observer.on_note, closely=False)
+        archives = job.finished(_joined(job.plan), closely=False)
         due = set(_due(job.plan, archives))
         tasks = [task for task in own if task in due]
         _write_missing(job, tasks, others=len(job.plan) - len(tasks))
@@ -178,14 +177,17 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan being written to a folder; `seen` is what every writing machine must see, `workers` check files."""
+    """A plan being written to a folder; every writing machine must see `sources`, and `workers` check files."""
 
     plan: Plan
     folder: OutputFolder
     executor: Executor
-    seen: VisibilityCheck
+    sources: tuple[str, ...]
     workers: int
     observer: ProgressCallback
+
+    def finished(self, files: Sequence[Output], closely: bool = True) -> set[str]:
+        return finished(self.folder, self.plan, files, self.workers, self.observer.on_note, closely)
 
 
 def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
@@ -199,9 +201,8 @@ def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
     observer.on_stage("checking")
     folder = OutputFolder(place(options.out))
     refuse_full(folder, plan)
-    seen = VisibilityCheck(plan.digest, options.sources.on_disk)
     workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, folder, executor, seen, workers, observer)
+    return _Job(plan, folder, executor, options.sources.on_disk, workers, observer)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:
@@ -209,13 +210,12 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
     folder, plan = job.folder, job.plan
     if not all_there(folder, plan):
         return None
-    note = job.observer.on_note
-    with acquire(folder, plan, overwrite=False, on_note=note, seconds=LONGER):
+    with acquire(folder, plan, overwrite=False, on_note=job.observer.on_note, seconds=LONGER):
         # Another share may have finished first, or all shards existed before.
         done = folder.finished()
-        archives = finished_archives(folder, plan, job.workers, note, closely=False)
-        due = _due(plan, archives)
-        if len(finished_tasks(folder, plan, due, job.workers, note, closely=False)) < len(due):
+        archives = job.finished(_joined(plan), closely=False)
+        due = _own_files(plan, _due(plan, archives))
+        if len(job.finished(due, closely=False)) < len(due):
             # Another share is rewriting a shard, or must run again for one that was lost.
             if done is not None:
                 folder.unfinish()
@@ -223,19 +223,27 @@ def _finished_by_the_last(job: _Job) -> Manifest | None:
         return done or _finished(job, archives)
 
 
-def _due(plan: Plan, archives: Collection[int]) -> list[int]:
+def _joined(plan: Plan) -> tuple[Output, ...]:
+    return plan.outputs if plan.format.joining else ()
+
+
+def _own_files(plan: Plan, tasks: Iterable[int]) -> list[Output]:
+    """Return the shards or parts that tasks write."""
+    return [Output(plan.filenames[task], "", range(task, task + 1)) for task in tasks]
+
+
+def _due(plan: Plan, archives: Collection[str]) -> list[int]:
     """Return the tasks whose shards or parts must exist."""
-    return [task for number, output in enumerate(plan.outputs) if number not in archives for task in output.tasks]
+    return [task for output in plan.outputs if output.file not in archives for task in output.tasks]
 
 
-def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = (), others: int = 0) -> None:
+def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[str] = (), others: int = 0) -> None:
     """Write the missing shards of tasks; `before` are complete zips, `others` the number of tasks of other shares."""
     folder, plan, observer = job.folder, job.plan, job.observer
-    whole = finished_tasks(folder, plan, tasks, job.workers, observer.on_note)
-    kept = [plan.filenames[task] for task in tasks if task in whole]
-    missing = [task for task in tasks if task not in whole]
+    kept = job.finished(_own_files(plan, tasks))
+    missing = [task for task in tasks if plan.filenames[task] not in kept]
     observer.on_plan(plan, len(plan) - others - len(missing), others)
-    observer.on_skipped_shards(Receipts(folder, [*(plan.outputs[number].file for number in sorted(before)), *kept]))
+    observer.on_skipped_shards(Receipts(folder, sorted({*before, *kept})))
     if missing:
         observer.on_stage("writing")
         folder.unfinish()
@@ -244,7 +252,9 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[int] = ()
 
 def _write(job: _Job, tasks: Tasks) -> None:
     root, executor = job.folder.root, job.executor
-    write = partial(write_shard_elsewhere, root, job.seen) if executor.elsewhere else partial(write_shard, root)
+    write = partial(write_shard, root)
+    if executor.elsewhere:
+        write = partial(write_shard_elsewhere, root, job.plan.digest, job.sources)
     with closing(executor.run(write, tasks, job.observer.on_progress)) as done, BackgroundSync() as disk:
         for _, written in done:
             receipt = written.result
@@ -253,16 +263,16 @@ def _write(job: _Job, tasks: Tasks) -> None:
             job.observer.on_shard(ShardDone(*values, skipped=len(receipt.skipped)))
 
 
-def _finished(job: _Job, archives: Collection[int]) -> Manifest:
+def _finished(job: _Job, archives: Collection[str]) -> Manifest:
     """Join the zips that are not among `archives`, and write the sidecars."""
     folder, plan = job.folder, job.plan
     due = [plan.filenames[task] for task in _due(plan, archives)]
     # `Receipts` would read many in advance.
-    refuse_nothing(plan, map(folder.receipt, [*(plan.outputs[number].file for number in archives), *due]))
+    refuse_nothing(plan, map(folder.receipt, [*sorted(archives), *due]))
     refuse_lost(folder, plan)
-    for number, output in enumerate(plan.outputs if plan.format.joining else ()):
+    for output in _joined(plan):
         parts = [plan.filenames[task] for task in output.tasks]
-        if number in archives:
+        if output.file in archives:
             # Left by a run that was stopped between joining and removing.
             folder.drop_parts(parts)
             continue

@@ -20,8 +20,8 @@ from lpff_shards.options.export import Checksum
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.receipt import Natural
 from lpff_shards.schemas.record import LeftOut, Tombstone
+from lpff_shards.storage.bucket import NO_BUCKET
 from lpff_shards.storage.path import StoragePath, causes, exists, is_file, is_folder, is_remote, place
-from lpff_shards.storage.requests import NO_BUCKET
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 2

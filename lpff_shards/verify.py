@@ -24,7 +24,7 @@ from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.file_io import checksum_of, file_checksum
-from lpff_shards.storage.path import StoragePath, exists, is_file, is_link, is_remote, names_in, place, read_whole
+from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, names_in, place, read_whole
 
 _BY_EXPORT = frozenset({CARD, POSES, SUMS})
 """Files that `lpff-shards index` does not write."""
@@ -234,7 +234,7 @@ def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
         path = root / name
         try:
             if not is_file(path):
-                reason = "is not a regular file" if exists(path) or is_link(path) else ""
+                reason = "is not a regular file" if exists(path) or path.is_symlink() else ""
             else:
                 reason = "" if file_digest(read_whole(path)) == digest else "is not what was written"
         except OSError as error:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lpff_shards.exporters.shard import VisibilityCheck
 from lpff_shards.exporters.shard import write_shard_elsewhere as write_undisturbed
 from lpff_shards.planning.plan import ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -24,7 +23,7 @@ ORDER, ATTEMPTS, STALLED, DIED = "order", "attempts", "stalled", "died"
 
 
 def write_shard_elsewhere(
-    root: Path, seen: VisibilityCheck, task: ShardTask, on_sample: Callable[[int], None]
+    root: Path, plan: str, sources: tuple[str, ...], task: ShardTask, on_sample: Callable[[int], None]
 ) -> ShardReceipt:
     """Writes a shard; at its third sample what was ordered happens, once in all."""
     beside = Path(root).absolute().parent
@@ -39,13 +38,13 @@ def write_shard_elsewhere(
         if samples == AT and (beside / ORDER).is_file():
             _obey(root, beside, (beside / ORDER).read_text().split())
 
-    return write_undisturbed(root, seen, task, disturbed)
+    return write_undisturbed(root, plan, sources, task, disturbed)
 
 
 def _obey(root: Path, beside: Path, order: list[str]) -> None:
     if order == [DIE] and _first(beside / DIED):
         os.kill(os.getpid(), signal.SIGKILL)
-    if order == [STALL] and any((root / ".lpff-shards/receipts").iterdir()) and _first(beside / STALLED):
+    if order == [STALL] and any((root / ".lpff-shards").glob("receipts/*")) and _first(beside / STALLED):
         _wait(lambda: False)
     if order[1:]:
         import ray

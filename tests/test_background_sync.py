@@ -12,19 +12,22 @@ import pytest
 from lpff_shards import ExportOptions, RunOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters import shard
-from lpff_shards.storage import background_sync
-from lpff_shards.storage.background_sync import BackgroundSync
+from lpff_shards.storage import local
+from lpff_shards.storage.local import BackgroundSync, to_disk
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _broken(_: Path) -> None:
-    raise NO_SPACE
+def _broken(path: Path) -> None:
+    """Fails in the background alone."""
+    if threading.current_thread() is not threading.main_thread():
+        raise NO_SPACE
+    to_disk(path)
 
 
 def test_leaving_waits_for_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
+    monkeypatch.setattr(local, "to_disk", lambda path: synced.append(path.name))
     with BackgroundSync() as disk:
         for name in "abc":
             disk.submit(tmp_path / name)
@@ -50,7 +53,7 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
         goes_on.wait(30)
         synced.append(path.name)
 
-    monkeypatch.setattr(background_sync, "to_disk", slow)
+    monkeypatch.setattr(local, "to_disk", slow)
     with BackgroundSync() as disk:
         for _ in range(3):
             disk.keep_up(tmp_path / "a")
@@ -61,9 +64,9 @@ def test_a_growing_file_is_not_synced_again_while_it_is(tmp_path: Path, monkeypa
 
 def test_a_shard_settles_while_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
-    monkeypatch.setattr(background_sync, "to_disk", lambda path: synced.append(path.name))
+    monkeypatch.setattr(BackgroundSync, "submit", lambda _, path: synced.append(path.name))
     monkeypatch.setattr(shard, "BLOCK", 1)
-    monkeypatch.setattr(background_sync, "STRIDE", 1)
+    monkeypatch.setattr(local, "STRIDE", 1)
     options = ExportOptions(
         format="wds", out=str(tmp_path / "out"), sources=SourceOptions(demo=4), run=RunOptions(workers=1)
     )
@@ -83,7 +86,7 @@ def test_a_disk_that_fails_in_the_background_is_one_clear_error(
         shards=ShardOptions(shards=4),
         run=RunOptions(workers=workers),
     )
-    monkeypatch.setattr(background_sync, "to_disk", _broken)
+    monkeypatch.setattr(local, "to_disk", _broken)
     with pytest.raises(ExportFailed, match=r"cannot be written: .*No space left"):
         export(options)
     monkeypatch.undo()

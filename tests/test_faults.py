@@ -26,7 +26,7 @@ from samples import LAYOUTS, sample
 from lpff_shards import api
 from lpff_shards.exporters.shard import BLOCK, MOST_PIECES, ShardSink
 from lpff_shards.formats.base import AppendingWriter, Encoded
-from lpff_shards.storage.background_sync import StagedFile
+from lpff_shards.storage.local import LocalFolder
 
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
 ID = LPFF_IDS[1]
@@ -457,7 +457,7 @@ def test_a_worker_that_the_system_kills_costs_its_shard_alone(
     _one_error(done, 1, "a worker process was killed (exit status -9)", "run the same command again")
     _check_kept(out, contents(whole))
     assert not list((out / STATE / "partial").iterdir())
-    kept = [path.stem for path in (out / STATE / "receipts").iterdir()]
+    kept = [path.stem for path in (out / STATE).glob("receipts/*")]
     assert before <= len(kept) < 10
     inodes = {name: (out / name).stat().st_ino for name in kept}
     again = here(*_command(twenty, out, *more))
@@ -611,7 +611,7 @@ class Heard:
 def _check_appended(samples: Sequence[Sequence[bytes]], end: bytes) -> None:
     """Appends the samples to a file, and compares all that is told of it."""
     heard = Heard()
-    with TemporaryDirectory() as folder, StagedFile(Path(folder, "growing"), Path(folder, "shard")) as growing:
+    with TemporaryDirectory() as folder, LocalFolder(Path(folder)).atomic_file("shard", 0) as growing:
         sink, encoded = ShardSink(growing, heard, lambda: Path(folder, "made")), iter(samples)
         shard = AppendingWriter("shard", sink, lambda _: Encoded(next(encoded), ("png",), (0,)), end)
         joined = [b"".join(pieces) for pieces in samples]

@@ -21,8 +21,8 @@ from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, coalesce_ranges, in_order
 from lpff_shards.loaders.shards import Span
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
+from lpff_shards.storage import bucket as bucket_paths
 from lpff_shards.storage import connect
-from lpff_shards.storage import requests as store_requests
 
 FORMATS = ("wds", "tfrecord")
 SAMPLES = 24
@@ -51,7 +51,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     backoff = {"init_backoff": timedelta(milliseconds=1), "max_backoff": timedelta(milliseconds=2), "base": 2}
     retries = {"max_retries": 7, "retry_timeout": timedelta(seconds=20), "backoff": backoff}
     monkeypatch.setattr(connect, "_retries", lambda patient: retries)
-    monkeypatch.setattr(store_requests, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(bucket_paths, "FIRST_WAIT", 0.001)
 
 
 def _gets(bucket: Bucket, work: Callable[[], Any]) -> int:

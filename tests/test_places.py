@@ -20,7 +20,7 @@ from lpff_shards.manifest import read_manifest
 from lpff_shards.schemas.uris import is_uri, scheme_of
 from lpff_shards.sources.io.tree import open_tree
 from lpff_shards.storage import connect
-from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.bucket import BucketPath, reason
 from lpff_shards.storage.path import (
     exists,
     is_file,
@@ -34,7 +34,6 @@ from lpff_shards.storage.path import (
 )
 from lpff_shards.storage.prefetch import prefetch
 from lpff_shards.storage.prefix import MOST_PARTS, PART, part_size
-from lpff_shards.storage.requests import reason
 
 NAMES = st.from_regex(r"[a-zA-Z0-9_=-][a-zA-Z0-9._=-]{0,20}", fullmatch=True)
 

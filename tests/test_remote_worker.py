@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 from dataset_factories import write_lpff
 
-from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api
+from lpff_shards import ExportOptions, RunOptions, ShardsError, SourceOptions, api, executors
 from lpff_shards.executors import get_executor
-from lpff_shards.executors import ray as ray_engine
 from lpff_shards.executors.processes import LocalExecutor
 from lpff_shards.executors.ray import RayExecutor
 from lpff_shards.exporters import shard as shards
 from lpff_shards.exporters.record_options import recorded
-from lpff_shards.exporters.shard import VisibilityCheck
 from lpff_shards.sidecars.folder import OutputFolder
 
 
@@ -26,9 +24,10 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportOptions:
     return ExportOptions(format="wds", out=str(tmp_path / "out"), sources=SourceOptions(lpff=str(lpff)))
 
 
-def _write(options: ExportOptions, seen: VisibilityCheck) -> None:
+def _write(options: ExportOptions, digest: str = "", sources: tuple[str, ...] = ()) -> None:
     plan = api.plan_export(options)
-    shards.write_shard_elsewhere(Path(options.out), seen, plan.task(0), lambda _: None)
+    seen = (digest or plan.digest, sources or options.sources.on_disk)
+    shards.write_shard_elsewhere(Path(options.out), *seen, plan.task(0), lambda _: None)
 
 
 def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None:
@@ -36,17 +35,17 @@ def test_a_machine_that_sees_all_writes_the_same(options: ExportOptions) -> None
     shard = Path(options.out) / manifest.shards[0].file
     before = shard.read_bytes()
     shard.unlink()
-    _write(options, VisibilityCheck(api.plan_export(options).digest, options.sources.on_disk))
+    _write(options)
     assert shard.read_bytes() == before
 
 
 def test_a_machine_that_does_not_see_the_output_is_told(options: ExportOptions) -> None:
     with pytest.raises(ShardsError, match=r"the node \S+ has no access to the export in \S+out\. Every node needs"):
-        _write(options, VisibilityCheck(api.plan_export(options).digest, options.sources.on_disk))
+        _write(options)
     # A folder of the same name that is its own, of another export.
     api.export(options)
     with pytest.raises(ShardsError, match="has no access to the export in"):
-        _write(options, VisibilityCheck("another", options.sources.on_disk))
+        _write(options, digest="another")
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -56,7 +55,7 @@ def test_a_machine_that_does_not_see_the_pictures_leaves_none_out(options: Expor
     if there:
         mount.mkdir()
     with pytest.raises(ShardsError, match=r"has no access to \S+/mount"):
-        _write(options, VisibilityCheck(api.plan_export(options).digest, (str(mount),)))
+        _write(options, sources=(str(mount),))
 
 
 def test_what_another_machine_writes_a_moment_ago_is_waited_for(
@@ -65,10 +64,11 @@ def test_what_another_machine_writes_a_moment_ago_is_waited_for(
     monkeypatch.setattr(shards, "PATIENCE", 1.0)
     owners = iter([None, OutputFolder.owner])
     api.export(options)
-    seen, folder = VisibilityCheck(api.plan_export(options).digest, ()), OutputFolder(Path(options.out))
+    folder = OutputFolder(Path(options.out))
     owner = folder.owner()
+    assert owner is not None
     monkeypatch.setattr(OutputFolder, "owner", lambda _: owner if next(owners) else None)
-    seen.refuse_unseen(folder)
+    shards.refuse_unseen(folder, owner.plan, ())
     assert next(owners, "asked twice") == "asked twice"
 
 
@@ -104,9 +104,9 @@ def test_an_engine_is_chosen_and_what_it_lacks_is_told_before_planning(
     options: ExportOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert get_executor(RunOptions(workers=3), fork=True) == LocalExecutor(3, True)
-    monkeypatch.setattr(ray_engine, "find_spec", lambda _: "there")
+    monkeypatch.setattr(executors, "find_spec", lambda _: "there")
     assert get_executor(RunOptions(engine="ray"), fork=True) == RayExecutor(None, None)
-    monkeypatch.setattr(ray_engine, "find_spec", lambda _: None)
+    monkeypatch.setattr(executors, "find_spec", lambda _: None)
     monkeypatch.setattr(api, "plan_export", lambda _: pytest.fail("planned"))
     with pytest.raises(ShardsError, match=r"pip install \"lpff-shards\[ray\]\""):
         api.export(ExportOptions(format="wds", out="x", sources=options.sources, run=RunOptions(engine="ray")))

@@ -15,7 +15,16 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.receipt import ReceiptBuilder
 from lpff_shards.storage.base import Storage
 from lpff_shards.storage.file_io import checksum_of
-from lpff_shards.storage.path import StoragePath, listed, names_in, place, read_if_there
+from lpff_shards.storage.path import (
+    StoragePath,
+    is_remote,
+    listed,
+    names_in,
+    place,
+    read_if_there,
+    remove_empty,
+    remove_tree,
+)
 from lpff_shards.storage.prefix import storage_of
 
 BYTES = b"12345678" * 1000
@@ -41,7 +50,7 @@ def test_a_file_written_in_pieces_appears_when_it_is_finished(storage: Storage) 
         assert read_if_there(storage.root / "a.tar") is None
         mark = growing.finish()
     assert read_if_there(storage.root / "a.tar") == BYTES
-    assert bool(mark) is not storage.lockable
+    assert bool(mark) is is_remote(storage.root)
 
 
 def test_a_file_that_is_given_up_never_appears(storage: Storage) -> None:
@@ -93,16 +102,16 @@ def test_a_file_is_known_again_and_another_is_not(storage: Storage) -> None:
 def test_folders_go_with_all_that_is_in_them(storage: Storage) -> None:
     storage.write("parts/x/a", b"1")
     storage.write("kept", b"1")
-    storage.remove_tree("parts")
-    storage.remove_tree("absent")
-    storage.remove_empty("absent")
+    remove_tree(storage.root / "parts")
+    remove_tree(storage.root / "absent")
+    remove_empty(storage.root / "absent")
     assert names_in(storage.root / "parts/x") == () and read_if_there(storage.root / "kept") == b"1"
 
 
 def test_a_second_export_waits_where_there_are_locks(storage: Storage) -> None:
     with storage.lock(None) as alone:
-        assert alone is storage.lockable
-        if storage.lockable:
+        assert alone is not is_remote(storage.root)
+        if alone:
             with pytest.raises(ShardsError, match="being written by another export"), storage.lock(0.0):
                 pass
 

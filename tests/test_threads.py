@@ -14,10 +14,9 @@ import lpff_shards
 from lpff_shards.loaders.object_reader import ShardRanges, StoredShard
 from lpff_shards.loaders.shards import Span
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.storage.background_sync import BackgroundSync, StagedFile
-from lpff_shards.storage.bucket import BucketPath
+from lpff_shards.storage.bucket import BucketPath, interruptible
+from lpff_shards.storage.local import BackgroundSync, LocalFolder
 from lpff_shards.storage.prefetch import Threads, prefetch
-from lpff_shards.storage.requests import interruptible
 
 
 def _ahead(_: Path) -> None:
@@ -37,7 +36,7 @@ def _background_sync(folder: Path) -> None:
 
 
 def _growing(folder: Path) -> None:
-    with StagedFile(folder / "partial", folder / "final") as file:
+    with LocalFolder(folder).atomic_file("final", 0) as file:
         for _ in range(3):
             file.write([bytes(1 << 25)])
         file.finish()
@@ -85,7 +84,7 @@ def test_a_signal_behind_the_start_of_a_thread_leaves_nothing_waiting(
     assert ended == (["interrupted"] if len(started) >= number else ["done"])
     wait_for(lambda: not any(thread.is_alive() for thread in started))
     assert all(thread.daemon for thread in started)
-    assert not (tmp_path / "partial").exists()
+    assert not list(tmp_path.rglob("final.*"))
 
 
 def test_a_signal_behind_the_start_of_a_call_that_is_waited_for_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ It does not depend on the work of a task. `elsewhere` is whether other machines 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import LocalExecutor, available_cores
 from lpff_shards.options.export import RunOptions
 
@@ -18,17 +20,11 @@ Executor: TypeAlias = "LocalExecutor | RayExecutor"
 
 
 def get_executor(options: RunOptions, fork: bool) -> Executor:
-    """Return the executor of the options.
-
-    Args:
-        fork: whether processes of this machine may be forked.
-
-    Raises:
-        ShardsError: Ray is required but not installed.
-    """
+    """Return the executor of the options, which may `fork` this process; raise ShardsError if Ray is missing."""
     if options.engine == "ray":
-        from lpff_shards.executors.ray import RayExecutor, check
+        from lpff_shards.executors.ray import RayExecutor
 
-        check()
+        if find_spec("ray") is None:
+            raise ShardsError("--engine ray needs Ray", 'Install it: pip install "lpff-shards[ray]"')
         return RayExecutor(options.workers, options.ray_address)
     return LocalExecutor(options.workers or available_cores(), fork)

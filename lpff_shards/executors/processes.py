@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -138,8 +139,8 @@ class LocalExecutor:
         """
         workers = min(self.workers, len(tasks))
         if workers > 1:
-            with _Pool(work, tasks, workers, self.fork) as pool:
-                yield from pool.run(on_progress)
+            with _started(work, tasks, workers, self.fork) as started:
+                yield from _in_processes(started, iter(range(len(tasks))), on_progress)
             return
         report = _Reporter(on_progress)
         for number in range(len(tasks)):
@@ -205,63 +206,62 @@ class _Worker:
     join: Callable[[], int | None]
 
 
-class _Pool(Generic[Task, Result]):
-    def __init__(self, work: Work[Task, Result], tasks: Sequence[Task], workers: int, fork: bool) -> None:
-        self._numbers = iter(range(len(tasks)))
-        self._workers: list[_Worker] = []
+@contextmanager
+def _started(work: Work[Any, Any], tasks: Sequence[Any], count: int, fork: bool) -> Iterator[list[_Worker]]:
+    workers: list[_Worker] = []
+    try:
         # Blocked until a worker has set its own handlers: a new fork still has its parent's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            for _ in range(workers):
-                siblings = [worker.pipe for worker in self._workers]
-                self._workers.append(_forked(work, tasks, siblings) if fork else _fresh(work, tasks))
+            for _ in range(count):
+                siblings = [worker.pipe for worker in workers]
+                workers.append(_forked(work, tasks, siblings) if fork else _fresh(work, tasks))
         except OSError as error:
-            self.__exit__()
             raise ExportFailed(
-                f"{workers} worker processes cannot be started: {error.strerror}", "Use fewer --workers"
+                f"{count} worker processes cannot be started: {error.strerror}", "Use fewer --workers"
             ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    def __enter__(self) -> _Pool[Task, Result]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
+        yield workers
+    finally:
+        for worker in workers:
             worker.pipe.close()
             worker.terminate()
-        for worker in self._workers:
+        for worker in workers:
             worker.join()
 
-    def run(self, on_progress: OnProgress) -> Iterator[tuple[int, Done[Result]]]:
-        busy: dict[Connection, tuple[_Worker, int]] = {}
-        for worker in self._workers:
-            self._hand(worker, busy)
-        while busy:
-            for pipe in wait(list(busy)):
-                worker, number = busy[pipe]  # type: ignore[index]
-                try:
-                    message = worker.pipe.recv()
-                except (EOFError, OSError):
-                    raise _killed(worker) from None
-                if isinstance(message, Progress):
-                    on_progress(message)
-                elif isinstance(message, Done):
-                    del busy[worker.pipe]
-                    self._hand(worker, busy)
-                    yield number, message
-                else:
-                    raise message
 
-    def _hand(self, worker: _Worker, busy: dict[Connection, tuple[_Worker, int]]) -> None:
-        number = next(self._numbers, None)
-        if number is None:
-            return
-        try:
-            worker.hand(number)
-        except OSError:
-            raise _killed(worker) from None
-        busy[worker.pipe] = (worker, number)
+def _in_processes(
+    workers: list[_Worker], numbers: Iterator[int], on_progress: OnProgress
+) -> Iterator[tuple[int, Done[Any]]]:
+    """Hand each worker the next task when its last one is done."""
+    busy: dict[Connection, tuple[_Worker, int]] = {}
+
+    def hand_next(worker: _Worker) -> None:
+        if (number := next(numbers, None)) is not None:
+            try:
+                worker.hand(number)
+            except OSError:
+                raise _killed(worker) from None
+            busy[worker.pipe] = worker, number
+
+    for worker in workers:
+        hand_next(worker)
+    while busy:
+        for pipe in wait(list(busy)):
+            worker, number = busy[pipe]  # type: ignore[index]
+            try:
+                message = worker.pipe.recv()
+            except (EOFError, OSError):
+                raise _killed(worker) from None
+            if isinstance(message, Progress):
+                on_progress(message)
+            elif isinstance(message, Done):
+                del busy[worker.pipe]
+                hand_next(worker)
+                yield number, message
+            else:
+                raise message
 
 
 def _forked(work: Work[Any, Any], tasks: Sequence[Any], siblings: Sequence[Connection]) -> _Worker:

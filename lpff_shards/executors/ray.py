@@ -18,7 +18,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from secrets import token_hex
 from typing import Any, ClassVar
 
@@ -45,18 +44,12 @@ END_SECONDS = 10.0
 """Time for canceled tasks to end before they are killed."""
 
 
-def check() -> None:
-    """Raise ShardsError if Ray is not installed."""
-    if find_spec("ray") is None:
-        raise ShardsError("--engine ray needs Ray", 'Install it: pip install "lpff-shards[ray]"')
-
-
 @dataclass(frozen=True, slots=True)
 class RayExecutor:
     """A Ray cluster: the one at an address, else that of RAY_ADDRESS, else a new one on this machine.
 
     Attributes:
-        workers: limit of shards at once; None means every CPU of the cluster.
+        workers: limit of shards at once, and CPUs of a new cluster; None means every CPU.
         address: HOST:PORT of the cluster, or auto for the running cluster of this machine.
     """
 
@@ -118,17 +111,12 @@ def _fetch(ray: Any, ref: Any) -> tuple[Done[Any], Progress]:
 
 def _stop(ray: Any, running: list[Any]) -> None:
     """Cancel the running tasks, so that no worker writes after the export."""
-
-    def unfinished(seconds: float) -> list[Any]:
-        return list(ray.wait(running, num_returns=len(running), timeout=seconds)[1]) if running else []
-
     # After a second Ctrl-C or a lost cluster Ray ends the remaining tasks when this process disconnects.
     with suppress(ray.exceptions.RayError):
-        # Earlier versions of Ray aborted on cancel of a task that had just ended.
-        for ref in unfinished(0):
-            ray.cancel(ref)
-        for ref in unfinished(END_SECONDS):
-            ray.cancel(ref, force=True)
+        for seconds, force in ((0.0, False), (END_SECONDS, True)) if running else ():
+            # Earlier versions of Ray aborted on cancel of a task that had just ended.
+            for ref in ray.wait(running, num_returns=len(running), timeout=seconds)[1]:
+                ray.cancel(ref, force=force)
 
 
 Attempted = tuple[Done[Any], Progress] | str
@@ -179,11 +167,7 @@ _TOKEN = {"RAY_AUTH_TOKEN": token_hex(32)}
 
 @contextmanager
 def connected(address: str | None, workers: int | None) -> Iterator[tuple[str, ...]]:
-    """Connect to a cluster; disconnect at the end of the block, and stop the cluster if it was started here.
-
-    Args:
-        address: HOST:PORT or auto; None means the value of RAY_ADDRESS, else a new cluster on this machine.
-        workers: CPUs of the new cluster; None means every core that this process may use.
+    """Connect to a cluster as in `RayExecutor`; the end of the block disconnects, and stops a new cluster.
 
     Yields:
         Additional import paths for the cluster's workers.

@@ -23,8 +23,8 @@ from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.sidecars.sample_tables import rows_digest
-from lpff_shards.storage.background_sync import BackgroundSync, to_disk
 from lpff_shards.storage.file_io import hasher, pread_fully, write_fully
+from lpff_shards.storage.local import BackgroundSync, to_disk
 from lpff_shards.storage.path import causes, on_disk
 
 BLOCK = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 
 import numpy as np
 from msgspec import structs
@@ -15,7 +15,7 @@ from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.executors.processes import OnShard, ShardDone
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.record_options import redact_paths
-from lpff_shards.formats.base import Format, SampleError
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.registry import index_files, installed_format
 from lpff_shards.manifest import (
     MANIFEST,
@@ -196,7 +196,6 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
 
     Args:
         path: folder or bucket prefix of a finished export; its receipts are not needed.
-        on_shard: called after each shard that was read.
 
     Raises:
         ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
@@ -207,15 +206,31 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
     with locked(folder):
         manifest = read_manifest(folder.root)
         format = installed_format(manifest.format)
+        kinds: set[str] = set()
         # Shards are read twice, so nothing is written if one is damaged, and no receipts are held.
-        kinds = {suffixes[0] for found in _checked(folder, manifest, format, on_shard) for suffixes in found.suffixes}
+        for shard in manifest.shards:
+            started = time.monotonic()
+            with _reading(path := folder.root / shard.file):
+                data = read_whole(path)
+                found = format.describe(shard.file, data, manifest.layout)
+                if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
+                    raise SampleError("it is not the shard that the manifest lists", 0)
+            on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
+            kinds.update(suffixes[0] for suffixes in found.suffixes)
         written = {name: folder.write(name, data) for name, data in data_set_indexes(manifest, kinds).items()}
+
+        def rows(path: StoragePath, data: memoryview) -> Iterator[Row]:
+            with _reading(path):
+                for sample in format.samples(data, manifest.layout):
+                    yield tuple(sample.scalars.values())
 
         def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
             for shard in manifest.shards:
-                data, found = _described(folder, manifest, format, shard.file)
+                with _reading(path := folder.root / shard.file):
+                    data = read_whole(path)
+                    found = format.describe(shard.file, data, manifest.layout)
                 written.update({name: folder.write(name, index) for name, index in index_files(found).items()})
-                yield found, _rows(folder.root / shard.file, manifest, format, data)
+                yield found, rows(path, data)
 
         # Only the export's own samples.sqlite contains the poses before rebalancing.
         pool = None
@@ -228,35 +243,13 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
         return tuple(name for name, one in written.items() if one.changed)
 
 
-def _checked(folder: OutputFolder, manifest: Manifest, format: Format, on_shard: OnShard) -> Iterator[ShardReceipt]:
-    """Compare each shard with the manifest, and yield its contents."""
-    for shard in manifest.shards:
-        started = time.monotonic()
-        data, found = _described(folder, manifest, format, shard.file)
-        if checksum_of(data, manifest.checksum) != shard.checksum or keys_digest(found.keys) != shard.keys:
-            raise _damaged(folder.root / shard.file, "it is not the shard that the manifest lists")
-        on_shard(ShardDone(shard.file, len(found.keys), shard.bytes, time.monotonic() - started))
-        yield found
-
-
-def _described(folder: OutputFolder, manifest: Manifest, format: Format, file: str) -> tuple[memoryview, ShardReceipt]:
-    path = folder.root / file
+@contextmanager
+def _reading(path: StoragePath) -> Iterator[None]:
+    """Raise ShardsError if the block cannot read a shard, or finds it damaged."""
     try:
-        data = read_whole(path)
-        return data, format.describe(file, data, manifest.layout)
+        yield
     except OSError as error:
         raise ShardsError(f"{path} cannot be read: {error.strerror}", "Check the folder") from None
     except SampleError as error:
-        raise _damaged(path, error.reason) from None
-
-
-def _rows(path: StoragePath, manifest: Manifest, format: Format, data: memoryview) -> Iterator[Row]:
-    try:
-        for sample in format.samples(data, manifest.layout):
-            yield tuple(sample.scalars.values())
-    except SampleError as error:
-        raise _damaged(path, error.reason) from None
-
-
-def _damaged(path: StoragePath, reason: str) -> ShardsError:
-    return ShardsError(f"{path} is damaged: {reason}", "Run lpff-shards verify, then export again")
+        reason = f"{path} is damaged: {error.reason}"
+        raise ShardsError(reason, "Run lpff-shards verify, then export again") from None

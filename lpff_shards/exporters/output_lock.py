@@ -34,7 +34,7 @@ from lpff_shards.sidecars.folder import (
     exclusion_hashes,
     unknown_files,
 )
-from lpff_shards.storage.path import StoragePath, causes, is_file, is_folder, names_in, remove
+from lpff_shards.storage.path import StoragePath, causes, is_file, is_folder, is_remote, names_in, remove, remove_tree
 
 _PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
 """Recorded options that name files; their contents matter, not their names."""
@@ -99,7 +99,6 @@ def refuse_lost(folder: OutputFolder, plan: Plan) -> None:
 def _claim(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote, alone: bool) -> None:
     """Make a plan the owner of a folder, which with `alone` is locked against other writers."""
     _check(folder, plan, overwrite)
-    folder.storage.make_folder(RECEIPTS)
     folder.storage.clear_unfinished(alone)
     owner, withdrawn = _owner(folder, plan), exclusion_hashes(plan.mix.withdrawn)
     if not _owns(owner, plan):
@@ -232,22 +231,23 @@ def _written(folder: OutputFolder, owner: OutputState | None) -> set[str]:
 
 
 def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNote) -> None:
-    damaged = folder.storage.lockable and is_file(folder.plan_file) and folder.owner() is None
+    damaged = not is_remote(folder.root) and is_file(folder.plan_file) and folder.owner() is None
     if not (overwrite and is_folder(folder.root / STATE_FOLDER)) and not damaged:
         _own_first(folder, plan, on_note)
         return
-    folder.storage.refuse_unwritable()
+    # Refuse an unwritable bucket before its files are removed.
+    folder.storage.write(f"{STATE_FOLDER}/tried", b"")
+    remove(folder.root / STATE_FOLDER, ["tried"])
     # The manifest is removed first: without it the folder counts as unfinished.
     folder.unfinish()
     shards = _written(folder, folder.owner())
     removals: list[Callable[[], None]] = [lambda: remove(folder.root, [*shards, *beside_names(shards)])]
-    removals += [partial(folder.storage.remove_tree, name) for name in (PARTS, FIELDS, RECEIPTS)]
+    removals += [partial(remove_tree, folder.root / name) for name in (PARTS, FIELDS, RECEIPTS)]
     for removal in removals:
         # Without locks another task of this plan may be faster and already be writing its shards.
         if _is_of(folder, plan):
             return
         removal()
-    folder.storage.make_folder(RECEIPTS)
     folder.own(_owner_by(plan))
 
 

@@ -13,14 +13,14 @@ from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.formats.registry import index_files, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.declaration import flag
-from lpff_shards.planning.plan import Plan
+from lpff_shards.planning.plan import Output, Plan
 from lpff_shards.schemas.filenames import ONCE, PART
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
-from lpff_shards.storage.path import StoragePath, contains, is_remote, listed, place, read_if_there
+from lpff_shards.storage.path import StoragePath, contains, free_space, is_remote, listed, place, read_if_there
 from lpff_shards.storage.prefetch import ASKED, prefetch
 
 _ENDINGS = (".idx", ".wids.json", MANIFEST)
@@ -72,35 +72,12 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
     picture = plan.settings.picture
     exact = ("keep",) if picture.resolution is None else ("raw", "stored-png")
     needed = int(needed * (_SURE if picture.kind in exact else _UNSURE))
-    disk, free = folder.storage.free()
+    disk, free = free_space(folder.root)
     if free is not None and needed > free + present:
         raise ExportFailed(
             f"the export needs at least {format_bytes(needed)}, and {disk} has room for {format_bytes(free + present)}",
             "Free some space, or choose another disk",
         )
-
-
-def finished_archives(
-    folder: OutputFolder, plan: Plan, workers: int, on_note: OnNote, closely: bool = True
-) -> set[int]:
-    """Return the output numbers of complete zips; empty for other formats. The arguments are as in `finished_tasks`."""
-    outputs = enumerate(plan.outputs if plan.format.joining else ())
-    files = [(number, output.file, output.tasks) for number, output in outputs]
-    return _finished(folder, plan, files, workers, on_note, closely)
-
-
-def finished_tasks(
-    folder: OutputFolder, plan: Plan, tasks: Sequence[int], workers: int, on_note: OnNote, closely: bool = True
-) -> set[int]:
-    """Return the tasks with a complete shard or part of a zip, made by an earlier run from unchanged sources.
-
-    Args:
-        tasks: tasks to check.
-        on_note: called with a note about damaged receipts.
-        closely: also read their bytes, check their sources, and write index files that are missing or wrong.
-    """
-    files = [(task, plan.filenames[task], range(task, task + 1)) for task in tasks]
-    return _finished(folder, plan, files, workers, on_note, closely)
 
 
 def all_there(folder: OutputFolder, plan: Plan) -> bool:
@@ -124,22 +101,23 @@ def _with_receipts(folder: OutputFolder, plan: Plan) -> set[int]:
     return {task for task, whole in tasks if whole in names or plan.filenames[task] in names}
 
 
-def _finished(
-    folder: OutputFolder,
-    plan: Plan,
-    files: Sequence[tuple[int, str, range]],
-    workers: int,
-    on_note: OnNote,
-    closely: bool,
-) -> set[int]:
-    """Return the numbers of complete files; each is given by its number, its name and its tasks."""
+def finished(
+    folder: OutputFolder, plan: Plan, files: Sequence[Output], workers: int, on_note: OnNote, closely: bool = True
+) -> set[str]:
+    """Return the names of complete shards, zips or parts of zips, made by an earlier run from unchanged sources.
+
+    Args:
+        files: those to check.
+        on_note: called with a note about damaged receipts.
+        closely: also read their bytes, check their sources, and write index files that are missing or wrong.
+    """
     with_receipts = folder.with_receipts()
     there = {**listed(folder.root), **listed(folder.root / PARTS)} if with_receipts else {}
     remote = is_remote(folder.root)
     damaged: list[str] = []
 
-    def is_whole(file: tuple[int, str, range]) -> bool:
-        _, name, tasks = file
+    def is_whole(output: Output) -> bool:
+        name, tasks = output.file, output.tasks
         if name not in with_receipts or name not in there:
             return False
         receipt = folder.read_receipt(name)
@@ -169,7 +147,7 @@ def _finished(
 
     threads = max(workers, ASKED) if remote else workers
     with closing(prefetch(is_whole, files, threads)) as whole:
-        found = {number for (number, _, _), so in zip(files, whole, strict=True) if so}
+        found = {output.file for output, so in zip(files, whole, strict=True) if so}
     if damaged:
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         on_note(f"the receipt of {min(damaged)}{more} is damaged; the shard is written again")

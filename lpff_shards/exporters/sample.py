@@ -193,22 +193,18 @@ class Fetching:
     def __init__(self, blobs: Sequence[Blob]) -> None:
         remote = {blob.where: blob for blob in blobs if is_remote(blob)}
         # Prefetching a single blob gains nothing.
-        ahead = list(remote.values()) if len(remote) > 1 else []
-        self._due = {blob.where for blob in ahead}
-        self._answers = prefetch(_read, ahead, size=attrgetter("size"), most_bytes=AHEAD_BYTES)
-        self._ahead = zip(ahead, self._answers, strict=False)
+        self._due = remote if len(remote) > 1 else {}
+        self._answers = prefetch(_read, [*self._due.values()], size=attrgetter("size"), most_bytes=AHEAD_BYTES)
 
     def read(self, blob: Blob) -> bytes:
         """Return a blob's bytes, or raise BlobError as its own `read`."""
-        if blob.where not in self._due:
-            return blob.read()
-        for ahead, answer in self._ahead:
-            self._due.remove(ahead.where)
-            if ahead.where == blob.where:
-                if isinstance(answer, BlobError):
-                    raise answer
-                return answer
-        raise KeyError(blob.where)
+        answer = None
+        while blob.where in self._due:
+            self._due.pop(next(iter(self._due)))
+            answer = next(self._answers)
+        if isinstance(answer, BlobError):
+            raise answer
+        return blob.read() if answer is None else answer
 
     def close(self) -> None:
         """Cancel pending prefetches."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import structs
@@ -23,9 +22,9 @@ from lpff_shards.schemas.record import Entry, LeftOut
 from lpff_shards.sidecars.folder import OutputFolder, shard_name
 from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
 from lpff_shards.storage.base import AtomicFileWriter
+from lpff_shards.storage.bucket import retry_on_disconnect
 from lpff_shards.storage.file_io import Hasher, hasher
-from lpff_shards.storage.path import StoragePath, absolute, causes, exists, is_folder
-from lpff_shards.storage.requests import retry_on_disconnect
+from lpff_shards.storage.path import StoragePath, causes, exists, is_folder
 
 TRIES = 3
 """Attempts to write a shard if the connection to its store breaks."""
@@ -75,48 +74,13 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class VisibilityCheck:
-    """What a machine must be able to read: the output, owned by `plan`, and the sources that are not in buckets."""
-
-    plan: str
-    sources: tuple[str, ...]
-
-    def refuse_unseen(self, folder: OutputFolder) -> None:
-        """Raise ExportFailed on a machine without access to them."""
-        deadline = time.monotonic() + PATIENCE
-        while (unseen := self._unseen(folder)) is not None:
-            if time.monotonic() >= deadline:
-                raise ExportFailed(
-                    f"the node {platform.node()} has no access to {unseen}",
-                    "Every node needs the output and the sources at the same paths: put them on a shared file system "
-                    "or into a bucket",
-                )
-            time.sleep(PATIENCE / 20)
-
-    def _unseen(self, folder: OutputFolder) -> str | None:
-        """Return a missing path: without source files every sample could be skipped as bad."""
-        for source in map(Path, self.sources):
-            # An unmounted mount point exists and is empty.
-            if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
-                return str(source.absolute())
-        owner = folder.owner()
-        if owner is None or owner.plan != self.plan:
-            return f"the export in {absolute(folder.root)}"
-        return None
-
-
 def write_shard_elsewhere(
-    root: StoragePath, seen: VisibilityCheck, task: ShardTask, on_sample: OnSample
+    root: StoragePath, plan: str, sources: tuple[str, ...], task: ShardTask, on_sample: OnSample
 ) -> ShardReceipt:
-    """As `write_shard`, and sync the shard to disk, which only this machine can do.
-
-    Raises:
-        ExportFailed: also if this machine has no access to the output or a source.
-    """
+    """As `write_shard` on another machine: `refuse_unseen`, and sync the shard, which no other machine can do."""
     folder = OutputFolder(root)
     try:
-        seen.refuse_unseen(folder)
+        refuse_unseen(folder, plan, sources)
         receipt = write_shard(root, task, on_sample)
         folder.sync([receipt.file])
     except OSError as error:
@@ -124,6 +88,31 @@ def write_shard_elsewhere(
             f"{error.filename or root} cannot be used: {error.strerror}", "Fix that and run it again"
         ) from None
     return receipt
+
+
+def refuse_unseen(folder: OutputFolder, plan: str, sources: Iterable[str]) -> None:
+    """Raise ExportFailed on a machine without access to the output, owned by `plan`, or to a source on a disk.
+
+    Without source files every sample could be skipped as bad.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while (unseen := _unseen(folder, plan, sources)) is not None:
+        if time.monotonic() >= deadline:
+            raise ExportFailed(
+                f"the node {platform.node()} has no access to {unseen}",
+                "Every node needs the output and the sources at the same paths: put them on a shared file system "
+                "or into a bucket",
+            )
+        time.sleep(PATIENCE / 20)
+
+
+def _unseen(folder: OutputFolder, plan: str, sources: Iterable[str]) -> str | None:
+    for source in map(Path, sources):
+        # An unmounted mount point exists and is empty.
+        if not exists(source) or (is_folder(source) and next(source.iterdir(), None) is None):
+            return str(source.absolute())
+    owner = folder.owner()
+    return None if owner is not None and owner.plan == plan else f"the export in {folder.root.absolute()}"
 
 
 def _write_samples(

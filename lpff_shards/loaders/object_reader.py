@@ -149,7 +149,7 @@ def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges
         ShardsError: a shard or its index file is missing, or they differ from the manifest or from one another.
     """
     try:
-        listed = {one.name: one for one in root.listed()}
+        listed = {one.name: one for one in root.listing()[0]}
     except OSError as error:
         if not isinstance(error, PermissionError) and "AccessDenied" not in str(error.strerror):
             raise _unreadable(root, error) from None

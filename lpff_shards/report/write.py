@@ -21,17 +21,13 @@ from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.storage.path import (
     StoragePath,
-    absolute,
     is_folder,
-    is_link,
     is_remote,
-    make_folder,
     names_in,
     place,
     read_if_there,
     remove,
     replace_file,
-    resolved,
 )
 
 if TYPE_CHECKING:
@@ -83,9 +79,9 @@ def target(out: str | StoragePath) -> ReportFiles:
     if path.suffix.lower() not in SUFFIXES or (not is_remote(path) and is_folder(path)):
         raise ShardsError(f"report {out} is not the name of an HTML file", "Give one that ends in .html")
     # In an export's folder the report belongs to the export, even if its name was given differently.
-    parent = absolute(path).parent
+    parent = path.absolute().parent
     own = (path.name, parent.name) == (REPORT_PAGE, REPORT_FOLDER)
-    if own and is_link(parent):
+    if own and parent.is_symlink():
         raise ShardsError(f"{parent} is a link", "Put a folder in its place, or remove it")
     return ReportFiles(path, path.parent if own else path.parent / f"{path.name.removesuffix(path.suffix)}-plots")
 
@@ -115,7 +111,7 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
     where = target(out)
     _refuse_others(where)
     if root is not None:
-        page, folder, kept = resolved(where.page), resolved(place(root)), f"{REPORT_FOLDER}/{REPORT_PAGE}"
+        page, folder, kept = where.page.resolve(), place(root).resolve(), f"{REPORT_FOLDER}/{REPORT_PAGE}"
         if str(page).startswith(f"{folder}/") and page != folder / kept:
             hint = f"Give a file elsewhere, or {place(root) / kept}, which later exports remove"
             raise ShardsError(f"report {out} is in the export's own folder", hint)
@@ -188,7 +184,7 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
     images = {f"{name}.png": data for name, data in plots.items()}
     images[f"{REPORT_SHEET}.png"] = contact_sheet(chosen, thumbnails, dpi)
     try:
-        make_folder(where.plots)
+        where.plots.mkdir(parents=True, exist_ok=True)
         # Of an earlier report.
         remove(where.plots, sorted({f"{name}.png" for name in (*PLOTS, *OLD_PLOTS)} - set(images)))
         for name, data in images.items():

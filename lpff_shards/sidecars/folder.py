@@ -17,15 +17,27 @@ from typing import Any, NamedTuple
 import blake3
 from msgspec import Struct, structs
 
-from lpff_shards.errors import Damaged, ExportFailed
+from lpff_shards.errors import Damaged, ExportFailed, ShardsError
 from lpff_shards.formats.registry import index_names, is_shard_name
 from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, parsed_manifest, to_json
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.sidecars.sample_tables import rows_digest
-from lpff_shards.storage.background_sync import to_disk
 from lpff_shards.storage.base import Storage
-from lpff_shards.storage.path import StoragePath, is_file, names_in, on_disk, read_if_there, read_whole, remove
+from lpff_shards.storage.local import to_disk
+from lpff_shards.storage.path import (
+    StoragePath,
+    exists,
+    is_file,
+    is_folder,
+    is_remote,
+    names_in,
+    on_disk,
+    read_if_there,
+    read_whole,
+    remove,
+    remove_empty,
+)
 from lpff_shards.storage.prefetch import prefetch
 from lpff_shards.storage.prefix import storage_of
 
@@ -101,8 +113,6 @@ class OutputFolder:
         self, finish: Callable[[], str], receipt: ShardReceipt, fields: bytes, indexes: Mapping[str, bytes]
     ) -> None:
         """Give a complete shard its name by `finish`, then write its fields, index files and receipt."""
-        if receipt.file.endswith(PART):
-            self.storage.make_folder(PARTS)
         mark = finish()
         self.storage.write(_fields(receipt.file), fields)
         for index, data in indexes.items():
@@ -151,8 +161,15 @@ class OutputFolder:
 
     def refuse_odd(self) -> None:
         """Raise ShardsError for an output that is not a folder, and for links in place of an export's own folders."""
+        if not is_remote(self.root) and exists(self.root) and not is_folder(self.root):
+            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
         inner = ("", "/partial", "/receipts", "/fields", "/parts", "/lock")
-        self.storage.refuse_odd((*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)))
+        for name in (*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)):
+            path = self.root / name
+            # An unreadable folder is not writable either; the write reports it.
+            with contextlib.suppress(OSError):
+                if path.is_symlink():
+                    raise ShardsError(f"{path} is a link", "Put a folder in its place, or remove it")
 
     def with_receipts(self) -> set[str]:
         """Return the names of shards and parts of zips that have a receipt."""
@@ -211,14 +228,14 @@ class OutputFolder:
         self.storage.sync(("",))
         # A report may show withdrawn pictures.
         remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
-        self.storage.remove_empty(REPORT_FOLDER)
+        remove_empty(self.root / REPORT_FOLDER)
 
     def drop_parts(self, names: Iterable[str]) -> None:
         """Remove the parts of a complete zip, receipts first, and then the folder of parts if empty."""
         gone = list(names)
         remove(self.root / PARTS, [f"{name}.json" for name in gone])
         remove(self.root / PARTS, [file for name in gone for file in (f"{name}.gz", name)])
-        self.storage.remove_empty(PARTS)
+        remove_empty(self.root / PARTS)
 
     def sync(self, names: Sequence[str]) -> None:
         """Sync shards with their index files, fields and receipts to disk, once before the manifest is written."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol
 
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -18,13 +17,7 @@ from lpff_shards.storage.path import StoragePath
 
 
 class AtomicFileWriter(Protocol):
-    """A file without its name yet; the end of the block removes it unless it is finished. Methods raise OSError."""
-
-    def __enter__(self) -> AtomicFileWriter: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    """A file without its name yet. Methods raise OSError."""
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append bytes."""
@@ -36,20 +29,15 @@ class AtomicFileWriter(Protocol):
 class Storage(Protocol):
     """A folder or prefix that an export writes. Picklable and without state.
 
-    Every write is atomic. Names are relative, with slashes between folders. All methods may raise OSError.
-
-    Attributes:
-        lockable: whether this kind of storage has locks.
+    Every write is atomic and makes the folders of its name. Names are relative, with slashes between folders. All
+    methods may raise OSError.
     """
 
     @property
     def root(self) -> StoragePath: ...
 
-    @property
-    def lockable(self) -> bool: ...
-
-    def atomic_file(self, name: str, planned: int) -> AtomicFileWriter:
-        """Begin a file of about `planned` bytes that is written piece by piece."""
+    def atomic_file(self, name: str, planned: int) -> AbstractContextManager[AtomicFileWriter]:
+        """Write a file of about `planned` bytes piece by piece; removed at the end of the block unless finished."""
 
     def staging_path(self, name: str) -> AbstractContextManager[Path]:
         """Yield a path for a library's file, removed at the end of the block unless `keep` names it."""
@@ -61,11 +49,7 @@ class Storage(Protocol):
         """Write a small file; a durable one is on disk on return, and a store has confirmed its size."""
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a small file durably under a new name; return whether the storage guarantees that it is new.
-
-        Raises:
-            FileExistsError: the name exists.
-        """
+        """Write a small file durably, or raise FileExistsError; return whether the storage is sure that it is new."""
 
     def sync(self, names: Iterable[str]) -> None:
         """Wait until files or folders are on disk."""
@@ -74,40 +58,19 @@ class Storage(Protocol):
         """Return whether a file is the written one, by its checksum or the store's ETag."""
 
     def lock(self, seconds: float | None) -> AbstractContextManager[bool]:
-        """Keep other exports from writing; yield whether locks work here. Wait so long, or with None a moment.
+        """Keep other exports from writing; yield whether locks work here.
 
         Raises:
-            ShardsError: another export is writing.
+            ShardsError: another export is writing, even after a wait of so many seconds, or with None a moment.
         """
 
     def share(self, ours: Callable[[], bool], take_over: Callable[[bool], None]) -> AbstractContextManager[None]:
-        """Write together with other tasks of the same export.
+        """Write together with other tasks of the same export; raise as `lock`.
 
         Args:
             ours: returns whether the folder already belongs to that export.
             take_over: makes it belong to it; its argument is whether this process surely holds the exclusive lock.
-
-        Raises:
-            ShardsError: another export is writing.
         """
-
-    def make_folder(self, name: str) -> None:
-        """Make a folder below the root."""
-
-    def remove_tree(self, name: str) -> None:
-        """Remove a folder with its contents; a missing folder is no error."""
-
-    def remove_empty(self, name: str) -> None:
-        """Remove a folder if it is empty."""
 
     def clear_unfinished(self, alone: bool) -> None:
         """Remove unfinished files of ended writers; with `alone`, of all writers."""
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Raise ShardsError if the root is not a folder, or a folder in it is a link: it may lead to other files."""
-
-    def refuse_unwritable(self) -> None:
-        """Refuse an unwritable place before old files are removed."""
-
-    def free(self) -> tuple[Path, int | None]:
-        """Return the disk that holds files in progress, and its free bytes; None if unknown."""

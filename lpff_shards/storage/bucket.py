@@ -1,16 +1,23 @@
-"""A path of a bucket with the methods of a file system's path; every error is an OSError with the path."""
+"""A path of a bucket with the methods of a file system's path, and requests to its store.
+
+Every error is a one-line OSError with the path, broken connections are retried, and Ctrl-C ends a waiting request.
+"""
 
 from __future__ import annotations
 
 import errno
+import random
 import re
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lpff_shards.schemas.uris import parts
-from lpff_shards.storage.requests import interruptible, retry_on_disconnect, translate_errors
+from lpff_shards.storage.prefetch import Threads
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -53,7 +60,7 @@ class BucketPath:
 
     @classmethod
     def parse(cls, uri: str) -> BucketPath:
-        """Return the path of a URI such as `s3://bucket/prefix`; raise as `uris.parts` does."""
+        """Return the path of a URI; raise as `uris.parts` does."""
         return cls(*parts(uri))
 
     def __str__(self) -> str:
@@ -74,6 +81,18 @@ class BucketPath:
     def parent(self) -> BucketPath:
         return BucketPath(self.scheme, self.bucket, self.key.rpartition("/")[0])
 
+    def absolute(self) -> BucketPath:
+        return self
+
+    def resolve(self) -> BucketPath:
+        return self
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: a prefix exists with its objects."""
+
     def is_file(self) -> bool:
         return self.stat() is not None
 
@@ -92,14 +111,10 @@ class BucketPath:
         """Return the number of bytes of the object."""
         return self._ask(lambda store: int(store.head(self.key)["size"]))
 
-    def listed(self) -> list[Listed]:
-        """Return the objects directly below this key, sorted; one request per thousand."""
-        return self.listing()[0]
-
     def listing(self) -> tuple[list[Listed], list[str]]:
         """Return the objects and the names of the prefixes directly below this key, sorted.
 
-        Objects whose names are not paths are listed on S3; other stores raise an error.
+        One request per thousand. Objects whose names are not paths are listed on S3; other stores raise an error.
         """
         try:
             found: Any = self._ask(lambda store: store.list_with_delimiter(self._below))
@@ -160,28 +175,17 @@ class BucketPath:
         self._ask(lambda store: store.put(self.key, data, mode="overwrite", use_multipart=False))
 
     def create(self, data: bytes) -> bool:
-        """Write a small object with a new key; return whether the store guarantees that it is new.
-
-        Raises:
-            FileExistsError: an object of this key exists.
-        """
-
-        def put(store: ObjectStore) -> None:
-            store.put(self.key, data, mode="create", use_multipart=False)
-
-        try:
+        """As `Storage.create`."""
+        # A patient library would retry many times on a store without such a condition.
+        for patient in (False, True):
             try:
-                # The library would retry many times on a store without such a condition.
-                self._ask(put, patient=False)
+                self._ask(lambda store: store.put(self.key, data, mode="create", use_multipart=False), patient)
+                return True
             except OSError as error:
-                if error.errno != errno.EIO:
+                if error.errno == errno.ENOTSUP:
+                    break
+                if patient or error.errno != errno.EIO:
                     raise
-                self._ask(put)
-        except OSError as error:
-            if error.errno != errno.ENOTSUP:
-                raise
-        else:
-            return True
         if self.is_file():
             raise FileExistsError(errno.EEXIST, "already exists", str(self))
         self.replace(data)
@@ -231,3 +235,106 @@ class BucketPath:
 
 def _listed(meta: Any) -> Listed:
     return Listed(meta["path"].rpartition("/")[2], int(meta["size"]), (meta["e_tag"] or "").strip('"'))
+
+
+_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
+_MESSAGE = re.compile(r"<Message>([^<]{1,300})</Message>")
+_STATUS = re.compile(r"non-2xx status code: (\d{3} [A-Za-z -]+)")
+_UNKNOWN = re.compile(r"non-2xx status code: 501|<Code>NotImplemented<|not implemented", re.IGNORECASE)
+_RETRIES = re.compile(r"after (\d+) retries")
+_SERVER = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]+)")
+_MOST = 300
+NO_BUCKET = "there is no such bucket"
+_BROKEN = (
+    "HTTP error",
+    "error sending request",
+    "error decoding response body",
+    "error reading a body",
+    "list response",
+)
+
+
+@contextmanager
+def translate_errors(place: object) -> Iterator[None]:
+    """Convert a store's errors in the block to those of a file with the place; `strerror` is the store's message.
+
+    Raises:
+        ConnectionError: the connection broke before the response was complete.
+    """
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, ValueError, OSError) as error:
+        # Only errors of the system have a number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _as_os_error(error, str(place)) from None
+
+
+def _as_os_error(error: Exception, place: str) -> OSError:
+    """Return a store's error as that of a file: its library maps error codes of objects, but not of listings."""
+    from obstore.exceptions import AlreadyExistsError, PermissionDeniedError, UnauthenticatedError
+
+    if isinstance(error, AlreadyExistsError):
+        return FileExistsError(errno.EEXIST, "already exists", place)
+    message = str(error)
+    text, found = message.partition("\n\nDebug source:")[0], _CODE.search(message)
+    code = found[1] if found else ""
+    if isinstance(error, FileNotFoundError) or code == "NoSuchBucket":
+        return OSError(errno.ENOENT, NO_BUCKET if "NoSuchBucket" in message else "there is no such object", place)
+    number = errno.EIO
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code == "AccessDenied":
+        number = errno.EACCES
+    elif "non-2xx status code" not in text and any(word in text for word in _BROKEN):
+        # A response with a status is a refusal. This number makes it a ConnectionError, which is retried.
+        number = errno.ECONNRESET
+    elif _UNKNOWN.search(message):
+        number = errno.ENOTSUP
+    return OSError(number, reason(message), place)
+
+
+def reason(message: str) -> str:
+    """Return the useful line of a library's message: the store's text, else the library's innermost error."""
+    code, text, status = (pattern.search(message) for pattern in (_CODE, _MESSAGE, _STATUS))
+    retries = _RETRIES.search(message)
+    tried = f" (tried {int(retries[1]) + 1} times)" if retries and retries[1] != "0" else ""
+    if code is not None:
+        return f"{code[1]}: {text[1].rstrip('.')}{tried}" if text else f"{code[1]}{tried}"
+    if status is not None:
+        return f"the store returned {status[1]}{tried}"
+    line = " ".join(message.partition("\n\nDebug source:")[0].split())
+    server = _SERVER.search(line)
+    where = f"{server[1]}: " if server else ""
+    return f"{where}{line.rpartition(' - ')[2][:_MOST]}{tried}"
+
+
+TRIES = 6
+FIRST_WAIT = 0.2
+"""Seconds before the second try; each wait is about twice the previous one."""
+
+
+def retry_on_disconnect(call: Callable[[], T], tries: int = TRIES) -> T:
+    """Return the result of a call that may run twice; repeat it if its connection breaks.
+
+    The library retries calls that it considers safe, and those that a busy store refuses. It does not retry a listing,
+    a removal or the start of an upload after a broken connection.
+    """
+    for number in range(tries - 1):
+        try:
+            return call()
+        except ConnectionError:
+            time.sleep(FIRST_WAIT * 2**number * random.uniform(0.5, 1.5))
+    return call()
+
+
+def interruptible(call: Callable[[], T], seconds: float | None = None) -> T:
+    """Return the result of a call, run in a helper thread so that the main thread can handle signals.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C; the call continues in its thread until the process ends.
+        TimeoutError: the call in the main thread takes longer than this many seconds.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    return Threads(1).submit(lambda _: call(), None).result(seconds)

@@ -45,11 +45,7 @@ def connect(scheme: str, bucket: str, patient: bool = True) -> ObjectStore:
 
 
 def load_library(scheme: str, bucket: str) -> None:
-    """Import obstore, or wait until another thread has imported all of it.
-
-    Raises:
-        ShardsError: obstore is not installed.
-    """
+    """Import obstore, or wait until another thread has imported all of it; raise ShardsError if it is missing."""
     try:
         import obstore  # noqa: F401  # `import obstore.store` alone returns while the package is still incomplete
     except ModuleNotFoundError:
@@ -67,8 +63,7 @@ def _first_user() -> int:
 
 @lru_cache(maxsize=64)
 def _connected(scheme: str, bucket: str, patient: bool) -> ObjectStore:
-    retries = _retries(patient)
-    return _s3(bucket, retries) if scheme == "s3" else _gcs(bucket, retries)
+    return (_s3 if scheme == "s3" else _gcs)(bucket, _retries(patient))
 
 
 def _retries(patient: bool) -> RetryConfig:
@@ -77,11 +72,10 @@ def _retries(patient: bool) -> RetryConfig:
     return {"max_retries": 10 if patient else 0, "retry_timeout": timedelta(minutes=3), "backoff": backoff}
 
 
-def _client(plain: bool) -> ClientConfig:
-    """Return the client's settings; plain: whether the endpoint uses http, without encryption."""
+def _client(http: bool) -> ClientConfig:
     # A part of 8 MiB takes two minutes at 70 KB/s.
     agent = f"lpff-shards/{__version__}"
-    return {"allow_http": plain, "user_agent": agent, "timeout": "120s", "connect_timeout": "10s"}
+    return {"allow_http": http, "user_agent": agent, "timeout": "120s", "connect_timeout": "10s"}
 
 
 def _s3(bucket: str, retries: RetryConfig) -> S3Store:
@@ -135,7 +129,6 @@ def listed_by_boto3(bucket: str, below: str) -> dict[str, list[Any]]:
 
 
 def _has_keys() -> bool:
-    """Return whether the environment contains both AWS keys."""
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     missing = [name for name in names if not os.environ.get(name)]
     if len(missing) == 1:
@@ -196,7 +189,7 @@ def _gcs(bucket: str, retries: RetryConfig) -> GCSStore:
         )
     provider = None if _is_set("GOOGLE_SKIP_SIGNATURE") or _has_account() else _google(bucket)
     # A service account's file may contain another server, such as an emulator.
-    options = _client(plain=_has_account())
+    options = _client(http=_has_account())
     return GCSStore(bucket, client_options=options, retry_config=retries, credential_provider=provider)
 
 
@@ -207,7 +200,6 @@ def _has_account() -> bool:
 
 
 def _google(bucket: str) -> Any:
-    """Return the application default credentials if google-auth is installed."""
     try:
         from google.auth.exceptions import GoogleAuthError
         from obstore.auth.google import GoogleCredentialProvider
@@ -230,12 +222,10 @@ def _google(bucket: str) -> Any:
 
 
 def _first_set(names: Iterable[str]) -> str | None:
-    """Return the value of the first environment variable that is set."""
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _is_set(name: str) -> bool:
-    """Return whether an environment variable is true."""
     given = os.environ.get(name, "").lower()
     if given and given not in _TRUE + _FALSE:
         raise ShardsError(f"{name} is set to {given!r}, which is neither true nor false", f"Set {name}=true or =false")

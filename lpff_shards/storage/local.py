@@ -1,4 +1,4 @@
-"""A folder that an export writes, and its lock, held by one export or by the tasks of one export."""
+"""A folder that an export writes: its files, their syncs in the background, and its lock."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ import errno
 import fcntl
 import os
 import platform
-import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.storage.background_sync import StagedFile, make_durable, to_disk
-from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.file_io import file_checksum
-from lpff_shards.storage.path import exists, free_bytes, is_folder
-from lpff_shards.storage.prefetch import prefetch
+from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.file_io import file_checksum, write_fully
+from lpff_shards.storage.path import StoragePath, exists
+from lpff_shards.storage.prefetch import Threads, prefetch
 
 LOCK_SECONDS = 3.0
 """Longest wait for the lock: workers of a killed export hold it a moment longer."""
@@ -33,30 +31,104 @@ A_DAY = 86_400.0
 """Seconds after which an unfinished file of another machine counts as abandoned."""
 
 
+def to_disk(path: StoragePath) -> None:
+    """Wait until a file or folder is on disk; do nothing for a bucket, which is durable."""
+    if isinstance(path, BucketPath):
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class BackgroundSync:
+    """Sync files in the background, one after another; the end of the block waits for all unless it failed.
+
+    It does not replace the final sync: it makes the system start writing earlier.
+    """
+
+    def __init__(self) -> None:
+        self._thread = Threads(1)
+        self._waiting: list[Future[None]] = []
+
+    def submit(self, path: StoragePath) -> None:
+        """Begin to sync a file."""
+        self._waiting.append(self._thread.submit(to_disk, path))
+
+    def keep_up(self, path: StoragePath) -> None:
+        """Begin to sync the current part of a growing file, unless an earlier sync is still running."""
+        if all(waiting.done() for waiting in self._waiting):
+            self.submit(path)
+
+    def wait(self) -> None:
+        """Wait for all syncs; raise OSError if a file cannot be synced."""
+        for waiting in self._waiting:
+            waiting.result()
+
+    def __enter__(self) -> BackgroundSync:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.wait()
+        finally:
+            self._thread.end(wait=kind is None)
+
+
+STRIDE = 1 << 25
+"""Bytes after which a growing file is synced."""
+
+
+@dataclass(slots=True)
+class StagedFile:
+    """A growing file: `path` is its temporary name, `fd` its open file, and `disk` syncs it."""
+
+    fd: int
+    path: Path
+    final: Path
+    disk: BackgroundSync
+    unsynced: int = 0
+
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Append bytes, in one call if the system accepts them all."""
+        size = sum(map(len, pieces))
+        written = os.writev(self.fd, pieces)
+        if written != size:
+            write_fully(self.fd, memoryview(b"".join(pieces))[written:])
+        self.unsynced += size
+        if self.unsynced >= STRIDE:
+            self.disk.keep_up(self.path)
+            self.unsynced = 0
+
+    def finish(self) -> str:
+        """Wait for the running syncs, then give the file its final name; return no ETag."""
+        self.disk.wait()
+        self.final.parent.mkdir(exist_ok=True)
+        self.path.rename(self.final)
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
     """A folder that an export writes, with a lock in its state folder."""
 
     root: Path
-    lockable: ClassVar[bool] = True
 
     @property
     def _state(self) -> Path:
         return self.root / STATE_FOLDER
 
     def partial(self, name: str) -> Path:
-        """Return the path of an unfinished file.
-
-        Each process has its own: a worker whose parent was killed may still write the same shard, and tasks of the
-        export run on other machines.
-        """
+        """Return the path of an unfinished file; another process, or machine, may be writing the same shard."""
         return self._state / "partial" / f"{name}.{_here()}.{os.getpid()}"
 
-    def atomic_file(self, name: str, planned: int) -> StagedFile:  # noqa: ARG002  # files need no size in advance
-        path = self.root / name
-        partial = self.partial(path.name)
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        return StagedFile(partial, path)
+    @contextmanager
+    def atomic_file(self, name: str, planned: int) -> Iterator[StagedFile]:  # noqa: ARG002  # its size is not needed
+        final = self.root / name
+        with self.staging_path(final.name) as path, path.open("wb", buffering=0) as file, BackgroundSync() as disk:
+            yield StagedFile(file.fileno(), path, final, disk)
 
     @contextmanager
     def staging_path(self, name: str) -> Iterator[Path]:
@@ -99,13 +171,17 @@ class LocalFolder:
         return True
 
     def sync(self, names: Iterable[str]) -> None:
+        def sync(paths: list[Path]) -> None:
+            for path in paths:
+                to_disk(path)
+
         paths = [self.root / name for name in names]
         if len(paths) <= _SYNCED_AT_ONCE:
-            _to_disk(paths)
+            sync(paths)
             return
         # A file system syncs the files of several threads together, in a third of the time of one by one.
         parts = (paths[first::_SYNCED_AT_ONCE] for first in range(_SYNCED_AT_ONCE))
-        for _ in prefetch(_to_disk, parts, _SYNCED_AT_ONCE):
+        for _ in prefetch(sync, parts, _SYNCED_AT_ONCE):
             pass
 
     def same(self, name: str, found: Listed, receipt: ShardReceipt) -> bool:  # noqa: ARG002  # by its bytes
@@ -137,8 +213,12 @@ class LocalFolder:
 
     @contextmanager
     def _lock_file(self) -> Iterator[int]:
-        """Open the lock file; the end of the block releases the lock."""
-        make_durable(self._state)
+        missing = [folder for folder in (self._state, *self._state.parents) if not exists(folder)]
+        self._state.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            # New folders must survive a power cut. Some are writable but not readable.
+            with suppress(PermissionError):
+                to_disk(folder.parent)
         path = self._state / "lock"
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
@@ -163,16 +243,6 @@ class LocalFolder:
             time.sleep(0.1)
         return took is True
 
-    def make_folder(self, name: str) -> None:
-        (self.root / name).mkdir(exist_ok=True)
-
-    def remove_tree(self, name: str) -> None:
-        shutil.rmtree(self.root / name, ignore_errors=True)
-
-    def remove_empty(self, name: str) -> None:
-        with suppress(OSError):
-            (self.root / name).rmdir()
-
     def clear_unfinished(self, alone: bool) -> None:
         """Also make the folder for unfinished files."""
         if (partial := self._state / "partial").is_symlink():
@@ -183,27 +253,6 @@ class LocalFolder:
                 with suppress(OSError):
                     if alone or _is_left(path):
                         path.unlink()
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        if exists(self.root) and not is_folder(self.root):
-            raise ShardsError(f"--out {self.root} is not a folder", "Give a folder; it is created if it is missing")
-        for name in folders:
-            with suppress(OSError):
-                # An unreadable folder is not writable either; the write reports it.
-                if (self.root / name).is_symlink():
-                    raise ShardsError(f"{self.root / name} is a link", "Put a folder in its place, or remove it")
-
-    def refuse_unwritable(self) -> None:
-        """Do nothing: the lock in the folder has checked it."""
-
-    def free(self) -> tuple[Path, int | None]:
-        disk = self.root.absolute()
-        return disk, free_bytes(disk)
-
-
-def _to_disk(paths: Iterable[Path]) -> None:
-    for path in paths:
-        to_disk(path)
 
 
 def _took(fd: int, kind: int) -> bool | None:

@@ -112,32 +112,11 @@ def is_remote(place: StoragePath) -> TypeGuard[BucketPath]:
     return isinstance(place, BucketPath)
 
 
-def absolute(place: StoragePath) -> StoragePath:
-    """Return the place as an absolute path."""
-    return place if isinstance(place, BucketPath) else place.absolute()
-
-
-def resolved(place: StoragePath) -> StoragePath:
-    """Return the place without links, for comparisons."""
-    return place if isinstance(place, BucketPath) else place.resolve()
-
-
 def causes(place: StoragePath, *, writing: bool = True) -> str:
     """The usual causes of a failed write, or read, for errors."""
     if isinstance(place, BucketPath):
         return "bucket, endpoint, credentials"
     return "path, rights, free space" if writing else "path, rights"
-
-
-def is_link(place: StoragePath) -> bool:
-    """Return whether a place is a symbolic link."""
-    return isinstance(place, Path) and place.is_symlink()
-
-
-def make_folder(place: StoragePath) -> None:
-    """Make a folder and its parents; do nothing in a bucket."""
-    if isinstance(place, Path):
-        place.mkdir(parents=True, exist_ok=True)
 
 
 def replace_file(place: StoragePath, data: bytes) -> None:
@@ -168,12 +147,13 @@ def contains(outer: StoragePath, inner: StoragePath) -> bool:
     return any(folder.samefile(outer) for folder in (there, *there.parents))
 
 
-def free_bytes(disk: Path) -> int | None:
-    """Return the free bytes at a folder, existing or not; None if the file system does not report them."""
+def free_space(place: StoragePath) -> tuple[Path, int | None]:
+    """Return the folder of a place's unfinished files, existing or not, and its free bytes; None if unknown."""
+    disk = Path(tempfile.gettempdir()) if isinstance(place, BucketPath) else place.absolute()
     with suppress(OSError):
         usage = shutil.disk_usage(next(folder for folder in (disk, *disk.parents) if is_folder(folder)))
-        return usage.free if usage.total else None
-    return None
+        return disk, usage.free if usage.total else None
+    return disk, None
 
 
 def read_at(place: StoragePath, at: int, size: int) -> bytes:
@@ -197,14 +177,14 @@ def read_if_there(place: StoragePath) -> bytes | None:
 def names_in(place: StoragePath) -> tuple[str, ...]:
     """Return the names directly in a folder, or of the objects directly below a prefix; empty if it does not exist."""
     if isinstance(place, BucketPath):
-        return tuple(one.name for one in place.listed())
+        return tuple(one.name for one in place.listing()[0])
     return tuple(os.listdir(place)) if is_folder(place) else ()  # noqa: PTH208
 
 
 def listed(place: StoragePath) -> Mapping[str, Listed]:
     """Return the files directly in a folder or below a prefix, by name; empty if it does not exist."""
     if isinstance(place, BucketPath):
-        return {one.name: one for one in place.listed()}
+        return {one.name: one for one in place.listing()[0]}
     if not is_folder(place):
         return {}
     with os.scandir(place) as entries:
@@ -222,6 +202,21 @@ def remove(folder: StoragePath, names: Sequence[str]) -> None:
     for name in names:
         with suppress(FileNotFoundError, NotADirectoryError):
             (folder / name).unlink()
+
+
+def remove_tree(place: StoragePath) -> None:
+    """Remove a folder with its contents, or the objects below a prefix; a missing one is no error."""
+    if isinstance(place, BucketPath):
+        place.remove_all()
+    else:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_empty(place: StoragePath) -> None:
+    """Remove a folder if it is empty; a bucket has no folders."""
+    with suppress(OSError):
+        if isinstance(place, Path):
+            place.rmdir()
 
 
 @contextmanager

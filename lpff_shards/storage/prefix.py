@@ -6,20 +6,16 @@ Objects are sent while they are made: in parts, several at once, in bounded memo
 from __future__ import annotations
 
 import errno
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.storage.base import Storage
-from lpff_shards.storage.bucket import BucketPath, Listed
+from lpff_shards.storage.bucket import BucketPath, Listed, interruptible, translate_errors
 from lpff_shards.storage.local import LocalFolder
-from lpff_shards.storage.path import StoragePath, free_bytes, scratch
-from lpff_shards.storage.requests import interruptible, translate_errors
+from lpff_shards.storage.path import StoragePath, scratch
 
 PART = 8 << 20
 """Bytes of a part: S3 requires 5 MiB, except for the last part."""
@@ -72,11 +68,7 @@ class Upload:
             self._flush()
 
     def finish(self) -> str:
-        """Complete the upload; return the object's ETag.
-
-        Raises:
-            OSError: the last parts cannot be sent, or the object's size differs from the sent bytes.
-        """
+        """Complete the upload, and compare the object's size with the sent bytes; return its ETag."""
         self._flush()
         try:
             with translate_errors(self._place):
@@ -109,21 +101,11 @@ def part_size(planned: int) -> int:
     return max(PART, -(-planned // MOST_PARTS))
 
 
-def send(path: Path, place: BucketPath) -> str:
-    """Upload a file; return the ETag of the object, which appears when complete."""
-    size = path.stat().st_size
-    with Upload(place, size) as upload, path.open("rb", buffering=0) as file:
-        while piece := file.read(part_size(size)):
-            upload.write([piece])
-        return upload.finish()
-
-
 @dataclass(frozen=True, slots=True)
 class BucketPrefix:
     """A prefix that an export writes: an acknowledged object is durable, and there are no folders."""
 
     root: BucketPath
-    lockable: ClassVar[bool] = False
 
     def atomic_file(self, name: str, planned: int) -> Upload:
         return Upload(self.root / name, planned)
@@ -134,7 +116,11 @@ class BucketPrefix:
             yield folder / name
 
     def keep(self, made: Path, name: str) -> str:
-        return send(made, self.root / name)
+        size = made.stat().st_size
+        with self.atomic_file(name, size) as upload, made.open("rb", buffering=0) as file:
+            while piece := file.read(part_size(size)):
+                upload.write([piece])
+            return upload.finish()
 
     def write(self, name: str, data: bytes, durable: bool = False) -> None:
         (self.root / name).replace(data)
@@ -160,29 +146,8 @@ class BucketPrefix:
         take_over(False)
         yield
 
-    def make_folder(self, name: str) -> None:
-        """Do nothing."""
-
-    def remove_tree(self, name: str) -> None:
-        (self.root / name).remove_all()
-
-    def remove_empty(self, name: str) -> None:
-        """Do nothing."""
-
     def clear_unfinished(self, alone: bool) -> None:
         """Do nothing."""
-
-    def refuse_odd(self, folders: Iterable[str]) -> None:
-        """Do nothing."""
-
-    def refuse_unwritable(self) -> None:
-        state = self.root / STATE_FOLDER
-        (state / "tried").replace(b"")
-        state.remove(["tried"])
-
-    def free(self) -> tuple[Path, int | None]:
-        disk = Path(tempfile.gettempdir())
-        return disk, free_bytes(disk)
 
 
 def storage_of(root: StoragePath) -> Storage:
