@@ -29,7 +29,6 @@ from lpff_shards.schemas.columns import duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import format_bytes, format_exact_bytes
-from lpff_shards.sources.inventory import Inventory
 
 T = TypeVar("T")
 
@@ -130,7 +129,7 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
     kind, side = settings.picture.kind, settings.picture.resolution
     columns = []
     for inventory in entries.inventories:
-        sizes: NDArray[Any] = _file_sizes(inventory)
+        sizes: NDArray[Any] = inventory.blobs.numbers("size")
         pixels = inventory.typical_size[0] * inventory.typical_size[1]
         if pixels and kind != "keep":
             sizes = np.full(len(sizes), (side * side if side else pixels) * BYTES_A_PIXEL[kind])
@@ -139,11 +138,6 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
         columns.append(sizes.astype(np.int64, copy=False))
     gathered: NDArray[np.int64] = entries.gather(columns)
     return gathered + get_format(settings.format).overhead(settings.layout)
-
-
-def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
-    """Return the bytes of each picture's file, int64 [n]."""
-    return np.fromiter(inventory.blobs.column("size"), np.int64, len(inventory))
 
 
 def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
@@ -183,7 +177,7 @@ def _digest(
         seal.update(b"]]")
         for credits in _chunks(inventory.credits):
             seal.update(encode(credits))
-        sizes = _file_sizes(inventory).astype("<i8")
+        sizes = inventory.blobs.numbers("size").astype("<i8")
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
         points = (inventory.landmarks, inventory.landmark_rows, inventory.landmark_sizes)
         for numbers in (*columns, inventory.own_camera, *points):

@@ -136,7 +136,7 @@ def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -
 
 def _reasons(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Iterator[tuple[int, LeftOut]]:
     """Yield the rows of the unusable pictures, ascending, each with its reason."""
-    sizes = np.fromiter(every.blobs.column("size"), np.int64, len(every))
+    sizes = every.blobs.numbers("size")
     # A broken picture has a negative size.
     wrong = (sizes > MAX_BYTES) | (sizes < 0)
     if every.alignment == EG3D:
