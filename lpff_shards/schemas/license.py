@@ -105,6 +105,16 @@ def license(name: str, url: str) -> License:
     return License(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)
 
 
+FLAGS: Mapping[str, str] = {
+    "BY": "attribution",
+    "SA": "share-alike",
+    "NC": "non-commercial",
+    "ND": "no derivatives",
+}
+"""What a Creative Commons license may demand: to name author, license and changes wherever a picture is shown; the same
+license for derivatives; no commercial use; to share no changed copies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Demands:
     """The requirements of a license.
@@ -112,32 +122,15 @@ class Demands:
     Attributes:
         name: of the license in words; url: of its text; both empty if unknown.
         known: whether the license is known; otherwise the other attributes mean nothing.
-        attribution: name the author, the license and the changes wherever a picture is shown.
-        share_alike: derivatives must have the same license.
-        non_commercial: no commercial use.
-        no_derivatives: no changed copies may be shared.
+        flags: those of `FLAGS`, in that order.
         also: further requirements and restrictions, in words.
     """
 
     name: str = ""
     url: str = ""
     known: bool = True
-    attribution: bool = False
-    share_alike: bool = False
-    non_commercial: bool = False
-    no_derivatives: bool = False
+    flags: tuple[str, ...] = ()
     also: str = ""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Requirements and restrictions, one or two words each."""
-        named = {
-            "attribution": self.attribution,
-            "share-alike": self.share_alike,
-            "non-commercial": self.non_commercial,
-            "no derivatives": self.no_derivatives,
-        }
-        return tuple(name for name, holds in named.items() if holds)
 
 
 _STOCK = "not sold unaltered, not redistributed as stock photos"
@@ -162,8 +155,5 @@ def demands(short: str) -> Demands:
     return Demands(
         name=f"Creative Commons {words} {version} {place}".rstrip(),
         url=f"https://creativecommons.org/licenses/{rights.lower()}/{version}/{place and place.lower() + '/'}",
-        attribution=True,
-        share_alike="SA" in parts,
-        non_commercial="NC" in parts,
-        no_derivatives="ND" in parts,
+        flags=tuple(flag for part, flag in FLAGS.items() if part in parts),
     )
