@@ -15,7 +15,7 @@ Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A number of bytes or samples."""
 
 
-class ShardReceipt(Struct, frozen=True):
+class ShardReceipt(Struct, frozen=True, kw_only=True):
     """The contents of one finished shard; written after the shard, bound to its plan.
 
     Attributes:
@@ -37,18 +37,18 @@ class ShardReceipt(Struct, frozen=True):
     """
 
     file: str
-    plan: str
-    sources: str
+    plan: str = ""
+    sources: str = ""
     samples: Natural
     bytes: Natural
-    algorithm: str
-    checksum: str
+    algorithm: str = ""
+    checksum: str = ""
     keys: tuple[str, ...]
     offsets: tuple[Natural, ...]
     crcs: tuple[Natural, ...]
     suffixes: tuple[tuple[str, ...], ...]
     members: tuple[tuple[Natural, ...], ...]
-    fields: str
+    fields: str = ""
     skipped: tuple[LeftOut, ...] = ()
     sizes: tuple[tuple[Natural, Natural, Natural], ...] = ()
     turned: Natural = 0
@@ -107,18 +107,13 @@ class ReceiptBuilder:
         """Return the receipt of a shard of `size` bytes; the caller adds plan, checksum and fields."""
         return ShardReceipt(
             file=file,
-            plan="",
-            sources="",
             samples=len(self._keys),
             bytes=size,
-            algorithm="",
-            checksum="",
             keys=tuple(self._keys),
             offsets=tuple(self._offsets),
             crcs=tuple(self._crcs),
             suffixes=tuple(self._lists),
             members=tuple(self._members),
-            fields="",
         )
 
 
