@@ -28,6 +28,12 @@ _GATHERED = 1 << 13
 _as_tuple: Callable[[Any], tuple[Any, ...]] = structs.astuple
 
 
+def chunks(items: Iterable[T], size: int = _AT_ONCE) -> Iterator[list[T]]:
+    """Yield lists of `size` items, the last one may be shorter."""
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, size)), [])
+
+
 class Texts(Sequence[str]):
     """Strings in one block of UTF-8; file names that are not UTF-8 keep their surrogates.
 
@@ -43,8 +49,7 @@ class Texts(Sequence[str]):
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """Return the texts of an iterable, which may create them one by one."""
-        rest = iter(texts)
-        return _joined([_packed(chunk) for chunk in iter(lambda: list(islice(rest, _AT_ONCE)), [])])
+        return _joined([_packed(chunk) for chunk in chunks(texts)])
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -69,7 +74,7 @@ class Texts(Sequence[str]):
         return self.take(np.array(chosen, np.int64))
 
     def __iter__(self) -> Iterator[str]:
-        return _chunks(self)
+        return _values(self)
 
     def tolist(self) -> list[str]:
         """Return the texts as Python strings."""
@@ -117,7 +122,7 @@ def _joined(parts: Sequence[tuple[bytes, Rows]]) -> Texts:
     return Texts(b"".join(block for block, _ in parts), np.cumsum(lengths))
 
 
-def _chunks(column: Column) -> Iterator[Any]:
+def _values(column: Texts | Repeated[Any]) -> Iterator[Any]:
     return chain.from_iterable(column[at : at + _AT_ONCE].tolist() for at in range(0, len(column), _AT_ONCE))
 
 
@@ -144,7 +149,7 @@ class Repeated(Generic[T]):
         return len(self.codes)
 
     def __iter__(self) -> Iterator[T]:
-        return _chunks(self)
+        return _values(self)
 
     def __getitem__(self, rows: slice) -> Repeated[T]:
         return Repeated(self.codes[rows], self.values)
@@ -179,8 +184,8 @@ class Structs(Generic[S]):
     def of(cls, items: Iterable[S]) -> Structs[S]:
         """Return the structs of an iterable, which may create them one by one."""
         builder: StructsBuilder[S] = StructsBuilder()
-        for item in items:
-            builder.add(item)
+        for chunk in chunks(items):
+            builder.add(chunk)
         return builder.done()
 
     def __len__(self) -> int:
@@ -221,25 +226,16 @@ class Structs(Generic[S]):
 
 
 class StructsBuilder(Generic[S]):
-    """Collect structs."""
+    """Collect structs; the most common class of the first ones is the one with columns."""
 
     def __init__(self) -> None:
-        self._waiting: list[S] = []
         self._kind: type[Any] = Struct
         self._columns: list[_ColumnBuilder] = []
         self._others: dict[int, S] = {}
         self._count = 0
 
-    def add(self, item: S) -> None:
-        """Append a struct."""
-        self._waiting.append(item)
-        if len(self._waiting) == _AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        items, self._waiting = self._waiting, []
-        if not items:
-            return
+    def add(self, items: list[S]) -> None:
+        """Append structs, at least one; the list is overwritten."""
         if not self._columns:
             self._kind = Counter(map(type, items)).most_common(1)[0][0]
             few = getattr(self._kind, "FEW", ())
@@ -256,7 +252,6 @@ class StructsBuilder(Generic[S]):
 
     def done(self) -> Structs[S]:
         """Return the collected structs."""
-        self._flush()
         return Structs(self._kind, [column.done() for column in self._columns], self._others)
 
 
