@@ -215,10 +215,7 @@ def _locate(root: StoragePath, shard: Shard, algorithm: Checksum, data: memoryvi
 
 
 def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
-    """Yield sidecar files that differ from what was written.
-
-    A missing file is not a fault, since shards with their manifest are complete; a changed file is.
-    """
+    """Yield sidecar files that differ from what was written; shards are complete without one."""
     known = {shard.file for shard in manifest.shards}
     for name in unknown_files(names_in(root), manifest.name, known):
         yield Fault(name, "", "it is named like a shard, and the manifest does not list it")

@@ -57,22 +57,19 @@ class ShardReceipt(Struct, frozen=True, kw_only=True):
     def fits(self, file: str, keys: Sequence[str]) -> bool:
         """Return whether this is a valid receipt of a file that was planned to hold exactly these keys."""
         lost = {skip.key for skip in self.skipped}
+        known = {(number, 1 + len(names)) for number, names in enumerate(self.suffixes)}
         return (
             self.file == file
             and list(self.keys) == [key for key in keys if key not in lost]
             and self.samples == len(self.keys) == len(keys) - len(self.skipped)
             and len(self.crcs) == len(self.members) == self.samples
-            and all(_fits(self.suffixes, member) for member in self.members)
+            and all((*member[:1], len(member)) in known for member in self.members)
             and all(names and names[0] in SUFFIXES.values() for names in self.suffixes)
             and sum(count for _, _, count in self.sizes) == self.samples >= self.turned
             and len(self.offsets) == self.samples + 1
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
         )
-
-
-def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    return bool(member) and member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class ReceiptBuilder:
