@@ -6,12 +6,11 @@ import gc
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lpff_shards.errors import Damaged, ShardsError
-from lpff_shards.executors import Executor, get_executor
+from lpff_shards.executors import get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.callbacks import ProgressCallback
@@ -121,13 +120,10 @@ def _plan(
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
-    """Return the effect of each rule of rebalancing on the plan's training pictures, before anything is written.
+    """Return the effect of each rule of rebalancing on the training pictures, None without cameras.
 
     Args:
         plan: of `plan_export` with these options.
-
-    Returns:
-        All rules side by side; None without cameras.
     """
     from lpff_shards.planning.rebalance import compare
 
@@ -142,7 +138,7 @@ def export(options: ExportOptions, observer: ProgressCallback | None = None) -> 
     """
     if options.run.task is not None:
         raise ShardsError(f"--task {options.run.task} is a share", "Call export_share, or leave it out")
-    job = _begun(options, observer)
+    job = _Job(options, observer)
     with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note):
         archives = job.finished(_joined(job.plan))
         _write_missing(job, _due(job.plan, archives), before=archives)
@@ -161,7 +157,7 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
     share = options.run.task
     if share is None:
         raise ShardsError("no share is named", "Pass --task I/N, or call export")
-    job = _begun(options, observer)
+    job = _Job(options, observer)
     own = list(share.tasks(len(job.plan)))
     with acquire(job.folder, job.plan, options.run.overwrite, job.observer.on_note, shared=True):
         archives = job.finished(_joined(job.plan), closely=False)
@@ -175,34 +171,27 @@ def export_share(options: ExportOptions, observer: ProgressCallback | None = Non
     return ShareDone(_finished_by_the_last(job), len(own), len(job.plan))
 
 
-@dataclass(frozen=True, slots=True)
 class _Job:
-    """A plan being written to a folder; every writing machine must see `sources`, and `workers` check files."""
+    """A plan being written to a folder."""
 
-    plan: Plan
-    folder: OutputFolder
-    executor: Executor
-    sources: tuple[str, ...]
-    workers: int
-    observer: ProgressCallback
+    def __init__(self, options: ExportOptions, observer: ProgressCallback | None) -> None:
+        self.observer = observer or ProgressCallback()
+        # Clients of stores use threads, which a forked process would lack.
+        in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
+        self.executor = get_executor(options.run, fork=may_fork() and not in_buckets)
+        self.observer.on_stage("planning")
+        installed_format(options.format)
+        self.plan = plan_export(options)
+        self.observer.on_stage("checking")
+        self.folder = OutputFolder(place(options.out))
+        refuse_full(self.folder, self.plan)
+        # Every writing machine must see them.
+        self.sources = options.sources.on_disk
+        # They check files.
+        self.workers = (None if self.executor.elsewhere else options.run.workers) or available_cores()
 
     def finished(self, files: Sequence[Output], closely: bool = True) -> set[str]:
         return finished(self.folder, self.plan, files, self.workers, self.observer.on_note, closely)
-
-
-def _begun(options: ExportOptions, observer: ProgressCallback | None) -> _Job:
-    observer = observer or ProgressCallback()
-    # Clients of stores use threads, which a forked process would lack.
-    in_buckets = any(map(is_uri, (options.out, *given_paths(options).values())))
-    executor = get_executor(options.run, fork=may_fork() and not in_buckets)
-    observer.on_stage("planning")
-    installed_format(options.format)
-    plan = plan_export(options)
-    observer.on_stage("checking")
-    folder = OutputFolder(place(options.out))
-    refuse_full(folder, plan)
-    workers = available_cores() if executor.elsewhere else options.run.workers or available_cores()
-    return _Job(plan, folder, executor, options.sources.on_disk, workers, observer)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:

@@ -7,7 +7,7 @@ names must be those of an export; others are refused before anything is opened.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import blake3
@@ -112,14 +112,9 @@ class ShareDone(Struct, frozen=True):
     shards: int
 
 
-def keys_digest(keys: tuple[str, ...]) -> str:
+def keys_digest(keys: Sequence[str]) -> str:
     """Return a digest of a shard's keys in order: BLAKE3 of the keys, each with a line feed, 32 hex digits."""
     return file_digest("".join(f"{key}\n" for key in keys).encode())
-
-
-def checksum_lines(manifest: Manifest) -> str:
-    """Return the contents of SHA256SUMS, for `sha256sum -c`."""
-    return "".join(f"{shard.checksum}  {shard.file}\n" for shard in manifest.shards)
 
 
 def file_digest(data: bytes | memoryview) -> str:

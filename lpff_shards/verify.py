@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -63,11 +63,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A shard's faults, and the keys and counts of its readable samples, by the manifest's names of the counts."""
+    """A shard's faults, and the keys of its readable samples, with their counts by the manifest's names of these."""
 
     faults: tuple[Fault, ...]
-    keys: Texts = field(default_factory=lambda: Texts.of(()))
-    counts: Mapping[str, Counter[str]] = field(default_factory=dict)
+    keys: Texts
+    counts: Mapping[str, Counter[str]]
 
 
 def verify_export(
@@ -103,15 +103,14 @@ def verify_export(
             checked[shard.file] = own
             on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
-    faults = [fault for shard in ordered for fault in shard.faults]
-    faults += [*_across(manifest, ordered), *_beside_faults(root, manifest)]
+    faults = (fault for shard in ordered for fault in shard.faults)
     return Verdict(
         name=manifest.name,
         format=manifest.format,
         shards=len(manifest.shards),
         samples=sum(len(shard.keys) for shard in ordered),
         bytes=sum(shard.bytes for shard in manifest.shards),
-        faults=tuple(faults),
+        faults=(*faults, *_across(manifest, ordered), *_beside_faults(root, manifest)),
         seconds=time.monotonic() - start,
     )
 
@@ -144,29 +143,19 @@ def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
 def _check_shard(
     root: StoragePath, format: Format, layout: Layout, algorithm: Checksum, deep: bool, shard: Shard, report: OnSample
 ) -> _Checked:
-    path = root / shard.file
+    """Read a shard's samples up to the first structural fault; with `deep` also find the faults inside them."""
+    path, unreadable = root / shard.file, ""
     try:
         if not is_file(path):
-            reason = "is not a regular file" if exists(path) else "the file is missing"
-            return _Checked((Fault(shard.file, "", reason),))
-        data = read_whole(path)
-        # Files are read instead of mapped, so that read errors are raised.
-        found = checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
+            unreadable = "is not a regular file" if exists(path) else "the file is missing"
+        else:
+            data = read_whole(path)
+            # Files are read instead of mapped, so that read errors are raised.
+            found = checksum_of(data, algorithm) if is_remote(path) else file_checksum(Path(str(path)), algorithm)
     except OSError as error:
-        return _Checked((Fault(shard.file, "", f"cannot be read: {error.strerror}"),))
-    own, fault = _read(shard.file, data, report, format, layout, deep)
-    if found != shard.checksum:
-        return replace(own, faults=(_locate(root, shard, algorithm, data, fault),))
-    return replace(own, faults=((fault,) if fault else (*_disagreements(shard, len(data), own),)) + own.faults)
-
-
-def _read(
-    file: str, data: memoryview, report: OnSample, format: Format, layout: Layout, deep: bool
-) -> tuple[_Checked, Fault | None]:
-    """Read samples up to the first structural fault; return them, and that fault.
-
-    With `deep` the result also contains all faults inside samples.
-    """
+        unreadable = f"cannot be read: {error.strerror}"
+    if unreadable:
+        return _Checked((Fault(shard.file, "", unreadable),), Texts.of(()), {})
     keys: list[str] = []
     counts: dict[str, Counter[str]] = {"sources": Counter(), "licenses": Counter(), "splits": Counter()}
     fault = None
@@ -174,26 +163,29 @@ def _read(
     try:
         for sample in format.samples(data, layout):
             if deep and (reason := deep_fault(sample)):
-                inside.append(Fault(file, sample.key, reason))
+                inside.append(Fault(shard.file, sample.key, reason))
             keys.append(sample.key)
             counts["sources"][str(sample.scalars["dataset"])] += 1
             counts["licenses"][str(sample.scalars["license"]) or UNKNOWN_LICENSE] += 1
             counts["splits"][str(sample.scalars["split"])] += 1
             report(len(sample.picture.data))
     except SampleError as error:
-        fault = Fault(file, error.key or f"sample {error.number}", error.reason)
-    return _Checked(tuple(inside), Texts.of(keys), counts), fault
+        fault = Fault(shard.file, error.key or f"sample {error.number}", error.reason)
+    if found != shard.checksum:
+        faults = [_locate(root, shard, algorithm, data, fault)]
+    else:
+        faults = [*([fault] if fault else _disagreements(shard, len(data), keys, counts["splits"])), *inside]
+    return _Checked(tuple(faults), Texts.of(keys), counts)
 
 
-def _disagreements(shard: Shard, size: int, found: _Checked) -> Iterator[Fault]:
-    keys = found.keys
+def _disagreements(shard: Shard, size: int, keys: Sequence[str], splits: Counter[str]) -> Iterator[Fault]:
     if size != shard.bytes:
         yield Fault(shard.file, "", f"has {size} bytes, the manifest says {shard.bytes}")
     if len(keys) != shard.samples:
         yield Fault(shard.file, "", f"holds {len(keys)} samples, the manifest says {shard.samples}")
-    elif keys_digest(tuple(keys)) != shard.keys:
+    elif keys_digest(keys) != shard.keys:
         yield Fault(shard.file, "", "its keys are not those of the manifest")
-    elif others := found.counts["splits"].keys() - {shard.split}:
+    elif others := splits.keys() - {shard.split}:
         yield Fault(shard.file, "", f"holds samples of split {min(others)}, the manifest says {shard.split}")
 
 
@@ -223,10 +215,7 @@ def _locate(root: StoragePath, shard: Shard, algorithm: Checksum, data: memoryvi
 
 
 def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
-    """Yield sidecar files that differ from what was written.
-
-    A missing file is not a fault, since shards with their manifest are complete; a changed file is.
-    """
+    """Yield sidecar files that differ from what was written; shards are complete without one."""
     known = {shard.file for shard in manifest.shards}
     for name in unknown_files(names_in(root), manifest.name, known):
         yield Fault(name, "", "it is named like a shard, and the manifest does not list it")

@@ -68,7 +68,7 @@ def contents(inventory: Inventory) -> list[tuple[Any, ...]]:
     return [
         (
             (r.source, r.alignment, r.id, r.face, r.is_mirror, r.credit),
-            None if r.camera is None else r.camera.numbers.tolist(),
+            None if r.camera is None else r.camera.tolist(),
             None if r.landmarks is None else r.landmarks.tolist(),
             r.blob.read(),
         )

@@ -160,7 +160,7 @@ def faces(tmp_path: Path) -> Path:
     portraits = Demo(5, "eg3d").inventory()
     for number, record in enumerate(map(portraits.record, range(5))):
         (folder / f"{number:04d}.png").write_bytes(record.blob.read())
-        camera = " ".join(map(str, record.camera.numbers.tolist())) if record.camera and number < 3 else ""
+        camera = " ".join(map(str, record.camera.tolist())) if record.camera is not None and number < 3 else ""
         url, license = f"https://example.org/{number}", "https://creativecommons.org/licenses/by/2.0/"
         lines.append(f"{number:04d}.png,photo{number},Author {number},{url},{license},{camera or 'x' * (number == 4)}")
     (folder / "faces.csv").write_text("\n".join(lines))

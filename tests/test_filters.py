@@ -75,7 +75,7 @@ def told(inventory: Inventory) -> list[tuple[Any, ...]]:
     return [
         (
             (r.source, r.alignment, r.id, r.face, r.is_mirror, r.blob, r.credit, place),
-            None if r.camera is None else r.camera.numbers.tolist(),
+            None if r.camera is None else r.camera.tolist(),
             None if r.landmarks is None else r.landmarks.tolist(),
         )
         for r, place in records

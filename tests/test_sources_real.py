@@ -53,7 +53,7 @@ def test_a_documented_sample(shared_data: Path, name: str, id: str, credit: Cred
     assert (record.source, record.id, record.face, record.alignment) == (name, id, 1, alignment)
     assert record.credit == credit and not record.is_mirror and record.landmarks is None
     assert record.camera is not None
-    assert record.camera.numbers.tolist() == json.loads((root / "camera_parameters.json").read_text())[id]
+    assert record.camera.tolist() == json.loads((root / "camera_parameters.json").read_text())[id]
     (file,) = (root / FOLDERS[alignment]).iterdir()
     assert record.blob.read() == file.read_bytes() and record.blob.size == file.stat().st_size
 
@@ -62,14 +62,15 @@ def test_a_documented_sample(shared_data: Path, name: str, id: str, credit: Cred
 def test_its_camera_stands_where_the_face_is_seen_from(shared_data: Path, name: str, id: str, credit: Credit) -> None:
     found = only(name, shared_data / "documented" / name, "eg3d").camera
     assert found is not None
-    assert camera.faults(found.numbers[None]) == {}
-    x, y, z = found.numbers[[3, 7, 11]]
+    assert camera.faults(found[None]) == {}
+    x, y, z = found[[3, 7, 11]]
     assert math.hypot(x, y, z) == pytest.approx(2.7, abs=1e-5)
     assert x < 0 < z  # in front of the face, towards world -x
-    assert found.pitch == pytest.approx(math.asin(y / 2.7), abs=1e-5)
-    assert math.radians(-40) < found.yaw < math.radians(-30) and 0 < found.pitch < math.radians(25)
-    mirror = found.mirrored()
-    assert (mirror.yaw, mirror.pitch) == (-found.yaw, found.pitch) and camera.faults(mirror.numbers[None]) == {}
+    yaw, pitch = camera.yaw_pitch_of(found)
+    assert pitch == pytest.approx(math.asin(y / 2.7), abs=1e-5)
+    assert math.radians(-40) < yaw < math.radians(-30) and 0 < pitch < math.radians(25)
+    mirrored = camera.mirror(found[None])
+    assert camera.yaw_pitch_of(mirrored[0]) == (-yaw, pitch) and camera.faults(mirrored) == {}
 
 
 @SAMPLES

@@ -23,7 +23,6 @@ from lpff_shards.manifest import (
     Counts,
     Manifest,
     Shard,
-    checksum_lines,
     file_digest,
     keys_digest,
     read_manifest,
@@ -73,7 +72,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
     folder.sync(receipts.names)
     once = dict(data_set_indexes(manifest, manifest.kinds.keys()))
     if manifest.checksum == "sha256":
-        once[SUMS] = checksum_lines(manifest).encode()
+        once[SUMS] = "".join(f"{shard.checksum}  {shard.file}\n" for shard in manifest.shards).encode()
     once |= {POSES: pose_picture(), CARD: card(manifest, manifest.kinds.keys()).encode()}
     files = {name: folder.write(name, data).digest for name, data in once.items()}
 

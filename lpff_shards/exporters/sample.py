@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.pictures import FILTER, ProcessedImage, process_image
@@ -18,7 +19,7 @@ from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.archive import misfit
-from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
+from lpff_shards.schemas.camera import CAMERA_NUMBERS, mirror, yaw_pitch_of
 from lpff_shards.schemas.fields import Scalar
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Entry
@@ -49,8 +50,10 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
         size = f"{stored.original[0]}x{stored.original[1]}"
         reason = f"the picture is {size}, and {square[0].title}'s aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)
-    camera = record.camera.mirrored() if record.camera and entry.flip else record.camera
-    numbers = camera.float32() if camera else np.zeros(CAMERA_NUMBERS, np.float32)
+    camera = record.camera
+    if camera is not None and entry.flip:
+        camera = mirror(camera[None])[0]
+    numbers = np.zeros(CAMERA_NUMBERS, np.float32) if camera is None else camera.astype(np.float32)
     points = _points(entry, stored)
     return Sample(
         key=entry.key,
@@ -77,8 +80,9 @@ def _points(entry: Entry, stored: ProcessedImage) -> Points:
     return landmarks.mirror(points, size[0]) if entry.flip else points
 
 
-def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dict[str, Scalar]:
+def _scalars(entry: Entry, stored: ProcessedImage, camera: NDArray[np.float64] | None) -> dict[str, Scalar]:
     record, credit, picture = entry.record, entry.record.credit, stored.picture
+    yaw, pitch = (0.0, 0.0) if camera is None else yaw_pitch_of(camera)
     changes = [_ALIGNED[record.alignment], "mirrored" if record.is_mirror else "", *stored.changes]
     return {
         "key": entry.key,
@@ -93,8 +97,8 @@ def _scalars(entry: Entry, stored: ProcessedImage, camera: Camera | None) -> dic
         "alignment": record.alignment,
         "camera_alignment": record.camera_alignment,
         "has_camera": camera is not None,
-        "yaw": _single(camera.yaw) if camera else 0.0,
-        "pitch": _single(camera.pitch) if camera else 0.0,
+        "yaw": _single(yaw),
+        "pitch": _single(pitch),
         "has_landmarks": record.landmarks is not None,
         "landmarks_source": record.landmarks_source,
         "density": _single(entry.density),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import blake3
 import msgspec
@@ -25,13 +24,10 @@ from lpff_shards.planning.plan import Plan, Settings, Times
 from lpff_shards.planning.rebalance import Numbers
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
-from lpff_shards.schemas.columns import duplicates
+from lpff_shards.schemas.columns import chunks, duplicates
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import format_bytes, format_exact_bytes
-from lpff_shards.sources.inventory import Inventory
-
-T = TypeVar("T")
 
 _AT_ONCE = 1024
 """Ids or credits encoded at once for the digest."""
@@ -130,7 +126,7 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
     kind, side = settings.picture.kind, settings.picture.resolution
     columns = []
     for inventory in entries.inventories:
-        sizes: NDArray[Any] = _file_sizes(inventory)
+        sizes: NDArray[Any] = inventory.blobs.numbers("size")
         pixels = inventory.typical_size[0] * inventory.typical_size[1]
         if pixels and kind != "keep":
             sizes = np.full(len(sizes), (side * side if side else pixels) * BYTES_A_PIXEL[kind])
@@ -139,17 +135,6 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
         columns.append(sizes.astype(np.int64, copy=False))
     gathered: NDArray[np.int64] = entries.gather(columns)
     return gathered + get_format(settings.format).overhead(settings.layout)
-
-
-def _file_sizes(inventory: Inventory) -> NDArray[np.int64]:
-    """Return the bytes of each picture's file, int64 [n]."""
-    return np.fromiter(inventory.blobs.column("size"), np.int64, len(inventory))
-
-
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, _AT_ONCE)):
-        yield chunk
 
 
 def _digest(
@@ -178,12 +163,12 @@ def _digest(
     for inventory in entries.inventories:
         # Encoded in chunks, so that memory never holds all ids as text.
         seal.update(encode([inventory.source, inventory.alignment, inventory.landmarks_source])[:-1] + b",[")
-        for number, ids in enumerate(_chunks(inventory.ids)):
+        for number, ids in enumerate(chunks(inventory.ids, _AT_ONCE)):
             seal.update(b","[: number > 0] + encode(ids)[1:-1])
         seal.update(b"]]")
-        for credits in _chunks(inventory.credits):
+        for credits in chunks(inventory.credits, _AT_ONCE):
             seal.update(encode(credits))
-        sizes = _file_sizes(inventory).astype("<i8")
+        sizes = inventory.blobs.numbers("size").astype("<i8")
         columns = (sizes, inventory.faces, inventory.is_mirror, inventory.cameras, inventory.has_camera)
         points = (inventory.landmarks, inventory.landmark_rows, inventory.landmark_sizes)
         for numbers in (*columns, inventory.own_camera, *points):

@@ -6,17 +6,15 @@ them, since it counts references.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice, pairwise
+from itertools import chain, count, islice, pairwise
 from operator import eq
 from typing import Any, Generic, TypeVar, overload
 
-import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
@@ -27,29 +25,31 @@ S = TypeVar("S")
 _AT_ONCE = 4096
 _GATHERED = 1 << 13
 """Texts whose bytes are collected at once."""
-_as_tuple: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
+_as_tuple: Callable[[Any], tuple[Any, ...]] = structs.astuple
+
+
+def chunks(items: Iterable[T], size: int = _AT_ONCE) -> Iterator[list[T]]:
+    """Yield lists of `size` items, the last one may be shorter."""
+    rest = iter(items)
+    return iter(lambda: list(islice(rest, size)), [])
 
 
 class Texts(Sequence[str]):
     """Strings in one block of UTF-8; file names that are not UTF-8 keep their surrogates.
 
     Args:
-        block: their bytes; lengths: int64 [n], bytes of each.
+        block: their bytes; ends: int64 [n + 1], where the first begins, and where each ends.
     """
 
     __slots__ = ("_block", "_ends")
 
-    def __init__(self, block: bytes, lengths: Rows) -> None:
-        self._block, self._ends = block, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    def __init__(self, block: bytes, ends: Rows) -> None:
+        self._block, self._ends = block, ends
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
         """Return the texts of an iterable, which may create them one by one."""
-        builder = _TextsBuilder()
-        rest = iter(texts)
-        while chunk := list(islice(rest, _AT_ONCE)):
-            builder.add(chunk)
-        return builder.done()
+        return _joined([_packed(chunk) for chunk in chunks(texts)])
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -66,21 +66,24 @@ class Texts(Sequence[str]):
     def __getitem__(self, row: slice) -> Texts: ...
 
     def __getitem__(self, row: int | slice) -> str | Texts:
-        if isinstance(row, slice):
-            return self.take(np.array(range(len(self))[row], np.int64))
-        row = range(len(self))[row]
-        return _decoded(self._block[self._ends[row] : self._ends[row + 1]])
+        chosen = range(len(self))[row]
+        if isinstance(chosen, int):
+            return _decoded(self._block[self._ends[chosen] : self._ends[chosen + 1]])
+        if chosen.step == 1:
+            return Texts(self._block, self._ends[chosen.start : chosen.stop + 1])
+        return self.take(np.array(chosen, np.int64))
 
     def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self), _AT_ONCE):
-            ends = self._ends[start : start + _AT_ONCE + 1]
-            first = int(ends[0])
-            block, places = self._block[first : ends[-1]], (ends - first).tolist()
-            if block.isascii():
-                text = block.decode("ascii")
-                yield from [text[a:b] for a, b in pairwise(places)]
-            else:
-                yield from [_decoded(block[a:b]) for a, b in pairwise(places)]
+        return _values(self)
+
+    def tolist(self) -> list[str]:
+        """Return the texts as Python strings."""
+        first = int(self._ends[0])
+        block, places = self._block[first : self._ends[-1]], (self._ends - first).tolist()
+        if block.isascii():
+            text = block.decode("ascii")
+            return [text[a:b] for a, b in pairwise(places)]
+        return [_decoded(block[a:b]) for a, b in pairwise(places)]
 
     def take(self, rows: Rows) -> Texts:
         """Return the texts of `rows` (int64), in that order."""
@@ -91,7 +94,7 @@ class Texts(Sequence[str]):
             sizes = lengths[at : at + _GATHERED]
             shifts = starts[at : at + _GATHERED] - (np.cumsum(sizes) - sizes)
             parts.append(data[np.repeat(shifts, sizes) + np.arange(int(sizes.sum()))].tobytes())
-        return Texts(b"".join(parts), lengths)
+        return Texts(b"".join(parts), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
 
 
 def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
@@ -106,21 +109,21 @@ def duplicates(parts: Sequence[Sequence[str]]) -> set[str]:
     return {text for text, count in times.items() if count > 1}
 
 
-class _TextsBuilder:
-    def __init__(self) -> None:
-        self._blocks: list[bytes] = []
-        self._lengths: list[Rows] = []
+def _packed(texts: Sequence[str]) -> tuple[bytes, Rows]:
+    """Return the bytes of texts in one block, and the bytes of each, int64 [n]."""
+    joined = "".join(texts)
+    block = _encoded(joined)
+    lengths = map(len, texts) if len(block) == len(joined) else (len(_encoded(text)) for text in texts)
+    return block, np.fromiter(lengths, np.int64, len(texts))
 
-    def add(self, texts: Sequence[str]) -> None:
-        joined = "".join(texts)
-        block = _encoded(joined)
-        lengths = map(len, texts) if len(block) == len(joined) else (len(_encoded(text)) for text in texts)
-        self._blocks.append(block)
-        self._lengths.append(np.fromiter(lengths, np.int64, len(texts)))
 
-    def done(self) -> Texts:
-        lengths = np.concatenate([np.zeros(0, np.int64), *self._lengths])
-        return Texts(b"".join(self._blocks), lengths)
+def _joined(parts: Sequence[tuple[bytes, Rows]]) -> Texts:
+    lengths = np.concatenate([np.zeros(1, np.int64), *(lengths for _, lengths in parts)])
+    return Texts(b"".join(block for block, _ in parts), np.cumsum(lengths))
+
+
+def _values(column: Texts | Repeated[Any]) -> Iterator[Any]:
+    return chain.from_iterable(column[at : at + _AT_ONCE].tolist() for at in range(0, len(column), _AT_ONCE))
 
 
 def _encoded(text: str) -> bytes:
@@ -129,26 +132,6 @@ def _encoded(text: str) -> bytes:
 
 def _decoded(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Numbers:
-    """Integers, int64 [n]."""
-
-    values: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, row: int) -> int:
-        return int(self.values[row])
-
-    def __iter__(self) -> Iterator[int]:
-        for start in range(0, len(self), _AT_ONCE):
-            yield from self.values[start : start + _AT_ONCE].tolist()
-
-    def take(self, rows: Rows) -> Numbers:
-        return Numbers(self.values[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,11 +148,14 @@ class Repeated(Generic[T]):
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, row: int) -> T:
-        return self.values[int(self.codes[row])]
-
     def __iter__(self) -> Iterator[T]:
-        return map(self.values.__getitem__, Numbers(self.codes.astype(np.int64)))
+        return _values(self)
+
+    def __getitem__(self, rows: slice) -> Repeated[T]:
+        return Repeated(self.codes[rows], self.values)
+
+    def tolist(self) -> list[T]:
+        return [self.values[code] for code in self.codes.tolist()]
 
     def met(self) -> list[T]:
         """Return the values that occur in a row."""
@@ -179,7 +165,7 @@ class Repeated(Generic[T]):
         return Repeated(self.codes[rows], self.values)
 
 
-Column = Texts | Numbers | Repeated[Any]
+Column = Texts | NDArray[np.int64] | Repeated[Any]
 
 
 class Structs(Generic[S]):
@@ -198,8 +184,8 @@ class Structs(Generic[S]):
     def of(cls, items: Iterable[S]) -> Structs[S]:
         """Return the structs of an iterable, which may create them one by one."""
         builder: StructsBuilder[S] = StructsBuilder()
-        for item in items:
-            builder.add(item)
+        for chunk in chunks(items):
+            builder.add(chunk)
         return builder.done()
 
     def __len__(self) -> int:
@@ -207,11 +193,14 @@ class Structs(Generic[S]):
 
     def __getitem__(self, row: int) -> S:
         row = range(len(self))[row]
-        return self._others[row] if row in self._others else self._kind(*[column[row] for column in self._columns])
+        return self._others[row] if row in self._others else next(self._some(row, row + 1))
 
     def __iter__(self) -> Iterator[S]:
-        items: Iterator[S] = map(self._kind, *self._columns) if self._columns else iter(())
+        items = chain.from_iterable(self._some(at, at + _AT_ONCE) for at in range(0, len(self), _AT_ONCE))
         return map(self._others.get, count(), items) if self._others else items
+
+    def _some(self, start: int, stop: int) -> Iterator[S]:
+        return map(self._kind, *[column[start:stop].tolist() for column in self._columns])
 
     def take(self, rows: Rows) -> Structs[S]:
         """Return the structs of `rows` (int64), in that order."""
@@ -223,81 +212,66 @@ class Structs(Generic[S]):
     def column(self, *names: str) -> Column:
         """Return the first of these fields or properties that the structs have; every class must have the last one."""
         fields = () if self._others else getattr(self._kind, "__struct_fields__", ())
-        found = [name for name in names if name in fields]
-        if found:
-            return self._columns[fields.index(found[0])]
-        values = _RepeatedBuilder()
+        for name in names:
+            if name in fields:
+                return self._columns[fields.index(name)]
+        values = _ColumnBuilder(object)
         values.add([getattr(item, names[-1]) for item in self])
         return values.done()
 
+    def numbers(self, name: str) -> Rows:
+        """Return a field or property of integers, int64 [n]."""
+        column = self.column(name)
+        return column if isinstance(column, np.ndarray) else np.array(column.tolist(), np.int64)
+
 
 class StructsBuilder(Generic[S]):
-    """Collect structs."""
+    """Collect structs; the most common class of the first ones is the one with columns."""
 
     def __init__(self) -> None:
-        self._waiting: list[S] = []
         self._kind: type[Any] = Struct
-        self._columns: list[_TextsBuilder | _NumbersBuilder | _RepeatedBuilder] = []
+        self._columns: list[_ColumnBuilder] = []
         self._others: dict[int, S] = {}
         self._count = 0
 
-    def add(self, item: S) -> None:
-        """Append a struct."""
-        self._waiting.append(item)
-        if len(self._waiting) == _AT_ONCE:
-            self._flush()
-
-    def _flush(self) -> None:
-        items, self._waiting = self._waiting, []
-        if items and not self._columns:
+    def add(self, items: list[S]) -> None:
+        """Append structs, at least one; the list is overwritten."""
+        if not self._columns:
             self._kind = Counter(map(type, items)).most_common(1)[0][0]
-            self._columns = _builders(self._kind)
+            few = getattr(self._kind, "FEW", ())
+            kinds = (object if field.name in few else field.type for field in structs.fields(self._kind))
+            self._columns = list(map(_ColumnBuilder, kinds))
             self._filler = next(item for item in items if type(item) is self._kind)
         for at, item in enumerate(items):
             if type(item) is not self._kind:
                 self._others[self._count + at] = item
                 items[at] = self._filler
         self._count += len(items)
-        for column, values in zip(self._columns, zip(*map(_as_tuple, items), strict=True), strict=bool(items)):
+        for column, values in zip(self._columns, zip(*map(_as_tuple, items), strict=True), strict=True):
             column.add(values)
 
     def done(self) -> Structs[S]:
         """Return the collected structs."""
-        self._flush()
         return Structs(self._kind, [column.done() for column in self._columns], self._others)
 
 
-class _NumbersBuilder:
-    def __init__(self) -> None:
-        self._values = array("q")
-
-    def add(self, values: Sequence[int]) -> None:
-        self._values.extend(values)
-
-    def done(self) -> Numbers:
-        return Numbers(np.asarray(self._values))
-
-
-class _RepeatedBuilder:
-    def __init__(self) -> None:
-        self._codes = array("i")
+class _ColumnBuilder:
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._parts: list[Any] = []
         self._known: dict[Hashable, int] = {}
 
-    def add(self, values: Sequence[Hashable]) -> None:
-        known = self._known
-        self._codes.extend([known.setdefault(value, len(known)) for value in values])
+    def add(self, values: Sequence[Any]) -> None:
+        if self._kind is str:
+            self._parts.append(_packed(values))
+        elif self._kind is int:
+            self._parts.append(np.array(values, np.int64))
+        else:
+            known = self._known
+            self._parts.append(np.array([known.setdefault(value, len(known)) for value in values], np.int32))
 
-    def done(self) -> Repeated[Any]:
-        return Repeated(np.asarray(self._codes), list(self._known))
-
-
-def _builders(kind: type) -> list[_TextsBuilder | _NumbersBuilder | _RepeatedBuilder]:
-    few = getattr(kind, "FEW", ())
-    return [
-        _TextsBuilder()
-        if field.type is str and field.name not in few
-        else _NumbersBuilder()
-        if field.type is int
-        else _RepeatedBuilder()
-        for field in msgspec.structs.fields(kind)
-    ]
+    def done(self) -> Column:
+        if self._kind is str:
+            return _joined(self._parts)
+        numbers = np.concatenate(self._parts)
+        return numbers if self._kind is int else Repeated(numbers, list(self._known))

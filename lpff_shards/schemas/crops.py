@@ -49,8 +49,10 @@ def eg3d_crop(points: _Points, sizes: NDArray[np.integer]) -> Maps:
     Returns:
         Maps; not finite for points that are not a face.
     """
-    size = np.asarray(sizes, np.float64)
-    five = _five(points)
+    size, at = np.asarray(sizes, np.float64), np.asarray(points, np.float64)
+    eyes = ((at[:, 36] + at[:, 39]) / 2, (at[:, 42] + at[:, 45]) / 2)
+    # The centers of the eyes, the nose tip and the corners of the mouth, with y upwards.
+    five = np.stack([*eyes, at[:, 30], at[:, 48], at[:, 54]], axis=1)
     five[..., 1] = size[:, None, 1] - 1 - five[..., 1]
     # Row k of the fit times the points: the axes of the face in the picture, then its shift. Summed term by term for
     # the same bits on every machine.
@@ -65,7 +67,9 @@ def eg3d_crop(points: _Points, sizes: NDArray[np.integer]) -> Maps:
         resized = np.trunc(size * scale)
         away = (shift - size / 2) * (1.0, -1.0) * scale
         start = np.trunc(resized / 2 - _WINDOW / 2 + away) + _MARGIN
-        return _scaling(resized / _KEPT, -start / _KEPT)
+        (width, height), (x, y) = (resized / _KEPT).T, (-start / _KEPT).T
+        none = np.zeros(len(five))
+        return np.stack([width, none, x, none, height, y], axis=1).reshape(-1, 2, 3)
 
 
 def ffhq_crop(points: _Points, sizes: NDArray[np.integer], alignment: str) -> Maps:
@@ -166,20 +170,6 @@ def carry(points: _Points, sizes: NDArray[np.integer], maps: Maps, side: int) ->
     return pixels
 
 
-def _five(points: _Points) -> NDArray[np.float64]:
-    """Return the centers of the eyes, the nose tip and the corners of the mouth, float64 [n, 5, 2]."""
-    at = np.asarray(points, np.float64)
-    eyes = ((at[:, 36] + at[:, 39]) / 2, (at[:, 42] + at[:, 45]) / 2)
-    return np.stack([*eyes, at[:, 30], at[:, 48], at[:, 54]], axis=1)
-
-
-def _scaling(scale: NDArray[np.float64], shift: NDArray[np.float64]) -> Maps:
-    maps = np.zeros((len(scale), 2, 3))
-    maps[:, 0, 0], maps[:, 1, 1], maps[:, :, 2] = scale[:, 0], scale[:, 1], shift
-    return maps
-
-
 def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the lengths of vectors, [n, 2] to [n, 1]."""
-    lengths: NDArray[np.float64] = np.sqrt(np.square(vectors).sum(axis=1, keepdims=True))
-    return lengths
+    return np.asarray(np.sqrt(np.square(vectors).sum(axis=1, keepdims=True)))

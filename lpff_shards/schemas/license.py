@@ -67,14 +67,6 @@ SHORT_NAMES = (*USUAL_NAMES, *(f"CC-{rights}-{version}" for rights in _RIGHTS fo
 """The usual licenses, and all of Creative Commons."""
 
 
-def _creative_commons(rights: str, version: str, place: str) -> str:
-    """Return the short name of a Creative Commons license; empty if that version or port does not exist."""
-    if version not in _VERSIONS or (place and version == "4.0") or (rights == "BY-ND-NC" and version != "1.0"):
-        return ""
-    # Version 1.0 named the two in the other order.
-    return "-".join(filter(None, ("CC", rights.replace("ND-NC", "NC-ND"), version, place)))
-
-
 @cache
 def families(short: str) -> tuple[str, ...]:
     """Return the names that select a license: the port CC-BY-2.1-JP also matches CC-BY-2.1."""
@@ -84,7 +76,7 @@ def families(short: str) -> tuple[str, ...]:
 
 def canonical(short: str) -> str | None:
     """Return a short name of any case in its usual spelling; None for a name of no source."""
-    others = {name.upper(): name for name in (*(name for _, name in _PUBLIC), UNKNOWN_LICENSE)}
+    others = {name.upper(): name for name in (*_OTHERS, UNKNOWN_LICENSE)}
     upper = short.upper()
     return upper if _SHORT.fullmatch(upper) else others.get(upper)
 
@@ -96,13 +88,26 @@ def license(name: str, url: str) -> License:
     The URL decides. Without a URL, only licenses without versions are recognized by name: the name of a Creative
     Commons license does not contain its version.
     """
-    match = _CC.fullmatch(url.strip())
-    if match:
-        return License(_creative_commons(match[1].upper(), match[2], (match[3] or "").upper()), url, name)
+    if match := _CC.fullmatch(url.strip()):
+        rights, version, place = (part.upper() for part in match.groups(default=""))
+        # Some versions and ports do not exist. Version 1.0 named the two rights in the other order.
+        if version not in _VERSIONS or (place and version == "4.0") or (rights == "BY-ND-NC" and version != "1.0"):
+            return License("", url, name)
+        return License("-".join(filter(None, ("CC", rights.replace("ND-NC", "NC-ND"), version, place))), url, name)
     for part, short in _PUBLIC:
         if re.fullmatch(rf"{_HOST}{part}{_END}", url.strip(), re.IGNORECASE | re.DOTALL):
             return License(short, url, name)
     return License(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)
+
+
+FLAGS: Mapping[str, str] = {
+    "BY": "attribution",
+    "SA": "share-alike",
+    "NC": "non-commercial",
+    "ND": "no derivatives",
+}
+"""What a Creative Commons license may demand: to name author, license and changes wherever a picture is shown; the same
+license for derivatives; no commercial use; to share no changed copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +117,15 @@ class Demands:
     Attributes:
         name: of the license in words; url: of its text; both empty if unknown.
         known: whether the license is known; otherwise the other attributes mean nothing.
-        attribution: name the author, the license and the changes wherever a picture is shown.
-        share_alike: derivatives must have the same license.
-        non_commercial: no commercial use.
-        no_derivatives: no changed copies may be shared.
+        flags: those of `FLAGS`, in that order.
         also: further requirements and restrictions, in words.
     """
 
     name: str = ""
     url: str = ""
     known: bool = True
-    attribution: bool = False
-    share_alike: bool = False
-    non_commercial: bool = False
-    no_derivatives: bool = False
+    flags: tuple[str, ...] = ()
     also: str = ""
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """Requirements and restrictions, one or two words each."""
-        named = {
-            "attribution": self.attribution,
-            "share-alike": self.share_alike,
-            "non-commercial": self.non_commercial,
-            "no derivatives": self.no_derivatives,
-        }
-        return tuple(name for name, holds in named.items() if holds)
 
 
 _STOCK = "not sold unaltered, not redistributed as stock photos"
@@ -162,8 +150,5 @@ def demands(short: str) -> Demands:
     return Demands(
         name=f"Creative Commons {words} {version} {place}".rstrip(),
         url=f"https://creativecommons.org/licenses/{rights.lower()}/{version}/{place and place.lower() + '/'}",
-        attribution=True,
-        share_alike="SA" in parts,
-        non_commercial="NC" in parts,
-        no_derivatives="ND" in parts,
+        flags=tuple(flag for part, flag in FLAGS.items() if part in parts),
     )

@@ -15,7 +15,7 @@ Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """A number of bytes or samples."""
 
 
-class ShardReceipt(Struct, frozen=True):
+class ShardReceipt(Struct, frozen=True, kw_only=True):
     """The contents of one finished shard; written after the shard, bound to its plan.
 
     Attributes:
@@ -37,18 +37,18 @@ class ShardReceipt(Struct, frozen=True):
     """
 
     file: str
-    plan: str
-    sources: str
+    plan: str = ""
+    sources: str = ""
     samples: Natural
     bytes: Natural
-    algorithm: str
-    checksum: str
+    algorithm: str = ""
+    checksum: str = ""
     keys: tuple[str, ...]
     offsets: tuple[Natural, ...]
     crcs: tuple[Natural, ...]
     suffixes: tuple[tuple[str, ...], ...]
     members: tuple[tuple[Natural, ...], ...]
-    fields: str
+    fields: str = ""
     skipped: tuple[LeftOut, ...] = ()
     sizes: tuple[tuple[Natural, Natural, Natural], ...] = ()
     turned: Natural = 0
@@ -57,22 +57,19 @@ class ShardReceipt(Struct, frozen=True):
     def fits(self, file: str, keys: Sequence[str]) -> bool:
         """Return whether this is a valid receipt of a file that was planned to hold exactly these keys."""
         lost = {skip.key for skip in self.skipped}
+        known = {(number, 1 + len(names)) for number, names in enumerate(self.suffixes)}
         return (
             self.file == file
             and list(self.keys) == [key for key in keys if key not in lost]
             and self.samples == len(self.keys) == len(keys) - len(self.skipped)
             and len(self.crcs) == len(self.members) == self.samples
-            and all(_fits(self.suffixes, member) for member in self.members)
+            and all((*member[:1], len(member)) in known for member in self.members)
             and all(names and names[0] in SUFFIXES.values() for names in self.suffixes)
             and sum(count for _, _, count in self.sizes) == self.samples >= self.turned
             and len(self.offsets) == self.samples + 1
             and list(self.offsets) == sorted({0, *self.offsets})
             and self.offsets[-1] <= self.bytes
         )
-
-
-def _fits(suffixes: tuple[tuple[str, ...], ...], member: tuple[int, ...]) -> bool:
-    return bool(member) and member[0] < len(suffixes) and len(member) == 1 + len(suffixes[member[0]])
 
 
 class ReceiptBuilder:
@@ -107,18 +104,13 @@ class ReceiptBuilder:
         """Return the receipt of a shard of `size` bytes; the caller adds plan, checksum and fields."""
         return ShardReceipt(
             file=file,
-            plan="",
-            sources="",
             samples=len(self._keys),
             bytes=size,
-            algorithm="",
-            checksum="",
             keys=tuple(self._keys),
             offsets=tuple(self._offsets),
             crcs=tuple(self._crcs),
             suffixes=tuple(self._lists),
             members=tuple(self._members),
-            fields="",
         )
 
 

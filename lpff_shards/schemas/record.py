@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
+import numpy as np
 from msgspec import Struct, field
+from numpy.typing import NDArray
 
-from lpff_shards.schemas.camera import Camera
 from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.license import UNKNOWN, License
 
@@ -74,7 +75,7 @@ class Record(Struct, frozen=True, eq=False):
         face: number of the face in its photo, from 1; 0 if unknown.
         alignment: how the picture was cropped.
         is_mirror: the source's picture is itself a mirrored one.
-        camera: of this picture or, by `camera_alignment`, of another crop of the same photo; None if unknown.
+        camera: float64 [25], of this picture or, by `camera_alignment`, of another crop of the photo; None if unknown.
         camera_alignment: the crop of the camera's intrinsics and roll.
         landmarks: of this picture; None if unknown.
         landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
@@ -87,7 +88,7 @@ class Record(Struct, frozen=True, eq=False):
     alignment: str
     is_mirror: bool
     blob: Blob
-    camera: Camera | None
+    camera: NDArray[np.float64] | None
     landmarks: Points | None
     credit: Credit
     camera_alignment: str = ""

@@ -229,8 +229,3 @@ def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:
     specs = known_specs(names)
     cited = follows_eg3d and any(not spec.is_made_up for spec in specs)
     return (*(spec.terms for spec in specs), *((EG3D,) if cited else ()))
-
-
-def citations(terms: Iterable[Terms]) -> tuple[str, ...]:
-    """Return the BibTeX entries to cite, each once."""
-    return tuple(dict.fromkeys(entry.citation for entry in terms if entry.citation))

@@ -15,7 +15,7 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import inspect
 from lpff_shards.schemas import camera
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.columns import StructsBuilder, Texts, duplicates
+from lpff_shards.schemas.columns import StructsBuilder, Texts, chunks, duplicates
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import OF_MIRROR, Blob, Credit, LeftOut
 from lpff_shards.sources.inventory import EG3D, Inventory
@@ -63,19 +63,20 @@ def build(
     poses: list[Sequence[float] | NDArray[np.float64]] = []
     points: list[Points] = []
     faults: dict[int, Fault] = {}
-    for row, picture in enumerate(found):
-        ids.append(picture.id)
-        blobs.add(picture.blob)
-        credits.add(picture.credit)
-        known, with_points = picture.camera is not None, picture.points is not None
-        numbers.append((picture.face, picture.is_mirror, known, len(points) if with_points else -1))
-        pose = _NO_CAMERA if picture.camera is None else picture.camera
-        poses.append(pose if len(pose) == CAMERA_NUMBERS else _NO_CAMERA)
-        points += [] if picture.points is None else [picture.points]
-        if len(pose) != CAMERA_NUMBERS:
-            faults[row] = cameras, f"camera has {len(pose)} numbers, not {CAMERA_NUMBERS}"
-        if picture.fault is not None:
-            faults[row] = picture.fault
+    for chunk in chunks(found):
+        blobs.add([picture.blob for picture in chunk])
+        credits.add([picture.credit for picture in chunk])
+        for row, picture in enumerate(chunk, len(ids)):
+            ids.append(picture.id)
+            known, with_points = picture.camera is not None, picture.points is not None
+            numbers.append((picture.face, picture.is_mirror, known, len(points) if with_points else -1))
+            pose = _NO_CAMERA if picture.camera is None else picture.camera
+            poses.append(pose if len(pose) == CAMERA_NUMBERS else _NO_CAMERA)
+            points += [] if picture.points is None else [picture.points]
+            if len(pose) != CAMERA_NUMBERS:
+                faults[row] = cameras, f"camera has {len(pose)} numbers, not {CAMERA_NUMBERS}"
+            if picture.fault is not None:
+                faults[row] = picture.fault
     faces, is_mirror, has_camera, rows = np.array(numbers, np.int64).reshape(-1, 4).T
     own = has_camera.astype(bool)
     every = Inventory(
@@ -136,7 +137,7 @@ def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -
 
 def _reasons(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Iterator[tuple[int, LeftOut]]:
     """Yield the rows of the unusable pictures, ascending, each with its reason."""
-    sizes = np.fromiter(every.blobs.column("size"), np.int64, len(every))
+    sizes = every.blobs.numbers("size")
     # A broken picture has a negative size.
     wrong = (sizes > MAX_BYTES) | (sizes < 0)
     if every.alignment == EG3D:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lpff_shards.schemas.camera import CAMERA_NUMBERS, Camera
+from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.columns import Repeated, Structs, Texts
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, LeftOut, Record
@@ -118,7 +118,7 @@ class Inventory:
                 alignment=self.alignment,
                 is_mirror=is_mirror,
                 blob=blob,
-                camera=Camera(camera.copy()) if known else None,
+                camera=camera.copy() if known else None,
                 landmarks=some.landmarks[points].copy() if points >= 0 else None,
                 credit=credit,
                 camera_alignment=(self.alignment if own else EG3D) if known else "",

@@ -14,8 +14,8 @@ from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
 from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
-from lpff_shards.schemas.license import demands
-from lpff_shards.schemas.sources import citations, known_specs, terms_of
+from lpff_shards.schemas.license import FLAGS, demands
+from lpff_shards.schemas.sources import known_specs, terms_of
 from lpff_shards.schemas.text import format_bytes, markdown
 from lpff_shards.sidecars.card.command import command
 from lpff_shards.sidecars.template import fenced, render, table_rows
@@ -232,7 +232,7 @@ def _owners(manifest: Manifest) -> Values:
     borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
     terms = terms_of(manifest.sources, borrows or manifest.options.get("alignment") == "eg3d")
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
-    cited = citations(terms)
+    cited = dict.fromkeys(one.citation for one in terms if one.citation)
     links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
     return {
         "licenses": table_rows(_license(name, count) for name, count in manifest.licenses.items()),
@@ -246,8 +246,8 @@ def _license(name: str, count: int) -> Iterable[str]:
     asks = demands(name)
     if not asks.known:
         return (name, f"{count:,}", "?", "?", "?", "?")
-    flags = (asks.attribution, asks.share_alike, asks.non_commercial, asks.no_derivatives)
-    return (f"[{name}]({asks.url})", f"{count:,}", *("yes" if flag else "" for flag in flags))
+    flags = ("yes" if flag in asks.flags else "" for flag in FLAGS.values())
+    return (f"[{name}]({asks.url})", f"{count:,}", *flags)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.columns import Structs, StructsBuilder
+from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Credit
@@ -286,21 +286,25 @@ def join_credits(
     Returns:
         The credits; row to the fault of its record; and the rows without a record.
     """
-    found, faults, missing = StructsBuilder[Credit](), dict[int, Fault](), []
-    last, credit, fault = None, Credit(), ""
-    for row, id in enumerate(ids):
-        if id != last:  # a mirror follows its original
-            last, credit, fault = id, Credit(), ""
-            try:
-                credit = read(table, id)
-            except ValueError as error:
-                fault = str(error)
-        if fault:
-            faults[row] = table.where, fault
-        if id not in table.rows:
-            missing.append(row)
-        found.add(Credit() if row in hidden else credit)
-    return found.done(), faults, missing
+    faults: dict[int, Fault] = {}
+    missing: list[int] = []
+
+    def found() -> Iterator[Credit]:
+        last, credit, fault = None, Credit(), ""
+        for row, id in enumerate(ids):
+            if id != last:  # a mirror follows its original
+                last, credit, fault = id, Credit(), ""
+                try:
+                    credit = read(table, id)
+                except ValueError as error:
+                    fault = str(error)
+            if fault:
+                faults[row] = table.where, fault
+            if id not in table.rows:
+                missing.append(row)
+            yield Credit() if row in hidden else credit
+
+    return Structs.of(found()), faults, missing
 
 
 # Python's json writes NaN and Infinity, which are not JSON; in strings they are words.

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.schemas.columns import Numbers, Repeated, Structs, Texts
+from lpff_shards.schemas.columns import Repeated, Structs, Texts
 from lpff_shards.sources.io.blobs import ZipBlob, read_range
 from lpff_shards.sources.io.files import Files
 from lpff_shards.storage.path import is_remote, place, read_at
@@ -96,7 +96,7 @@ class ZipTree:
             raise ShardsError(f"{self.archive}:{where} is in the zip twice", "Pack the zip again with unique names")
         rows = rows[np.array(order, np.int64)]
         archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
-        numbers = (Numbers(column[rows]) for column in (members.size, members.header, members.packed, members.crc))
+        numbers = (column[rows] for column in (members.size, members.header, members.packed, members.crc))
         method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
         return Files(Texts.of(names), Structs(ZipBlob, [archive, members.names.take(rows), *numbers, method]))
 
