@@ -41,10 +41,12 @@ class ClickOption(click.Option):
         name = self.name or ""
         values = opts.get(name)
         if isinstance(values, list) and not self.multiple:
-            if self.is_flag and len(set(values)) > 1 and not ctx.resilient_parsing:
+            if ctx.resilient_parsing:
+                pass
+            elif self.is_flag and len(set(values)) > 1:
                 both = f"{self.opts[0]} and {self.secondary_opts[0]}"
                 raise ShardsError(f"{both} cannot be used together", "Give one of them")
-            if not self.is_flag and len(values) > 1 and not ctx.resilient_parsing:
+            elif not self.is_flag and len(values) > 1:
                 # An omitted value is not text.
                 shown = _listed([value if isinstance(value, str) else str(self.flag_value) for value in values])
                 times = "twice" if len(values) == 2 else f"{len(values)} times"
@@ -119,18 +121,15 @@ class Group(_Titled, click.Group):
 
 def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
     """Return the error for an unknown option: the commands that have it, else the closest option of this one."""
-    owners = [
-        name
-        for name, command in top.commands.items()
-        if any(error.option_name in (*param.opts, *param.secondary_opts) for param in command.params)
-    ]
-    known = (
-        [name for param in error.ctx.command.params for name in param.opts + param.secondary_opts] if error.ctx else []
-    )
-    near = did_you_mean(error.option_name, known)
+    owners = [name for name, command in top.commands.items() if error.option_name in _names(command)]
+    command, path = (error.ctx.command, error.ctx.command_path) if error.ctx else (top, top.name)
+    near = did_you_mean(error.option_name, _names(command))
     hint = f"It is an option of {_listed(owners)}. " if owners else near
-    path = error.ctx.command_path if error.ctx else top.name
     return ShardsError(f"there is no option {error.option_name}", f"{hint}See {path} --help")
+
+
+def _names(command: click.Command) -> list[str]:
+    return [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -22,7 +22,6 @@ from lpff_shards.schemas.sources import ADDED, known_specs
 
 F = TypeVar("F", bound=Callable[..., Any])
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-"""Completions of the beginning of a value."""
 
 
 class Verbosity(Enum):
@@ -56,14 +55,10 @@ def size(text: str) -> int:
 
 
 def _paths(kind: str) -> Offer:
-    """Complete paths; `kind` is file or dir."""
     return lambda _ctx, _param, incomplete: [CompletionItem(incomplete, type=kind)]
 
 
-_FILE, _FOLDER = _paths("file"), _paths("dir")
-
-
-def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer:
+def _words(words: Callable[[], Sequence[str]], listed: bool) -> Offer:
     """Complete words; `listed`: several, separated by commas."""
 
     def offer(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -73,6 +68,9 @@ def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer
         return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
     return offer
+
+
+_FILE, _FOLDER = _paths("file"), _paths("dir")
 
 
 class AddedOption(ClickOption):
@@ -87,12 +85,19 @@ class AddedOption(ClickOption):
 
 
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def apply(command: F) -> F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
+    return lambda command: functools.reduce(lambda done, decorate: decorate(done), reversed(decorators), command)
 
-    return apply
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "whole": {"type": int},
+    "number": {"type": float},
+    "bytes": {"type": size},
+    "share": {"type": Share.parse},
+    "file": {"shell_complete": _FILE},
+    "folder": {"shell_complete": _FOLDER},
+    "flag": {"is_flag": True},
+    "switch": {"default": None},
+}
 
 
 def _declared(kind: type, section: str) -> Callable[[F], F]:
@@ -103,7 +108,13 @@ def _declared(kind: type, section: str) -> Callable[[F], F]:
 def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
     """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
     words = [f"{flag(name)}/{flag(f'no_{name}')}" if one.kind == "switch" else flag(name), name]
-    given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated, **_type(one)}
+    given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated}
+    if one.choices:
+        given["type"] = Choice(one.choices)
+    elif one.offered:
+        given["shell_complete"] = _words(one.offered, listed=one.repeated)
+    else:
+        given |= _TYPES.get(one.kind, {})
     if one.default is MISSING:
         given["required"] = True
     elif one.shown:
@@ -113,28 +124,9 @@ def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
     return click.option(*words, cls=ClickOption, section=section, **given)
 
 
-def _type(one: Option) -> dict[str, Any]:
-    if one.choices:
-        return {"type": Choice(one.choices)}
-    if one.offered:
-        return {"shell_complete": _words(one.offered, listed=one.repeated)}
-    kinds: dict[str, dict[str, Any]] = {
-        "whole": {"type": int},
-        "number": {"type": float},
-        "bytes": {"type": size},
-        "share": {"type": Share.parse},
-        "file": {"shell_complete": _FILE},
-        "folder": {"shell_complete": _FOLDER},
-        "flag": {"is_flag": True},
-        "switch": {"default": None},
-    }
-    return kinds.get(one.kind, {})
-
-
 _runs, _found, _printed = (
     functools.partial(click.option, cls=ClickOption, section=title) for title in ("Run", "Looking", "Messages")
 )
-
 path = click.argument("path", shell_complete=_FOLDER)
 as_json = _printed("--json", "as_json", is_flag=True, help="Print for machines: JSON, and nothing else, on stdout.")
 by = _found("--by", type=Choice(BY), help="Look only among these.  [default: among all]")

@@ -41,9 +41,8 @@ class MixOptions:
     )
     as_: As = word("Copies as samples of their own, or each picture once with its weight.", As, default="replicas")
     num_replicas: str | None = option(
-        "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.",
-        "file",
-    )  # fmt: skip
+        "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.", "file"
+    )
     alpha: float | None = option(
         f"uniform: weights go by density^-A, 0 to 1.  [default: {DEFAULT_ALPHA}]",
         "number", metavar="A", least=0, most=1,

@@ -97,9 +97,7 @@ class Entries:
         """Yield consecutive entries, which have these keys, self-contained."""
         here = slice(rows.start, rows.stop)
         source, row = self.source[here], self.row[here]
-        records = {
-            number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
-        }
+        records = [one.records(row[source == number]) for number, one in enumerate(self.inventories)]
         columns = (self.source, self.flip, self.replica, self.split, self.density, self.weight, self._both)
         listed = zip(keys, *(column[here].tolist() for column in columns), strict=True)
         for key, number, flip, replica, split, density, weight, both in listed:

@@ -86,7 +86,7 @@ def mix(
         columns = splits.by_fractions(chosen.inventories, wanted.fractions, inventories)
     entries = combine(chosen.inventories)
     entries = replace(entries, split=entries.gather(columns), splits=names)
-    in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
+    in_training = np.array([name == TRAIN for name in names])[entries.split]
     written = ~entries.mirrored() | options.sources.mirrors
     replicas = num_replicas if wanted.rebalance == "eg3d" else None
     pool = TrainingPool(entries.take(in_training), written[in_training], replicas)

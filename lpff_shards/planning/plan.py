@@ -34,7 +34,7 @@ Times = NDArray[np.int16]
 
 
 class Settings(Struct, frozen=True):
-    """How a task's samples are written; the same for all tasks of a plan.
+    """How the samples of all tasks are written.
 
     Attributes:
         published: published names of the user's folders, see `exporters.record_options.redact_paths`.
@@ -51,13 +51,8 @@ class Settings(Struct, frozen=True):
 
 
 class ShardTask(Struct, frozen=True):
-    """One shard to write, picklable and self-contained for a process or another machine.
+    """One shard to write, picklable and self-contained; `planned` are its estimated bytes."""
 
-    Attributes:
-        planned: estimated bytes.
-    """
-
-    index: int
     filename: str
     digest: str
     settings: Settings
@@ -65,10 +60,7 @@ class ShardTask(Struct, frozen=True):
     planned: int = 0
 
     def stamp(self) -> str:
-        """Return a digest that changes with the source files: of their times, or CRC-32s in a zip.
-
-        It is not part of the plan's digest, since a copy of the same sources makes the same shards.
-        """
+        """Return a digest that changes with the source files' times, or CRC-32s in a zip; the plan's does not."""
         stamps = ",".join(str(entry.record.blob.stamp) for entry in self.entries)
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
@@ -156,7 +148,7 @@ class Plan:
         own = range(index, index + 1)
         rows, digest = self.rows(own), self.shard_digest(index)
         entries = tuple(self.entries.some(rows, self.keys[rows.start : rows.stop]))
-        return ShardTask(index, self.filenames[index], digest, self.settings, entries, self.planned_bytes(own))
+        return ShardTask(self.filenames[index], digest, self.settings, entries, self.planned_bytes(own))
 
     def shard_digest(self, index: int) -> str:
         """Return a digest for a task's file: the plan's, combined with samples removed from its output since."""
