@@ -16,8 +16,7 @@ import click
 
 from lpff_shards._version import __version__
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MANUALS, MEASURE, Group, no_such_option
-from lpff_shards.commandline.options import Verbosity
+from lpff_shards.commandline.options import CHECK, LOOK_UP, MAKE, MANUALS, MEASURE, Group, Verbosity, no_such_option
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options.declaration import declared

@@ -122,7 +122,7 @@ def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
 
 
 def rounded(values: Numbers) -> Numbers:
-    """Round values to 17 binary digits, so that they are equal in float32 and on all machines, whose last digits differ."""
+    """Round values to 17 binary digits: equal in float32, and on all machines, whose last digits differ."""
     mantissa, exponent = np.frexp(values)
     short: Numbers = np.ldexp(np.round(np.ldexp(mantissa, PRECISION)), exponent - PRECISION)
     return short
