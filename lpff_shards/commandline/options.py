@@ -23,13 +23,13 @@ from lpff_shards.schemas.text import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-PURPOSES = MAKE, CHECK, LOOK_UP, MEASURE = "Make shards", "Check them", "Look things up", "Measure loading"
-"""Purposes of commands, in the order of the help."""
 TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
 """Titles of a help text: other lines are indented."""
 _TEXTS = Path(__file__).with_name("manuals.txt").read_text("utf-8").split("== ")[1:]
 MANUALS = {name: text for name, _, text in (manual.partition("\n") for manual in _TEXTS)}
-"""Of each command: its line in the list of commands; examples by task and exit statuses. Titles end in a colon."""
+"""Of each command: its purpose; its line in the list of commands; examples and exit statuses by titles with a colon."""
+PURPOSES = tuple(dict.fromkeys(text.partition("\n")[0] for text in MANUALS.values()))[1:]
+"""Purposes of commands, in the order of the help."""
 
 
 class ClickOption(click.Option):
@@ -69,8 +69,10 @@ class ClickOption(click.Option):
 class _Titled(click.Command):
     """A command whose help has bold titles and ends with its manual."""
 
-    def __init__(self, *args: Any, **given: Any) -> None:
-        super().__init__(*args, **{"context_settings": {"help_option_names": ["-h", "--help"]}, **given})
+    def __init__(self, *, name: str, **given: Any) -> None:
+        self.purpose, summary, epilog = MANUALS[name].split("\n", 2)
+        settings = {"help_option_names": ["-h", "--help"]}
+        super().__init__(name=name, context_settings=settings, short_help=summary, epilog=epilog, **given)
 
     def get_help(self, ctx: click.Context) -> str:
         return TITLE.sub(lambda title: click.style(title[1], bold=True), super().get_help(ctx))
@@ -80,12 +82,7 @@ class _Titled(click.Command):
 
 
 class Command(_Titled):
-    """A command with a purpose of `PURPOSES` and a text of `MANUALS`."""
-
-    def __init__(self, *, name: str, purpose: str, **given: Any) -> None:
-        summary, _, epilog = MANUALS[name].partition("\n")
-        super().__init__(name=name, short_help=summary, epilog=epilog, **given)
-        self.purpose = purpose
+    """A command whose options have titles."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Errors of usage name the command for the hint.
