@@ -154,10 +154,9 @@ def _digest(
 ) -> str:
     """Return a digest of everything that determines the bytes, by rule `DIGEST_RULE`.
 
-    BLAKE3 over the settings of samples, every column of the inventories, the place of each entry, and the lists of a
-    zip. Folder names of sources, and options visible in these columns (filters, rebalancing, order, shard sizes), are
-    not part of it. A setting or column added later is hashed only if it differs from its earlier default, after
-    everything hashed now; so older exports keep their digests. Any other change needs a new rule.
+    Folder names of sources, and options visible in the columns (filters, rebalancing, order, shard sizes), are not part
+    of it. A setting or column added later is hashed only if it differs from its earlier default, after everything
+    hashed now; so older exports keep their digests. Any other change needs a new rule.
     """
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
@@ -222,16 +221,10 @@ def _shared_out(shards: int, samples: Sequence[int]) -> list[int]:
 
 
 def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
-    """Return the bounds of shards, int64 [shards + 1].
+    """Return the bounds of shards with so many samples (at least 1) and bytes in all, int64 [shards + 1].
 
-    Args:
-        samples: number of samples, at least 1.
-        total: their size in bytes.
-        shards: a number of shards or a size in bytes gives sample counts that differ by at most one; a size is a
-            shard's maximum; a number of samples per shard leaves the rest to the last shard.
-
-    Raises:
-        ShardsError: more shards than samples.
+    A number of shards or a size in bytes gives sample counts that differ by at most one; a size is a shard's maximum; a
+    number of samples per shard leaves the rest to the last shard.
     """
     if shards.samples_per_shard is not None:
         return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
@@ -256,7 +249,6 @@ def _name_lists(
 
     Args:
         entries: contents of the zip; copies: how often the data set's own list contains each.
-        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
 
     Returns:
         By the name of a published set in its trainers' spelling, or of the data set.

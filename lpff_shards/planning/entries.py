@@ -27,13 +27,11 @@ class Entries:
     """Samples in order, columns of length n.
 
     Attributes:
-        inventories: indexed by `source`.
-        source: int16 [n], index of the inventory; row: int64 [n], row in it.
-        flip: bool [n], mirror on writing; replica: int16 [n].
-        split: int8 [n], index into `splits`.
-        density: float32 [n], density of the pose per square radian, 0 if not computed.
-        weight: float32 [n], for loaders that resample.
-        splits: names of the splits, in written order.
+        source: index of the inventory; row: row in it.
+        flip: mirror on writing.
+        split: index into `splits`, the names in written order.
+        density: density of the pose per square radian, 0 if not computed.
+        weight: for loaders that resample.
     """
 
     inventories: Sequence[Inventory]
@@ -121,10 +119,9 @@ class Entries:
 
 
 def combine(inventories: Sequence[Inventory]) -> Entries:
-    """Return one entry per picture, in the inventories' order, each picture's mirror after it.
+    """Return one entry per picture, in the inventories' order, each picture's mirror after it, as in published sets.
 
-    A source's own mirror is used, not made again. The published sets have this order: FFHQ's originals and mirrors
-    alternate, then LPFF picture i and its mirror.
+    A source's own mirror is used, not made again.
     """
     parts = []
     for number, inventory in enumerate(inventories):

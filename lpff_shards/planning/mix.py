@@ -37,12 +37,10 @@ class Mix:
 
     Attributes:
         entries: split by split, each in the sources' order; copies follow their original.
-        pool: the training pictures, for comparing rules.
-        weights: float64, weight of each written picture of the pool; with copies, their number.
+        pool: the training pictures; weights: float64, of each that is written; with copies, their number.
         filtered: number of pictures left out by options, by reason.
         exclusions, withdrawn: names excluded by the export, and by later updates. Not for publishing: they may name
-            people.
-        unused: names of both that match no picture.
+            people. unused: those that match no picture.
         notes: warnings for the user.
     """
 
@@ -237,8 +235,8 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
 
 def matching(inventory: Inventory, reason: Reason) -> NDArray[np.bool_]:
     """Return which pictures have a reason to be left out, bool [n]."""
-    pictures = zip(inventory.ids, inventory.credits, strict=True)
-    return np.fromiter((bool(reason(inventory.source, *picture)) for picture in pictures), bool, len(inventory))
+    found = (bool(reason(inventory.source, *one)) for one in zip(inventory.ids, inventory.credits, strict=True))
+    return np.fromiter(found, bool, len(inventory))
 
 
 def without_problems(inventory: Inventory, reason: Reason) -> tuple[Inventory, list[tuple[LeftOut, Credit]]]:

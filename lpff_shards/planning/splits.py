@@ -31,10 +31,9 @@ OFFICIAL_TRAINING, OFFICIAL_VALIDATION = "training", "validation"
 def by_fractions(
     inventories: Sequence[Inventory], fractions: Sequence[tuple[str, Fraction]], everything: Sequence[Inventory]
 ) -> Splits:
-    """Return for each inventory the split of each picture, int8 [n], an index into the fractions.
+    """Return for each inventory the split of each picture, int8 [n], an index into the fractions of the groups.
 
     Args:
-        fractions: fraction of the groups in each split, by name; they sum to 1.
         everything: the inventories before filtering.
     """
     if len(fractions) == 1:

@@ -6,10 +6,10 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput
 from lpff_shards.formats.pictures.header import PictureHeader, unstorable
@@ -36,8 +36,7 @@ class Survey:
     """Kinds and sizes of pictures, counted in samples, in a plan or in finished shards.
 
     Attributes:
-        kinds: by suffix of the file, such as `png`.
-        sizes: by stored width and height, most first.
+        kinds: by suffix of the file, such as `png`; sizes: by stored width and height.
         turned: samples whose stored file has an EXIF orientation other than 1.
         opened, files: number of opened files, and of all files; equal in finished shards.
         side: side of most pictures that fit a zip, in pixels; 0 if none fits.
@@ -80,9 +79,9 @@ class Survey:
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
-    """Open the files of pictures: all for a zip, which requires one size, else a sample.
+    """Open the files of pictures: all for a zip, which requires one size, else a sample, as in buckets.
 
-    Files in buckets are sampled, since each costs a request. Unreadable files are reported when they are written.
+    Unreadable files are reported when they are written.
     """
     sizes: Counter[Size] = Counter()
     kinds: Counter[str] = Counter()
@@ -104,7 +103,9 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
                 turned += int(kept[row]) if is_kept and header.orientation != 1 else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
         if picture.kind == "keep" and not for_zip:
-            kinds += _suffixes(inventory, times)
+            names = inventory.blobs.column("path", "uri", "member", "where")
+            for name, count in zip(names, times.tolist(), strict=True):
+                kinds[_kind(name[-_LONGEST_SUFFIX:])] += count
     fitting = Counter({w: count for (w, h), count in sizes.items() if w == h and not w & (w - 1)})
     side = picture.resolution or max(fitting, key=fitting.__getitem__, default=0)
     misfits = []
@@ -114,7 +115,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
         return Survey({}, {}, 0, opened, files, side, tuple(misfits))
-    return Survey(dict(kinds), sizes, turned, opened, files, misfits=tuple(misfits))
+    return Survey(dict(+kinds), sizes, turned, opened, files, misfits=tuple(misfits))
 
 
 def _stored(header: PictureHeader, picture: PictureOptions) -> tuple[Size, bool]:
@@ -124,18 +125,11 @@ def _stored(header: PictureHeader, picture: PictureOptions) -> tuple[Size, bool]
     return stored, picture.kind == "keep" and stored == size
 
 
-def _suffixes(inventory: Inventory, times: NDArray[np.int64]) -> Counter[str]:
-    """Count the kinds of files by suffix; `times`: samples of each picture, int64 [n]."""
-    ends: Counter[str] = Counter()
-    names = inventory.blobs.column("path", "uri", "member", "where")
-    for name, count in zip(names, times.tolist(), strict=True):
-        ends[name[-_LONGEST_SUFFIX:]] += count
-    kinds: Counter[str] = Counter()
-    for end, count in ends.items():
-        kind = posixpath.splitext(end)[1].lower().removeprefix(".")
-        # Pictures without suffix are rendered as PNG.
-        kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
-    return kinds
+@lru_cache(4096)
+def _kind(name: str) -> str:
+    """Return the kind of a file by the end of its name; pictures without suffix are rendered as PNG."""
+    kind = posixpath.splitext(name)[1].lower().removeprefix(".")
+    return {"jpeg": "jpg", "": "png"}.get(kind, kind)
 
 
 def _misfit(header: PictureHeader, picture: PictureOptions, is_mirrored: bool, side: int | None) -> str | None:
