@@ -22,7 +22,6 @@ from lpff_shards.schemas.sources import ADDED, known_specs
 from lpff_shards.schemas.text import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
-Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
 """Titles of a help text: other lines are indented."""
 _TEXTS = Path(__file__).with_name("manuals.txt").read_text("utf-8").split("== ")[1:]
@@ -174,23 +173,21 @@ def size(text: str) -> int:
     return int(float(match[1]) * step ** ("KMGT".index(match[2]) + 1 if match[2] else 0))
 
 
-def _paths(kind: str) -> Offer:
-    return lambda _ctx, _param, incomplete: [CompletionItem(incomplete, type=kind)]
+def _path(kind: str, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type=kind)]
 
 
-def _words(words: Callable[[], Sequence[str]], listed: bool) -> Offer:
+def _word(
+    words: Sequence[str], listed: bool, _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete words; `listed`: several, separated by commas."""
-
-    def offer(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
-        taken = before.casefold().split(",")
-        left = (word for word in words() if word.casefold() not in taken)
-        return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
-
-    return offer
+    before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
+    taken = before.casefold().split(",")
+    left = (word for word in words if word.casefold() not in taken)
+    return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
 
-_FILE, _FOLDER = _paths("file"), _paths("dir")
+_FILE, _FOLDER = functools.partial(_path, "file"), functools.partial(_path, "dir")
 
 
 class AddedOption(ClickOption):
@@ -232,7 +229,7 @@ def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
     if one.choices:
         given["type"] = Choice(one.choices)
     elif one.offered:
-        given["shell_complete"] = _words(one.offered, listed=one.repeated)
+        given["shell_complete"] = functools.partial(_word, one.offered, one.repeated)
     else:
         given |= _TYPES.get(one.kind, {})
     if one.default is MISSING:

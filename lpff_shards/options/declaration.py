@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -47,7 +47,7 @@ class Option:
     repeated: bool = False
     bare: int | None = None
     decides: bool = True
-    offered: Callable[[], Sequence[str]] | None = None
+    offered: tuple[str, ...] = ()
 
 
 def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:

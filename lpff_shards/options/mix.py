@@ -56,12 +56,12 @@ class MixOptions:
     )  # fmt: skip
     license: tuple[str, ...] = option(
         "Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable.",
-        "text", default=(), metavar="NAME", repeated=True, offered=lambda: USUAL_NAMES,
+        "text", default=(), metavar="NAME", repeated=True, offered=USUAL_NAMES,
     )  # fmt: skip
     exclude: str | None = option("Photos to leave out, one a line, by any name that `trace` takes.", "file")
     splits: str = option(
         "train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02.",
-        "text", default=TRAIN, metavar="SPEC", shown=True, offered=lambda: (TRAIN, OFFICIAL),
+        "text", default=TRAIN, metavar="SPEC", shown=True, offered=(TRAIN, OFFICIAL),
     )  # fmt: skip
 
     def __post_init__(self) -> None:
