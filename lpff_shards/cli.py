@@ -16,8 +16,7 @@ import click
 
 from lpff_shards._version import __version__
 from lpff_shards.commandline import options as given_by
-from lpff_shards.commandline.help import CHECK, LOOK_UP, MAKE, MANUALS, MEASURE, Group, no_such_option
-from lpff_shards.commandline.options import Verbosity
+from lpff_shards.commandline.options import Group, Verbosity, no_such_option
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options.declaration import declared
@@ -35,7 +34,7 @@ CLEANING = 5.0
 """Seconds after a signal in which further ones are ignored, for cleaning up."""
 
 
-@click.group(cls=Group, epilog=MANUALS[PROGRAM], invoke_without_command=True)
+@click.group(PROGRAM, cls=Group, invoke_without_command=True)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -45,7 +44,7 @@ def cli(context: click.Context) -> None:
         sys.exit(EXIT_BAD_INPUT)
 
 
-@cli.command(purpose=MAKE)
+@cli.command()
 @given_by.export
 @given_by.messages
 def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity, **given: Any) -> None:
@@ -104,7 +103,7 @@ def _dry_run(chosen: options.ExportOptions, report: str | None, as_json: bool, v
             click.echo(write.report_text(made), err=True)
 
 
-@cli.command(purpose=CHECK)
+@cli.command()
 @given_by.path
 @given_by.check
 @given_by.messages
@@ -125,7 +124,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(purpose=MAKE)
+@cli.command()
 @given_by.path
 @given_by.messages
 def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
@@ -147,7 +146,7 @@ def index(path: str, as_json: bool, verbosity: Verbosity) -> None:
     _print_result({"written": written}, summary.indexes_text(path, written), as_json, verbosity)
 
 
-@cli.command(purpose=MEASURE)
+@cli.command()
 @given_by.path
 @given_by.bench
 @given_by.messages
@@ -173,7 +172,7 @@ def bench(as_json: bool, verbosity: Verbosity, **given: Any) -> None:
         sys.exit(EXIT_DAMAGED)
 
 
-@cli.command(purpose=LOOK_UP)
+@cli.command()
 @click.argument("name")
 @given_by.path
 @given_by.by
@@ -196,7 +195,7 @@ def trace(name: str, path: str, by: str | None, as_json: bool) -> None:
         raise NotFound(f"No match for {name} in {path}", near)
 
 
-@cli.command("report", purpose=LOOK_UP)
+@cli.command("report")
 @given_by.path
 @given_by.report
 @given_by.as_json

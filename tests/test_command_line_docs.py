@@ -14,7 +14,7 @@ from conftest import PROJECT
 from running import call, run, wait_for
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import PURPOSES, Command
+from lpff_shards.commandline.options import PURPOSES, Command
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_INTERRUPTED
 
 TEXT = (PROJECT / "docs/command-line.md").read_text()

@@ -13,7 +13,7 @@ from option_tables import titles, with_tables
 from pages import DOCS
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import ClickOption
+from lpff_shards.commandline.options import ClickOption
 
 PAGES = sorted(DOCS.glob("*.md"))
 

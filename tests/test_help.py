@@ -10,7 +10,7 @@ import pytest
 from running import call
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import PURPOSES, Command
+from lpff_shards.commandline.options import PURPOSES, Command
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, EXIT_INTERRUPTED
 
 Capsys = pytest.CaptureFixture[str]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from running import call
 from sealing import edit_sealed
 
@@ -31,7 +32,8 @@ from lpff_shards import (
     verify_export,
 )
 from lpff_shards.planning.plan import Plan
-from lpff_shards.planning.rebalance import compare, effective_size, entropy, pose_bins
+from lpff_shards.planning.rebalance import angle_bins, compare, effective_size, entropy
+from lpff_shards.schemas.camera import yaw_pitch
 
 RULES = ("lpff", "eg3d", "uniform")
 
@@ -45,6 +47,11 @@ def _plan(demo: int = 400, mirror: bool | None = None, seed: int | None = None, 
         shards=ShardOptions(seed=seed),
     )
     return plan_export(options)
+
+
+def _pose_bins(plan: Plan) -> NDArray[np.int64]:
+    centers, _ = plan.mix.pool.entries.centers()
+    return angle_bins(np.degrees(yaw_pitch(centers)))
 
 
 def _first(key: str) -> str:
@@ -91,8 +98,7 @@ def test_uniform_copies_are_the_weights_over_seeds() -> None:
 
 def test_uniform_fills_the_poses_more_evenly_than_the_others() -> None:
     plan = _plan(demo=2000, rebalance="uniform")
-    centers, _ = plan.mix.pool.entries.centers()
-    bins = pose_bins(centers)
+    bins = _pose_bins(plan)
     found = {rule: entropy(bins, plan.mix.pool.weigh(rule, MixOptions())) for rule in ("none", *RULES)}
     assert found["uniform"] > found["none"] + 0.2
     steeper = plan.mix.pool.weigh("uniform", MixOptions(rebalance="uniform", alpha=1.0, max_replicas=1000))
@@ -295,10 +301,9 @@ def test_the_dry_run_compares_the_rules(
         facts = f"{rule['samples']:>11,} samples, {rule['effective']:>11,.0f} effective, {rule['entropy']:.2f} bits"
         assert f"  {mark} {rule['rule']:7} {facts}\n" in text
     assert found["chosen"] == found["rules"][1]
-    centers, _ = plan.mix.pool.entries.centers()
-    assert found["chosen"]["entropy"] == pytest.approx(entropy(pose_bins(centers), plan.mix.weights))
+    assert found["chosen"]["entropy"] == pytest.approx(entropy(_pose_bins(plan), plan.mix.weights))
     assert found["chosen"]["effective"] == pytest.approx(effective_size(plan.mix.weights))
-    assert found["bins"] == len(np.unique(pose_bins(centers)))
+    assert found["bins"] == len(np.unique(_pose_bins(plan)))
 
 
 def test_the_dry_run_says_why_a_rule_does_not_fit(

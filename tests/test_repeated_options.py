@@ -7,7 +7,7 @@ import pytest
 from running import call
 
 from lpff_shards.cli import cli
-from lpff_shards.commandline.help import ClickOption
+from lpff_shards.commandline.options import ClickOption
 
 Capsys = pytest.CaptureFixture[str]
 Monkeypatch = pytest.MonkeyPatch

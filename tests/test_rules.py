@@ -19,12 +19,12 @@ from lpff_shards.planning import rebalance as rules
 from lpff_shards.planning.rebalance import (
     LPFF_THRESHOLDS,
     UNIT,
+    angle_bins,
     angles,
     arc_replicas,
     effective_size,
     entropy,
     lpff_replicas,
-    pose_bins,
     rounded,
     uniform_weights,
     whole,
@@ -35,6 +35,10 @@ Numbers = NDArray[np.float64]
 
 LESS, MORE = 1 - 1e-12, 1 + 1e-12
 RADIUS = 2.7
+
+
+def pose_bins(centers: Numbers) -> NDArray[np.int64]:
+    return angle_bins(np.degrees(yaw_pitch(centers)))
 
 
 # LPFF's rule.

@@ -1,28 +1,146 @@
-"""The options of the commands, by the titles of the help. The frozen options of `lpff_shards.options` document them."""
+"""Commands and options with titled help. The frozen options of `lpff_shards.options` declare most options."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from lpff_shards.commandline.help import ClickOption
 from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
 from lpff_shards.options.declaration import BY, Option, Share, declared, flag, one_of
 from lpff_shards.schemas.sources import ADDED, known_specs
+from lpff_shards.schemas.text import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
-Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-"""Completions of the beginning of a value."""
+TITLE = re.compile(r"^(Usage:|\w.*(?=:$))", re.MULTILINE)
+"""Titles of a help text: other lines are indented."""
+_TEXTS = Path(__file__).with_name("manuals.txt").read_text("utf-8").split("== ")[1:]
+MANUALS = {name: text for name, _, text in (manual.partition("\n") for manual in _TEXTS)}
+"""Of each command: its purpose; its line in the list of commands; examples and exit statuses by titles with a colon."""
+PURPOSES = tuple(dict.fromkeys(text.partition("\n")[0] for text in MANUALS.values()))[1:]
+"""Purposes of commands, in the order of the help."""
+
+
+class ClickOption(click.Option):
+    """An option that help lists under the title `section`, and that is given once unless it is `multiple`."""
+
+    def __init__(self, *args: Any, section: str, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.section = section
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        # The parser collects every value: click's own keeps only the last one.
+        multiple, self.multiple = self.multiple, True
+        super().add_to_parser(parser, ctx)
+        self.multiple = multiple
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Process the one value; raise ShardsError for several, or a flag with its opposite. A flag may be repeated."""
+        name = self.name or ""
+        values = opts.get(name)
+        if isinstance(values, list) and not self.multiple:
+            if ctx.resilient_parsing:
+                pass
+            elif self.is_flag and len(set(values)) > 1:
+                both = f"{self.opts[0]} and {self.secondary_opts[0]}"
+                raise ShardsError(f"{both} cannot be used together", "Give one of them")
+            elif not self.is_flag and len(values) > 1:
+                # An omitted value is not text.
+                shown = _listed([value if isinstance(value, str) else str(self.flag_value) for value in values])
+                times = "twice" if len(values) == 2 else f"{len(values)} times"
+                raise ShardsError(f"{self.opts[0]} was given {times}: {shown}", "Give it once")
+            opts = {**opts, name: values[-1]}
+        return super().handle_parse_result(ctx, opts, args)
+
+
+class _Titled(click.Command):
+    """A command whose help has bold titles and ends with its manual."""
+
+    def __init__(self, *, name: str, **given: Any) -> None:
+        self.purpose, summary, epilog = MANUALS[name].split("\n", 2)
+        settings = {"help_option_names": ["-h", "--help"]}
+        super().__init__(name=name, context_settings=settings, short_help=summary, epilog=epilog, **given)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return TITLE.sub(lambda title: click.style(title[1], bold=True), super().get_help(ctx))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        formatter.write(self.epilog or "")
+
+
+class Command(_Titled):
+    """A command whose options have titles."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # Errors of usage name the command for the hint.
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows: dict[str, list[tuple[str, str]]] = {}
+        title = "Options"
+        for param in self.get_params(ctx):
+            title = param.section if isinstance(param, ClickOption) else title
+            # The text above describes the arguments.
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)):
+                rows.setdefault(title, []).append(record)
+        for title, own in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(own)
+
+
+class Group(_Titled, click.Group):
+    """The commands, listed by purpose."""
+
+    command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for purpose in PURPOSES:
+            own = [c for c in self.commands.values() if isinstance(c, Command) and c.purpose == purpose]
+            with formatter.section(purpose):
+                formatter.write_dl([(command.name or "", command.short_help or "") for command in own])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; raise ShardsError with the closest name if it does not exist."""
+        name = args[0]
+        if name not in self.commands and name[:1] != "-" and not ctx.resilient_parsing:
+            hint = f"{did_you_mean(name, self.commands)}See {ctx.command_path} --help"
+            raise ShardsError(f"there is no command {name!r}", hint)
+        return super().resolve_command(ctx, args)
+
+
+def no_such_option(error: click.NoSuchOption, top: click.Group) -> ShardsError:
+    """Return the error for an unknown option: the commands that have it, else the closest option of this one."""
+    owners = [name for name, command in top.commands.items() if error.option_name in _names(command)]
+    command, path = (error.ctx.command, error.ctx.command_path) if error.ctx else (top, top.name)
+    near = did_you_mean(error.option_name, _names(command))
+    hint = f"It is an option of {_listed(owners)}. " if owners else near
+    return ShardsError(f"there is no option {error.option_name}", f"{hint}See {path} --help")
+
+
+def _names(command: click.Command) -> list[str]:
+    return [name for param in command.params for name in (*param.opts, *param.secondary_opts)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 class Verbosity(Enum):
@@ -55,24 +173,21 @@ def size(text: str) -> int:
     return int(float(match[1]) * step ** ("KMGT".index(match[2]) + 1 if match[2] else 0))
 
 
-def _paths(kind: str) -> Offer:
-    """Complete paths; `kind` is file or dir."""
-    return lambda _ctx, _param, incomplete: [CompletionItem(incomplete, type=kind)]
+def _path(kind: str, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type=kind)]
 
 
-_FILE, _FOLDER = _paths("file"), _paths("dir")
-
-
-def _words(words: Callable[[], Sequence[str]], *, listed: bool = False) -> Offer:
+def _word(
+    words: Sequence[str], listed: bool, _ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete words; `listed`: several, separated by commas."""
+    before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
+    taken = before.casefold().split(",")
+    left = (word for word in words if word.casefold() not in taken)
+    return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
-    def offer(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        before, comma, begun = incomplete.rpartition(",") if listed else ("", "", incomplete)
-        taken = before.casefold().split(",")
-        left = (word for word in words() if word.casefold() not in taken)
-        return [CompletionItem(before + comma + word) for word in left if word.casefold().startswith(begun.casefold())]
 
-    return offer
+_FILE, _FOLDER = functools.partial(_path, "file"), functools.partial(_path, "dir")
 
 
 class AddedOption(ClickOption):
@@ -87,12 +202,19 @@ class AddedOption(ClickOption):
 
 
 def _stack(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def apply(command: F) -> F:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
+    return lambda command: functools.reduce(lambda done, decorate: decorate(done), reversed(decorators), command)
 
-    return apply
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "whole": {"type": int},
+    "number": {"type": float},
+    "bytes": {"type": size},
+    "share": {"type": Share.parse},
+    "file": {"shell_complete": _FILE},
+    "folder": {"shell_complete": _FOLDER},
+    "flag": {"is_flag": True},
+    "switch": {"default": None},
+}
 
 
 def _declared(kind: type, section: str) -> Callable[[F], F]:
@@ -103,7 +225,13 @@ def _declared(kind: type, section: str) -> Callable[[F], F]:
 def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
     """The click option of a declared one; where its default is not shown, the frozen options fill it in."""
     words = [f"{flag(name)}/{flag(f'no_{name}')}" if one.kind == "switch" else flag(name), name]
-    given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated, **_type(one)}
+    given: dict[str, Any] = {"help": one.help, "metavar": one.metavar, "multiple": one.repeated}
+    if one.choices:
+        given["type"] = Choice(one.choices)
+    elif one.offered:
+        given["shell_complete"] = functools.partial(_word, one.offered, one.repeated)
+    else:
+        given |= _TYPES.get(one.kind, {})
     if one.default is MISSING:
         given["required"] = True
     elif one.shown:
@@ -113,28 +241,9 @@ def _click(name: str, one: Option, section: str) -> Callable[[F], F]:
     return click.option(*words, cls=ClickOption, section=section, **given)
 
 
-def _type(one: Option) -> dict[str, Any]:
-    if one.choices:
-        return {"type": Choice(one.choices)}
-    if one.offered:
-        return {"shell_complete": _words(one.offered, listed=one.repeated)}
-    kinds: dict[str, dict[str, Any]] = {
-        "whole": {"type": int},
-        "number": {"type": float},
-        "bytes": {"type": size},
-        "share": {"type": Share.parse},
-        "file": {"shell_complete": _FILE},
-        "folder": {"shell_complete": _FOLDER},
-        "flag": {"is_flag": True},
-        "switch": {"default": None},
-    }
-    return kinds.get(one.kind, {})
-
-
 _runs, _found, _printed = (
     functools.partial(click.option, cls=ClickOption, section=title) for title in ("Run", "Looking", "Messages")
 )
-
 path = click.argument("path", shell_complete=_FOLDER)
 as_json = _printed("--json", "as_json", is_flag=True, help="Print for machines: JSON, and nothing else, on stdout.")
 by = _found("--by", type=Choice(BY), help="Look only among these.  [default: among all]")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TextIO
 
@@ -34,22 +34,16 @@ LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "
 """Libraries of the loaders, all optional."""
 
 
-@contextlib.contextmanager
-def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> Iterator[ProgressCallback]:
+def observer(stream: TextIO, verbosity: Verbosity = Verbosity.NORMAL) -> AbstractContextManager[ProgressCallback]:
     """Print the progress of an export; without a plan (verify, index) without a bar."""
     if verbosity is Verbosity.QUIET:
-        yield ProgressCallback()
-        return
-    shown = _Printer(stream, verbosity is Verbosity.VERBOSE)
-    try:
-        yield shown
-    finally:
-        shown.close()
+        return nullcontext(ProgressCallback())
+    return closing(_Printer(stream, verbosity is Verbosity.VERBOSE))
 
 
 def say(text: str, stream: TextIO) -> None:
     """Print a line of progress; a closed stream does not stop the work."""
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         click.echo(printable(text), stream)
 
 
@@ -76,14 +70,14 @@ class _Printer(ProgressCallback):
         self._start = self._printed = time.monotonic()
         # A dumb terminal cannot go back to the beginning of its line.
         if self._total and not self._verbose and self._stream.isatty() and os.environ.get("TERM") != "dumb":
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._bar = _bar(self._total, self._stream)
 
     def on_progress(self, progress: Progress) -> None:
         self._samples += progress.samples
         self._bytes += progress.bytes
         if self._bar is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._bar.set_postfix_str(self._rate(), refresh=False)
                 self._bar.update(progress.samples)
         elif time.monotonic() >= self._printed + LINE_SECONDS:
@@ -103,28 +97,25 @@ class _Printer(ProgressCallback):
         self._skipped += shard.skipped
         if self._verbose:
             held = f"{format_count(shard.samples, 'sample')}, {format_bytes(shard.bytes)} in {shard.seconds:.2f} s"
+            rate = format_rate(shard.samples, shard.bytes, shard.seconds)
             faults = f", {format_count(shard.faults, 'fault')}" if shard.faults else ""
-            say(
-                f"  {shard.file}: {held}, {format_rate(shard.samples, shard.bytes, shard.seconds)}{faults}",
-                self._stream,
-            )
+            say(f"  {shard.file}: {held}, {rate}{faults}", self._stream)
 
     def on_note(self, note: str) -> None:
         if self._bar is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._bar.clear()
         say(f"note: {note}", self._stream)
 
     def close(self) -> None:
         """End the bar, or print the counts of samples; if verbose, the seconds of each stage."""
         if self._bar is not None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._bar.close()
         elif self._samples and self._total is not None:
+            written = format_count(self._samples - self._skipped, "sample")
             lost = f", {self._skipped:,} left out" if self._skipped else ""
-            say(
-                f"  {format_count(self._samples - self._skipped, 'sample')} written{lost}, {self._rate()}", self._stream
-            )
+            say(f"  {written} written{lost}, {self._rate()}", self._stream)
         if self._verbose and self._steps:
             ends = [start for _, start in self._steps[1:]] + [time.monotonic()]
             times = (f"{step} {end - start:.2f} s" for (step, start), end in zip(self._steps, ends, strict=True))
@@ -147,7 +138,7 @@ def _bar(total: int, stream: TextIO) -> Any:
     columns, lines = shutil.get_terminal_size()
     size: dict[str, Any] = {"ncols": columns, "nrows": lines}
     # Serial lines and some containers report no size.
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if min(os.get_terminal_size(stream.fileno())) > 0:
             size = {"dynamic_ncols": True}
     return tqdm(total=total, file=stream, miniters=1, bar_format=shown, **size)
@@ -176,6 +167,6 @@ def versions(names: Iterable[str]) -> str:
     """Return the versions of this program, Python and the installed ones of these libraries, in one line."""
     found = [f"lpff-shards {__version__}", f"Python {platform.python_version()}"]
     for name in names:
-        with contextlib.suppress(PackageNotFoundError):
+        with suppress(PackageNotFoundError):
             found.append(f"{name} {version(name)}")
     return ", ".join(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,15 +57,8 @@ def plan_text(plan: Plan, balances: Balances | None) -> str:
 
 def plan_data(plan: Plan, balances: Balances | None) -> Mapping[str, Any]:
     """Return a plan for JSON."""
-    shards = [
-        {
-            "file": output.file,
-            "split": output.split,
-            "samples": len(plan.rows(output.tasks)),
-            "bytes": plan.planned_bytes(output.tasks),
-        }
-        for output in plan.outputs
-    ]
+    keys = ("file", "split", "samples", "bytes")
+    shards = [(one.file, one.split, len(plan.rows(one.tasks)), plan.planned_bytes(one.tasks)) for one in plan.outputs]
     return {
         "name": plan.name,
         "format": plan.settings.format,
@@ -79,7 +71,7 @@ def plan_data(plan: Plan, balances: Balances | None) -> Mapping[str, Any]:
         "filtered": plan.mix.filtered,
         "balance": balances,
         "options": dict(plan.options),
-        "shards": shards,
+        "shards": [dict(zip(keys, shard, strict=True)) for shard in shards],
         "left_out": plan.problems,
         "notes": plan.notes,
     }
@@ -113,10 +105,8 @@ def share_text(options: ExportOptions, share: ShareDone) -> str:
 
 def verdict_text(verdict: Verdict) -> str:
     """List faults, one per line, then the totals."""
-    files = _files(verdict.shards, verdict.format)
-    what = printable(
-        f"{verdict.name}: {format_count(verdict.samples, 'sample')} in {files}, {format_bytes(verdict.bytes)}"
-    )
+    held = f"{format_count(verdict.samples, 'sample')} in {_files(verdict.shards, verdict.format)}"
+    what = printable(f"{verdict.name}: {held}, {format_bytes(verdict.bytes)}")
     speed = format_rate(verdict.samples, verdict.bytes, verdict.seconds)
     if verdict.ok:
         return f"{what}: {click.style('all whole', fg='green')} ({speed})"
@@ -166,9 +156,7 @@ def report_text(report: BenchReport) -> str:
 
 
 def _title(run: Run) -> str:
-    if run.workers is None:
-        return run.loader
-    return f"{run.loader}, {run.workers} worker{'' if run.workers == 1 else 's'}"
+    return run.loader if run.workers is None else f"{run.loader}, {format_count(run.workers, 'worker')}"
 
 
 def report_data(report: BenchReport) -> Mapping[str, Any]:
@@ -179,21 +167,19 @@ def report_data(report: BenchReport) -> Mapping[str, Any]:
 
 def trace_text(trace: Trace) -> str:
     """List the matching samples by picture, and those that were left out."""
-
-    def picture(sample: tuple[IndexedSample, str | None]) -> tuple[str, str]:
-        return str(sample[0].fields["dataset"]), str(sample[0].fields["source_id"])
-
-    samples = sorted(zip(trace.samples, trace.members, strict=True), key=picture)
-    pictures = [list(group) for _, group in groupby(samples, picture)]
-    lines = [line for group in pictures for line in _block(group, trace.format)]
+    pictures: dict[tuple[str, str], list[tuple[IndexedSample, str | None]]] = {}
+    for record, member in zip(trace.samples, trace.members, strict=True):
+        picture = str(record.fields["dataset"]), str(record.fields["source_id"])
+        pictures.setdefault(picture, []).append((record, member))
+    lines = [line for _, group in sorted(pictures.items()) for line in _block(group, trace.format)]
     for gone in trace.taken_out:
         how = f"taken out of {gone.file}" if gone.file else "left out before, and forgotten"
         lines.append(f"{gone.key}: {how} by export --update")
     lines += [f"{format_count(len(trace.taken_out), 'sample')} withdrawn"] if trace.taken_out else []
     lines += [f"{one.key or one.id}: left out: {one.reason} ({one.file})" for one in trace.left_out]
-    if samples:
-        shards = format_count(len({record.file for record, _ in samples}), "shard")
-        lines.append(f"{format_count(len(samples), 'sample')} of {format_count(len(pictures), 'picture')} in {shards}")
+    if trace.samples:
+        samples, shards = len(trace.samples), format_count(len({record.file for record in trace.samples}), "shard")
+        lines.append(f"{format_count(samples, 'sample')} of {format_count(len(pictures), 'picture')} in {shards}")
     return "\n".join(map(printable, lines))
 
 

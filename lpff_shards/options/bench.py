@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, in_range, one_of, option, recordable_path
+from lpff_shards.options.declaration import check, option, recordable_path
 from lpff_shards.options.mix import TRAIN
 
 LOADERS = ("source", "torch.loader", "torch.stream", "webdataset", "tensorflow", "jax")
@@ -17,33 +17,20 @@ class BenchOptions:
 
     path: str
     split: str = option("Whose samples.", "text", default=TRAIN, metavar="NAME", shown=True)
-    batch_size: int = option("Pictures of a batch.", "whole", default=32, metavar="N", most=1_000_000, shown=True)
+    batch_size: int = option("Pictures of a batch.", "whole", default=32, most=1_000_000, shown=True)
     workers: tuple[int, ...] = option(
         "Processes of each loader; repeatable, to compare.  [default: each loader's own]",
-        "whole",
-        default=(),
-        metavar="N",
-        least=0,
-        most=512,
-        repeated=True,
-    )
+        "whole", least=0, most=512, default=(), repeated=True,
+    )  # fmt: skip
     loader: tuple[str, ...] = option(
         "This one only, such as torch.loader or webdataset; repeatable.",
-        "text",
-        default=(),
-        metavar="NAME",
-        repeated=True,
-        offered=lambda: LOADERS,
-    )
+        "word", choices=LOADERS, default=(), metavar="NAME", repeated=True,
+    )  # fmt: skip
     seconds: float = option("How long each loader reads.", "number", default=5.0, least=0.01, most=3600, shown=True)
     mirror: bool = option("Flip pictures at random while loading.", "flag", default=False)
 
     def __post_init__(self) -> None:
         recordable_path("PATH", self.path)
-        check(self, "workers", "loader")
-        for number in self.workers:
-            in_range("--workers", number, 0, 512)
-        for name in self.loader:
-            one_of("--loader", name, LOADERS)
+        check(self)
         if len(set(self.loader)) < len(self.loader) or len(set(self.workers)) < len(self.workers):
             raise ShardsError("--loader or --workers names one twice", "Name each once")

@@ -1,14 +1,14 @@
 """An option is declared once, as a field of a frozen dataclass; the command line, its checks and the record derive.
 
-`commandline.options` makes the click option of it, `check` refuses what it does not take,
-`exporters.record_options` records those that decide bytes, and `sidecars.card.command` spells them again.
+`commandline.options` makes its click option, `check` refuses other values, `exporters.record_options` records those
+that decide bytes, and `sidecars.card.command` spells them again.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -22,18 +22,16 @@ _METAVARS = {"whole": "N", "bytes": "SIZE", "file": "FILE", "share": "I/N"}
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is declared of an option.
+    """The declaration of an option.
 
     Attributes:
         help: for the command line, one or two lines.
         kind: `word` is one of `choices`, `switch` has an opposite (--no-...), `bytes` takes 256MB, `share` I/N.
-        default: MISSING if it must be given.
+        default: MISSING if it must be given; bare: its value if it is given without one.
         metavar: name of its value in the help; by default that of its kind.
-        choices: the words that it takes.
         least, most: of a number.
         shown: whether the help prints its default; else the text of `help` contains it.
         repeated: whether it may be given several times.
-        bare: what it is without a value, where it may have none.
         decides: whether it decides bytes, and so is recorded.
         offered: words that the shell offers.
     """
@@ -49,7 +47,7 @@ class Option:
     repeated: bool = False
     bare: int | None = None
     decides: bool = True
-    offered: Callable[[], Sequence[str]] | None = None
+    offered: tuple[str, ...] = ()
 
 
 def option(help: str, kind: Kind, *, default: Any = None, **more: Any) -> Any:
@@ -89,12 +87,13 @@ def check(options: Any, *left: str) -> None:
         value = getattr(options, name)
         if name in left or (value is None and one.default is None):
             continue
-        if one.kind == "word":
-            one_of(flag(name), value, one.choices)
-        elif one.kind in ("whole", "bytes", "number"):
-            in_range(flag(name), value, one.least, one.most, whole=one.kind != "number")
-        elif one.kind in ("file", "folder"):
-            object.__setattr__(options, name, recordable_path(flag(name), value))
+        for single in value if one.repeated else (value,):
+            if one.kind == "word":
+                one_of(flag(name), single, one.choices)
+            elif one.kind in ("whole", "bytes", "number"):
+                in_range(flag(name), single, one.least, one.most, whole=one.kind != "number")
+            elif one.kind in ("file", "folder"):
+                object.__setattr__(options, name, recordable_path(flag(name), single))
 
 
 def one_of(option: str, value: str, allowed: Sequence[str]) -> None:

@@ -41,9 +41,8 @@ class MixOptions:
     )
     as_: As = word("Copies as samples of their own, or each picture once with its weight.", As, default="replicas")
     num_replicas: str | None = option(
-        "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.",
-        "file",
-    )  # fmt: skip
+        "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.", "file"
+    )
     alpha: float | None = option(
         f"uniform: weights go by density^-A, 0 to 1.  [default: {DEFAULT_ALPHA}]",
         "number", metavar="A", least=0, most=1,
@@ -57,12 +56,12 @@ class MixOptions:
     )  # fmt: skip
     license: tuple[str, ...] = option(
         "Keep these only, such as CC-BY-2.0 or CC0-1.0,PDM-1.0; repeatable.",
-        "text", default=(), metavar="NAME", repeated=True, offered=lambda: USUAL_NAMES,
+        "text", default=(), metavar="NAME", repeated=True, offered=USUAL_NAMES,
     )  # fmt: skip
     exclude: str | None = option("Photos to leave out, one a line, by any name that `trace` takes.", "file")
     splits: str = option(
         "train; official (FFHQ's); or fractions such as train=0.96,val=0.02,test=0.02.",
-        "text", default=TRAIN, metavar="SPEC", shown=True, offered=lambda: (TRAIN, OFFICIAL),
+        "text", default=TRAIN, metavar="SPEC", shown=True, offered=(TRAIN, OFFICIAL),
     )  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import blake3
 import msgspec
@@ -21,7 +21,7 @@ from lpff_shards.options.mix import MixOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Mix
 from lpff_shards.planning.plan import Plan, Settings, Times
-from lpff_shards.planning.rebalance import Numbers
+from lpff_shards.planning.rebalance import Numbers, TrainingPool
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.columns import chunks, duplicates
@@ -51,12 +51,12 @@ def make_plan(
         BadInput: a picture cannot be stored, and such pictures are not to be skipped.
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
-    picture, for_trainers = options.resolved_picture, options.traits.for_trainers
-    seen = survey(mix.entries, picture, for_trainers)
-    if seen.misfits and options.run.on_error == "fail":
+    picture, for_trainers, run = options.resolved_picture, options.traits.for_trainers, options.run
+    entries, inventories = mix.entries, mix.entries.inventories
+    seen = survey(entries, picture, for_trainers)
+    if seen.misfits and run.on_error == "fail":
         first = seen.misfits[0]
         raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
-    entries, inventories = mix.entries, mix.entries.inventories
     # All samples are alike: they have a camera or landmarks if any picture has them.
     layout = Layout(
         raw=picture.kind == "raw",
@@ -64,21 +64,24 @@ def make_plan(
         landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
         packed=options.metadata == "msgpack",
     )
-    side, run = seen.side if for_trainers else None, options.run
+    side = seen.side if for_trainers else None
     settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
+    copies = np.ones(len(entries), np.int16)
     if for_trainers and options.zip_copies == "list":
-        entries = entries.take(entries.replica == 0)
-    lists = name_lists(options, mix, entries, num_replicas) if for_trainers else {}
+        firsts = np.flatnonzero(entries.replica == 0)
+        copies = np.diff(firsts, append=len(entries)).astype(np.int16)
+        entries = entries.take(firsts)
+    lists = _name_lists(options, mix.pool, entries, copies, num_replicas) if for_trainers else {}
     keys = entries.keys()
-    _refuse_duplicates(entries, keys)
-    shards = options.resolved_shards
+    if repeated := duplicates([keys]):
+        _refuse_duplicates(entries, keys, repeated)
+    shards, name = options.resolved_shards, options.dataset_name
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
     counts, bounds = _cut(entries, sizes, shards)
-    name = options.dataset_name
     digest = _digest(name, entries, bounds, settings, lists)
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
@@ -93,26 +96,20 @@ def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tu
             f"--shard-size {given} is less than a sample, which takes about {format_bytes(total / len(sizes))}",
             f"{meant}Give a larger size, or --samples-per-shard 1",
         )
-    samples = np.bincount(entries.split, minlength=len(entries.splits))
-    held = np.flatnonzero(samples)
-    ends = np.cumsum(samples)
-    wanted = [None] * len(held) if shards.shards is None else shared_out(shards.shards, samples[held].tolist())
-    bounds, counts = [np.zeros(1, np.int64)], {}
-    for split, count in zip(held.tolist(), wanted, strict=True):
-        start = int(ends[split] - samples[split])
-        own = cut(int(samples[split]), int(sizes[start : ends[split]].sum()), replace(shards, shards=count))
+    held, samples = np.unique(entries.split, return_counts=True)
+    wanted = [None] * len(held) if shards.shards is None else _shared_out(shards.shards, samples.tolist())
+    start, bounds, counts = 0, [np.zeros(1, np.int64)], {}
+    for split, size, count in zip(held.tolist(), samples.tolist(), wanted, strict=True):
+        own = cut(size, int(sizes[start : start + size].sum()), replace(shards, shards=count))
         bounds.append(own[1:] + start)
         counts[entries.splits[split]] = len(own) - 1
+        start += size
     return counts, np.concatenate(bounds)
 
 
-def _refuse_duplicates(entries: Entries, keys: Sequence[str]) -> None:
-    repeated = duplicates([keys])
-    if not repeated:
-        return
+def _refuse_duplicates(entries: Entries, keys: Sequence[str], repeated: set[str]) -> NoReturn:
     shared, times = Counter(key for key in keys if key in repeated).most_common(1)[0]
-    rows = [i for i, key in enumerate(keys) if key == shared]
-    records = [entries.entry(i, shared).record for i in rows]
+    records = [entries.entry(i, shared).record for i, key in enumerate(keys) if key == shared]
     names = ", ".join(f"{record.blob.where} ({record.id})" for record in records)
     raise ShardsError(f"{times} pictures get the key {shared}: {names}", "Rename one of them in its source")
 
@@ -142,10 +139,9 @@ def _digest(
 ) -> str:
     """Return a digest of everything that determines the bytes, by rule `DIGEST_RULE`.
 
-    BLAKE3 over the settings of samples, every column of the inventories, the place of each entry, and the lists of a
-    zip. Folder names of sources, and options visible in these columns (filters, rebalancing, order, shard sizes), are
-    not part of it. A setting or column added later is hashed only if it differs from its earlier default, after
-    everything hashed now; so older exports keep their digests. Any other change needs a new rule.
+    Folder names of sources, and options visible in the columns (filters, rebalancing, order, shard sizes), are not part
+    of it. A setting or column added later is hashed only if it differs from its earlier default, after everything
+    hashed now; so older exports keep their digests. Any other change needs a new rule.
     """
     seal = blake3.blake3()
     encode = msgspec.json.Encoder(order="deterministic").encode
@@ -193,37 +189,27 @@ def shuffled(keys: Sequence[str], seed: int) -> NDArray[np.int64]:
     return order
 
 
-def shared_out(shards: int, samples: Sequence[int]) -> list[int]:
-    """Distribute shards over splits by their samples: at least one each, the rest by largest remainder.
-
-    Raises:
-        ShardsError: fewer shards than splits, or more than samples.
-    """
-    _refuse_too_many(shards, sum(samples))
+def _shared_out(shards: int, samples: Sequence[int]) -> list[int]:
+    """Distribute shards over splits by their samples: at least one each, the rest by largest remainder."""
+    total = sum(samples)
+    _refuse_too_many(shards, total)
     if shards < len(samples):
         raise ShardsError(f"--shards {shards} is less than the {len(samples)} splits", "Give at least one per split")
-    total = sum(samples)
     ideal = [max(1.0, shards * count / total) for count in samples]
     scale = shards / sum(ideal)
     counts = [max(1, int(share * scale)) for share in ideal]
-    while sum(counts) != shards:
-        step = 1 if sum(counts) < shards else -1
+    while lack := shards - sum(counts):
+        step = 1 if lack > 0 else -1
         able = [i for i, count in enumerate(counts) if count + step >= 1]
         counts[max(able, key=lambda i: (step * (ideal[i] * scale - counts[i]), -i))] += step
     return counts
 
 
 def cut(samples: int, total: int, shards: ShardOptions) -> NDArray[np.int64]:
-    """Return the bounds of shards, int64 [shards + 1].
+    """Return the bounds of shards with so many samples (at least 1) and bytes in all, int64 [shards + 1].
 
-    Args:
-        samples: number of samples, at least 1.
-        total: their size in bytes.
-        shards: a number of shards or a size in bytes gives sample counts that differ by at most one; a size is a
-            shard's maximum; a number of samples per shard leaves the rest to the last shard.
-
-    Raises:
-        ShardsError: more shards than samples.
+    A number of shards or a size in bytes gives sample counts that differ by at most one; a size is a shard's maximum; a
+    number of samples per shard leaves the rest to the last shard.
     """
     if shards.samples_per_shard is not None:
         return np.append(np.arange(0, samples, shards.samples_per_shard, dtype=np.int64), samples)
@@ -241,57 +227,39 @@ def _refuse_too_many(shards: int, samples: int) -> None:
         raise ShardsError(f"--shards {shards} is more than the {samples} samples", f"Give {samples} or fewer")
 
 
-def name_lists(
-    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
+def _name_lists(
+    options: ExportOptions, pool: TrainingPool, entries: Entries, copies: Times, num_replicas: NDArray[np.int64] | None
 ) -> dict[str, Times]:
-    """Return the lists of names in each zip of an export, the data set's own first.
+    """Return the lists of names in each zip of an export: the data set's own, then published sets that are in the zip.
 
     Args:
-        entries: contents of the zip: all of the mix, or each picture once.
-        num_replicas: replicas by index in EG3D's FFHQ, int64, or None.
+        entries: contents of the zip; copies: how often the data set's own list contains each.
 
     Returns:
         By the name of a published set in its trainers' spelling, or of the data set.
     """
-    firsts = np.flatnonzero(mix.entries.replica == 0) if len(entries) < len(mix.entries) else np.arange(len(entries))
-    own = np.diff(firsts, append=len(mix.entries)).astype(np.int16)
-    is_weighted = options.mix.as_ == "weights"
+    given, is_weighted = options.sources.given, options.mix.as_ == "weights"
     is_published = options.has_whole_sets if is_weighted else options.is_published
-    published = (options.sources.given, "none" if is_weighted else options.mix.rebalance)
+    published = PUBLISHED.get((given, "none" if is_weighted else options.mix.rebalance), ANY_SET)
     # LPFF's forks read all samples of a zip by one of these names only.
-    lists = {PUBLISHED.get(published, ANY_SET) if is_published else ANY_SET: own}
+    lists = {published if is_published else ANY_SET: copies}
     if not is_published and not is_weighted:
-        lists[options.dataset_name] = own
-    if options.has_whole_sets:
-        for name, times in _published(options, mix, entries, num_replicas):
-            lists.setdefault(name, times)
-    return lists
-
-
-def _published(
-    options: ExportOptions, mix: Mix, entries: Entries, num_replicas: NDArray[np.int64] | None
-) -> Iterator[tuple[str, Times]]:
-    """Yield the published sets whose pictures are all in the zip."""
-    given = options.sources.given
+        lists[options.dataset_name] = copies
     first = entries.replica == 0
     known = options.sources.alignment == "eg3d" or options.sources.ffhq_cameras is not None
-
-    def times(weights: Numbers) -> Times:
-        counts = np.zeros(len(first), np.int16)
-        counts[first] = weights
-        return counts
-
-    for (sources, rule), name in PUBLISHED.items():
-        numbers = [number for number, inventory in enumerate(entries.inventories) if inventory.source in sources]
-        own = first & np.isin(entries.source, numbers)
-        if rule == "none":
-            if set(sources) <= set(given):
-                yield name, own.astype(np.int16)
-        elif rule == "eg3d":
-            if num_replicas is not None and options.serves_ffhq_rebalanced:
-                pool = replace(mix.pool, num_replicas=num_replicas)
-                yield name, times(pool.weigh("eg3d", options.mix)) * own
-        elif given == sources and known:
+    for (sources, rule), name in PUBLISHED.items() if options.has_whole_sets else ():
+        weights: Numbers | None = None
+        if rule == "none" and set(sources) <= set(given):
+            weights = np.ones(int(first.sum()))
+        elif rule == "eg3d" and num_replicas is not None and options.serves_ffhq_rebalanced:
+            weights = replace(pool, num_replicas=num_replicas).weigh("eg3d", options.mix)
+        elif rule == "lpff" and given == sources and known:
             # Without a spread of cameras there are no densities: these are not the pictures of the published set.
             with suppress(ShardsError):
-                yield name, times(mix.pool.weigh("lpff", MixOptions()))
+                weights = pool.weigh("lpff", MixOptions())
+        if weights is not None:
+            numbers = [number for number, inventory in enumerate(entries.inventories) if inventory.source in sources]
+            times = np.zeros(len(entries), np.int16)
+            times[first] = weights
+            lists.setdefault(name, times * np.isin(entries.source, numbers))
+    return lists

@@ -16,6 +16,7 @@ for ten million points. Rounding adds about as much. `TOLERANCE` is hundreds of 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -86,7 +87,7 @@ def kernel_sums(white: Points) -> NDArray[np.float64]:
         [order[start : min(start + CHUNK, last)] for start in range(first, last, CHUNK)]
         for first, last in pairwise([0, *changes.tolist(), len(order)])
     ]
-    grid: dict[tuple[int, int], NDArray[np.float64]] = {}
+    grid: defaultdict[tuple[int, int], NDArray[np.float64]] = defaultdict(lambda: np.zeros((TILE, TILE)))
     for chunks in chunks_of_tiles:
         spread = np.zeros((3 * TILE, 3 * TILE))
         tile = tiles[chunks[0][0]]
@@ -94,10 +95,7 @@ def kernel_sums(white: Points) -> NDArray[np.float64]:
             x, y = _windows(white[rows], tile)
             spread += x.T @ y
         for key, across, down in _around(tile):
-            if key in grid:
-                grid[key] += spread[across, down]
-            else:
-                grid[key] = spread[across, down].copy()
+            grid[key] += spread[across, down]
     sums = np.empty(len(white))
     near = np.empty((3 * TILE, 3 * TILE))
     for chunks in chunks_of_tiles:

@@ -27,13 +27,11 @@ class Entries:
     """Samples in order, columns of length n.
 
     Attributes:
-        inventories: indexed by `source`.
-        source: int16 [n], index of the inventory; row: int64 [n], row in it.
-        flip: bool [n], mirror on writing; replica: int16 [n].
-        split: int8 [n], index into `splits`.
-        density: float32 [n], density of the pose per square radian, 0 if not computed.
-        weight: float32 [n], for loaders that resample.
-        splits: names of the splits, in written order.
+        source: index of the inventory; row: row in it.
+        flip: mirror on writing.
+        split: index into `splits`, the names in written order.
+        density: density of the pose per square radian, 0 if not computed.
+        weight: for loaders that resample.
     """
 
     inventories: Sequence[Inventory]
@@ -97,9 +95,7 @@ class Entries:
         """Yield consecutive entries, which have these keys, self-contained."""
         here = slice(rows.start, rows.stop)
         source, row = self.source[here], self.row[here]
-        records = {
-            number: self.inventories[number].records(row[source == number]) for number in np.unique(source).tolist()
-        }
+        records = [one.records(row[source == number]) for number, one in enumerate(self.inventories)]
         columns = (self.source, self.flip, self.replica, self.split, self.density, self.weight, self._both)
         listed = zip(keys, *(column[here].tolist() for column in columns), strict=True)
         for key, number, flip, replica, split, density, weight, both in listed:
@@ -123,10 +119,9 @@ class Entries:
 
 
 def combine(inventories: Sequence[Inventory]) -> Entries:
-    """Return one entry per picture, in the inventories' order, each picture's mirror after it.
+    """Return one entry per picture, in the inventories' order, each picture's mirror after it, as in published sets.
 
-    A source's own mirror is used, not made again. The published sets have this order: FFHQ's originals and mirrors
-    alternate, then LPFF picture i and its mirror.
+    A source's own mirror is used, not made again.
     """
     parts = []
     for number, inventory in enumerate(inventories):

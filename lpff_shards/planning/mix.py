@@ -1,7 +1,4 @@
-"""Turn inventories into the samples of every split: filters first, then splits, mirrors and rebalancing.
-
-Sources and their mirrors are in the published order. Notes list options that matched nothing.
-"""
+"""Turn inventories into the samples of every split: filters first, then splits, mirrors and rebalancing."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +19,16 @@ from lpff_shards.planning import splits
 from lpff_shards.planning.entries import Entries, combine
 from lpff_shards.planning.rebalance import Numbers, TrainingPool, counts_once, rounded
 from lpff_shards.schemas import camera
-from lpff_shards.schemas.keys import Wanted, marks, sample_key
+from lpff_shards.schemas.keys import Wanted
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
-from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
+from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut
 from lpff_shards.sources.inventory import Inventory
 
 BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
-_REASONS = {"author": BY_USER, "photo": BY_PHOTO, "url": BY_PHOTO, "file": BY_PHOTO, "id": BY_ID, "key": BY_ID}
-"""Reasons by kind of name; if several names match a picture, the last in this order is given."""
+_REASONS = {"key": BY_ID, "id": BY_ID, "file": BY_PHOTO, "url": BY_PHOTO, "photo": BY_PHOTO, "author": BY_USER}
+"""Reasons by kind of name; if several names match a picture, the first in this order is given."""
+Reason = Callable[[str, str, Credit], str]
+"""Returns why a picture is left out, empty if it is not: of its source, id and credit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +37,10 @@ class Mix:
 
     Attributes:
         entries: split by split, each in the sources' order; copies follow their original.
-        pool: the training pictures, for comparing rules.
-        weights: float64, weight of each written picture of the pool; with copies, their number.
+        pool: the training pictures; weights: float64, of each that is written; with copies, their number.
         filtered: number of pictures left out by options, by reason.
         exclusions, withdrawn: names excluded by the export, and by later updates. Not for publishing: they may name
-            people.
-        unused: names of both that match no picture.
+            people. unused: those that match no picture.
         notes: warnings for the user.
     """
 
@@ -86,7 +84,7 @@ def mix(
         columns = splits.by_fractions(chosen.inventories, wanted.fractions, inventories)
     entries = combine(chosen.inventories)
     entries = replace(entries, split=entries.gather(columns), splits=names)
-    in_training = entries.split == entries.splits.index(TRAIN) if TRAIN in entries.splits else entries.split < 0
+    in_training = np.array([name == TRAIN for name in names])[entries.split]
     written = ~entries.mirrored() | options.sources.mirrors
     replicas = num_replicas if wanted.rebalance == "eg3d" else None
     pool = TrainingPool(entries.take(in_training), written[in_training], replicas)
@@ -105,8 +103,10 @@ def mix(
     mixed = entries.copied(times)
     if not len(mixed):
         raise ShardsError("there is nothing to write: all pictures are mirrors", "Leave out --no-mirror")
-    notes += _notes_on_pictures(wanted, mixed, bool(exclusions) or excludes_later, chosen.unused, inventories)
-    notes += _notes_on_training(wanted, mixed, pool)
+    notes += _filter_notes(wanted, inventories, bool(exclusions) or excludes_later, chosen.unused)
+    for inventory in mixed.inventories:
+        notes += _camera_notes(inventory)
+    notes += _training_notes(wanted, mixed, pool)
     return Mix(mixed, pool, weights, dict(reasons), exclusions, chosen.unused, tuple(notes))
 
 
@@ -125,60 +125,52 @@ def _refuse_unusable(chosen: Filtered, strict: bool) -> None:
     raise ShardsError(f"there is nothing to write{why}", hint)
 
 
-def _notes_on_pictures(
-    options: MixOptions, mixed: Entries, excludes: bool, unused: Sequence[str], everything: Sequence[Inventory]
+def _filter_notes(
+    options: MixOptions, everything: Sequence[Inventory], excludes: bool, unused: Sequence[str]
 ) -> Iterator[str]:
-    """Yield notes on filters that matched nothing, and on cameras that do not fit their pictures.
-
-    Args:
-        excludes: whether the file of --exclude has any entry; unused: those that match no picture.
-        everything: the inventories before filtering.
-    """
+    """Yield notes on filters that matched nothing; `excludes` is whether the file of --exclude has any entry."""
     licenses = [license for inventory in everything for license in inventory.licenses().met()]
     met = {name for license in licenses for name in families(license.short or UNKNOWN_LICENSE)}
-    for name in options.license:
-        if name not in met:
-            yield f"--license {name} is no picture's here"
+    yield from (f"--license {name} is no picture's here" for name in options.license if name not in met)
     if unused:
         yield f"--exclude: {len(unused)} of its lines {'names' if len(unused) == 1 else 'name'} no picture here"
     if options.exclude is not None and not excludes:
         yield f"--exclude {options.exclude} names nothing"
-    for inventory in mixed.inventories:
-        others = int((inventory.has_camera & ~inventory.own_camera).sum())
-        if others:
-            yield (
-                f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
-                "intrinsics and roll do not"
-            )
-        known = inventory.cameras[inventory.has_camera]
-        away = camera.looks_away(known)
-        if away.any():
-            yield (
-                f"{inventory.source}: {int(away.sum()):,} of {len(known):,} cameras do not look at the head "
-                f"({camera.likely_convention(known[away])}?), so yaw, pitch and rebalancing by pose are wrong for them"
-            )
 
 
-def _notes_on_training(options: MixOptions, mixed: Entries, pool: TrainingPool) -> Iterator[str]:
+def _camera_notes(inventory: Inventory) -> Iterator[str]:
+    """Yield notes on cameras that do not fit their pictures."""
+    if others := int((inventory.has_camera & ~inventory.own_camera).sum()):
+        yield (
+            f"{inventory.source}: {others:,} pictures have the camera of their EG3D crop: yaw and pitch hold, "
+            "intrinsics and roll do not"
+        )
+    known = inventory.cameras[inventory.has_camera]
+    away = camera.looks_away(known)
+    if away.any():
+        yield (
+            f"{inventory.source}: {int(away.sum()):,} of {len(known):,} cameras do not look at the head "
+            f"({camera.likely_convention(known[away])}?), so yaw, pitch and rebalancing by pose are wrong for them"
+        )
+
+
+def _training_notes(options: MixOptions, mixed: Entries, pool: TrainingPool) -> Iterator[str]:
     """Yield notes on pictures and rules without their cameras or file, on possible leaks, and on empty splits."""
-    needs_cameras = options.rebalance != "none" and options.num_replicas is None
-    if needs_cameras and (unknown := int((~pool.cameras[1][pool.written]).sum())):
-        once = "as the commonest pose does" if options.rebalance == "uniform" else "once"
-        yield f"--rebalance {options.rebalance}: {unknown} pictures have no camera and count {once}"
-    if options.rebalance == "lpff" and any(map(counts_once, mixed.inventories)):
+    rule, computed = options.rebalance, options.num_replicas is None
+    if rule != "none" and computed and (unknown := int((~pool.cameras[1][pool.written]).sum())):
+        once = "as the commonest pose does" if rule == "uniform" else "once"
+        yield f"--rebalance {rule}: {unknown} pictures have no camera and count {once}"
+    if rule == "lpff" and any(map(counts_once, mixed.inventories)):
         yield "--rebalance lpff: StyleGAN-aligned FFHQ pictures count once, as in the published set"
-    if options.rebalance == "eg3d" and options.num_replicas is None:
+    if rule == "eg3d" and computed:
         yield "--rebalance eg3d: replicas were computed from the cameras, since no --num-replicas was given"
-    if len(mixed.splits) == 1:
-        return
-    yield from splits.note_unknown(mixed.inventories)
-    for number, name in enumerate(mixed.splits):
-        if not (mixed.split == number).any():
-            yield f"--splits: no picture falls into {name}, so it has no shards"
+    if len(mixed.splits) > 1:
+        yield from splits.note_unknown(mixed.inventories)
+        empty = (name for number, name in enumerate(mixed.splits) if not (mixed.split == number).any())
+        yield from (f"--splits: no picture falls into {name}, so it has no shards" for name in empty)
 
 
-@dataclass(frozen=True, eq=False)
-class Filtered:
+class Filtered(NamedTuple):
     """Inventories of the remaining pictures, numbers of the others by reason, and exclusions that match no picture."""
 
     inventories: tuple[Inventory, ...]
@@ -187,10 +179,13 @@ class Filtered:
 
 
 class Exclusions:
-    """Matches pictures against excluded names (see `schemas.keys`), and records which names matched."""
+    """Matches pictures against excluded names (see `schemas.keys`), and records which names matched.
+
+    Args:
+        met: names that have already matched a picture.
+    """
 
     def __init__(self, given: Sequence[str], met: Iterable[str] = ()) -> None:
-        """`met` are names that have already matched a picture."""
         self._given, self._wanted, self._met = given, Wanted(given), set(met)
 
     @property
@@ -205,23 +200,7 @@ class Exclusions:
             return ""
         self._met.update(name for _, name in found)
         kinds = {kind for kind, _ in found}
-        return [reason for kind, reason in _REASONS.items() if kind in kinds][-1]
-
-    def rows(self, inventory: Inventory) -> NDArray[np.bool_]:
-        """Return which pictures are excluded, bool [n]."""
-        pictures = zip(inventory.ids, inventory.credits, strict=True)
-        found = (bool(self.reason(inventory.source, id, credit)) for id, credit in pictures)
-        return np.fromiter(found, bool, len(inventory))
-
-    def withdrawn_problems(self, inventory: Inventory) -> tuple[Inventory, tuple[Tombstone, ...]]:
-        """Return an inventory without its unusable pictures that are excluded, and tombstones of those."""
-        source = inventory.source
-        left, gone = _without_problems(inventory, self.reason)
-        tombstones = (
-            Tombstone(sample_key(source, id, mirrored=id != problem.id, replica=0), "", marks(source, id, credit))
-            for id, problem, credit in gone
-        )
-        return left, tuple(tombstones)
+        return next(reason for kind, reason in _REASONS.items() if kind in kinds)
 
 
 def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusions: Sequence[str]) -> Filtered:
@@ -231,13 +210,12 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
         licenses: short names; one without a country includes all ports; `unknown` for pictures of unknown license.
         exclusions: any names of pictures, see `schemas.keys`.
     """
-    kept_licenses, excluded = frozenset(licenses), Exclusions(exclusions)
-    reasons: Counter[str] = Counter()
+    wanted, excluded, reasons = frozenset(licenses), Exclusions(exclusions), Counter[str]()
 
     def verdict(source: str, id: str, credit: Credit, unknown: str = UNKNOWN_LICENSE) -> str:
         short = credit.license.short or unknown
         found = excluded.reason(source, id, credit)
-        if not found and short and kept_licenses and kept_licenses.isdisjoint(families(short)):
+        if not found and short and wanted and wanted.isdisjoint(families(short)):
             found = f"license {short}"
         if found:
             reasons[found] += 1
@@ -246,27 +224,27 @@ def select(inventories: Sequence[Inventory], licenses: Collection[str], exclusio
     kept = []
     for inventory in inventories:
         left = inventory
-        if kept_licenses or exclusions:
-            pictures = zip(inventory.ids, inventory.credits, strict=True)
-            left_out = [row for row, (id, credit) in enumerate(pictures) if verdict(inventory.source, id, credit)]
-            left = inventory.take(np.delete(np.arange(len(inventory)), left_out)) if left_out else inventory
+        if wanted or exclusions:
+            gone = matching(inventory, verdict)
+            left = inventory.take(np.flatnonzero(~gone)) if gone.any() else inventory
             # An excluded picture need not be usable; one whose license is unknown due to damage stays a problem.
-            left = _without_problems(left, partial(verdict, unknown=""))[0]
+            left, _ = without_problems(left, partial(verdict, unknown=""))
         kept.append(left)
     return Filtered(tuple(kept), reasons, excluded.unused)
 
 
-def _without_problems(
-    inventory: Inventory, reason: Callable[[str, str, Credit], str]
-) -> tuple[Inventory, list[tuple[str, LeftOut, Credit]]]:
-    """Return an inventory without the unusable pictures that have a reason to be left out, and those with their ids.
+def matching(inventory: Inventory, reason: Reason) -> NDArray[np.bool_]:
+    """Return which pictures have a reason to be left out, bool [n]."""
+    found = (bool(reason(inventory.source, *one)) for one in zip(inventory.ids, inventory.credits, strict=True))
+    return np.fromiter(found, bool, len(inventory))
 
-    The id of a mirror is that of its original.
-    """
-    kept: list[tuple[str, LeftOut, Credit]] = []
-    gone: list[tuple[str, LeftOut, Credit]] = []
+
+def without_problems(inventory: Inventory, reason: Reason) -> tuple[Inventory, list[tuple[LeftOut, Credit]]]:
+    """Return an inventory without the unusable pictures that have a reason to be left out, and those."""
+    kept: list[tuple[LeftOut, Credit]] = []
+    gone: list[tuple[LeftOut, Credit]] = []
     for problem, credit in zip(inventory.problems, inventory.problem_credits, strict=True):
         id = problem.id.removesuffix(OF_MIRROR)
-        (gone if reason(inventory.source, id, credit) else kept).append((id, problem, credit))
-    problems, credits = tuple(problem for _, problem, _ in kept), tuple(credit for _, _, credit in kept)
+        (gone if reason(inventory.source, id, credit) else kept).append((problem, credit))
+    problems, credits = tuple(problem for problem, _ in kept), tuple(credit for _, credit in kept)
     return replace(inventory, problems=problems, problem_credits=credits), gone

@@ -18,13 +18,13 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.options.export import Checksum, OnError, PictureOptions
 from lpff_shards.planning.entries import Entries
-from lpff_shards.planning.mix import Exclusions, Mix
+from lpff_shards.planning.mix import Exclusions, Mix, matching, without_problems
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.keys import marks
+from lpff_shards.schemas.keys import marks, sample_key
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.schemas.record import Entry, LeftOut, Tombstone
+from lpff_shards.schemas.record import OF_MIRROR, Entry, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
@@ -34,7 +34,7 @@ Times = NDArray[np.int16]
 
 
 class Settings(Struct, frozen=True):
-    """How a task's samples are written; the same for all tasks of a plan.
+    """How the samples of all tasks are written.
 
     Attributes:
         published: published names of the user's folders, see `exporters.record_options.redact_paths`.
@@ -51,13 +51,8 @@ class Settings(Struct, frozen=True):
 
 
 class ShardTask(Struct, frozen=True):
-    """One shard to write, picklable and self-contained for a process or another machine.
+    """One shard to write, picklable and self-contained; `planned` are its estimated bytes."""
 
-    Attributes:
-        planned: estimated bytes.
-    """
-
-    index: int
     filename: str
     digest: str
     settings: Settings
@@ -65,10 +60,7 @@ class ShardTask(Struct, frozen=True):
     planned: int = 0
 
     def stamp(self) -> str:
-        """Return a digest that changes with the source files: of their times, or CRC-32s in a zip.
-
-        It is not part of the plan's digest, since a copy of the same sources makes the same shards.
-        """
+        """Return a digest that changes with the source files' times, or CRC-32s in a zip; the plan's does not."""
         stamps = ",".join(str(entry.record.blob.stamp) for entry in self.entries)
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
@@ -118,12 +110,10 @@ class Plan:
 
     @property
     def format(self) -> Format:
-        """The format of its files."""
         return get_format(self.settings.format)
 
     @property
     def samples(self) -> int:
-        """Number of planned samples."""
         return len(self.keys)
 
     @cached_property
@@ -156,10 +146,9 @@ class Plan:
     def task(self, index: int) -> ShardTask:
         """Return the task of one shard."""
         own = range(index, index + 1)
-        rows = self.rows(own)
+        rows, digest = self.rows(own), self.shard_digest(index)
         entries = tuple(self.entries.some(rows, self.keys[rows.start : rows.stop]))
-        digest, planned = self.shard_digest(index), self.planned_bytes(own)
-        return ShardTask(index, self.filenames[index], digest, self.settings, entries, planned)
+        return ShardTask(self.filenames[index], digest, self.settings, entries, self.planned_bytes(own))
 
     def shard_digest(self, index: int) -> str:
         """Return a digest for a task's file: the plan's, combined with samples removed from its output since."""
@@ -183,7 +172,6 @@ class Plan:
 
     @property
     def inventories(self) -> Sequence[Inventory]:
-        """The inventories that the plan was made from."""
         return self.entries.inventories
 
     @property
@@ -214,11 +202,11 @@ class Plan:
 
     def without(self, lost: set[str]) -> Plan:
         """Return the plan without some samples, for counting the written ones."""
-        return self._keeping(np.array([i for i, key in enumerate(self.keys) if key not in lost], np.int64))
+        return self._keeping(np.array([key not in lost for key in self.keys], bool))
 
-    def _keeping(self, rows: NDArray[np.int64]) -> Plan:
-        lists = {name: times[rows] for name, times in self.lists.items()}
-        return replace(self, entries=self.entries.take(rows), keys=self.keys.take(rows), lists=lists)
+    def _keeping(self, kept: NDArray[np.bool_]) -> Plan:
+        lists = {name: times[kept] for name, times in self.lists.items()}
+        return replace(self, entries=self.entries.take(kept), keys=self.keys.take(np.flatnonzero(kept)), lists=lists)
 
     def taken_out(self, excluded: Exclusions, withdrawn: tuple[str, ...]) -> Plan:
         """Return the same shards without excluded samples, which become tombstones, and without excluded problems.
@@ -229,38 +217,40 @@ class Plan:
         Raises:
             ShardsError: a split would be left without samples.
         """
-        gone = self.entries.gather([excluded.rows(inventory) for inventory in self.inventories])
-        left = [excluded.withdrawn_problems(inventory) for inventory in self.inventories]
+        gone = self.entries.gather([matching(inventory, excluded.reason) for inventory in self.inventories])
         tasks = np.repeat(np.arange(len(self)), np.diff(self.bounds))
-        counts = np.bincount(tasks[~gone], minlength=len(self))
         outputs = self._output_of[tasks]
-        files = [output.file for output in self.outputs]
-        whole = np.bincount(outputs[~gone], minlength=len(files))
-        held = {output.split for output, samples in zip(self.outputs, whole.tolist(), strict=True) if samples}
-        if lost := [output for output in self.outputs if output.split not in held]:
+        left = np.bincount(outputs[~gone], minlength=len(self.outputs)).tolist()
+        held = {output.split for output, samples in zip(self.outputs, left, strict=True) if samples}
+        emptied = [output for output, samples in zip(self.outputs, left, strict=True) if not samples]
+        if lost := [output for output in emptied if output.split not in held]:
             raise ShardsError(
                 f"--update would leave nothing in {lost[0].file}, nor anywhere in the split {lost[0].split}",
                 "Delete the folder, or export other pictures with --overwrite in place of --update",
             )
-        emptied = [
-            f"{file} holds no sample any more; NVIDIA DALI refuses such a shard: name the others to it"
-            for file, samples in zip(files, whole.tolist(), strict=True)
-            if not samples
-        ]
         tombstones = []
         for row in np.flatnonzero(gone).tolist():
             inventory, picture = self.inventories[self.entries.source[row]], int(self.entries.row[row])
             names = marks(inventory.source, inventory.ids[picture], inventory.credits[picture])
-            tombstones.append(Tombstone(self.keys[row], files[int(outputs[row])], names))
-        kept = self._keeping(np.flatnonzero(~gone))
-        notes = (*self.mix.notes, *emptied)
+            tombstones.append(Tombstone(self.keys[row], self.outputs[outputs[row]].file, names))
+        usable = []
+        for inventory in self.inventories:
+            cleared, problems = without_problems(inventory, excluded.reason)
+            usable.append(cleared)
+            for problem, credit in problems:
+                id = problem.id.removesuffix(OF_MIRROR)
+                key = sample_key(inventory.source, id, mirrored=id != problem.id, replica=0)
+                tombstones.append(Tombstone(key, "", marks(inventory.source, id, credit)))
+        why = "holds no sample any more; NVIDIA DALI refuses such a shard: name the others to it"
+        notes = (*self.mix.notes, *(f"{output.file} {why}" for output in emptied))
+        kept = self._keeping(~gone)
         return replace(
             kept,
             mix=replace(self.mix, withdrawn=withdrawn, unused=excluded.unused, notes=notes),
-            entries=replace(kept.entries, inventories=tuple(inventory for inventory, _ in left)),
-            bounds=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            entries=replace(kept.entries, inventories=usable),
+            bounds=np.append(0, np.cumsum(np.bincount(tasks[~gone], minlength=len(self)))),
             sizes=self.sizes[~gone],
-            tombstones=(*tombstones, *(tombstone for _, lost in left for tombstone in lost)),
+            tombstones=tuple(tombstones),
         )
 
     def by_source(self) -> dict[str, int]:
@@ -279,9 +269,9 @@ class Plan:
         for number, inventory in enumerate(self.inventories):
             licenses = inventory.licenses()
             found = np.bincount(licenses.codes[self.entries.row[self.entries.source == number]])
-            for code in np.flatnonzero(found).tolist():
-                counts[licenses.values[code].short or UNKNOWN_LICENSE] += int(found[code])
-        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+            for license, count in zip(licenses.values, found.tolist(), strict=False):
+                counts[license.short or UNKNOWN_LICENSE] += count
+        return dict(sorted((+counts).items(), key=lambda item: (-item[1], item[0])))
 
 
 @dataclass(frozen=True, eq=False)

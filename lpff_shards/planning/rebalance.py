@@ -19,7 +19,6 @@ from lpff_shards.sources.inventory import Inventory
 
 Numbers = NDArray[np.float64]
 
-BIN_DEGREES = 10.0
 RAREST, RARE = 0.02, 0.03
 COMMON = 0.24
 LPFF_THRESHOLDS = (RAREST, RARE, COMMON / 3.5, COMMON / 2.5, COMMON / 1.5)
@@ -32,21 +31,15 @@ UNIT = 2**20
 def angles(centers: Numbers) -> Numbers:
     """Return theta = atan2(hypot(y, z), x) and phi = atan2(z, y) in radians, [n, 3] to [n, 2].
 
-    These are the angles of LPFF's rebalancing script, which uses y / cos(phi) for hypot(y, z): equal except at y = 0.
+    LPFF's rebalancing script uses y / cos(phi) for hypot(y, z): equal except at y = 0.
     """
     x, y, z = centers.T
     return np.stack([np.arctan2(np.hypot(y, z), x), np.arctan2(z, y)], axis=1)
 
 
-def pose_bins(centers: Numbers) -> NDArray[np.int64]:
-    """Return the pose bin of each camera center, see `angle_bins`."""
-    return angle_bins(np.degrees(yaw_pitch(centers)))
-
-
 def angle_bins(degrees: Numbers) -> NDArray[np.int64]:
     """Return the bin of each yaw and pitch in degrees, [n, 2], 10 degrees by 10: int64 [n], in rows of equal yaw."""
-    bins = np.floor(degrees / BIN_DEGREES).astype(np.int64)
-    rows: NDArray[np.int64] = bins @ np.array([int(360 / BIN_DEGREES), 1])
+    rows: NDArray[np.int64] = np.floor(degrees / 10).astype(np.int64) @ np.array([36, 1])
     return rows
 
 
@@ -64,9 +57,9 @@ def effective_size(weights: Numbers) -> float:
 
 
 def lpff_replicas(density: Numbers) -> Numbers:
-    """Apply LPFF's rule: 6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, half to even, 1 to 4.
+    """Apply LPFF's rule to densities per square radian of (theta, phi), float64 [n].
 
-    The density is float64 [n], per square radian of (theta, phi).
+    6 below a density of 0.02, else 5 below 0.03, else 0.24 / density, half to even, 1 to 4.
     """
     few = np.clip(np.round(COMMON / density), 1, 4)
     return np.where(density < RAREST, 6.0, np.where(density < RARE, 5.0, few))
@@ -76,10 +69,7 @@ def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
     """Apply EG3D's rule: nine equal arcs from smallest to largest yaw; k arcs from the middle count 2^k, 1 to 16.
 
     Args:
-        yaw: float64 [n], radians; low, high: the smallest and largest yaw of the whole set.
-
-    Raises:
-        ShardsError: `low` and `high` are equal.
+        yaw: float64 [n], radians; low, high: of the whole set; a ShardsError if they are equal.
     """
     if not high > low:
         raise ShardsError("all cameras have one yaw, which makes no arcs", "Use --rebalance none, or add other poses")
@@ -89,16 +79,11 @@ def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
 
 
 def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None) -> Numbers:
-    """Return weights proportional to density^-alpha, none above the cap.
+    """Return weights proportional to density^-alpha, none above the cap: float64 [n], multiples of `1 / UNIT`.
 
     Args:
         density: float64 [n]; zero if unknown, which counts as the largest.
-        alpha: 0 keeps the distribution of poses, 1 flattens it except for the cap.
-        cap: the largest weight.
-        target: sum of the weights; None gives the picture of the largest density a weight of one.
-
-    Returns:
-        float64 [n], multiples of `1 / UNIT`, which sum exactly to the target if there is one.
+        target: their exact sum; None gives the picture of the largest density a weight of one.
 
     Raises:
         ShardsError: the target is larger than the cap times the number of pictures.
@@ -126,14 +111,10 @@ def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None
 
 
 def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
-    """Round weights to whole numbers of copies by systematic sampling: int64 [n].
+    """Round weights, multiples of `1 / UNIT`, to whole numbers of copies by systematic sampling: int64 [n].
 
-    Each weight is rounded down or up, a whole one is kept, any run of neighbors sums to its weights' sum within one,
-    and over seeds a picture's mean number of copies is its weight.
-
-    Args:
-        weights: float64 [n], multiples of `1 / UNIT`; neighbors should have similar poses.
-        seed: sets the start.
+    Each weight is rounded down or up, a whole one is kept, any run of neighbors (of similar poses) sums to its weights'
+    sum within one, and over seeds a picture's mean number of copies is its weight.
     """
     start = int.from_bytes(hashlib.blake2b(b"copies", digest_size=4, key=seed.to_bytes(8, "little")).digest(), "little")
     ends = (np.cumsum((weights * UNIT).astype(np.int64)) + start % UNIT) // UNIT
@@ -141,10 +122,7 @@ def whole(weights: Numbers, seed: int) -> NDArray[np.int64]:
 
 
 def rounded(values: Numbers) -> Numbers:
-    """Round values to 17 binary digits, about five decimal digits.
-
-    They are then equal on all machines, whose last digits differ, and in float32.
-    """
+    """Round values to 17 binary digits: equal in float32, and on all machines, whose last digits differ."""
     mantissa, exponent = np.frexp(values)
     short: Numbers = np.ldexp(np.round(np.ldexp(mantissa, PRECISION)), exponent - PRECISION)
     return short
@@ -170,12 +148,9 @@ class TrainingPool:
 
     @cached_property
     def density(self) -> NDArray[np.float64]:
-        """Pose densities, float64 [n], 0 if the camera is unknown; anonymous cameras contribute to them.
-
-        Raises:
-            ShardsError: the cameras are all at one pose or on one line.
-        """
+        """Pose densities, float64 [n], 0 if the camera is unknown; see `density.density` for its errors."""
         positions, known = self.cameras
+        # Anonymous cameras contribute too.
         others = [centers(inventory.anonymous_cameras) for inventory in self.entries.inventories]
         every = np.concatenate([positions[known], *others])
         found = np.zeros(len(known))
@@ -185,7 +160,7 @@ class TrainingPool:
     @cached_property
     def bins(self) -> NDArray[np.int64]:
         """Pose bin of each written picture, int64 [written]."""
-        return pose_bins(self.cameras[0][self.written])
+        return angle_bins(np.degrees(yaw_pitch(self.cameras[0][self.written])))
 
     def copies(self, weights: Numbers, seed: int) -> NDArray[np.int64]:
         """Return each written picture's number of copies: its weight as a whole number, see `whole`."""
@@ -195,11 +170,7 @@ class TrainingPool:
         return copies
 
     def weigh(self, rule: Rebalance, options: MixOptions) -> Numbers:
-        """Return how often each written picture counts, float64 [written].
-
-        Raises:
-            ShardsError: the rule cannot be applied to these pictures.
-        """
+        """Return how often each written picture counts, float64 [written]; raise ShardsError if it does not fit."""
         if rule == "none":
             return np.ones(int(self.written.sum()))
         if rule != "lpff" and any(len(inventory.anonymous_cameras) for inventory in self.entries.inventories):
@@ -220,10 +191,8 @@ class TrainingPool:
             return uniform_weights(self.density[self.written], alpha, cap, options.target_size)
         counts = np.ones(len(self.written))
         if rule == "lpff":
-            counted = self.density > 0
-            for number, inventory in enumerate(self.entries.inventories):
-                if counts_once(inventory):
-                    counted &= self.entries.source != number
+            once = np.array([counts_once(inventory) for inventory in self.entries.inventories])
+            counted = (self.density > 0) & ~once[self.entries.source]
             counts[counted] = lpff_replicas(self.density[counted])
         else:
             positions, known = self.cameras
@@ -241,11 +210,10 @@ class TrainingPool:
                 f"--num-replicas {file} has {len(counts)} images, EG3D's dataset.json {counted_in}: they do not match",
                 "Give the whole dataset.json, or leave --num-replicas out to compute replicas from the cameras",
             )
-        lacking = np.flatnonzero(self.written & (places >= len(counts)))
-        if len(lacking):
-            id = self.entries.entry(int(lacking[0]), "").record.id
+        for row in np.flatnonzero(self.written & (places >= len(counts)))[:1].tolist():
+            id = self.entries.entry(row, "").record.id
             raise ShardsError(
-                f"--num-replicas {file} ends at index {len(counts) - 1} and lacks {places[lacking[0]]}, picture {id}",
+                f"--num-replicas {file} ends at index {len(counts) - 1} and lacks {places[row]}, picture {id}",
                 "Give EG3D's published file, image index to replicas",
             )
         # FFHQ's StyleGAN-aligned pictures that EG3D left out have no index; they count once.
@@ -264,14 +232,14 @@ class Balance:
     Attributes:
         samples: number of samples, with replicas.
         effective: Kish's effective sample size of the pictures, by their weights or numbers of copies.
-        entropy: entropy of known poses in bits, over bins of 10 degrees of yaw by 10 of pitch.
+        entropy: of known poses in bits, over bins of 10 degrees of yaw by 10 of pitch.
         problem: why the rule cannot be used; the numbers are zero then.
     """
 
     rule: Rebalance
-    samples: int
-    effective: float
-    entropy: float
+    samples: int = 0
+    effective: float = 0.0
+    entropy: float = 0.0
     problem: str = ""
 
 
@@ -297,15 +265,14 @@ def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int
     if not known.any():
         return None
     bins = pool.bins[known]
-
     measured = []
     for rule in REBALANCE:
         try:
             counts = weights if rule == options.rebalance else pool.weigh(rule, MixOptions())
-            if rule != options.rebalance and options.as_ == "replicas":
-                counts = pool.copies(counts, seed).astype(np.float64)
-            values = (round(counts.sum()), effective_size(counts), entropy(bins, counts[known]))
-            measured.append(Balance(rule, *values))
         except ShardsError as error:
-            measured.append(Balance(rule, 0, 0.0, 0.0, error.message))
+            measured.append(Balance(rule, problem=error.message))
+            continue
+        if rule != options.rebalance and options.as_ == "replicas":
+            counts = pool.copies(counts, seed).astype(np.float64)
+        measured.append(Balance(rule, round(counts.sum()), effective_size(counts), entropy(bins, counts[known])))
     return Balances(len(np.unique(bins)), measured[REBALANCE.index(options.rebalance)], tuple(measured))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,27 +31,25 @@ OFFICIAL_TRAINING, OFFICIAL_VALIDATION = "training", "validation"
 def by_fractions(
     inventories: Sequence[Inventory], fractions: Sequence[tuple[str, Fraction]], everything: Sequence[Inventory]
 ) -> Splits:
-    """Return for each inventory the split of each picture, int8 [n], an index into the fractions.
+    """Return for each inventory the split of each picture, int8 [n], an index into the fractions of the groups.
 
     Args:
-        fractions: fraction of the groups in each split, by name; they sum to 1.
         everything: the inventories before filtering.
     """
     if len(fractions) == 1:
         return [np.zeros(len(inventory), np.int8) for inventory in inventories]
-    edges = np.cumsum([share for _, share in fractions])
-    group_of = groups(everything)
-    places = {group: _place(group, edges) for group in set(group_of.values())}
+    edges = list(accumulate(share for _, share in fractions))
+    group_of = _groups(everything)
+
+    def place(group: str) -> int:
+        digest = hashlib.blake2b(group.encode("utf-8", "surrogateescape"), digest_size=8, person=b"split").digest()
+        return bisect_right(edges, Fraction(int.from_bytes(digest, "little"), 2**64))
+
+    places = {group: place(group) for group in set(group_of.values())}
     return [
-        np.fromiter((places[group_of[name]] for name in own_names(inventory)), np.int8, len(inventory))
+        np.fromiter((places[group_of[name]] for name in _own_names(inventory)), np.int8, len(inventory))
         for inventory in inventories
     ]
-
-
-def _place(group: str, edges: NDArray[np.object_]) -> int:
-    digest = hashlib.blake2b(group.encode("utf-8", "surrogateescape"), digest_size=8, person=b"split").digest()
-    share = Fraction(int.from_bytes(digest, "little"), 2**64)
-    return next(place for place, edge in enumerate(edges) if share < edge)
 
 
 def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) -> tuple[Splits, list[str]]:
@@ -57,36 +57,31 @@ def official(inventories: Sequence[Inventory], everything: Sequence[Inventory]) 
 
     Other sources' pictures are training, unless their author or photo is in FFHQ's validation part.
     """
-    group_of = groups(everything)
+    group_of = _groups(everything)
     divided = {spec.name for spec in known_specs(inventory.source for inventory in everything) if spec.has_splits}
     validated = {
         group_of[name]
         for inventory in everything
         if inventory.source in divided
-        for name, credit in zip(own_names(inventory), inventory.credits, strict=True)
+        for name, credit in zip(_own_names(inventory), inventory.credits, strict=True)
         if credit.category == OFFICIAL_VALIDATION
     }
     splits = []
-    notes: list[str] = []
     for inventory in inventories:
-        is_divided = inventory.source in divided
-        named = zip(own_names(inventory), inventory.credits, strict=True)
-        validates = (
-            credit.category == OFFICIAL_VALIDATION if is_divided else group_of[name] in validated
-            for name, credit in named
-        )
-        splits.append(np.fromiter(validates, np.int8, len(inventory)))
-        notes += _official_notes(inventory) if is_divided else ()
-    return splits, notes
+        if inventory.source in divided:
+            validates = [credit.category == OFFICIAL_VALIDATION for credit in inventory.credits]
+        else:
+            validates = [group_of[name] in validated for name in _own_names(inventory)]
+        splits.append(np.array(validates, np.int8))
+    return splits, [note for one in inventories if one.source in divided for note in _official_notes(one)]
 
 
 def _official_notes(inventory: Inventory) -> Iterator[str]:
     title = known_specs([inventory.source])[0].title
     parts: dict[str, set[str]] = {}
     for credit in inventory.credits:
-        if author := credit.author_id or credit.author:
-            parts.setdefault(author, set()).add(credit.category)
-    crossing = sum({OFFICIAL_TRAINING, OFFICIAL_VALIDATION} <= found for found in parts.values())
+        parts.setdefault(credit.author_id or credit.author, set()).add(credit.category)
+    crossing = sum({OFFICIAL_TRAINING, OFFICIAL_VALIDATION} <= found for author, found in parts.items() if author)
     if crossing:
         yield f"--splits official: {crossing} authors have photos in both of {title}'s parts, as {title} was split"
     unknown = sum(credit.category not in (OFFICIAL_TRAINING, OFFICIAL_VALIDATION) for credit in inventory.credits)
@@ -111,12 +106,12 @@ def note_unknown(inventories: Sequence[Inventory]) -> Iterator[str]:
         )
 
 
-def own_names(inventory: Inventory) -> Iterator[str]:
+def _own_names(inventory: Inventory) -> Iterator[str]:
     """Yield a unique name of each picture; a picture and its mirror share it."""
     return (f"picture {inventory.source} {id}" for id in inventory.ids)
 
 
-def groups(inventories: Sequence[Inventory]) -> dict[str, str]:
+def _groups(inventories: Sequence[Inventory]) -> dict[str, str]:
     """Return the group of each picture, by the picture's own name."""
     leads: dict[str, str] = {}
 
@@ -135,12 +130,12 @@ def groups(inventories: Sequence[Inventory]) -> dict[str, str]:
 
     for inventory in inventories:
         host = next((spec.host for spec in known_specs([inventory.source]) if spec.host), inventory.source)
-        for own, credit in zip(own_names(inventory), inventory.credits, strict=True):
+        for own, credit in zip(_own_names(inventory), inventory.credits, strict=True):
             join((*_shared_names(host, credit), own))
         # Unusable pictures connect others too, so fixing or removing one moves nothing.
         for credit in inventory.problem_credits:
             join(_shared_names(host, credit))
-    return {name: lead(name) for inventory in inventories for name in own_names(inventory)}
+    return {name: lead(name) for inventory in inventories for name in _own_names(inventory)}
 
 
 def _shared_names(host: str, credit: Credit) -> Iterator[str]:

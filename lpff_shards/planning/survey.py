@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -35,8 +36,7 @@ class Survey:
     """Kinds and sizes of pictures, counted in samples, in a plan or in finished shards.
 
     Attributes:
-        kinds: by suffix of the file, such as `png`.
-        sizes: by stored width and height, most first.
+        kinds: by suffix of the file, such as `png`; sizes: by stored width and height.
         turned: samples whose stored file has an EXIF orientation other than 1.
         opened, files: number of opened files, and of all files; equal in finished shards.
         side: side of most pictures that fit a zip, in pixels; 0 if none fits.
@@ -78,19 +78,15 @@ class Survey:
             yield f"{part}{lost} will be left out, such as {first.id}: {first.reason}"
 
 
-_Opened = tuple[Inventory, int, PictureHeader, bool]
-"""An opened picture: its inventory, row and header, and whether its mirror is made."""
-
-
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
-    """Open the files of pictures: all for a zip, which requires one size, else a sample.
+    """Open the files of pictures: all for a zip, which requires one size, else a sample, as in buckets.
 
-    Files in buckets are sampled, since each costs a request. Unreadable files are reported when they are written.
+    Unreadable files are reported when they are written.
     """
     sizes: Counter[Size] = Counter()
     kinds: Counter[str] = Counter()
-    found: list[_Opened] = []
-    opened = files = turned = 0
+    found: list[tuple[Inventory, int, PictureHeader, bool]] = []
+    files = turned = opened = 0
     for number, inventory in enumerate(entries.inventories):
         mine = entries.source == number
         times = np.bincount(entries.row[mine], minlength=len(inventory))
@@ -102,54 +98,49 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         opened += len(rows)
         for row, header in zip(rows.tolist(), headers(inventory.blobs.take(rows)), strict=True):
             if header is not None:
-                sizes[_stored_size(header, picture)] += int(times[row])
-                turned += int(kept[row]) if header.orientation != 1 and _keeps(header, picture) else 0
+                stored, is_kept = _stored(header, picture)
+                sizes[stored] += int(times[row])
+                turned += int(kept[row]) if is_kept and header.orientation != 1 else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
         if picture.kind == "keep" and not for_zip:
-            ends: Counter[str] = Counter()
-            for name, count in zip(
-                inventory.blobs.column("path", "uri", "member", "where"), times.tolist(), strict=True
-            ):
-                ends[name[-_LONGEST_SUFFIX:]] += count
-            for end, count in ends.items():
-                kind = posixpath.splitext(end)[1].lower().removeprefix(".")
-                # Pictures without suffix are rendered as PNG.
-                kinds[{"jpeg": "jpg", "": "png"}.get(kind, kind)] += count
+            names = inventory.blobs.column("path", "uri", "member", "where")
+            for name, count in zip(names, times.tolist(), strict=True):
+                kinds[_kind(name[-_LONGEST_SUFFIX:])] += count
     fitting = Counter({w: count for (w, h), count in sizes.items() if w == h and not w & (w - 1)})
     side = picture.resolution or max(fitting, key=fitting.__getitem__, default=0)
-    misfits = tuple(_misfits(found, picture, side if for_zip else None))
+    misfits = []
+    for inventory, row, header, is_mirrored in found:
+        if reason := _misfit(header, picture, is_mirrored, side if for_zip else None):
+            misfits.append(BadInput(inventory.blobs[row].where, inventory.ids[row], reason))
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
-        return Survey({}, {}, 0, opened, files, side, misfits)
-    return Survey(dict(+kinds), sizes, turned, opened, files, misfits=misfits)
+        return Survey({}, {}, 0, opened, files, side, tuple(misfits))
+    return Survey(dict(+kinds), sizes, turned, opened, files, misfits=tuple(misfits))
 
 
-def _stored_size(header: PictureHeader, picture: PictureOptions) -> Size:
-    side = picture.resolution
-    return (side, side) if side and header.width == header.height else (header.width, header.height)
+def _stored(header: PictureHeader, picture: PictureOptions) -> tuple[Size, bool]:
+    """Return the stored size, and whether the file itself is stored."""
+    size, side = (header.width, header.height), picture.resolution
+    stored = (side, side) if side and header.width == header.height else size
+    return stored, picture.kind == "keep" and stored == size
 
 
-def _keeps(header: PictureHeader, picture: PictureOptions) -> bool:
-    """Return whether the file itself is stored."""
-    return picture.kind == "keep" and _stored_size(header, picture) == (header.width, header.height)
+@lru_cache(4096)
+def _kind(name: str) -> str:
+    """Return the kind of a file by the end of its name; pictures without suffix are rendered as PNG."""
+    kind = posixpath.splitext(name)[1].lower().removeprefix(".")
+    return {"jpeg": "jpg", "": "png"}.get(kind, kind)
 
 
-def _misfits(found: Iterable[_Opened], picture: PictureOptions, side: int | None) -> Iterator[BadInput]:
-    """Yield the pictures that cannot be stored.
-
-    Args:
-        side: side of a zip's pictures, see `misfit`; None for other formats.
-    """
-    keep = picture.kind == "keep"
-    for inventory, row, header, is_mirrored in found:
-        stored = _stored_size(header, picture)
-        kind = header.kind if keep else picture.kind
-        is_resized = stored != (header.width, header.height)
-        reason = unstorable(header, is_mirrored or not _keeps(header, picture), "" if is_resized else kind)
-        if side is not None:
-            reason = misfit(*stored, header.mode if keep else "RGB", side) or reason
-        if reason:
-            yield BadInput(inventory.blobs[row].where, inventory.ids[row], reason)
+def _misfit(header: PictureHeader, picture: PictureOptions, is_mirrored: bool, side: int | None) -> str | None:
+    """Return why a picture cannot be stored; `side` is that of a zip's pictures, None for other formats."""
+    stored, is_kept = _stored(header, picture)
+    keep, is_resized = picture.kind == "keep", stored != (header.width, header.height)
+    kind = header.kind if keep else picture.kind
+    reason = unstorable(header, is_mirrored or not is_kept, "" if is_resized else kind)
+    if side is None:
+        return reason
+    return misfit(*stored, header.mode if keep else "RGB", side) or reason
 
 
 def most_first(counts: Mapping[K, int]) -> dict[K, int]:
