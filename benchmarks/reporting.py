@@ -31,8 +31,8 @@ from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.sidecars.sample_index import SampleIndex
-from lpff_shards.sidecars.sample_tables import Row, count_poses, fingerprint, write_tables
+from lpff_shards.sidecars.folder import Row
+from lpff_shards.sidecars.sample_index import SampleIndex, count_poses, fingerprint, write_tables
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 

@@ -33,19 +33,10 @@ THREADS = 4
 """Decoders release Python's global lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A picture of the sheet.
-
-    Attributes:
-        row: number of the sample.
-        yaw, pitch: its pose in degrees.
-        across, down: column and row on the sheet, from 0.
-    """
+class Cell(NamedTuple):
+    """A picture of the sheet: the number of its sample, and its column and row on the sheet, from 0."""
 
     row: int
-    yaw: float
-    pitch: float
     across: int
     down: int
     mirrored: bool
@@ -77,20 +68,20 @@ def sheet(facts: Facts) -> Sheet:
     if not facts.has_camera.any():
         # Evenly spaced along the shards.
         count = min(len(facts), WITHOUT_CAMERAS)
-        chosen = [i * len(facts) // count for i in range(count)]
-        in_order = (Cell(r, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[r])) for i, r in enumerate(chosen))
-        return Sheet(0, (), (), tuple(in_order))
-    steps = ((step, _nearest(facts, step)) for step in STEPS)
-    step, (rows, across, down) = next(found for found in steps if len(found[1][0]) <= MOST or found[0] == STEPS[-1])
+        places = np.arange(count)
+        return Sheet(0, (), (), _cells(facts, places * len(facts) // count, places % COLUMNS, places // COLUMNS))
+    for step in STEPS:
+        rows, across, down = _nearest(facts, step)
+        if len(rows) <= MOST:
+            break
     left, top = int(across.min()), int(down.min())
-    yaw, pitch = facts.degrees
-    cells = tuple(
-        Cell(row, float(yaw[row]), float(pitch[row]), column - left, line - top, bool(facts.mirrored[row]))
-        for row, column, line in zip(rows.tolist(), across.tolist(), down.tolist(), strict=True)
-    )
-    yaws = tuple(step * column for column in range(left, int(across.max()) + 1))
-    pitches = tuple(-step * line for line in range(top, int(down.max()) + 1))
-    return Sheet(step, yaws, pitches, cells)
+    yaws = tuple(range(step * left, step * (int(across.max()) + 1), step))
+    pitches = tuple(range(-step * top, -step * (int(down.max()) + 1), -step))
+    return Sheet(step, yaws, pitches, _cells(facts, rows, across - left, down - top))
+
+
+def _cells(facts: Facts, rows: Counts, across: Counts, down: Counts) -> tuple[Cell, ...]:
+    return tuple(map(Cell, rows.tolist(), across.tolist(), down.tolist(), facts.mirrored[rows].tolist()))
 
 
 def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
@@ -99,9 +90,9 @@ def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
     yaw, pitch = (angles[seen] for angles in facts.degrees)
     across, down = np.rint(yaw / step).astype(np.int64), np.rint(-pitch / step).astype(np.int64)
     off = np.hypot(yaw - step * across, pitch + step * down)
-    order = np.lexsort((seen, off, across, down))
-    places = np.stack([down, across])[:, order]
-    first = np.append(True, (np.diff(places, axis=1) != 0).any(axis=0))
+    order = np.argsort(off, kind="stable")
+    # At most 18 columns are on either side of the middle one.
+    _, first = np.unique((100 * down + across)[order], return_index=True)
     chosen = order[first]
     return seen[chosen], across[chosen], down[chosen]
 

@@ -56,7 +56,7 @@ def render(
         plots={name: _uri(data, "png") for name, data in plots.items()},
         alternatives=alternatives(facts, plots),
         sheet=sheet,
-        cells=_cells(sheet, found, thumbnails),
+        cells=_cells(facts, sheet, found, thumbnails),
         problems=[(shown.key, shown.problem) for shown in found if shown.pixels is None],
         tiles=_tiles(facts),
         tables={rows.__name__: rows(facts) for rows in tables},
@@ -92,7 +92,7 @@ def _uri(data: bytes, kind: str) -> str:
 
 
 def _cells(
-    sheet: Sheet, found: Sequence[Shown], thumbnails: Sequence[Image | None]
+    facts: Facts, sheet: Sheet, found: Sequence[Shown], thumbnails: Sequence[Image | None]
 ) -> Mapping[tuple[int, int], tuple[Cell, str, str]]:
     """Return by row and column the sheet's cell, its picture as a data URI ("" if unreadable), and its description."""
     cells = {}
@@ -102,7 +102,8 @@ def _cells(
             out = io.BytesIO()
             thumbnail.save(out, "WEBP", quality=82, method=4)
             picture = _uri(out.getvalue(), "webp")
-        angles = f", yaw {cell.yaw:.1f}°, pitch {cell.pitch:.1f}°" if sheet.step else ""
+        yaw, pitch = (angles[cell.row] for angles in facts.degrees)
+        angles = f", yaw {yaw:.1f}°, pitch {pitch:.1f}°" if sheet.step else ""
         text = f"{shown.key}{angles}{', mirrored' * cell.mirrored}{f', {shown.problem}' if shown.problem else ''}"
         cells[cell.down, cell.across] = cell, picture, text
     return cells
