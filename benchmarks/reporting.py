@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.density import points
 from lpff_shards.manifest import Counts, Manifest, Shard
@@ -127,7 +128,7 @@ def portraits(facts: Facts, rows: Rows) -> list[Shown]:
     """Portraits as the cameras of some samples see them."""
     cameras = [look_at(float(facts.yaw[row]), float(facts.pitch[row])) for row in rows]
     return [
-        Shown(f"sample_{row}", demo_render.render(camera, demo_render.person(row), 96))
+        Shown(f"sample_{row}", Image.fromarray(demo_render.render(camera, demo_render.person(row), 96)))
         for row, camera in zip(rows, cameras, strict=True)
     ]
 

@@ -62,7 +62,7 @@ class Facts:
 
     Attributes:
         manifest: of the data set; of a plan: without checksums, with estimated sizes of shards.
-        planned: whether nothing is written yet; the sizes of pictures are those of each source's first one.
+        planned: whether nothing is written yet.
         dataset, split, license: labels of each sample; an unknown license is `unknown`.
         yaw, pitch: float32, radians, valid where `has_camera` (bool) is true.
         mirrored: bool; replica: int64, 0 for the first copy of a picture.
@@ -96,7 +96,7 @@ class Facts:
 
     @property
     def counted(self) -> Floats:
-        """How often each sample counts in training, by its weight and its copies, float64 [n]."""
+        """How often each sample counts in training, float64 [n]."""
         return self.weight.astype(np.float64) * self.copies
 
     @property
@@ -112,12 +112,11 @@ class Facts:
 
     @property
     def rebalanced(self) -> bool:
-        """Whether the training split is rebalanced."""
         return bool(self.manifest.options.get("rebalance", "none") != "none")
 
     @property
     def weighted(self) -> bool:
-        """Whether rebalancing uses weights instead of copies."""
+        """Whether weights stand for copies."""
         return self.rebalanced and self.manifest.options.get("as") == "weights"
 
 
@@ -126,8 +125,7 @@ class Spread:
     """The distribution of training samples over the poses.
 
     Attributes:
-        count: number of samples or pictures, or the sum of their weights.
-        effective: Kish's effective sample size of the pictures.
+        count: number of samples or pictures, or the sum of their weights; effective: Kish's effective sample size.
         entropy: bits, over bins of 10 degrees of yaw by 10 of pitch, of samples with known cameras.
         large: fraction of these with a yaw beyond `LARGE_YAW`.
     """
@@ -141,10 +139,7 @@ class Spread:
 def effective_size(replica: Counts, counted: Floats) -> float:
     """Return Kish's effective number of pictures, (sum c)^2 / sum c^2, where c is a picture's total count.
 
-    Args:
-        replica: number of each sample within its picture, from 0; counted: how often the sample itself counts.
-
-    A picture of c copies has replicas 0 to c - 1, and the sum of 2 * replica + 1 is c^2.
+    A picture of c copies, `counted` once each, has replicas 0 to c - 1, and the sum of 2 * replica + 1 is c^2.
     """
     total = float((np.square(counted) * (2 * replica + 1)).sum())
     return float(counted.sum()) ** 2 / total if total else 0.0
