@@ -42,8 +42,7 @@ class OutputState(Struct, frozen=True):
     """plan.json: the plan that owns a folder.
 
     Attributes:
-        rule: rule of its digest, see `planning.plan.DIGEST_RULE`.
-        plan: its digest.
+        plan: its digest, by the rule `planning.plan.DIGEST_RULE`.
         options: recorded options, used to describe the difference of two plans.
         shards: names of its files.
         exclusions: `exclusion_hashes` of the ids in --exclude; withdrawn: of ids removed by later updates.
@@ -115,11 +114,7 @@ class OutputFolder:
         self.storage.write(_receipt(receipt.file), to_json(structs.replace(receipt, etag=mark) if mark else receipt))
 
     def write(self, name: str, data: bytes) -> Written:
-        """Write a sidecar file atomically unless it is unchanged, and sync it to disk.
-
-        Raises:
-            OSError: the file cannot be written, or the store contains a different number of bytes than were sent.
-        """
+        """Write a sidecar file atomically unless it is unchanged, and sync it to disk."""
         before = None
         with suppress(PermissionError):
             before = read_if_there(self.root / name)
@@ -200,11 +195,7 @@ class OutputFolder:
     def own(self, owner: OutputState, new: bool = False) -> bool:
         """Write plan.json; return whether no other export can have written it at the same time.
 
-        Args:
-            new: plan.json must not exist yet.
-
-        Raises:
-            FileExistsError: another export has created it.
+        With `new`, raise FileExistsError if another export has created it.
         """
         if new:
             return self.storage.create(PLAN, to_json(owner))
@@ -236,10 +227,7 @@ class OutputFolder:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """The receipts of finished shards or parts of zips, read at each iteration.
-
-    All receipts of a large data set would not fit in memory: 280 bytes a sample.
-    """
+    """The receipts of finished shards or parts of zips, read at each iteration: all would not fit in memory."""
 
     folder: OutputFolder
     names: Sequence[str]
