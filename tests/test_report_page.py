@@ -24,7 +24,7 @@ from lpff_shards.planning.rebalance import Balance, Balances
 from lpff_shards.report import plots, write
 from lpff_shards.report.contact_sheet import Rows, Shown
 from lpff_shards.report.facts import Facts, Labels
-from lpff_shards.report.page import _licenses, _tiles
+from lpff_shards.report.page import _tables, _tiles
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, report_files
 from lpff_shards.schemas.record import LeftOut, Tombstone
 
@@ -214,7 +214,7 @@ def test_what_was_left_out_is_told_with_counts_and_the_first_fifty_listed(tmp_pa
 
 
 def test_licenses_are_flagged_by_what_they_ask_for() -> None:
-    rows = {row[0]: row[-1] for row in _licenses(facts())}
+    rows = {row[0]: row[-1] for row in _tables(facts())["licenses"]}
     assert rows == {
         "CC-BY-2.0": ("attribution",),
         "CC-BY-NC-SA-2.0": ("attribution", "share-alike", "non-commercial"),

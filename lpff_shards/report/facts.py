@@ -151,15 +151,13 @@ def after(facts: Facts) -> Spread:
 
 
 def before(facts: Facts) -> Spread | None:
-    """Measure the training pictures before rebalancing; return None if unknown.
-
-    Poses are rounded to whole degrees only if some of the pictures are not in the data set.
-    """
+    """Measure the training pictures before rebalancing; return None if unknown."""
     if facts.pool is None:
         return None
     first = facts.training & (facts.replica == 0)
     yaw, pitch, pictures = facts.pool.T.astype(np.float64)
     total = float(pictures.sum())
+    # The pool's poses are whole degrees, and are used only if some of its pictures are not in the data set.
     if np.count_nonzero(first & facts.has_camera) == total:
         return _measured(facts, first, np.ones(len(facts)))
     return _spread(total, total, yaw, pitch, pictures)
@@ -181,11 +179,7 @@ def _spread(count: float, effective: float, yaw: Floats, pitch: Floats, counted:
 
 
 def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) -> Facts:
-    """Return the facts of an export, from its manifest and samples.sqlite.
-
-    Raises:
-        ShardsError: samples.sqlite or a zip cannot be read.
-    """
+    """Return the facts of an export; raise ShardsError if samples.sqlite or a zip cannot be read."""
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
     columns: dict[str, Any] = {name: samples.column(name) for name in names}
     dataset, split, license = (samples.column(name).tolist() for name in ("dataset", "split", "license"))

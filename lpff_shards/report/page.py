@@ -116,6 +116,7 @@ def _tables(facts: Facts) -> dict[str, list[Row]]:
     """Return the rows of the page's tables, by the names of the tables in the template."""
     manifest = facts.manifest
     counts = [facts.dataset.counts(which).tolist() for which in (facts.replica == 0, facts.mirrored, facts.has_camera)]
+    licenses = sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1])
     sizes = Counter(zip(facts.width.tolist(), facts.height.tolist(), strict=True))
     losses = {f"filtered: {reason}": number for reason, number in manifest.filtered.items()} | {
         "pictures that could not be used, before planning": manifest.counts.left_out,
@@ -130,7 +131,7 @@ def _tables(facts: Facts) -> dict[str, list[Row]]:
 
     return {
         "sources": [(*row, *(of[i] for of in counts)) for i, row in _shares(facts, facts.dataset).items()],
-        "licenses": _licenses(facts),
+        "licenses": [(*row, asked.flags if (asked := demands(row[0])).known else ("unknown",)) for row in licenses],
         "pixels": [
             (f"{width} x {height}" if width and height else "unknown", count, count / len(facts))
             for (width, height), count in sorted(sizes.items(), key=lambda size: (-size[1], size[0]))
@@ -145,11 +146,6 @@ def _tables(facts: Facts) -> dict[str, list[Row]]:
         ],
         "options": [(name, words(value)) for name, value in manifest.options.items() if value is not None],
     }
-
-
-def _licenses(facts: Facts) -> list[Row]:
-    rows = sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1])
-    return [(*row, asked.flags if (asked := demands(row[0])).known else ("unknown",)) for row in rows]
 
 
 def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:

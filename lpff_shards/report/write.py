@@ -84,10 +84,7 @@ def target(out: str | StoragePath) -> ReportFiles:
 
 
 def check(out: str | StoragePath | None = None, root: str | StoragePath | None = None) -> None:
-    """Raise ShardsError before long work if a report cannot be written to the HTML file `out`.
-
-    The export's folder `root` may contain only the report that `--update` removes.
-    """
+    """Raise ShardsError if a report cannot be written as `out`: in the export's folder `root` it has one place."""
     missing = []
     for name in ("matplotlib", "jinja2"):
         try:
@@ -104,7 +101,7 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
     where = target(out)
     # An unreadable folder cannot be written either; writing reports it.
     with suppress(OSError):
-        others = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
+        others = set(names_in(where.plots)) - {where.page.name}
         if others and MADE not in (read_if_there(where.page) or b""):
             holds = f"{where.plots} already holds {min(others)}, and {where.page} is not a report"
             raise ShardsError(holds, "Give another file, or remove it")
@@ -116,11 +113,7 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
 
 
 def report_export(path: str | StoragePath, out: str | StoragePath | None = None) -> Report:
-    """Write the report of a finished export; only the pictures in the contact sheet are read from the shards.
-
-    Args:
-        path: folder or bucket prefix of an export.
-        out: the HTML file, `PATH/report/index.html` by default.
+    """Write the report of the export at a path or URI, to `PATH/report/index.html` by default.
 
     Raises:
         ShardsError: the export is not finished, or samples.sqlite or a library is missing.

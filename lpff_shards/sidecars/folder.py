@@ -118,8 +118,7 @@ class OutputFolder:
         before = None
         with suppress(PermissionError):
             before = read_if_there(self.root / name)
-        changed = before != data
-        if changed:
+        if changed := before != data:
             self.storage.write(name, data, durable=True)
         else:
             # An earlier run may have stopped before the file was on disk.

@@ -55,9 +55,8 @@ _KINDS: Mapping[str, Kind] = {**{field.name: field.kind for field in FIELDS}, **
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "bool": "INTEGER", "float": "REAL"}
 _TYPES: Mapping[Kind, type] = {**PYTHON_TYPES, "bool": int}
 _KEYS = {"pictures": "picture", "stored": "stored", "samples": "sample"}
-"""The primary keys of the tables of samples."""
 _HOMES = {**dict.fromkeys(_KINDS, "samples"), **dict.fromkeys(PICTURE, "pictures"), **dict.fromkeys(STORED, "stored")}
-"""The table of each column."""
+"""The primary keys of the tables, and the table of each column."""
 _RECORD = (*(_TYPES[field.kind] for field in FIELDS), str, int, int, int, int, str, int)
 
 
@@ -145,10 +144,9 @@ def write_tables(
     shards: Iterable[tuple[ShardReceipt, Iterable[Row]]],
     pool: PoseHistogram | None,
 ) -> None:
-    """Write samples.sqlite; the same samples and SQLite version give the same bytes.
+    """Write samples.sqlite at a new path; the same samples and SQLite version give the same bytes.
 
     Args:
-        path: a file that does not exist yet.
         shards: in order, each shard's receipt and its samples' rows.
         pool: poses before rebalancing.
 
@@ -275,11 +273,7 @@ class SampleIndex:
             yield index
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column of all samples, in the order of the shards: int64, bool or float32 [n], or texts as objects.
-
-        Args:
-            name: a field, or a column of `PLACE`.
-        """
+        """Return a field, or column of `PLACE`, of all samples in order: int64, bool, float32 [n], texts as objects."""
         table = _HOMES[name]
         values = self._values(name, table, _KINDS[name])
         if table == "samples":
