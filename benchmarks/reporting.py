@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.density import points
 from lpff_shards.manifest import Counts, Manifest, Shard
@@ -31,8 +32,8 @@ from lpff_shards.report.write import target, write
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, SCHEMA_VERSION, Layout, Scalar
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.sidecars.sample_index import SampleIndex
-from lpff_shards.sidecars.sample_tables import Row, count_poses, fingerprint, write_tables
+from lpff_shards.sidecars.folder import Row
+from lpff_shards.sidecars.sample_index import SampleIndex, count_poses, fingerprint, write_tables
 from lpff_shards.sources import demo_render
 from lpff_shards.sources.demo import look_at
 
@@ -127,7 +128,7 @@ def portraits(facts: Facts, rows: Rows) -> list[Shown]:
     """Portraits as the cameras of some samples see them."""
     cameras = [look_at(float(facts.yaw[row]), float(facts.pitch[row])) for row in rows]
     return [
-        Shown(f"sample_{row}", demo_render.render(camera, demo_render.person(row), 96))
+        Shown(f"sample_{row}", Image.fromarray(demo_render.render(camera, demo_render.person(row), 96)))
         for row, camera in zip(rows, cameras, strict=True)
     ]
 

@@ -22,8 +22,8 @@ from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.keys import sample_key
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.sidecars.attribution import lines, write_table
-from lpff_shards.sidecars.sample_index import SampleIndex
-from lpff_shards.sidecars.sample_tables import Row, fingerprint, write_tables
+from lpff_shards.sidecars.folder import Row
+from lpff_shards.sidecars.sample_index import SampleIndex, fingerprint, write_tables
 
 A_SHARD = 1000
 BYTES = 450_000

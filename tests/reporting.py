@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lpff_shards.manifest import MANIFEST_VERSION, Counts, Manifest, Shard
 from lpff_shards.report.contact_sheet import Rows, Shown
@@ -71,4 +72,4 @@ def pool(made: Facts) -> NDArray[np.int64]:
 
 def gray(rows: Rows) -> list[Shown]:
     """Pictures for a contact sheet."""
-    return [Shown(f"key_{row}", np.full((8, 8, 3), row % 256, np.uint8)) for row in rows]
+    return [Shown(f"key_{row}", Image.new("RGB", (8, 8), (row % 256,) * 3)) for row in rows]

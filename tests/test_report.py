@@ -202,8 +202,8 @@ def test_an_export_has_the_facts_and_the_pictures_of_its_plan(format: Any, image
     made = of_plan(plan)(rows)
     assert [one.key for one in shown] == [one.key for one in made] == list(plan.keys)
     for one, other in zip(shown, made, strict=True):
-        assert one.pixels is not None and other.pixels is not None
-        np.testing.assert_array_equal(one.pixels, other.pixels)
+        assert one.picture is not None and other.picture is not None
+        np.testing.assert_array_equal(np.asarray(one.picture), np.asarray(other.picture))
 
 
 def test_the_report_goes_with_the_withdrawn_photos(tmp_path: Path, command: Call, undrawn: None) -> None:

@@ -266,13 +266,13 @@ tempfile.tempdir = None
         "sqlite": """
 import sqlite3
 from lpff_shards.sidecars.sample_index import SampleIndex
-def rows(self, *given):
-    error = sqlite3.OperationalError("unable to open database file")
-    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
-    with self._errors():
+class Full:
+    def execute(self, *given):
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_GETTEMPPATH
         raise error
-    yield
-SampleIndex.rows = rows
+real = SampleIndex.rows
+SampleIndex.rows = lambda index, *given: real(SampleIndex(index.path, Full(), index.samples), *given)
 """,
     }
     done = run_after(prelude[how], *command.split(), out)

@@ -17,12 +17,12 @@ from msgspec import structs
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.formats.join_zip import Contents
+from lpff_shards.manifest import file_digest
 from lpff_shards.planning.plan import Output, Plan
 from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.sidecars.folder import OutputFolder
-from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.file_io import hasher, pread_fully, write_fully
 from lpff_shards.storage.local import BackgroundSync, to_disk
 from lpff_shards.storage.path import causes, on_disk
@@ -54,7 +54,7 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Iterable[S
                 contents, scratch = _contents(plan, output, known), lambda name: Path(f"{growing}.{name}")
                 written = join(output.file, opened(), contents, _Target(target), scratch)
             fields = b"".join(map(folder.fields, known))
-            receipt = _receipt(plan, output, known, growing, written, rows_digest(fields))
+            receipt = _receipt(plan, output, known, growing, written, file_digest(fields))
             # The parts are deleted next, so the file must survive a power cut.
             to_disk(growing)
             folder.publish(partial(folder.storage.keep, growing, output.file), receipt, fields, {})

@@ -37,10 +37,16 @@ from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.schemas.record import LeftOut
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder, Receipts, Written, exclusion_hashes
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, Row, Written, decode_rows, exclusion_hashes
 from lpff_shards.sidecars.indexes import data_set_indexes
-from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
-from lpff_shards.sidecars.sample_tables import PoseHistogram, Row, count_poses, decode_rows, fingerprint, write_tables
+from lpff_shards.sidecars.sample_index import (
+    PoseHistogram,
+    SampleIndex,
+    SampleIndexError,
+    count_poses,
+    fingerprint,
+    write_tables,
+)
 from lpff_shards.storage.file_io import checksum_of
 from lpff_shards.storage.path import StoragePath, place, read_whole
 from lpff_shards.storage.prefetch import prefetch

@@ -16,11 +16,11 @@ from lpff_shards.executors.processes import OnSample
 from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.registry import get_format, index_files
+from lpff_shards.manifest import file_digest
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
-from lpff_shards.sidecars.folder import OutputFolder, shard_name
-from lpff_shards.sidecars.sample_tables import Row, encode_rows, rows_digest
+from lpff_shards.sidecars.folder import OutputFolder, Row, encode_rows, shard_name
 from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.bucket import retry_on_disconnect
 from lpff_shards.storage.file_io import Hasher, hasher
@@ -146,7 +146,7 @@ def _write_samples(
         sources=task.stamp(),
         algorithm=settings.checksum,
         checksum=sink.checksum.hexdigest(),
-        fields=rows_digest(fields),
+        fields=file_digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
         turned=turned,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.storage.path import StoragePath, read_at
 from lpff_shards.storage.prefetch import prefetch
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 MOST = 150
 """Most pictures on a sheet."""
 STEPS = (10, 15, 20, 30, 45, 60)
@@ -33,19 +36,10 @@ THREADS = 4
 """Decoders release Python's global lock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A picture of the sheet.
-
-    Attributes:
-        row: number of the sample.
-        yaw, pitch: its pose in degrees.
-        across, down: column and row on the sheet, from 0.
-    """
+class Cell(NamedTuple):
+    """A picture of the sheet: the number of its sample, and its column and row on the sheet, from 0."""
 
     row: int
-    yaw: float
-    pitch: float
     across: int
     down: int
     mirrored: bool
@@ -77,40 +71,34 @@ def sheet(facts: Facts) -> Sheet:
     if not facts.has_camera.any():
         # Evenly spaced along the shards.
         count = min(len(facts), WITHOUT_CAMERAS)
-        chosen = [i * len(facts) // count for i in range(count)]
-        in_order = (Cell(r, 0.0, 0.0, i % COLUMNS, i // COLUMNS, bool(facts.mirrored[r])) for i, r in enumerate(chosen))
-        return Sheet(0, (), (), tuple(in_order))
-    steps = ((step, _nearest(facts, step)) for step in STEPS)
-    step, (rows, across, down) = next(found for found in steps if len(found[1][0]) <= MOST or found[0] == STEPS[-1])
-    left, top = int(across.min()), int(down.min())
-    yaw, pitch = facts.degrees
-    cells = tuple(
-        Cell(row, float(yaw[row]), float(pitch[row]), column - left, line - top, bool(facts.mirrored[row]))
-        for row, column, line in zip(rows.tolist(), across.tolist(), down.tolist(), strict=True)
-    )
-    yaws = tuple(step * column for column in range(left, int(across.max()) + 1))
-    pitches = tuple(-step * line for line in range(top, int(down.max()) + 1))
-    return Sheet(step, yaws, pitches, cells)
-
-
-def _nearest(facts: Facts, step: int) -> tuple[Counts, Counts, Counts]:
-    """Return the chosen samples, row by row, and their columns and rows (0 is frontal)."""
+        places = np.arange(count)
+        return Sheet(0, (), (), _cells(facts, places * len(facts) // count, places % COLUMNS, places // COLUMNS))
     seen = np.flatnonzero(facts.has_camera)
     yaw, pitch = (angles[seen] for angles in facts.degrees)
-    across, down = np.rint(yaw / step).astype(np.int64), np.rint(-pitch / step).astype(np.int64)
-    off = np.hypot(yaw - step * across, pitch + step * down)
-    order = np.lexsort((seen, off, across, down))
-    places = np.stack([down, across])[:, order]
-    first = np.append(True, (np.diff(places, axis=1) != 0).any(axis=0))
-    chosen = order[first]
-    return seen[chosen], across[chosen], down[chosen]
+    for step in STEPS:
+        # Column and row of each sample's cell; 0 is frontal, with at most 18 on either side.
+        across, down = np.rint(yaw / step).astype(np.int64), np.rint(-pitch / step).astype(np.int64)
+        nearest = np.argsort(np.hypot(yaw - step * across, pitch + step * down), kind="stable")
+        _, first = np.unique((100 * down + across)[nearest], return_index=True)
+        if len(first) <= MOST:
+            break
+    chosen = nearest[first]
+    across, down = across[chosen], down[chosen]
+    left, top = int(across.min()), int(down.min())
+    yaws = tuple(range(step * left, step * (int(across.max()) + 1), step))
+    pitches = tuple(range(-step * top, -step * (int(down.max()) + 1), -step))
+    return Sheet(step, yaws, pitches, _cells(facts, seen[chosen], across - left, down - top))
+
+
+def _cells(facts: Facts, rows: Counts, across: Counts, down: Counts) -> tuple[Cell, ...]:
+    return tuple(map(Cell, rows.tolist(), across.tolist(), down.tolist(), facts.mirrored[rows].tolist()))
 
 
 class Shown(NamedTuple):
-    """A picture: its sample's key, and its pixels uint8 [height, width, 3] or why they cannot be shown."""
+    """A picture of the sheet: its sample's key, and the picture in RGB or why it cannot be shown."""
 
     key: str
-    pixels: Pixels | None
+    picture: Image | None
     problem: str = ""
 
 
@@ -161,11 +149,15 @@ def _pixels(data: bytes, raw: bool, width: int, height: int) -> Pixels:
 
 
 def _all(rows: Rows, keys: Sequence[str], make: Callable[[int], Pixels]) -> Sequence[Shown]:
+    from PIL.Image import Resampling, fromarray
+
     def show(wanted: tuple[int, str]) -> Shown:
         row, key = wanted
         try:
-            return Shown(key, make(row))
+            picture = fromarray(make(row))
         except (ShardsError, FormatError, PictureError, OSError) as error:
             return Shown(key, None, error.message if isinstance(error, ShardsError) else str(error))
+        picture.thumbnail((SIDE, SIDE), Resampling.LANCZOS, reducing_gap=3.0)
+        return Shown(key, picture)
 
     return list(prefetch(show, zip(rows, keys, strict=True), THREADS))

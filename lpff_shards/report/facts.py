@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,13 +18,11 @@ from lpff_shards.formats.containers.zip import members
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
-from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances, angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.sidecars.sample_index import SampleIndex
-from lpff_shards.sidecars.sample_tables import PoseHistogram
+from lpff_shards.sidecars.sample_index import PoseHistogram, SampleIndex
 from lpff_shards.storage.path import StoragePath, read_whole
 
 Bools = NDArray[np.bool_]
@@ -41,10 +40,16 @@ class Labels:
     codes: NDArray[np.int32]
     names: tuple[str, ...]
 
-    def counts(self, chosen: Bools | None = None) -> Counts:
+    @classmethod
+    def of(cls, texts: Sequence[str], first: Iterable[str] = ()) -> Labels:
+        """Return labels from the texts of all samples: the names that come first, then the others sorted."""
+        names = tuple(dict.fromkeys((*first, *sorted(set(texts)))))
+        numbers = {name: number for number, name in enumerate(names)}
+        return cls(np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts)), names)
+
+    def counts(self, chosen: Bools | slice = slice(None)) -> Counts:
         """Count samples by label, int64 [names]: all samples or the chosen ones (bool [n])."""
-        codes = self.codes if chosen is None else self.codes[chosen]
-        return np.bincount(codes, minlength=len(self.names)).astype(np.int64)
+        return np.bincount(self.codes[chosen], minlength=len(self.names)).astype(np.int64)
 
     def are(self, name: str) -> Bools:
         """Return which samples have a label, bool [n]."""
@@ -57,7 +62,7 @@ class Facts:
 
     Attributes:
         manifest: of the data set; of a plan: without checksums, with estimated sizes of shards.
-        planned: whether nothing is written yet; the sizes of pictures are those of each source's first one.
+        planned: whether nothing is written yet.
         dataset, split, license: labels of each sample; an unknown license is `unknown`.
         yaw, pitch: float32, radians, valid where `has_camera` (bool) is true.
         mirrored: bool; replica: int64, 0 for the first copy of a picture.
@@ -87,12 +92,11 @@ class Facts:
     balances: Balances | None = None
 
     def __len__(self) -> int:
-        """Return the number of samples."""
         return len(self.yaw)
 
     @property
     def counted(self) -> Floats:
-        """How often each sample counts in training, by its weight and its copies, float64 [n]."""
+        """How often each sample counts in training, float64 [n]."""
         return self.weight.astype(np.float64) * self.copies
 
     @property
@@ -108,12 +112,11 @@ class Facts:
 
     @property
     def rebalanced(self) -> bool:
-        """Whether the training split is rebalanced."""
         return bool(self.manifest.options.get("rebalance", "none") != "none")
 
     @property
     def weighted(self) -> bool:
-        """Whether rebalancing uses weights instead of copies."""
+        """Whether weights stand for copies."""
         return self.rebalanced and self.manifest.options.get("as") == "weights"
 
 
@@ -122,8 +125,7 @@ class Spread:
     """The distribution of training samples over the poses.
 
     Attributes:
-        count: number of samples or pictures, or the sum of their weights.
-        effective: Kish's effective sample size of the pictures.
+        count: number of samples or pictures, or the sum of their weights; effective: Kish's effective sample size.
         entropy: bits, over bins of 10 degrees of yaw by 10 of pitch, of samples with known cameras.
         large: fraction of these with a yaw beyond `LARGE_YAW`.
     """
@@ -137,10 +139,7 @@ class Spread:
 def effective_size(replica: Counts, counted: Floats) -> float:
     """Return Kish's effective number of pictures, (sum c)^2 / sum c^2, where c is a picture's total count.
 
-    Args:
-        replica: number of each sample within its picture, from 0; counted: how often the sample itself counts.
-
-    A picture of c copies has replicas 0 to c - 1, and the sum of 2 * replica + 1 is c^2.
+    A picture of c copies, `counted` once each, has replicas 0 to c - 1, and the sum of 2 * replica + 1 is c^2.
     """
     total = float((np.square(counted) * (2 * replica + 1)).sum())
     return float(counted.sum()) ** 2 / total if total else 0.0
@@ -148,66 +147,59 @@ def effective_size(replica: Counts, counted: Floats) -> float:
 
 def after(facts: Facts) -> Spread:
     """Measure the training samples after rebalancing."""
-    train = facts.training
-    counted = facts.counted[train]
-    seen = train & facts.has_camera
-    yaw, pitch = (angles[seen] for angles in facts.degrees)
-    return _spread(counted.sum(), effective_size(facts.replica[train], counted), yaw, pitch, facts.counted[seen])
+    return _measured(facts, facts.training, facts.counted)
 
 
 def before(facts: Facts) -> Spread | None:
-    """Measure the training pictures before rebalancing; return None if unknown.
-
-    Poses are rounded to whole degrees only if some of the pictures are not in the data set.
-    """
+    """Measure the training pictures before rebalancing; return None if unknown."""
     if facts.pool is None:
         return None
-    yaw_before, pitch_before, pictures = facts.pool.T.astype(np.float64)
-    total = float(pictures.sum())
     first = facts.training & (facts.replica == 0)
-    seen = first & facts.has_camera
-    if np.count_nonzero(seen) == total:
-        yaw, pitch = (angles[seen] for angles in facts.degrees)
-        every = float(np.count_nonzero(first))
-        return _spread(every, every, yaw, pitch, np.ones(len(yaw)))
-    return _spread(total, total, yaw_before, pitch_before, pictures)
+    yaw, pitch, pictures = facts.pool.T.astype(np.float64)
+    total = float(pictures.sum())
+    # The pool's poses are whole degrees, and are used only if some of its pictures are not in the data set.
+    if np.count_nonzero(first & facts.has_camera) == total:
+        return _measured(facts, first, np.ones(len(facts)))
+    return _spread(total, total, yaw, pitch, pictures)
+
+
+def _measured(facts: Facts, chosen: Bools, counted: Floats) -> Spread:
+    seen = chosen & facts.has_camera
+    effective = effective_size(facts.replica[chosen], counted[chosen])
+    yaw, pitch = (angles[seen] for angles in facts.degrees)
+    return _spread(float(counted[chosen].sum()), effective, yaw, pitch, counted[seen])
 
 
 def _spread(count: float, effective: float, yaw: Floats, pitch: Floats, counted: Floats) -> Spread:
     total = float(counted.sum())
     if not total:
-        return Spread(float(count), effective, 0.0, 0.0)
+        return Spread(count, effective, 0.0, 0.0)
     large = float(counted[np.abs(yaw) > LARGE_YAW].sum()) / total
-    return Spread(float(count), effective, entropy(angle_bins(np.stack([yaw, pitch], axis=1)), counted), large)
+    return Spread(count, effective, entropy(angle_bins(np.stack([yaw, pitch], axis=1)), counted), large)
 
 
 def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) -> Facts:
-    """Return the facts of an export, from its manifest and samples.sqlite.
-
-    Raises:
-        ShardsError: samples.sqlite or a zip cannot be read.
-    """
-    licenses, license_names = samples.categories("license")
-    codes, found = samples.categories("split")
-    # A split with all samples left out has shards, but no sample.
-    splits = tuple(dict.fromkeys((*manifest.splits, *(shard.split for shard in manifest.shards), *found)))
+    """Return the facts of an export; raise ShardsError if samples.sqlite or a zip cannot be read."""
     names = ("yaw", "pitch", "has_camera", "mirrored", "replica", "weight", "width", "height")
     columns: dict[str, Any] = {name: samples.column(name) for name in names}
-    poses = samples.pool()
+    dataset, split, license = (samples.column(name).tolist() for name in ("dataset", "split", "license"))
+    licenses = Labels.of(license)
+    pool = samples.pool()
     return Facts(
         manifest=manifest,
         planned=False,
-        dataset=Labels(*samples.categories("dataset")),
-        split=Labels(np.array([splits.index(name) for name in found], np.int32)[codes], splits),
-        license=Labels(licenses, tuple(name or UNKNOWN_LICENSE for name in license_names)),
+        dataset=Labels.of(dataset),
+        # A split with all samples left out has shards, but no sample.
+        split=Labels.of(split, (*manifest.splits, *(shard.split for shard in manifest.shards))),
+        license=replace(licenses, names=tuple(name or UNKNOWN_LICENSE for name in licenses.names)),
         **columns,
         copies=_copies(root, manifest),
-        pool=None if poses is None else _array(poses),
+        pool=None if pool is None else _array(pool),
     )
 
 
-def _array(poses: PoseHistogram) -> Counts:
-    return np.array([row[1:] for row in poses], np.int64).reshape(-1, 3)
+def _array(pool: PoseHistogram) -> Counts:
+    return np.array([row[1:] for row in pool], np.int64).reshape(-1, 3)
 
 
 def _copies(root: StoragePath, manifest: Manifest) -> Counts:
@@ -229,25 +221,27 @@ def _copies(root: StoragePath, manifest: Manifest) -> Counts:
 
 
 def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
-    """Return the facts of a plan.
-
-    Args:
-        balances: comparison of the rebalancing rules, see `api.compare_rules`.
-    """
+    """Return the facts of a plan; `balances` is the comparison of the rebalancing rules by `api.compare_rules`."""
     entries = plan.entries
-    poses, known = _poses(entries)
+    centers, known = entries.centers()
+    yaw, pitch = np.where(known[:, None], yaw_pitch(centers), 0.0).astype(np.float32).T
     side = plan.settings.picture.resolution or plan.settings.side
     # Pictures of a source are assumed to be as large as its first one.
     sizes = np.array([(side, side) if side else one.typical_size for one in plan.inventories], np.int64).reshape(-1, 2)
-    names = tuple(inventory.source for inventory in plan.inventories)
+    numbers: dict[str, int] = {}
+    licenses = []
+    for inventory in entries.inventories:
+        found = inventory.licenses()
+        own = [numbers.setdefault(one.short or UNKNOWN_LICENSE, len(numbers)) for one in found.values]
+        licenses.append(np.array(own, np.int32)[found.codes])
     return Facts(
         manifest=planned_manifest(plan),
         planned=True,
-        dataset=Labels(entries.source.astype(np.int32), names),
+        dataset=Labels(entries.source.astype(np.int32), tuple(inventory.source for inventory in plan.inventories)),
         split=Labels(entries.split.astype(np.int32), entries.splits),
-        license=_licenses(entries),
-        yaw=poses[:, 0].astype(np.float32),
-        pitch=poses[:, 1].astype(np.float32),
+        license=Labels(entries.gather(licenses), tuple(numbers)),
+        yaw=yaw,
+        pitch=pitch,
         has_camera=known,
         mirrored=entries.mirrored(),
         replica=entries.replica.astype(np.int64),
@@ -258,19 +252,3 @@ def plan_facts(plan: Plan, balances: Balances | None) -> Facts:
         pool=_array(poses_before(plan)),
         balances=balances,
     )
-
-
-def _poses(entries: Entries) -> tuple[Floats, Bools]:
-    """Return yaw and pitch in radians, float64 [n, 2], zero if unknown; and whether they are known, bool [n]."""
-    centers, known = entries.centers()
-    return np.where(known[:, None], yaw_pitch(centers), 0.0), known
-
-
-def _licenses(entries: Entries) -> Labels:
-    numbers: dict[str, int] = {}
-    columns = []
-    for inventory in entries.inventories:
-        licenses = inventory.licenses()
-        own = [numbers.setdefault(one.short or UNKNOWN_LICENSE, len(numbers)) for one in licenses.values]
-        columns.append(np.array(own, np.int32)[licenses.codes])
-    return Labels(entries.gather(columns), tuple(numbers))

@@ -6,10 +6,10 @@ import base64
 import io
 import math
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +17,9 @@ from lpff_shards._version import __version__
 from lpff_shards.formats.registry import get_format
 from lpff_shards.report.contact_sheet import Cell, Sheet, Shown
 from lpff_shards.report.facts import LARGE_YAW, Facts, Labels, after, before
-from lpff_shards.report.plots import alternatives
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.sources import known_specs
 from lpff_shards.schemas.text import format_bytes, html
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 LIBRARIES = ("numpy", "Pillow", "matplotlib", "Jinja2")
 
@@ -31,15 +27,8 @@ Row = tuple[str | int | float | tuple[str, ...], ...]
 """A row of a table: texts, counts, shares from 0 to 1 (shown with a bar), and flags."""
 
 
-def render(
-    facts: Facts, plots: Mapping[str, bytes], sheet: Sheet, found: Sequence[Shown], thumbnails: Sequence[Image | None]
-) -> str:
-    """Return the page as HTML.
-
-    Args:
-        plots: PNGs by name.
-        found, thumbnails: pictures of the sheet's cells, in their order.
-    """
+def render(facts: Facts, plots: Mapping[str, bytes], sheet: Sheet, found: Sequence[Shown]) -> str:
+    """Return the page as HTML from the plots, PNGs by name, and the pictures of the sheet's cells."""
     from jinja2 import Environment, StrictUndefined
 
     here = files("lpff_shards.report")
@@ -47,19 +36,18 @@ def render(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=html
     )
     environment.filters["percent"] = percent
-    tables = (sources, licenses, pixels, splits, balance, rules, losses, listed, options)
     specs = known_specs(name for name, *_ in _shares(facts, facts.dataset).values())
     page = environment.from_string(here.joinpath("page.html.j2").read_text("utf-8"))
     return page.render(
         facts=facts,
         css=here.joinpath("page.css").read_text("utf-8"),
         plots={name: _uri(data, "png") for name, data in plots.items()},
-        alternatives=alternatives(facts, plots),
+        contents=_contents(facts),
         sheet=sheet,
-        cells=_cells(sheet, found, thumbnails),
-        problems=[(shown.key, shown.problem) for shown in found if shown.pixels is None],
+        cells=_cells(facts, sheet, found),
+        problems=[(shown.key, shown.problem) for shown in found if shown.picture is None],
         tiles=_tiles(facts),
-        tables={rows.__name__: rows(facts) for rows in tables},
+        tables=_tables(facts),
         large_yaw=f"yaw beyond {LARGE_YAW:.0f}°",
         flat_entropy=math.log2(facts.balances.bins) if facts.balances else 0.0,
         terms=[spec.terms.name for spec in specs if not spec.is_made_up],
@@ -68,17 +56,29 @@ def render(
     )
 
 
+def _contents(facts: Facts) -> str:
+    """Return the contents of the plots in words, for screen readers."""
+    if not facts.has_camera.any():
+        return f"{len(facts.manifest.shards):,} shards."
+    across, up = (angles[facts.has_camera] for angles in facts.degrees)
+    return (
+        f"{len(across):,} samples; yaw from {across.min():.0f} to {across.max():.0f} degrees, "
+        f"pitch from {up.min():.0f} to {up.max():.0f}."
+    )
+
+
 def _tiles(facts: Facts) -> Sequence[tuple[str, str]]:
     """Return the numbers at the top of the page, each with its label."""
     manifest = facts.manifest
     unit, size = get_format(manifest.format).unit, format_bytes(sum(shard.bytes for shard in manifest.shards))
+    unknown = sum(count for name, count, _ in _shares(facts, facts.license).values() if not demands(name).known)
     tiles = [
         (f"{len(facts):,}", "samples"),
         (f"{int(np.count_nonzero(facts.replica == 0)):,}", "without copies"),
         (f"{len(manifest.shards):,}", f"{manifest.format} {'files' if unit == manifest.format else f'{unit}s'}"),
         (size, "to write, about" if facts.planned else "on disk"),
         (percent(float(facts.has_camera.mean()) if len(facts) else 0.0), "with camera"),
-        (f"{unknown_licenses(facts):,}", "unknown licenses"),
+        (f"{unknown:,}", "unknown licenses"),
     ]
     if facts.has_camera.any():
         tiles.append((f"{after(facts).entropy:.2f} bits", "entropy of poses"))
@@ -91,20 +91,17 @@ def _uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _cells(
-    sheet: Sheet, found: Sequence[Shown], thumbnails: Sequence[Image | None]
-) -> Mapping[tuple[int, int], tuple[Cell, str, str]]:
+def _cells(facts: Facts, sheet: Sheet, found: Sequence[Shown]) -> Mapping[tuple[int, int], tuple[Cell, str, str]]:
     """Return by row and column the sheet's cell, its picture as a data URI ("" if unreadable), and its description."""
     cells = {}
-    for cell, shown, thumbnail in zip(sheet.cells, found, thumbnails, strict=True):
-        picture = ""
-        if thumbnail is not None:
-            out = io.BytesIO()
-            thumbnail.save(out, "WEBP", quality=82, method=4)
-            picture = _uri(out.getvalue(), "webp")
-        angles = f", yaw {cell.yaw:.1f}°, pitch {cell.pitch:.1f}°" if sheet.step else ""
+    for cell, shown in zip(sheet.cells, found, strict=True):
+        out = io.BytesIO()
+        if shown.picture is not None:
+            shown.picture.save(out, "WEBP", quality=82, method=4)
+        yaw, pitch = (angles[cell.row] for angles in facts.degrees)
+        angles = f", yaw {yaw:.1f}°, pitch {pitch:.1f}°" if sheet.step else ""
         text = f"{shown.key}{angles}{', mirrored' * cell.mirrored}{f', {shown.problem}' if shown.problem else ''}"
-        cells[cell.down, cell.across] = cell, picture, text
+        cells[cell.down, cell.across] = cell, _uri(out.getvalue(), "webp") if shown.picture else "", text
     return cells
 
 
@@ -115,20 +112,40 @@ def percent(part: float) -> str:
     return "above 99.9 %" if 0.999 < part < 1 else f"{100 * part:.1f} %"
 
 
-def sources(facts: Facts) -> list[Row]:
-    """Return samples by data set."""
-    columns = (facts.replica == 0, facts.mirrored, facts.has_camera)
-    counts = np.stack([facts.dataset.counts(chosen) for chosen in columns], axis=1).tolist()
-    return [(*row, *counts[i]) for i, row in _shares(facts, facts.dataset).items()]
+def _tables(facts: Facts) -> dict[str, list[Row]]:
+    """Return the rows of the page's tables, by the names of the tables in the template."""
+    manifest = facts.manifest
+    counts = [facts.dataset.counts(which).tolist() for which in (facts.replica == 0, facts.mirrored, facts.has_camera)]
+    licenses = sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1])
+    sizes = Counter(zip(facts.width.tolist(), facts.height.tolist(), strict=True))
+    losses = {f"filtered: {reason}": number for reason, number in manifest.filtered.items()} | {
+        "pictures that could not be used, before planning": manifest.counts.left_out,
+        "planned samples skipped in writing": manifest.counts.skipped,
+        "samples removed later by --update": len(manifest.tombstones),
+    }
 
+    def words(value: object) -> str:
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "-"
 
-def licenses(facts: Facts) -> list[Row]:
-    """Return samples by license, the commonest first, with its requirements."""
-    rows: list[Row] = []
-    for row in sorted(_shares(facts, facts.license).values(), key=lambda row: -row[1]):
-        required = demands(row[0])
-        rows.append((*row, required.flags if required.known else ("unknown",)))
-    return rows
+    return {
+        "sources": [(*row, *(of[i] for of in counts)) for i, row in _shares(facts, facts.dataset).items()],
+        "licenses": [(*row, asked.flags if (asked := demands(row[0])).known else ("unknown",)) for row in licenses],
+        "pixels": [
+            (f"{width} x {height}" if width and height else "unknown", count, count / len(facts))
+            for (width, height), count in sorted(sizes.items(), key=lambda size: (-size[1], size[0]))
+        ],
+        "splits": _splits(facts),
+        "balance": _balance(facts),
+        "rules": _rules(facts),
+        "losses": [(what, number) for what, number in losses.items() if number],
+        "listed": [
+            *((one.id or one.key, one.reason, one.file) for one in manifest.skipped),
+            *((one.key, "removed by --update", one.file) for one in manifest.tombstones),
+        ],
+        "options": [(name, words(value)) for name, value in manifest.options.items() if value is not None],
+    }
 
 
 def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:
@@ -137,23 +154,7 @@ def _shares(facts: Facts, labels: Labels) -> dict[int, tuple[str, int, float]]:
     return {i: (labels.names[i], count, count / len(facts)) for i, count in enumerate(counts) if count}
 
 
-def unknown_licenses(facts: Facts) -> int:
-    """Return the number of samples with an unknown license."""
-    return sum(count for name, count, _ in _shares(facts, facts.license).values() if not demands(name).known)
-
-
-def pixels(facts: Facts) -> list[Row]:
-    """Return samples by the size of their pictures, the commonest first."""
-    sizes, counts = np.unique(np.stack([facts.width, facts.height]), axis=1, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    return [
-        (f"{width} x {height}" if width and height else "unknown", count, count / len(facts))
-        for (width, height), count in zip(sizes[:, order].T.tolist(), counts[order].tolist(), strict=True)
-    ]
-
-
-def splits(facts: Facts) -> list[Row]:
-    """Return samples and shards by split."""
+def _splits(facts: Facts) -> list[Row]:
     rows: list[Row] = []
     for name, count in zip(facts.split.names, facts.split.counts().tolist(), strict=True):
         own = [shard.bytes for shard in facts.manifest.shards if shard.split == name]
@@ -166,8 +167,7 @@ def splits(facts: Facts) -> list[Row]:
     return rows
 
 
-def balance(facts: Facts) -> list[Row]:
-    """Return statistics of the training poses, before and after rebalancing."""
+def _balance(facts: Facts) -> list[Row]:
     if not facts.has_camera.any():
         return []
     states = {"after rebalancing" if facts.rebalanced else "not rebalanced": after(facts)}
@@ -179,41 +179,10 @@ def balance(facts: Facts) -> list[Row]:
     ]
 
 
-def rules(facts: Facts) -> list[Row]:
-    """Return the effect of each rule of rebalancing on a plan's training pictures."""
+def _rules(facts: Facts) -> list[Row]:
     rows: list[Row] = []
     for one in facts.balances.rules if facts.balances else ():
-        if one.problem:
-            rows.append((one.rule, "-", "-", "-", one.problem))
-        else:
-            chosen = ("chosen",) if facts.balances and one is facts.balances.chosen else ()
-            rows.append((one.rule, one.samples, round(one.effective), f"{one.entropy:.2f}", chosen))
+        numbers = (one.samples, round(one.effective), f"{one.entropy:.2f}")
+        flags = ("chosen",) if facts.balances and one is facts.balances.chosen else ()
+        rows.append((one.rule, "-", "-", "-", one.problem) if one.problem else (one.rule, *numbers, flags))
     return rows
-
-
-def losses(facts: Facts) -> list[Row]:
-    """Return counts of pictures and samples left out, by reason."""
-    manifest = facts.manifest
-    counts = {f"filtered: {reason}": number for reason, number in manifest.filtered.items()} | {
-        "pictures that could not be used, before planning": manifest.counts.left_out,
-        "planned samples skipped in writing": manifest.counts.skipped,
-        "samples removed later by --update": len(manifest.tombstones),
-    }
-    return [(what, number) for what, number in counts.items() if number]
-
-
-def listed(facts: Facts) -> list[Row]:
-    """Return the unusable pictures, each with its reason, and the samples removed by --update."""
-    skipped = [(one.id or one.key, one.reason, one.file) for one in facts.manifest.skipped]
-    return [*skipped, *((one.key, "removed by --update", one.file) for one in facts.manifest.tombstones)]
-
-
-def options(facts: Facts) -> list[Row]:
-    """Return the options that determine the output."""
-
-    def words(value: object) -> str:
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        return (", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)) or "-"
-
-    return [(name, words(value)) for name, value in facts.manifest.options.items() if value is not None]

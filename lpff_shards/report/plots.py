@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lpff_shards.report.contact_sheet import SIDE, Sheet
+from lpff_shards.report.contact_sheet import SIDE, Sheet, Shown
 from lpff_shards.report.facts import Bools, Facts, Floats
 from lpff_shards.schemas.sources import SPECS, known_specs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from PIL.Image import Image
 
 DPI = 200.0
 DOTS = 20_000
@@ -51,15 +50,8 @@ def _style() -> Any:
     return own | {"legend.frameon": False, "legend.loc": "lower left", "legend.handletextpad": 0.5}
 
 
-def draw_all(facts: Facts, dpi: float = DPI) -> dict[str, bytes]:
-    """Draw the plots of a data set.
-
-    Args:
-        dpi: pixels per inch; a plot is 4.4 by 3.1 inches.
-
-    Returns:
-        PNGs by name, of `schemas.filenames.PLOTS`; without cameras no plots of poses.
-    """
+def draw_all(facts: Facts) -> dict[str, bytes]:
+    """Return the plots as PNGs by name, of `schemas.filenames.PLOTS`; without cameras no plots of poses."""
     trained = facts.has_camera & facts.training
     drawn: dict[str, Callable[[Facts, Axes], None]] = {}
     if facts.has_camera.any():
@@ -67,7 +59,7 @@ def draw_all(facts: Facts, dpi: float = DPI) -> dict[str, bytes]:
     if trained.any():
         drawn |= {"yaw": yaw, "pitch": pitch} | ({"poses-by-replicas": by_replicas} if facts.rebalanced else {})
     drawn |= {"shard-sizes": shard_sizes}
-    return {name: _png(partial(plot, facts), dpi) for name, plot in drawn.items()}
+    return {name: _png(partial(plot, facts)) for name, plot in drawn.items()}
 
 
 def by_source(facts: Facts, ax: Axes) -> None:
@@ -77,20 +69,15 @@ def by_source(facts: Facts, ax: Axes) -> None:
     chosen = np.random.default_rng(0).permutation(seen)[:DOTS]
     across, up = (angles[chosen] for angles in facts.degrees)
     codes = facts.dataset.codes[chosen]
+    own = {spec.name: spec.color for spec in known_specs(facts.dataset.names)}
+    colors = [own.get(name) or SPARE[number % len(SPARE)] for number, name in enumerate(facts.dataset.names)]
     size = float(np.clip(12_000 / len(chosen), 3, 26))
-    colors = _source_colors(facts.dataset.names)
     ax.scatter(across, up, s=size, c=[colors[code] for code in codes.tolist()], alpha=0.7, linewidths=0)
     for code in np.unique(codes).tolist():
         ax.scatter([], [], color=colors[code], label=facts.dataset.names[code])
-    some = f"{len(chosen):,} of {len(seen):,} samples, chosen at random" if len(chosen) < len(seen) else None
-    _legend(ax, title=some)
+    some = len(chosen) < len(seen)
+    _legend(ax, f"{len(chosen):,} of {len(seen):,} samples, chosen at random" if some else None)
     _pose_axes(facts, ax, facts.has_camera)
-
-
-def _source_colors(names: Sequence[str]) -> list[str]:
-    """Return the colors of data sets, with spare ones for those without their own."""
-    own = {spec.name: spec.color for spec in known_specs(names)}
-    return [own.get(name) or SPARE[number % len(SPARE)] for number, name in enumerate(names)]
 
 
 def density(facts: Facts, ax: Axes) -> None:
@@ -125,24 +112,22 @@ def _show_cells(facts: Facts, ax: Axes, seen: Bools, values: Floats, label: str,
 
 
 def _pose_axes(facts: Facts, ax: Axes, seen: Bools) -> None:
-    across, up = (angles[seen] for angles in facts.degrees)
-    ax.set(xlabel="yaw", ylabel="pitch")
-    _degrees(ax.xaxis, ax.set_xlim, across)
-    _degrees(ax.yaxis, ax.set_ylim, up)
+    for side, name, angles in zip("xy", ("yaw", "pitch"), facts.degrees, strict=True):
+        _degrees(ax, side, name, angles[seen])
 
 
-def _degrees(axis: Any, set_limits: Callable[[float, float], Any], angles: Floats) -> None:
-    """Format an axis of angles in degrees, with 0 in its middle."""
+def _degrees(ax: Axes, side: str, name: str, angles: Floats) -> None:
+    """Make the x or y axis one of angles in degrees, with 0 in its middle."""
     from matplotlib.ticker import MultipleLocator
 
     reach = REACH_STEP * max(float(np.ceil(np.abs(angles).max() / REACH_STEP)), 1.0)
-    set_limits(-1.05 * reach, 1.05 * reach)
+    ax.set(**{f"{side}label": name, f"{side}lim": (-1.05 * reach, 1.05 * reach)})
+    axis: Any = ax.xaxis if side == "x" else ax.yaxis
     axis.set_major_locator(MultipleLocator(reach / 3))
     axis.set_major_formatter("{x:.0f}°")
 
 
 def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
-    """Draw an angle of the training split, before and after rebalancing."""
     seen = facts.training & facts.has_camera
     angles = facts.degrees[which][seen]
     edges = ((np.arange(-180 // step, 180 // step + 2) - 0.5) * step).tolist()
@@ -151,8 +136,8 @@ def _angles(facts: Facts, ax: Axes, which: int, name: str, step: int) -> None:
         weights = _percent(facts.pool[:, 2])
         ax.hist(facts.pool[:, which], edges, weights=weights, histtype="step", color=INK, linewidth=1.4, label="before")
         _legend(ax)
-    ax.set(xlabel=name, ylabel=f"share of {_unit(facts)}, %")
-    _degrees(ax.xaxis, ax.set_xlim, angles)
+    ax.set(ylabel=f"share of {_unit(facts)}, %")
+    _degrees(ax, "x", name, angles)
 
 
 yaw = partial(_angles, which=0, name="yaw", step=YAW_STEP)
@@ -184,25 +169,21 @@ def shard_sizes(facts: Facts, ax: Axes) -> None:
 
 
 def _legend(ax: Axes, title: str | None = None) -> None:
-    """Add a legend above the axes, where it covers no data."""
+    # Above the axes, where it covers no data.
     ax.legend(bbox_to_anchor=(0.0, 1.0), ncols=3, borderaxespad=0.2, title=title)
 
 
-def contact_sheet(sheet: Sheet, thumbnails: Sequence[Image | None], dpi: float = DPI) -> bytes:
-    """Draw the contact sheet as a PNG.
-
-    Args:
-        thumbnails: of its cells, in order; None for an unreadable picture.
-    """
+def contact_sheet(sheet: Sheet, found: Sequence[Shown]) -> bytes:
+    """Return the contact sheet with the pictures of its cells as a PNG."""
     rows, columns = sheet.shape
 
     def draw(ax: Axes) -> None:
-        for cell, thumbnail in zip(sheet.cells, thumbnails, strict=True):
-            if thumbnail is None:
+        for cell, shown in zip(sheet.cells, found, strict=True):
+            if shown.picture is None:
                 ax.text(cell.across, cell.down, "cannot\nbe read", ha="center", va="center", fontsize=6)
             else:
-                x, y = (side / SIDE / 2.1 for side in thumbnail.size)
-                ax.imshow(thumbnail, extent=(cell.across - x, cell.across + x, cell.down + y, cell.down - y))
+                x, y = (side / SIDE / 2.1 for side in shown.picture.size)
+                ax.imshow(shown.picture, extent=(cell.across - x, cell.across + x, cell.down + y, cell.down - y))
             if cell.mirrored:
                 box = {"facecolor": INK, "edgecolor": "none", "pad": 1}
                 ax.text(cell.across - 0.44, cell.down - 0.42, "M", color=PAPER, fontsize=6, va="top", bbox=box)
@@ -215,17 +196,11 @@ def contact_sheet(sheet: Sheet, thumbnails: Sequence[Image | None], dpi: float =
             ax.set(xlabel="yaw (M: mirrored)", ylabel="pitch")
 
     inches = SIDE / 200
-    return _png(draw, dpi, (columns * inches + 1, rows * inches + 0.8), colors=None)
+    return _png(draw, (columns * inches + 1, rows * inches + 0.8), colors=0)
 
 
-def _png(
-    draw: Callable[[Axes], None], dpi: float, inches: tuple[float, float] | None = None, colors: int | None = 192
-) -> bytes:
-    """Return a drawing as a PNG; few colors reduce it to a third of its size without a visible change.
-
-    Args:
-        inches: width and height; colors: number of colors, None for all.
-    """
+def _png(draw: Callable[[Axes], None], inches: tuple[float, float] | None = None, colors: int = 192) -> bytes:
+    """Return a drawing as a PNG; few colors reduce it to a third of its size without a visible change."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -233,7 +208,7 @@ def _png(
 
     out = io.BytesIO()
     with rc_context(_style()):
-        canvas = FigureCanvasAgg(Figure(inches, dpi))
+        canvas = FigureCanvasAgg(Figure(inches, DPI))
         draw(canvas.figure.add_subplot())
         canvas.draw()  # type: ignore[no-untyped-call]
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")  # type: ignore[no-untyped-call]
@@ -241,15 +216,3 @@ def _png(
         image = image.quantize(colors, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     image.save(out, "PNG", compress_level=6)
     return out.getvalue()
-
-
-def alternatives(facts: Facts, drawn: Mapping[str, bytes]) -> dict[str, str]:
-    """Return the alternative text of each plot, for screen readers."""
-    text = f"{len(facts.manifest.shards):,} shards."
-    if facts.has_camera.any():
-        across, up = (angles[facts.has_camera] for angles in facts.degrees)
-        text = (
-            f"{len(across):,} samples; yaw from {across.min():.0f} to {across.max():.0f} degrees, "
-            f"pitch from {up.min():.0f} to {up.max():.0f}."
-        )
-    return {name: f"{name.replace('-', ' ')}: {text}" for name in drawn}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from lpff_shards.errors import ExportFailed, ShardsError, printable
-from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.manifest import read_manifest
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.report.contact_sheet import SIDE, FindPictures, of_export, of_plan, sheet
+from lpff_shards.report.contact_sheet import FindPictures, of_export, of_plan, sheet
 from lpff_shards.report.facts import Facts, Spread, after, export_facts, plan_facts
 from lpff_shards.report.page import render
-from lpff_shards.report.plots import DPI, contact_sheet, draw_all
+from lpff_shards.report.plots import contact_sheet, draw_all
 from lpff_shards.schemas.filenames import OLD_PLOTS, PLOTS, REPORT_FOLDER, REPORT_PAGE, REPORT_SHEET
 from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.sample_index import SampleIndex
@@ -30,14 +30,10 @@ from lpff_shards.storage.path import (
     replace_file,
 )
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 SUFFIXES = (".html", ".htm")
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFiles:
+class ReportFiles(NamedTuple):
     """The paths of a report: its page, and the folder of its plots."""
 
     page: StoragePath
@@ -68,12 +64,9 @@ MADE = b"<footer>Made by lpff-shards."
 
 
 def target(out: str | StoragePath) -> ReportFiles:
-    """Return the paths of a report: the plots of `set.html` are in the folder `set-plots` next to it.
+    """Return the paths of a report; raise ShardsError if `out` is not the name of an HTML file that can be written.
 
-    A folder named like the page, `set`, may be the export itself or another folder of the user.
-
-    Raises:
-        ShardsError: `out` is not the name of an HTML file that can be written.
+    The plots of `set.html` are in `set-plots` next to it: `set` may be the export itself.
     """
     path = place(out)
     if path.suffix.lower() not in SUFFIXES or (not is_remote(path) and is_folder(path)):
@@ -87,14 +80,7 @@ def target(out: str | StoragePath) -> ReportFiles:
 
 
 def check(out: str | StoragePath | None = None, root: str | StoragePath | None = None) -> None:
-    """Check before long work that a report can be written.
-
-    Args:
-        out: the HTML file; root: the export's folder, which may contain only the report that `--update` removes.
-
-    Raises:
-        ShardsError: a library is missing, or `out` is not an HTML file name, or is another file in `root`.
-    """
+    """Raise ShardsError if a report cannot be written as `out`: in the export's folder `root` it has one place."""
     missing = []
     for name in ("matplotlib", "jinja2"):
         try:
@@ -109,7 +95,12 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
     if out is None:
         return
     where = target(out)
-    _refuse_others(where)
+    # An unreadable folder cannot be written either; writing reports it.
+    with suppress(OSError):
+        others = set(names_in(where.plots)) - {where.page.name}
+        if others and MADE not in (read_if_there(where.page) or b""):
+            holds = f"{where.plots} already holds {min(others)}, and {where.page} is not a report"
+            raise ShardsError(holds, "Give another file, or remove it")
     if root is not None:
         page, folder, kept = where.page.resolve(), place(root).resolve(), f"{REPORT_FOLDER}/{REPORT_PAGE}"
         if str(page).startswith(f"{folder}/") and page != folder / kept:
@@ -117,27 +108,8 @@ def check(out: str | StoragePath | None = None, root: str | StoragePath | None =
             raise ShardsError(f"report {out} is in the export's own folder", hint)
 
 
-def _refuse_others(where: ReportFiles) -> None:
-    """Refuse a folder of plots that contains files without a report next to it."""
-    try:
-        there = set(names_in(where.plots)) - {where.page.name} if is_folder(where.plots) else set()
-        if not there or MADE in (read_if_there(where.page) or b""):
-            return
-    except OSError:
-        # An unreadable folder cannot be written either; writing reports it.
-        return
-    raise ShardsError(
-        f"{where.plots} already holds {min(there)}, and {where.page} is not a report",
-        "Give another file, or remove it",
-    )
-
-
 def report_export(path: str | StoragePath, out: str | StoragePath | None = None) -> Report:
-    """Write the report of a finished export; only the pictures in the contact sheet are read from the shards.
-
-    Args:
-        path: folder or bucket prefix of an export.
-        out: the HTML file, `PATH/report/index.html` by default.
+    """Write the report of the export at a path or URI, to `PATH/report/index.html` by default.
 
     Raises:
         ShardsError: the export is not finished, or samples.sqlite or a library is missing.
@@ -152,37 +124,19 @@ def report_export(path: str | StoragePath, out: str | StoragePath | None = None)
 
 
 def report_plan(plan: Plan, balances: Balances | None, out: str | StoragePath) -> Report:
-    """Write the report of a plan; only the pictures in the contact sheet are read from the sources.
-
-    Args:
-        plan: made by `api.plan_export`; balances: by `api.compare_rules`.
-        out: the HTML file.
-
-    Raises:
-        ShardsError: `out` is not the name of an HTML file, or a library is missing.
-        ExportFailed: the report cannot be written.
-    """
+    """As `report_export`, for a plan of `api.plan_export` and the comparison of the rules by `api.compare_rules`."""
     check(out)
     return write(plan_facts(plan, balances), of_plan(plan), target(out))
 
 
-def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float = DPI) -> Report:
-    """Write a report from facts.
-
-    Args:
-        pictures: returns the pictures of the contact sheet.
-        dpi: resolution of the plots.
-
-    Raises:
-        ExportFailed: the report cannot be written.
-    """
-    plots = draw_all(facts, dpi)
+def write(facts: Facts, pictures: FindPictures, where: ReportFiles) -> Report:
+    """Write a report from facts and a function that returns pictures; raise ExportFailed if it cannot be written."""
+    plots = draw_all(facts)
     chosen = sheet(facts)
     found = pictures([cell.row for cell in chosen.cells])
-    thumbnails = [None if shown.pixels is None else _thumbnail(shown.pixels) for shown in found]
-    html = render(facts, plots, chosen, found, thumbnails).encode()
+    html = render(facts, plots, chosen, found).encode()
     images = {f"{name}.png": data for name, data in plots.items()}
-    images[f"{REPORT_SHEET}.png"] = contact_sheet(chosen, thumbnails, dpi)
+    images[f"{REPORT_SHEET}.png"] = contact_sheet(chosen, found)
     try:
         where.plots.mkdir(parents=True, exist_ok=True)
         # Of an earlier report.
@@ -193,22 +147,13 @@ def write(facts: Facts, pictures: FindPictures, where: ReportFiles, dpi: float =
     except OSError as error:
         named = error.filename or where.page
         raise ExportFailed(f"the report cannot be written: {named}: {error.strerror}", "Choose another file") from None
-    unreadable = {shown.key: shown.problem for shown in found if shown.pixels is None}
+    unreadable = {shown.key: shown.problem for shown in found if shown.picture is None}
     names = tuple(str(where.plots / name) for name in images)
     return Report(str(where.page), names, len(html), facts.manifest.name, len(facts), after(facts), unreadable)
 
 
-def _thumbnail(pixels: Pixels) -> Image:
-    """Return a picture resized to fit `SIDE` pixels."""
-    from PIL import Image
-
-    image = Image.fromarray(pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return image
-
-
 def report_text(report: Report) -> str:
-    """Return a summary for people."""
+    """Return a summary in words."""
     lines = [f"{report.name}: report of {report.samples:,} samples, {format_bytes(report.bytes)}, in {report.page}"]
     lines += [f"  {key} cannot be shown: {problem}" for key, problem in report.unreadable.items()]
     return "\n".join(map(printable, lines))

@@ -29,7 +29,7 @@ class ShardReceipt(Struct, frozen=True, kw_only=True):
         crcs: CRC-32 of each sample's bytes, to find the bad samples of a damaged shard.
         suffixes: the lists of the samples' members, picture first; several only for mixed picture types.
         members: for each sample the index of its list in `suffixes`, then each member's size in bytes.
-        fields: digest of the samples' fields, see `sidecars.sample_tables.encode_rows`.
+        fields: digest of the samples' fields, see `sidecars.folder.encode_rows`.
         skipped: samples planned and left out.
         sizes: of the stored pictures: width, height, number of samples.
         turned: samples whose stored file has an EXIF orientation other than 1.

@@ -18,8 +18,6 @@ from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.sidecars.template import render, table_rows
 
 UNKNOWN = "unknown"
-_NOT_KNOWN = "not known: find out before showing or sharing it"
-_SOME = " (some of its samples)"
 
 _PICTURES = """
 SELECT picture, dataset, source_id, photo_id, face, title, author, author_id, license, license_url, source_url, changes,
@@ -27,9 +25,7 @@ SELECT picture, dataset, source_id, photo_id, face, title, author, author_id, li
 FROM samples JOIN pictures USING (picture) JOIN stored USING (stored)
 GROUP BY picture, changes ORDER BY dataset, source_id, picture, mirrored, changes
 """
-
 _TYPES = (int, str, str, str, int, *(str,) * 7, int)
-
 
 Line = tuple[str | int, ...]
 COLUMNS = (
@@ -49,8 +45,14 @@ _ASKS = {
 
 def lines(samples: SampleIndex) -> Iterator[Line]:
     """Yield the lines of an export, by data set and source id, exactly one for each picture."""
+
     # A data set has few licenses and few different changes: each is computed once.
-    answers, merge = cache(_answers), cache(merged)
+    @cache
+    def answers(license: str) -> list[str]:
+        asked = demands(license)
+        return [("yes" if name in asked.flags else "no") if asked.known else UNKNOWN for name in _ASKS]
+
+    merge = cache(merged)
     for _, group in groupby(samples.rows(_PICTURES, _TYPES), key=lambda row: row[0]):
         rows = list(group)
         _, dataset, source_id, photo_id, face, title, author, author_id, license, url, source_url, *_ = rows[0]
@@ -61,25 +63,16 @@ def lines(samples: SampleIndex) -> Iterator[Line]:
         )
 
 
-def _answers(license: str) -> list[str]:
-    asked = demands(license)
-    return [("yes" if name in asked.flags else "no") if asked.known else UNKNOWN for name in _ASKS]
-
-
 def merged(changes: Sequence[str]) -> str:
     """Return the changes of a picture's samples as one text: common steps first, then those of some samples."""
     variants = [[step for step in text.split("; ") if step] for text in changes]
     steps = dict.fromkeys(step for variant in variants for step in variant)
     common = [step for step in steps if all(step in variant for variant in variants)]
-    return "; ".join([*common, *(f"{step}{_SOME}" for step in steps if step not in common)])
+    return "; ".join([*common, *(f"{step} (some of its samples)" for step in steps if step not in common)])
 
 
 def write_table(path: Path, lines: Iterable[Line]) -> None:
-    """Write the lines as CSV (RFC 4180, but with line feeds only; UTF-8) under a header, escaped by `csv_cell`.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write the lines as CSV (RFC 4180, but with line feeds only; UTF-8) under a header, escaped by `csv_cell`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -108,21 +101,19 @@ def summary(manifest: Manifest, samples: SampleIndex) -> str:
         ((pictures,),) = samples.rows(f"SELECT count(*) FROM pictures WHERE {condition}", (int,))
         return f"{pictures:,}"
 
-    licenses = samples.rows(_LICENSES, (str, int, int))
     example = ""
     for title, author, license, url in samples.rows(_EXAMPLE, (str, str, str, str)):
         photo = markdown(f'"{title}"' if title else "Photo")
         example = f"{photo} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
+    terms = terms_of(manifest.sources, follows_eg3d=False)
     values = {
         "name": manifest.name,
         "samples": f"{manifest.samples:,}",
         "pictures": count(),
-        "licenses": table_rows(_license(*row) for row in licenses),
+        "licenses": table_rows(_license(*row) for row in samples.rows(_LICENSES, (str, int, int))),
         **{f"no_{column}": count(f"{column} = ''") for column in ("author", "license", "source_url")},
         "example": example,
-        "terms": "\n".join(
-            f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms_of(manifest.sources, follows_eg3d=False)
-        ),
+        "terms": "\n".join(f"- {one.name}: {one.terms} {one.url}".rstrip() for one in terms),
     }
     return render(files(__package__).joinpath("attribution.md").read_text("utf-8"), values)
 
@@ -131,7 +122,9 @@ def _license(short: str, pictures: int, samples: int) -> Iterable[str]:
     asked = demands(short)
     name = f"{_linked(short, asked)} {asked.name}" if asked.url else markdown(short) or UNKNOWN
     asks = ", ".join(_ASKS[name] for name in asked.flags) or asked.also or "nothing"
-    return name, f"{pictures:,}", f"{samples:,}", asks if asked.known else _NOT_KNOWN
+    if not asked.known:
+        asks = "not known: find out before showing or sharing it"
+    return name, f"{pictures:,}", f"{samples:,}", asks
 
 
 def _linked(short: str, asked: Demands) -> str:

@@ -7,22 +7,25 @@ also contains lock and partial/ (files being written).
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import GenericAlias
+from typing import Any, NamedTuple, TypeVar
 
 import blake3
+import msgspec
 from msgspec import Struct, structs
 
 from lpff_shards.errors import Damaged, ExportFailed, ShardsError
 from lpff_shards.formats.registry import index_names, is_shard_name
 from lpff_shards.manifest import MANIFEST, Manifest, file_digest, from_json, parsed_manifest, to_json
+from lpff_shards.schemas import fields as schema
 from lpff_shards.schemas.filenames import FOLDERS, PART, REPORT_FOLDER, STATE_FOLDER, report_files
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.sidecars.sample_tables import rows_digest
 from lpff_shards.storage.base import Storage
 from lpff_shards.storage.local import to_disk
 from lpff_shards.storage.path import (
@@ -44,13 +47,14 @@ from lpff_shards.storage.prefix import storage_of
 PLAN = f"{STATE_FOLDER}/plan.json"
 RECEIPTS, FIELDS, PARTS = (f"{STATE_FOLDER}/{name}" for name in ("receipts", "fields", "parts"))
 
+T = TypeVar("T")
+
 
 class OutputState(Struct, frozen=True):
     """plan.json: the plan that owns a folder.
 
     Attributes:
-        rule: rule of its digest, see `planning.plan.DIGEST_RULE`.
-        plan: its digest.
+        plan: its digest, by the rule `planning.plan.DIGEST_RULE`.
         options: recorded options, used to describe the difference of two plans.
         shards: names of its files.
         exclusions: `exclusion_hashes` of the ids in --exclude; withdrawn: of ids removed by later updates.
@@ -120,16 +124,11 @@ class OutputFolder:
         self.storage.write(_receipt(receipt.file), to_json(structs.replace(receipt, etag=mark) if mark else receipt))
 
     def write(self, name: str, data: bytes) -> Written:
-        """Write a sidecar file atomically unless it is unchanged, and sync it to disk.
-
-        Raises:
-            OSError: the file cannot be written, or the store contains a different number of bytes than were sent.
-        """
+        """Write a sidecar file atomically unless it is unchanged, and sync it to disk."""
         before = None
-        with contextlib.suppress(PermissionError):
+        with suppress(PermissionError):
             before = read_if_there(self.root / name)
-        changed = before != data
-        if changed:
+        if changed := before != data:
             self.storage.write(name, data, durable=True)
         else:
             # An earlier run may have stopped before the file was on disk.
@@ -140,12 +139,17 @@ class OutputFolder:
         """As `write`, for a file that `write` creates at a temporary path."""
         with self.storage.staging_path(name) as growing:
             write(growing)
-            written = Written(file_digest(read_whole(growing)), not _same(self.root / name, growing))
-            if written.changed:
+            changed = True
+            with suppress(PermissionError):
+                if is_file(self.root / name):
+                    with on_disk(self.root / name) as before:
+                        changed = not filecmp.cmp(before, growing, shallow=False)
+            digest = file_digest(read_whole(growing))
+            if changed:
                 to_disk(growing)
                 self.storage.keep(growing, name)
-        self.storage.sync(("",) if written.changed else (name, ""))
-        return written
+        self.storage.sync(("",) if changed else (name, ""))
+        return Written(digest, changed)
 
     def read_receipt(self, name: str) -> ShardReceipt | None:
         """Return a shard's receipt; None if it is missing or damaged."""
@@ -154,10 +158,30 @@ class OutputFolder:
 
     def receipt(self, name: str) -> ShardReceipt:
         """As `read_receipt`; raise ExportFailed if it is missing or damaged."""
-        receipt = self.read_receipt(name)
-        if receipt is None:
-            raise self._changed(_receipt(name))
-        return receipt
+        return self._unchanged(_receipt(name), self.read_receipt(name))
+
+    def read_fields(self, receipt: ShardReceipt) -> bytes | None:
+        """Return the fields of a shard's samples, see `encode_rows`; None if missing or not those of its receipt."""
+        data = read_if_there(self.root / _fields(receipt.file)) or b""
+        return data if file_digest(data) == receipt.fields else None
+
+    def fields(self, receipt: ShardReceipt) -> bytes:
+        """As `read_fields`; raise ExportFailed if they are missing or do not match the receipt."""
+        return self._unchanged(_fields(receipt.file), self.read_fields(receipt))
+
+    def fields_changed(self, receipt: ShardReceipt) -> bool:
+        """Return whether the fields of a shard's samples exist but do not match its receipt."""
+        return is_file(self.root / _fields(receipt.file)) and self.read_fields(receipt) is None
+
+    def _unchanged(self, name: str, found: T | None) -> T:
+        if found is None:
+            raise ExportFailed(f"{self.root / name} was changed while the export ran", "Run the same command again")
+        return found
+
+    def with_receipts(self) -> set[str]:
+        """Return the names of shards and parts of zips that have a receipt."""
+        names = (*names_in(self.root / RECEIPTS), *names_in(self.root / PARTS))
+        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
 
     def refuse_odd(self) -> None:
         """Raise ShardsError for an output that is not a folder, and for links in place of an export's own folders."""
@@ -167,39 +191,15 @@ class OutputFolder:
         for name in (*FOLDERS, REPORT_FOLDER, *(f"{STATE_FOLDER}{part}" for part in inner)):
             path = self.root / name
             # An unreadable folder is not writable either; the write reports it.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 if path.is_symlink():
                     raise ShardsError(f"{path} is a link", "Put a folder in its place, or remove it")
-
-    def with_receipts(self) -> set[str]:
-        """Return the names of shards and parts of zips that have a receipt."""
-        names = (*names_in(self.root / RECEIPTS), *names_in(self.root / PARTS))
-        return {name.removesuffix(".json") for name in names if name.endswith(".json")}
-
-    def read_fields(self, receipt: ShardReceipt) -> bytes | None:
-        """Return the fields of a shard's samples; None if they are missing or do not match its receipt."""
-        data = read_if_there(self.root / _fields(receipt.file)) or b""
-        return data if rows_digest(data) == receipt.fields else None
-
-    def fields_changed(self, receipt: ShardReceipt) -> bool:
-        """Return whether the fields of a shard's samples exist but do not match its receipt."""
-        return is_file(self.root / _fields(receipt.file)) and self.read_fields(receipt) is None
-
-    def fields(self, receipt: ShardReceipt) -> bytes:
-        """As `read_fields`; raise ExportFailed if they are missing or do not match the receipt."""
-        data = self.read_fields(receipt)
-        if data is None:
-            raise self._changed(_fields(receipt.file))
-        return data
-
-    def _changed(self, name: str) -> ExportFailed:
-        return ExportFailed(f"{self.root / name} was changed while the export ran", "Run the same command again")
 
     def finished(self) -> Manifest | None:
         """Return the manifest of a finished export, else None; raise ShardsError if another version wrote it."""
         path = self.root / MANIFEST
         data = read_if_there(path)
-        with contextlib.suppress(Damaged):
+        with suppress(Damaged):
             return None if data is None else parsed_manifest(path, data)
         return None
 
@@ -211,11 +211,7 @@ class OutputFolder:
     def own(self, owner: OutputState, new: bool = False) -> bool:
         """Write plan.json; return whether no other export can have written it at the same time.
 
-        Args:
-            new: plan.json must not exist yet.
-
-        Raises:
-            FileExistsError: another export has created it.
+        With `new`, raise FileExistsError if another export has created it.
         """
         if new:
             return self.storage.create(PLAN, to_json(owner))
@@ -230,11 +226,10 @@ class OutputFolder:
         remove(self.root / REPORT_FOLDER, [name.removeprefix(f"{REPORT_FOLDER}/") for name in report_files()])
         remove_empty(self.root / REPORT_FOLDER)
 
-    def drop_parts(self, names: Iterable[str]) -> None:
+    def drop_parts(self, names: Sequence[str]) -> None:
         """Remove the parts of a complete zip, receipts first, and then the folder of parts if empty."""
-        gone = list(names)
-        remove(self.root / PARTS, [f"{name}.json" for name in gone])
-        remove(self.root / PARTS, [file for name in gone for file in (f"{name}.gz", name)])
+        remove(self.root / PARTS, [f"{name}.json" for name in names])
+        remove(self.root / PARTS, [file for name in names for file in (f"{name}.gz", name)])
         remove_empty(self.root / PARTS)
 
     def sync(self, names: Sequence[str]) -> None:
@@ -248,10 +243,7 @@ class OutputFolder:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """The receipts of finished shards or parts of zips, read at each iteration.
-
-    All receipts of a large data set would not fit in memory: 280 bytes a sample.
-    """
+    """The receipts of finished shards or parts of zips, read at each iteration: all would not fit in memory."""
 
     folder: OutputFolder
     names: Sequence[str]
@@ -270,16 +262,32 @@ def _receipt(name: str) -> str:
 
 
 def _fields(name: str) -> str:
-    """Return the file of a shard's or part's fields, see `sidecars.sample_tables.encode_rows`."""
     return f"{PARTS if name.endswith(PART) else FIELDS}/{name}.gz"
 
 
-def _same(path: StoragePath, other: Path) -> bool:
-    """Return whether a file exists, is readable and equals another one."""
-    try:
-        if not is_file(path):
-            return False
-        with on_disk(path) as before:
-            return filecmp.cmp(before, other, shallow=False)
-    except PermissionError:
-        return False
+Row = tuple[schema.Scalar, ...]
+"""A sample's scalars in the order of `schemas.fields.FIELDS`."""
+_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\4\3"
+"""The gzip header of level 1 and Unix: zlib's own varies between systems and versions of Python."""
+
+
+def encode_rows(rows: Iterable[Row]) -> bytes:
+    """Return the file of a shard's fields: its rows as gzipped JSON lines; equal rows give equal bytes.
+
+    Concatenated files are the file of all their rows.
+    """
+    encoder = msgspec.json.Encoder()
+    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | 16)
+    packed = packer.compress(b"".join(encoder.encode(row) + b"\n" for row in rows)) + packer.flush()
+    return _HEADER + packed[len(_HEADER) :]
+
+
+def decode_rows(group: bytes) -> Iterator[Row]:
+    """Yield the rows of such a file; memory holds those of one shard or part at a time."""
+    typed = GenericAlias(tuple, tuple(schema.PYTHON_TYPES[field.kind] for field in schema.FIELDS))
+    decoder = msgspec.json.Decoder(typed)
+    while group:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        rows: list[Row] = decoder.decode_lines(member.decompress(group))
+        yield from rows
+        group = member.unused_data

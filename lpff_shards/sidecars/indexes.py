@@ -14,11 +14,7 @@ from lpff_shards.schemas.filenames import ENERGON, TFDS
 
 
 def data_set_indexes(manifest: Manifest, kinds: Set[str]) -> Mapping[str, bytes]:
-    """Return the index files of a whole data set by name.
-
-    Args:
-        kinds: suffixes of its pictures.
-    """
+    """Return the index files of a whole data set by name; `kinds` are the suffixes of its pictures."""
     readers = get_format(manifest.format).readers
     makers = {"wids": _wids, "energon": _energon, "tfds": _tfds}
     return {name: text.encode() for one in readers if one in makers for name, text in makers[one](manifest, kinds)}
@@ -45,8 +41,6 @@ def _wids(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:  # 
         yield wids_name(shards[0].file), _json(content)
 
 
-_ENERGON_VERSION = "7.0.0"
-_ENERGON_SPLITS = ("train", "val", "test")
 _ENERGON_SAMPLES = "sample_type:\n  __module__: megatron.energon\n  __class__: ImageClassificationSample\n"
 _ENERGON_CRUDE = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
@@ -58,10 +52,9 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
     built-in type: the camera is the label, as in the archives of StyleGAN and EG3D, and all other fields are its
     name. `crude.yaml` is for users with a cooker.
     """
-    counts = {shard.file: shard.samples for shard in manifest.shards}
-    info = _json({"energon_version": _ENERGON_VERSION, "shard_counts": counts})
+    info = {"energon_version": "7.0.0", "shard_counts": {shard.file: shard.samples for shard in manifest.shards}}
     # Energon requires three splits, even if empty. Only `shards` lists a split with all samples left out.
-    names = dict.fromkeys((*_ENERGON_SPLITS, *manifest.splits, *(shard.split for shard in manifest.shards)))
+    names = dict.fromkeys(("train", "val", "test", *manifest.splits, *(shard.split for shard in manifest.shards)))
     splits = [f"  {name}: {json.dumps([shard.file for shard in _shards_of(manifest, name)])}\n" for name in names]
     packed = manifest.layout.packed
     fields = {"image": ",".join(sorted(kinds))}
@@ -69,7 +62,7 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
         fields["label"] = "mp[camera]" if packed else "camera.npy"
     fields["label_name"] = "mp" if packed else "json"
     texts = (
-        info,
+        _json(info),
         f"split_parts:\n{''.join(splits)}exclude: []\n",
         f"{_ENERGON_SAMPLES}field_map:\n" + "".join(f"  {name}: {member}\n" for name, member in fields.items()),
         _ENERGON_CRUDE,
@@ -77,8 +70,6 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
     return zip(ENERGON, texts, strict=True)
 
 
-_TFDS_VERSION = "1.0.0"
-_TFDS_CLASSES = "tensorflow_datasets.core.features."
 _TFDS_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _TFDS_TYPES: Mapping[Kind, str] = {"int": "int64", "bool": "int64", "float": "float32"}
 _TFDS_ENCODINGS = {"png": "png", "jpg": "jpeg"}
@@ -95,35 +86,31 @@ def _tfds(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
         }
         for split in manifest.splits
     ]
-    info = {"name": manifest.name, "version": _TFDS_VERSION, "fileFormat": "tfrecord", "splits": splits}
-    features = {
-        "pythonClassName": f"{_TFDS_CLASSES}features_dict.FeaturesDict",
-        "featuresDict": {"features": dict(sorted(_tfds_features(manifest, kinds).items()))},
-    }
-    return zip(TFDS, map(_json, (info, features)), strict=True)
+    info = {"name": manifest.name, "version": "1.0.0", "fileFormat": "tfrecord", "splits": splits}
+    features = dict(sorted(_tfds_features(manifest, kinds).items()))
+    contents = (info, _feature("features_dict.FeaturesDict", featuresDict={"features": features}))
+    return zip(TFDS, map(_json, contents), strict=True)
 
 
 def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     """Return the features: pictures are images if all have one kind that TFDS decodes, else the stored bytes."""
-    found = {f.name: _tfds_scalar(f.kind) for f in FIELDS}
+    text = _feature("text_feature.Text", text={})
+    found = {
+        f.name: text if f.kind == "str" else _feature("scalar.Scalar", tensor=_tensor(_TFDS_TYPES[f.kind]))
+        for f in FIELDS
+    }
     encoding = _TFDS_ENCODINGS.get(next(iter(kinds))) if len(kinds) == 1 else None
-    if encoding is None:
-        found["image"] = _tfds_scalar("str")
-    else:
-        shape = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}
-        found["image"] = {"pythonClassName": f"{_TFDS_CLASSES}image_feature.Image", "image": shape}
+    image = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}
+    found["image"] = _feature("image_feature.Image", image=image) if encoding else text
+    shapes = {name: _tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
     if manifest.layout.raw:
-        found["image/shape"] = _tfds_tensor("int64", 3)
-    return found | {name: _tfds_tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
+        shapes["image/shape"] = _tensor("int64", 3)
+    return found | {name: _feature("tensor_feature.Tensor", tensor=tensor) for name, tensor in shapes.items()}
 
 
-def _tfds_scalar(kind: Kind) -> dict[str, Any]:
-    if kind == "str":
-        return {"pythonClassName": f"{_TFDS_CLASSES}text_feature.Text", "text": {}}
-    tensor = {"shape": {}, "dtype": _TFDS_TYPES[kind], "encoding": "none"}
-    return {"pythonClassName": f"{_TFDS_CLASSES}scalar.Scalar", "tensor": tensor}
+def _feature(kind: str, **content: Any) -> dict[str, Any]:
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{kind}", **content}
 
 
-def _tfds_tensor(dtype: str, *shape: int) -> dict[str, Any]:
-    tensor = {"shape": {"dimensions": [str(side) for side in shape]}, "dtype": dtype, "encoding": "none"}
-    return {"pythonClassName": f"{_TFDS_CLASSES}tensor_feature.Tensor", "tensor": tensor}
+def _tensor(dtype: str, *shape: int) -> dict[str, Any]:
+    return {"shape": {"dimensions": list(map(str, shape))} if shape else {}, "dtype": dtype, "encoding": "none"}

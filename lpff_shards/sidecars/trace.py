@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from unicodedata import normalize
 
@@ -42,16 +42,13 @@ _SCANNED = f"{' || char(10) || '.join(_CALLED)} LIKE ?"
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The matches of a name.
+    """The matches of a name in a data set.
 
     Attributes:
-        name: the searched name.
-        format: format of the data set.
-        samples: matching samples in the shards.
+        samples: matching samples in the shards; members: for each the member with its picture, None in a TFRecord.
         taken_out: samples that `export --update` removed.
         left_out: pictures and samples that were never written, with their reasons.
         near: names of samples that contain the name, if nothing matches.
-        members: for each sample the member with its picture, None in a TFRecord.
     """
 
     name: str
@@ -95,17 +92,23 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
     wanted = frozenset(one for one in asked(name) if by is None or one[0] in kinds)
     with SampleIndex.open(root, manifest) as index:
         if by == "key":
-            # It is only of one sample, not of the mirrors and copies of its picture.
+            # A key is of one sample, not of the mirrors and copies of its picture.
             key = normal(name)
             samples = tuple(index.records("key = ?", [key]))
             gone = tuple(one for one in manifest.tombstones if one.key == key)
             lost = tuple(one for one in manifest.skipped if one.key == key)
         else:
-            samples = tuple(_samples(index, name, wanted))
+            # A photo's mirror and copies match too.
+            texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
+            found = _pictures(index, wanted, _INDEXED, json.dumps(sorted(texts)))
+            if not found or "/" in name:
+                # URLs and other spellings have no index.
+                found += _pictures(index, wanted, _SCANNED, f"%{max(words(name), key=len, default='')}%")
+            samples = tuple(index.records("picture IN (SELECT value FROM json_each(?))", [json.dumps(found)]))
             # Tombstones have only digests of their picture's names.
             digests = frozenset(map(mark, wanted))
             gone = tuple(one for one in manifest.tombstones if not digests.isdisjoint(one.names))
-            lost = tuple(one for one in manifest.skipped if _is_of(one, wanted, manifest.sources))
+            lost = tuple(one for one in manifest.skipped if not wanted.isdisjoint(_names(one, manifest.sources)))
         near = () if samples or gone or lost else tuple(text for (text,) in index.rows(_NEAR, (str,), [name]))
         format = get_format(manifest.format)
         # Pictures of a joined file are numbered; only samples.sqlite gives their numbers.
@@ -116,28 +119,15 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
     return Trace(name, manifest.format, samples, gone, lost, near, members)
 
 
-def _samples(index: SampleIndex, name: str, wanted: frozenset[Name]) -> Iterator[IndexedSample]:
-    # A photo's mirror and copies match too.
-    texts = {form for _, text in wanted for form in (text, normalize("NFD", text), name, f"{text}_m")}
-    found = _pictures(index, wanted, _INDEXED, json.dumps(sorted(texts)))
-    if not found or "/" in name:
-        # URLs and other spellings have no index.
-        part = max(words(name), key=len, default="")
-        found += _pictures(index, wanted, _SCANNED, f"%{part}%")
-    return index.records("picture IN (SELECT value FROM json_each(?))", [json.dumps(found)])
-
-
 def _pictures(index: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:
     """Return the numbers of pictures that meet a condition and have a wanted name."""
-    found = []
-    for picture, dataset, id, *credit in index.rows(_PICTURES + condition, _TYPES, [value]):
-        own = names(dataset, id, Credit(**dict(zip(_CREDIT, credit, strict=True))))
-        if not wanted.isdisjoint(own):
-            found.append(picture)
-    return found
+    return [
+        picture
+        for picture, dataset, id, *credit in index.rows(_PICTURES + condition, _TYPES, [value])
+        if not wanted.isdisjoint(names(dataset, id, Credit(**dict(zip(_CREDIT, credit, strict=True)))))
+    ]
 
 
-def _is_of(skip: LeftOut, wanted: frozenset[Name], sources: Iterable[str]) -> bool:
-    """Return whether a left-out picture has a wanted name."""
-    id = skip.id.removesuffix(OF_MIRROR)
-    return any(not wanted.isdisjoint(names(source, id, Credit())) for source in sources)
+def _names(skip: LeftOut, sources: Iterable[str]) -> set[Name]:
+    """Return the names that a left-out picture may have."""
+    return {name for source in sources for name in names(source, skip.id.removesuffix(OF_MIRROR), Credit())}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from importlib.resources import files
+from dataclasses import asdict
+from importlib import resources
 from typing import Any
+
+from msgspec import structs
 
 from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
@@ -42,25 +45,26 @@ def card(manifest: Manifest, suffixes: Set[str]) -> str:
     Args:
         suffixes: suffixes of the pictures in the shards: png, jpg, webp or image.npy.
     """
-    format, examples = get_format(manifest.format), example_values(manifest, suffixes)
+    format = get_format(manifest.format)
     values = {
+        **manifest.options,
+        **structs.asdict(manifest),
         **_front_matter(manifest, format),
         **_contents(manifest, format, suffixes),
         **_making(manifest),
-        **examples,
-        **_owners(manifest),
+        **example_values(manifest, suffixes),
     }
     values["loading"] = render(format.loading(), values).rstrip()
-    return render(files(__name__).joinpath("card.md").read_text("utf-8"), values)
+    return render(resources.files(__name__).joinpath("card.md").read_text("utf-8"), values)
 
 
 def pose_picture() -> bytes:
     """Return the picture of the pose conventions, next to every card; `docs/draw_poses.py` draws it."""
-    return files(__name__).joinpath("poses.png").read_bytes()
+    return resources.files(__name__).joinpath("poses.png").read_bytes()
 
 
 def _front_matter(manifest: Manifest, format: Format) -> Values:
-    """Return the values of the YAML header. The photos have different licenses, so the card names the sets' terms."""
+    # The photos have different licenses, so the card names the data sets' terms.
     names = [name.replace("_", "-") for name in manifest.sources]
     links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
     listed = not format.for_trainers and len(manifest.kinds) <= 1
@@ -101,25 +105,29 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     arrays = (array for array in ARRAYS if array.name == "image" or getattr(layout, array.name))
     fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
     fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
+    side, quality = options.get("resolution"), options.get("quality")
+    encodings = {
+        "keep": "" if side else "files unchanged, mirrors made anew" if options.get("mirror") else "unchanged",
+        "stored-png": "without compression",
+        "webp": "lossless",
+    }
+    how = f"quality {quality}" if quality else encodings.get(str(options.get("image")))
+    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
+    kinds = " and ".join(_KINDS[suffix] for suffix in sorted(suffixes))
     return {
         "samples": f"{manifest.samples:,}",
         "carries": f"{', '.join(carried)} and author",
         "sources": _listed(manifest.sources),
         "splits": _listed(manifest.splits),
-        "alignment": options.get("alignment"),
         "eg3d": options.get("alignment") == "eg3d",
-        "mirrored": options.get("mirror"),
-        "pictures": _pictures(options, suffixes),
+        "pictures": ", ".join(filter(None, (kinds, how, pixels))),
         "title": format.title,
         "shards": f"{len(manifest.shards):,}",
         "bytes": format_bytes(sum(shard.bytes for shard in manifest.shards)),
         "holds": format.holds(layout, suffixes),
         "for_trainers": format.for_trainers,
-        "shuffled": options.get("shuffle"),
-        "seed": options.get("seed"),
         "rebalanced": options.get("rebalance") != "none",
         "which": f"the split {TRAIN} is " if len(manifest.splits) > 1 else "",
-        "rule": options.get("rebalance"),
         "rule_words": _RULES.get(str(options.get("rebalance"))),
         "counting": _COUNTING.get(str(counting), _COUNTING["files"]),
         "fields": table_rows(fields),
@@ -127,22 +135,8 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     }
 
 
-def _pictures(options: Mapping[str, Any], suffixes: Set[str]) -> str:
-    """Return the types of pictures, their encoding and their size, in words."""
-    side, mirrored = options.get("resolution"), options.get("mirror")
-    how = {
-        "keep": "" if side else "files unchanged, mirrors made anew" if mirrored else "unchanged",
-        "stored-png": "without compression",
-        "webp": "lossless",
-    }.get(str(options.get("image")), "")
-    if quality := options.get("quality"):
-        how = f"quality {quality}"
-    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
-    return ", ".join(filter(None, (" and ".join(_KINDS[suffix] for suffix in sorted(suffixes)), how, pixels)))
-
-
 def _making(manifest: Manifest) -> Values:
-    counts = manifest.counts
+    counts, options = manifest.counts, manifest.options
     skips = bool(counts.skipped or counts.left_out)
     left_out = [f"- {markdown(reason)}: {count:,}" for reason, count in manifest.filtered.items()]
     if skips:
@@ -152,16 +146,21 @@ def _making(manifest: Manifest) -> Values:
         )
     if manifest.tombstones:
         left_out.append(f"- {len(manifest.tombstones):,} samples, withdrawn after the shards had been written")
+    borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
+    terms = terms_of(manifest.sources, borrows or options.get("alignment") == "eg3d")
+    links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
+    unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
+    cited = dict.fromkeys(one.citation for one in terms if one.citation)
     return {
-        "command": fenced(command(manifest.options, out=manifest.name, skips=skips), "sh"),
+        "command": fenced(command(options, out=manifest.name, skips=skips), "sh"),
         "withdrawn": f"{len(manifest.tombstones):,}" if manifest.tombstones else "",
-        "exclude": markdown(str(manifest.options.get("exclude"))),
-        "generator": manifest.generator,
-        "plan": manifest.plan,
-        "schema": manifest.schema,
-        "checksum": manifest.checksum,
+        "exclude": markdown(str(options.get("exclude"))),
         "left_out": "\n".join(left_out),
         "notes": "\n".join(f"- {markdown(note)}" for note in manifest.notes),
+        "licenses": table_rows(_license(name, count) for name, count in manifest.licenses.items()),
+        "unlicensed": f"{unlicensed:,}" if unlicensed else "",
+        "terms": "\n".join(f"- **{link}**: {one.terms}" for link, one in zip(links, terms, strict=True)),
+        "citation": fenced("\n".join(cited), "bibtex") if cited else "",
     }
 
 
@@ -191,20 +190,20 @@ def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
     side = int(width) if len(manifest.sizes) == 1 and width == height else 0
     weighted, flippable = options.get("as") == "weights" and split == TRAIN, not options.get("mirror")
     more = ", mirror=True" * flippable + ", weights=True" * weighted
-    shards = [shard.file for shard in manifest.shards if shard.split == split]
+    files = [shard.file for shard in manifest.shards if shard.split == split]
     copies, format = options.get("zip_copies"), get_format(manifest.format)
+    # The names of the first and last file differ in a number: a brace pattern such as {000..012}.
+    pairs = zip(re.split("([0-9]+)", files[0]), re.split("([0-9]+)", files[-1]), strict=True)
     return {
         "name": manifest.name,
         "split": split,
-        "file": shards[0],
-        "files": _expanded(shards[0], shards[-1]),
+        "file": files[0],
+        "files": "".join(a if a == b else f"{{{a}..{b}}}" for a, b in pairs),
         "suffixes": ";".join(sorted(suffixes)),
         "one_kind": len(suffixes) == 1,
         "pixels": suffixes == {"image.npy"},
         "metadata": "mp" if layout.packed else "json",
-        "camera": layout.camera,
-        "landmarks": layout.landmarks,
-        "packed": layout.packed,
+        **asdict(layout),
         "batch": batch,
         "weighted": weighted,
         "flippable": flippable,
@@ -222,26 +221,6 @@ def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
     }
 
 
-def _expanded(first: str, last: str) -> str:
-    """Return the names from `first` to `last`, which differ in a number, as a brace pattern such as {000..012}."""
-    pairs = zip(re.split("([0-9]+)", first), re.split("([0-9]+)", last), strict=True)
-    return "".join(a if a == b else f"{{{a}..{b}}}" for a, b in pairs)
-
-
-def _owners(manifest: Manifest) -> Values:
-    borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
-    terms = terms_of(manifest.sources, borrows or manifest.options.get("alignment") == "eg3d")
-    unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
-    cited = dict.fromkeys(one.citation for one in terms if one.citation)
-    links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
-    return {
-        "licenses": table_rows(_license(name, count) for name, count in manifest.licenses.items()),
-        "unlicensed": f"{unlicensed:,}" if unlicensed else "",
-        "terms": "\n".join(f"- **{link}**: {one.terms}" for link, one in zip(links, terms, strict=True)),
-        "citation": fenced("\n".join(cited), "bibtex") if cited else "",
-    }
-
-
 def _license(name: str, count: int) -> Iterable[str]:
     asks = demands(name)
     if not asks.known:
@@ -251,5 +230,4 @@ def _license(name: str, count: int) -> Iterable[str]:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    """Return names with their counts, on one line."""
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())

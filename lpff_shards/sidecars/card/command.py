@@ -46,68 +46,62 @@ def command(recorded: Mapping[str, Any], out: str, skips: bool = False) -> str:
     """Return the command, quoted for a shell, with only the options that differ from their defaults.
 
     Args:
-        recorded: the result of `exporters.record_options.recorded`, or the options of a manifest. Its paths are last
-            components, so the command runs in the folder that contains them.
+        recorded: options of a manifest. Its paths are last components: the command runs in the folder with them.
         out: the output folder.
         skips: whether bad input was left out, which is not recorded.
 
     Returns:
         Lines of at most about 100 columns, joined by backslashes; an option and its value stay on one line.
     """
-    words = [*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out))]
-    return _wrapped(["lpff-shards export", *(" ".join(map(_quoted, word)) for word in words)])
+    lines = ["lpff-shards export"]
+    for words in (*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out))):
+        part = " ".join(map(_quoted, words))
+        # Two columns are kept for the backslash.
+        if len(lines[-1]) + 1 + len(part) + 2 <= WIDTH:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"  {part}")
+    return " \\\n".join(lines)
 
 
 def _quoted(word: str) -> str:
     """Quote a word for a shell; control characters are escaped for bash and zsh."""
     if word.isprintable():
         return shlex.quote(word)
-    spelled = (c if c.isprintable() and c not in "\\'" else _spelled(c) for c in word)
-    return f"$'{''.join(spelled)}'"
 
+    def spelled(letter: str) -> str:
+        if letter.isprintable() and letter not in "\\'":
+            return letter
+        return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
 
-def _spelled(letter: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
+    return f"$'{''.join(map(spelled, word))}'"
 
 
 def _options(recorded: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    # The paths of data sets that other packages add, by name.
+    others = {name: value for name, value in recorded.items() if name not in _ORDER and isinstance(value, str)}
+    format = get_format(recorded["format"])
+    defaults = {
+        **_DEFAULTS,
+        "name": _name_by_default(recorded, others),
+        "mirror": recorded["alignment"] == "eg3d",
+        "image": format.image,
+        "quality": DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None,
+        "shuffle": not format.for_trainers,
+    }
     behind = _ORDER.index("alignment")
-    for name in (*_ORDER[:behind], *_others(recorded), *_ORDER[behind:]):
+    for name in (*_ORDER[:behind], *others, *_ORDER[behind:]):
         value = recorded.get(name)
-        if value is None or value == () or value == [] or value == _default(name, recorded):
+        if value is None or value == () or value == [] or value == defaults.get(name):
             continue
         if isinstance(value, bool):
             yield (flag(name if value else f"no_{name}"),)
+        elif name in _PATHS or name in others:
+            yield flag(name), _path(value)
+        elif name == "shard_size":
+            yield flag(name), format_exact_bytes(value)
         else:
-            yield flag(name), _spelled_value(name, value)
-
-
-def _others(recorded: Mapping[str, Any]) -> dict[str, str]:
-    """The paths of data sets that other packages add, by name."""
-    return {name: value for name, value in recorded.items() if name not in _ORDER and isinstance(value, str)}
-
-
-def _spelled_value(name: str, value: Any) -> str:
-    if name in _PATHS or name not in _ORDER:
-        return _path(value)
-    if name == "shard_size":
-        return format_exact_bytes(value)
-    return ",".join(value) if isinstance(value, list | tuple) else str(value)
-
-
-def _default(name: str, recorded: Mapping[str, Any]) -> object:
-    """Return the recorded default of an option."""
-    if name == "name":
-        return _name_by_default(recorded)
-    if name == "mirror":
-        return recorded["alignment"] == "eg3d"
-    if name == "image":
-        return get_format(recorded["format"]).image
-    if name == "quality":
-        return DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None
-    if name == "shuffle":
-        return not get_format(recorded["format"]).for_trainers
-    return _DEFAULTS.get(name)
+            yield flag(name), ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _path(name: str) -> str:
@@ -115,13 +109,12 @@ def _path(name: str) -> str:
     return name if name.strip() and not name.startswith("-") else f"./{name}"
 
 
-def _name_by_default(recorded: Mapping[str, Any]) -> str:
-    """Return the default name of the data set."""
+def _name_by_default(recorded: Mapping[str, Any], others: Mapping[str, str]) -> str:
     named: dict[str, Any] = {name: recorded[name] for name in _SOURCES}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
-    others = {name: _path(value) for name, value in _others(recorded).items()}
+    added = {name: _path(value) for name, value in others.items()}
     alignment, mirror = recorded["alignment"], recorded["mirror"]
-    sources = SourceOptions(**{**named, **paths}, others=others, alignment=alignment, mirror=mirror)
+    sources = SourceOptions(**{**named, **paths}, others=added, alignment=alignment, mirror=mirror)
     mix = MixOptions(
         rebalance=recorded["rebalance"],
         as_=recorded["as"],
@@ -130,14 +123,3 @@ def _name_by_default(recorded: Mapping[str, Any]) -> str:
         splits=recorded["splits"],
     )
     return ExportOptions(format=recorded["format"], out=".", sources=sources, mix=mix).dataset_name
-
-
-def _wrapped(parts: list[str]) -> str:
-    lines = [parts[0]]
-    for part in parts[1:]:
-        # Two columns are kept for the backslash.
-        if len(lines[-1]) + 1 + len(part) + 2 <= WIDTH:
-            lines[-1] += f" {part}"
-        else:
-            lines.append(f"  {part}")
-    return " \\\n".join(lines)
