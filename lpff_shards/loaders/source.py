@@ -5,19 +5,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.base import Annotations
+from lpff_shards.formats.base import HEAD, Annotations
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.decoding import PictureError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.files import ShardFiles, open_files
-from lpff_shards.loaders.object_reader import ShardRanges, open_objects
-from lpff_shards.loaders.samples import OtherSizeError, Reads, Recycler, Samples
+from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
+from lpff_shards.loaders.samples import Recycler
 from lpff_shards.loaders.shards import Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
@@ -26,8 +26,10 @@ from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
 Channels = Literal["last", "first"]
-Part = TypeVar("Part")
+Reads = ShardFiles | FetchedSpan
+"""Reads bytes of shards, or of one fetched span."""
 
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 _ARRAYS = {name: operator.attrgetter(name) for name in ("camera", "landmarks")}
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
@@ -58,7 +60,11 @@ class ShardSource:
     def __init__(self, path: str | StoragePath, split: str | None = "train", *, channels: Channels = "last") -> None:
         self._root = root = place(path)
         self.manifest: Manifest = read_manifest(root)
-        self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
+        spans = get_format(self.manifest.format).spans()
+        if spans is None:
+            read = " and ".join(name for name in NAMES if get_format(name).spans())
+            raise ShardsError(f"{root} is of format {self.manifest.format}", f"Loaders read --format {read}")
+        self.shards = shards_of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.split = split
@@ -70,9 +76,9 @@ class ShardSource:
             self._shards, offsets = open_files(Path(str(root)), self.manifest, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
+        self._spans = spans
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
         self._memory = Recycler()
-        self._samples = Samples(self.manifest)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -125,18 +131,29 @@ class ShardSource:
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
         kinds = kinds_of(fields)
-        images: NDArray[np.uint8] | None = None
-        annotations: list[Annotations] = []
-        numbers = [self._number(index) for index in indices]
-        for row, (number, reads) in enumerate(self._reading(numbers)):
-            into = None if images is None else images[row]
-            pixels, found = self._read(number, reads, self._samples.load, into, bool(fields))
-            if images is None:
-                images = self._memory.take((len(numbers), *pixels.shape))
-                images[row] = pixels
-            annotations.append(found)
-        if images is None:
+        numbers = list(map(self._number, indices))
+        if not numbers:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
+        images: NDArray[np.uint8] = np.empty(0, np.uint8)
+        annotations: list[Annotations] = []
+
+        def take_row(shape: tuple[int, ...]) -> Pixels:
+            nonlocal images
+            row = len(annotations)
+            if row == 0:
+                images = self._memory.take((len(numbers), *shape))
+            if images.shape[1:] != shape:
+                height, width = images.shape[1:3]
+                raise ShardsError(
+                    f"{self._named(numbers[row])} has a picture of {shape[1]}x{shape[0]}, "
+                    f"others of its batch of {width}x{height}",
+                    "A batch needs pictures of one size: export with --resolution, or read samples one by one",
+                )
+            pixels: Pixels = images[row]
+            return pixels
+
+        for number, reads in self._reading(numbers):
+            annotations.append(self._read(number, reads, take_row, bool(fields))[1])
         batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images)}
         for name, get in _ARRAYS.items():
             if get(annotations[0]) is not None:
@@ -161,7 +178,7 @@ class ShardSource:
                 column: NDArray[Any] = samples.column(name)
         except SampleIndexError:
             reading = self._reading(range(len(self)), in_turn=True)
-            values = [self._read(number, reads, self._samples.fields)[name] for number, reads in reading]
+            values = [self._read(number, reads, picture=False)[1].scalars[name] for number, reads in reading]
             return np.array(values, object if kind == "str" else _DTYPES[kind])
         files, shards = {shard.file for shard in self.shards}, self.manifest.shards
         own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
@@ -217,7 +234,7 @@ class ShardSource:
         return zip(numbers, readers, strict=False)
 
     def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
-        pixels, annotations = self._read(number, reads, self._samples.load, None, True)
+        pixels, annotations = self._read(number, reads)
         # Some decoders return read-only memory.
         sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
         for name, get in _ARRAYS.items():
@@ -226,20 +243,50 @@ class ShardSource:
         sample["metadata"] = annotations.scalars
         return sample
 
-    def _read(self, index: int, reads: Reads, read: Callable[..., Part], *given: object) -> Part:
-        """Read a sample by a method of `Samples`, and name it in errors."""
-        span = self._span(index)
+    def _read(
+        self,
+        number: int,
+        reads: Reads,
+        take: Callable[[tuple[int, ...]], Pixels] | None = None,
+        scalars: bool = True,
+        picture: bool = True,
+    ) -> tuple[Pixels, Annotations]:
+        """Return a sample's pixels uint8 [height, width, 3], empty without `picture`, and its annotations.
+
+        Args:
+            take: returns the array for pixels of a shape.
+        """
+        shard, start, end = self._span(number)
+        size, layout = end - start, self.manifest.layout
         try:
-            return read(span, reads, *given)
+            head = reads.read(shard, start, min(HEAD, size))
+            found = self._spans.picture(head, size, layout.raw)
+            if found is None:
+                head = reads.read(shard, start, size)
+                found = self._spans.picture(head, size, layout.raw)
+            if found is None:
+                raise FormatError("it has no picture")
+            at, stop = start + found.start, start + found.start + found.size
+            if stop > end:
+                raise FormatError("its picture is cut short")
+            pixels, rest = _NO_PIXELS, bytearray(end - stop)
+            if picture and found.shape is not None:
+                # Raw pixels are read directly into their array.
+                pixels = take(found.shape) if take else np.empty(found.shape, np.uint8)
+                reads.read_into(shard, at, [pixels.reshape(-1).data, rest])
+            else:
+                if picture:
+                    # Read separately: decoders need bytes, and slicing larger ones would copy.
+                    pixels = decoded(reads.read(shard, at, found.size))
+                if picture and take:
+                    row = take(pixels.shape)
+                    row[:] = pixels
+                reads.read_into(shard, stop, [rest])
+            return pixels, self._spans.annotations(head[: found.start], bytes(rest), layout, scalars)
         except (FormatError, PictureError) as error:
-            raise self.damaged(index, error) from None
-        except OtherSizeError as error:
-            raise ShardsError(
-                f"{self._named(index)} has a picture of {error}",
-                "A batch needs pictures of one size: export with --resolution, or read samples one by one",
-            ) from None
+            raise self.damaged(number, error) from None
         finally:
-            reads.check(span.shard)
+            reads.check(shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
         """Return the error for a damaged sample."""
@@ -250,10 +297,8 @@ class ShardSource:
         return f"{self._shards.path(shard)}: sample {index - int(self._firsts[shard])}"
 
 
-def _of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
-    if get_format(manifest.format).spans() is None:
-        read = " and ".join(name for name in NAMES if get_format(name).spans())
-        raise ShardsError(f"{root} is of format {manifest.format}", f"Loaders read --format {read}")
+def shards_of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+    """Return the shards of a split, of all for None; raise ShardsError if there are none."""
     shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
     if not shards:
         hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
