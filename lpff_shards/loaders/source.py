@@ -17,7 +17,7 @@ from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.files import ShardFiles, open_files
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
-from lpff_shards.loaders.samples import Recycler
+from lpff_shards.loaders.recycler import Recycler
 from lpff_shards.loaders.shards import Span
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
