@@ -6,12 +6,11 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
-from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
-from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
+from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short, unreadable
 from lpff_shards.manifest import Shard
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, prefetch
@@ -26,43 +25,31 @@ BLOCK = 4 << 20
 """Most bytes of a request for several samples: a larger one is no faster than two at once."""
 
 
-class StoredShard(NamedTuple):
-    """A shard in a bucket: its URI, and the store's ETag; empty if unknown."""
-
-    place: BucketPath
-    etag: str
-
-
 class ShardRanges:
     """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
+
+    Args:
+        etags: the store's ETag of each shard; empty if unknown.
 
     Raises:
         ShardsError: on reading, a shard cannot be read, or has another ETag.
     """
 
-    def __init__(self, shards: Sequence[StoredShard]) -> None:
-        self._shards = tuple(shards)
+    def __init__(self, paths: Sequence[BucketPath], etags: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self._etags = tuple(etags)
         self._threads: dict[int, Threads] = {}
 
-    def __reduce__(self) -> tuple[type[ShardRanges], tuple[Sequence[StoredShard]]]:
-        return ShardRanges, (self._shards,)
-
-    def path(self, shard: int) -> BucketPath:
-        """Return a shard's URI."""
-        return self._shards[shard].place
+    def __reduce__(self) -> tuple[type[ShardRanges], tuple[Sequence[BucketPath], Sequence[str]]]:
+        return ShardRanges, (self.paths, self._etags)
 
     def read_batch(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
         """Yield a reader for each sample of a batch, in order; all requests are sent at once."""
-        wanted = coalesce_ranges(list(spans))
-        if len(wanted) == 1:
-            only = self._fetched(wanted[0][0])
-            yield from (only for _ in wanted[0][1])
-            return
         # No lock: a process forked while one is held would wait forever; and a fork has no threads.
         threads = self._threads.get(os.getpid()) or self._threads.setdefault(os.getpid(), Threads(AT_ONCE))
         coming: dict[int, Future[FetchedSpan]] = {}
         try:
-            for span, rows in wanted:
+            for span, rows in coalesce_ranges(list(spans)):
                 coming.update(dict.fromkeys(rows, threads.submit(self._fetched, span)))
             for row in range(len(coming)):
                 yield coming.pop(row).result()
@@ -80,14 +67,13 @@ class ShardRanges:
             yield from (read for _ in range(count))
 
     def _fetched(self, span: Span) -> FetchedSpan:
-        place, etag = self._shards[span.shard]
-        size = span.end - span.start
+        place, etag, size = self.paths[span.shard], self._etags[span.shard], span.end - span.start
         try:
             data, now = place.read_marked(span.start, size)
         except FileNotFoundError:
             raise ShardsError(f"{place} was removed after it was opened", "See lpff-shards verify") from None
         except OSError as error:
-            raise _unreadable(place, error) from None
+            raise unreadable(place, error) from None
         if etag and now and now != etag:
             raise changed(place)
         if len(data) < size:
@@ -152,32 +138,24 @@ def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges
         listed = {one.name: one for one in root.listed()}
     except OSError as error:
         if not isinstance(error, PermissionError) and "AccessDenied" not in str(error.strerror):
-            raise _unreadable(root, error) from None
+            raise unreadable(root, error) from None
         listed = None
 
-    def opened(shard: Shard) -> tuple[StoredShard, Offsets]:
+    def opened(shard: Shard) -> tuple[str, Offsets]:
         path, index = root / shard.file, root / index_names(shard.file)[-1]
+        reading, hint = path, "Run lpff-shards verify"
         try:
-            size, etag = shard.bytes, ""
             if listed is None:
-                _, etag = path.read_marked(0, 1)
+                size, etag = shard.bytes, path.read_marked(0, 1)[1]
             else:
                 size, etag = listed[shard.file].size, listed[shard.file].etag
-        except (KeyError, FileNotFoundError):
-            raise ShardsError(f"{path} is missing", "Run lpff-shards verify") from None
-        except OSError as error:
-            raise _unreadable(path, error) from None
-        try:
-            return StoredShard(path, etag), sample_offsets(path, shard, size, index.read_bytes())
-        except FileNotFoundError:
             # Reading headers instead would take minutes per shard, one request each.
-            raise ShardsError(f"{index} is missing", f"Write it: lpff-shards index {root}") from None
+            reading, hint = index, f"Write it: lpff-shards index {root}"
+            return etag, sample_offsets(path, shard, size, index.read_bytes())
+        except (KeyError, FileNotFoundError):
+            raise ShardsError(f"{reading} is missing", hint) from None
         except OSError as error:
-            raise _unreadable(index, error) from None
+            raise unreadable(reading, error) from None
 
-    found = list(prefetch(opened, shards, AT_ONCE))
-    return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]
-
-
-def _unreadable(place: BucketPath, error: OSError) -> ShardsError:
-    return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")
+    etags, offsets = zip(*prefetch(opened, shards, AT_ONCE), strict=True)
+    return ShardRanges([root / shard.file for shard in shards], etags), list(offsets)

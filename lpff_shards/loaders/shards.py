@@ -12,7 +12,7 @@ from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of
 from lpff_shards.manifest import Shard
-from lpff_shards.storage.path import StoragePath
+from lpff_shards.storage.path import StoragePath, is_remote
 
 
 class Span(NamedTuple):
@@ -48,6 +48,12 @@ def sample_offsets(path: StoragePath, shard: Shard, size: int, index: bytes | Ca
             "Run lpff-shards verify; lpff-shards index repairs index files",
         )
     return found
+
+
+def unreadable(path: StoragePath, error: OSError) -> ShardsError:
+    """Return the error for a shard or index file that cannot be read."""
+    hint = "Check the bucket, its credentials and the network" if is_remote(path) else "Check the folder"
+    return ShardsError(f"{path} cannot be read: {error.strerror}", hint)
 
 
 def too_short(path: StoragePath, missing: int) -> ShardsError:

@@ -18,7 +18,7 @@ from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.files import ShardFiles, open_files
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
 from lpff_shards.loaders.recycler import Recycler
-from lpff_shards.loaders.shards import Span
+from lpff_shards.loaders.shards import Span, unreadable
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.text import choice_hint, did_you_mean
@@ -187,7 +187,7 @@ class ShardSource:
     @property
     def files(self) -> list[StoragePath]:
         """Paths of the shards, in order."""
-        return list(map(self._shards.path, range(len(self.shards))))
+        return list(self._shards.paths)
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return shard number and byte offset of each sample, int64 [n] each."""
@@ -202,7 +202,10 @@ class ShardSource:
         """
         for number, reads in self._reading([self._number(index) for index in indices]):
             shard, start, end = self._span(number)
-            data = reads.read(shard, start, end - start)
+            try:
+                data = reads.read(shard, start, end - start)
+            except OSError as error:
+                raise unreadable(self._shards.paths[shard], error) from None
             reads.check(shard)
             yield data
 
@@ -210,7 +213,10 @@ class ShardSource:
         """Raise ShardsError for samples whose shard was replaced, for readers that open the files of a folder."""
         assert isinstance(self._shards, ShardFiles)
         for shard in np.unique(self.places(indices)[0]).tolist():
-            self._shards.check_path(shard)
+            try:
+                self._shards.check_path(shard)
+            except OSError as error:
+                raise unreadable(self._shards.paths[shard], error) from None
 
     def _number(self, index: int | np.integer) -> int:
         """Return a sample's number; a negative one counts from the end."""
@@ -285,6 +291,8 @@ class ShardSource:
             return pixels, self._spans.annotations(head[: found.start], bytes(rest), layout, scalars)
         except (FormatError, PictureError) as error:
             raise self.damaged(number, error) from None
+        except OSError as error:
+            raise unreadable(self._shards.paths[shard], error) from None
         finally:
             reads.check(shard)
 
@@ -294,7 +302,7 @@ class ShardSource:
 
     def _named(self, index: int) -> str:
         shard = self._span(index).shard
-        return f"{self._shards.path(shard)}: sample {index - int(self._firsts[shard])}"
+        return f"{self._shards.paths[shard]}: sample {index - int(self._firsts[shard])}"
 
 
 def shards_of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
