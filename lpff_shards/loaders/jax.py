@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.batches import load_batch
 from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
 from lpff_shards.loaders.sampler import EpochSampler, Equal, refuse_below
 from lpff_shards.loaders.source import ShardSource
@@ -73,9 +74,9 @@ def loader(options: JaxOptions) -> Epochs:
     return Epochs(options)
 
 
-def _load(batches: Batches, order: EpochSampler, number: int) -> Any:
+def _load(source: ShardSource, order: EpochSampler, fields: Sequence[str], labels: bool, number: int) -> Any:
     """Return the batch of a number that is counted from the start of epoch 0."""
-    return batches.load(order.draw(*divmod(number, len(order))))
+    return load_batch(source, order.draw(*divmod(number, len(order))), fields, labels)
 
 
 class Epochs(grain.IterDataset[Any]):
@@ -98,7 +99,7 @@ class Epochs(grain.IterDataset[Any]):
         if options.sharding is not None:
             _refuse_uneven(options.sharding, options.batch_size, place[1], options.equal)
         self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
-        self._load = partial(_load, Batches(source, options.fields, options.labels), order)
+        self._load = partial(_load, source, order, options.fields, options.labels)
         self._found = None if options.placed or options.sharding is not None else place
 
     def __iter__(self) -> grain.DatasetIterator[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.ranks import Pair
 from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
-from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.source import ShardSource, kinds_of
 
 S = TypeVar("S", bound=Sampler)
 Options = TypeVar("Options")
@@ -65,6 +65,7 @@ class LoaderOptions:
 
     def __post_init__(self) -> None:
         refuse_below("epoch", self.epoch, 0)
+        kinds_of(self.fields)
 
     @property
     def placed(self) -> bool:

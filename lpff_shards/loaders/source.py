@@ -305,7 +305,7 @@ class ShardSource:
         return f"{self._shards.paths[shard]}: sample {index - int(self._firsts[shard])}"
 
 
-def shards_of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
     """Return the shards of a split, of all for None; raise ShardsError if there are none."""
     shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
     if not shards:

@@ -10,6 +10,7 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.formats.pictures.decoding import Pixels
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.batches import load_batch
 from lpff_shards.loaders.options import LoaderOptions, S, ShuffledOptions, loader_settings, refuse_other_state, takes
 from lpff_shards.loaders.ranks import rank_and_world_size, refuse_joined_since
 from lpff_shards.loaders.sampler import EpochSampler, SampleOrder, StreamSampler
@@ -103,7 +104,7 @@ def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load
     """Return the source of a loader, its order, and a function that loads batches."""
     source = ShardSource(options.path, options.split, channels="first")
     order = options.sampler(kind, source, rank_and_world_size(options.rank, options.world_size, _joined()))
-    return source, order, Batches(source, options.fields, options.labels, _flip_picture).load
+    return source, order, partial(load_batch, source, fields=options.fields, labels=options.labels, flip=_flip_picture)
 
 
 def _tensors(batch: Any) -> Any:
