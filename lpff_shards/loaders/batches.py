@@ -13,6 +13,9 @@ from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
 
+MIRRORED = ("camera", "landmarks", "yaw", "mirrored")
+"""Parts of a batch that differ in a mirror, besides the image."""
+
 
 def mirror_batch(
     batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool, flip: Callable[[Pixels], None]
@@ -25,17 +28,20 @@ def mirror_batch(
         channels_last: whether images are [n, height, width, 3].
         flip: mirrors a picture [height, width, 3] in place, such as `flip_picture`.
     """
-    rows = np.flatnonzero(flips)
-    if not len(rows):
-        return
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
-    for row in rows.tolist():
+    for row in np.flatnonzero(flips).tolist():
         flip(images[row])
+    mirror_labels(batch, flips, images.shape[2])
+
+
+def mirror_labels(batch: dict[str, Any], flips: NDArray[np.bool_], width: int) -> None:
+    """Mirror those of `MIRRORED` that a batch contains, in place; `width` of the pictures in pixels."""
+    rows = np.flatnonzero(flips)
     mirrors: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
         "camera": lambda cameras: camera.mirror(cameras.astype(np.float64)),
-        "landmarks": lambda points: landmarks.mirror(points, images.shape[2]),
+        "landmarks": lambda points: landmarks.mirror(points, width),
     }
-    for name in mirrors.keys() & batch.keys():
+    for name in mirrors.keys() & batch.keys() if len(rows) else ():
         # Zeros mean unknown and stay zeros.
         known = rows[batch[name][rows].reshape(len(rows), -1).any(axis=1)]
         batch[name][known] = mirrors[name](batch[name][known])
