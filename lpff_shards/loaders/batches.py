@@ -79,3 +79,12 @@ def load_batch(
     vectors = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
     wanted = {name: batch[name] for name in fields}
     return (batch["image"], vectors, wanted) if wanted else (batch["image"], vectors)
+
+
+def map_arrays(convert: Callable[[NDArray[Any]], Any], batch: Any) -> Any:
+    """Return a batch with its arrays converted; lists of strings are unchanged."""
+    if isinstance(batch, dict):
+        return {name: map_arrays(convert, value) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(map_arrays(convert, value) for value in batch)
+    return convert(batch) if isinstance(batch, np.ndarray) else batch

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import load_batch
+from lpff_shards.loaders.batches import load_batch, map_arrays
 from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
 from lpff_shards.loaders.sampler import EpochSampler, Equal, refuse_below
 from lpff_shards.loaders.source import ShardSource
@@ -125,7 +125,11 @@ class Epochs(grain.IterDataset[Any]):
 
     def finish(self, batch: Any) -> Any:
         """Return a loaded batch, as global arrays with a sharding; called in the user's thread."""
-        return batch if self._sharding is None else _as_global(batch, self._sharding, self._rows)
+        if self._sharding is None:
+            return batch
+        # This process's rows become its part of global arrays [rows, ...].
+        make = partial(jax.make_array_from_process_local_data, self._sharding)
+        return map_arrays(lambda own: make(_as_jax_takes(own), (self._rows, *own.shape[1:])), batch)
 
     def __str__(self) -> str:
         return f"Epochs(batches_per_epoch={self.batches_per_epoch})"
@@ -235,17 +239,6 @@ def _refuse_uneven(sharding: Sharding, batch_size: int, world_size: int, equal: 
             f"{world_size} x {batch_size} samples cannot be divided among the sharding's devices: {error}",
             "Use a batch_size that the devices divide",
         ) from None
-
-
-def _as_global(batch: Any, sharding: Sharding, rows: int) -> Any:
-    """Return this process's batch with arrays as its part of global ones [rows, ...]; other values are unchanged."""
-    if isinstance(batch, dict):
-        return {name: _as_global(value, sharding, rows) for name, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(_as_global(value, sharding, rows) for value in batch)
-    if not isinstance(batch, np.ndarray):
-        return batch
-    return jax.make_array_from_process_local_data(sharding, _as_jax_takes(batch), (rows, *batch.shape[1:]))
 
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:

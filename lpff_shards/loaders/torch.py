@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.formats.pictures.decoding import Pixels
-from lpff_shards.loaders.batches import load_batch
+from lpff_shards.loaders.batches import load_batch, map_arrays
 from lpff_shards.loaders.options import LoaderOptions, S, ShuffledOptions, loader_settings, refuse_other_state, takes
 from lpff_shards.loaders.ranks import rank_and_world_size, refuse_joined_since
 from lpff_shards.loaders.sampler import EpochSampler, SampleOrder, StreamSampler
@@ -77,9 +77,7 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
     source, order, load = _opened(options, EpochSampler)
     by = resolve_workers(source, options.workers, options.threads, options.prefetch)
     sampler = _Epochs(order, options.epoch, None if by.workers else load, by)
-    # Fresh processes take seconds to start, and their dataset has no state.
-    persistent = by.workers > 0 and source.remote
-    return Pipeline(options, source, order, by, dataset=_Batches(load), sampler=sampler, persistent_workers=persistent)
+    return Pipeline(options, source, order, by, _Batches(load), sampler)
 
 
 @takes(StreamOptions)
@@ -97,7 +95,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     by = resolve_workers(source, options.workers, None, options.prefetch)
     # The system reads a folder's shards ahead.
     ahead = by.prefetch if source.remote and not by.workers else 0
-    return _StreamLoader(options, source, order, by, dataset=_Stream(order, load, options.epoch, ahead))
+    return _StreamLoader(options, source, order, by, _Stream(order, load, options.epoch, ahead))
 
 
 def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load]:
@@ -105,15 +103,6 @@ def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load
     source = ShardSource(options.path, options.split, channels="first")
     order = options.sampler(kind, source, rank_and_world_size(options.rank, options.world_size, _joined()))
     return source, order, partial(load_batch, source, fields=options.fields, labels=options.labels, flip=_flip_picture)
-
-
-def _tensors(batch: Any) -> Any:
-    """Return arrays as tensors that share their memory, images [n, 3, height, width]; other values are unchanged."""
-    if isinstance(batch, tuple):
-        return tuple(map(_tensors, batch))
-    if isinstance(batch, dict):
-        return {name: _tensors(value) for name, value in batch.items()}
-    return torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
 
 
 def _flip_picture(pixels: Pixels) -> None:
@@ -139,16 +128,20 @@ class Pipeline(StatefulDataLoader[Any]):
         source: ShardSource,
         order: EpochSampler | StreamSampler,
         by: Workers,
-        **parts: Any,
+        dataset: Dataset[Any],
+        sampler: Sampler[Any] | None = None,
     ) -> None:
         super().__init__(
-            **parts,
+            dataset,
+            sampler=sampler,
             batch_size=None,
-            collate_fn=_tensors,
+            collate_fn=partial(map_arrays, torch.from_numpy),
             num_workers=by.workers,
             prefetch_factor=by.prefetch if by.workers else None,
             # Forked processes cannot read a bucket.
             multiprocessing_context="spawn" if by.workers and source.remote else None,
+            # Fresh processes take seconds to start. Those of a stream have the epoch, so they are not kept.
+            persistent_workers=by.workers > 0 and source.remote and sampler is not None,
             pin_memory=options.pin_memory,
         )
         self._settings = loader_settings(source, order)
