@@ -11,8 +11,8 @@ import pytest
 from running import wait_for
 
 import lpff_shards
+from lpff_shards.loaders.files import Span
 from lpff_shards.loaders.object_reader import ShardRanges
-from lpff_shards.loaders.shards import Span
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage.background_sync import BackgroundSync, StagedFile
 from lpff_shards.storage.bucket import BucketPath

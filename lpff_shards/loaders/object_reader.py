@@ -10,7 +10,7 @@ from itertools import islice
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
-from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short, unreadable
+from lpff_shards.loaders.files import Span, changed, sample_offsets, too_short, unreadable
 from lpff_shards.manifest import Shard
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, prefetch

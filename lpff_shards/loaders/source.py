@@ -15,10 +15,9 @@ from lpff_shards.formats.base import HEAD, Annotations
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.loaders.files import ShardFiles, open_files
+from lpff_shards.loaders.files import ShardFiles, Span, open_files, unreadable
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
 from lpff_shards.loaders.recycler import Recycler
-from lpff_shards.loaders.shards import Span, unreadable
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.text import choice_hint, did_you_mean
