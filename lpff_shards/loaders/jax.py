@@ -103,8 +103,7 @@ class Epochs(grain.IterDataset[Any]):
         self._found = None if options.placed or options.sharding is not None else place
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
-        if self._found is not None:
-            ranks.refuse_joined_since(self._found, joined())
+        ranks.refuse_joined_since(self._found, joined())
         return _JaxPass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:

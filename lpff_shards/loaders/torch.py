@@ -149,8 +149,7 @@ class Pipeline(StatefulDataLoader[Any]):
         self._adopts = options.workers is None
 
     def __iter__(self) -> Any:
-        if self._found is not None:
-            refuse_joined_since(self._found, _joined())
+        refuse_joined_since(self._found, _joined())
         if self.num_workers:
             # The user can set the start method until the first pass.
             method = (self.multiprocessing_context or multiprocessing).get_start_method()
