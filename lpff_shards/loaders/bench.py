@@ -118,22 +118,21 @@ def bench_export(options: BenchOptions, on_run: Callable[[Run], None] = lambda _
     shards = shards_of_split(options.path, manifest, options.split)
     samples = sum(shard.samples for shard in shards)
     if not samples:
-        raise ShardsError(
-            f"{options.path} has no samples in split {options.split!r}", "See skipped in its manifest.json"
-        )
+        reason = f"{options.path} has no samples in split {options.split!r}"
+        raise ShardsError(reason, "See skipped in its manifest.json")
     root = place(options.path)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
     problems = {loader: missing(loader, manifest.format, is_remote(root)) for loader in options.loader or LOADERS}
+    runs = []
     for loader in options.loader:
         if problems[loader]:
             raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problems[loader]}", "Leave it out")
-    runs = []
     for loader in filter(problems.__contains__, LOADERS):
         problem = problems[loader]
         for workers in (None,) if problem else options.workers or (None,):
             run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
-            on_run(run)
             runs.append(run)
+            on_run(run)
     return BenchReport(
         name=manifest.name,
         format=manifest.format,
@@ -194,11 +193,7 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
 
 
 def read_twice(places: Sequence[StoragePath], seconds: float) -> Reading:
-    """Read shards twice, each time for at most `seconds`.
-
-    Raises:
-        ShardsError: one cannot be read.
-    """
+    """Read shards twice, each time for at most `seconds`; raise ShardsError if one cannot be read."""
     first, again = measure(_pieces(places), seconds), measure(_pieces(places), seconds)
     bytes = min(first[0], again[0])
     return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
@@ -217,32 +212,31 @@ def measure(sizes: Iterable[int], seconds: float) -> tuple[int, float]:
 def _pieces(places: Sequence[StoragePath]) -> Iterator[int]:
     """Read files one after the other, and objects by as many requests at once as the loaders; yield sizes read."""
 
+    @contextlib.contextmanager
+    def readable(place: StoragePath) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            hint = f"Check {causes(place, writing=False)}"
+            raise ShardsError(f"{place} cannot be read: {error.strerror}", hint) from None
+
     def ranges() -> Iterator[tuple[BucketPath, int]]:
         for one in filter(is_remote, places):
-            with _readable(one):
+            with readable(one):
                 size = one.size()
             yield from ((one, at) for at in range(0, size, BLOCK))
 
     def fetched(piece: tuple[BucketPath, int]) -> int:
-        with _readable(piece[0]):
+        with readable(piece[0]):
             return len(piece[0].read_marked(piece[1], BLOCK)[0])
 
     yield from prefetch(fetched, ranges(), AT_ONCE)
     buffer = bytearray(1 << 20)
     for path in places:
         if not is_remote(path):
-            with _readable(path), Path(str(path)).open("rb", buffering=0) as file:
+            with readable(path), Path(str(path)).open("rb", buffering=0) as file:
                 while size := file.readinto(buffer):
                     yield size
-
-
-@contextlib.contextmanager
-def _readable(place: StoragePath) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        hint = f"Check {causes(place, writing=False)}"
-        raise ShardsError(f"{place} cannot be read: {error.strerror}", hint) from None
 
 
 def main() -> None:

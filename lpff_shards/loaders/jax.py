@@ -23,7 +23,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
 from lpff_shards.loaders.batches import load_batch, map_arrays
 from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
-from lpff_shards.loaders.sampler import EpochSampler, Equal, refuse_below
+from lpff_shards.loaders.sampler import EpochSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.worker_defaults import guard_spawn, resolve_workers
 
@@ -89,15 +89,22 @@ class Epochs(grain.IterDataset[Any]):
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
         source = ShardSource(options.path, options.split)
-        place = _rank_and_world_size(options.rank, options.world_size, options.sharding)
+        place = _rank_and_world_size(options)
         order = options.sampler(EpochSampler, source, place)
         self.batches_per_epoch = len(order)
         self.settings = loader_settings(source, order)
         self.first = options.epoch * len(order)
         self._stop = sys.maxsize if options.epochs is None else self.first + options.epochs * len(order)
         self._sharding, self._rows = options.sharding, options.batch_size * place[1]
+        if options.sharding is not None and options.equal is None:
+            raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
         if options.sharding is not None:
-            _refuse_uneven(options.sharding, options.batch_size, place[1], options.equal)
+            try:
+                options.sharding.shard_shape((self._rows,))
+            except ValueError as error:
+                samples = f"{place[1]} x {options.batch_size} samples"
+                reason = f"{samples} cannot be divided among the sharding's devices: {error}"
+                raise ShardsError(reason, "Use a batch_size that the devices divide") from None
         self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
         self._load = partial(_load, source, order, options.fields, options.labels)
         self._found = None if options.placed or options.sharding is not None else place
@@ -188,12 +195,12 @@ def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
         iterators.pop().close()
 
 
-def _rank_and_world_size(rank: int | None, world_size: int | None, sharding: Sharding | None) -> tuple[int, int]:
+def _rank_and_world_size(options: JaxOptions) -> ranks.Pair:
     """Return rank and world size: the sharding's, which given ones must equal; else see `ranks.rank_and_world_size`."""
-    if sharding is None:
-        return ranks.rank_and_world_size(rank, world_size, joined())
-    own = _part(sharding)
-    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), own, strict=True):
+    if options.sharding is None:
+        return ranks.rank_and_world_size(options.rank, options.world_size, joined())
+    own = _part(options.sharding)
+    for name, value, needed in (("rank", options.rank, own[0]), ("world_size", options.world_size, own[1])):
         if value not in (None, needed):
             raise ShardsError(
                 f"{name} {value} does not fit the sharding, in which this process has part {own[0]} of {own[1]}",
@@ -202,12 +209,12 @@ def _rank_and_world_size(rank: int | None, world_size: int | None, sharding: Sha
     return own
 
 
-def joined() -> tuple[int, int] | None:
+def joined() -> ranks.Pair | None:
     """Return rank and world size of jax.distributed; None if it is not initialized."""
     return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else None
 
 
-def _part(sharding: Sharding) -> tuple[int, int]:
+def _part(sharding: Sharding) -> ranks.Pair:
     """Return the part of a batch's rows that this process holds, and the number of parts.
 
     Processes that hold the same rows (those of one model spread over them) share a part.
@@ -225,19 +232,6 @@ def _part(sharding: Sharding) -> tuple[int, int]:
     if mine is None or sum(map(len, parts)) != count or len({len(held) for held in parts}) > 1:
         raise ShardsError(f"{sharding} gives processes overlapping or uneven rows, or none", _HINT)
     return parts.index(frozenset(mine)), len(parts)
-
-
-def _refuse_uneven(sharding: Sharding, batch_size: int, world_size: int, equal: Equal | None) -> None:
-    """Refuse batches that would not all be full, or cannot be divided among the sharding's devices."""
-    if equal is None:
-        raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
-    try:
-        sharding.shard_shape((batch_size * world_size,))
-    except ValueError as error:
-        raise ShardsError(
-            f"{world_size} x {batch_size} samples cannot be divided among the sharding's devices: {error}",
-            "Use a batch_size that the devices divide",
-        ) from None
 
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:
