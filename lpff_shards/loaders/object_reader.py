@@ -44,7 +44,7 @@ class ShardRanges:
         return ShardRanges, (self.paths, self._etags)
 
     def read_batch(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
-        """Yield a reader for each sample of a batch, in order; all requests are sent at once."""
+        """Yield a reader for each sample of a batch; all requests are sent at once."""
         # No lock: a process forked while one is held would wait forever; and a fork has no threads.
         threads = self._threads.get(os.getpid()) or self._threads.setdefault(os.getpid(), Threads(AT_ONCE))
         coming: dict[int, Future[FetchedSpan]] = {}
@@ -67,17 +67,17 @@ class ShardRanges:
             yield from (read for _ in range(count))
 
     def _fetched(self, span: Span) -> FetchedSpan:
-        place, etag, size = self.paths[span.shard], self._etags[span.shard], span.end - span.start
+        path, etag, size = self.paths[span.shard], self._etags[span.shard], span.end - span.start
         try:
-            data, now = place.read_marked(span.start, size)
+            data, now = path.read_marked(span.start, size)
         except FileNotFoundError:
-            raise ShardsError(f"{place} was removed after it was opened", "See lpff-shards verify") from None
+            raise ShardsError(f"{path} was removed after it was opened", "See lpff-shards verify") from None
         except OSError as error:
-            raise unreadable(place, error) from None
+            raise unreadable(path, error) from None
         if etag and now and now != etag:
-            raise changed(place)
+            raise changed(path)
         if len(data) < size:
-            raise too_short(place, size - len(data))
+            raise too_short(path, size - len(data))
         return FetchedSpan(span.start, data)
 
 

@@ -80,7 +80,6 @@ class ShardSource:
         self._memory = Recycler()
 
     def __len__(self) -> int:
-        """Number of samples."""
         return len(self._starts)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -98,11 +97,10 @@ class ShardSource:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return several samples, each as `source[index]`; torch's DataLoader calls this."""
-        reading = self._reading([self._number(index) for index in indices])
-        return [self._sample(number, reads) for number, reads in reading]
+        return list(self._load([self._number(index) for index in indices]))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self._sample(number, reads) for number, reads in self._reading(range(len(self)), in_turn=True))
+        return self._load(range(len(self)), in_turn=True)
 
     @property
     def decodes(self) -> bool:
@@ -185,7 +183,7 @@ class ShardSource:
 
     @property
     def files(self) -> list[StoragePath]:
-        """Paths of the shards, in order."""
+        """Paths of the shards."""
         return list(self._shards.paths)
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -218,7 +216,6 @@ class ShardSource:
                 raise unreadable(self._shards.paths[shard], error) from None
 
     def _number(self, index: int | np.integer) -> int:
-        """Return a sample's number; a negative one counts from the end."""
         try:
             return range(len(self))[operator.index(index)]
         except IndexError:
@@ -228,7 +225,6 @@ class ShardSource:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
 
     def _span(self, index: int) -> Span:
-        """Return a sample's shard, and its start and end in it."""
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
         return Span(shard, int(self._starts[index]), int(self._ends[index]))
 
@@ -238,15 +234,15 @@ class ShardSource:
         readers: Iterable[Reads] = read(map(self._span, numbers))
         return zip(numbers, readers, strict=False)
 
-    def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
-        pixels, annotations = self._read(number, reads)
-        # Some decoders return read-only memory.
-        sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
-        for name, get in _ARRAYS.items():
-            if (array := get(annotations)) is not None:
-                sample[name] = np.array(array)
-        sample["metadata"] = annotations.scalars
-        return sample
+    def _load(self, numbers: Sequence[int], in_turn: bool = False) -> Iterator[dict[str, Any]]:
+        for number, reads in self._reading(numbers, in_turn):
+            pixels, annotations = self._read(number, reads)
+            # Some decoders return read-only memory.
+            sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
+            for name, get in _ARRAYS.items():
+                if (array := get(annotations)) is not None:
+                    sample[name] = np.array(array)
+            yield {**sample, "metadata": annotations.scalars}
 
     def _read(
         self,
@@ -296,7 +292,6 @@ class ShardSource:
             reads.check(shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
-        """Return the error for a damaged sample."""
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:
