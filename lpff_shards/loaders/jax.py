@@ -107,7 +107,7 @@ class Epochs(grain.IterDataset[Any]):
                 raise ShardsError(reason, "Use a batch_size that the devices divide") from None
         self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
         self._load = partial(_load, source, order, options.fields, options.labels)
-        self._found = None if options.placed or options.sharding is not None else place
+        self._found = place if None in (options.rank, options.world_size) and options.sharding is None else None
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
         ranks.refuse_joined_since(self._found, joined())

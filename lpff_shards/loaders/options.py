@@ -67,11 +67,6 @@ class LoaderOptions:
         refuse_below("epoch", self.epoch, 0)
         kinds_of(self.fields)
 
-    @property
-    def placed(self) -> bool:
-        """Whether the user passed both rank and world size."""
-        return self.rank is not None and self.world_size is not None
-
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
         """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
         return kind(

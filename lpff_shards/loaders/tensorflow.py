@@ -234,13 +234,11 @@ def _decoded_png(data: Any) -> Any:
 
 
 def _decoded_in_python(data: Any, key: Any) -> Any:
-    pixels = tf.numpy_function(_pixels_of, [data, key], tf.uint8, stateful=False)
-    return tf.ensure_shape(pixels, [None, None, _CHANNELS])
+    def pixels(data: bytes, key: bytes) -> Pixels:
+        try:
+            return np.ascontiguousarray(decoded(data))
+        except (FormatError, PictureError) as error:
+            name = key.decode(errors="replace")
+            raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
 
-
-def _pixels_of(data: bytes, key: bytes) -> Pixels:
-    try:
-        return np.ascontiguousarray(decoded(data))
-    except (FormatError, PictureError) as error:
-        name = key.decode(errors="replace")
-        raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
+    return tf.ensure_shape(tf.numpy_function(pixels, [data, key], tf.uint8, stateful=False), [None, None, _CHANNELS])

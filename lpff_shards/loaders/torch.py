@@ -145,7 +145,7 @@ class Pipeline(StatefulDataLoader[Any]):
             pin_memory=options.pin_memory,
         )
         self._settings = loader_settings(source, order)
-        self._found = None if options.placed else (order.rank, order.world_size)
+        self._found = (order.rank, order.world_size) if None in (options.rank, options.world_size) else None
         self._adopts = options.workers is None
 
     def __iter__(self) -> Any:
@@ -194,10 +194,10 @@ class _Epochs(Sampler[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _CountedPass(self)
+        return _Pass(self)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        orders = (self._order.draw(epoch, number) for number in range(first, len(self)))
+    def batches(self, epoch: int, number: int) -> Iterator[Any]:
+        orders = (self._order.draw(epoch, batch) for batch in range(number, len(self)))
         if self._load is None:
             return orders
         by = self._by
@@ -219,10 +219,10 @@ class _Stream(IterableDataset[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Pass(self.batches, self.epoch)
+        return _Pass(self)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        orders = (self._order.of(numbers, epoch) for numbers in islice(self._drawn(epoch), first, None))
+    def batches(self, epoch: int, number: int) -> Iterator[Any]:
+        orders = (self._order.of(numbers, epoch) for numbers in islice(self._drawn(epoch), number, None))
         return prefetch(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterator[NDArray[np.int64]]:
@@ -244,18 +244,20 @@ class _Stream(IterableDataset[Any]):
 class _Pass(Iterator[Any]):
     """Batches of an epoch; the state is the number of the next batch.
 
-    Args:
-        batches: returns the batches of an epoch from a number on.
+    A pass over `_Epochs` is counted as an epoch at its first batch: torch also creates passes that it does not use.
     """
 
-    def __init__(self, batches: Callable[[int, int], Iterator[Any]], epoch: int) -> None:
-        self._from = batches
-        self._epoch, self._number = epoch, 0
+    def __init__(self, data: _Epochs | _Stream) -> None:
+        self._data = data
+        self._epoch = None if isinstance(data, _Epochs) else data.epoch
+        self._number = 0
         self._batches: Iterator[Any] | None = None
 
     def __next__(self) -> Any:
+        if self._epoch is None:
+            self.load_state_dict(self.state_dict())
         if self._batches is None:
-            self._batches = self._from(self._epoch, self._number)
+            self._batches = self._data.batches(**self.state_dict())
         try:
             batch = next(self._batches)
         except StopIteration:
@@ -268,32 +270,13 @@ class _Pass(Iterator[Any]):
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch, "number": self._number}
+        return {"epoch": self._data.epoch if self._epoch is None else self._epoch, "number": self._number}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._number = state["epoch"], state["number"]
+        if isinstance(self._data, _Epochs):
+            self._data.epoch = self._epoch + 1
         self._batches = None
-
-
-class _CountedPass(_Pass):
-    """A pass that is counted as an epoch at its first batch: torch also creates passes that it does not use."""
-
-    def __init__(self, epochs: _Epochs) -> None:
-        super().__init__(epochs.batches, epochs.epoch)
-        self._epochs = epochs
-        self._counted = False
-
-    def __next__(self) -> Any:
-        if not self._counted:
-            self.load_state_dict(self.state_dict())
-        return super().__next__()
-
-    def state_dict(self) -> dict[str, int]:
-        return super().state_dict() if self._counted else {"epoch": self._epochs.epoch, "number": 0}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        super().load_state_dict(state)
-        self._epochs.epoch, self._counted = self._epoch + 1, True
 
 
 class _StreamLoader(Pipeline):
