@@ -105,16 +105,18 @@ class FetchedSpan:
 
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
     """Join consecutive spans of a shard up to `most` bytes; yield each joined span with the number of its parts."""
-    coming = iter(spans)
-    block, count = next(coming, None), 1
-    for span in coming:
-        assert block is not None
-        end = max(block.end, span.end)
-        fits = end == block.end or end - block.start <= most
-        if fits and block.shard == span.shard and block.start <= span.start <= block.end:
-            block, count = Span(block.shard, block.start, end), count + 1
+    block, count = None, 0
+    for span in spans:
+        if (
+            block
+            and block.shard == span.shard
+            and block.start <= span.start <= block.end
+            and (span.end <= block.end or span.end - block.start <= most)
+        ):
+            block, count = Span(block.shard, block.start, max(block.end, span.end)), count + 1
         else:
-            yield block, count
+            if block:
+                yield block, count
             block, count = span, 1
     if block:
         yield block, count

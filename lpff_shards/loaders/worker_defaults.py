@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from multiprocessing import current_process, get_context, resource_tracker, spawn
-from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.context import BaseContext, ForkServerProcess, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Lock
 from typing import Any, NamedTuple
@@ -79,7 +80,9 @@ def context(method: str) -> BaseContext:
     with _safe_start():
         # It is an interpreter too, and would otherwise start with the first queue.
         resource_tracker.ensure_running()
-    return _Spawn() if method == "spawn" else _ForkServer()
+    made = copy(get_context(method))
+    made.Process = _Spawned if method == "spawn" else _ForkServed  # type: ignore[attr-defined]
+    return made
 
 
 def guard_spawn() -> None:
@@ -127,11 +130,3 @@ class _Spawned(SpawnProcess):
 
 class _ForkServed(ForkServerProcess):
     _Popen = _started(ForkServerProcess._Popen, script=False)
-
-
-class _Spawn(SpawnContext):
-    Process = _Spawned
-
-
-class _ForkServer(ForkServerContext):
-    Process = _ForkServed
