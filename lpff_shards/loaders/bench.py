@@ -65,17 +65,11 @@ class Run(Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Pictures per second."""
         return self.pictures / self.seconds if self.seconds else 0.0
 
 
 class Reading(Struct, frozen=True):
-    """Sequential reads of the files.
-
-    Attributes:
-        bytes: of each read.
-        first, again: seconds of the first read and of a second one, from the page cache if the files fit.
-    """
+    """Seconds of a first sequential read of the files and of another, from the page cache if they fit; bytes read."""
 
     bytes: int
     first: float
@@ -106,10 +100,7 @@ class BenchReport(Struct, frozen=True):
 
 
 def bench_export(options: BenchOptions, on_run: Callable[[Run], None] = lambda _: None) -> BenchReport:
-    """Measure how fast the requested loaders read a split of an export.
-
-    Args:
-        on_run: called with the result of each loader.
+    """Measure how fast the requested loaders read a split of an export; call `on_run` with each result.
 
     Raises:
         ShardsError: the export or the split is missing, a file cannot be read, or a requested loader cannot read it.

@@ -40,15 +40,13 @@ class Span(NamedTuple):
 
 
 def sample_offsets(path: StoragePath, shard: Shard, size: int, index: bytes | Callable[[int, int], bytes]) -> Offsets:
-    """Return the offsets of the samples of a shard.
+    """Return the offsets of the samples of a shard of `size` bytes.
 
     Args:
-        size: bytes of the shard.
         index: its index file, or a function that reads the shard by offset and number of bytes.
 
     Raises:
         ShardsError: the length of the shard differs from the manifest or the index, or its headers are damaged.
-        OSError: of the function.
     """
     format = format_of(shard.file)
     spans = None if format is None else format.spans()
@@ -172,8 +170,7 @@ class ShardFiles:
 def open_files(root: Path, manifest: Manifest, shards: Sequence[Shard]) -> tuple[ShardFiles, list[Offsets]]:
     """Return a reader of shards in a folder, and the offsets of each shard's samples.
 
-    Raises:
-        ShardsError: a shard is missing or not a regular file, or differs from the manifest or its index file.
+    Raise ShardsError if a shard is missing or not a regular file, or differs from the manifest or its index file.
     """
     paths = [root / shard.file for shard in shards]
     found = list(map(_opened, paths, shards))

@@ -80,11 +80,7 @@ def _load(source: ShardSource, order: EpochSampler, fields: Sequence[str], label
 
 
 class Epochs(grain.IterDataset[Any]):
-    """Batches of a rank, epoch after epoch; every iterator begins with the first epoch.
-
-    Attributes:
-        batches_per_epoch: of this rank.
-    """
+    """Batches of a rank, epoch after epoch; every iterator begins with the first epoch."""
 
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
@@ -130,7 +126,6 @@ class Epochs(grain.IterDataset[Any]):
         return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
 
     def finish(self, batch: Any) -> Any:
-        """Return a loaded batch, as global arrays with a sharding; called in the user's thread."""
         if self._sharding is None:
             return batch
         # This process's rows become its part of global arrays [rows, ...].

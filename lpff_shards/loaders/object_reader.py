@@ -26,13 +26,9 @@ BLOCK = 4 << 20
 
 
 class ShardRanges:
-    """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
+    """The shards of a data set in a bucket, with the store's ETags, which are empty if unknown.
 
-    Args:
-        etags: the store's ETag of each shard; empty if unknown.
-
-    Raises:
-        ShardsError: on reading, a shard cannot be read, or has another ETag.
+    Pickles without its threads; not for forked processes. Reading raises ShardsError, also for another ETag.
     """
 
     def __init__(self, paths: Sequence[BucketPath], etags: Sequence[str]) -> None:
@@ -89,11 +85,9 @@ class FetchedSpan:
         self._data = data
 
     def read(self, shard: int, at: int, size: int) -> bytes:  # noqa: ARG002
-        """Return bytes of the shard; they are inside the span."""
         return bytes(self._data[at - self._start : at - self._start + size])
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:  # noqa: ARG002
-        """Fill buffers with consecutive bytes of the shard, which are inside the span."""
         at -= self._start
         for part in parts:
             part[:] = self._data[at : at + len(part)]
@@ -133,8 +127,7 @@ def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[tuple[Span
 def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges, list[Offsets]]:
     """Return a reader of shards in a bucket, and the offsets of each shard's samples.
 
-    Raises:
-        ShardsError: a shard or its index file is missing, or they differ from the manifest or from one another.
+    Raise ShardsError if a shard or its index file is missing, or they differ from the manifest or from one another.
     """
     try:
         listed = {one.name: one for one in root.listed()}

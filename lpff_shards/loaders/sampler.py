@@ -34,7 +34,7 @@ class SampleOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampler:
-    """The samples of an epoch that a rank reads; `EpochSampler` and `StreamSampler` order them.
+    """The samples of an epoch that a rank reads; its length is the number of batches.
 
     Attributes: see `options.LoaderOptions`, and
         counts: samples of each shard.
@@ -100,7 +100,6 @@ class EpochSampler(Sampler):
         refuse_no_bool("shuffle", self.shuffle)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank in an epoch."""
         full, rest = divmod(self.total, self.batch_size * self.world_size)
         start, end = _part(rest, self.rank, self.world_size)
         return full + (start < end)
@@ -138,7 +137,6 @@ class StreamSampler(Sampler):
         refuse_below("shuffle", self.shuffle, 0)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank in an epoch."""
         start, stop = _part(self.total, self.rank, self.world_size)
         return len(range(start, stop, self.batch_size))
 
@@ -151,7 +149,6 @@ class StreamSampler(Sampler):
         return self.of(ids[start * self.batch_size :], epoch)
 
     def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
-        """Return the samples of some numbers of an epoch, see `stretch`."""
         return SampleOrder(ids % self.samples, self.flips(ids, epoch))
 
     def stretch(self, epoch: int, worker: int = 0, workers: int = 1) -> NDArray[np.int64]:

@@ -309,11 +309,7 @@ def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | No
 
 
 def kinds_of(fields: Sequence[str]) -> dict[str, str]:
-    """Return the kinds of metadata fields by name.
-
-    Raises:
-        ShardsError: a field is not known.
-    """
+    """Return the kinds of metadata fields by name; raise ShardsError if one is not known."""
     known = {f.name: f.kind for f in FIELDS}
     if isinstance(fields, str) or not isinstance(fields, Sequence):
         raise ShardsError(f"fields {fields!r} is not a list of names", "Pass one, such as ('key', 'yaw')")

@@ -119,11 +119,7 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Records:
-    """Reads the records of a source, and turns them into samples, and samples into batches.
-
-    Attributes:
-        size: height and width of all pictures, in pixels.
-    """
+    """Turns the records of a source into samples, and these into batches; `size` is the pictures' height and width."""
 
     source: ShardSource
     options: TensorflowOptions

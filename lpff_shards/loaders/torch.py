@@ -30,7 +30,6 @@ from lpff_shards.loaders.worker_defaults import Workers, context, resolve_worker
 from lpff_shards.storage.prefetch import prefetch
 
 Load = Callable[[SampleOrder], Any]
-"""Loads a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -226,7 +225,6 @@ class _Stream(IterableDataset[Any]):
         return prefetch(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the numbers of each batch's samples."""
         import webdataset as wds
 
         order, info = self._order, get_worker_info()
