@@ -105,9 +105,9 @@ def once(one: Contestant, path: Path, workers: int, seconds: float) -> Run:
                     pass
     if one.ours:
         # A number that the loader takes for itself where it has no worker processes.
-        told = "own" if one.workers == (0,) else str(workers)
+        told = None if one.workers == (0,) else workers
         options = BenchOptions(path=str(path), batch_size=BATCH, seconds=seconds)
-        words = ["lpff_shards.loaders.bench", one.loader, told, msgspec.json.encode(options).decode()]
+        words = ["lpff_shards.loaders.bench", msgspec.json.encode((one.loader, told, options)).decode()]
     else:
         words = ["benchmarks.loading_rivals", one.loader, str(path), str(workers), str(seconds)]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}

@@ -32,7 +32,7 @@ from lpff_shards import (
     read_manifest,
 )
 from lpff_shards.formats.registry import get_format
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas.fields import FIELDS
 
 NAMES = tuple(f.name for f in FIELDS)
@@ -40,14 +40,14 @@ NAMES = tuple(f.name for f in FIELDS)
 
 def fail_the_third_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loaders' third batch fail once."""
-    load, failures = Batches.load, iter([False, False, True])
+    load, failures = ShardSource.batch, iter([False, False, True])
 
-    def fail_once(batches: Batches, order: Any) -> Any:
+    def fail_once(source: ShardSource, indices: Any, fields: Any) -> Any:
         if next(failures, False):
             raise ShardsError("the store is away", "Try again")
-        return load(batches, order)
+        return load(source, indices, fields)
 
-    monkeypatch.setattr(Batches, "load", fail_once)
+    monkeypatch.setattr(ShardSource, "batch", fail_once)
 
 
 def check_documented(loader: Any, options: type) -> None:

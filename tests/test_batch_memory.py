@@ -13,7 +13,7 @@ import pytest
 from loading import lpff, write
 
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.samples import MOST_FREE, Recycler
+from lpff_shards.loaders.recycler import MOST_FREE, Recycler
 
 SHAPE = (4, 8, 8, 3)
 

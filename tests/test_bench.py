@@ -26,6 +26,7 @@ from lpff_shards.loaders.bench import (
     last_line,
     measure,
     missing,
+    read_epochs,
     read_twice,
 )
 from lpff_shards.options.bench import LOADERS, BenchOptions
@@ -77,8 +78,8 @@ def test_every_loader_is_told_of(folders: dict[str, Path]) -> None:
 
 
 def test_an_epoch_of_the_source_holds_each_sample_once(folders: dict[str, Path]) -> None:
-    batches = CONTENDERS["source"].open(_options(folders["wds"]), None)
-    assert [next(batches) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
+    sizes = read_epochs("source", None, _options(folders["wds"]))
+    assert [next(sizes) for _ in range(6)] == [5, 5, 2, 5, 5, 2]
 
 
 def test_each_loader_that_can_be_named_is_there() -> None:

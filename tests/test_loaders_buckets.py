@@ -18,8 +18,8 @@ from stores import Bucket
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import index_names
 from lpff_shards.loaders import ShardSource
+from lpff_shards.loaders.files import Span
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCKS_AHEAD, coalesce_ranges, in_order
-from lpff_shards.loaders.shards import Span
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.storage import bucket as bucket_paths
 from lpff_shards.storage import connect

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from loading import NAMES, lpff, write
 
 from lpff_shards import SourceOptions
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.batches import Batches, flip_picture, labeled, mirror_batch
+from lpff_shards.loaders.batches import flip_picture, load_batch, mirror_batch
 from lpff_shards.loaders.sampler import EpochSampler, SampleOrder
 
 
@@ -121,12 +120,11 @@ def test_nothing_is_flipped_where_nothing_is_to_be() -> None:
 def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) -> None:
     out = write(tmp_path / "out", "wds", lpff(tmp_path, 12), 2)
     source = ShardSource(out, channels=channels)
-    load: Callable[[SampleOrder], dict[str, Any]] = Batches(source, ["mirrored"]).load
     sampling = EpochSampler(counts=[12], batch_size=5, seed=1, mirror=True)
     seen = set()
     for number in range(len(sampling)):
         draw = sampling.draw(0, number)
-        found = load(draw)
+        found = load_batch(source, draw, ["mirrored"])
         assert found["mirrored"].tolist() == draw.flips.tolist()
         expected = source.batch(draw.indices)["image"]
         for row, flip in enumerate(draw.flips):
@@ -138,23 +136,22 @@ def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) 
 
 def test_labels_are_the_mirrored_cameras(demo: Path, tmp_path: Path) -> None:
     order = SampleOrder(np.array([3, 1]), np.array([True, False]))
-    batch = Batches(ShardSource(demo)).load(order)
-    image, label = labeled(batch, ())
-    assert (image is batch["image"], label is batch["camera"]) == (True, True)
+    batch = load_batch(ShardSource(demo), order)
+    image, label = load_batch(ShardSource(demo), order, labels=True)
+    assert np.array_equal(image, batch["image"])
+    assert np.array_equal(label, batch["camera"])
     assert batch["camera"][0, 3] == -ShardSource(demo)[3]["camera"][3]
-    assert np.array_equal(Batches(ShardSource(demo), labels=True).load(order)[1], label)
     ffhq = SourceOptions(ffhq=str(dataset_factories.write_ffhq_stylegan(tmp_path / "ffhq")), alignment="stylegan")
-    bare = Batches(ShardSource(write(tmp_path / "bare", "wds", ffhq))).load(
-        SampleOrder(np.arange(2), np.zeros(2, bool))
-    )
-    assert (labeled(bare, ())[1].shape, labeled(bare, ())[1].dtype) == ((2, 0), np.float32)
+    bare = ShardSource(write(tmp_path / "bare", "wds", ffhq))
+    _, label = load_batch(bare, SampleOrder(np.arange(2), np.zeros(2, bool)), labels=True)
+    assert (label.shape, label.dtype) == ((2, 0), np.float32)
 
 
 def test_labels_come_with_the_fields_that_were_asked_for(demo: Path) -> None:
     source, fields = ShardSource(demo), ("key", "mirrored", "key")
     order = SampleOrder(np.array([3, 1]), np.array([True, False]))
-    batch = Batches(source, fields).load(order)
-    image, label, found = Batches(source, fields, labels=True).load(order)
+    batch = load_batch(source, order, fields)
+    image, label, found = load_batch(source, order, fields, labels=True)
     assert np.array_equal(image, batch["image"])
     assert np.array_equal(label, batch["camera"])
     assert {name: list(values) for name, values in found.items()} == {

@@ -19,7 +19,7 @@ from PIL import Image
 from reading import read_tfrecord
 
 from lpff_shards import MixOptions, ShardsError, SourceOptions, read_manifest
-from lpff_shards.loaders import ShardSource, files, samples
+from lpff_shards.loaders import ShardSource, files
 
 WAYS = [("wds", "json"), ("wds", "msgpack"), ("tfrecord", "json")]
 FORMATS = ("wds", "tfrecord")
@@ -370,7 +370,7 @@ def test_pictures_may_start_anywhere_about_the_first_bytes_that_are_read(
     (shard,) = out.glob("lpff-train*0.tar") if format == "wds" else out.glob("*.tfrecord-*")
     start = shard.read_bytes().find(b"\x05image")
     for head in [4096, *range(start - 5, start + 30)] if format == "tfrecord" else [4096]:
-        monkeypatch.setattr(samples, "HEAD", head)
+        monkeypatch.setattr("lpff_shards.loaders.source.HEAD", head)
         source = ShardSource(out)
         if image == "raw":
             assert_batch(source.batch([1, 0], NAMES), expected, [1, 0])

@@ -11,8 +11,8 @@ import pytest
 from running import wait_for
 
 import lpff_shards
-from lpff_shards.loaders.object_reader import ShardRanges, StoredShard
-from lpff_shards.loaders.shards import Span
+from lpff_shards.loaders.files import Span
+from lpff_shards.loaders.object_reader import ShardRanges
 from lpff_shards.sidecars.folder import OutputFolder
 from lpff_shards.storage.bucket import BucketPath, interruptible
 from lpff_shards.storage.local import BackgroundSync, LocalFolder
@@ -47,7 +47,7 @@ def _sync(folder: Path) -> None:
 
 
 def _ranges(_: Path) -> None:
-    ranges = ShardRanges([StoredShard(BucketPath("s3", "bucket", "a.tar"), "")])
+    ranges = ShardRanges([BucketPath("s3", "bucket", "a.tar")], [""])
     ranges._fetched = str  # type: ignore[assignment, method-assign]
     list(ranges.read_batch(Span(0, at << 23, (at << 23) + 1) for at in range(5)))
 

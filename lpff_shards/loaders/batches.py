@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders.sampler import SampleOrder
-from lpff_shards.loaders.source import ShardSource, kinds_of
+from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
+
+MIRRORED = ("camera", "landmarks", "yaw", "mirrored")
+"""Parts of a batch that differ in a mirror, besides the image."""
 
 
 def mirror_batch(
@@ -25,17 +28,20 @@ def mirror_batch(
         channels_last: whether images are [n, height, width, 3].
         flip: mirrors a picture [height, width, 3] in place, such as `flip_picture`.
     """
-    rows = np.flatnonzero(flips)
-    if not len(rows):
-        return
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
-    for row in rows.tolist():
+    for row in np.flatnonzero(flips).tolist():
         flip(images[row])
+    mirror_labels(batch, flips, images.shape[2])
+
+
+def mirror_labels(batch: dict[str, Any], flips: NDArray[np.bool_], width: int) -> None:
+    """Mirror those of `MIRRORED` that a batch contains, in place; `width` of the pictures in pixels."""
+    rows = np.flatnonzero(flips)
     mirrors: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
         "camera": lambda cameras: camera.mirror(cameras.astype(np.float64)),
-        "landmarks": lambda points: landmarks.mirror(points, images.shape[2]),
+        "landmarks": lambda points: landmarks.mirror(points, width),
     }
-    for name in mirrors.keys() & batch.keys():
+    for name in mirrors.keys() & batch.keys() if len(rows) else ():
         # Zeros mean unknown and stay zeros.
         known = rows[batch[name][rows].reshape(len(rows), -1).any(axis=1)]
         batch[name][known] = mirrors[name](batch[name][known])
@@ -53,39 +59,32 @@ def flip_picture(pixels: Pixels) -> None:
         pixels[..., channel] = original[:, ::-1, channel]
 
 
-class Batches:
-    """Read batches of a source, as tuples of `labeled` with `labels`. Picklable; as safe in threads as its source.
-
-    Raises:
-        ShardsError: a field is not known.
-    """
-
-    def __init__(
-        self,
-        source: ShardSource,
-        fields: Sequence[str] = (),
-        labels: bool = False,
-        flip: Callable[[Pixels], None] = flip_picture,
-    ) -> None:
-        self._source = source
-        self._fields = tuple(kinds_of(fields))
-        self._labels = labels
-        self._flip = flip
-
-    def load(self, order: SampleOrder) -> Any:
-        """Return a batch, see `ShardSource.batch`, with the samples of `order.flips` mirrored."""
-        batch = self._source.batch(order.indices, self._fields)
-        mirror_batch(batch, order.flips, self._source.channels == "last", self._flip)
-        return labeled(batch, self._fields) if self._labels else batch
-
-
-def labeled(batch: dict[str, Any], fields: Iterable[str]) -> tuple[Any, ...]:
-    """Return a batch of `ShardSource.batch` as training loops unpack it.
+def load_batch(
+    source: ShardSource,
+    order: SampleOrder,
+    fields: Sequence[str] = (),
+    labels: bool = False,
+    flip: Callable[[Pixels], None] = flip_picture,
+) -> Any:
+    """Return a batch of a source, with the samples of `order.flips` mirrored.
 
     Returns:
-        Images and EG3D's conditioning vectors, float32 [n, 25]: the cameras, or [n, 0] in a data set without cameras;
-        then a dict of the fields, if any.
+        The dict of `ShardSource.batch`. With `labels` a tuple, as training loops unpack it: images, EG3D's conditioning
+        vectors, float32 [n, 25] (the cameras, or [n, 0] in a data set without cameras), and a dict of any fields.
     """
-    labels = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
+    batch = source.batch(order.indices, fields)
+    mirror_batch(batch, order.flips, source.channels == "last", flip)
+    if not labels:
+        return batch
+    vectors = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
     wanted = {name: batch[name] for name in fields}
-    return (batch["image"], labels, wanted) if wanted else (batch["image"], labels)
+    return (batch["image"], vectors, wanted) if wanted else (batch["image"], vectors)
+
+
+def map_arrays(convert: Callable[[NDArray[Any]], Any], batch: Any) -> Any:
+    """Return a batch with its arrays converted; lists of strings are unchanged."""
+    if isinstance(batch, dict):
+        return {name: map_arrays(convert, value) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(map_arrays(convert, value) for value in batch)
+    return convert(batch) if isinstance(batch, np.ndarray) else batch

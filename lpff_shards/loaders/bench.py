@@ -1,7 +1,7 @@
 """Measure how fast an export is read: plain reads of the files, the upper limit, then each loader in its own process.
 
-That process is `python -m lpff_shards.loaders.bench LOADER WORKERS OPTIONS`. The last line that it prints is a `Run` as
-JSON. OPTIONS are `BenchOptions` as JSON, WORKERS is a number or `own`.
+That process is `python -m lpff_shards.loaders.bench WORK`, WORK is a `Work` as JSON. The last line that it prints is a
+`Run` as JSON.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -25,10 +27,10 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import python, python_environment
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
+from lpff_shards.loaders.source import ShardSource, shards_of_split
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.schemas.sample import SUFFIXES
-from lpff_shards.schemas.text import did_you_mean
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import StoragePath, causes, is_remote, place
 from lpff_shards.storage.prefetch import prefetch
@@ -36,12 +38,14 @@ from lpff_shards.storage.prefetch import prefetch
 PATIENCE = 120.0
 """Extra seconds for each loader, for imports and a slow first batch."""
 
-Sizes = Iterator[int]
-"""Sizes of batches, in pictures, epoch after epoch; or of plain reads, in bytes."""
+Work = tuple[str, int | None, BenchOptions]
+"""A loader's name, a number of workers (None: the loader's own choice), and the options."""
+Batches = Callable[[int], Iterable[Mapping[str, Any]]]
+"""Returns the batches of an epoch, which are dicts with `index`."""
 
 
 class Run(Struct, frozen=True):
-    """The measurement of one loader, with a number of workers (None: its own choice).
+    """The measurement of one loader, with a number of workers.
 
     Attributes:
         pictures: number read.
@@ -61,17 +65,11 @@ class Run(Struct, frozen=True):
 
     @property
     def rate(self) -> float:
-        """Pictures per second."""
         return self.pictures / self.seconds if self.seconds else 0.0
 
 
 class Reading(Struct, frozen=True):
-    """Sequential reads of the files.
-
-    Attributes:
-        bytes: of each read.
-        first, again: seconds of the first read and of a second one, from the page cache if the files fit.
-    """
+    """Seconds of a first sequential read of the files and of another, from the page cache if they fit; bytes read."""
 
     bytes: int
     first: float
@@ -102,37 +100,30 @@ class BenchReport(Struct, frozen=True):
 
 
 def bench_export(options: BenchOptions, on_run: Callable[[Run], None] = lambda _: None) -> BenchReport:
-    """Measure how fast the requested loaders read a split of an export.
-
-    Args:
-        on_run: called with the result of each loader.
+    """Measure how fast the requested loaders read a split of an export; call `on_run` with each result.
 
     Raises:
         ShardsError: the export or the split is missing, a file cannot be read, or a requested loader cannot read it.
     """
     manifest = read_manifest(options.path)
-    shards = [shard for shard in manifest.shards if shard.split == options.split]
-    if not shards:
-        hint = f"{did_you_mean(options.split, manifest.splits)}It has: {', '.join(manifest.splits)}"
-        raise ShardsError(f"{options.path} has no split {options.split!r}", hint)
+    shards = shards_of_split(options.path, manifest, options.split)
     samples = sum(shard.samples for shard in shards)
     if not samples:
-        raise ShardsError(
-            f"{options.path} has no samples in split {options.split!r}", "See skipped in its manifest.json"
-        )
+        reason = f"{options.path} has no samples in split {options.split!r}"
+        raise ShardsError(reason, "See skipped in its manifest.json")
     root = place(options.path)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
     problems = {loader: missing(loader, manifest.format, is_remote(root)) for loader in options.loader or LOADERS}
+    runs = []
     for loader in options.loader:
         if problems[loader]:
             raise ShardsError(f"--loader {loader} cannot read {options.path} here: {problems[loader]}", "Leave it out")
-    runs = []
     for loader in filter(problems.__contains__, LOADERS):
         problem = problems[loader]
         for workers in (None,) if problem else options.workers or (None,):
             run = Run(loader, workers, problem=problem, tried=False) if problem else _apart(loader, workers, options)
-            on_run(run)
             runs.append(run)
+            on_run(run)
     return BenchReport(
         name=manifest.name,
         format=manifest.format,
@@ -159,8 +150,8 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
 
 
 def _apart(loader: str, workers: int | None, options: BenchOptions) -> Run:
-    words = (loader, "own" if workers is None else str(workers), msgspec.json.encode(options).decode())
-    command = python("-m", "lpff_shards.loaders.bench", *words)
+    work: Work = (loader, workers, options)
+    command = python("-m", "lpff_shards.loaders.bench", msgspec.json.encode(work).decode())
     try:
         status, out, err = _call(command, options.seconds + PATIENCE)
     except subprocess.TimeoutExpired:
@@ -193,17 +184,13 @@ def _call(command: Sequence[str], seconds: float) -> tuple[int, str, str]:
 
 
 def read_twice(places: Sequence[StoragePath], seconds: float) -> Reading:
-    """Read shards twice, each time for at most `seconds`.
-
-    Raises:
-        ShardsError: one cannot be read.
-    """
+    """Read shards twice, each time for at most `seconds`; raise ShardsError if one cannot be read."""
     first, again = measure(_pieces(places), seconds), measure(_pieces(places), seconds)
     bytes = min(first[0], again[0])
     return Reading(bytes, first[1] * bytes / first[0], again[1] * bytes / again[0])
 
 
-def measure(sizes: Sizes, seconds: float) -> tuple[int, float]:
+def measure(sizes: Iterable[int], seconds: float) -> tuple[int, float]:
     """Read for about `seconds`; return the sum of the sizes and the seconds taken."""
     total, started = 0, time.perf_counter()
     for size in sizes:
@@ -213,51 +200,57 @@ def measure(sizes: Sizes, seconds: float) -> tuple[int, float]:
     return total, time.perf_counter() - started
 
 
-def _pieces(places: Sequence[StoragePath]) -> Sizes:
+def _pieces(places: Sequence[StoragePath]) -> Iterator[int]:
     """Read files one after the other, and objects by as many requests at once as the loaders; yield sizes read."""
+
+    @contextlib.contextmanager
+    def readable(place: StoragePath) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            hint = f"Check {causes(place, writing=False)}"
+            raise ShardsError(f"{place} cannot be read: {error.strerror}", hint) from None
 
     def ranges() -> Iterator[tuple[BucketPath, int]]:
         for one in filter(is_remote, places):
-            with _readable(one):
+            with readable(one):
                 size = one.size()
             yield from ((one, at) for at in range(0, size, BLOCK))
 
     def fetched(piece: tuple[BucketPath, int]) -> int:
-        with _readable(piece[0]):
+        with readable(piece[0]):
             return len(piece[0].read_marked(piece[1], BLOCK)[0])
 
     yield from prefetch(fetched, ranges(), AT_ONCE)
     buffer = bytearray(1 << 20)
     for path in places:
         if not is_remote(path):
-            with _readable(path), Path(str(path)).open("rb", buffering=0) as file:
+            with readable(path), Path(str(path)).open("rb", buffering=0) as file:
                 while size := file.readinto(buffer):
                     yield size
 
 
-@contextlib.contextmanager
-def _readable(place: StoragePath) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        hint = f"Check {causes(place, writing=False)}"
-        raise ShardsError(f"{place} cannot be read: {error.strerror}", hint) from None
-
-
 def main() -> None:
-    loader, choice, text = sys.argv[1:]
-    options = msgspec.json.decode(text, type=BenchOptions)
-    workers = None if choice == "own" else int(choice)
+    loader, workers, options = msgspec.json.decode(sys.argv[1], type=Work)
     started = time.perf_counter()
     try:
-        batches = CONTENDERS[loader].open(options, workers)
-        next(batches)
+        sizes = read_epochs(loader, workers, options)
+        next(sizes)
         start = time.perf_counter() - started
-        run = Run(loader, workers, *measure(batches, options.seconds), start)
+        run = Run(loader, workers, *measure(sizes, options.seconds), start)
     except ShardsError as error:
         run = Run(loader, workers, problem=last_line(error))
     # As bytes, independent of the locale.
     sys.stdout.buffer.write(msgspec.json.encode(run) + b"\n")
+
+
+def read_epochs(loader: str, workers: int | None, options: BenchOptions) -> Iterator[int]:
+    """Read epoch after epoch by a loader; yield the number of pictures of each batch."""
+    contender = CONTENDERS[loader]
+    if workers and not contender.has_workers:
+        raise ShardsError("the loader has no worker processes", "Leave --workers out, or give 0 too")
+    batches = contender.open(options, workers)
+    return (len(batch["index"]) for epoch in count() for batch in batches(epoch))
 
 
 def last_line(error: ShardsError) -> str:
@@ -266,60 +259,40 @@ def last_line(error: ShardsError) -> str:
     return str(error) if len(lines) < 2 else lines[-1].removeprefix(f"{ShardsError.__module__}.ShardsError: ")
 
 
-def _source(options: BenchOptions, workers: int | None) -> Sizes:
-    from lpff_shards.loaders.batches import Batches
+def _source(options: BenchOptions, _: int | None) -> Batches:
+    from lpff_shards.loaders.batches import load_batch
     from lpff_shards.loaders.sampler import EpochSampler
-    from lpff_shards.loaders.source import ShardSource
 
-    _refuse_workers(workers)
     source = ShardSource(options.path, options.split)
     order = EpochSampler(counts=[len(source)], batch_size=options.batch_size, mirror=options.mirror)
-    batches = Batches(source)
-    for epoch in count():
-        for number in range(len(order)):
-            yield len(batches.load(order.draw(epoch, number))["index"])
+    return lambda epoch: (load_batch(source, order.draw(epoch, number)) for number in range(len(order)))
 
 
-def _ours(module: str, name: str) -> Callable[[BenchOptions, int | None], Sizes]:
-    """Return a function that opens a loader of this package, whose passes are epochs."""
-
-    def opened(options: BenchOptions, workers: int | None) -> Sizes:
-        make = getattr(importlib.import_module(f"lpff_shards.loaders.{module}"), name)
-        loader = make(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
-        while True:
-            for batch in loader:
-                yield len(batch["index"])
-
-    return opened
+def _ours(module: str, name: str, options: BenchOptions, workers: int | None) -> Batches:
+    """Open a loader of this package, whose passes are epochs."""
+    make = getattr(importlib.import_module(f"lpff_shards.loaders.{module}"), name)
+    loader = make(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    return lambda _: loader
 
 
-def _webdataset(options: BenchOptions, workers: int | None) -> Sizes:
+def _webdataset(options: BenchOptions, workers: int | None) -> Batches:
     """Read with webdataset as in its documentation: tars streamed, pictures decoded by Pillow."""
     import webdataset as wds
 
     manifest = read_manifest(options.path)
-    files = [str(Path(options.path) / s.file) for s in manifest.shards if s.split == options.split]
+    files = [str(Path(options.path) / s.file) for s in shards_of_split(options.path, manifest, options.split)]
     dataset = wds.WebDataset(files, shardshuffle=False, empty_check=False).shuffle(1000).decode("rgb8")
     pictures = [suffix for kind, suffix in SUFFIXES.items() if (kind == "raw") == manifest.layout.raw]
     batches = dataset.to_tuple(";".join(pictures)).batched(options.batch_size)
     made = batches if not workers else wds.WebLoader(batches, batch_size=None, num_workers=workers)
-    while True:
-        for (images,) in made:
-            yield len(images)
+    return lambda _: ({"index": images} for (images,) in made)
 
 
-def _tensorflow(options: BenchOptions, workers: int | None) -> Sizes:
+def _tensorflow(options: BenchOptions, _: int | None) -> Batches:
     from lpff_shards.loaders.tensorflow import dataset
 
-    _refuse_workers(workers)
-    for epoch in count():
-        for batch in dataset(options.path, options.batch_size, split=options.split, mirror=options.mirror, epoch=epoch):
-            yield int(batch["index"].shape[0])
-
-
-def _refuse_workers(workers: int | None) -> None:
-    if workers:
-        raise ShardsError("the loader has no worker processes", "Leave --workers out, or give 0 too")
+    given: dict[str, Any] = {"split": options.split, "mirror": options.mirror}
+    return lambda epoch: dataset(options.path, options.batch_size, epoch=epoch, **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,19 +304,20 @@ class Contender:
         reader: its name in `Format.readers`; empty if it reads all formats that loaders read.
     """
 
-    open: Callable[[BenchOptions, int | None], Sizes]
+    open: Callable[[BenchOptions, int | None], Batches]
     needs: tuple[str, ...] = ()
     reader: str = ""
     reads_buckets: bool = True
+    has_workers: bool = True
 
 
 CONTENDERS = {
-    "source": Contender(_source),
-    "torch.loader": Contender(_ours("torch", "loader"), ("torch", "torchdata")),
-    "torch.stream": Contender(_ours("torch", "stream"), ("torch", "torchdata", "webdataset")),
+    "source": Contender(_source, has_workers=False),
+    "torch.loader": Contender(partial(_ours, "torch", "loader"), ("torch", "torchdata")),
+    "torch.stream": Contender(partial(_ours, "torch", "stream"), ("torch", "torchdata", "webdataset")),
     "webdataset": Contender(_webdataset, ("webdataset",), reader="webdataset", reads_buckets=False),
-    "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow"),
-    "jax": Contender(_ours("jax", "loader"), ("jax", "grain")),
+    "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow", has_workers=False),
+    "jax": Contender(partial(_ours, "jax", "loader"), ("jax", "grain")),
 }
 
 if __name__ == "__main__":

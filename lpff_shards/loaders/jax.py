@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.batches import load_batch, map_arrays
 from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
-from lpff_shards.loaders.sampler import EpochSampler, Equal, refuse_below
+from lpff_shards.loaders.sampler import EpochSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.loaders.worker_defaults import guard_spawn, resolve_workers
 
@@ -73,37 +74,39 @@ def loader(options: JaxOptions) -> Epochs:
     return Epochs(options)
 
 
-def _load(batches: Batches, order: EpochSampler, number: int) -> Any:
+def _load(source: ShardSource, order: EpochSampler, fields: Sequence[str], labels: bool, number: int) -> Any:
     """Return the batch of a number that is counted from the start of epoch 0."""
-    return batches.load(order.draw(*divmod(number, len(order))))
+    return load_batch(source, order.draw(*divmod(number, len(order))), fields, labels)
 
 
 class Epochs(grain.IterDataset[Any]):
-    """Batches of a rank, epoch after epoch; every iterator begins with the first epoch.
-
-    Attributes:
-        batches_per_epoch: of this rank.
-    """
+    """Batches of a rank, epoch after epoch; every iterator begins with the first epoch."""
 
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
         source = ShardSource(options.path, options.split)
-        place = _rank_and_world_size(options.rank, options.world_size, options.sharding)
+        place = _rank_and_world_size(options)
         order = options.sampler(EpochSampler, source, place)
         self.batches_per_epoch = len(order)
         self.settings = loader_settings(source, order)
         self.first = options.epoch * len(order)
         self._stop = sys.maxsize if options.epochs is None else self.first + options.epochs * len(order)
         self._sharding, self._rows = options.sharding, options.batch_size * place[1]
+        if options.sharding is not None and options.equal is None:
+            raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
         if options.sharding is not None:
-            _refuse_uneven(options.sharding, options.batch_size, place[1], options.equal)
+            try:
+                options.sharding.shard_shape((self._rows,))
+            except ValueError as error:
+                samples = f"{place[1]} x {options.batch_size} samples"
+                reason = f"{samples} cannot be divided among the sharding's devices: {error}"
+                raise ShardsError(reason, "Use a batch_size that the devices divide") from None
         self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
-        self._load = partial(_load, Batches(source, options.fields, options.labels), order)
-        self._found = None if options.placed or options.sharding is not None else place
+        self._load = partial(_load, source, order, options.fields, options.labels)
+        self._found = place if None in (options.rank, options.world_size) and options.sharding is None else None
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
-        if self._found is not None:
-            ranks.refuse_joined_since(self._found, joined())
+        ranks.refuse_joined_since(self._found, joined())
         return _JaxPass(self)
 
     def load(self, first: int) -> grain.DatasetIterator[Any]:
@@ -123,8 +126,11 @@ class Epochs(grain.IterDataset[Any]):
         return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
 
     def finish(self, batch: Any) -> Any:
-        """Return a loaded batch, as global arrays with a sharding; called in the user's thread."""
-        return batch if self._sharding is None else _as_global(batch, self._sharding, self._rows)
+        if self._sharding is None:
+            return batch
+        # This process's rows become its part of global arrays [rows, ...].
+        make = partial(jax.make_array_from_process_local_data, self._sharding)
+        return map_arrays(lambda own: make(_as_jax_takes(own), (self._rows, *own.shape[1:])), batch)
 
     def __str__(self) -> str:
         return f"Epochs(batches_per_epoch={self.batches_per_epoch})"
@@ -184,12 +190,12 @@ def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
         iterators.pop().close()
 
 
-def _rank_and_world_size(rank: int | None, world_size: int | None, sharding: Sharding | None) -> tuple[int, int]:
+def _rank_and_world_size(options: JaxOptions) -> ranks.Pair:
     """Return rank and world size: the sharding's, which given ones must equal; else see `ranks.rank_and_world_size`."""
-    if sharding is None:
-        return ranks.rank_and_world_size(rank, world_size, joined())
-    own = _part(sharding)
-    for name, value, needed in zip(("rank", "world_size"), (rank, world_size), own, strict=True):
+    if options.sharding is None:
+        return ranks.rank_and_world_size(options.rank, options.world_size, joined())
+    own = _part(options.sharding)
+    for name, value, needed in (("rank", options.rank, own[0]), ("world_size", options.world_size, own[1])):
         if value not in (None, needed):
             raise ShardsError(
                 f"{name} {value} does not fit the sharding, in which this process has part {own[0]} of {own[1]}",
@@ -198,12 +204,12 @@ def _rank_and_world_size(rank: int | None, world_size: int | None, sharding: Sha
     return own
 
 
-def joined() -> tuple[int, int] | None:
+def joined() -> ranks.Pair | None:
     """Return rank and world size of jax.distributed; None if it is not initialized."""
     return (jax.process_index(), jax.process_count()) if jax.distributed.is_initialized() else None
 
 
-def _part(sharding: Sharding) -> tuple[int, int]:
+def _part(sharding: Sharding) -> ranks.Pair:
     """Return the part of a batch's rows that this process holds, and the number of parts.
 
     Processes that hold the same rows (those of one model spread over them) share a part.
@@ -221,30 +227,6 @@ def _part(sharding: Sharding) -> tuple[int, int]:
     if mine is None or sum(map(len, parts)) != count or len({len(held) for held in parts}) > 1:
         raise ShardsError(f"{sharding} gives processes overlapping or uneven rows, or none", _HINT)
     return parts.index(frozenset(mine)), len(parts)
-
-
-def _refuse_uneven(sharding: Sharding, batch_size: int, world_size: int, equal: Equal | None) -> None:
-    """Refuse batches that would not all be full, or cannot be divided among the sharding's devices."""
-    if equal is None:
-        raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
-    try:
-        sharding.shard_shape((batch_size * world_size,))
-    except ValueError as error:
-        raise ShardsError(
-            f"{world_size} x {batch_size} samples cannot be divided among the sharding's devices: {error}",
-            "Use a batch_size that the devices divide",
-        ) from None
-
-
-def _as_global(batch: Any, sharding: Sharding, rows: int) -> Any:
-    """Return this process's batch with arrays as its part of global ones [rows, ...]; other values are unchanged."""
-    if isinstance(batch, dict):
-        return {name: _as_global(value, sharding, rows) for name, value in batch.items()}
-    if isinstance(batch, tuple):
-        return tuple(_as_global(value, sharding, rows) for value in batch)
-    if not isinstance(batch, np.ndarray):
-        return batch
-    return jax.make_array_from_process_local_data(sharding, _as_jax_takes(batch), (rows, *batch.shape[1:]))
 
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:

@@ -6,12 +6,11 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
-from typing import NamedTuple
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.registry import index_names
-from lpff_shards.loaders.shards import Span, changed, sample_offsets, too_short
+from lpff_shards.loaders.files import Span, changed, sample_offsets, too_short, unreadable
 from lpff_shards.manifest import Shard
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.prefetch import Threads, prefetch
@@ -26,43 +25,27 @@ BLOCK = 4 << 20
 """Most bytes of a request for several samples: a larger one is no faster than two at once."""
 
 
-class StoredShard(NamedTuple):
-    """A shard in a bucket: its URI, and the store's ETag; empty if unknown."""
-
-    place: BucketPath
-    etag: str
-
-
 class ShardRanges:
-    """The shards of a data set in a bucket. Pickles without its threads; not for forked processes.
+    """The shards of a data set in a bucket, with the store's ETags, which are empty if unknown.
 
-    Raises:
-        ShardsError: on reading, a shard cannot be read, or has another ETag.
+    Pickles without its threads; not for forked processes. Reading raises ShardsError, also for another ETag.
     """
 
-    def __init__(self, shards: Sequence[StoredShard]) -> None:
-        self._shards = tuple(shards)
+    def __init__(self, paths: Sequence[BucketPath], etags: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self._etags = tuple(etags)
         self._threads: dict[int, Threads] = {}
 
-    def __reduce__(self) -> tuple[type[ShardRanges], tuple[Sequence[StoredShard]]]:
-        return ShardRanges, (self._shards,)
-
-    def path(self, shard: int) -> BucketPath:
-        """Return a shard's URI."""
-        return self._shards[shard].place
+    def __reduce__(self) -> tuple[type[ShardRanges], tuple[Sequence[BucketPath], Sequence[str]]]:
+        return ShardRanges, (self.paths, self._etags)
 
     def read_batch(self, spans: Iterable[Span]) -> Generator[FetchedSpan, None, None]:
-        """Yield a reader for each sample of a batch, in order; all requests are sent at once."""
-        wanted = coalesce_ranges(list(spans))
-        if len(wanted) == 1:
-            only = self._fetched(wanted[0][0])
-            yield from (only for _ in wanted[0][1])
-            return
+        """Yield a reader for each sample of a batch; all requests are sent at once."""
         # No lock: a process forked while one is held would wait forever; and a fork has no threads.
         threads = self._threads.get(os.getpid()) or self._threads.setdefault(os.getpid(), Threads(AT_ONCE))
         coming: dict[int, Future[FetchedSpan]] = {}
         try:
-            for span, rows in wanted:
+            for span, rows in coalesce_ranges(list(spans)):
                 coming.update(dict.fromkeys(rows, threads.submit(self._fetched, span)))
             for row in range(len(coming)):
                 yield coming.pop(row).result()
@@ -80,18 +63,17 @@ class ShardRanges:
             yield from (read for _ in range(count))
 
     def _fetched(self, span: Span) -> FetchedSpan:
-        place, etag = self._shards[span.shard]
-        size = span.end - span.start
+        path, etag, size = self.paths[span.shard], self._etags[span.shard], span.end - span.start
         try:
-            data, now = place.read_marked(span.start, size)
+            data, now = path.read_marked(span.start, size)
         except FileNotFoundError:
-            raise ShardsError(f"{place} was removed after it was opened", "See lpff-shards verify") from None
+            raise ShardsError(f"{path} was removed after it was opened", "See lpff-shards verify") from None
         except OSError as error:
-            raise _unreadable(place, error) from None
+            raise unreadable(path, error) from None
         if etag and now and now != etag:
-            raise changed(place)
+            raise changed(path)
         if len(data) < size:
-            raise too_short(place, size - len(data))
+            raise too_short(path, size - len(data))
         return FetchedSpan(span.start, data)
 
 
@@ -103,11 +85,9 @@ class FetchedSpan:
         self._data = data
 
     def read(self, shard: int, at: int, size: int) -> bytes:  # noqa: ARG002
-        """Return bytes of the shard; they are inside the span."""
         return bytes(self._data[at - self._start : at - self._start + size])
 
     def read_into(self, shard: int, at: int, parts: Sequence[memoryview | bytearray]) -> None:  # noqa: ARG002
-        """Fill buffers with consecutive bytes of the shard, which are inside the span."""
         at -= self._start
         for part in parts:
             part[:] = self._data[at : at + len(part)]
@@ -119,16 +99,18 @@ class FetchedSpan:
 
 def in_order(spans: Iterable[Span], most: int = BLOCK) -> Iterator[tuple[Span, int]]:
     """Join consecutive spans of a shard up to `most` bytes; yield each joined span with the number of its parts."""
-    coming = iter(spans)
-    block, count = next(coming, None), 1
-    for span in coming:
-        assert block is not None
-        end = max(block.end, span.end)
-        fits = end == block.end or end - block.start <= most
-        if fits and block.shard == span.shard and block.start <= span.start <= block.end:
-            block, count = Span(block.shard, block.start, end), count + 1
+    block, count = None, 0
+    for span in spans:
+        if (
+            block
+            and block.shard == span.shard
+            and block.start <= span.start <= block.end
+            and (span.end <= block.end or span.end - block.start <= most)
+        ):
+            block, count = Span(block.shard, block.start, max(block.end, span.end)), count + 1
         else:
-            yield block, count
+            if block:
+                yield block, count
             block, count = span, 1
     if block:
         yield block, count
@@ -145,39 +127,30 @@ def coalesce_ranges(spans: Sequence[Span], most: int = BLOCK) -> list[tuple[Span
 def open_objects(root: BucketPath, shards: Sequence[Shard]) -> tuple[ShardRanges, list[Offsets]]:
     """Return a reader of shards in a bucket, and the offsets of each shard's samples.
 
-    Raises:
-        ShardsError: a shard or its index file is missing, or they differ from the manifest or from one another.
+    Raise ShardsError if a shard or its index file is missing, or they differ from the manifest or from one another.
     """
     try:
         listed = {one.name: one for one in root.listing()[0]}
     except OSError as error:
         if not isinstance(error, PermissionError) and "AccessDenied" not in str(error.strerror):
-            raise _unreadable(root, error) from None
+            raise unreadable(root, error) from None
         listed = None
 
-    def opened(shard: Shard) -> tuple[StoredShard, Offsets]:
+    def opened(shard: Shard) -> tuple[str, Offsets]:
         path, index = root / shard.file, root / index_names(shard.file)[-1]
+        reading, hint = path, "Run lpff-shards verify"
         try:
-            size, etag = shard.bytes, ""
             if listed is None:
-                _, etag = path.read_marked(0, 1)
+                size, etag = shard.bytes, path.read_marked(0, 1)[1]
             else:
                 size, etag = listed[shard.file].size, listed[shard.file].etag
-        except (KeyError, FileNotFoundError):
-            raise ShardsError(f"{path} is missing", "Run lpff-shards verify") from None
-        except OSError as error:
-            raise _unreadable(path, error) from None
-        try:
-            return StoredShard(path, etag), sample_offsets(path, shard, size, index.read_bytes())
-        except FileNotFoundError:
             # Reading headers instead would take minutes per shard, one request each.
-            raise ShardsError(f"{index} is missing", f"Write it: lpff-shards index {root}") from None
+            reading, hint = index, f"Write it: lpff-shards index {root}"
+            return etag, sample_offsets(path, shard, size, index.read_bytes())
+        except (KeyError, FileNotFoundError):
+            raise ShardsError(f"{reading} is missing", hint) from None
         except OSError as error:
-            raise _unreadable(index, error) from None
+            raise unreadable(reading, error) from None
 
-    found = list(prefetch(opened, shards, AT_ONCE))
-    return ShardRanges([stored for stored, _ in found]), [offsets for _, offsets in found]
-
-
-def _unreadable(place: BucketPath, error: OSError) -> ShardsError:
-    return ShardsError(f"{place} cannot be read: {error.strerror}", "Check the bucket, its credentials and the network")
+    etags, offsets = zip(*prefetch(opened, shards, AT_ONCE), strict=True)
+    return ShardRanges([root / shard.file for shard in shards], etags), list(offsets)

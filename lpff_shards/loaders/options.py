@@ -18,7 +18,7 @@ import numpy as np
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.ranks import Pair
 from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
-from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.source import ShardSource, kinds_of
 
 S = TypeVar("S", bound=Sampler)
 Options = TypeVar("Options")
@@ -65,11 +65,7 @@ class LoaderOptions:
 
     def __post_init__(self) -> None:
         refuse_below("epoch", self.epoch, 0)
-
-    @property
-    def placed(self) -> bool:
-        """Whether the user passed both rank and world size."""
-        return self.rank is not None and self.world_size is not None
+        kinds_of(self.fields)
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
         """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
@@ -116,24 +112,20 @@ def takes(options: Callable[Given, Options]) -> Callable[[Callable[[Options], Lo
 
         signature = inspect.signature(options)
         call.__signature__ = signature.replace(return_annotation=make.__annotations__["return"])  # type: ignore[attr-defined]
-        call.__doc__ = _documented(make, options)
+        # The general options first.
+        classes = reversed(inspect.getmro(options)[:-1])  # type: ignore[arg-type]
+        sections = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
+        before, raises, after = inspect.cleandoc(make.__doc__ or "").partition("Raises:\n")
+        call.__doc__ = "\n".join([before.rstrip(), "", "Args:", *filter(None, sections), "", raises + after])
         return call
 
     return decorated
 
 
-def _documented(make: Callable[..., object], options: object) -> str:
-    """Return a function's docstring with a section Args of its options, the general ones first."""
-    classes = [one for one in reversed(inspect.getmro(options)) if one is not object]  # type: ignore[arg-type]
-    sections = [inspect.cleandoc(one.__doc__ or "").partition("Args:\n")[2].rstrip() for one in classes]
-    before, raises, after = inspect.cleandoc(make.__doc__ or "").partition("Raises:\n")
-    return "\n".join([before.rstrip(), "", "Args:", *filter(None, sections), "", raises + after])
-
-
 def loader_settings(source: ShardSource, order: Sampler) -> Settings:
     """Return the settings that determine a loader's batches, as plain JSON values by name."""
     options = ("batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
-    values = {name: getattr(order, name) for name in options}
+    values = ((name, getattr(order, name)) for name in options)
     keys = "\n".join(shard.keys for shard in source.shards)
     return {
         # The samplers' names in the states of all versions.
@@ -141,7 +133,7 @@ def loader_settings(source: ShardSource, order: Sampler) -> Settings:
         "plan": source.manifest.plan,
         "shards": blake3.blake3(keys.encode()).hexdigest(length=16),
         "split": source.split,
-        **{name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()},
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in values},
         "weights": order.weights is not None,
     }
 

@@ -52,33 +52,33 @@ def rank_and_world_size(rank: int | None, world_size: int | None, joined: Pair |
     """
     if rank is None or world_size is None:
         found = Place(*joined, "the joined processes") if joined else _launched()
-        rank, world_size = _completed(rank, world_size, found)
+        for name, value, least in (("rank", rank, 0), ("world_size", world_size, 1)):
+            if value is None:
+                continue
+            refuse_below(name, value, least)
+            if found is None and (name, value) != ("world_size", 1):
+                raise ShardsError(
+                    f"{name} {value} was given alone, and no launcher has set the other", f"{_HINT}, both"
+                )
+            if found is not None and value != getattr(found, name):
+                reason = f"{name} {value} was given, but it is {getattr(found, name)} by {found.source}"
+                raise ShardsError(reason, f"{_HINT}, both")
+        rank, world_size = (found.rank, found.world_size) if found else (0, 1)
     refuse_odd_rank(rank, world_size)
     return rank, world_size
 
 
-def refuse_joined_since(made: Pair, joined: Pair | None) -> None:
-    """Raise ShardsError for a loader that was made before its process joined others, and would read another's share."""
-    if joined is not None and joined != made:
+def refuse_joined_since(made: Pair | None, joined: Pair | None) -> None:
+    """Raise ShardsError for a loader that was made before its process joined others, and would read another's share.
+
+    Args:
+        made: what the loader found; None if the user gave both numbers.
+    """
+    if made is not None and joined is not None and joined != made:
         raise ShardsError(
             "the loader was made as rank {} of {}, and the process is now rank {} of {}".format(*made, *joined),
             f"Make it after the processes have joined. Or: {_HINT.lower()}",
         )
-
-
-def _completed(rank: int | None, world_size: int | None, found: Place | None) -> Pair:
-    """Return both numbers if the user gave at most one."""
-    for name, value in (("rank", rank), ("world_size", world_size)):
-        if value is None:
-            continue
-        refuse_below(name, value, 1 if name == "world_size" else 0)
-        if found is None and (name, value) != ("world_size", 1):
-            raise ShardsError(f"{name} {value} was given alone, and no launcher has set the other", f"{_HINT}, both")
-        if found is not None and value != getattr(found, name):
-            raise ShardsError(
-                f"{name} {value} was given, but it is {getattr(found, name)} by {found.source}", f"{_HINT}, both"
-            )
-    return (found.rank, found.world_size) if found else (0, 1)
 
 
 def _launched() -> Place | None:

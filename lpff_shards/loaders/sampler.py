@@ -1,9 +1,8 @@
 """The samples of each batch of each rank: arithmetic on numbers, the same for every framework.
 
-An epoch is an order of all samples. `EpochSampler` cuts it into global batches, and each rank reads its part of each
-one. With the same global batch size, any number of ranks reads the same samples at each step. `StreamSampler` orders
-the shards, and each rank reads an equal part of their sequence, so the number of shards need not match the workers.
-Orders are computed before reading starts, so a loader resumes anywhere without reading skipped samples.
+`EpochSampler` cuts an order of all samples into global batches, and each rank reads its part of each one: with the same
+global batch size, any number of ranks reads the same samples at each step. `StreamSampler` orders the shards, and each
+rank reads an equal part of their sequence. Orders are computed before reading starts, so a loader resumes anywhere.
 """
 
 from __future__ import annotations
@@ -27,12 +26,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class SampleOrder(NamedTuple):
-    """Samples in the order of reading.
-
-    Attributes:
-        indices: int64 [n], numbers of the samples.
-        flips: bool [n], the samples to mirror.
-    """
+    """Numbers of samples in the order of reading, int64 [n], and which of them to mirror, bool [n]."""
 
     indices: NDArray[np.int64]
     flips: NDArray[np.bool_]
@@ -40,7 +34,7 @@ class SampleOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sampler:
-    """The samples of an epoch that a rank reads; `EpochSampler` and `StreamSampler` order them.
+    """The samples of an epoch that a rank reads; its length is the number of batches.
 
     Attributes: see `options.LoaderOptions`, and
         counts: samples of each shard.
@@ -81,19 +75,17 @@ class Sampler:
 
     @property
     def samples(self) -> int:
-        """Samples of all shards."""
         return sum(self.counts)
 
     @property
     def total(self) -> int:
-        """Samples of an epoch in all ranks together: all, or padded or reduced to full batches of each rank."""
+        """Samples of an epoch in all ranks together."""
         if self.equal is None:
             return self.samples
         step = self.batch_size * self.world_size
         return (self.samples // step if self.equal == "drop" else -(-self.samples // step)) * step
 
     def flips(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.bool_]:
-        """Return which of some numbers to mirror, [n]."""
         return coin_flips(numbers, self.seed, epoch) if self.mirror else np.zeros(len(numbers), np.bool_)
 
 
@@ -108,13 +100,12 @@ class EpochSampler(Sampler):
         refuse_no_bool("shuffle", self.shuffle)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank in an epoch."""
         full, rest = divmod(self.total, self.batch_size * self.world_size)
         start, end = _part(rest, self.rank, self.world_size)
         return full + (start < end)
 
     def draw(self, epoch: int, number: int) -> SampleOrder:
-        """Return the samples of a batch of this rank, whose number is from 0 to `len(self)` - 1."""
+        """Return the samples of a batch of this rank."""
         if not 0 <= number < len(self):
             raise IndexError(f"batch {number} of {len(self)}")
         step = self.batch_size * self.world_size
@@ -146,7 +137,6 @@ class StreamSampler(Sampler):
         refuse_below("shuffle", self.shuffle, 0)
 
     def __len__(self) -> int:
-        """Return the number of batches of this rank in an epoch."""
         start, stop = _part(self.total, self.rank, self.world_size)
         return len(range(start, stop, self.batch_size))
 
@@ -154,12 +144,11 @@ class StreamSampler(Sampler):
         """Return the rank's samples of an epoch after `start` batches; raise ShardsError if it has fewer."""
         if not 0 <= start <= len(self):
             raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {len(self)} batches")
-        stretch = self.stretch(epoch)
-        ids = stretch[scattered(len(stretch), self.shuffle, self.seed, epoch)]
+        ids = self.stretch(epoch)
+        ids = ids[scattered(len(ids), self.shuffle, self.seed, epoch)]
         return self.of(ids[start * self.batch_size :], epoch)
 
     def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
-        """Return the samples of some numbers of an epoch, see `stretch`."""
         return SampleOrder(ids % self.samples, self.flips(ids, epoch))
 
     def stretch(self, epoch: int, worker: int = 0, workers: int = 1) -> NDArray[np.int64]:
@@ -170,9 +159,8 @@ class StreamSampler(Sampler):
         """
         start, stop = _part(self.total, self.rank, self.world_size)
         share, more = divmod(len(self), workers)
-        first = worker * share + min(worker, more)
-        last = first + share + (worker < more)
-        positions = np.arange(*(min(start + batch * self.batch_size, stop) for batch in (first, last)))
+        bounds = [start + (one * share + min(one, more)) * self.batch_size for one in (worker, worker + 1)]
+        positions = np.arange(*np.minimum(bounds, stop))
         ends = np.cumsum([0, *self.counts])
         drawn = None if self.weights is None else weighted(self.weights, self.seed, epoch)
         if drawn is not None:
@@ -180,13 +168,12 @@ class StreamSampler(Sampler):
         count = len(self.counts)
         order = shuffled(count, self.seed, epoch) if self.shuffle else np.arange(count)
         # Padding repeats the sequence of shards from its start.
-        bounds, positions = np.cumsum([0, *np.diff(ends)[order]]), positions % self.samples
-        turns = np.searchsorted(bounds, positions, side="right") - 1
-        rows: NDArray[np.int64] = ends[order[turns]] + positions - bounds[turns]
-        if drawn is None:
-            return rows
-        # Copies have different numbers, so each is mirrored independently.
-        ids: NDArray[np.int64] = drawn[rows] + self.samples * (rows - np.searchsorted(drawn, drawn[rows]))
+        starts, positions = np.cumsum([0, *np.diff(ends)[order]]), positions % self.samples
+        turns = np.searchsorted(starts, positions, side="right") - 1
+        ids: NDArray[np.int64] = ends[order[turns]] + positions - starts[turns]
+        if drawn is not None:
+            # Copies have different numbers, so each is mirrored independently.
+            ids = drawn[ids] + self.samples * (ids - np.searchsorted(drawn, drawn[ids]))
         return ids
 
 
@@ -233,16 +220,19 @@ def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.
 def refuse_odd_rank(rank: int, world_size: int) -> None:
     """Raise ShardsError for a rank outside 0 to `world_size` - 1, or numbers that are not whole."""
     refuse_below("world_size", world_size, 1)
-    if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 0 <= rank < world_size:
-        raise ShardsError(
-            f"rank {rank!r} is out of range", f"It is from 0 to world_size - 1, which is {world_size - 1}"
-        )
+    if not _is_whole(rank) or not 0 <= rank < world_size:
+        hint = f"It is from 0 to world_size - 1, which is {world_size - 1}"
+        raise ShardsError(f"rank {rank!r} is out of range", hint)
 
 
 def refuse_below(name: str, value: int, least: int) -> None:
     """Raise ShardsError for a value that is not a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value < 2**63:
+    if not _is_whole(value) or not least <= value < 2**63:
         raise ShardsError(f"{name} {value!r} is out of range", f"It is a whole number from {least}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def refuse_no_bool(name: str, value: bool) -> None:

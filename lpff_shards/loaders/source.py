@@ -5,20 +5,19 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.base import Annotations
+from lpff_shards.formats.base import HEAD, Annotations
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.decoding import PictureError
+from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.loaders.files import ShardFiles, open_files
-from lpff_shards.loaders.object_reader import ShardRanges, open_objects
-from lpff_shards.loaders.samples import OtherSizeError, Reads, Recycler, Samples
-from lpff_shards.loaders.shards import Span
+from lpff_shards.loaders.files import ShardFiles, Span, open_files, unreadable
+from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
+from lpff_shards.loaders.recycler import Recycler
 from lpff_shards.manifest import Manifest, Shard, read_manifest
 from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.text import choice_hint, did_you_mean
@@ -26,8 +25,10 @@ from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
 Channels = Literal["last", "first"]
-Part = TypeVar("Part")
+Reads = ShardFiles | FetchedSpan
+"""Reads bytes of shards, or of one fetched span."""
 
+_NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 _ARRAYS = {name: operator.attrgetter(name) for name in ("camera", "landmarks")}
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
@@ -58,7 +59,11 @@ class ShardSource:
     def __init__(self, path: str | StoragePath, split: str | None = "train", *, channels: Channels = "last") -> None:
         self._root = root = place(path)
         self.manifest: Manifest = read_manifest(root)
-        self.shards: tuple[Shard, ...] = _of_split(root, self.manifest, split)
+        spans = get_format(self.manifest.format).spans()
+        if spans is None:
+            read = " and ".join(name for name in NAMES if get_format(name).spans())
+            raise ShardsError(f"{root} is of format {self.manifest.format}", f"Loaders read --format {read}")
+        self.shards = shards_of_split(root, self.manifest, split)
         if channels not in ("last", "first"):
             raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
         self.split = split
@@ -70,12 +75,11 @@ class ShardSource:
             self._shards, offsets = open_files(Path(str(root)), self.manifest, self.shards)
         self._starts = np.concatenate([found[:-1] for found in offsets])
         self._ends = np.concatenate([found[1:] for found in offsets])
+        self._spans = spans
         self._firsts = np.cumsum([0, *(shard.samples for shard in self.shards)])
         self._memory = Recycler()
-        self._samples = Samples(self.manifest)
 
     def __len__(self) -> int:
-        """Number of samples."""
         return len(self._starts)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -93,11 +97,10 @@ class ShardSource:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return several samples, each as `source[index]`; torch's DataLoader calls this."""
-        reading = self._reading([self._number(index) for index in indices])
-        return [self._sample(number, reads) for number, reads in reading]
+        return list(self._load([self._number(index) for index in indices]))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self._sample(number, reads) for number, reads in self._reading(range(len(self)), in_turn=True))
+        return self._load(range(len(self)), in_turn=True)
 
     @property
     def decodes(self) -> bool:
@@ -125,18 +128,29 @@ class ShardSource:
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
         kinds = kinds_of(fields)
-        images: NDArray[np.uint8] | None = None
-        annotations: list[Annotations] = []
-        numbers = [self._number(index) for index in indices]
-        for row, (number, reads) in enumerate(self._reading(numbers)):
-            into = None if images is None else images[row]
-            pixels, found = self._read(number, reads, self._samples.load, into, bool(fields))
-            if images is None:
-                images = self._memory.take((len(numbers), *pixels.shape))
-                images[row] = pixels
-            annotations.append(found)
-        if images is None:
+        numbers = list(map(self._number, indices))
+        if not numbers:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
+        images: NDArray[np.uint8] = np.empty(0, np.uint8)
+        annotations: list[Annotations] = []
+
+        def take_row(shape: tuple[int, ...]) -> Pixels:
+            nonlocal images
+            row = len(annotations)
+            if row == 0:
+                images = self._memory.take((len(numbers), *shape))
+            if images.shape[1:] != shape:
+                height, width = images.shape[1:3]
+                raise ShardsError(
+                    f"{self._named(numbers[row])} has a picture of {shape[1]}x{shape[0]}, "
+                    f"others of its batch of {width}x{height}",
+                    "A batch needs pictures of one size: export with --resolution, or read samples one by one",
+                )
+            pixels: Pixels = images[row]
+            return pixels
+
+        for number, reads in self._reading(numbers):
+            annotations.append(self._read(number, reads, take_row, bool(fields))[1])
         batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images)}
         for name, get in _ARRAYS.items():
             if get(annotations[0]) is not None:
@@ -161,7 +175,7 @@ class ShardSource:
                 column: NDArray[Any] = samples.column(name)
         except SampleIndexError:
             reading = self._reading(range(len(self)), in_turn=True)
-            values = [self._read(number, reads, self._samples.fields)[name] for number, reads in reading]
+            values = [self._read(number, reads, picture=False)[1].scalars[name] for number, reads in reading]
             return np.array(values, object if kind == "str" else _DTYPES[kind])
         files, shards = {shard.file for shard in self.shards}, self.manifest.shards
         own: NDArray[Any] = column[np.repeat([s.file in files for s in shards], [s.samples for s in shards])]
@@ -169,8 +183,8 @@ class ShardSource:
 
     @property
     def files(self) -> list[StoragePath]:
-        """Paths of the shards, in order."""
-        return list(map(self._shards.path, range(len(self.shards))))
+        """Paths of the shards."""
+        return list(self._shards.paths)
 
     def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return shard number and byte offset of each sample, int64 [n] each."""
@@ -185,7 +199,10 @@ class ShardSource:
         """
         for number, reads in self._reading([self._number(index) for index in indices]):
             shard, start, end = self._span(number)
-            data = reads.read(shard, start, end - start)
+            try:
+                data = reads.read(shard, start, end - start)
+            except OSError as error:
+                raise unreadable(self._shards.paths[shard], error) from None
             reads.check(shard)
             yield data
 
@@ -193,10 +210,12 @@ class ShardSource:
         """Raise ShardsError for samples whose shard was replaced, for readers that open the files of a folder."""
         assert isinstance(self._shards, ShardFiles)
         for shard in np.unique(self.places(indices)[0]).tolist():
-            self._shards.check_path(shard)
+            try:
+                self._shards.check_path(shard)
+            except OSError as error:
+                raise unreadable(self._shards.paths[shard], error) from None
 
     def _number(self, index: int | np.integer) -> int:
-        """Return a sample's number; a negative one counts from the end."""
         try:
             return range(len(self))[operator.index(index)]
         except IndexError:
@@ -206,7 +225,6 @@ class ShardSource:
         return np.moveaxis(images, -1, -3) if self.channels == "first" else images
 
     def _span(self, index: int) -> Span:
-        """Return a sample's shard, and its start and end in it."""
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
         return Span(shard, int(self._starts[index]), int(self._ends[index]))
 
@@ -216,44 +234,73 @@ class ShardSource:
         readers: Iterable[Reads] = read(map(self._span, numbers))
         return zip(numbers, readers, strict=False)
 
-    def _sample(self, number: int, reads: Reads) -> dict[str, Any]:
-        pixels, annotations = self._read(number, reads, self._samples.load, None, True)
-        # Some decoders return read-only memory.
-        sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
-        for name, get in _ARRAYS.items():
-            if (array := get(annotations)) is not None:
-                sample[name] = np.array(array)
-        sample["metadata"] = annotations.scalars
-        return sample
+    def _load(self, numbers: Sequence[int], in_turn: bool = False) -> Iterator[dict[str, Any]]:
+        for number, reads in self._reading(numbers, in_turn):
+            pixels, annotations = self._read(number, reads)
+            # Some decoders return read-only memory.
+            sample: dict[str, Any] = {"image": self._turned(np.require(pixels, requirements="W"))}
+            for name, get in _ARRAYS.items():
+                if (array := get(annotations)) is not None:
+                    sample[name] = np.array(array)
+            yield {**sample, "metadata": annotations.scalars}
 
-    def _read(self, index: int, reads: Reads, read: Callable[..., Part], *given: object) -> Part:
-        """Read a sample by a method of `Samples`, and name it in errors."""
-        span = self._span(index)
+    def _read(
+        self,
+        number: int,
+        reads: Reads,
+        take: Callable[[tuple[int, ...]], Pixels] | None = None,
+        scalars: bool = True,
+        picture: bool = True,
+    ) -> tuple[Pixels, Annotations]:
+        """Return a sample's pixels uint8 [height, width, 3], empty without `picture`, and its annotations.
+
+        Args:
+            take: returns the array for pixels of a shape.
+        """
+        shard, start, end = self._span(number)
+        size, layout = end - start, self.manifest.layout
         try:
-            return read(span, reads, *given)
+            head = reads.read(shard, start, min(HEAD, size))
+            found = self._spans.picture(head, size, layout.raw)
+            if found is None:
+                head = reads.read(shard, start, size)
+                found = self._spans.picture(head, size, layout.raw)
+            if found is None:
+                raise FormatError("it has no picture")
+            at, stop = start + found.start, start + found.start + found.size
+            if stop > end:
+                raise FormatError("its picture is cut short")
+            pixels, rest = _NO_PIXELS, bytearray(end - stop)
+            if picture and found.shape is not None:
+                # Raw pixels are read directly into their array.
+                pixels = take(found.shape) if take else np.empty(found.shape, np.uint8)
+                reads.read_into(shard, at, [pixels.reshape(-1).data, rest])
+            else:
+                if picture:
+                    # Read separately: decoders need bytes, and slicing larger ones would copy.
+                    pixels = decoded(reads.read(shard, at, found.size))
+                if picture and take:
+                    row = take(pixels.shape)
+                    row[:] = pixels
+                reads.read_into(shard, stop, [rest])
+            return pixels, self._spans.annotations(head[: found.start], bytes(rest), layout, scalars)
         except (FormatError, PictureError) as error:
-            raise self.damaged(index, error) from None
-        except OtherSizeError as error:
-            raise ShardsError(
-                f"{self._named(index)} has a picture of {error}",
-                "A batch needs pictures of one size: export with --resolution, or read samples one by one",
-            ) from None
+            raise self.damaged(number, error) from None
+        except OSError as error:
+            raise unreadable(self._shards.paths[shard], error) from None
         finally:
-            reads.check(span.shard)
+            reads.check(shard)
 
     def damaged(self, index: int, error: Exception) -> ShardsError:
-        """Return the error for a damaged sample."""
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:
         shard = self._span(index).shard
-        return f"{self._shards.path(shard)}: sample {index - int(self._firsts[shard])}"
+        return f"{self._shards.paths[shard]}: sample {index - int(self._firsts[shard])}"
 
 
-def _of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
-    if get_format(manifest.format).spans() is None:
-        read = " and ".join(name for name in NAMES if get_format(name).spans())
-        raise ShardsError(f"{root} is of format {manifest.format}", f"Loaders read --format {read}")
+def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+    """Return the shards of a split, of all for None; raise ShardsError if there are none."""
     shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
     if not shards:
         hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
@@ -262,11 +309,7 @@ def _of_split(root: StoragePath, manifest: Manifest, split: str | None) -> tuple
 
 
 def kinds_of(fields: Sequence[str]) -> dict[str, str]:
-    """Return the kinds of metadata fields by name.
-
-    Raises:
-        ShardsError: a field is not known.
-    """
+    """Return the kinds of metadata fields by name; raise ShardsError if one is not known."""
     known = {f.name: f.kind for f in FIELDS}
     if isinstance(fields, str) or not isinstance(fields, Sequence):
         raise ShardsError(f"fields {fields!r} is not a list of names", "Pass one, such as ('key', 'yaw')")

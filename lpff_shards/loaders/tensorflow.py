@@ -10,9 +10,7 @@ refuses a truncated JPEG.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,13 +25,11 @@ from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.pictures.png import SIGNATURE
 from lpff_shards.formats.registry import get_format
+from lpff_shards.loaders.batches import MIRRORED, mirror_labels
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
-from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, refuse_below
+from lpff_shards.loaders.sampler import StreamSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of
-from lpff_shards.schemas import camera
-from lpff_shards.schemas.fields import Layout
-from lpff_shards.schemas.landmarks import MIRROR_ORDER
 
 BATCHES_AHEAD = 2
 """Batches requested ahead, with one request per record."""
@@ -97,151 +93,124 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
             "Export with --format tfrecord, or read it with loaders.torch or ShardSource",
         )
     order = options.sampler(StreamSampler, source, rank_and_world_size(options.rank, options.world_size, None))
-    records = _Records(
-        layout=source.manifest.layout,
-        image=source.manifest.options["image"],
-        size=source[0]["image"].shape[:2],
-        kinds=kinds_of(options.fields),
-        mirror=options.mirror,
-        labels=options.labels,
-    )
     row = order.row(options.epoch, options.start)
+    records = _Records(source=source, options=options, size=source[0]["image"].shape[:2])
+    traits = tf.data.Options()
+    # The rank's share is already cut.
+    traits.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    # A checkpoint then holds the position and no pictures.
+    traits.experimental_symbolic_checkpoint = True
+    # TensorFlow treats reading a record inside a map as state; it is not.
+    traits.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     if source.remote:
-        samples, make = _fetched(source, row, options.batch_size), records.sample
+        # TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
+        drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
+        together = drawn.map(records.fetch, BATCHES_AHEAD, deterministic=True)
+        samples = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
+        # Some threads only wait for the network.
+        traits.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
     else:
         samples = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
-        make = partial(_read_sample, tuple(map(str, source.files)), records)
-    made = samples.map(make, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    batches = made.batch(options.batch_size, drop_remainder=options.equal is not None)
-    if not source.remote:
-        batches = batches.map(lambda samples, flips: (_checked(source, samples), flips))
-    batches = batches.map(records.batch).prefetch(options.prefetch or tf.data.AUTOTUNE)
-    return batches.with_options(_data_options(source))
-
-
-def _data_options(source: ShardSource) -> tf.data.Options:
-    options = tf.data.Options()
-    # The rank's share is already cut.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # A checkpoint then holds the position and no pictures.
-    options.experimental_symbolic_checkpoint = True
-    # TensorFlow treats reading a record inside a map as state; it is not.
-    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
-    if source.remote:
-        # Some threads only wait for the network.
-        options.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
-    return options
-
-
-def _checked(source: ShardSource, samples: Tensors) -> Tensors:
-    """Return a batch after checking that its files are those that the source opened: TensorFlow opens them by name."""
-
-    def check(numbers: NDArray[np.int64]) -> bool:
-        source.check_files(numbers)
-        return True
-
-    with tf.control_dependencies([tf.numpy_function(check, [samples["index"]], tf.bool, stateful=True)]):
-        # Every user of the batch needs the image, and the check is stateful: TensorFlow omits ops without an effect.
-        return {**samples, "image": tf.identity(samples["image"])}
-
-
-def _read_sample(files: tuple[str, ...], records: _Records, index: Any, flip: Any, shard: Any, offset: Any) -> Any:
-    """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
-    # Without a buffer only this record is read, and not copied.
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=tf.gather(tf.constant(files), shard), compression_type="", buffer_size=0, byte_offsets=offset
-    )
-    record = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
-    return records.sample(index, flip, record)
-
-
-def _fetched(source: ShardSource, row: SampleOrder, batch_size: int) -> tf.data.Dataset:
-    """Return number, flip and record of each sample of a row, in order; records are requested one batch at a time.
-
-    TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
-    """
-
-    def fetched(indices: Any, flips: Any) -> Any:
-        records = tf.numpy_function(lambda numbers: _records(source, numbers), [indices], tf.string, stateful=False)
-        return indices, flips, tf.ensure_shape(records, [None])
-
-    drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(batch_size)
-    together = drawn.map(fetched, BATCHES_AHEAD, deterministic=True)
-    return together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
-
-
-def _records(source: ShardSource, numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Return the bytes of records, as objects [n], with their checksums compared."""
-    contents = np.empty(len(numbers), object)
-    for row, stored in enumerate(source.stored(numbers)):
-        try:
-            ((_, data),) = tfrecord.records(memoryview(stored))
-        except (FormatError, ValueError) as error:
-            raise source.damaged(numbers[row], error) from None
-        contents[row] = bytes(data)
-    return contents
+    read = records.sample if source.remote else records.read
+    made = samples.map(read, options.parallel or tf.data.AUTOTUNE, deterministic=True)
+    batches = made.batch(options.batch_size, drop_remainder=options.equal is not None).map(records.batch)
+    return batches.prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(traits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Records:
-    """Turns records into samples, and samples into batches.
+    """Turns the records of a source into samples, and these into batches; `size` is the pictures' height and width."""
 
-    Attributes:
-        layout: members of every sample.
-        image: encoding of the pictures, a value of `export --image`.
-        size: height and width of all pictures, in pixels.
-        kinds: the requested metadata fields, and the kind of each.
-        mirror: whether to mirror the samples that the sampler chose.
-        labels: return images, conditioning vectors and a dict of the requested fields if any, not dicts of all.
-    """
-
-    layout: Layout
-    image: str
+    source: ShardSource
+    options: TensorflowOptions
     size: tuple[int, int]
-    kinds: Mapping[str, str]
-    mirror: bool
-    labels: bool
+
+    def read(self, index: Any, flip: Any, shard: Any, offset: Any) -> tuple[Tensors, Any]:
+        """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
+        file = tf.gather(tf.constant(list(map(str, self.source.files))), shard)
+        # Without a buffer only this record is read, and not copied.
+        variant = tf.raw_ops.TFRecordDatasetV2(filenames=file, compression_type="", buffer_size=0, byte_offsets=offset)
+        record = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
+        return self.sample(index, flip, record)
+
+    def fetch(self, indices: Any, flips: Any) -> Any:
+        """Return numbers, flips and records of a batch's samples, requested together; their checksums are compared."""
+
+        def fetched(numbers: NDArray[np.int64]) -> NDArray[np.object_]:
+            contents = np.empty(len(numbers), object)
+            for row, stored in enumerate(self.source.stored(numbers)):
+                try:
+                    ((_, data),) = tfrecord.records(memoryview(stored))
+                except (FormatError, ValueError) as error:
+                    raise self.source.damaged(numbers[row], error) from None
+                contents[row] = bytes(data)
+            return contents
+
+        records = tf.numpy_function(fetched, [indices], tf.string, stateful=False)
+        return indices, flips, tf.ensure_shape(records, [None])
 
     def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
         """Return a sample in the order of `ShardSource.batch`, its picture mirrored if `flip` is true, and `flip`."""
+        layout, kinds = self.source.manifest.layout, kinds_of(self.options.fields)
         types = {"str": tf.string, "int": tf.int64, "bool": tf.int64, "float": tf.float32}
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("key", "image")}
-        if self.layout.raw:
+        if layout.raw:
             features["image/shape"] = tf.io.FixedLenFeature([_CHANNELS], tf.int64)
-        arrays = [name for name in ARRAY_SHAPES if getattr(self.layout, name)]
+        arrays = [name for name in ARRAY_SHAPES if getattr(layout, name)]
         features |= {name: tf.io.FixedLenFeature(ARRAY_SHAPES[name], tf.float32) for name in arrays}
-        features |= {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in self.kinds.items()}
+        features |= {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in kinds.items()}
         found = tf.io.parse_single_example(record, features)
         pixels = self._pixels(found)
-        if self.mirror:
+        if self.options.mirror:
             pixels = tf.cond(flip, lambda: tf.reverse(pixels, [1]), lambda: pixels)
         sample = {"index": index, "image": pixels, **{name: found[name] for name in arrays}}
-        for name, kind in self.kinds.items():
+        for name, kind in kinds.items():
             sample[name] = tf.cast(found[name], tf.bool) if kind == "bool" else found[name]
         return sample, flip
 
     def _pixels(self, features: Tensors) -> Any:
-        shape, image = [*self.size, _CHANNELS], features["image"]
-        if self.layout.raw:
+        shape, image, manifest = [*self.size, _CHANNELS], features["image"], self.source.manifest
+        if manifest.layout.raw:
             size = features["image/shape"]
         else:
-            pixels = _decoded_png(image) if self.image.endswith("png") else decode_picture(image, features["key"])
+            png = manifest.options["image"].endswith("png")
+            pixels = _decoded_png(image) if png else decode_picture(image, features["key"])
             size = tf.shape(pixels, tf.int64)
         message = (
             f"A batch needs pictures of one size: export with --resolution. The first picture has shape {shape}, not"
         )
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [message, size])]):
-            if self.layout.raw:
+            if manifest.layout.raw:
                 return tf.reshape(tf.io.decode_raw(image, tf.uint8), shape)
             return tf.ensure_shape(tf.identity(pixels), shape)
 
     def batch(self, samples: Tensors, flips: Any) -> Any:
-        """Return a batch of `dataset`."""
-        batch = mirror_labels(samples, flips) if self.mirror else samples
-        if not self.labels:
+        """Return a batch of `dataset`, with cameras, landmarks and fields mirrored as its pictures are.
+
+        For a folder, check that its files are those that the source opened: TensorFlow opens them by name.
+        """
+        names = [name for name in MIRRORED if self.options.mirror and name in samples]
+
+        def finish(numbers: NDArray[np.int64], flips: NDArray[np.bool_], *values: NDArray[Any]) -> list[NDArray[Any]]:
+            if not self.source.remote:
+                self.source.check_files(numbers)
+            labels = dict(zip(names, map(np.array, values), strict=True))
+            mirror_labels(labels, flips, self.size[1])
+            return [numbers, *labels.values()]
+
+        parts = [samples["index"], *(samples[name] for name in names)]
+        types = [part.dtype for part in parts]
+        done = tf.numpy_function(finish, [parts[0], flips, *parts[1:]], types, stateful=not self.source.remote)
+        batch = dict(samples)
+        for name, part, value in zip(["index", *names], parts, done, strict=True):
+            batch[name] = tf.ensure_shape(value, part.shape)
+        with tf.control_dependencies(done):
+            # Every user of the batch needs the image: TensorFlow omits ops without an effect, and the check is one.
+            batch["image"] = tf.identity(samples["image"])
+        if not self.options.labels:
             return batch
         labels = batch.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
-        fields = {name: batch[name] for name in self.kinds}
+        fields = {name: batch[name] for name in self.options.fields}
         return (batch["image"], labels, fields) if fields else (batch["image"], labels)
 
 
@@ -261,36 +230,11 @@ def _decoded_png(data: Any) -> Any:
 
 
 def _decoded_in_python(data: Any, key: Any) -> Any:
-    pixels = tf.numpy_function(_pixels_of, [data, key], tf.uint8, stateful=False)
-    return tf.ensure_shape(pixels, [None, None, _CHANNELS])
+    def pixels(data: bytes, key: bytes) -> Pixels:
+        try:
+            return np.ascontiguousarray(decoded(data))
+        except (FormatError, PictureError) as error:
+            name = key.decode(errors="replace")
+            raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
 
-
-def _pixels_of(data: bytes, key: bytes) -> Pixels:
-    try:
-        return np.ascontiguousarray(decoded(data))
-    except (FormatError, PictureError) as error:
-        name = key.decode(errors="replace")
-        raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
-
-
-def mirror_labels(batch: Tensors, flips: Any) -> Tensors:
-    """Return a batch with cameras, landmarks and fields of `flips`, bool [n], mirrored; its pictures already are."""
-    mirrored = dict(batch)
-    if "camera" in batch:
-        # The rule is affine in each number, so two cameras determine it.
-        shift, one = camera.mirror(np.stack([np.zeros(camera.CAMERA_NUMBERS), np.ones(camera.CAMERA_NUMBERS)]))
-        mirrored["camera"] = tf.cast(tf.cast(batch["camera"], tf.float64) * (one - shift) + shift, tf.float32)
-    if "landmarks" in batch:
-        points = tf.gather(batch["landmarks"], MIRROR_ORDER, axis=1)
-        width = tf.constant(batch["image"].shape[2] - 1, tf.float32)
-        mirrored["landmarks"] = tf.stack([width - points[..., 0], points[..., 1]], axis=-1)
-    for name in filter(batch.__contains__, ARRAY_SHAPES):
-        old, axes = batch[name], range(1, len(ARRAY_SHAPES[name]) + 1)
-        # Zeros mean unknown and stay zeros.
-        known = tf.reduce_any(old != 0, axis=list(axes))
-        mirrored[name] = tf.where(tf.reshape(flips & known, [-1, *(1 for _ in axes)]), mirrored[name], old)
-    if "yaw" in batch:
-        mirrored["yaw"] = tf.where(flips, -batch["yaw"], batch["yaw"])
-    if "mirrored" in batch:
-        mirrored["mirrored"] = tf.math.logical_xor(batch["mirrored"], flips)
-    return mirrored
+    return tf.ensure_shape(tf.numpy_function(pixels, [data, key], tf.uint8, stateful=False), [None, None, _CHANNELS])

@@ -10,6 +10,7 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from lpff_shards.formats.pictures.decoding import Pixels
-from lpff_shards.loaders.batches import Batches
+from lpff_shards.loaders.batches import load_batch, map_arrays
 from lpff_shards.loaders.options import LoaderOptions, S, ShuffledOptions, loader_settings, refuse_other_state, takes
 from lpff_shards.loaders.ranks import rank_and_world_size, refuse_joined_since
 from lpff_shards.loaders.sampler import EpochSampler, SampleOrder, StreamSampler
@@ -29,7 +30,6 @@ from lpff_shards.loaders.worker_defaults import Workers, context, resolve_worker
 from lpff_shards.storage.prefetch import prefetch
 
 Load = Callable[[SampleOrder], Any]
-"""Loads a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,9 +76,7 @@ def loader(options: TorchOptions) -> StatefulDataLoader[Any]:
     source, order, load = _opened(options, EpochSampler)
     by = resolve_workers(source, options.workers, options.threads, options.prefetch)
     sampler = _Epochs(order, options.epoch, None if by.workers else load, by)
-    # Fresh processes take seconds to start, and their dataset has no state.
-    persistent = by.workers > 0 and source.remote
-    return Pipeline(options, source, order, by, dataset=_Batches(load), sampler=sampler, persistent_workers=persistent)
+    return Pipeline(options, source, order, by, _Batches(load), sampler)
 
 
 @takes(StreamOptions)
@@ -96,23 +94,14 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     by = resolve_workers(source, options.workers, None, options.prefetch)
     # The system reads a folder's shards ahead.
     ahead = by.prefetch if source.remote and not by.workers else 0
-    return _StreamLoader(options, source, order, by, dataset=_Stream(order, load, options.epoch, ahead))
+    return _StreamLoader(options, source, order, by, _Stream(order, load, options.epoch, ahead))
 
 
 def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load]:
     """Return the source of a loader, its order, and a function that loads batches."""
     source = ShardSource(options.path, options.split, channels="first")
     order = options.sampler(kind, source, rank_and_world_size(options.rank, options.world_size, _joined()))
-    return source, order, Batches(source, options.fields, options.labels, _flip_picture).load
-
-
-def _tensors(batch: Any) -> Any:
-    """Return arrays as tensors that share their memory, images [n, 3, height, width]; other values are unchanged."""
-    if isinstance(batch, tuple):
-        return tuple(map(_tensors, batch))
-    if isinstance(batch, dict):
-        return {name: _tensors(value) for name, value in batch.items()}
-    return torch.from_numpy(batch) if isinstance(batch, np.ndarray) else batch
+    return source, order, partial(load_batch, source, fields=options.fields, labels=options.labels, flip=_flip_picture)
 
 
 def _flip_picture(pixels: Pixels) -> None:
@@ -138,25 +127,28 @@ class Pipeline(StatefulDataLoader[Any]):
         source: ShardSource,
         order: EpochSampler | StreamSampler,
         by: Workers,
-        **parts: Any,
+        dataset: Dataset[Any],
+        sampler: Sampler[Any] | None = None,
     ) -> None:
         super().__init__(
-            **parts,
+            dataset,
+            sampler=sampler,
             batch_size=None,
-            collate_fn=_tensors,
+            collate_fn=partial(map_arrays, torch.from_numpy),
             num_workers=by.workers,
             prefetch_factor=by.prefetch if by.workers else None,
             # Forked processes cannot read a bucket.
             multiprocessing_context="spawn" if by.workers and source.remote else None,
+            # Fresh processes take seconds to start. Those of a stream have the epoch, so they are not kept.
+            persistent_workers=by.workers > 0 and source.remote and sampler is not None,
             pin_memory=options.pin_memory,
         )
         self._settings = loader_settings(source, order)
-        self._found = None if options.placed else (order.rank, order.world_size)
+        self._found = (order.rank, order.world_size) if None in (options.rank, options.world_size) else None
         self._adopts = options.workers is None
 
     def __iter__(self) -> Any:
-        if self._found is not None:
-            refuse_joined_since(self._found, _joined())
+        refuse_joined_since(self._found, _joined())
         if self.num_workers:
             # The user can set the start method until the first pass.
             method = (self.multiprocessing_context or multiprocessing).get_start_method()
@@ -201,10 +193,10 @@ class _Epochs(Sampler[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _CountedPass(self)
+        return _Pass(self)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        orders = (self._order.draw(epoch, number) for number in range(first, len(self)))
+    def batches(self, epoch: int, number: int) -> Iterator[Any]:
+        orders = (self._order.draw(epoch, batch) for batch in range(number, len(self)))
         if self._load is None:
             return orders
         by = self._by
@@ -226,14 +218,13 @@ class _Stream(IterableDataset[Any]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Any]:
-        return _Pass(self.batches, self.epoch)
+        return _Pass(self)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Any]:
-        orders = (self._order.of(numbers, epoch) for numbers in islice(self._drawn(epoch), first, None))
+    def batches(self, epoch: int, number: int) -> Iterator[Any]:
+        orders = (self._order.of(numbers, epoch) for numbers in islice(self._drawn(epoch), number, None))
         return prefetch(self._load, orders, self._ahead) if self._ahead else map(self._load, orders)
 
     def _drawn(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the numbers of each batch's samples."""
         import webdataset as wds
 
         order, info = self._order, get_worker_info()
@@ -251,18 +242,20 @@ class _Stream(IterableDataset[Any]):
 class _Pass(Iterator[Any]):
     """Batches of an epoch; the state is the number of the next batch.
 
-    Args:
-        batches: returns the batches of an epoch from a number on.
+    A pass over `_Epochs` is counted as an epoch at its first batch: torch also creates passes that it does not use.
     """
 
-    def __init__(self, batches: Callable[[int, int], Iterator[Any]], epoch: int) -> None:
-        self._from = batches
-        self._epoch, self._number = epoch, 0
+    def __init__(self, data: _Epochs | _Stream) -> None:
+        self._data = data
+        self._epoch = None if isinstance(data, _Epochs) else data.epoch
+        self._number = 0
         self._batches: Iterator[Any] | None = None
 
     def __next__(self) -> Any:
+        if self._epoch is None:
+            self.load_state_dict(self.state_dict())
         if self._batches is None:
-            self._batches = self._from(self._epoch, self._number)
+            self._batches = self._data.batches(**self.state_dict())
         try:
             batch = next(self._batches)
         except StopIteration:
@@ -275,32 +268,13 @@ class _Pass(Iterator[Any]):
         return batch
 
     def state_dict(self) -> dict[str, int]:
-        return {"epoch": self._epoch, "number": self._number}
+        return {"epoch": self._data.epoch if self._epoch is None else self._epoch, "number": self._number}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._epoch, self._number = state["epoch"], state["number"]
+        if isinstance(self._data, _Epochs):
+            self._data.epoch = self._epoch + 1
         self._batches = None
-
-
-class _CountedPass(_Pass):
-    """A pass that is counted as an epoch at its first batch: torch also creates passes that it does not use."""
-
-    def __init__(self, epochs: _Epochs) -> None:
-        super().__init__(epochs.batches, epochs.epoch)
-        self._epochs = epochs
-        self._counted = False
-
-    def __next__(self) -> Any:
-        if not self._counted:
-            self.load_state_dict(self.state_dict())
-        return super().__next__()
-
-    def state_dict(self) -> dict[str, int]:
-        return super().state_dict() if self._counted else {"epoch": self._epochs.epoch, "number": 0}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        super().load_state_dict(state)
-        self._epochs.epoch, self._counted = self._epoch + 1, True
 
 
 class _StreamLoader(Pipeline):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from multiprocessing import current_process, get_context, resource_tracker, spawn
-from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+from multiprocessing.context import BaseContext, ForkServerProcess, SpawnProcess
 from multiprocessing.process import BaseProcess
 from threading import Lock
 from typing import Any, NamedTuple
@@ -39,10 +40,7 @@ class Workers(NamedTuple):
 def resolve_workers(
     source: ShardSource, workers: int | None, threads: int | None, prefetch: int | None, most: int | None = None
 ) -> Workers:
-    """Return the loader's options with defaults resolved.
-
-    Threads load raw pictures and stored PNGs, and JPEGs and WebPs in a bucket, where processes would be spawned. Other
-    pictures get one process per core, at most `most`.
+    """Return the loader's options with defaults resolved, see `options.ShuffledOptions`, at most `most` workers.
 
     Raises:
         ShardsError: a number is out of range.
@@ -79,17 +77,19 @@ def context(method: str) -> BaseContext:
         )
     if method == "fork":
         return get_context(method)
-    with _safe_path():
+    with _safe_start():
         # It is an interpreter too, and would otherwise start with the first queue.
         resource_tracker.ensure_running()
-    return _Spawn() if method == "spawn" else _ForkServer()
+    made = copy(get_context(method))
+    made.Process = _Spawned if method == "spawn" else _ForkServed  # type: ignore[attr-defined]
+    return made
 
 
 def guard_spawn() -> None:
     """Keep the current folder off the sys.path of processes that a library spawns by multiprocessing's own context."""
-    with _safe_path():
+    with _safe_start():
         resource_tracker.ensure_running()
-    SpawnProcess._Popen = staticmethod(_spawn_safely)  # type: ignore[assignment]
+    SpawnProcess._Popen = _started(_popen_spawn, script=True)  # type: ignore[method-assign]
 
 
 _STARTING = Lock()
@@ -97,54 +97,36 @@ _popen_spawn = SpawnProcess._Popen
 
 
 @contextmanager
-def _safe_path() -> Iterator[None]:
-    """Start interpreters inside the block without the current folder on their sys.path, as -P does."""
+def _safe_start(script: bool = True) -> Iterator[None]:
+    """Start interpreters without the current folder on their sys.path, as -P does; `script` has them run the script."""
     with _STARTING:
-        before = os.environ.get(_SAFE_PATH)
+        before, prepare = os.environ.get(_SAFE_PATH), spawn.get_preparation_data
+
+        def prepared(name: str) -> dict[str, Any]:
+            return {key: value for key, value in prepare(name).items() if script or not key.startswith("init_main_")}
+
         os.environ[_SAFE_PATH] = "1"
+        spawn.get_preparation_data = prepared
         try:
             yield
         finally:
+            spawn.get_preparation_data = prepare
             del os.environ[_SAFE_PATH]
             if before is not None:
                 os.environ[_SAFE_PATH] = before
 
 
-def _spawn_safely(process: BaseProcess) -> Any:
-    with _safe_path():
-        return _popen_spawn(process)
+def _started(popen: Callable[[Any], Any], script: bool) -> Any:
+    def start(process: BaseProcess) -> Any:
+        with _safe_start(script):
+            return popen(process)
 
-
-def _without_script(popen: Callable[[Any], Any]) -> Any:
-    """Return a starter of processes as `_spawn_safely`, that also do not import the main module."""
-
-    def started(process: BaseProcess) -> Any:
-        with _safe_path():
-            prepare = spawn.get_preparation_data
-
-            def prepared(name: str) -> dict[str, Any]:
-                return {key: value for key, value in prepare(name).items() if not key.startswith("init_main_from_")}
-
-            spawn.get_preparation_data = prepared
-            try:
-                return popen(process)
-            finally:
-                spawn.get_preparation_data = prepare
-
-    return staticmethod(started)
+    return staticmethod(start)
 
 
 class _Spawned(SpawnProcess):
-    _Popen = _without_script(_popen_spawn)
+    _Popen = _started(_popen_spawn, script=False)
 
 
 class _ForkServed(ForkServerProcess):
-    _Popen = _without_script(ForkServerProcess._Popen)
-
-
-class _Spawn(SpawnContext):
-    Process = _Spawned
-
-
-class _ForkServer(ForkServerContext):
-    Process = _ForkServed
+    _Popen = _started(ForkServerProcess._Popen, script=False)

@@ -161,22 +161,6 @@ def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
         _assert_same(_numpy(batch), expected)
 
 
-def test_what_is_unknown_stays_unknown(tf: ModuleType) -> None:
-    from lpff_shards.loaders.tensorflow import mirror_labels
-
-    rng = np.random.default_rng(0)
-    batch = {
-        "image": np.zeros((4, 2, 7, 3), np.uint8),
-        "camera": rng.random((4, 25), np.float32),
-        "landmarks": rng.random((4, 68, 2), np.float32),
-    }
-    batch["camera"][2] = batch["landmarks"][1] = 0
-    flips = np.array([False, True, True, True])
-    got = _numpy(mirror_labels({name: tf.constant(value) for name, value in batch.items()}, tf.constant(flips)))
-    mirror_batch(batch, flips, True, flip_picture)
-    _assert_same(got, batch)
-
-
 def test_labels_are_pairs(folders: Folders, tf: ModuleType, tmp_path: Path) -> None:
     image, camera = next(iter(dataset(folders(), 4, labels=True)))
     assert image.shape == (4, 12, 20, 3)
