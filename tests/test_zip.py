@@ -454,19 +454,10 @@ def test_the_parts_show_in_nothing(whole: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/demo-train.zip").read_bytes() == (whole / "demo-train.zip").read_bytes()
 
 
-def test_copying_by_hand_gives_the_same(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
-    _export(tmp_path / "out")
-    assert (tmp_path / "out/demo-train.zip").read_bytes() == (whole / "demo-train.zip").read_bytes()
-
-
 KILLS = {
     "second part": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 2, 1),
-    "first pictures": ("lpff_shards.exporters.archive", "copy_range", 3, 4),
-    "lists": ("lpff_shards.exporters.archive", "copy_range", 18, 4),
+    "first pictures": ("lpff_shards.formats.join_zip", "_Archive.add", 3, 4),
+    "lists": ("lpff_shards.formats.join_zip", "_Archive.add", 18, 4),
     "whole, without its name": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 5, 4),
     "whole, with its parts": ("lpff_shards.sidecars.folder", "OutputFolder.drop_parts", 1, 4),
     "manifest": ("lpff_shards.sidecars.folder", "OutputFolder.write", 2, None),
