@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures import decode_by_pillow, header
+from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -45,10 +45,6 @@ _UNNAMED = "subsampling"
 """TurboJPEG supports only the samplings that it has names for; libjpeg supports all."""
 
 
-class CutError(FormatError):
-    """A JPEG that ends too early."""
-
-
 def inspect(data: bytes) -> PictureHeader:
     """Return the properties of a JPEG."""
     frame: tuple[int, int, str] | None = None
@@ -70,6 +66,8 @@ def inspect(data: bytes) -> PictureHeader:
         elif marker >= _APP0 and not body.startswith(_COLORS.get(marker, ())):
             metadata = True
             xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
+    if not scan:
+        raise FormatError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
     if frame is None:
         raise FormatError("the JPEG has no frame header", scan)
     # Bytes after the picture are harmless, and a thumbnail before it has its own end mark.
@@ -87,16 +85,13 @@ def inspect(data: bytes) -> PictureHeader:
 def glance(data: bytes) -> PictureHeader | None:
     """Return the properties of a JPEG from its first bytes, or None if they do not reach its frame header."""
     turned = 0
-    try:
-        for marker, start, end in _segments(data):
-            body = data[start + 4 : end]
-            if marker == _APP1 and body.startswith(_EXIF):
-                turned = turned or header.from_exif(body)
-            if marker in _FRAMES:
-                width, height, mode = _frame(data, marker, start)
-                return PictureHeader("jpeg", width, height, mode, False, turned or 1)
-    except CutError:
-        pass
+    for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
+        if marker == _APP1 and body.startswith(_EXIF):
+            turned = turned or header.from_exif(body)
+        if marker in _FRAMES:
+            width, height, mode = _frame(data, marker, start)
+            return PictureHeader("jpeg", width, height, mode, False, turned or 1)
     return None
 
 
@@ -117,7 +112,7 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
             end = plain.find(_END, scan)
             return _decode(plain[: end - int(padding[1])] + plain[end:], mode, strict=True)
         if _UNNAMED in warning:
-            return decode_by_pillow(data, "jpeg")
+            return header.decode_by_pillow(data, "jpeg")
         if warning.startswith(_HARMLESS):
             return _decode(plain, mode, strict=False)
         raise
@@ -125,11 +120,11 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the marker, start and end of each segment up to the first scan's header; skip other bytes between them."""
-    at, marker = 2, 0
+    at = 2
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, at)
         if found is None:
-            raise CutError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
+            return
         at, marker = found.start(), data[found.start() + 1]
         if marker == _END[1]:
             raise FormatError("the JPEG has no frame header or no pixels")
