@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.formats.containers import example
+from lpff_shards.formats import examples as example
 from lpff_shards.formats.errors import FormatError
 
 int64s = st.integers(-(2**63), 2**63 - 1)
