@@ -93,50 +93,6 @@ class Annotations(Struct, frozen=True):
     landmarks: NDArray[np.float32] | None = None
 
 
-class Spans(Protocol):
-    """Finds the samples of a shard and their parts without copying pictures; checks the structure, not checksums.
-
-    Methods raise FormatError if the bytes are not those of a sample or a shard.
-
-    Attributes:
-        end: the bytes after the last sample of a shard.
-    """
-
-    end: bytes
-
-    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
-        """Return the position of the picture, or None if `head` is too short.
-
-        Args:
-            head: the sample's first bytes.
-            size: bytes of the sample.
-            raw: whether the data set holds pixels, not files.
-        """
-
-    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
-        """Return the fields and arrays around the picture.
-
-        Args:
-            head, tail: the sample up to the picture's payload, and after it.
-            layout: what every sample of the data set holds.
-            scalars: whether to read the fields.
-        """
-
-    def offsets(self, index: bytes) -> Offsets:
-        """Return the offsets of the samples from the last of the format's `index_names`.
-
-        Raises:
-            ValueError, OverflowError: the index is damaged.
-        """
-
-    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
-        """Yield the same offsets from the headers of a shard, without reading its samples.
-
-        Args:
-            read: returns bytes of the shard by offset and number, fewer at its end; its errors are passed on.
-        """
-
-
 class Format(ABC):
     """One format; see the rules above. Values here are defaults, which most formats keep.
 
@@ -154,8 +110,7 @@ class Format(ABC):
         needs: a required module and the extra that installs it, None if the core is enough.
         image: default of --image.
         metadata: the supported values of --metadata.
-        pattern: regular expression of the end of a finished file's name, after NAME-SPLIT.
-        glob: the same as a shell pattern.
+        pattern, glob: regular expression and shell pattern of the end of a finished file's name, after NAME-SPLIT.
     """
 
     name: str
@@ -193,7 +148,6 @@ class Format(ABC):
 
         Raises:
             FormatError: a sample breaks the format or the schema.
-            SampleError: the same, if its key is known.
         """
 
     @abstractmethod
@@ -227,7 +181,7 @@ class Format(ABC):
         return FIELD_BYTES + sum(4 * prod(ARRAY_SHAPES[name]) for name in layout.arrays)
 
     def spans(self) -> Spans | None:
-        """Return the finder of samples and their parts for loaders; None if loaders do not read the format."""
+        """Return the format for loaders; None if they do not read it."""
         return None
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
@@ -257,10 +211,10 @@ class Format(ABC):
                 yield placed
                 number += 1
         except FormatError as error:
-            raise SampleError(str(error), number) from None
+            raise SampleError(str(error), number, error.key) from None
 
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002
-        """Return the file or the pixels of a sample's picture; it is at the sample's end if the format has no spans.
+        """Return the file or the pixels of a sample's picture; here they are at its end.
 
         Args:
             sample: bytes of the sample.
@@ -271,17 +225,66 @@ class Format(ABC):
         Raises:
             FormatError: these are not a sample's bytes.
         """
-        spans = self.spans()
-        if spans is None:
-            return sample[-size:]
-        found = spans.picture(sample, len(sample), raw)
-        if found is None or found.start + found.size > len(sample):
-            raise FormatError("its picture is cut short")
-        return sample[found.start : found.start + found.size]
+        return sample[-size:]
 
     def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have no members
         """Return the name of a picture's member; None if there are no members, or samples.sqlite contains it."""
         return None
+
+
+class Spans(Format):
+    """A format whose samples and their parts are found without copying pictures; checks the structure, not checksums.
+
+    Methods raise FormatError if the bytes are not those of a sample or a shard.
+
+    Attributes:
+        end: the bytes after the last sample of a shard.
+    """
+
+    end: bytes
+
+    @abstractmethod
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
+        """Return the position of the picture, or None if `head` is too short.
+
+        Args:
+            head: the sample's first bytes.
+            size: bytes of the sample.
+            raw: whether the data set holds pixels, not files.
+        """
+
+    @abstractmethod
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
+        """Return the arrays and, if requested, the fields around the picture.
+
+        Args:
+            head, tail: the sample up to the picture's payload, and after it.
+        """
+
+    @abstractmethod
+    def offsets(self, index: bytes) -> Offsets:
+        """Return the offsets of the samples from the last of the format's `index_names`.
+
+        Raises:
+            ValueError, OverflowError: the index is damaged.
+        """
+
+    @abstractmethod
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        """Yield the same offsets from the headers of a shard, without reading its samples.
+
+        Args:
+            read: returns bytes of the shard by offset and number, fewer at its end; its errors are passed on.
+        """
+
+    def spans(self) -> Spans:
+        return self
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # not at the end
+        found = self.picture(sample, len(sample), raw)
+        if found is None or found.start + found.size > len(sample):
+            raise FormatError("its picture is cut short")
+        return sample[found.start : found.start + found.size]
 
 
 def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:

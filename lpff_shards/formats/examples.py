@@ -52,15 +52,10 @@ class ExampleFormat(Format):
 
 def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
     """Return a sample as an Example in few pieces; a large picture is one piece and is not copied."""
-    arrays: dict[str, Value] = {"image": sample.picture.data}
-    if layout.raw:
-        arrays["image/shape"] = (sample.picture.height, sample.picture.width, _CHANNELS)
-    if sample.camera is not None:
-        arrays["camera"] = sample.camera
-    if sample.landmarks is not None:
-        arrays["landmarks"] = sample.landmarks
-    values = {**sample.scalars, **arrays}
-    return encode((name, values[name]) for name in _order(tuple(arrays)))
+    picture = sample.picture
+    arrays = {"image": picture.data, "image/shape": (picture.height, picture.width, _CHANNELS)}
+    values: dict[str, Any] = {**sample.scalars, **arrays, "camera": sample.camera, "landmarks": sample.landmarks}
+    return encode((name, values[name]) for name in _order(layout))
 
 
 def _arrays(layout: Layout) -> tuple[str, ...]:
@@ -69,15 +64,15 @@ def _arrays(layout: Layout) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16)
-def _order(arrays: tuple[str, ...]) -> tuple[str, ...]:
+def _order(layout: Layout) -> tuple[str, ...]:
     """Return the sorted names of a sample's features."""
-    return tuple(sorted((*arrays, *(f.name for f in FIELDS))))
+    return tuple(sorted((*_arrays(layout), *(f.name for f in FIELDS))))
 
 
 def decode_sample(data: bytes, layout: Layout) -> Sample:
     """Return the sample of an Example; raise FormatError if it breaks the schema."""
     named = [(name.decode(errors="replace"), start, end) for name, start, end in features(data)]
-    names, due = tuple(name for name, _, _ in named), _order(_arrays(layout))
+    names, due = tuple(name for name, _, _ in named), _order(layout)
     if names != due:
         twice = next((name for name, next_ in pairwise(names) if name == next_), "")
         odd = ", ".join(sorted(set(names).symmetric_difference(due)))

@@ -14,7 +14,7 @@ import google_crc32c
 import numpy as np
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink
+from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink, Spans
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
@@ -27,7 +27,7 @@ _LENGTH = struct.Struct("<Q")
 _CRC = struct.Struct("<I")
 
 
-class TfRecord(examples.ExampleFormat):
+class TfRecord(examples.ExampleFormat, Spans):
     """Deterministic Examples, in files named by TensorFlow Datasets' template."""
 
     name, title, tag = "tfrecord", "TFRecords", "tfrecord"
@@ -55,9 +55,6 @@ class TfRecord(examples.ExampleFormat):
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         for at, data in records(shard):
             yield examples.decode_sample(bytes(data), layout), at + len(data) + FRAMING
-
-    def spans(self) -> TfRecord:
-        return self
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
         if int.from_bytes(head[:8], "little") + FRAMING != size:

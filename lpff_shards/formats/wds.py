@@ -15,7 +15,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from lpff_shards.formats import base
-from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, Format, ImageSpan
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, ImageSpan
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
@@ -28,7 +28,7 @@ _MEMBER = 512 + 256
 _NPY_HEADER = 128
 
 
-class WebDataset(Format):
+class WebDataset(base.Spans):
     """USTAR shards with fixed headers."""
 
     name, title, tag = "wds", "WebDataset tars", "webdataset"
@@ -81,7 +81,7 @@ class WebDataset(Format):
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, start, group = 0, "", 0, list[str]()
+        key, start, group = "", 0, list[str]()
         last = "mp" if layout.packed else "json"
         try:
             for member in tar.members(shard):
@@ -92,11 +92,12 @@ class WebDataset(Format):
                 group.append(suffix)
                 if suffix == last:
                     yield checked(self._sample(key, group, shard[start : member.end], layout), layout), member.end
-                    number, key, start, group = number + 1, "", member.end, []
+                    key, start, group = "", member.end, []
             if group:
                 raise FormatError(f"its members are {', '.join(group)}; {last} is missing")
         except FormatError as error:
-            raise base.SampleError(str(error), number, key) from None
+            error.key = key
+            raise
 
     def _sample(self, key: str, suffixes: Sequence[str], data: memoryview, layout: Layout) -> Sample:
         expected = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
@@ -118,9 +119,6 @@ class WebDataset(Format):
         except FormatError as error:
             raise base.SampleError(str(error), len(found)) from None
         return found.build(file, len(shard))
-
-    def spans(self) -> WebDataset:
-        return self
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan:  # noqa: ARG002  # `annotations` reads the end
         name, length = tar.glance(head, 0)

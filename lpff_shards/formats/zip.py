@@ -15,7 +15,7 @@ from isal.isal_zlib import crc32
 from msgspec import Raw
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import FIELD_BYTES, AppendingWriter, Encoded, Format, SampleError, Sink
+from lpff_shards.formats.base import FIELD_BYTES, AppendingWriter, Encoded, Format, Sink
 from lpff_shards.formats.checks import checked
 from lpff_shards.formats.containers.zip import ZipMember, members
 from lpff_shards.formats.errors import FormatError
@@ -55,7 +55,7 @@ class TrainersZip(Format):
         return AppendingWriter(file, sink, _encoded)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, last, side = 0, "", -1, 0
+        key, last, side = "", -1, 0
         try:
             found = list(members(shard))
             names = [member.name for member in found]
@@ -76,10 +76,11 @@ class TrainersZip(Format):
                     demand = "trainers require RGB of one size, a power of two"
                     raise FormatError(f"its picture is {width}x{height} {mode}; {demand}")
                 yield sample, picture.end
-                number, key = number + 1, ""
+                key = ""
             _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
         except FormatError as error:
-            raise SampleError(str(error), number, key) from None
+            error.key = key
+            raise
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         camera = ", its camera in `dataset.json`" if layout.camera else ""
