@@ -41,6 +41,7 @@ from lpff_shards import (
 )
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.callbacks import ProgressCallback
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
@@ -667,6 +668,17 @@ def test_verify_finds_what_does_not_agree(whole: Path, tmp_path: Path, what: str
     assert reason in str(fault)
     if what in ("label", "line"):
         assert fault.sample == "sample 3"
+
+
+@pytest.mark.parametrize(("count", "reason"), [(15, "has no line for 00000/img00000015.png"), (17, "more lines than")])
+def test_a_zip_of_other_lines_than_pictures_is_refused(whole: Path, count: int, reason: str) -> None:
+    with zipfile.ZipFile(whole / "demo-train.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    lines = members["samples.jsonl"].splitlines(keepends=True)
+    members["samples.jsonl"] = b"".join([*lines, lines[-1]][:count])
+    data = memoryview(zipped(list(members.items())))
+    with pytest.raises(SampleError, match=reason):
+        list(get_format("zip").samples(data, read_manifest(whole).layout))
 
 
 def test_every_picture_of_a_whole_archive_is_read(whole: Path) -> None:

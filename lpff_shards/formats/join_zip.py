@@ -78,13 +78,19 @@ def join_zip(
         labels.write(b'{"labels": [' if contents.cameras else b'{"labels": null')
         stems, names = iter(contents.stems), list[str]()
         for source, part in parts:
-            for key, suffix, picture, note in _pictures(source, part):
+            for key, (start, end), (kinds, size, _) in zip(
+                part.keys, pairwise(part.offsets), part.members, strict=True
+            ):
+                picture, rest = source.read(size), source.read(end - start - size)
+                if len(picture) + len(rest) < end - start:
+                    raise OSError(errno.EIO, "a part ends early")
+                note, suffix = msgspec.json.decode(rest, type=Note), part.suffixes[kinds][0]
                 name = f"{next(stems)}.{suffix}"
                 if bytes(note.label) != b"null":
                     labels.write(b'%b\n["%b", %b]' % (b"," if names else b"", name.encode(), note.label))
                 samples.write(b'{"name":"%b",%b\n' % (name.encode(), bytes(note.fields)[1:]))
-                crc = archive.add(name, note.crc, len(picture), [picture])
-                receipt.add(key, archive.at, (suffix,), (len(picture),), crc)
+                crc = archive.add(name, note.crc, size, [picture])
+                receipt.add(key, archive.at, (suffix,), (size,), crc)
                 names.append(name)
         labels.write(b"\n]}\n" if contents.cameras else b"}\n")
         texts = {LABELS: labels}
@@ -131,15 +137,6 @@ class _Archive:
         self._directory += zips.end(self._count, len(self._directory), self.at)
         self._sink.write([bytes(self._directory)])
         return self.at + len(self._directory)
-
-
-def _pictures(source: IO[bytes], part: ShardReceipt) -> Iterator[tuple[str, str, bytes, Note]]:
-    """Yield each sample's key, its picture's suffix and bytes, and its note."""
-    for key, (start, end), (kinds, size, _) in zip(part.keys, pairwise(part.offsets), part.members, strict=True):
-        picture, note = source.read(size), source.read(end - start - size)
-        if len(picture) + len(note) < end - start:
-            raise OSError(errno.EIO, "a part ends early")
-        yield key, part.suffixes[kinds][0], picture, msgspec.json.decode(note, type=Note)
 
 
 def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -82,7 +82,7 @@ class WebDataset(base.Spans):
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         key, start, group = "", 0, list[str]()
-        last = "mp" if layout.packed else "json"
+        due = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
         try:
             for member in tar.members(shard):
                 name, _, suffix = member.name.partition(".")
@@ -90,24 +90,23 @@ class WebDataset(base.Spans):
                     raise FormatError(f"its members are {', '.join(group)}, then {member.name}")
                 key = name
                 group.append(suffix)
-                if suffix == last:
-                    yield checked(self._sample(key, group, shard[start : member.end], layout), layout), member.end
+                if suffix == due[-1]:
+                    if group[1:] != due:
+                        raise FormatError(
+                            f"its members are {', '.join(group)}; expected after the picture: {', '.join(due)}"
+                        )
+                    yield checked(self._sample(key, group[0], shard[start : member.end], layout), layout), member.end
                     key, start, group = "", member.end, []
             if group:
-                raise FormatError(f"its members are {', '.join(group)}; {last} is missing")
+                raise FormatError(f"its members are {', '.join(group)}; {due[-1]} is missing")
         except FormatError as error:
             error.key = key
             raise
 
-    def _sample(self, key: str, suffixes: Sequence[str], data: memoryview, layout: Layout) -> Sample:
-        expected = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
-        if [*suffixes[1:]] != expected:
-            found = ", ".join(suffixes)
-            raise FormatError(f"its members are {found}; expected after the picture: {', '.join(expected)}")
+    def _sample(self, key: str, suffix: str, data: memoryview, layout: Layout) -> Sample:
         start, size, shape = structs.astuple(self.picture(bytes(data[: base.HEAD]), len(data), layout.raw))
         annotations = self._annotations(bytes(data[:start]), bytes(data[start + size :]), layout, scalars=True)
-        kind = FILE_KINDS.get(suffixes[0], "raw")
-        return sample_of(key, kind, bytes(data[start : start + size]), shape, annotations)
+        return sample_of(key, FILE_KINDS.get(suffix, "raw"), bytes(data[start : start + size]), shape, annotations)
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members have names
         found = ReceiptBuilder()
