@@ -17,7 +17,8 @@ features = st.dictionaries(st.text(max_size=8), values, max_size=5)
 
 
 def encode(sample):
-    return b"".join(example.encode(sample.items()))
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in sample.items()}
+    return b"".join(example.encode(values.items()))
 
 
 def decode(data):

@@ -7,7 +7,7 @@ list, as tensorflow/core/example/feature.proto declares. Functions that read rai
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ from lpff_shards.formats.pictures.decoding import inspect
 from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 
-Value = str | bytes | float | int | NDArray[np.float32] | Sequence[int]
+Value = str | bytes | float | int | NDArray[np.float32] | tuple[int, ...]
 Decoded = list[bytes] | NDArray[np.float32] | list[int]
 
 _CHANNELS = 3
@@ -193,22 +193,12 @@ def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
     """Return an Example in few pieces, in order; a large bytes value is a separate piece and is not copied.
 
     Args:
-        features: names and values: a text, bytes, a float, a float32 array (flattened), an int or a sequence of ints.
+        features: names and values: a text, bytes, a float, a float32 array (flattened), an int or a tuple of ints.
     """
     entries: list[bytes] = []
     for name, value in features:
-        if isinstance(value, str):
-            entries += _entry(name, _BYTES, value.encode())
-        elif isinstance(value, bytes):
-            entries += _entry(name, _BYTES, value)
-        elif isinstance(value, int):
-            entries += _one_int(name, value)
-        elif isinstance(value, float):
-            entries += _entry(name, _FLOATS, _FLOAT.pack(value))
-        elif isinstance(value, np.ndarray):
-            entries += _entry(name, _FLOATS, value.astype("<f4").tobytes())
-        else:
-            entries += _entry(name, _INTS, b"".join(map(varint, value)))
+        kind, body = _BODIES[type(value)]
+        entries += _entry(name, kind, body(value))
     few, run = list[bytes](), [_tagged(1, sum(map(len, entries)))]
     for piece in entries:
         if len(piece) < _SMALL:
@@ -219,9 +209,16 @@ def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
     return [*few, b"".join(run)]
 
 
-@lru_cache(maxsize=1024)
-def _one_int(name: str, value: int) -> tuple[bytes, ...]:
-    return _entry(name, _INTS, varint(value))
+_BODIES: dict[type, tuple[int, Callable[[Any], bytes]]] = {
+    str: (_BYTES, str.encode),
+    bytes: (_BYTES, bytes),
+    bool: (_INTS, varint),
+    int: (_INTS, varint),
+    tuple: (_INTS, lambda numbers: b"".join(map(varint, numbers))),
+    float: (_FLOATS, _FLOAT.pack),
+    np.ndarray: (_FLOATS, lambda array: array.astype("<f4").tobytes()),
+}
+"""The list's kind and the bytes of a value, by its type."""
 
 
 def _entry(name: str, kind: int, body: bytes) -> tuple[bytes, ...]:
