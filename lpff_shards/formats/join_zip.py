@@ -140,11 +140,7 @@ class _Archive:
 
 
 def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield the name and the items, as JSON, of each list of names, and of its snapshot if the forks read one.
-
-    Args:
-        names: names of the pictures with suffix, in the order in which the forks sort them.
-    """
+    """Yield the name and the items, as JSON, of each list of names, and of its snapshot if the forks read one."""
     for name, times in contents.lists.items():
         at = np.repeat(np.arange(len(names)), times)
         yield f"{name}.json", (b'"%b"' % names[row].encode() for row in at.tolist())
@@ -155,11 +151,7 @@ def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iter
 def snapshot(yaw: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the 16 names of a list that a snapshot shows: from the least yaw to the largest, at equal intervals.
 
-    Args:
-        yaw: yaw of each name, float64 [n], n at least 1; a list of fewer than 16 names repeats some.
-
-    Returns:
-        int64 [16], indices into the list.
+    `yaw` is that of each name, float64 [n], n at least 1. Fewer than 16 names repeat. Returns indices, int64 [16].
     """
     order = np.argsort(yaw, kind="stable")
     return order[(2 * np.arange(SNAPSHOT_PICTURES) + 1) * len(yaw) // (2 * SNAPSHOT_PICTURES)]

@@ -35,14 +35,10 @@ _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_P
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _COLORS = {_APP0: _JFIF, _APP14: _ADOBE}
 """Segments that define how colors are coded."""
-_ADOBE_SIZE = 12
-"""Bytes of Adobe's segment; the last one is the color transform."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 """The warning for harmless bytes between the last pixels and the end mark, and for lost pixels before them."""
 _HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
-_UNNAMED = "subsampling"
-"""TurboJPEG supports only the samplings that it has names for; libjpeg supports all."""
 
 
 def inspect(data: bytes) -> PictureHeader:
@@ -111,7 +107,8 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
             *_, (_, _, scan) = _segments(plain)
             end = plain.find(_END, scan)
             return _decode(plain[: end - int(padding[1])] + plain[end:], mode, strict=True)
-        if _UNNAMED in warning:
+        if "subsampling" in warning:
+            # TurboJPEG supports only the samplings that it has names for; libjpeg supports all.
             return header.decode_by_pillow(data, "jpeg")
         if warning.startswith(_HARMLESS):
             return _decode(plain, mode, strict=False)
@@ -153,15 +150,15 @@ def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
 
 def _stripped(data: bytes, mode: str) -> bytes:
     """Return the JPEG with only the segments that its pixels need before the first scan, without causes of warnings."""
-    # libjpeg uses the same transform in place of an unknown one, after a warning.
+    # The last of Adobe's 12 bytes: libjpeg uses the same transform in place of an unknown one, after a warning.
     transform = b"\2" if mode == "CMYK" else b"\1"
     kept, at, sequential = [data[:2]], 0, False
     for marker, start, at in _segments(data):
         body = data[start + 4 : at]
         if marker == _APP0 and body.startswith(_JFIF):
             kept.append(_PLAIN_JFIF)
-        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= _ADOBE_SIZE:
-            kept.append(b"\xff\xee\0\x0e" + body[: _ADOBE_SIZE - 1] + (transform if body[_ADOBE_SIZE - 1] else b"\0"))
+        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= 12:
+            kept.append(b"\xff\xee\0\x0e" + body[:11] + (transform if body[11] else b"\0"))
         elif marker in _TABLES:
             kept.append(data[start:at])
         sequential = sequential or marker in _SEQUENTIAL
