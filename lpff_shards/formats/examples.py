@@ -32,7 +32,6 @@ _BYTES, _FLOATS, _INTS = 1, 2, 3
 _ENTRY, _VALUE = 1 << 3 | _LEN, 2 << 3 | _LEN
 _VALUE_TAG = bytes([_VALUE])
 _FLOAT = struct.Struct("<f")
-_ONE_BYTE = tuple(bytes([number]) for number in range(0x80))
 _SMALL = 1 << 14
 """Pieces below this many bytes are joined: a copy is cheaper than one more piece."""
 # The feature, its name, then its value: a typed list of one message.
@@ -172,10 +171,9 @@ def _scalar(field: Field, values: Any) -> Scalar:
     return scalar
 
 
+@lru_cache(maxsize=1024)
 def varint(number: int) -> bytes:
     """Return protobuf's varint of an int64; a negative number takes ten bytes."""
-    if 0 <= number < 0x80:
-        return _ONE_BYTE[number]
     number &= 0xFFFFFFFFFFFFFFFF
     out = bytearray()
     while number > 0x7F:
@@ -186,7 +184,7 @@ def varint(number: int) -> bytes:
 
 
 def _tagged(field: int, length: int) -> bytes:
-    return _ONE_BYTE[field << 3 | _LEN] + varint(length)
+    return varint(field << 3 | _LEN) + varint(length)
 
 
 def encode(features: Iterable[tuple[str, Value]]) -> list[bytes]:
