@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpff_shards.formats.containers import example
+from lpff_shards.formats import examples as example
 from lpff_shards.formats.errors import FormatError
 
 int64s = st.integers(-(2**63), 2**63 - 1)
@@ -17,7 +17,8 @@ features = st.dictionaries(st.text(max_size=8), values, max_size=5)
 
 
 def encode(sample):
-    return b"".join(example.encode(sample.items()))
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in sample.items()}
+    return b"".join(example.encode(values.items()))
 
 
 def decode(data):

@@ -9,9 +9,10 @@ import msgpack
 import pytest
 from samples import LAYOUTS, sample, written
 
+from lpff_shards.formats import examples as example
 from lpff_shards.formats import tfrecord
 from lpff_shards.formats.base import SampleError
-from lpff_shards.formats.containers import example, tar
+from lpff_shards.formats.containers import tar
 from lpff_shards.formats.registry import get_format
 
 Features = list[tuple[str, bytes]]

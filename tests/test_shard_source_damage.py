@@ -24,8 +24,9 @@ from loading import NAMES, assert_batch, lpff, lpff_ids, truths, write
 from sealing import edit_sealed
 
 from lpff_shards import ShardsError, read_manifest
+from lpff_shards.formats import examples as example
 from lpff_shards.formats.base import SampleError
-from lpff_shards.formats.containers import example, tar
+from lpff_shards.formats.containers import tar
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import get_format, index_names
 from lpff_shards.formats.tfrecord import TfRecord

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 from loading import NAMES, assert_batch, lpff, truths, write
 from running import contents
+from samples import LAYOUTS, Gathered, sample, written
 
-from lpff_shards.exporters import archive
+from lpff_shards.formats.join_zip import Contents, join_zip
 from lpff_shards.loaders import ShardSource
 
 pread, preadv, write_, writev = os.pread, os.preadv, os.write, os.writev
@@ -35,20 +37,12 @@ def short(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(os, "preadv", lambda fd, parts, at: preadv(fd, [first(parts)], at))
     monkeypatch.setattr(os, "write", lambda fd, data: write_(fd, memoryview(data)[: _half(len(data))]))
     monkeypatch.setattr(os, "writev", lambda fd, parts: writev(fd, [first(parts)]))
-    if hasattr(os, "copy_file_range"):
-        range_ = os.copy_file_range
-        monkeypatch.setattr(os, "copy_file_range", lambda source, to, size, at: range_(source, to, _half(size), at))
     return monkeypatch
 
 
-@pytest.mark.parametrize("by_kernel", [True, False])
-def test_a_zip_is_put_together_of_short_reads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, by_kernel: bool
-) -> None:
+def test_a_zip_is_put_together_of_short_reads(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     sources = lpff(tmp_path, 3, size=32, mirror=True)
     expected = contents(write(tmp_path / "whole/out", "zip", sources, None, shuffle=None))  # type: ignore[arg-type]
-    if not by_kernel:
-        monkeypatch.setattr(os, "copy_file_range", lambda *_: 0, raising=False)
     request.getfixturevalue("short")
     found = contents(write(tmp_path / "short/out", "zip", sources, None, shuffle=None))  # type: ignore[arg-type]
     assert found == expected
@@ -63,15 +57,14 @@ def test_a_source_reads_on(tmp_path: Path, format: str, image: str, request: pyt
     request.getfixturevalue("short")
     source = ShardSource(out)
     assert_batch(source.batch([3, 0, 1], NAMES), expected, [3, 0, 1])
-    for sample, truth in zip(source, expected, strict=True):
-        assert np.array_equal(sample["image"], truth.pixels)
+    for found, truth in zip(source, expected, strict=True):
+        assert np.array_equal(found["image"], truth.pixels)
     assert all(len(stored) > MOST for stored in source.stored(range(4)))
 
 
-def test_a_file_that_ends_early_is_an_error_and_not_a_short_copy(tmp_path: Path) -> None:
-    (tmp_path / "part").write_bytes(bytes(100))
-    with (tmp_path / "part").open("rb") as part, (tmp_path / "zip").open("wb") as zip_file:
-        with pytest.raises(OSError, match="ends early"):
-            archive.copy_range(part.fileno(), zip_file.fileno(), 50, 51)
-        with pytest.raises(OSError, match="ends early"):
-            archive.read_exactly(part.fileno(), 50, 51)
+def test_a_part_that_ends_early_is_an_error_and_not_a_short_copy(tmp_path: Path) -> None:
+    layout = LAYOUTS["plain"]
+    part, told = written("zip", layout, [sample(layout, 0)])
+    contents_ = Contents(["a"], np.zeros(1), {}, layout.camera)
+    with pytest.raises(OSError, match="ends early"):
+        join_zip("x.zip", [(io.BytesIO(part[:-1]), told)], contents_, Gathered(str(tmp_path)))

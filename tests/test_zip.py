@@ -41,6 +41,7 @@ from lpff_shards import (
 )
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.callbacks import ProgressCallback
+from lpff_shards.formats.base import SampleError
 from lpff_shards.formats.join_zip import snapshot
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
@@ -454,19 +455,10 @@ def test_the_parts_show_in_nothing(whole: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/demo-train.zip").read_bytes() == (whole / "demo-train.zip").read_bytes()
 
 
-def test_copying_by_hand_gives_the_same(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "copy_file_range", refuse, raising=False)
-    _export(tmp_path / "out")
-    assert (tmp_path / "out/demo-train.zip").read_bytes() == (whole / "demo-train.zip").read_bytes()
-
-
 KILLS = {
     "second part": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 2, 1),
-    "first pictures": ("lpff_shards.exporters.archive", "copy_range", 3, 4),
-    "lists": ("lpff_shards.exporters.archive", "copy_range", 18, 4),
+    "first pictures": ("lpff_shards.formats.join_zip", "_Archive.add", 3, 4),
+    "lists": ("lpff_shards.formats.join_zip", "_Archive.add", 18, 4),
     "whole, without its name": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 5, 4),
     "whole, with its parts": ("lpff_shards.sidecars.folder", "OutputFolder.drop_parts", 1, 4),
     "manifest": ("lpff_shards.sidecars.folder", "OutputFolder.write", 2, None),
@@ -676,6 +668,17 @@ def test_verify_finds_what_does_not_agree(whole: Path, tmp_path: Path, what: str
     assert reason in str(fault)
     if what in ("label", "line"):
         assert fault.sample == "sample 3"
+
+
+@pytest.mark.parametrize(("count", "reason"), [(15, "has no line for 00000/img00000015.png"), (17, "more lines than")])
+def test_a_zip_of_other_lines_than_pictures_is_refused(whole: Path, count: int, reason: str) -> None:
+    with zipfile.ZipFile(whole / "demo-train.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    lines = members["samples.jsonl"].splitlines(keepends=True)
+    members["samples.jsonl"] = b"".join([*lines, lines[-1]][:count])
+    data = memoryview(zipped(list(members.items())))
+    with pytest.raises(SampleError, match=reason):
+        list(get_format("zip").samples(data, read_manifest(whole).layout))
 
 
 def test_every_picture_of_a_whole_archive_is_read(whole: Path) -> None:

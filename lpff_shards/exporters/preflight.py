@@ -66,8 +66,8 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
         there = {**listed(folder.root), **listed(folder.root / PARTS)} if fills else {}
     present = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
     needed = int(plan.sizes.sum()) if fills else 0
-    if plan.format.joining:
-        # A zip is joined next to its parts; for a bucket, in the folder for temporary files.
+    if plan.format.joining and fills:
+        # A zip is joined next to its parts.
         needed += max(plan.planned_bytes(output.tasks) for output in plan.outputs)
     picture = plan.settings.picture
     exact = ("keep",) if picture.resolution is None else ("raw", "stored-png")

@@ -1,9 +1,7 @@
-"""The format contract: the interface that other parts use.
+"""The format contract: the interface that other parts use; `registry.get_format` returns a format.
 
-A format is a stateless object with a name; `registry.get_format` returns it. It names its files, writes and reads the
-samples of a shard, makes its index files, and returns the text and examples for the card. Code outside `formats` does
-not compare names of formats; each difference is an attribute or a method here. `tests/test_formats.py` checks the rules
-of every format:
+Code outside `formats` does not compare names of formats; each difference is an attribute or a method here.
+`tests/test_formats.py` checks the rules of every format:
 
 - Equal samples in equal order give equal bytes, and `samples` reads them back.
 - A writer only appends. Reading a shard detects a cut or a flipped bit, at the latest by the checksum in the manifest.
@@ -80,65 +78,15 @@ class ImageSpan(Struct, frozen=True):
 
 
 class Annotations(Struct, frozen=True):
-    """The fields and arrays of a sample.
-
-    Attributes:
-        scalars: the fields of `schemas.fields.FIELDS`; empty if not requested.
-        camera: float32 [25], or None if the data set has no cameras.
-        landmarks: float32 [68, 2], or None.
-    """
+    """The fields of a sample, empty if not requested, and its arrays, see `schemas.sample.Sample`."""
 
     scalars: Mapping[str, Any]
     camera: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float32] | None = None
 
 
-class Spans(Protocol):
-    """Finds the samples of a shard and their parts without copying pictures; checks the structure, not checksums.
-
-    Methods raise FormatError if the bytes are not those of a sample or a shard.
-
-    Attributes:
-        end: the bytes after the last sample of a shard.
-    """
-
-    end: bytes
-
-    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
-        """Return the position of the picture, or None if `head` is too short.
-
-        Args:
-            head: the sample's first bytes.
-            size: bytes of the sample.
-            raw: whether the data set holds pixels, not files.
-        """
-
-    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
-        """Return the fields and arrays around the picture.
-
-        Args:
-            head, tail: the sample up to the picture's payload, and after it.
-            layout: what every sample of the data set holds.
-            scalars: whether to read the fields.
-        """
-
-    def offsets(self, index: bytes) -> Offsets:
-        """Return the offsets of the samples from the last of the format's `index_names`.
-
-        Raises:
-            ValueError, OverflowError: the index is damaged.
-        """
-
-    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
-        """Yield the same offsets from the headers of a shard, without reading its samples.
-
-        Args:
-            read: returns bytes of the shard by offset and number, fewer at its end; its errors are passed on.
-        """
-
-
 class Format(ABC):
-    """One format; see the rules above. Values here are defaults, which most formats keep.
+    """One format, stateless; see the rules above. Values here are defaults, which most formats keep.
 
     Attributes:
         name: name on the command line and in the manifest.
@@ -154,8 +102,7 @@ class Format(ABC):
         needs: a required module and the extra that installs it, None if the core is enough.
         image: default of --image.
         metadata: the supported values of --metadata.
-        pattern: regular expression of the end of a finished file's name, after NAME-SPLIT.
-        glob: the same as a shell pattern.
+        pattern, glob: regular expression and shell pattern of the end of a finished file's name, after NAME-SPLIT.
     """
 
     name: str
@@ -193,7 +140,6 @@ class Format(ABC):
 
         Raises:
             FormatError: a sample breaks the format or the schema.
-            SampleError: the same, if its key is known.
         """
 
     @abstractmethod
@@ -227,61 +173,85 @@ class Format(ABC):
         return FIELD_BYTES + sum(4 * prod(ARRAY_SHAPES[name]) for name in layout.arrays)
 
     def spans(self) -> Spans | None:
-        """Return the finder of samples and their parts for loaders; None if loaders do not read the format."""
+        """Return the format for loaders; None if they do not read it."""
         return None
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
-        """Yield the samples of a finished file, in order, each checked against the schema.
-
-        Raises:
-            SampleError: a sample breaks the format or the schema.
-        """
+        """Yield the samples of `with_offsets`; raise SampleError if one breaks the format or the schema."""
         return (sample for sample, _ in self._numbered(shard, layout))
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
-        """Return the receipt of a finished file of that name as its writer made it, without checksums.
-
-        Raises:
-            SampleError: the file breaks the format.
-        """
+        """Return the receipt of a finished file as its writer made it, without checksums; raise SampleError."""
         found = ReceiptBuilder()
         for sample, end in self._numbered(shard, layout):
             add_picture(found, sample, end)
         return found.build(file, len(shard))
 
     def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        """Do the same as `with_offsets`; errors contain the number of the sample."""
         number = 0
         try:
             for placed in self.with_offsets(shard, layout):
                 yield placed
                 number += 1
         except FormatError as error:
-            raise SampleError(str(error), number) from None
+            raise SampleError(str(error), number, error.key) from None
 
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002
-        """Return the file or the pixels of a sample's picture; it is at the sample's end if the format has no spans.
+        """Return the file or the pixels of a sample's picture, here its end; raise FormatError for other bytes.
 
         Args:
-            sample: bytes of the sample.
-            start: their offset in the shard.
+            sample, start: bytes of the sample, and their offset in the shard.
             size: bytes of the picture, from the receipt.
             raw: whether the data set holds pixels.
-
-        Raises:
-            FormatError: these are not a sample's bytes.
         """
-        spans = self.spans()
-        if spans is None:
-            return sample[-size:]
-        found = spans.picture(sample, len(sample), raw)
-        if found is None or found.start + found.size > len(sample):
-            raise FormatError("its picture is cut short")
-        return sample[found.start : found.start + found.size]
+        return sample[-size:]
 
     def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have no members
         """Return the name of a picture's member; None if there are no members, or samples.sqlite contains it."""
         return None
+
+
+class Spans(Format):
+    """A format whose samples and their parts are found without copying pictures; checks the structure, not checksums.
+
+    Methods raise FormatError if the bytes are not those of a sample or a shard.
+    """
+
+    end: bytes
+    """The bytes after the last sample of a shard."""
+
+    @abstractmethod
+    def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
+        """Return the position of the picture in a sample of `size` bytes, or None if `head`, its start, is too short.
+
+        Args:
+            raw: whether the data set holds pixels, not files.
+        """
+
+    @abstractmethod
+    def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
+        """Return the arrays and, if requested, the fields around the picture.
+
+        Args:
+            head, tail: the sample up to the picture's payload, and after it.
+        """
+
+    @abstractmethod
+    def offsets(self, index: bytes) -> Offsets:
+        """Return the offsets from the last of `index_names`; raise ValueError or OverflowError if it is damaged."""
+
+    @abstractmethod
+    def scan(self, read: Callable[[int, int], bytes]) -> Iterator[int]:
+        """Yield the same offsets from headers of a shard; `read` returns bytes by offset and size, fewer at the end."""
+
+    def spans(self) -> Spans:
+        return self
+
+    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # not at the end
+        found = self.picture(sample, len(sample), raw)
+        if found is None or found.start + found.size > len(sample):
+            raise FormatError("its picture is cut short")
+        return sample[found.start : found.start + found.size]
 
 
 def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:
@@ -293,7 +263,7 @@ class Encoded(Struct, frozen=True):
     """The bytes of a sample.
 
     Attributes:
-        pieces: consecutive bytes; a large picture is one piece and is not copied.
+        pieces: consecutive bytes; a large picture is one piece.
         suffixes: suffixes of its members, the picture's first: all members in a tar, picture and note in a part of a
             zip, only the picture in a record.
         sizes: payload bytes of each of these members.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -77,10 +77,6 @@ def deep_fault(sample: Sample) -> str | None:
     Its picture must decode as in loaders and match its fields. Its camera must be valid (see `schemas.camera.faults`)
     with the yaw and pitch of its fields. A landmark must be in the picture. Unknown arrays must be zeros.
     """
-    return next(_deep_faults(sample), None)
-
-
-def _deep_faults(sample: Sample) -> Iterator[str]:
     picture, scalars, points, orientation = sample.picture, sample.scalars, sample.landmarks, 1
     if picture.kind != "raw":
         header = inspect(picture.data)
@@ -88,27 +84,29 @@ def _deep_faults(sample: Sample) -> Iterator[str]:
         given = f"{picture.kind}, {picture.mode}, {picture.width}x{picture.height}"
         found = f"{header.kind}, {header.mode}, {header.width}x{header.height}"
         if found != given:
-            yield f"its picture is {found}, its fields give {given}"
+            return f"its picture is {found}, its fields give {given}"
         try:
             decode(picture.data, header)
         except PictureError as error:
-            yield f"its {str(error).removeprefix('the ')}"
+            return f"its {str(error).removeprefix('the ')}"
     if orientation != scalars["exif_orientation"]:
-        yield f"its EXIF orientation is {orientation}, its fields give {scalars['exif_orientation']}"
+        return f"its EXIF orientation is {orientation}, its fields give {scalars['exif_orientation']}"
     if sample.camera is not None and scalars["has_camera"]:
         numbers = sample.camera.astype(np.float64)[None]
-        yield from (f"its {reason}" for reason in camera.faults(numbers).values())
+        for reason in camera.faults(numbers).values():
+            return f"its {reason}"
         pose = camera.yaw_pitch(camera.centers(numbers))[0]
         yaw, pitch = scalars["yaw"], scalars["pitch"]
         # Angles that differ by a full turn are equal.
         off = np.abs((pose - np.array([yaw, pitch], np.float64) + np.pi) % (2 * np.pi) - np.pi)
         if off.max() > ANGLE_TOLERANCE:
-            yield f"its yaw and pitch are {yaw:.4f}, {pitch:.4f}, its camera's {pose[0]:.4f}, {pose[1]:.4f}"
+            return f"its yaw and pitch are {yaw:.4f}, {pitch:.4f}, its camera's {pose[0]:.4f}, {pose[1]:.4f}"
     elif sample.camera is not None and sample.camera.any():
-        yield "has_camera is false, but its camera is not zeros"
+        return "has_camera is false, but its camera is not zeros"
     if points is not None and scalars["has_landmarks"]:
         inside = (points > -0.5) & (points < np.array([picture.width, picture.height]) - 0.5)
         if not inside.all(axis=1).any():
-            yield f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
+            return f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
     elif points is not None and points.any():
-        yield "has_landmarks is false, but its landmarks are not zeros"
+        return "has_landmarks is false, but its landmarks are not zeros"
+    return None

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 
 class FormatError(Exception):
-    """Bytes that break their format: the broken rule, and the offset of the fault in the buffer, -1 if unknown."""
+    """Bytes that break their format: the broken rule, and the offset of the fault in the buffer, -1 if unknown.
+
+    The reader of a shard sets `key`, that of the sample, if it is known.
+    """
+
+    key = ""
 
     def __init__(self, reason: str, offset: int = -1) -> None:
         super().__init__(reason, offset)

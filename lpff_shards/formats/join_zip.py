@@ -1,18 +1,18 @@
 """Join the parts of a split to a zip: pictures, dataset.json, the lists of names, samples.jsonl.
 
-Pictures are copied from file to file and texts are collected in temporary files, so memory stays bounded. LPFF's forks
-read the lists of names and of the pictures in snapshots.
+Texts are collected in temporary files, so memory stays bounded. LPFF's forks read the lists of names and of the
+pictures in snapshots.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import pairwise
-from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from itertools import chain, pairwise
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from isal.isal_zlib import crc32
 from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
+from lpff_shards.formats.base import Sink
 from lpff_shards.formats.containers import zip as zips
 from lpff_shards.schemas.archive import FORK_LISTS, LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
@@ -43,16 +44,6 @@ class Contents(NamedTuple):
     cameras: bool
 
 
-class Target(Protocol):
-    """A target for a joined file's bytes. Both methods raise OSError if they cannot write."""
-
-    def write(self, data: bytes) -> None:
-        """Append bytes."""
-
-    def copy(self, source: BinaryIO, start: int, size: int) -> None:
-        """Append bytes of another open file."""
-
-
 class Note(Struct, frozen=True, array_like=True):
     """The record after each picture of a part.
 
@@ -68,42 +59,43 @@ class Note(Struct, frozen=True, array_like=True):
 
 
 def join_zip(
-    file: str,
-    parts: Iterable[tuple[BinaryIO, ShardReceipt]],
-    contents: Contents,
-    target: Target,
-    scratch: Callable[[str], Path],
+    file: str, parts: Iterable[tuple[IO[bytes], ShardReceipt]], contents: Contents, sink: Sink
 ) -> ShardReceipt:
-    """Write a zip; return the position of each sample, without its CRC.
+    """Write a zip; return the position of each sample. Raises OSError.
 
     Args:
         file: name of the zip.
         parts: the open files of the parts with their receipts, in order.
-        scratch: returns a path for temporary data by name; the call removes it.
     """
     with ExitStack() as stack:
+        folder = sink.file().parent
 
-        def text(name: str) -> BinaryIO:
-            stack.callback(partial(scratch(name).unlink, missing_ok=True))
-            return stack.enter_context(scratch(name).open("w+b", buffering=_GATHERED))
+        def text() -> IO[bytes]:
+            return stack.enter_context(TemporaryFile(dir=folder, buffering=_GATHERED))
 
-        archive, receipt = _Archive(target), ReceiptBuilder()
-        labels, samples = text(LABELS), text(SAMPLES)
+        archive, receipt = _Archive(sink), ReceiptBuilder()
+        labels, samples = text(), text()
         labels.write(b'{"labels": [' if contents.cameras else b'{"labels": null')
         stems, names = iter(contents.stems), list[str]()
         for source, part in parts:
-            for key, suffix, start, size, note in _pictures(source, part):
+            for key, (start, end), (kinds, size, _) in zip(
+                part.keys, pairwise(part.offsets), part.members, strict=True
+            ):
+                picture, rest = source.read(size), source.read(end - start - size)
+                if len(picture) + len(rest) < end - start:
+                    raise OSError(errno.EIO, "a part ends early")
+                note, suffix = msgspec.json.decode(rest, type=Note), part.suffixes[kinds][0]
                 name = f"{next(stems)}.{suffix}"
                 if bytes(note.label) != b"null":
                     labels.write(b'%b\n["%b", %b]' % (b"," if names else b"", name.encode(), note.label))
                 samples.write(b'{"name":"%b",%b\n' % (name.encode(), bytes(note.fields)[1:]))
-                archive.add(name, note.crc, source, start, size)
-                receipt.add(key, archive.at, (suffix,), (size,))
+                crc = archive.add(name, note.crc, size, [picture])
+                receipt.add(key, archive.at, (suffix,), (size,), crc)
                 names.append(name)
         labels.write(b"\n]}\n" if contents.cameras else b"}\n")
         texts = {LABELS: labels}
         for name, items in _lists(contents, names):
-            texts[name] = text(name)
+            texts[name] = text()
             between = b"[\n"
             for item in items:
                 texts[name].write(between + item)
@@ -115,50 +107,40 @@ def join_zip(
             collected.seek(0)
             while data := collected.read(_GATHERED):
                 crc = crc32(data, crc)
-            archive.add(name, crc, collected, 0, size)
+            collected.seek(0)
+            archive.add(name, crc, size, iter(partial(collected.read, _GATHERED), b""))
         return receipt.build(file, archive.finish())
 
 
 class _Archive:
     """Writes a zip member by member; `at` is the number of bytes so far."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, sink: Sink) -> None:
         self.at = self._count = 0
         self._directory = bytearray()
-        self._target = target
+        self._sink = sink
 
-    def add(self, name: str, crc: int, source: BinaryIO, start: int, size: int) -> None:
-        """Add a member: bytes of an open file with their CRC-32."""
+    def add(self, name: str, crc: int, size: int, content: Iterable[bytes]) -> int:
+        """Add a member of known size and CRC-32; return the CRC-32 of its header and content."""
         header = zips.local_header(name, crc, size)
         self._directory += zips.entry(name, crc, size, self.at)
         self._count += 1
-        self._target.write(header)
-        self._target.copy(source, start, size)
         self.at += len(header) + size
+        whole = 0
+        for piece in chain([header], content):
+            self._sink.write([piece])
+            whole = crc32(piece, whole)
+        return whole
 
     def finish(self) -> int:
         """Write the central directory; return the size of the zip."""
         self._directory += zips.end(self._count, len(self._directory), self.at)
-        self._target.write(bytes(self._directory))
+        self._sink.write([bytes(self._directory)])
         return self.at + len(self._directory)
 
 
-def _pictures(source: BinaryIO, part: ShardReceipt) -> Iterator[tuple[str, str, int, int, Note]]:
-    """Yield each sample's key, its picture's suffix, start and size, and its note."""
-    for key, (start, end), (kinds, size, _) in zip(part.keys, pairwise(part.offsets), part.members, strict=True):
-        source.seek(start + size)
-        note = source.read(end - start - size)
-        if len(note) < end - start - size:
-            raise OSError(errno.EIO, "a part ends early")
-        yield key, part.suffixes[kinds][0], start, size, msgspec.json.decode(note, type=Note)
-
-
 def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Yield the name and the items, as JSON, of each list of names, and of its snapshot if the forks read one.
-
-    Args:
-        names: names of the pictures with suffix, in the order in which the forks sort them.
-    """
+    """Yield the name and the items, as JSON, of each list of names, and of its snapshot if the forks read one."""
     for name, times in contents.lists.items():
         at = np.repeat(np.arange(len(names)), times)
         yield f"{name}.json", (b'"%b"' % names[row].encode() for row in at.tolist())
@@ -169,11 +151,7 @@ def _lists(contents: Contents, names: Sequence[str]) -> Iterator[tuple[str, Iter
 def snapshot(yaw: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return the 16 names of a list that a snapshot shows: from the least yaw to the largest, at equal intervals.
 
-    Args:
-        yaw: yaw of each name, float64 [n], n at least 1; a list of fewer than 16 names repeats some.
-
-    Returns:
-        int64 [16], indices into the list.
+    `yaw` is that of each name, float64 [n], n at least 1. Fewer than 16 names repeat. Returns indices, int64 [16].
     """
     order = np.argsort(yaw, kind="stable")
     return order[(2 * np.arange(SNAPSHOT_PICTURES) + 1) * len(yaw) // (2 * SNAPSHOT_PICTURES)]

@@ -63,16 +63,6 @@ def _fault(kind: Any, name: str) -> str:
     return "" if fits else f"names a file {file}, which does not match its pattern"
 
 
-@cache
-def _loaded() -> tuple[Format, ...]:
-    """Return all formats; those of broken packages are left out."""
-    found: list[Format] = []
-    for name in NAMES:
-        with suppress(ShardsError):
-            found.append(get_format(name))
-    return tuple(found)
-
-
 def installed_format(name: str) -> Format:
     """Return the format of that name if its library is installed.
 
@@ -86,19 +76,26 @@ def installed_format(name: str) -> Format:
     return format
 
 
+@cache
+def _patterns() -> Mapping[str, re.Pattern[str]]:
+    """Return the patterns of the names of finished files by format, without formats of broken packages."""
+    found = {}
+    for name in NAMES:
+        with suppress(ShardsError):
+            found[name] = re.compile(rf"[a-z][a-z0-9_]*-[a-z][a-z0-9]*{get_format(name).pattern}")
+    return found
+
+
 def format_of(file: str) -> Format | None:
     """Return the format of a finished file from its name; None if no format matches."""
-    return next((format for format in _loaded() if _pattern(format.name).fullmatch(file)), None)
+    return next((get_format(name) for name, pattern in _patterns().items() if pattern.fullmatch(file)), None)
 
 
 def is_shard_name(file: str, format: str | None = None) -> bool:
     """Return whether a name is that of a finished file, of one format or of any."""
-    return format_of(file) is not None if format is None else _pattern(format).fullmatch(file) is not None
-
-
-@cache
-def _pattern(format: str) -> re.Pattern[str]:
-    return re.compile(rf"[a-z][a-z0-9_]*-[a-z][a-z0-9]*{get_format(format).pattern}")
+    if format is None:
+        return format_of(file) is not None
+    return _patterns()[get_format(format).name].fullmatch(file) is not None
 
 
 def index_names(file: str) -> tuple[str, ...]:

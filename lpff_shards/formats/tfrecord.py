@@ -5,7 +5,6 @@ A frame is the length of the data, its masked CRC-32C, the data, and their maske
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -14,7 +13,7 @@ import google_crc32c
 import numpy as np
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink
+from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink, Spans
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
@@ -23,11 +22,9 @@ from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 FRAMING = 16
 _LENGTH_BYTES, _CRC_BYTES = 12, 4
-_LENGTH = struct.Struct("<Q")
-_CRC = struct.Struct("<I")
 
 
-class TfRecord(examples.ExampleFormat):
+class TfRecord(examples.ExampleFormat, Spans):
     """Deterministic Examples, in files named by TensorFlow Datasets' template."""
 
     name, title, tag = "tfrecord", "TFRecords", "tfrecord"
@@ -56,9 +53,6 @@ class TfRecord(examples.ExampleFormat):
         for at, data in records(shard):
             yield examples.decode_sample(bytes(data), layout), at + len(data) + FRAMING
 
-    def spans(self) -> TfRecord:
-        return self
-
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan | None:
         if int.from_bytes(head[:8], "little") + FRAMING != size:
             raise FormatError("the sample is not one whole record", 0)
@@ -86,18 +80,17 @@ def _encoded(layout: Layout, sample: Sample) -> Encoded:
     return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
 
 
-def masked(crc: int) -> int:
-    """Return TFRecord's masked CRC-32C: rotated right by 15 bits, plus a constant."""
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+def masked(crc: int) -> bytes:
+    """Return TFRecord's masked CRC-32C, little-endian: rotated right by 15 bits, plus a constant."""
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def frame(parts: Sequence[bytes]) -> tuple[bytes, bytes]:
     """Return the 12 bytes before and the 4 bytes after a record's data, which is in pieces to save a copy."""
-    length = _LENGTH.pack(sum(map(len, parts)))
-    crc = 0
+    length, crc = sum(map(len, parts)).to_bytes(8, "little"), 0
     for part in parts:
         crc = google_crc32c.extend(crc, part)
-    return length + _CRC.pack(masked(google_crc32c.value(length))), _CRC.pack(masked(crc))
+    return length + masked(google_crc32c.value(length)), masked(crc)
 
 
 def records(file: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -107,13 +100,13 @@ def records(file: memoryview) -> Iterator[tuple[int, memoryview]]:
         head = bytes(file[at : at + _LENGTH_BYTES])
         if len(head) < _LENGTH_BYTES:
             raise FormatError("the file is cut short inside a record's length", at)
-        if masked(google_crc32c.value(head[:8])) != _CRC.unpack(head[8:])[0]:
+        if masked(google_crc32c.value(head[:8])) != head[8:]:
             raise FormatError("a record's length does not match its CRC", at)
-        end = at + _LENGTH_BYTES + _LENGTH.unpack(head[:8])[0]
+        end = at + _LENGTH_BYTES + int.from_bytes(head[:8], "little")
         data, tail = file[at + _LENGTH_BYTES : end], bytes(file[end : end + _CRC_BYTES])
         if len(tail) < _CRC_BYTES:
             raise FormatError("the file is cut short inside a record", at)
-        if masked(google_crc32c.value(bytes(data))) != _CRC.unpack(tail)[0]:
+        if masked(google_crc32c.value(bytes(data))) != tail:
             raise FormatError("a record's data does not match its CRC", at)
         yield at, data
         at = end + _CRC_BYTES

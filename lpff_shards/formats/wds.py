@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from lpff_shards.formats import base
-from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, Format, ImageSpan
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, ImageSpan
 from lpff_shards.formats.checks import check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
@@ -28,7 +28,7 @@ _MEMBER = 512 + 256
 _NPY_HEADER = 128
 
 
-class WebDataset(Format):
+class WebDataset(base.Spans):
     """USTAR shards with fixed headers."""
 
     name, title, tag = "wds", "WebDataset tars", "webdataset"
@@ -81,8 +81,8 @@ class WebDataset(Format):
         return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, start, group = 0, "", 0, list[str]()
-        last = "mp" if layout.packed else "json"
+        key, start, group = "", 0, list[str]()
+        due = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
         try:
             for member in tar.members(shard):
                 name, _, suffix = member.name.partition(".")
@@ -90,23 +90,23 @@ class WebDataset(Format):
                     raise FormatError(f"its members are {', '.join(group)}, then {member.name}")
                 key = name
                 group.append(suffix)
-                if suffix == last:
-                    yield checked(self._sample(key, group, shard[start : member.end], layout), layout), member.end
-                    number, key, start, group = number + 1, "", member.end, []
+                if suffix == due[-1]:
+                    if group[1:] != due:
+                        raise FormatError(
+                            f"its members are {', '.join(group)}; expected after the picture: {', '.join(due)}"
+                        )
+                    yield checked(self._sample(key, group[0], shard[start : member.end], layout), layout), member.end
+                    key, start, group = "", member.end, []
             if group:
-                raise FormatError(f"its members are {', '.join(group)}; {last} is missing")
+                raise FormatError(f"its members are {', '.join(group)}; {due[-1]} is missing")
         except FormatError as error:
-            raise base.SampleError(str(error), number, key) from None
+            error.key = key
+            raise
 
-    def _sample(self, key: str, suffixes: Sequence[str], data: memoryview, layout: Layout) -> Sample:
-        expected = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
-        if [*suffixes[1:]] != expected:
-            found = ", ".join(suffixes)
-            raise FormatError(f"its members are {found}; expected after the picture: {', '.join(expected)}")
+    def _sample(self, key: str, suffix: str, data: memoryview, layout: Layout) -> Sample:
         start, size, shape = structs.astuple(self.picture(bytes(data[: base.HEAD]), len(data), layout.raw))
         annotations = self._annotations(bytes(data[:start]), bytes(data[start + size :]), layout, scalars=True)
-        kind = FILE_KINDS.get(suffixes[0], "raw")
-        return sample_of(key, kind, bytes(data[start : start + size]), shape, annotations)
+        return sample_of(key, FILE_KINDS.get(suffix, "raw"), bytes(data[start : start + size]), shape, annotations)
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:  # noqa: ARG002  # members have names
         found = ReceiptBuilder()
@@ -118,9 +118,6 @@ class WebDataset(Format):
         except FormatError as error:
             raise base.SampleError(str(error), len(found)) from None
         return found.build(file, len(shard))
-
-    def spans(self) -> WebDataset:
-        return self
 
     def picture(self, head: bytes, size: int, raw: bool) -> ImageSpan:  # noqa: ARG002  # `annotations` reads the end
         name, length = tar.glance(head, 0)

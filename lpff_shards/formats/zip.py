@@ -15,17 +15,17 @@ from isal.isal_zlib import crc32
 from msgspec import Raw
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import FIELD_BYTES, AppendingWriter, Encoded, Format, SampleError, Sink
-from lpff_shards.formats.checks import checked
+from lpff_shards.formats.base import FIELD_BYTES, Annotations, AppendingWriter, Encoded, Format, Sink
+from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.containers.zip import ZipMember, members
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.join_zip import Note, join_zip
 from lpff_shards.schemas.archive import LABELS, SAMPLES, SNAPSHOT_PICTURES, SNAPSHOTS, picture_stem
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
-from lpff_shards.schemas.fields import FIELDS, Layout
+from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import PART
 from lpff_shards.schemas.landmarks import LANDMARKS
-from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Picture, Sample
+from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
 _MEMBER = 50 + 66 + 50
 """Approximate bytes of a picture's local header, its directory entry and its name in a list."""
@@ -55,7 +55,7 @@ class TrainersZip(Format):
         return AppendingWriter(file, sink, _encoded)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        number, key, last, side = 0, "", -1, 0
+        key, last, side = "", -1, 0
         try:
             found = list(members(shard))
             names = [member.name for member in found]
@@ -64,22 +64,28 @@ class TrainersZip(Format):
             count = names.index(LABELS)
             pictures, labels, lists, fields = found[:count], found[count], found[count + 1 : -1], found[-1]
             del names[count:]
-            cameras = _cameras(labels.read(shard), names, layout.camera)
-            rows = _rows(fields.read(shard), names)
-            for picture, camera, row in zip(pictures, cameras, rows, strict=True):
+            cameras, rows = _cameras(labels.read(shard), names, layout.camera), _lines(fields.read(shard))
+            for picture, camera in zip(pictures, cameras, strict=True):
+                row: dict[str, Any] = _decoded(next(rows, b"{}"), dict[str, Any], SAMPLES)
+                if row.pop("name", None) != picture.name:
+                    raise FormatError(f"{SAMPLES} has no line for {picture.name} at its position")
                 key = str(row.get("key", ""))
                 kind, last = _kind(picture, last, row.get("replica"))
-                sample = checked(_sample(kind, picture.read(shard), camera, row), layout)
+                annotations = Annotations(row, camera, _landmarks(row.pop("landmarks", None)))
+                sample = checked(sample_of(key, kind, bytes(picture.read(shard)), None, annotations), layout)
                 width, height, mode = sample.picture.width, sample.picture.height, sample.picture.mode
                 side = side or width
                 if (width, height, mode) != (side, side, "RGB") or side & (side - 1):
                     demand = "trainers require RGB of one size, a power of two"
                     raise FormatError(f"its picture is {width}x{height} {mode}; {demand}")
                 yield sample, picture.end
-                number, key = number + 1, ""
+                key = ""
+            if next(rows, None) is not None:
+                raise FormatError(f"{SAMPLES} has more lines than pictures")
             _check_lists({one.name: one.read(shard) for one in lists}, frozenset(names))
         except FormatError as error:
-            raise SampleError(str(error), number, key) from None
+            error.key = key
+            raise
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         camera = ", its camera in `dataset.json`" if layout.camera else ""
@@ -144,18 +150,6 @@ def _cameras(data: memoryview, names: Sequence[str], known: bool) -> Iterator[_C
         raise FormatError(f"{LABELS} does not end after the label of the last picture")
 
 
-def _rows(data: memoryview, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the lines of samples.jsonl, one per picture, without the picture's name."""
-    lines = _lines(data)
-    for name, line in zip(names, lines, strict=False):
-        row: dict[str, Any] = _decoded(line, dict[str, Any], SAMPLES)
-        if row.pop("name", None) != name:
-            raise FormatError(f"{SAMPLES} has no line for {name} at its position")
-        yield row
-    if next(lines, None) is not None:
-        raise FormatError(f"{SAMPLES} has more lines than pictures")
-
-
 def _decoded(line: bytes, type: Any, where: str) -> Any:
     try:
         return msgspec.json.decode(line, type=type)
@@ -163,17 +157,11 @@ def _decoded(line: bytes, type: Any, where: str) -> Any:
         raise FormatError(f"{where} is damaged: {error}") from None
 
 
-def _sample(kind: str, data: memoryview, camera: _Camera, row: dict[str, Any]) -> Sample:
-    points = row.pop("landmarks", None)
+def _landmarks(points: Any) -> NDArray[np.float32] | None:
     try:
-        landmarks = None if points is None else np.array(points, np.float32).reshape(LANDMARKS, 2)
+        return None if points is None else np.array(points, np.float32).reshape(LANDMARKS, 2)
     except (ValueError, TypeError, OverflowError):
         raise FormatError(f"its landmarks are not {LANDMARKS} pairs of numbers") from None
-    scalars = {f.name: row[f.name] for f in FIELDS if f.name in row}
-    if len(scalars) != len(row):
-        raise FormatError(f"it has fields that the schema lacks: {', '.join(sorted(row.keys() - scalars.keys()))}")
-    picture = Picture(kind, bytes(data), scalars.get("width", 0), scalars.get("height", 0), scalars.get("mode", ""))
-    return Sample(str(scalars.get("key", "")), picture, camera, landmarks, scalars)
 
 
 def _check_lists(lists: Mapping[str, memoryview], pictures: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lpff_shards.formats.containers.example import decode_feature, features
+from lpff_shards.formats.examples import decode_feature, features
 from readers.expected import NAME, Truth, assert_same, pixels
 
 grain = pytest.importorskip("grain", reason="Grain is not installed here")

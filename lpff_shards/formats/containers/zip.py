@@ -59,14 +59,7 @@ def end(count: int, size: int, at: int) -> bytes:
 
 
 class ZipMember(Struct, frozen=True):
-    """A member of an archive.
-
-    Attributes:
-        name: name of the member.
-        header: offset of its local header.
-        offset, size: offset and number of its bytes.
-        crc: their CRC-32 according to the archive.
-    """
+    """A member of an archive: name, offset of its local header, offset, number and CRC-32 of its bytes."""
 
     name: str
     header: int

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures import decode_by_pillow, jpeg, png, webp
-from lpff_shards.formats.pictures.header import PictureHeader
+from lpff_shards.formats.pictures import jpeg, png, webp
+from lpff_shards.formats.pictures.header import PictureHeader, decode_by_pillow
 
 Pixels = NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""

@@ -1,14 +1,18 @@
-"""PictureHeader: the properties of a PNG, JPEG or WebP file; and its EXIF orientation.
+"""PictureHeader: the properties of a PNG, JPEG or WebP file; its EXIF orientation; and its decoding by Pillow.
 
 Sources: TIFF 6.0 (header, image file directory), Exif 2.32 (tag 0x0112), CIPA DC-007 (multi-picture format).
 """
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import warnings
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
 
@@ -128,3 +132,17 @@ def _first_directory(tiff: bytes, tag: int) -> int:
     except (struct.error, KeyError):
         pass
     return 0
+
+
+def decode_by_pillow(data: bytes, kind: str) -> NDArray[np.uint8]:
+    """Return the pixels of a png, jpeg or webp file, uint8 [height, width, 3], RGB; raise Pillow's errors."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Pillow warns of large pictures; their size is checked already.
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+            if image.mode.startswith("I"):
+                # libspng keeps the high byte of 16-bit gray; Pillow does the same only for 16-bit color.
+                return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=2)
+            return np.asarray(image.convert("RGB"))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures import decode_by_pillow, header
+from lpff_shards.formats.pictures import header
 from lpff_shards.formats.pictures.header import MAX_SIDES, PictureHeader, check_size, extras
 
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
@@ -35,18 +35,10 @@ _EXIF, _XMP, _ICC, _MANY = b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_P
 _JFIF, _ADOBE = b"JFIF\0", b"Adobe"
 _COLORS = {_APP0: _JFIF, _APP14: _ADOBE}
 """Segments that define how colors are coded."""
-_ADOBE_SIZE = 12
-"""Bytes of Adobe's segment; the last one is the color transform."""
 _PLAIN_JFIF = b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0"
 _PADDING = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 """The warning for harmless bytes between the last pixels and the end mark, and for lost pixels before them."""
 _HARMLESS = ("Inconsistent progression sequence", "Invalid SOS parameters")
-_UNNAMED = "subsampling"
-"""TurboJPEG supports only the samplings that it has names for; libjpeg supports all."""
-
-
-class CutError(FormatError):
-    """A JPEG that ends too early."""
 
 
 def inspect(data: bytes) -> PictureHeader:
@@ -70,6 +62,8 @@ def inspect(data: bytes) -> PictureHeader:
         elif marker >= _APP0 and not body.startswith(_COLORS.get(marker, ())):
             metadata = True
             xmp = xmp or (header.from_xmp(body) if body.startswith(_XMP) else 0)
+    if not scan:
+        raise FormatError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
     if frame is None:
         raise FormatError("the JPEG has no frame header", scan)
     # Bytes after the picture are harmless, and a thumbnail before it has its own end mark.
@@ -87,16 +81,13 @@ def inspect(data: bytes) -> PictureHeader:
 def glance(data: bytes) -> PictureHeader | None:
     """Return the properties of a JPEG from its first bytes, or None if they do not reach its frame header."""
     turned = 0
-    try:
-        for marker, start, end in _segments(data):
-            body = data[start + 4 : end]
-            if marker == _APP1 and body.startswith(_EXIF):
-                turned = turned or header.from_exif(body)
-            if marker in _FRAMES:
-                width, height, mode = _frame(data, marker, start)
-                return PictureHeader("jpeg", width, height, mode, False, turned or 1)
-    except CutError:
-        pass
+    for marker, start, end in _segments(data):
+        body = data[start + 4 : end]
+        if marker == _APP1 and body.startswith(_EXIF):
+            turned = turned or header.from_exif(body)
+        if marker in _FRAMES:
+            width, height, mode = _frame(data, marker, start)
+            return PictureHeader("jpeg", width, height, mode, False, turned or 1)
     return None
 
 
@@ -116,8 +107,9 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
             *_, (_, _, scan) = _segments(plain)
             end = plain.find(_END, scan)
             return _decode(plain[: end - int(padding[1])] + plain[end:], mode, strict=True)
-        if _UNNAMED in warning:
-            return decode_by_pillow(data, "jpeg")
+        if "subsampling" in warning:
+            # TurboJPEG supports only the samplings that it has names for; libjpeg supports all.
+            return header.decode_by_pillow(data, "jpeg")
         if warning.startswith(_HARMLESS):
             return _decode(plain, mode, strict=False)
         raise
@@ -125,11 +117,11 @@ def decode(data: bytes, mode: str) -> NDArray[np.uint8]:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield the marker, start and end of each segment up to the first scan's header; skip other bytes between them."""
-    at, marker = 2, 0
+    at = 2
     for _ in range(_MAX_SEGMENTS):
         found = _MARKER.search(data, at)
         if found is None:
-            raise CutError(f"the JPEG is cut short: no frame header or no pixels in its {len(data)} bytes")
+            return
         at, marker = found.start(), data[found.start() + 1]
         if marker == _END[1]:
             raise FormatError("the JPEG has no frame header or no pixels")
@@ -158,15 +150,15 @@ def _frame(data: bytes, marker: int, at: int) -> tuple[int, int, str]:
 
 def _stripped(data: bytes, mode: str) -> bytes:
     """Return the JPEG with only the segments that its pixels need before the first scan, without causes of warnings."""
-    # libjpeg uses the same transform in place of an unknown one, after a warning.
+    # The last of Adobe's 12 bytes: libjpeg uses the same transform in place of an unknown one, after a warning.
     transform = b"\2" if mode == "CMYK" else b"\1"
     kept, at, sequential = [data[:2]], 0, False
     for marker, start, at in _segments(data):
         body = data[start + 4 : at]
         if marker == _APP0 and body.startswith(_JFIF):
             kept.append(_PLAIN_JFIF)
-        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= _ADOBE_SIZE:
-            kept.append(b"\xff\xee\0\x0e" + body[: _ADOBE_SIZE - 1] + (transform if body[_ADOBE_SIZE - 1] else b"\0"))
+        elif marker == _APP14 and body.startswith(_ADOBE) and len(body) >= 12:
+            kept.append(b"\xff\xee\0\x0e" + body[:11] + (transform if body[11] else b"\0"))
         elif marker in _TABLES:
             kept.append(data[start:at])
         sequential = sequential or marker in _SEQUENTIAL

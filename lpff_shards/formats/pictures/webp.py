@@ -24,9 +24,9 @@ def inspect(data: bytes) -> PictureHeader:
     if data[_CHUNKS : _CHUNKS + 4] != b"VP8X":
         return found
     chunks = list(_chunks(data, length + 8))
-    exif = next((header.from_exif(body) for kind, body in chunks if kind == b"EXIF"), 0)
-    xmp = next((header.from_xmp(body) for kind, body in chunks if kind == b"XMP "), 0)
-    turned, kinds = exif or xmp or 1, [kind for kind, _ in chunks]
+    kinds, first = [kind for kind, _ in chunks], dict(reversed(chunks))
+    exif = header.from_exif(first.get(b"EXIF", b""))
+    turned = exif or header.from_xmp(first.get(b"XMP ", b"")) or 1
     explained = _PIXELS | {b"ICCP"} | ({b"EXIF"} if exif > 1 else set())
     lost = extras(
         frames=kinds.count(b"ANMF"),
