@@ -237,6 +237,23 @@ def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("radians", ["3.1416", "-4", "1e7"])
+@pytest.mark.parametrize("name", ["yaw", "pitch"])
+def test_angles_that_are_none_are_damage(out: Path, name: str, radians: str) -> None:
+    path = out / "samples.sqlite"
+    whole = path.read_bytes()
+    try:
+        with closing(sqlite3.connect(path)) as ledger:
+            ledger.executescript(f"UPDATE samples SET {name} = {radians} WHERE rowid = 2")
+        with (
+            SampleIndex.open(out, read_manifest(out)) as opened,
+            pytest.raises(SampleIndexError, match=f"damaged: {name} is out of range"),
+        ):
+            opened.column(name)
+    finally:
+        path.write_bytes(whole)
+
+
 @pytest.mark.parametrize("pose", ["181", "9223372036854775807", "-181"])
 def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
     path = out / "samples.sqlite"

@@ -8,6 +8,7 @@ identifies the export that the file belongs to.
 from __future__ import annotations
 
 import errno
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -238,6 +239,9 @@ _OF_TEMPORARY_FILES = (
 """SQLite's errors of written files; an open index writes only temporary files of large sorts."""
 
 
+_HALF_TURN = np.float32(math.pi)
+
+
 @dataclass(frozen=True, slots=True)
 class SampleIndex:
     """samples.sqlite of a finished export, open for reading; `samples` is the manifest's number of samples."""
@@ -291,9 +295,13 @@ class SampleIndex:
             raise _unusable(self.path, f"is damaged: it has {len(values)} samples of {self.samples}")
         try:
             with np.errstate(over="raise"):
-                return np.array(values, object if kind == "str" else DTYPES[kind])
+                found = np.array(values, object if kind == "str" else DTYPES[kind])
         except FloatingPointError:
             raise _unusable(self.path, "is damaged: a number is too large for its column") from None
+        # A contact sheet would have a column for each step of yaw.
+        if name in ("yaw", "pitch") and not (np.abs(found) <= _HALF_TURN).all():
+            raise _unusable(self.path, f"is damaged: {name} is out of range")
+        return found
 
     def pool(self) -> PoseHistogram | None:
         """Return the poses of training pictures before rebalancing; None if the file was recreated from shards."""
