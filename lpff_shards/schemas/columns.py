@@ -69,7 +69,7 @@ class Texts(Sequence[str]):
         chosen = range(len(self))[row]
         if isinstance(chosen, int):
             return _decoded(self._block[self._ends[chosen] : self._ends[chosen + 1]])
-        if chosen.step == 1:
+        if chosen.step == 1 and chosen:
             return Texts(self._block, self._ends[chosen.start : chosen.stop + 1])
         return self.take(np.array(chosen, np.int64))
 
