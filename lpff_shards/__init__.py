@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from lpff_shards.exporters.finish import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.options.declaration import Share
-    from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+    from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions
     from lpff_shards.options.mix import MixOptions
+    from lpff_shards.options.sources import SourceOptions
     from lpff_shards.sidecars.trace import trace_export
     from lpff_shards.verify import verify_export
 
@@ -47,8 +48,8 @@ def __getattr__(name: str) -> object:
 
     homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors",
              "Share": "options.declaration", "compare_rules": "api", "export": "api", "export_share": "api",
-             "index_export": "exporters.finish", "plan_export": "api", "read_manifest": "manifest",
-             "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
+             "SourceOptions": "options.sources", "index_export": "exporters.finish", "plan_export": "api",
+             "read_manifest": "manifest", "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:
         raise AttributeError(f"module 'lpff_shards' has no attribute {name!r}")
     return getattr(importlib.import_module(f"lpff_shards.{homes.get(name, 'options.export')}"), name)

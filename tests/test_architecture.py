@@ -142,7 +142,8 @@ def test_one_table_names_the_data_sets() -> None:
     rule = "a rule of rebalancing is called lpff"
     kept = {
         "schemas/sources.py": "the table",
-        "options/export.py": "declares --ffhq, and refuses mixes that FFHQ's files do not allow",
+        "options/export.py": "refuses mixes that FFHQ's files do not allow",
+        "options/sources.py": "declares --ffhq",
         "options/mix.py": rule,
         "planning/build.py": rule,
         "planning/mix.py": rule,

@@ -15,7 +15,8 @@ from lpff_shards import ExportOptions, MixOptions, PictureOptions, RunOptions, S
 from lpff_shards.errors import ShardsError
 from lpff_shards.exporters.record_options import published_names, recorded, redact_paths
 from lpff_shards.formats.registry import NAMES as FORMATS
-from lpff_shards.options.export import IMAGE_KINDS, Alignment
+from lpff_shards.options.export import IMAGE_KINDS
+from lpff_shards.options.sources import Alignment
 from lpff_shards.sidecars.card.command import WIDTH, command
 
 

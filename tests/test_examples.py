@@ -14,7 +14,7 @@ import pytest
 from conftest import PROJECT
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.export import SourceOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.sources.demo import Demo
 from lpff_shards.sources.registry import sources
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from running import examples
 
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
-from lpff_shards.options.export import ExportOptions, SourceOptions
+from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import MixOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.license import canonical
 
 UNIFORM = {"rebalance": "uniform"}

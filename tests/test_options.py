@@ -9,15 +9,9 @@ import pytest
 from lpff_shards.errors import EXIT_BAD_INPUT, ShardsError
 from lpff_shards.exporters.record_options import last_component, published_names, recorded, redact_paths
 from lpff_shards.options.declaration import declared
-from lpff_shards.options.export import (
-    DEFAULT_SHARD_SIZE,
-    ExportOptions,
-    PictureOptions,
-    RunOptions,
-    ShardOptions,
-    SourceOptions,
-)
+from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions, PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
+from lpff_shards.options.sources import SourceOptions
 
 DEMO = SourceOptions(demo=4)
 

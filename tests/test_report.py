@@ -18,8 +18,9 @@ from sealing import edit_sealed
 from lpff_shards import export, read_manifest
 from lpff_shards.api import compare_rules, plan_export
 from lpff_shards.formats.registry import get_format
-from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions, SourceOptions
+from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.report import write
 from lpff_shards.report.contact_sheet import of_export, of_plan, sheet
 from lpff_shards.report.facts import after, export_facts, plan_facts

@@ -18,7 +18,8 @@ from lpff_shards.commandline.options import Verbosity
 from lpff_shards.commandline.progress import versions
 from lpff_shards.errors import EXIT_DAMAGED
 from lpff_shards.executors.processes import Progress, ShardDone
-from lpff_shards.options.export import ExportOptions, PictureOptions, SourceOptions
+from lpff_shards.options.export import ExportOptions, PictureOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.planning.plan import Plan
 
 Capsys = pytest.CaptureFixture[str]

@@ -18,6 +18,7 @@ from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
 from lpff_shards.options.declaration import BY, Option, Share, declared, flag, one_of
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.sources import ADDED, known_specs
 from lpff_shards.schemas.text import did_you_mean
 
@@ -266,7 +267,7 @@ def messages(command: Callable[..., None]) -> Callable[..., None]:
 
 _SECTIONS = {
     options.ExportOptions: "Output",
-    options.SourceOptions: "Sources",
+    SourceOptions: "Sources",
     mix_options.MixOptions: "Mix",
     options.PictureOptions: "Picture",
     options.ShardOptions: "Shards",

@@ -19,8 +19,8 @@ from lpff_shards.executors.processes import OnNote
 from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.declaration import file_options, flag
-from lpff_shards.options.export import SourceOptions
 from lpff_shards.options.mix import MixOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.sources import ADDED

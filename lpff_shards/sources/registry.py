@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import shortened
-from lpff_shards.options.export import SourceOptions
 from lpff_shards.options.mix import MAX_REPLICAS
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.plugins import load
 from lpff_shards.schemas.sources import ADDED, SPECS, added_class

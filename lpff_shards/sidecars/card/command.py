@@ -15,9 +15,9 @@ from lpff_shards.options.export import (
     PictureOptions,
     RunOptions,
     ShardOptions,
-    SourceOptions,
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.text import format_exact_bytes
 
