@@ -35,7 +35,7 @@ from lpff_shards.planning.plan import Output, Plan, Tasks
 from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
-from lpff_shards.sources.registry import read_exclusions, read_num_replicas, sources
+from lpff_shards.sources.registry import read_exclusions, read_num_replicas, read_terms, sources
 from lpff_shards.storage.local import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
@@ -113,6 +113,8 @@ def _plan(
     refuse_pictures(out, inventories)
     mixed = mix(inventories, options, num_replicas, exclusions, excludes_later)
     decisive = recorded(options)
+    if terms := read_terms(options.sources):
+        decisive["terms"] = terms
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)

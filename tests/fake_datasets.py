@@ -10,6 +10,7 @@ from dataset_factories import (
     UP_IDS,
     Json,
     lpff_info,
+    picture,
     write_ffhq_eg3d,
     write_ffhq_stylegan,
     write_ffhq_v2,
@@ -19,6 +20,8 @@ from dataset_factories import (
 )
 from dataset_factories import dump as write_json
 from dataset_factories import edit as edit_json
+
+from lpff_shards.sources.demo import look_at
 
 SIDE = 16
 FFHQ_PHOTOS = 20
@@ -46,6 +49,7 @@ def write_all(root: Path) -> Path:
     write_ffhq_eg3d(root / "FFHQ_512", FFHQ_PHOTOS, size=SIDE)
     (root / "dataset.json").write_bytes((root / "FFHQ_512/dataset.json").read_bytes())
     zip_folder(root / "FFHQ_512", root / "FFHQ_512.zip")
+    write_own(root)
     write_ffhq_stylegan(root, FFHQ_PHOTOS, size=SIDE)
     write_ffhq_v2(root / "ffhq-dataset-v2.json", range(FFHQ_PHOTOS), size=SIDE)
     edit_json(root / "ffhq-dataset-v2.json", _ffhq_licensed)
@@ -59,6 +63,23 @@ def lpff_ids() -> list[str]:
     others = LPFF_PICTURES - len(LPFF_IDS)
     photos = [f"{draw.randrange(10**7, 10**9)}@N0{n % 10}_{draw.randrange(10**9, 10**11)}" for n in range(others)]
     return [*LPFF_IDS, *(f"{photo}_01" for photo in photos)]
+
+
+def write_own(root: Path) -> None:
+    """A set with EG3D's labels in folders, and one with NeRF's transforms.json."""
+    poses = {
+        f"{name}/{number:04d}": look_at(0.3 * number - 0.6, 0.1) for name in ("anna", "ben") for number in range(5)
+    }
+    for id in poses:
+        for path in (root / "heads" / f"{id}.png", root / "captures" / f"{id}.png"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture(id, SIDE))
+    write_json(root / "heads/dataset.json", {"labels": [[f"{id}.png", pose.tolist()] for id, pose in poses.items()]})
+    frames = [
+        {"file_path": id, "transform_matrix": (pose[:16].reshape(4, 4) * [1.0, -1.0, -1.0, 1.0]).tolist()}
+        for id, pose in poses.items()
+    ]
+    write_json(root / "captures/transforms.json", {"camera_angle_x": 0.24, "frames": frames})
 
 
 def _licensed(info: Json) -> Json:

@@ -42,7 +42,11 @@ REFUSED_FOR_ZIP = [
     ({"name": "dataset"}, "--name dataset is not for --format zip, where dataset.json holds the cameras. Use another"),
 ]
 REFUSED = [
-    (SourceOptions, {}, "no source was given. Give --lpff, --unsplash-pexels, --ffhq or --demo; they combine"),
+    (
+        SourceOptions,
+        {},
+        "no source was given. Give --lpff, --unsplash-pexels, --ffhq, --demo or --dataset; they combine",
+    ),
     (SourceOptions, {"demo": 0}, "--demo 0 is out of range. It takes a whole number from 1 to 10000000"),
     (SourceOptions, {"demo": 10_000_001}, "--demo 10000001 is out of range"),
     (SourceOptions, {"demo": 1, "alignment": "crop"}, "--alignment 'crop' is not known. It is one of: eg3d, stylegan,"),
@@ -177,7 +181,7 @@ def test_defaults():
         **{"checksum": "blake3", "workers": None, "engine": "local", "ray_address": None, "task": None},
         **{"on_error": "fail", "overwrite": False, "update": False, "allow_missing": False},
     }
-    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, "eg3d", None, {})
+    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), "eg3d", None, {})
 
 
 @pytest.mark.parametrize(
@@ -336,9 +340,20 @@ def test_a_published_text_keeps_its_words_apart(path, text, expected):
 def test_what_decides_bytes_is_recorded_and_nothing_else():
     parts = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
     declarations = {name.rstrip("_"): one for part in parts for name, one in declared(part).items()}
-    decisive = {name for name, one in declarations.items() if one.decides}
+    decisive = {name for name, one in declarations.items() if one.decides and not one.sparse}
     assert set(recorded(export(format="zip"))) == decisive
     assert set(recorded(export())) == decisive - {"zip_copies"}
+    sets = SourceOptions(
+        dataset=("a=x/set.zip,mirrored", "b=set"),
+        camera_convention=("a=w2c",), license_of=("b=CC0-1.0",), terms_of=("b=x/TERMS.md",),
+    )  # fmt: skip
+    found = recorded(ExportOptions(format="wds", out="out", sources=sets))
+    assert {name: found[name] for name, one in declarations.items() if one.sparse} == {
+        "dataset": ["a=set.zip,mirrored", "b=set"],
+        "camera_convention": ("a=w2c",),
+        "license_of": ("b=CC0-1.0",),
+        "terms_of": ["b=TERMS.md"],
+    }
 
 
 def test_every_field_is_declared():

@@ -36,7 +36,7 @@ from lpff_shards.sidecars.folder import (
 )
 from lpff_shards.storage.path import StoragePath, causes, is_file, is_folder, is_remote, names_in, remove, remove_tree
 
-_PATHS = frozenset({*file_options(SourceOptions), *ADDED, *file_options(MixOptions)})
+_PATHS = frozenset({*file_options(SourceOptions), "dataset", "terms_of", "terms", *ADDED, *file_options(MixOptions)})
 """Recorded options that name files; their contents matter, not their names."""
 
 

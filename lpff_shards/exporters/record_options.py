@@ -9,6 +9,7 @@ from typing import Any
 from lpff_shards.options.declaration import declared, file_options
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
+from lpff_shards.options.sources import MIRRORED
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.storage.path import parents as folders_above
 from lpff_shards.storage.path import place
@@ -23,9 +24,14 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
     parts = (options.sources, options.mix, options.resolved_picture, options.resolved_shards)
     found: dict[str, Any] = {"format": options.format, "name": options.dataset_name, "metadata": options.metadata}
     for part in parts:
-        found |= {name.rstrip("_"): getattr(part, name) for name, one in declared(part).items() if one.decides}
+        decisive = ((name, getattr(part, name), one) for name, one in declared(part).items() if one.decides)
+        found |= {name.rstrip("_"): value for name, value, one in decisive if value != one.default or not one.sparse}
     found["mirror"] = options.sources.mirrors
-    found |= {name: last_component(path) for name, path in given_paths(options).items()}
+    found |= {name: last_component(path) for name, path in {**options.sources.paths, **_mix_paths(options)}.items()}
+    if own := options.sources.own:
+        found["dataset"] = [f"{one.name}={last_component(one.path)}{MIRRORED * one.mirrored}" for one in own]
+    if with_terms := [one for one in own if one.terms]:
+        found["terms_of"] = [f"{one.name}={last_component(one.terms)}" for one in with_terms]
     if options.mix.rebalance == "uniform":
         found["alpha"] = DEFAULT_ALPHA if options.mix.alpha is None else float(options.mix.alpha)
         found["max_replicas"] = options.mix.max_replicas or DEFAULT_MAX_REPLICAS
@@ -68,6 +74,12 @@ def redact_paths(text: str, names: tuple[tuple[str, str], ...]) -> str:
 
 
 def given_paths(options: ExportOptions) -> dict[str, str]:
-    """Return the paths and URIs of data sets and of their metadata files, by option name."""
+    """Return the paths and URIs of data sets and of their metadata files, by option name, or by `dataset NAME`."""
+    own = options.sources.own
+    sets = {f"dataset {one.name}": one.path for one in own} | {f"terms_of {one.name}": one.terms for one in own}
+    return {**options.sources.paths, **_mix_paths(options), **{name: path for name, path in sets.items() if path}}
+
+
+def _mix_paths(options: ExportOptions) -> dict[str, str]:
     files = ((name, getattr(options.mix, name)) for name in file_options(options.mix))
-    return {**options.sources.paths, **{name: path for name, path in files if path is not None}}
+    return {name: path for name, path in files if path is not None}

@@ -33,6 +33,7 @@ class Option:
         shown: whether the help prints its default; else the text of `help` contains it.
         repeated: whether it may be given several times.
         decides: whether it decides bytes, and so is recorded.
+        sparse: whether it is recorded only where it is given, so that it changes no older plan or manifest.
         offered: words that the shell offers.
     """
 
@@ -47,6 +48,7 @@ class Option:
     repeated: bool = False
     bare: int | None = None
     decides: bool = True
+    sparse: bool = False
     offered: tuple[str, ...] = ()
 
 

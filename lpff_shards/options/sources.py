@@ -1,18 +1,142 @@
-"""Where the pictures of an export come from."""
+"""Where the pictures of an export come from: published data sets, and the user's own, `--dataset NAME=PATH`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import check, declared, file_options, flag, option, recordable_path, word
+from lpff_shards.schemas.license import UNKNOWN, USUAL_NAMES, License, parse_license
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, SPECS, known_specs
 from lpff_shards.schemas.text import alternatives
 from lpff_shards.schemas.uris import is_uri
 
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
+MIRRORED = ",mirrored"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_WORDS: Mapping[str, tuple[str, bool]] = {
+    "opencv": ("opengl", False),
+    "opengl": ("opengl", True),
+    "c2w": ("w2c", False),
+    "w2c": ("w2c", True),
+    "normalized": ("pixels", False),
+    "pixels": ("pixels", True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """How cameras are written; None where the file's layout decides.
+
+    Attributes:
+        opengl: axes are OpenGL's (x right, y up, z backward), not OpenCV's (x right, y down, z forward).
+        w2c: poses are world-to-camera, not camera-to-world.
+        pixels: intrinsics are in pixels, not divided by the picture's width and height.
+    """
+
+    opengl: bool | None = None
+    w2c: bool | None = None
+    pixels: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSet:
+    """A data set of the user's own.
+
+    Attributes:
+        name: value of the field `dataset`, and the start of its samples' keys.
+        path: a folder or zip, or its URI.
+        mirrored: whether every second picture is the mirror of the one before it.
+        convention: of its cameras.
+        license: of pictures without one of their own.
+        terms: the file with the terms of the whole set, or empty.
+    """
+
+    name: str
+    path: str
+    mirrored: bool = False
+    convention: Convention = Convention()
+    license: License = UNKNOWN
+    terms: str = ""
+
+
+def own_sets(
+    dataset: Iterable[str], camera_convention: Iterable[str], license_of: Iterable[str], terms_of: Iterable[str]
+) -> tuple[OwnSet, ...]:
+    """Return the data sets that these options describe, each option a list of NAME=VALUE.
+
+    Raises:
+        ShardsError: a name is taken or given twice, an option is for a set that is not given, or a value is unknown.
+    """
+    paths = _by_name("--dataset", dataset, "PATH")
+    for name in paths:
+        if not _NAME.fullmatch(name) or name in SPECS or name in ADDED:
+            hint = "It starts with a-z, then a-z, 0-9 and _, 40 characters at most, and no other data set has it"
+            raise ShardsError(f"--dataset {name}=... cannot have this name", hint)
+    more: dict[str, dict[str, Any]] = {name: {} for name in paths}
+    for name_of_option, key, given in (
+        ("--camera-convention", "convention", _by_name("--camera-convention", camera_convention, "opengl,c2w")),
+        ("--license-of", "license", _by_name("--license-of", license_of, "CC-BY-4.0")),
+        ("--terms-of", "terms", _by_name("--terms-of", terms_of, "FILE")),
+    ):
+        for name, text in given.items():
+            if name not in paths:
+                raise ShardsError(
+                    f"{name_of_option} {name}=... is for no given --dataset", f"Give --dataset {name}=PATH too"
+                )
+            more[name][key] = _READ[key](name, text)
+    return tuple(
+        OwnSet(name, _path("--dataset", text.removesuffix(MIRRORED)), text.endswith(MIRRORED), **more[name])
+        for name, text in paths.items()
+    )
+
+
+def _by_name(option: str, given: Iterable[str], such_as: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in (given,) if isinstance(given, str) else given:
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            raise ShardsError(f"{option} {text!r} is not NAME=VALUE", f"Write it as in {option} heads={such_as}")
+        if name in found:
+            raise ShardsError(f"{option} {name}=... was given twice", "Give it once")
+        found[name] = value
+    return found
+
+
+def _path(option: str, text: str) -> str:
+    # Shells expand ~ only at the start of a word.
+    return recordable_path(option, os.path.expanduser(text))  # noqa: PTH111
+
+
+def _convention(name: str, text: str) -> Convention:
+    found: dict[str, bool] = {}
+    for one in text.split(","):
+        if one not in _WORDS:
+            message = f"--camera-convention {name}={text}: {one!r} is not known"
+            raise ShardsError(message, f"Use {alternatives(_WORDS)}")
+        key, value = _WORDS[one]
+        if found.setdefault(key, value) is not value:
+            raise ShardsError(f"--camera-convention {name}={text} contradicts itself", f"Use {alternatives(_WORDS)}")
+    return Convention(**found)
+
+
+def _license(name: str, text: str) -> License:
+    found = parse_license(text)
+    if not found.short and "://" not in text:
+        hint = f"Give a short name such as {', '.join(USUAL_NAMES[:-1])}, or the URL of its text"
+        raise ShardsError(f"--license-of {name}={text} is not known", hint)
+    return found
+
+
+_READ: Mapping[str, Any] = {
+    "convention": _convention,
+    "license": _license,
+    "terms": lambda _, text: _path("--terms-of", text),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +149,22 @@ class SourceOptions:
     ffhq_cameras: str | None = option("EG3D's dataset.json, where it is not inside --ffhq.", "file")
     ffhq_metadata: str | None = option("ffhq-dataset-v2.json: licenses, authors, landmarks.", "file")
     demo: int | None = option(SPECS["demo"].help, "whole", metavar="[N]", most=10_000_000, bare=DEMO_PICTURES)
+    dataset: tuple[str, ...] = option(
+        "Pictures of your own, with or without cameras; repeatable. `,mirrored`: each is followed by its mirror.",
+        "text", default=(), metavar="NAME=PATH[,mirrored]", repeated=True, sparse=True,
+    )  # fmt: skip
+    camera_convention: tuple[str, ...] = option(
+        "How the cameras of --dataset NAME are written: opencv or opengl, c2w or w2c, normalized or pixels.",
+        "text", default=(), metavar="NAME=WORDS", repeated=True, sparse=True,
+    )  # fmt: skip
+    license_of: tuple[str, ...] = option(
+        "License of the pictures of --dataset NAME that have none of their own, such as CC-BY-4.0.",
+        "text", default=(), metavar="NAME=LICENSE", repeated=True, sparse=True,
+    )  # fmt: skip
+    terms_of: tuple[str, ...] = option(
+        "A text file with the terms of use of --dataset NAME.",
+        "text", default=(), metavar="NAME=FILE", repeated=True, sparse=True,
+    )  # fmt: skip
     alignment: Alignment = word(
         "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
     )
@@ -36,8 +176,10 @@ class SourceOptions:
         check(self)
         others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
         object.__setattr__(self, "others", others)
+        for name in ("dataset", "camera_convention", "license_of", "terms_of"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.given:
-            names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED)))
+            names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED, "dataset")))
             raise ShardsError("no source was given", f"Give {names}; they combine")
         for spec in known_specs(self.given):
             if self.alignment not in spec.alignments:
@@ -51,18 +193,25 @@ class SourceOptions:
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
-        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others)
+        own = (one.name for one in self.own)
+        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others, *own)
+
+    @property
+    def own(self) -> tuple[OwnSet, ...]:
+        """The data sets of --dataset."""
+        return own_sets(self.dataset, self.camera_convention, self.license_of, self.terms_of)
 
     @property
     def paths(self) -> Mapping[str, str]:
-        """Paths and URIs of data sets and of the files beside them, by the name of their option."""
+        """Paths and URIs of data sets and of the files beside them, by their option; without those of --dataset."""
         own = ((name, getattr(self, name)) for name in file_options(SourceOptions))
         return {**{name: path for name, path in own if path is not None}, **self.others}
 
     @property
     def on_disk(self) -> tuple[str, ...]:
         """Paths of the given data sets that are not in a bucket."""
-        return tuple(path for name, path in self.paths.items() if name in self.given and not is_uri(path))
+        paths = (*(path for name, path in self.paths.items() if name in self.given), *(one.path for one in self.own))
+        return tuple(path for path in paths if not is_uri(path))
 
     @property
     def mirrors(self) -> bool:

@@ -82,7 +82,7 @@ def make_plan(
         entries, keys = entries.take(order), keys.take(order)
     sizes = _sizes(entries, settings)
     counts, bounds = _cut(entries, sizes, shards)
-    digest = _digest(name, entries, bounds, settings, lists)
+    digest = _digest(name, entries, bounds, settings, lists, recorded.get("terms"))
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
@@ -135,7 +135,12 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
 
 
 def _digest(
-    name: str, entries: Entries, bounds: NDArray[np.int64], settings: Settings, lists: Mapping[str, Times]
+    name: str,
+    entries: Entries,
+    bounds: NDArray[np.int64],
+    settings: Settings,
+    lists: Mapping[str, Times],
+    terms: object,
 ) -> str:
     """Return a digest of everything that determines the bytes, by rule `DIGEST_RULE`.
 
@@ -174,6 +179,8 @@ def _digest(
     seal.update(encode(list(lists)))
     for part in (*drawn, *side, *lists.values(), bounds):
         seal.update(part.tobytes())
+    if terms:
+        seal.update(encode(terms))
     return seal.hexdigest()
 
 

@@ -22,6 +22,7 @@ from lpff_shards.schemas import camera
 from lpff_shards.schemas.keys import Wanted
 from lpff_shards.schemas.license import UNKNOWN_LICENSE, families
 from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut
+from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.inventory import Inventory
 
 BY_ID, BY_PHOTO, BY_USER = "excluded by id", "excluded by photo", "excluded by user"
@@ -151,6 +152,7 @@ def _camera_notes(inventory: Inventory) -> Iterator[str]:
         yield (
             f"{inventory.source}: {int(away.sum()):,} of {len(known):,} cameras do not look at the head "
             f"({camera.likely_convention(known[away])}?), so yaw, pitch and rebalancing by pose are wrong for them"
+            f"{'' if known_specs([inventory.source]) else f'; see --camera-convention {inventory.source}=...'}"
         )
 
 

@@ -100,6 +100,14 @@ def license(name: str, url: str) -> License:
     return License(_NAMES.get(name.strip().lower(), "") if not url else "", url, name)
 
 
+def parse_license(text: str, url: str = "") -> License:
+    """Return the license of a short name such as CC-BY-4.0, of a URL, or as `license` does of a name in words."""
+    short = canonical(text.strip()) or ""
+    if families(short)[-1] in SHORT_NAMES:
+        return UNKNOWN if short == UNKNOWN_LICENSE else License(short, url or demands(short).url, text)
+    return license("", text) if "://" in text and not url else license(text, url)
+
+
 FLAGS: Mapping[str, str] = {
     "BY": "attribution",
     "SA": "share-alike",

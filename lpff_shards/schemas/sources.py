@@ -219,13 +219,23 @@ def known_specs(names: Iterable[str]) -> tuple[SourceSpec, ...]:
     return tuple(spec for spec in found if spec is not None)
 
 
-def terms_of(names: Iterable[str], follows_eg3d: bool) -> tuple[Terms, ...]:
+def terms_of(names: Iterable[str], follows_eg3d: bool, options: Mapping[str, Any] | None = None) -> tuple[Terms, ...]:
     """Return the terms of a mix of data sets.
 
     Args:
         names: of the data sets of its pictures.
         follows_eg3d: whether crops or cameras are EG3D's; not cited for made-up pictures alone.
+        options: as recorded, with the user's own data sets in `dataset` and their terms by name in `terms`.
     """
-    specs = known_specs(names)
-    cited = follows_eg3d and any(not spec.is_made_up for spec in specs)
-    return (*(spec.terms for spec in specs), *((EG3D,) if cited else ()))
+    specs, options = known_specs(names), options or {}
+    own = [name for name in (text.partition("=")[0] for text in options.get("dataset", ())) if name in set(names)]
+    texts = options.get("terms", {})
+    cited = follows_eg3d and (own or any(not spec.is_made_up for spec in specs))
+    return (
+        *(spec.terms for spec in specs),
+        *(Terms(name, "", texts.get(name, _UNKNOWN_TERMS)) for name in own),
+        *((EG3D,) if cited else ()),
+    )
+
+
+_UNKNOWN_TERMS = "The terms of use of the data set are not known; those of its pictures' licenses hold."

@@ -105,7 +105,7 @@ def summary(manifest: Manifest, samples: SampleIndex) -> str:
     for title, author, license, url in samples.rows(_EXAMPLE, (str, str, str, str)):
         photo = markdown(f'"{title}"' if title else "Photo")
         example = f"{photo} by {markdown(author)} ({markdown_url(url)}), {_linked(license, demands(license))}"
-    terms = terms_of(manifest.sources, follows_eg3d=False)
+    terms = terms_of(manifest.sources, follows_eg3d=False, options=manifest.options)
     values = {
         "name": manifest.name,
         "samples": f"{manifest.samples:,}",

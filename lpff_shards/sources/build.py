@@ -48,7 +48,12 @@ class ScannedImage(Struct, frozen=True, eq=False):
 
 
 def build(
-    source: str, alignment: str, found: Iterable[ScannedImage], cameras: str = "", notes: Sequence[str] = ()
+    source: str,
+    alignment: str,
+    found: Iterable[ScannedImage],
+    cameras: str = "",
+    notes: Sequence[str] = (),
+    optional_cameras: bool = False,
 ) -> Inventory:
     """Build the inventory of pictures given one by one; see `usable`.
 
@@ -56,6 +61,7 @@ def build(
         source: its name; alignment: of its pictures.
         cameras: the cameras' file, for errors.
         notes: for the user.
+        optional_cameras: keep pictures without a camera in every alignment.
     """
     ids: list[str] = []
     blobs, credits = StructsBuilder[Blob](), StructsBuilder[Credit]()
@@ -97,23 +103,26 @@ def build(
         notes=tuple(notes),
     )
     wrong = {row: reason for row, reason in camera.faults(every.cameras).items() if own[row]}
-    return usable(every, CameraFile(cameras, int(own.sum()), faults=wrong, picture=ids[0] if ids else ""), faults)
+    file = CameraFile(cameras, int(own.sum()), faults=wrong, picture=ids[0] if ids else "")
+    return usable(every, file, faults, every.alignment == EG3D and not optional_cameras)
 
 
-def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Inventory:
+def usable(
+    every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault], needs_cameras: bool | None = None
+) -> Inventory:
     """Return the inventory of the usable pictures; list the others as problems.
-
-    EG3D-aligned pictures require a camera; for others it is optional.
 
     Args:
         cameras: the file of their cameras.
         faults: row to the file with a faulty record, and the fault.
+        needs_cameras: whether pictures require a camera; by default those aligned as EG3D's do.
 
     Raises:
         ShardsError: no picture has a camera, and the alignment requires one.
     """
     notes = every.notes
-    if every.alignment == EG3D and len(every) and not every.has_camera.any():
+    needs_cameras = every.alignment == EG3D if needs_cameras is None else needs_cameras
+    if needs_cameras and len(every) and not every.has_camera.any():
         without = f"none of its cameras ({cameras.such_as}, ...) is for" if cameras.count else "it has no cameras for"
         raise ShardsError(
             f"{cameras.where}: {without} these pictures ({cameras.picture}, ...)",
@@ -121,7 +130,7 @@ def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -
         )
     if cameras.unused:
         notes = (*notes, f"{cameras.where}: {cameras.unused} of its {cameras.count} cameras match no picture")
-    reasons = dict(_reasons(every, cameras, faults))
+    reasons = dict(_reasons(every, cameras, faults, needs_cameras))
     lost = np.fromiter(reasons, np.int64, len(reasons))
     used = np.delete(np.arange(len(every)), lost)
     every = replace(
@@ -135,12 +144,14 @@ def usable(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -
     return every.take(used) if reasons else every
 
 
-def _reasons(every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault]) -> Iterator[tuple[int, LeftOut]]:
+def _reasons(
+    every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault], needs_cameras: bool
+) -> Iterator[tuple[int, LeftOut]]:
     """Yield the rows of the unusable pictures, ascending, each with its reason."""
     sizes = every.blobs.numbers("size")
     # A broken picture has a negative size.
     wrong = (sizes > MAX_BYTES) | (sizes < 0)
-    if every.alignment == EG3D:
+    if needs_cameras:
         wrong |= ~every.has_camera
     unreadable = (row for row, id in enumerate(every.ids) if not id.isascii() and readable(id) != id)
     others = _duplicates(every)

@@ -36,6 +36,7 @@ def sources(options: SourceOptions) -> list[Source]:
         ShardsError: a data set is unknown.
     """
     found: list[Source] = []
+    own = {one.name: one for one in options.own}
     for name in options.given:
         if name in _HOMES:
             files = (getattr(options, file) for file in SPECS[name].files)
@@ -43,6 +44,8 @@ def sources(options: SourceOptions) -> list[Source]:
             found.append(source(getattr(options, name), options.alignment, *files))
         elif name in ADDED:
             found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
+        elif name in own:
+            found.append(load("own pictures", "lpff_shards.sources.own:Own")(own[name], options.alignment))
         else:
             raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))
     return found
@@ -71,6 +74,26 @@ class _Added:
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _COUNT = msgspec.json.Decoder(int)
+
+
+def read_terms(options: SourceOptions) -> dict[str, str]:
+    """Read the terms of the user's own data sets, by name.
+
+    Raises:
+        ShardsError: a file cannot be read, is too large, or is not UTF-8 text.
+    """
+    found: dict[str, str] = {}
+    for own in options.own:
+        if own.terms:
+            data = read_whole(file_blob("--terms-of", own.terms), _MOST_TERMS)
+            try:
+                found[own.name] = data.decode("utf-8-sig").strip()
+            except UnicodeDecodeError:
+                raise ShardsError(f"--terms-of {own.name}={own.terms} is not UTF-8 text", "Give a text file") from None
+    return found
+
+
+_MOST_TERMS = 1 << 20
 
 
 def read_num_replicas(given: str) -> NDArray[np.int64]:

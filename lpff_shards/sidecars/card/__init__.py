@@ -66,7 +66,7 @@ def pose_picture() -> bytes:
 def _front_matter(manifest: Manifest, format: Format) -> Values:
     # The photos have different licenses, so the card names the data sets' terms.
     names = [name.replace("_", "-") for name in manifest.sources]
-    links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False)}
+    links = {terms.url for terms in terms_of(manifest.sources, follows_eg3d=False, options=manifest.options)}
     listed = not format.for_trainers and len(manifest.kinds) <= 1
     return {
         "pretty_name": json.dumps(manifest.name),
@@ -147,7 +147,7 @@ def _making(manifest: Manifest) -> Values:
     if manifest.tombstones:
         left_out.append(f"- {len(manifest.tombstones):,} samples, withdrawn after the shards had been written")
     borrows = manifest.layout.camera and any(spec.has_eg3d_cameras for spec in known_specs(manifest.sources))
-    terms = terms_of(manifest.sources, borrows or options.get("alignment") == "eg3d")
+    terms = terms_of(manifest.sources, borrows or options.get("alignment") == "eg3d", options)
     links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
     cited = dict.fromkeys(one.citation for one in terms if one.citation)

@@ -23,11 +23,12 @@ from lpff_shards.schemas.text import format_exact_bytes
 
 WIDTH = 100
 _SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
+_OWN = tuple(name for name, one in declared(SourceOptions).items() if one.repeated)
 _PATHS = (*file_options(SourceOptions), *file_options(MixOptions))
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",
-    *(*_SOURCES, "alignment", "mirror"),
+    *(*_SOURCES, *_OWN, "alignment", "mirror"),
     *(name.rstrip("_") for name in declared(MixOptions)),
     *("name", "metadata", "zip_copies"),
     *(*declared(PictureOptions), *declared(ShardOptions)),
@@ -96,6 +97,8 @@ def _options(recorded: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             continue
         if isinstance(value, bool):
             yield (flag(name if value else f"no_{name}"),)
+        elif name in _OWN:
+            yield from ((flag(name), one) for one in value)
         elif name in _PATHS or name in others:
             yield flag(name), _path(value)
         elif name == "shard_size":
@@ -114,7 +117,8 @@ def _name_by_default(recorded: Mapping[str, Any], others: Mapping[str, str]) -> 
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
     added = {name: _path(value) for name, value in others.items()}
     alignment, mirror = recorded["alignment"], recorded["mirror"]
-    sources = SourceOptions(**{**named, **paths}, others=added, alignment=alignment, mirror=mirror)
+    own = tuple(recorded.get("dataset", ()))
+    sources = SourceOptions(**{**named, **paths}, others=added, dataset=own, alignment=alignment, mirror=mirror)
     mix = MixOptions(
         rebalance=recorded["rebalance"],
         as_=recorded["as"],

@@ -1,0 +1,203 @@
+"""A data set of the user's own, `--dataset NAME=PATH`: folders of pictures, with tables of cameras and credits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.options.sources import OwnSet
+from lpff_shards.schemas import camera, landmarks
+from lpff_shards.schemas.archive import LABELS, SAMPLES
+from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.landmarks import LANDMARKS, Points
+from lpff_shards.schemas.license import UNKNOWN, parse_license
+from lpff_shards.schemas.record import Blob, Credit
+from lpff_shards.sources.build import ScannedImage, build
+from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.camera_tables import CAMERA_COLUMNS, Size, is_camera, read_camera_rows
+from lpff_shards.sources.io.files import sizes_of
+from lpff_shards.sources.io.json_files import TWICE, Fault
+from lpff_shards.sources.io.parquet_files import read_parquet
+from lpff_shards.sources.io.picture_tables import NAMES, PictureTable, Row, picture_id, read_picture_table
+from lpff_shards.sources.io.tree import Tree, only_folder, open_tree, subs
+
+TABLES = (
+    *("metadata.jsonl", "metadata.csv", SAMPLES, LABELS),
+    *("cameras.json", "cameras.jsonl", "cameras.csv", "opencv_cameras.json"),
+    *(f"transforms{part}.json" for part in ("", "_train", "_val", "_test")),
+)
+"""Names of the tables that are read, in any folder; the first one with a column decides it."""
+CREDIT = (*(name for name in Credit.__struct_fields__ if name != "category"), "license_url")
+"""Columns of the credit, named like the fields of samples."""
+READ = {*NAMES, *CREDIT, *CAMERA_COLUMNS, "label", "landmarks"}
+MANY = 20
+"""Fewest cameras of a set that should be on both sides of the head."""
+DEEPEST = 32
+SHOWN = 20
+_PAIRS = "Without `,mirrored` the export makes mirrors itself"
+
+
+@dataclass(frozen=True)
+class Own:
+    """The pictures of a set, in the order of their ids: paths without suffix."""
+
+    own: OwnSet
+    alignment: str
+
+    def inventory(self) -> Inventory:
+        where = f"--dataset {self.own.name}={self.own.path}"
+        pictures: list[tuple[str, Blob]] = []
+        tables: list[PictureTable] = []
+        for folder, tree in _walk(only_folder(open_tree("--dataset", self.own.path))):
+            files = tree.files()
+            pictures += ((picture_id(folder + name), blob) for name, blob in files.pictures().pairs())
+            tables += (read_picture_table(files[name], name, folder) for name in TABLES if name in files)
+            for name in (name for name in files if name.endswith(".parquet")):
+                inside, table = read_parquet(files[name], name, folder)
+                pictures += inside
+                tables.append(table)
+        if not pictures:
+            raise ShardsError(f"{where} contains no pictures", "Their names end in .png, .jpg, .jpeg or .webp")
+        pictures.sort(key=lambda picture: picture[0])
+        cameras, faults, files_of_cameras = self._cameras(pictures, tables)
+        rows: dict[str, list[Row]] = defaultdict(list)
+        for table in tables:
+            faults |= dict.fromkeys(table.twice, (table.where, TWICE))
+            for id, row in table.rows.items():
+                rows[id].append(row)
+        found = [self._scanned(id, blob, cameras.get(id), rows.get(id, ()), faults.get(id)) for id, blob in pictures]
+        if self.own.mirrored:
+            found = list(self._paired(f"{where},mirrored", found))
+        notes = [*_unused(pictures, tables), *self._unknown(found)]
+        return build(self.own.name, self.alignment, found, files_of_cameras, notes, optional_cameras=not cameras)
+
+    def _cameras(
+        self, pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, Fault], str]:
+        """Return cameras and faults by the id of their picture, and the names of their files."""
+
+        @cache
+        def sizes() -> Mapping[str, Size]:
+            found = sizes_of([blob for _, blob in pictures]).tolist()
+            return {id: (width, height) for (id, _), (width, height) in zip(pictures, found, strict=True)}
+
+        cameras: dict[str, NDArray[np.float64]] = {}
+        faults: dict[str, Fault] = {}
+        home: dict[str, str] = {}
+        for table in tables:
+            read, wrong = read_camera_rows(table, self.own.convention, lambda id: sizes().get(id, (0, 0)))
+            if both := sorted(read.keys() & cameras.keys()):
+                message = f"{home[both[0]]} and {table.where} both have a camera of {both[0]}"
+                raise ShardsError(message, "Take one of the files out of the data set")
+            cameras |= read
+            home |= dict.fromkeys(read, table.where)
+            faults |= {id: (table.where, reason) for id, reason in wrong.items()}
+        return cameras, faults, " and ".join(sorted(set(home.values()))[:2])
+
+    def _scanned(
+        self, id: str, blob: Blob, pose: NDArray[np.float64] | None, rows: Sequence[Row], fault: Fault | None
+    ) -> ScannedImage:
+        points, credit = None, Credit(license=self.own.license)
+        try:
+            text = {name: next(filter(None, (_text(name, row) for row in rows)), "") for name in CREDIT}
+            found = parse_license(text.pop("license"), text.pop("license_url"))
+            credit = Credit(**text, license=self.own.license if found == UNKNOWN else found)
+            points = next((_points(row) for row in rows if _has_points(row)), None)
+        except ValueError as error:
+            fault = fault or (self.own.path, str(error))
+        return ScannedImage(id, blob, pose, points=points, credit=credit, fault=fault)
+
+    def _paired(self, where: str, found: Sequence[ScannedImage]) -> Iterator[ScannedImage]:
+        """Yield pictures of which every second is the mirror of the one before it; both have the credit of either.
+
+        Raises:
+            ShardsError: a picture has no mirror, or the cameras of a pair are not mirrored.
+        """
+        if len(found) % 2:
+            message = f"{where}: it has {len(found):,} pictures, an odd number"
+            raise ShardsError(message, "Each picture must be followed by its mirror, in the order of names")
+        nobody = Credit(license=self.own.license)
+        for own, other in zip(found[::2], found[1::2], strict=True):
+            if own.fault is None and other.fault is None and (own.camera is not None or other.camera is not None):
+                if own.camera is None or other.camera is None:
+                    lone = own.id if own.camera is None else other.id
+                    raise ShardsError(f"{where}: {lone} has no camera, and the other of its pair has", _PAIRS)
+                off = np.abs(camera.mirror(np.array([own.camera]))[0] - other.camera).max()
+                if not off <= camera.TOLERANCE:
+                    message = f"{where}: the cameras of {own.id} and {other.id} are not mirrored: off by {off:.3g}"
+                    raise ShardsError(message, _PAIRS)
+            credit = own.credit if own.credit != nobody else other.credit
+            yield structs.replace(own, credit=credit)
+            yield structs.replace(other, id=own.id, is_mirror=True, credit=credit)
+
+    def _unknown(self, found: Sequence[ScannedImage]) -> Iterator[str]:
+        """Yield what is not known of the pictures, and cameras that are on one side of the head."""
+        unknown = sum(picture.credit.license == UNKNOWN for picture in found)
+        name = self.own.name
+        if unknown:
+            remedy = f"give a column license in metadata.csv, or --license-of {name}=NAME"
+            yield f"{name}: the license of {unknown:,} of {len(found):,} pictures is unknown: {remedy}"
+        if not any(picture.camera is not None for picture in found):
+            yield f"{name}: its pictures have no cameras, so rules of rebalancing count each of them once"
+        cameras = [picture.camera for picture in found if picture.camera is not None and picture.fault is None]
+        if len(cameras) < MANY:
+            return
+        yaws = np.degrees(camera.yaw_pitch(camera.centers(np.array(cameras)))[:, 0])
+        if not yaws.min() < 0 < yaws.max() or np.abs(yaws).min() > 90:
+            yield (
+                f"{name}: all {len(yaws):,} cameras are on one side, at yaws from {yaws.min():.0f} to {yaws.max():.0f} "
+                "degrees: in the world of cameras y is up, and the head at the origin looks along +z; with other axes "
+                "yaw, pitch and rebalancing by pose are wrong"
+            )
+
+
+def _walk(tree: Tree, folder: str = "") -> Iterator[tuple[str, Tree]]:
+    """Yield a tree and the trees of all folders in it, each with the prefix of the names in it."""
+    if folder.count("/") > DEEPEST:
+        raise ShardsError(f"{tree.where} is {DEEPEST} folders deep", "Does a link lead back to a folder above it?")
+    yield folder, tree
+    for name, inner in subs(tree, tree.folders()):
+        yield from _walk(inner, f"{folder}{name}/")
+
+
+def _text(name: str, row: Row) -> str:
+    value = row.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"its {name} is no text: {value!r:.60}")
+    return str(value).strip()
+
+
+def _has_points(row: Row) -> bool:
+    return isinstance(points := row.get("landmarks"), list) and len(points) == LANDMARKS
+
+
+def _points(row: Row) -> Points:
+    try:
+        points = np.array(row["landmarks"], np.float32).reshape(LANDMARKS, 2)
+    except (TypeError, ValueError):
+        raise ValueError("its landmarks are not pairs of numbers") from None
+    if reason := landmarks.fault(points):
+        raise ValueError(reason)
+    return points
+
+
+def _unused(pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]) -> Iterator[str]:
+    """Yield which rows, labels and columns of the tables are not used; there may be a table a folder."""
+    ids = {id for id, _ in pictures}
+    if lone := [(table.where, id) for table in tables for id in table.rows if id not in ids]:
+        yield f"{lone[0][0]}: {len(lone):,} rows are of no picture in the data set, such as {lone[0][1]}"
+    labels = [(table.where, row.get("label")) for table in tables for row in table.rows.values()]
+    if odd := [(where, label) for where, label in labels if label is not None and not is_camera(label)]:
+        yield f"{odd[0][0]}: {len(odd):,} labels are no cameras and are not used, such as {odd[0][1]!r:.40}"
+    homes = {column: table.where for table in tables for row in table.rows.values() for column in row}
+    if unknown := sorted(homes.keys() - {*READ, *(field.name for field in FIELDS)}):
+        yield f"{homes[unknown[0]]}: columns that are not used: {', '.join(unknown[:SHOWN])}"
