@@ -7,7 +7,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lpff_shards import export, read_manifest
+from lpff_shards import export, index_export, plan_export, read_manifest, verify_export
 from lpff_shards.errors import BadInput, ShardsError
+from lpff_shards.formats.registry import get_format
+from lpff_shards.loaders.source import ShardSource
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.camera import mirror
+from lpff_shards.schemas.columns import Texts
+from lpff_shards.schemas.fields import PYTHON_TYPES
 from lpff_shards.sources.demo import look_at
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.picture_tables import column_of
 from lpff_shards.sources.registry import sources
 
 SIDE = 64
@@ -202,14 +207,106 @@ def test_credits_and_licenses(tmp_path: Path) -> None:
     found = inventory(root, license_of=("heads=CC-BY-NC-4.0",))
     first, second, third, fourth = list(found.credits)[:4]
     assert (first.license.short, first.license.url) == ("CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/")
-    assert (first.author, first.title, first.source_url, first.photo_id) == (
-        "Ann, B.",
-        "T",
-        "https://example.org/1",
-        "1",
-    )
+    assert (first.author, first.title, first.photo_id) == ("Ann, B.", "T", "1")
     assert [credit.license.short for credit in (second, third, fourth)] == ["CC0-1.0", "CC-BY-2.0", "CC-BY-NC-4.0"]
-    assert any("columns that are not used: age" in note for note in found.notes)
+    assert list(found.extra) == ["age"] and found.extra["age"].tolist() == [30] + [0] * (len(NAMES) - 1)
+
+
+COLUMNS: tuple[tuple[Sequence[object], Sequence[object], str], ...] = (
+    (["1", "", "-20"], [1, 0, -20], "int64"),
+    ([1, None, 2.5], [1.0, 0.0, 2.5], "float64"),
+    (["1e3", "0.5", ""], [1000.0, 0.5, 0.0], "float64"),
+    (["true", "False", None], [True, False, False], "bool"),
+    ([True, False, 1], ["True", "False", "1"], "str"),
+    (["007", "1", ""], ["007", "1", ""], "str"),
+    (["nan", "1", ""], ["nan", "1", ""], "str"),
+    ([10**30, 1], [1e30, 1.0], "float64"),
+    (["1e39", "1"], ["1e39", "1"], "str"),
+    ([None, "", None], ["", "", ""], "str"),
+    (["a", 1, None], ["a", "1", ""], "str"),
+)
+
+
+@pytest.mark.parametrize(("values", "expected", "kind"), COLUMNS)
+def test_a_column_has_the_type_of_all_its_values(values: list[object], expected: list[object], kind: str) -> None:
+    column = column_of(values)
+    assert column is not None and column.tolist() == expected
+    assert kind == ("str" if isinstance(column, Texts) else column.dtype.name)
+    assert column_of([*values, [1]]) is None
+
+
+def described_sets(tmp_path: Path) -> tuple[str, str]:
+    """Two sets, of which one has ages, words and truths, the other sharpness, and both a city."""
+    first, second = (write_set(tmp_path / name, cameras_json) for name in ("first", "second"))
+    with (first / "metadata.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "age", "smiles", "words", "city", "bad name"])
+        rows.writerows([[id, 20 + n, str(n % 2 == 0).lower(), f"w{n}, ä", f"c{n}", "x"] for n, id in enumerate(IDS)])
+    lines = [{"id": id, "sharpness": n / 3, "city": "Ürümqi"} for n, id in enumerate(IDS)]
+    (second / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return f"a={first}", f"b={second}"
+
+
+EXTRA = {"age": int, "city": str, "sharpness": float, "smiles": bool, "words": str}
+
+
+@pytest.mark.parametrize("format", ["wds", "msgpack", "tfrecord", "parquet", "arrayrecord", "zip"])
+def test_columns_become_fields_in_every_format(tmp_path: Path, format: str) -> None:
+    more: dict[str, Any] = {"metadata": "msgpack"} if format == "msgpack" else {}
+    given = ExportOptions(
+        format="wds" if more else format, out=str(tmp_path / "out"), **more,
+        sources=SourceOptions(dataset=described_sets(tmp_path), mirror=True),
+    )  # fmt: skip
+    manifest = export(given)
+    assert any("not used: bad name" in note for note in manifest.notes)
+    assert {f.name: PYTHON_TYPES[f.kind] for f in manifest.layout.extra or ()} == EXTRA
+    assert verify_export(tmp_path / "out", deep=True).ok
+    layout, seen = read_manifest(tmp_path / "out").layout, 0
+    for shard in manifest.shards:
+        data = memoryview((tmp_path / "out" / shard.file).read_bytes())
+        for sample in get_format(given.format).samples(data, layout):
+            row, number = sample.scalars, IDS.index(str(sample.scalars["source_id"]))
+            own = {"age": 20 + number, "smiles": number % 2 == 0, "words": f"w{number}, ä", "city": f"c{number}"}
+            other = {"sharpness": float(np.float32(number / 3)), "city": "Ürümqi"}
+            expected = {name: kind() for name, kind in EXTRA.items()} | (own if row["dataset"] == "a" else other)
+            assert {name: row[name] for name in EXTRA} == expected
+            assert [*row][-len(EXTRA) :] == sorted(EXTRA)
+            seen += 1
+    assert seen == 4 * len(NAMES)
+    card = (tmp_path / "out/README.md").read_text()
+    assert "| `age` | int64 |  |  | column `age` of a |" in card and "column `city` of a or b" in card
+    (tmp_path / "out/samples.sqlite").unlink()
+    index_export(tmp_path / "out")
+    assert verify_export(tmp_path / "out").ok
+
+
+@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+def test_loaders_give_the_columns(tmp_path: Path, format: str) -> None:
+    sets = described_sets(tmp_path)
+    sources = SourceOptions(dataset=sets, mirror=False)
+    export(ExportOptions(format=format, out=str(tmp_path / "out"), sources=sources))
+    source = ShardSource(tmp_path / "out")
+    batch = source.batch(range(len(source)), fields=("source_id", "dataset", *EXTRA))
+    first = [
+        IDS.index(id) if name == "a" else -1 for id, name in zip(batch["source_id"], batch["dataset"], strict=True)
+    ]
+    assert batch["age"].tolist() == [20 + number if number >= 0 else 0 for number in first]
+    assert batch["age"].dtype == np.int64 and batch["sharpness"].dtype == np.float32 and batch["smiles"].dtype == bool
+    assert source.column("age").tolist() == batch["age"].tolist()
+    with pytest.raises(ShardsError, match=r"field 'ages' is not known. Did you mean age\?"):
+        source.batch([0], fields=("ages",))
+
+
+def test_a_changed_column_is_another_plan(tmp_path: Path) -> None:
+    sets = described_sets(tmp_path)
+    before = plan_export(options(tmp_path / "out", *sets))
+    assert plan_export(options(tmp_path / "out", *sets)).digest == before.digest
+    path = tmp_path / "first/metadata.csv"
+    path.write_text(path.read_text().replace("w3", "w4"))
+    assert plan_export(options(tmp_path / "out", *sets)).digest != before.digest
+    path.write_text(path.read_text().replace("city", "sharpness"))
+    with pytest.raises(ShardsError, match="the column sharpness is str in a, and float in b"):
+        plan_export(options(tmp_path / "out", *sets))
 
 
 def test_the_credits_of_imagefolder(tmp_path: Path) -> None:
@@ -224,7 +321,10 @@ def test_stylegan_labels_are_no_cameras(tmp_path: Path) -> None:
     assert not inventory(root).has_camera.any()
     (root / "dataset.json").write_text(json.dumps({"labels": [[name, 3] for name in NAMES]}))
     found = inventory(root)
-    assert not found.has_camera.any() and any("label" in note for note in found.notes)
+    assert not found.has_camera.any() and found.extra["label"].tolist() == [3] * len(NAMES)
+    (root / "dataset.json").write_text(json.dumps({"labels": [[name, [0, 1]] for name in NAMES]}))
+    (note,) = (note for note in inventory(root).notes if "not used" in note)
+    assert note.endswith("columns that cannot be fields and are not used: label")
 
 
 def test_without_cameras_rules_by_pose_refuse(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.schemas.record import LeftOut
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
-from lpff_shards.sidecars.folder import OutputFolder, Receipts, Row, Written, decode_rows, exclusion_hashes
+from lpff_shards.sidecars.folder import OutputFolder, Receipts, Row, Written, decode_rows, exclusion_hashes, row_of
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index import (
     PoseHistogram,
@@ -227,7 +227,7 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
         def rows(path: StoragePath, data: memoryview) -> Iterator[Row]:
             with _reading(path):
                 for sample in format.samples(data, manifest.layout):
-                    yield tuple(sample.scalars.values())
+                    yield row_of(sample.scalars)
 
         def shards() -> Iterator[tuple[ShardReceipt, Iterator[Row]]]:
             for shard in manifest.shards:

@@ -20,9 +20,9 @@ from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, mirror, yaw_pitch_of
-from lpff_shards.schemas.fields import Scalar
+from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Scalar
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
-from lpff_shards.schemas.record import Blob, Entry
+from lpff_shards.schemas.record import Blob, Entry, Record
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.schemas.sources import known_specs
 from lpff_shards.sources.io.blobs import BlobError, is_remote
@@ -55,12 +55,15 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
         camera = mirror(camera[None])[0]
     numbers = np.zeros(CAMERA_NUMBERS, np.float32) if camera is None else camera.astype(np.float32)
     points = _points(entry, stored)
+    scalars = _scalars(entry, stored, camera)
+    if settings.layout.extra:
+        scalars |= _extra(record, settings.layout.extra)
     return Sample(
         key=entry.key,
         picture=stored.picture,
         camera=numbers if settings.layout.camera else None,
         landmarks=points if settings.layout.landmarks else None,
-        scalars=_scalars(entry, stored, camera),
+        scalars=scalars,
     )
 
 
@@ -118,6 +121,16 @@ def _scalars(entry: Entry, stored: ProcessedImage, camera: NDArray[np.float64] |
         "exif_orientation": stored.orientation,
         "resize_filter": FILTER if stored.resized else "",
     }
+
+
+def _extra(record: Record, fields: Sequence[Field]) -> dict[str, Scalar]:
+    """Return the fields that only some data sets have; those of the others are empty, 0 or false."""
+    found: dict[str, Scalar] = {}
+    for f in fields:
+        kind = PYTHON_TYPES[f.kind]
+        value: Scalar = kind(record.extra.get(f.name, kind()))
+        found[f.name] = _single(value) if isinstance(value, float) else value
+    return found
 
 
 def _single(number: float) -> float:

@@ -20,7 +20,7 @@ from lpff_shards.manifest import file_digest
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
-from lpff_shards.sidecars.folder import OutputFolder, Row, encode_rows, shard_name
+from lpff_shards.sidecars.folder import OutputFolder, Row, encode_rows, row_of, shard_name
 from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.bucket import retry_on_disconnect
 from lpff_shards.storage.file_io import Hasher, hasher
@@ -135,7 +135,7 @@ def _write_samples(
             continue
         sizes[sample.picture.width, sample.picture.height] += 1
         turned += sample.scalars["exif_orientation"] != 1
-        rows.append(tuple(sample.scalars.values()))
+        rows.append(row_of(sample.scalars))
         on_sample(writer.add(sample))
     written = writer.close()
     sink.flush()

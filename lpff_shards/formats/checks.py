@@ -18,9 +18,9 @@ from lpff_shards.schemas.sample import Picture, Sample
 ANGLE_TOLERANCE = 1e-4
 
 
-def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
+def check_fields(key: str, scalars: Mapping[str, Any], layout: Layout) -> None:
     """Refuse fields that break the schema, or belong to another sample, by FormatError."""
-    reason = fields.fault(scalars)
+    reason = fields.fault(scalars, layout.fields)
     if reason is None and scalars["key"] != key:
         reason = f"its field key is {scalars['key']}, but it is stored as {key}"
     if reason:
@@ -29,7 +29,7 @@ def check_fields(key: str, scalars: Mapping[str, Any]) -> None:
 
 def checked(sample: Sample, layout: Layout) -> Sample:
     """Return the sample if its picture, camera, landmarks and scalars keep the schema; else raise FormatError."""
-    check_fields(sample.key, sample.scalars)
+    check_fields(sample.key, sample.scalars, layout)
     if not KEY_RULE.fullmatch(sample.key):
         raise FormatError(f"its key is {sample.key!r}, which some readers do not support")
     for name, shape in ARRAY_SHAPES.items():

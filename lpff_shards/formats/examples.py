@@ -19,7 +19,7 @@ from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, Format, ImageSpa
 from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import inspect
-from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Field, Kind, Layout, Scalar
+from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 
 Value = str | bytes | float | int | NDArray[np.float32] | tuple[int, ...]
@@ -65,7 +65,7 @@ def _arrays(layout: Layout) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def _order(layout: Layout) -> tuple[str, ...]:
     """Return the sorted names of a sample's features."""
-    return tuple(sorted((*_arrays(layout), *(f.name for f in FIELDS))))
+    return tuple(sorted((*_arrays(layout), *(f.name for f in layout.fields))))
 
 
 def decode_sample(data: bytes, layout: Layout) -> Sample:
@@ -143,7 +143,7 @@ def decode_annotations(head: bytes, start: int, tail: bytes, layout: Layout, sca
 @lru_cache(maxsize=16)
 def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
     """Return the names of the features to read."""
-    return frozenset(name.encode() for name in (*layout.arrays, *(f.name for f in FIELDS if scalars)))
+    return frozenset(name.encode() for name in (*layout.arrays, *(f.name for f in layout.fields if scalars)))
 
 
 def _annotations(found: Mapping[str, Decoded], layout: Layout, scalars: bool) -> Annotations:
@@ -152,7 +152,7 @@ def _annotations(found: Mapping[str, Decoded], layout: Layout, scalars: bool) ->
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise TypeError("an array is not of floats")
         arrays = {name: array.reshape(ARRAY_SHAPES[name]) for name, array in arrays.items()}
-        return Annotations({f.name: _scalar(f, found[f.name]) for f in FIELDS} if scalars else {}, **arrays)
+        return Annotations({f.name: _scalar(f, found[f.name]) for f in layout.fields} if scalars else {}, **arrays)
     except KeyError as error:
         raise FormatError(f"its feature {error.args[0]} is missing") from None
     except (ValueError, TypeError, IndexError, OverflowError) as error:

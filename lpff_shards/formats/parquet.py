@@ -13,7 +13,7 @@ from isal.isal_zlib import crc32
 from lpff_shards.formats.base import ARRAY_SHAPES, FIELD_BYTES, Annotations, Format, Sink, add_picture
 from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.schemas.fields import DTYPES, FIELDS, Layout
+from lpff_shards.schemas.fields import DTYPES, Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
 
@@ -69,7 +69,7 @@ class _ParquetWriter:
     def __init__(self, file: str, sink: Sink, layout: Layout) -> None:
         import pyarrow.parquet as pq
 
-        names = [f.name for f in FIELDS]
+        names = [f.name for f in layout.fields]
         self._file, self._sink, self._layout = file, sink, layout
         # Statistics of the pictures' column would contain whole pictures.
         options = {"compression": dict.fromkeys(names, "zstd"), "use_dictionary": names, "write_statistics": names}
@@ -95,7 +95,7 @@ class _ParquetWriter:
         import pyarrow as pa
 
         there = self._waiting
-        columns: dict[str, Any] = {f.name: [s.scalars[f.name] for s in there] for f in FIELDS}
+        columns: dict[str, Any] = {f.name: [s.scalars[f.name] for s in there] for f in self._layout.fields}
         columns |= {name: [getattr(s, name).tolist() for s in there] for name in self._layout.arrays}
         paths = [f"{s.key}.{SUFFIXES[s.picture.kind]}" for s in there]
         columns["image"] = [{"bytes": s.picture.data, "path": path} for s, path in zip(there, paths, strict=True)]
@@ -131,7 +131,7 @@ def _schema(layout: Layout) -> Any:
     columns: dict[str, Any] = {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())])}
     features: dict[str, Any] = {"image": {"_type": "Image"}}
     dtypes = dict.fromkeys(layout.arrays, "float32")
-    dtypes |= {f.name: "string" if f.kind == "str" else DTYPES[f.kind] for f in FIELDS}
+    dtypes |= {f.name: "string" if f.kind == "str" else DTYPES[f.kind] for f in layout.fields}
     for name, dtype in dtypes.items():
         columns[name], features[name] = pa.type_for_alias(dtype), {"dtype": dtype, "_type": "Value"}
         for side in reversed(ARRAY_SHAPES.get(name, ())):
@@ -143,7 +143,7 @@ def _schema(layout: Layout) -> Any:
 def _samples(group: Any, layout: Layout) -> Iterator[Sample]:
     flat = {name: group[name].combine_chunks().flatten(recursive=True) for name in layout.arrays}
     arrays = {name: np.array(flat[name], np.float32).reshape(-1, *ARRAY_SHAPES[name]) for name in flat}
-    rows = group.select([f.name for f in FIELDS]).to_pylist()
+    rows = group.select([f.name for f in layout.fields]).to_pylist()
     for number, (image, row) in enumerate(zip(group["image"], rows, strict=True)):
         kind = FILE_KINDS[image["path"].as_py().removeprefix(f"{row['key']}.")]
         own = {name: array[number] for name, array in arrays.items()}

@@ -134,7 +134,7 @@ class WebDataset(base.Spans):
     def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
         found = self._annotations(head, tail, layout, scalars)
         if scalars:
-            check_fields(head.partition(b".")[0].decode(), found.scalars)
+            check_fields(head.partition(b".")[0].decode(), found.scalars, layout)
         return found
 
     def _annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:

@@ -18,7 +18,7 @@ import numpy as np
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.ranks import Pair
 from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
-from lpff_shards.loaders.source import ShardSource, kinds_of
+from lpff_shards.loaders.source import ShardSource, kinds_of, refuse_no_list
 
 S = TypeVar("S", bound=Sampler)
 Options = TypeVar("Options")
@@ -65,10 +65,11 @@ class LoaderOptions:
 
     def __post_init__(self) -> None:
         refuse_below("epoch", self.epoch, 0)
-        kinds_of(self.fields)
+        refuse_no_list(self.fields)
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
         """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
+        kinds_of(self.fields, source.manifest.layout)
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,

@@ -19,7 +19,7 @@ from lpff_shards.loaders.files import ShardFiles, Span, open_files, unreadable
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
 from lpff_shards.loaders.recycler import Recycler
 from lpff_shards.manifest import Manifest, Shard, read_manifest
-from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.text import choice_hint, did_you_mean
 from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
@@ -30,6 +30,7 @@ Reads = ShardFiles | FetchedSpan
 
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 _ARRAYS = {name: operator.attrgetter(name) for name in ("camera", "landmarks")}
+_INDEXED = frozenset(field.name for field in FIELDS)
 _DTYPES: Mapping[str, type] = {"int": np.int64, "bool": np.bool_, "float": np.float32}
 
 
@@ -127,7 +128,7 @@ class ShardSource:
             IndexError: a number is out of range.
             ShardsError: a sample is damaged, pictures differ in size, or a field is not known.
         """
-        kinds = kinds_of(fields)
+        kinds = kinds_of(fields, self.manifest.layout)
         numbers = list(map(self._number, indices))
         if not numbers:
             raise ShardsError("a batch of no samples was requested", "Request one or more")
@@ -169,8 +170,10 @@ class ShardSource:
         Raises:
             ShardsError: the field is not known, or a sample is damaged.
         """
-        kind = kinds_of([name])[name]
+        kind = kinds_of([name], self.manifest.layout)[name]
         try:
+            if name not in _INDEXED:
+                raise SampleIndexError(f"{name} is in no samples.sqlite")
             with SampleIndex.open(self._root, self.manifest) as samples:
                 column: NDArray[Any] = samples.column(name)
         except SampleIndexError:
@@ -308,11 +311,16 @@ def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | No
     return shards
 
 
-def kinds_of(fields: Sequence[str]) -> dict[str, str]:
-    """Return the kinds of metadata fields by name; raise ShardsError if one is not known."""
-    known = {f.name: f.kind for f in FIELDS}
+def refuse_no_list(fields: Sequence[str]) -> None:
+    """Raise ShardsError if `fields` is not a list."""
     if isinstance(fields, str) or not isinstance(fields, Sequence):
         raise ShardsError(f"fields {fields!r} is not a list of names", "Pass one, such as ('key', 'yaw')")
+
+
+def kinds_of(fields: Sequence[str], layout: Layout) -> dict[str, str]:
+    """Return the kinds of metadata fields by name; raise ShardsError if one is not known."""
+    refuse_no_list(fields)
+    known = {f.name: f.kind for f in layout.fields}
     for name in fields:
         if name not in known:
             raise ShardsError(f"field {name!r} is not known", choice_hint(str(name), known))

@@ -151,7 +151,8 @@ class _Records:
 
     def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
         """Return a sample in the order of `ShardSource.batch`, its picture mirrored if `flip` is true, and `flip`."""
-        layout, kinds = self.source.manifest.layout, kinds_of(self.options.fields)
+        layout = self.source.manifest.layout
+        kinds = kinds_of(self.options.fields, layout)
         types = {"str": tf.string, "int": tf.int64, "bool": tf.int64, "float": tf.float32}
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("key", "image")}
         if layout.raw:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import blake3
 import msgspec
 import numpy as np
+from msgspec import UNSET
 from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput, ShardsError
@@ -24,10 +25,11 @@ from lpff_shards.planning.plan import Plan, Settings, Times
 from lpff_shards.planning.rebalance import Numbers, TrainingPool
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
-from lpff_shards.schemas.columns import chunks, duplicates
-from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout
+from lpff_shards.schemas.columns import Texts, chunks, duplicates
+from lpff_shards.schemas.fields import SCHEMA_VERSION, Field, Kind, Layout
 from lpff_shards.schemas.sources import PUBLISHED
-from lpff_shards.schemas.text import format_bytes, format_exact_bytes
+from lpff_shards.schemas.text import alternatives, format_bytes, format_exact_bytes
+from lpff_shards.sources.inventory import Inventory
 
 _AT_ONCE = 1024
 """Ids or credits encoded at once for the digest."""
@@ -63,6 +65,7 @@ def make_plan(
         camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
         landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
         packed=options.metadata == "msgpack",
+        extra=_extra_fields(inventories) or UNSET,
     )
     side = seen.side if for_trainers else None
     settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
@@ -84,6 +87,28 @@ def make_plan(
     counts, bounds = _cut(entries, sizes, shards)
     digest = _digest(name, entries, bounds, settings, lists, recorded.get("terms"))
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
+
+
+def _extra_fields(inventories: Sequence[Inventory]) -> tuple[Field, ...]:
+    """Return the fields that only some of the data sets have, sorted by name.
+
+    Raises:
+        ShardsError: two data sets have one of different types.
+    """
+    homes: dict[str, list[tuple[str, Kind]]] = {}
+    for inventory in inventories:
+        for name, column in inventory.extra.items():
+            kind: Kind = "str" if isinstance(column, Texts) else _KINDS[column.dtype.kind]
+            homes.setdefault(name, []).append((inventory.source, kind))
+    for name, found in homes.items():
+        if other := next((one for one in found if one[1] != found[0][1]), None):
+            message = f"the column {name} is {found[0][1]} in {found[0][0]}, and {other[1]} in {other[0]}"
+            raise ShardsError(message, "Rename it in one of them, or write its values alike")
+    docs = {name: f"column `{name}` of {alternatives(source for source, _ in homes[name])}" for name in homes}
+    return tuple(Field(name, homes[name][0][1], docs[name]) for name in sorted(homes))
+
+
+_KINDS: Mapping[str, Kind] = {"i": "int", "b": "bool", "f": "float"}
 
 
 def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tuple[dict[str, int], NDArray[np.int64]]:
@@ -181,6 +206,10 @@ def _digest(
         seal.update(part.tobytes())
     if terms:
         seal.update(encode(terms))
+    for name, column in (item for inventory in entries.inventories for item in inventory.extra.items()):
+        seal.update(encode(name))
+        for some in chunks(column.tolist()):
+            seal.update(encode(some))
     return seal.hexdigest()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import UNSET, UnsetType
 
 from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.text import alternatives
@@ -107,13 +109,13 @@ LARGEST = float.fromhex("0x1.fffffep127")
 PYTHON_TYPES: Mapping[Kind, type] = {"str": str, "int": int, "bool": bool, "float": float}
 
 
-def fault(scalars: Mapping[str, Any]) -> str | None:
-    """Return which rule these scalars break, or None: exactly the table's names, each with its type."""
-    names = [f.name for f in FIELDS]
+def fault(scalars: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> str | None:
+    """Return which rule these scalars break, or None: exactly the names of these fields, each with its type."""
+    names = [f.name for f in fields]
     if list(scalars) != names:
         odd = sorted(set(scalars) ^ set(names))
         return f"its fields differ from the schema: {', '.join(odd) or 'other order'}"
-    for f in FIELDS:
+    for f in fields:
         value = scalars[f.name]
         if type(value) is not PYTHON_TYPES[f.kind]:
             return f"its field {f.name} is {value!r}, not {f.kind}"
@@ -132,12 +134,20 @@ class Layout:
         raw: pictures are stored as pixels, not as files.
         camera, landmarks: present in every sample (zeros where one is unknown).
         packed: camera, landmarks and scalars share one msgpack member (wds only).
+        extra: fields of this data set, besides `FIELDS`.
     """
 
     raw: bool
     camera: bool
     landmarks: bool
     packed: bool = False
+    # Without any it is not written, as before there were any.
+    extra: tuple[Field, ...] | UnsetType = UNSET
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields of a sample, in order."""
+        return (*FIELDS, *(self.extra or ()))
 
     @property
     def arrays(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -80,6 +81,7 @@ class Record(Struct, frozen=True, eq=False):
         landmarks: of this picture; None if unknown.
         landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
+        extra: fields that only this data set has, see `schemas.fields.Layout`.
     """
 
     source: str
@@ -94,6 +96,7 @@ class Record(Struct, frozen=True, eq=False):
     camera_alignment: str = ""
     landmarks_size: tuple[int, int] = (0, 0)
     landmarks_source: str = ""
+    extra: Mapping[str, str | int | bool | float] = {}
 
 
 class Entry(Struct, frozen=True, eq=False):

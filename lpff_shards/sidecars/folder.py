@@ -271,6 +271,11 @@ _HEADER = b"\x1f\x8b\x08\0\0\0\0\0\4\3"
 """The gzip header of level 1 and Unix: zlib's own varies between systems and versions of Python."""
 
 
+def row_of(scalars: Mapping[str, schema.Scalar]) -> Row:
+    """Return the row of a sample's scalars; fields of one data set alone are not in it."""
+    return tuple(scalars.values())[: len(schema.FIELDS)]
+
+
 def encode_rows(rows: Iterable[Row]) -> bytes:
     """Return the file of a shard's fields: its rows as gzipped JSON lines; equal rows give equal bytes.
 

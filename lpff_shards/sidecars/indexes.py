@@ -9,7 +9,7 @@ from typing import Any
 from lpff_shards.formats.base import ARRAY_SHAPES
 from lpff_shards.formats.registry import get_format, wids_name
 from lpff_shards.manifest import Manifest, Shard
-from lpff_shards.schemas.fields import FIELDS, Kind
+from lpff_shards.schemas.fields import Kind
 from lpff_shards.schemas.filenames import ENERGON, TFDS
 
 
@@ -97,7 +97,7 @@ def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     text = _feature("text_feature.Text", text={})
     found = {
         f.name: text if f.kind == "str" else _feature("scalar.Scalar", tensor=_tensor(_TFDS_TYPES[f.kind]))
-        for f in FIELDS
+        for f in manifest.layout.fields
     }
     encoding = _TFDS_ENCODINGS.get(next(iter(kinds))) if len(kinds) == 1 else None
     image = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}

@@ -18,7 +18,7 @@ from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.columns import StructsBuilder, Texts, chunks, duplicates
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import OF_MIRROR, Blob, Credit, LeftOut
-from lpff_shards.sources.inventory import EG3D, Inventory
+from lpff_shards.sources.inventory import EG3D, Extra, Inventory
 from lpff_shards.sources.io.blobs import MAX_BYTES, BlobError, BrokenBlob, oversize
 from lpff_shards.sources.io.json_files import CameraFile, Fault
 
@@ -54,14 +54,15 @@ def build(
     cameras: str = "",
     notes: Sequence[str] = (),
     optional_cameras: bool = False,
+    extra: Mapping[str, Extra] | None = None,
 ) -> Inventory:
     """Build the inventory of pictures given one by one; see `usable`.
 
     Args:
         source: its name; alignment: of its pictures.
-        cameras: the cameras' file, for errors.
-        notes: for the user.
+        cameras: the cameras' file, for errors; notes: for the user.
         optional_cameras: keep pictures without a camera in every alignment.
+        extra: columns of fields that only this data set has, see `Inventory`.
     """
     ids: list[str] = []
     blobs, credits = StructsBuilder[Blob](), StructsBuilder[Credit]()
@@ -101,6 +102,7 @@ def build(
         landmark_sizes=np.zeros((len(points), 2), np.int32),
         places=np.full(len(ids), -1),
         notes=tuple(notes),
+        extra=extra or {},
     )
     wrong = {row: reason for row, reason in camera.faults(every.cameras).items() if own[row]}
     file = CameraFile(cameras, int(own.sum()), faults=wrong, picture=ids[0] if ids else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from lpff_shards.schemas.columns import Repeated, Structs, Texts
 from lpff_shards.schemas.license import License
 from lpff_shards.schemas.record import Blob, Credit, LeftOut, Record
 
+Extra = Texts | NDArray[np.int64] | NDArray[np.bool_] | NDArray[np.float64]
 EG3D = "eg3d"
 """The alignment of the crops with published cameras."""
 
@@ -43,6 +45,7 @@ class Inventory:
         notes: for the user: missing files, records without a picture.
         anonymous_cameras: float64 [k, 25], cameras of the set, with mirrors, that match no picture;
             the density of poses includes them.
+        extra: columns of length n of fields that only this data set has, by name: texts, or int64, bool or float64.
         typical_size: width and height of the first picture, (0, 0) if it is missing or unreadable.
     """
 
@@ -68,6 +71,7 @@ class Inventory:
     problem_credits: tuple[Credit, ...] = ()
     notes: tuple[str, ...] = ()
     anonymous_cameras: NDArray[np.float64] = field(default_factory=no_cameras)
+    extra: Mapping[str, Extra] = field(default_factory=dict)
     typical_size: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
@@ -91,6 +95,7 @@ class Inventory:
             landmark_sizes=self.landmark_sizes[points[with_points]],
             landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
             places=self.places[rows],
+            extra={name: column.take(rows) for name, column in self.extra.items()},
         )
 
     def licenses(self) -> Repeated[License]:
@@ -108,8 +113,11 @@ class Inventory:
         some = self.take(rows)
         pictures = zip(some.ids, some.blobs, some.credits, some.faces.tolist(), some.is_mirror.tolist(), strict=True)
         flags = zip(some.has_camera.tolist(), some.own_camera.tolist(), some.landmark_rows.tolist(), strict=True)
-        joined = zip(pictures, some.cameras, flags, strict=True)
-        for (id, blob, credit, face, is_mirror), camera, (known, own, points) in joined:
+        rows_of_extra = (
+            zip(*(column.tolist() for column in some.extra.values()), strict=True) if some.extra else repeat(())
+        )
+        joined = zip(pictures, some.cameras, flags, rows_of_extra, strict=False)
+        for (id, blob, credit, face, is_mirror), camera, (known, own, points), extra in joined:
             width, height = some.landmark_sizes[points].tolist() if points >= 0 else (0, 0)
             yield Record(
                 source=self.source,
@@ -124,6 +132,7 @@ class Inventory:
                 camera_alignment=(self.alignment if own else EG3D) if known else "",
                 landmarks_size=(width, height),
                 landmarks_source=self.landmarks_source if points >= 0 else "",
+                extra=dict(zip(some.extra, extra, strict=True)),
             )
 
 

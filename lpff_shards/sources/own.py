@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,18 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options.sources import OwnSet
 from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.archive import LABELS, SAMPLES
-from lpff_shards.schemas.fields import FIELDS
+from lpff_shards.schemas.columns import Texts
+from lpff_shards.schemas.fields import ARRAYS, FIELDS
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.license import UNKNOWN, parse_license
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.build import ScannedImage, build
-from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.inventory import Extra, Inventory
 from lpff_shards.sources.io.camera_tables import CAMERA_COLUMNS, Size, is_camera, read_camera_rows
 from lpff_shards.sources.io.files import sizes_of
 from lpff_shards.sources.io.json_files import TWICE, Fault
 from lpff_shards.sources.io.parquet_files import read_parquet
-from lpff_shards.sources.io.picture_tables import NAMES, PictureTable, Row, picture_id, read_picture_table
+from lpff_shards.sources.io.picture_tables import NAMES, PictureTable, Row, column_of, picture_id, read_picture_table
 from lpff_shards.sources.io.tree import Tree, only_folder, open_tree, subs
 
 TABLES = (
@@ -36,7 +38,8 @@ TABLES = (
 """Names of the tables that are read, in any folder; the first one with a column decides it."""
 CREDIT = (*(name for name in Credit.__struct_fields__ if name != "category"), "license_url")
 """Columns of the credit, named like the fields of samples."""
-READ = {*NAMES, *CREDIT, *CAMERA_COLUMNS, "label", "landmarks"}
+READ = {*NAMES, *CREDIT, *CAMERA_COLUMNS}
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 MANY = 20
 """Fewest cameras of a set that should be on both sides of the head."""
 DEEPEST = 32
@@ -75,8 +78,9 @@ class Own:
         found = [self._scanned(id, blob, cameras.get(id), rows.get(id, ()), faults.get(id)) for id, blob in pictures]
         if self.own.mirrored:
             found = list(self._paired(f"{where},mirrored", found))
-        notes = [*_unused(pictures, tables), *self._unknown(found)]
-        return build(self.own.name, self.alignment, found, files_of_cameras, notes, optional_cameras=not cameras)
+        extra, unused = _extra_columns([id for id, _ in pictures], tables, rows)
+        notes = [*_unmatched(pictures, tables), *unused, *self._unknown(found)]
+        return build(self.own.name, self.alignment, found, files_of_cameras, notes, not cameras, extra)
 
     def _cameras(
         self, pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]
@@ -190,14 +194,28 @@ def _points(row: Row) -> Points:
     return points
 
 
-def _unused(pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]) -> Iterator[str]:
-    """Yield which rows, labels and columns of the tables are not used; there may be a table a folder."""
+def _unmatched(pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]) -> Iterator[str]:
+    """Yield which rows are of no picture; there may be a table a folder."""
     ids = {id for id, _ in pictures}
     if lone := [(table.where, id) for table in tables for id in table.rows if id not in ids]:
         yield f"{lone[0][0]}: {len(lone):,} rows are of no picture in the data set, such as {lone[0][1]}"
-    labels = [(table.where, row.get("label")) for table in tables for row in table.rows.values()]
-    if odd := [(where, label) for where, label in labels if label is not None and not is_camera(label)]:
-        yield f"{odd[0][0]}: {len(odd):,} labels are no cameras and are not used, such as {odd[0][1]!r:.40}"
+
+
+def _extra_columns(
+    ids: Sequence[str], tables: Sequence[PictureTable], rows: Mapping[str, Sequence[Row]]
+) -> tuple[dict[str, Extra], list[str]]:
+    """Return the columns of the tables that are not in the schema, in the order of `ids`; and notes on others."""
     homes = {column: table.where for table in tables for row in table.rows.values() for column in row}
-    if unknown := sorted(homes.keys() - {*READ, *(field.name for field in FIELDS)}):
-        yield f"{homes[unknown[0]]}: columns that are not used: {', '.join(unknown[:SHOWN])}"
+    found: dict[str, Extra] = {}
+    unused: list[str] = []
+    for name in sorted(homes.keys() - {*READ, *(field.name for field in FIELDS), *(array.name for array in ARRAYS)}):
+        values = (next((row[name] for row in rows.get(id, ()) if row.get(name) not in (None, "")), None) for id in ids)
+        column = column_of([None if name == "label" and is_camera(value) else value for value in values])
+        if name == "label" and isinstance(column, Texts) and not any(column):
+            continue
+        if column is None or not _FIELD.fullmatch(name):
+            unused.append(name)
+        else:
+            found[name] = column
+    names = ", ".join(unused[:SHOWN])
+    return found, [f"{homes[unused[0]]}: columns that cannot be fields and are not used: {names}"] if unused else []

@@ -16,7 +16,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
-from lpff_shards.schemas.fields import ARRAYS, DTYPES, FIELDS
+from lpff_shards.schemas.fields import ARRAYS, DTYPES
 from lpff_shards.schemas.license import FLAGS, demands
 from lpff_shards.schemas.sources import known_specs, terms_of
 from lpff_shards.schemas.text import format_bytes, markdown
@@ -104,7 +104,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     counting = "weights" if options.get("as") == "weights" else options.get("zip_copies")
     arrays = (array for array in ARRAYS if array.name == "image" or getattr(layout, array.name))
     fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
-    fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in FIELDS]
+    fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in layout.fields]
     side, quality = options.get("resolution"), options.get("quality")
     encodings = {
         "keep": "" if side else "files unchanged, mirrors made anew" if options.get("mirror") else "unchanged",

@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.archive import LABELS
+from lpff_shards.schemas.columns import Texts
+from lpff_shards.schemas.fields import LARGEST
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.record import Blob
+from lpff_shards.sources.inventory import Extra
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.files import is_picture
 from lpff_shards.sources.io.json_files import decode_file
@@ -77,6 +82,51 @@ def read_picture_table(blob: Blob, name: str, folder: str) -> PictureTable:
             twice.add(id)
         rows[id] = row
     return PictureTable(blob.where, rows, frozenset(twice), common, name.startswith("transforms"))
+
+
+def column_of(values: Sequence[object]) -> Extra | None:
+    """Return a column of the type that all its values have: bool, int64, float64 [n], or texts.
+
+    Missing values (None and empty texts) are false, 0 or empty. Texts of numbers are numbers, but not those with zeros
+    in front. The result is None if a value is a list or an object.
+    """
+    if any(isinstance(value, list | dict) for value in values):
+        return None
+    kinds: tuple[tuple[Callable[[object], float], Any], ...]
+    kinds = ((_bool, np.bool_), (_int, np.int64), (_float, np.float64))
+    for parse, kind in kinds if any(value not in (None, "") for value in values) else ():
+        try:
+            found: Any = np.array([0 if value in (None, "") else parse(value) for value in values], kind)
+        except ValueError:
+            continue
+        column: Extra = found
+        return column
+    return Texts.of("" if value is None else str(value) for value in values)
+
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
+
+
+def _bool(value: object) -> bool:
+    word = str(value).lower()
+    if word not in ("true", "false"):
+        raise ValueError
+    return word == "true"
+
+
+def _int(value: object) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"-?(?:0|[1-9][0-9]{0,17})", str(value), re.ASCII):
+        raise ValueError
+    return int(str(value))
+
+
+def _float(value: object) -> float:
+    if isinstance(value, bool) or not _NUMBER.fullmatch(str(value)):
+        raise ValueError
+    number = float(str(value))
+    if not abs(number) <= LARGEST:
+        raise ValueError
+    return number
 
 
 def _named(blob: Blob, rows: Iterable[object]) -> Iterator[tuple[str, Row]]:
