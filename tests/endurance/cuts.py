@@ -88,7 +88,9 @@ class Disk:
         self._waiting: list[Naming] = []
 
     def change(self, change: Change) -> None:
-        """A change that was made."""
+        """A change that was made; a file that never had a name is gone after a power cut."""
+        if change.path.endswith(" (deleted)") and change.inode not in self._inodes:
+            return
         match change.call:
             case "open":
                 self._open(change)
