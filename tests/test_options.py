@@ -181,7 +181,7 @@ def test_defaults():
         **{"checksum": "blake3", "workers": None, "engine": "local", "ray_address": None, "task": None},
         **{"on_error": "fail", "overwrite": False, "update": False, "allow_missing": False},
     }
-    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), "eg3d", None, {})
+    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), "eg3d", None, None, {})
 
 
 @pytest.mark.parametrize(

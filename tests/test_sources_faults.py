@@ -174,13 +174,6 @@ def test_a_folder_of_other_previews_holds_no_pictures(tmp_path: Path) -> None:
     assert "no eg3d pictures" in stop(root).message
 
 
-def test_a_rar_is_to_be_unpacked(tmp_path: Path) -> None:
-    error = stop(write(tmp_path / "eg3d.rar", b"Rar!\x1a\x07\x00"))
-    assert "RAR" in error.message
-    folder = tmp_path / "eg3d"
-    assert f"unar -o {folder} {folder}.rar" in error.hint and f"unrar x {folder}.rar {folder}/" in error.hint
-
-
 def test_a_folder_may_be_called_rar(tmp_path: Path) -> None:
     assert len(clean(read("lpff", write_lpff(tmp_path / "lpff.rar")))) == 3
 

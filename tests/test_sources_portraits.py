@@ -251,11 +251,11 @@ def test_what_is_still_packed_is_named(tmp_path: Path, alignment: str) -> None:
     root = publish("lpff", tmp_path / "set")
     folder = root / FOLDERS[alignment]
     shutil.rmtree(folder)
-    folder.with_suffix(".rar").write_bytes(b"Rar!")
+    folder.with_suffix(".7z").write_bytes(b"7z")
     with pytest.raises(ShardsError) as caught:
         read("lpff", root, alignment)
     assert f"contains neither {FOLDERS[alignment]}/ nor pictures" in str(caught.value)
-    assert f"Unpack {FOLDERS[alignment]}.rar there first" in str(caught.value)
+    assert f"Unpack {FOLDERS[alignment]}.7z there first" in str(caught.value)
 
 
 def test_a_zip_in_a_zip_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def published_names(options: ExportOptions) -> tuple[tuple[str, str], ...]:
         spellings = [place(path)] if is_uri(path) else [Path(path), Path(path).absolute()]
         given |= dict.fromkeys((path.rstrip("/"), *map(str, spellings)), last_component(path))
         parents |= {str(folder): last_component(str(folder)) for folder in folders_above(path, 2)}
+    if (folder := options.sources.unpack_to) is not None:
+        given |= dict.fromkeys((folder.rstrip("/"), str(Path(folder)), str(Path(folder).absolute())), "unpacked")
     ordered = [sorted(names.items(), key=lambda item: (-len(item[0]), item)) for names in (given, parents)]
     return tuple(item for names in ordered for item in names if item[0] not in ("", ".", "/"))
 

@@ -169,6 +169,10 @@ class SourceOptions:
         "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
     )
     mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
+    unpack_to: str | None = option(
+        "Where RAR archives that cannot be read in place are unpacked.  [default: beside each]",
+        "folder", metavar="DIR", decides=False,
+    )  # fmt: skip
     others: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Paths of data sets that other packages add, by name: `--NAME PATH` on the command line."""
 
@@ -178,6 +182,8 @@ class SourceOptions:
         object.__setattr__(self, "others", others)
         for name in ("dataset", "camera_convention", "license_of", "terms_of"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.unpack_to is not None and is_uri(self.unpack_to):
+            raise ShardsError(f"--unpack-to {self.unpack_to} is in a bucket", "Give a folder on a disk")
         if not self.given:
             names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED, "dataset")))
             raise ShardsError("no source was given", f"Give {names}; they combine")

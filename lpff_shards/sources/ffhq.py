@@ -70,6 +70,7 @@ class Ffhq:
     alignment: str
     cameras: str | None = None
     metadata: str | None = None
+    unpack_to: str | None = None
 
     def inventory(self) -> Inventory:
         metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
@@ -107,7 +108,7 @@ class Ffhq:
 
     def _eg3d(self) -> _Listed:
         given = [file_blob("--ffhq-cameras", self.cameras)] if self.cameras else []
-        tree = only_folder(open_tree("--ffhq", self.path))
+        tree = only_folder(open_tree("--ffhq", self.path, self.unpack_to))
         refuse_other_export(self.path, tree, self.alignment)
         named, unknown = numbered(tree)
         if not named:
@@ -166,7 +167,7 @@ class Ffhq:
 
     def _stylegan(self) -> _Listed:
         """List FFHQ's own download or StyleGAN's zip of it: no mirrors, and cameras only from another file."""
-        outer = open_tree("--ffhq", self.path)
+        outer = open_tree("--ffhq", self.path, self.unpack_to)
         tree = outer.sub(FOLDER) or only_folder(outer)
         tree = tree.sub(FOLDER) or tree
         every, unknown = numbered(tree)

@@ -32,9 +32,9 @@ from lpff_shards.sources.io.json_files import (
     read_cameras,
     read_table,
 )
-from lpff_shards.sources.io.tree import Tree, archive_in, blob_at, only_folder, open_tree
+from lpff_shards.sources.io.tree import FolderTree, Tree, archive_in, blob_at, only_folder, open_tree
 from lpff_shards.sources.lpff_crops import MEASURED, describe
-from lpff_shards.storage.path import is_file, parents
+from lpff_shards.storage.path import is_file, is_remote, parents
 
 CAMERAS = "camera_parameters.json"
 INFO = "info.json"
@@ -51,9 +51,10 @@ class Lpff:
 
     path: str
     alignment: str
+    unpack_to: str | None = None
 
     def inventory(self) -> Inventory:
-        return _read("lpff", self.path, self.alignment, read_info)
+        return _read("lpff", self.path, self.alignment, read_info, self.unpack_to)
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,16 @@ class UnsplashPexels:
 
     path: str
     alignment: str
+    unpack_to: str | None = None
 
     def inventory(self) -> Inventory:
-        return _read("unsplash_pexels", self.path, self.alignment, read_url)
+        return _read("unsplash_pexels", self.path, self.alignment, read_url, self.unpack_to)
 
 
-def _read(source: str, given: str, alignment: str, read_credit: ReadCredit) -> Inventory:
-    """Build the inventory of a data set's folder, a flat folder of crops, or a zip of either."""
+def _read(source: str, given: str, alignment: str, read_credit: ReadCredit, unpack_to: str | None) -> Inventory:
+    """Build the inventory of a data set's folder, a flat folder of crops, or an archive of either."""
     option = flag(source)
-    place = _locate(option, given, alignment)
+    place = _locate(option, given, alignment, unpack_to)
     notes = list(place.notes)
     tables: dict[str, JsonTable] = {}
     if alignment == "raw":
@@ -169,7 +171,7 @@ def _in_order(ids: list[str], rows: list[int]) -> tuple[list[str], NDArray[np.in
 
 @dataclass(frozen=True)
 class _Located:
-    """The location of a data set's parts: pictures, their folder or zip, and metadata files by name."""
+    """The location of a data set's parts: pictures, their folder or archive, and metadata files by name."""
 
     pictures: Files
     where: str
@@ -177,22 +179,19 @@ class _Located:
     notes: Sequence[str]
 
 
-def _locate(option: str, given: str, alignment: str) -> _Located:
-    """Find the pictures of an alignment: in the published folders or zips, or flat as in unpacked archives."""
-    tree = open_tree(option, given)
-    for root in (tree, only_folder(tree)):
-        for name in (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]), "."):
-            both = (root, None) if name == "." else (root.sub(name), archive_in(option, root, f"{name}.zip"))
-            trees = [one for one in both if one is not None]
-            for outer, place in ((one, inner) for one in trees for inner in (one, only_folder(one))):
-                if inside := place.files().pictures():
-                    if name == ".":
-                        _refuse_other_alignment(option, given, alignment)
-                    if place is not outer:
-                        _refuse_other_alignment(option, place.where, alignment)
-                    metadata = _metadata(root, tree, given)
-                    unread = [other.where for other in trees if other is not outer]
-                    return _Located(inside, place.where, metadata, list(_notes(place, metadata, unread, alignment)))
+def _locate(option: str, given: str, alignment: str, unpack_to: str | None) -> _Located:
+    """Find the pictures of an alignment: in the published folders or archives, or flat as in unpacked archives."""
+    tree = open_tree(option, given, unpack_to)
+    for root, name, trees in _candidates(option, tree, alignment, unpack_to):
+        for outer, place in ((one, inner) for one in trees for inner in (one, only_folder(one))):
+            if inside := place.files().pictures():
+                if name == ".":
+                    _refuse_other_alignment(option, given, alignment)
+                if place is not outer:
+                    _refuse_other_alignment(option, place.where, alignment)
+                metadata = _metadata(root, tree, given)
+                unread = [other.where for other in trees if other is not outer]
+                return _Located(inside, place.where, metadata, list(_notes(place, metadata, unread, alignment)))
     folder, _, base = FOLDERS[alignment].rpartition("/")
     root = only_folder(tree)
     parent = root.sub(folder) if folder else root
@@ -204,6 +203,22 @@ def _locate(option: str, given: str, alignment: str) -> _Located:
         if packed
         else f"Give the data set's folder, or the folder or zip of its {alignment} pictures",
     )
+
+
+def _candidates(
+    option: str, tree: Tree, alignment: str, unpack_to: str | None
+) -> Iterator[tuple[Tree, str, Sequence[Tree]]]:
+    """Yield each root and name with the folders and zips there; RAR archives come last: they may need unpacking."""
+    roots, names = (tree, only_folder(tree)), (FOLDERS[alignment], posixpath.basename(FOLDERS[alignment]))
+    for root in roots:
+        for name in names:
+            both = (root.sub(name), archive_in(option, root, f"{name}.zip"))
+            yield root, name, [one for one in both if one is not None]
+        yield root, ".", [root]
+    for root in roots:
+        if isinstance(root, FolderTree) and not is_remote(root.path):
+            rars = ((name, archive_in(option, root, f"{name}.rar", unpack_to)) for name in names)
+            yield from ((root, name, [rar]) for name, rar in rars if rar is not None)
 
 
 def _metadata(root: Tree, tree: Tree, given: str) -> Mapping[str, Blob]:

@@ -53,12 +53,13 @@ class Own:
 
     own: OwnSet
     alignment: str
+    unpack_to: str | None = None
 
     def inventory(self) -> Inventory:
         where = f"--dataset {self.own.name}={self.own.path}"
         pictures: list[tuple[str, Blob]] = []
         tables: list[PictureTable] = []
-        for folder, tree in _walk(only_folder(open_tree("--dataset", self.own.path))):
+        for folder, tree in _walk(only_folder(open_tree("--dataset", self.own.path, self.unpack_to))):
             files = tree.files()
             pictures += ((picture_id(folder + name), blob) for name, blob in files.pictures().pairs())
             tables += (read_picture_table(files[name], name, folder) for name in TABLES if name in files)

@@ -41,11 +41,14 @@ def sources(options: SourceOptions) -> list[Source]:
         if name in _HOMES:
             files = (getattr(options, file) for file in SPECS[name].files)
             source = load(f"the data set {name}", _HOMES[name])
-            found.append(source(getattr(options, name), options.alignment, *files))
+            unpack = {} if name == "demo" else {"unpack_to": options.unpack_to}
+            found.append(source(getattr(options, name), options.alignment, *files, **unpack))
         elif name in ADDED:
             found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
         elif name in own:
-            found.append(load("own pictures", "lpff_shards.sources.own:Own")(own[name], options.alignment))
+            found.append(
+                load("own pictures", "lpff_shards.sources.own:Own")(own[name], options.alignment, options.unpack_to)
+            )
         else:
             raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))
     return found

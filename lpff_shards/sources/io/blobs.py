@@ -1,4 +1,4 @@
-"""The place of a picture's bytes: a file, an object of a bucket, a zip member, or a broken path with a reason."""
+"""The place of a picture's bytes: a file, an object of a bucket, a member of an archive, or a broken path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from hashlib import blake2b
 from io import BytesIO
@@ -40,6 +40,7 @@ MAX_JSON_BYTES = 1 << 31
 _BOMB_BYTES, _BOMB_RATIO = 1 << 26, 100
 """A larger zip member compressed to less than a hundredth is not inflated: records shrink to a tenth."""
 _PIECES_AT_ONCE = 8
+_CRC_DIGITS = 8
 
 
 class BlobError(Exception):
@@ -138,6 +139,53 @@ class ZipBlob(Struct, frozen=True, gc=False):
             return _read_file(self.where, self.archive, size, self.header)
         path = BucketPath.parse(self.archive)
         return request_picture(self.where, lambda: read_range(path, self.header, size))
+
+
+class RarBlob(Struct, frozen=True, gc=False):
+    """A stored file of a RAR archive on disk: `size` bytes at `at`, and their checksum, see `rar_checksum`."""
+
+    FEW: ClassVar[tuple[str, ...]] = ("archive",)
+
+    archive: str
+    member: str
+    size: int
+    at: int
+    checksum: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.archive}:{self.member}"
+
+    @property
+    def stamp(self) -> int:
+        return int(self.checksum[:8], 16)
+
+    def read(self, most: int = MAX_BYTES) -> bytes:
+        _refuse_large(self.size, most)
+        data = self.head(self.size)
+        if len(data) != self.size:
+            raise BlobError(f"is cut short in the RAR archive: {len(data)} of {self.size} bytes")
+        if rar_checksum([data], self.checksum) != self.checksum:
+            raise BlobError("does not match its checksum in the RAR archive: the archive has changed or is damaged")
+        return data
+
+    def head(self, most: int) -> bytes:
+        return _read_file(self.where, self.archive, min(most, self.size), self.at)
+
+
+def rar_checksum(pieces: Iterable[bytes], like: str) -> str:
+    """Return the checksum of a file's pieces in hexadecimal digits, of the kind of another: CRC-32 (8) or BLAKE2sp."""
+    if len(like) == _CRC_DIGITS:
+        crc = 0
+        for piece in pieces:
+            crc = crc32(piece, crc)
+        return f"{crc:08x}"
+    import rarfile
+
+    blake = rarfile.Blake2SP()
+    for piece in pieces:
+        blake.update(piece)
+    return str(blake.hexdigest())
 
 
 class ObjectBlob(Struct, frozen=True, gc=False):

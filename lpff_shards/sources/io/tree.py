@@ -1,4 +1,4 @@
-"""One interface for a folder, a zip or a prefix of a bucket: names of files, each with its blob."""
+"""One interface for a folder, an archive or a prefix of a bucket: names of files, each with its blob."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from lpff_shards.sources.io.blobs import (
     BrokenBlob,
     FileBlob,
     ObjectBlob,
+    RarBlob,
     ZipBlob,
     path_blob,
 )
 from lpff_shards.sources.io.files import Files, is_picture
+from lpff_shards.sources.io.rar_files import rar_tree
+from lpff_shards.sources.io.rar_unpacker import is_unpacked
 from lpff_shards.sources.io.zip_tree import ZipTree, zip_tree
 from lpff_shards.storage.bucket import NO_PATH, BucketPath, Listed, is_odd
 from lpff_shards.storage.path import StoragePath, is_folder, is_remote
@@ -50,7 +53,8 @@ class FolderTree:
     @cached_property
     def _folders(self) -> list[str]:
         # The output of an export may be next to the pictures, and is not a source.
-        names = self._listed[0]
+        # Nor are the unpacked files of an archive, which is a source of its own.
+        names = [name for name in self._listed[0] if not is_unpacked(name)]
         if not is_remote(self.path):
             return [name for name in names if not self._is_export(name)]
         with closing(prefetch(self._is_export, names)) as exports:
@@ -160,10 +164,11 @@ def _reading(option: str, given: str) -> Iterator[None]:
         raise ShardsError(f"{option} {message}", error.hint) from None
 
 
-def open_tree(option: str, given: str) -> Tree:
-    """Return the tree of a folder, zip, or prefix or zip of a bucket that the user gave; `option` is for errors.
+def open_tree(option: str, given: str, unpack_to: str | None = None) -> Tree:
+    """Return the tree of a folder, zip, RAR, or prefix or zip of a bucket that the user gave; `option` is for errors.
 
     Raises:
+        PackedArchive: it is a RAR archive that must be unpacked first, into the folder `unpack_to` or beside it.
         ShardsError: the path does not exist, or is neither.
     """
     tree = _open_prefix(option, given) if is_uri(given) else _open_folder(option, given)
@@ -171,11 +176,11 @@ def open_tree(option: str, given: str) -> Tree:
         return tree
     kind, suffix = "prefix" if is_uri(given) else "folder", PurePath(given).suffix.lower()
     if suffix == ".rar":
-        folder = given[: -len(suffix)]
-        hint = f"Unpack it first (unar -o {folder} {given}, or unrar x {given} {folder}/), then give {folder}"
         if is_uri(given):
             hint = "Unpack it first, and give its prefix"
-        raise ShardsError(f"{option} {given} is a RAR archive, which cannot be read in place", hint)
+            raise ShardsError(f"{option} {given} is a RAR archive, which cannot be read in place", hint)
+        rar = rar_tree(option, given, unpack_to)
+        return rar if isinstance(rar, ZipTree) else FolderTree(rar)
     found = zip_tree(option, str(BucketPath.parse(given)) if is_uri(given) else given)
     if found is None:
         what = "a zip that is cut short or damaged" if suffix == ".zip" else f"neither a {kind} nor a zip"
@@ -246,8 +251,8 @@ def _object_blob(path: BucketPath, found: Listed | None) -> ObjectBlob | BrokenB
     return ObjectBlob(str(path), found.size, found.etag)
 
 
-def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
-    """Return the zip of that relative path in a folder or prefix, or None if it is missing.
+def archive_in(option: str, tree: Tree, name: str, unpack_to: str | None = None) -> Tree | None:
+    """Return the zip or RAR of that relative path in a folder or prefix, or None if it is missing.
 
     Raises:
         ShardsError: it is damaged, or is in a zip.
@@ -257,7 +262,7 @@ def archive_in(option: str, tree: Tree, name: str) -> Tree | None:
     if parent is None or base not in parent.files():
         return None
     if isinstance(parent, FolderTree):
-        return open_tree(option, str(parent.path / base))
+        return open_tree(option, str(parent.path / base), unpack_to)
     raise ShardsError(f"{option} {parent.where}/{base} is a zip in a zip", "Unpack the outer one, and give its folder")
 
 
@@ -296,6 +301,6 @@ def read_whole(blob: Blob, most: int = MAX_BYTES) -> bytes:
         ShardsError: it cannot be read, or is too large.
     """
     try:
-        return blob.read(most) if isinstance(blob, FileBlob | ZipBlob | ObjectBlob) else blob.read()
+        return blob.read(most) if isinstance(blob, FileBlob | ZipBlob | RarBlob | ObjectBlob) else blob.read()
     except BlobError as error:
         raise ShardsError(f"{blob.where} {error}", "Check the file") from None

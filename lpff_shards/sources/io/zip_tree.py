@@ -1,4 +1,4 @@
-"""The folders of a zip on disk or in a bucket, listed once, in columns."""
+"""The folders of an archive, listed once, in columns; the members of a zip on disk or in a bucket."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter, eq
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.columns import Repeated, Structs, Texts
+from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.io.blobs import ZipBlob, read_range
 from lpff_shards.sources.io.files import Files
 from lpff_shards.storage.path import is_remote, place, read_at
@@ -42,15 +44,31 @@ class ZipError(ValueError):
     """The directory of an archive cannot be read; the text is the reason."""
 
 
+class Members(Protocol):
+    """The members of an archive of some kind."""
+
+    KIND: ClassVar[str]
+    """For errors: the zip, or the RAR."""
+
+    @property
+    def names(self) -> Texts:
+        """Return their names as packed; those of folders end with a slash."""
+
+    def blobs(self, archive: str, rows: NDArray[np.int64]) -> Structs[Blob]:
+        """Return the blobs of some members, by rows (int64)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Directory:
-    """The members of an archive, columns of length n.
+    """The members of a zip, columns of length n.
 
     Attributes:
         names: as packed; those of folders end with a slash.
         flags, method, crc: int64 [n].
         size, packed, header: int64 [n], bytes unpacked and packed, and offset of the local header.
     """
+
+    KIND: ClassVar[str] = "the zip"
 
     names: Texts
     flags: NDArray[np.int64]
@@ -60,10 +78,17 @@ class Directory:
     packed: NDArray[np.int64]
     header: NDArray[np.int64]
 
+    def blobs(self, archive: str, rows: NDArray[np.int64]) -> Structs[Blob]:
+        """Return the blobs of some members, by rows (int64)."""
+        numbers = (column[rows] for column in (self.size, self.header, self.packed, self.crc))
+        method = Repeated((self.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
+        place = Repeated(np.zeros(len(rows), np.int32), [archive])
+        return Structs(ZipBlob, [place, self.names.take(rows), *numbers, method])
+
 
 @dataclass(frozen=True, repr=False)
 class ZipTree:
-    """A folder inside a zip; the archive's listing is read once.
+    """A folder inside an archive, whose listing is read once.
 
     Attributes:
         subfolders, rows: names of the folders, and rows in `directory` of the files, by folder.
@@ -71,7 +96,7 @@ class ZipTree:
 
     archive: str
     inside: str
-    directory: Directory
+    directory: Members
     subfolders: Mapping[str, Sequence[str]]
     rows: Mapping[str, array[int]]
 
@@ -93,12 +118,9 @@ class ZipTree:
         names = [names[at] for at in order]
         for duplicate in (name for name, same in zip(names, map(eq, names, names[1:]), strict=False) if same):
             where = f"{self.inside}/{duplicate}" if self.inside else duplicate
-            raise ShardsError(f"{self.archive}:{where} is in the zip twice", "Pack the zip again with unique names")
-        rows = rows[np.array(order, np.int64)]
-        archive = Repeated(np.zeros(len(rows), np.int32), [self.archive])
-        numbers = (column[rows] for column in (members.size, members.header, members.packed, members.crc))
-        method = Repeated((members.method[rows] == zipfile.ZIP_DEFLATED).astype(np.int32), ["stored", "deflated"])
-        return Files(Texts.of(names), Structs(ZipBlob, [archive, members.names.take(rows), *numbers, method]))
+            message = f"{self.archive}:{where} is in {members.KIND} twice"
+            raise ShardsError(message, f"Pack {members.KIND} again with unique names")
+        return Files(Texts.of(names), members.blobs(self.archive, rows[np.array(order, np.int64)]))
 
     def sub(self, name: str) -> ZipTree | None:
         inside = f"{self.inside}/{name}" if self.inside else name
@@ -122,9 +144,20 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
         raise ShardsError(f"{option} {given} is not a readable zip: {reason}", "Download or pack it again") from None
     if directory is None:
         return None
+    tree = archive_tree(given, directory)
+    _refuse_packed(given, directory, tree.rows)
+    return tree
+
+
+def archive_tree(given: str, members: Members) -> ZipTree:
+    """Return the tree of an archive with these members; hidden files are left out.
+
+    Raises:
+        ShardsError: a name leads out of the archive.
+    """
     subfolders: dict[str, list[str]] = {"": []}
     rows = {"": array("q")}
-    for row, name in enumerate(directory.names):
+    for row, name in enumerate(members.names):
         folder, _, base = name.rpartition("/")
         # A listed folder has been checked before.
         if not (folder and folder in rows and base and base[0] != "." and "\\" not in base):
@@ -132,7 +165,7 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
             if name.startswith("/") or ".." in parts or "\\" in name or ":" in parts[0]:
                 raise ShardsError(
                     f"{given}:{name} points outside its archive or is not a plain path",
-                    "Pack the zip again without such names",
+                    f"Pack {members.KIND} again without such names",
                 )
             folder = "/".join(parts if name.endswith("/") else parts[:-1])
             if parts[-1].startswith(".") or parts[0] == "__MACOSX" or len(parts) > _DEEPEST:
@@ -145,8 +178,7 @@ def zip_tree(option: str, given: str) -> ZipTree | None:
                 subfolders.setdefault(at, []).append(inner)
         if not name.endswith("/"):
             rows[folder].append(row)
-    _refuse_packed(given, directory, rows)
-    return ZipTree(given, "", directory, subfolders, rows)
+    return ZipTree(given, "", members, subfolders, rows)
 
 
 def read_directory(read: ReadAt, size: int) -> Directory | None:
