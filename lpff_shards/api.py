@@ -36,7 +36,7 @@ from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.io.rar_unpacker import PackedArchive, unpacked_in
-from lpff_shards.sources.registry import read_exclusions, read_num_replicas, read_terms, sources
+from lpff_shards.sources.registry import read_degree_table, read_exclusions, read_num_replicas, read_terms, sources
 from lpff_shards.storage.local import BackgroundSync
 from lpff_shards.storage.path import is_file, place
 
@@ -112,7 +112,9 @@ def _plan(
     refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
     refuse_pictures(out, inventories)
-    mixed = mix(inventories, options, num_replicas, exclusions, excludes_later)
+    table = options.mix.degree_table
+    degrees = read_degree_table(table) if table is not None else None
+    mixed = mix(inventories, options, num_replicas, exclusions, excludes_later, degrees)
     decisive = recorded(options)
     if terms := read_terms(options.sources):
         decisive["terms"] = terms

@@ -8,7 +8,7 @@ from typing import Any
 
 from lpff_shards.options.declaration import declared, file_options
 from lpff_shards.options.export import DEFAULT_SHARD_SIZE, ExportOptions
-from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, DEGREE_TABLE
 from lpff_shards.options.sources import MIRRORED
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.storage.path import parents as folders_above
@@ -28,6 +28,8 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
         found |= {name.rstrip("_"): value for name, value, one in decisive if value != one.default or not one.sparse}
     found["mirror"] = options.sources.mirrors
     found |= {name: last_component(path) for name, path in {**options.sources.paths, **_mix_paths(options)}.items()}
+    if options.mix.degree_table is not None:
+        found["rebalance"] = f"{DEGREE_TABLE}:{last_component(options.mix.degree_table)}"
     if own := options.sources.own:
         found["dataset"] = [f"{one.name}={last_component(one.path)}{MIRRORED * one.mirrored}" for one in own]
     if with_terms := [one for one in own if one.terms]:
@@ -79,6 +81,7 @@ def given_paths(options: ExportOptions) -> dict[str, str]:
     """Return the paths and URIs of data sets and of their metadata files, by option name, or by `dataset NAME`."""
     own = options.sources.own
     sets = {f"dataset {one.name}": one.path for one in own} | {f"terms_of {one.name}": one.terms for one in own}
+    sets |= {f"rebalance {DEGREE_TABLE}": options.mix.degree_table or ""}
     return {**options.sources.paths, **_mix_paths(options), **{name: path for name, path in sets.items() if path}}
 
 

@@ -204,7 +204,8 @@ class ExportOptions:
         words = [*self.sources.given]
         if self.mix.rebalance != "none":
             words += ["rebalanced" if self.mix.as_ == "replicas" else "weighted"]
-            words += [] if self._mixes_as_published else [self.mix.rebalance]
+            rule, _, argument = self.mix.rebalance.partition(":")
+            words += [] if self._mixes_as_published else [rule.replace("-", "_"), *([argument] * argument.isdecimal())]
         return self.name or "_".join(words)
 
     @property

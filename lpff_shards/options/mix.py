@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal, get_args
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.declaration import check, flag, option, shortened, word
+from lpff_shards.options.declaration import check, flag, in_range, one_of, option, recordable_path, shortened, word
 from lpff_shards.schemas.license import SHORT_NAMES, USUAL_NAMES, canonical
 from lpff_shards.schemas.text import did_you_mean
 
@@ -17,6 +17,8 @@ Rebalance = Literal["none", "lpff", "eg3d", "uniform"]
 As = Literal["replicas", "weights"]
 
 REBALANCE: tuple[Rebalance, ...] = get_args(Rebalance)
+BACK_REPEAT, DEGREE_TABLE = "back-repeat", "degree-table"
+"""Rules with an argument: a number of copies, and a file."""
 
 TRAIN = "train"
 VALIDATION = "val"
@@ -36,9 +38,11 @@ class MixOptions:
     A license is kept with its ports (CC-BY-2.1-JP with CC-BY-2.1).
     """
 
-    rebalance: Rebalance = word(
-        "By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution.", Rebalance, default="none"
-    )
+    rebalance: str = option(
+        "By pose: lpff as LPFF's paper, eg3d as EG3D, uniform towards a flat distribution, back-repeat:N as PanoHead "
+        "(N copies beyond 90 degrees of yaw), degree-table:FILE (JSON: copies by whole degree of yaw), or none.",
+        "text", default="none", metavar="RULE", shown=True, offered=REBALANCE,
+    )  # fmt: skip
     as_: As = word("Copies as samples of their own, or each picture once with its weight.", As, default="replicas")
     num_replicas: str | None = option(
         "EG3D's replica file: for eg3d  [default: from the cameras], and for a zip's list FFHQ_rebalanced.", "file"
@@ -68,6 +72,7 @@ class MixOptions:
         if not isinstance(self.splits, str):
             raise ShardsError(f"--splits {self.splits!r} is not text", f"It is {TRAIN}, {OFFICIAL}, or fractions")
         check(self)
+        self._check_rule()
         if self.as_ == "weights" and self.rebalance == "none":
             raise ShardsError("--as weights has no effect with --rebalance none", "Choose a --rebalance too")
         for name in ("alpha", "max_replicas", "target_size"):
@@ -77,6 +82,24 @@ class MixOptions:
         names = dict(self.fractions)
         if self.rebalance != "none" and self.splits != OFFICIAL and TRAIN not in names:
             raise ShardsError(f"--splits {self.splits} has no train split to rebalance", f"Name one of them {TRAIN}")
+
+    def _check_rule(self) -> None:
+        rule, _, argument = str(self.rebalance).partition(":")
+        if rule == BACK_REPEAT and re.fullmatch("[0-9]{1,9}", argument):
+            in_range("--rebalance back-repeat", int(argument), 1, MAX_REPLICAS)
+        elif rule == DEGREE_TABLE and argument:
+            recordable_path("--rebalance degree-table", argument)
+        elif rule in (BACK_REPEAT, DEGREE_TABLE):
+            what, hint = "number" if rule == BACK_REPEAT else "file", "Write it as back-repeat:4, or degree-table:FILE"
+            raise ShardsError(f"--rebalance {self.rebalance} has no {what}", hint)
+        elif self.rebalance not in REBALANCE:
+            one_of("--rebalance", self.rebalance, (*REBALANCE, f"{BACK_REPEAT}:N", f"{DEGREE_TABLE}:FILE"))
+
+    @property
+    def degree_table(self) -> str | None:
+        """The file of --rebalance degree-table:FILE."""
+        rule, _, argument = self.rebalance.partition(":")
+        return argument if rule == DEGREE_TABLE else None
 
     @property
     def draws_copies(self) -> bool:

@@ -61,12 +61,14 @@ def mix(
     num_replicas: NDArray[np.int64] | None,
     exclusions: tuple[str, ...],
     excludes_later: bool,
+    degrees: NDArray[np.int64] | None = None,
 ) -> Mix:
     """Mix inventories.
 
     Args:
         num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
         exclusions: names of pictures to leave out.
+        degrees: copies by whole degree of yaw, see `TrainingPool`.
         excludes_later: whether the user's file has names that are removed after the mix, by an update.
 
     Raises:
@@ -88,7 +90,7 @@ def mix(
     in_training = np.array([name == TRAIN for name in names])[entries.split]
     written = ~entries.mirrored() | options.sources.mirrors
     replicas = num_replicas if wanted.rebalance == "eg3d" else None
-    pool = TrainingPool(entries.take(in_training), written[in_training], replicas)
+    pool = TrainingPool(entries.take(in_training), written[in_training], replicas, degrees)
     weights = pool.weigh(wanted.rebalance, wanted)
     times, reasons = written.astype(np.int64), chosen.reasons
     if wanted.rebalance != "none":

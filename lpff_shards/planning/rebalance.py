@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALANCE, TRAIN, MixOptions, Rebalance
+from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, REBALANCE, TRAIN, MixOptions
 from lpff_shards.planning.density import density as kernel_density
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.camera import centers, yaw_pitch
 from lpff_shards.schemas.sources import known_specs
+from lpff_shards.schemas.text import format_count
 from lpff_shards.sources.inventory import Inventory
 
 Numbers = NDArray[np.float64]
@@ -78,6 +79,21 @@ def arc_replicas(yaw: Numbers, low: float, high: float) -> Numbers:
     return counts
 
 
+def degree_replicas(yaw: Numbers, degrees: NDArray[np.int64]) -> Numbers:
+    """Return the copies of the nearest whole degree, float64 [n], of yaws in radians; see `TrainingPool.degrees`.
+
+    Raises:
+        ShardsError: the table lacks a degree.
+    """
+    nearest = np.rint(np.degrees(yaw)).astype(np.int64)
+    counts = degrees[nearest + 180].astype(np.float64)
+    if lacking := nearest[counts == 0].tolist():
+        count = format_count(lacking.count(lacking[0]), "picture")
+        message = f"--rebalance degree-table lacks {lacking[0]} degrees, the yaw of {count}"
+        raise ShardsError(message, "Give a number of copies, 1 or more, for every degree of the pictures")
+    return counts
+
+
 def uniform_weights(density: Numbers, alpha: float, cap: int, target: int | None) -> Numbers:
     """Return weights proportional to density^-alpha, none above the cap: float64 [n], multiples of `1 / UNIT`.
 
@@ -135,11 +151,13 @@ class TrainingPool:
     Attributes:
         written: bool [n], entries that are written; mirrors need not be.
         num_replicas: int64, replicas by index in EG3D's FFHQ, or None.
+        degrees: int64 [361], copies by whole degree of yaw from -180 to 180, 0 where unknown; or None.
     """
 
     entries: Entries
     written: NDArray[np.bool_]
     num_replicas: NDArray[np.int64] | None = None
+    degrees: NDArray[np.int64] | None = None
 
     @cached_property
     def cameras(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -169,7 +187,7 @@ class TrainingPool:
         copies[order] = whole(weights[order], seed)
         return copies
 
-    def weigh(self, rule: Rebalance, options: MixOptions) -> Numbers:
+    def weigh(self, rule: str, options: MixOptions) -> Numbers:
         """Return how often each written picture counts, float64 [written]; raise ShardsError if it does not fit."""
         if rule == "none":
             return np.ones(int(self.written.sum()))
@@ -197,7 +215,12 @@ class TrainingPool:
         else:
             positions, known = self.cameras
             yaw = yaw_pitch(positions[known])[:, 0]
-            counts[known] = arc_replicas(yaw, yaw.min(), yaw.max())
+            if rule == "eg3d":
+                counts[known] = arc_replicas(yaw, yaw.min(), yaw.max())
+            elif self.degrees is not None:
+                counts[known] = degree_replicas(yaw, self.degrees)
+            else:
+                counts[known] = np.where(np.abs(yaw) > np.pi / 2, float(rule.partition(":")[2]), 1.0)
         return counts[self.written]
 
     def _from_file(self, counts: NDArray[np.int64], file: str | None) -> Numbers:
@@ -236,7 +259,7 @@ class Balance:
         problem: why the rule cannot be used; the numbers are zero then.
     """
 
-    rule: Rebalance
+    rule: str
     samples: int = 0
     effective: float = 0.0
     entropy: float = 0.0
@@ -266,7 +289,8 @@ def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int
         return None
     bins = pool.bins[known]
     measured = []
-    for rule in REBALANCE:
+    rules = tuple(dict.fromkeys((*REBALANCE, options.rebalance)))
+    for rule in rules:
         try:
             counts = weights if rule == options.rebalance else pool.weigh(rule, MixOptions())
         except ShardsError as error:
@@ -275,4 +299,4 @@ def compare(pool: TrainingPool, weights: Numbers, options: MixOptions, seed: int
         if rule != options.rebalance and options.as_ == "replicas":
             counts = pool.copies(counts, seed).astype(np.float64)
         measured.append(Balance(rule, round(counts.sum()), effective_size(counts), entropy(bins, counts[known])))
-    return Balances(len(np.unique(bins)), measured[REBALANCE.index(options.rebalance)], tuple(measured))
+    return Balances(len(np.unique(bins)), measured[rules.index(options.rebalance)], tuple(measured))

@@ -125,6 +125,38 @@ def read_num_replicas(given: str) -> NDArray[np.int64]:
     return counts
 
 
+def read_degree_table(given: str) -> NDArray[np.int64]:
+    """Read copies by whole degree of yaw, int64 [361], from -180 to 180 degrees; 0 where the file has none.
+
+    A file without negative degrees is for both sides.
+
+    Raises:
+        ShardsError: it is no object of degrees and copies, or one of these is out of range.
+    """
+    table = read_table(file_blob("--rebalance degree-table", given), "copies by whole degree of yaw")
+    counts = np.zeros(361, np.int64)
+    both = not any(degree.startswith("-") for degree in table.rows)
+    for degree in table.rows:
+        try:
+            count = table.get(degree, _COUNT)
+        except ValueError as error:
+            raise _table_fault(given, f"degree {degree}: {error}") from None
+        if not _DEGREE.fullmatch(degree) or abs(int(degree)) > 180:
+            raise _table_fault(given, f"{shortened(degree)!r} is no whole degree from -180 to 180")
+        if count is None or not 1 <= count <= MAX_REPLICAS:
+            raise _table_fault(given, f"degree {degree} has {count} copies, not 1 to {MAX_REPLICAS}")
+        counts[[180 + int(degree), *([180 - int(degree)] * both)]] = count
+    return counts
+
+
+_DEGREE = re.compile(r"-?[0-9]{1,3}")
+
+
+def _table_fault(given: str, reason: str) -> ShardsError:
+    hint = 'Give JSON such as {"0": 1, "1": 1, ..., "90": 4}'
+    return ShardsError(f"--rebalance degree-table:{given}: {reason}", hint)
+
+
 def _fault(given: str, reason: str) -> ShardsError:
     return ShardsError(f"--num-replicas {given}: {reason}", "Give EG3D's published file, image index to replicas")
 

@@ -31,6 +31,8 @@ _RULES = {
     "lpff": "rare poses count more, by pose density, as in LPFF's paper",
     "eg3d": "large yaws count more, as in EG3D's FFHQ",
     "uniform": "drawn towards a flat distribution of poses",
+    "back-repeat": "pictures seen from behind, beyond 90 degrees of yaw, count more, as in PanoHead",
+    "degree-table": "copies by whole degree of yaw, from a table",
 }
 _COUNTING = {
     "weights": "each picture once, with how often it counts in `weight`: a loader draws samples in proportion to it",
@@ -128,7 +130,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
         "for_trainers": format.for_trainers,
         "rebalanced": options.get("rebalance") != "none",
         "which": f"the split {TRAIN} is " if len(manifest.splits) > 1 else "",
-        "rule_words": _RULES.get(str(options.get("rebalance"))),
+        "rule_words": _RULES.get(str(options.get("rebalance")).partition(":")[0]),
         "counting": _COUNTING.get(str(counting), _COUNTING["files"]),
         "fields": table_rows(fields),
         "note": format.note.rstrip(),
