@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import math
+import random
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.fields import PYTHON_TYPES
 from lpff_shards.sources.demo import look_at
 from lpff_shards.sources.inventory import Inventory
+from lpff_shards.sources.io.blobs import BlobError
 from lpff_shards.sources.io.picture_tables import column_of
 from lpff_shards.sources.registry import sources
 
@@ -220,7 +223,10 @@ COLUMNS: tuple[tuple[Sequence[object], Sequence[object], str], ...] = (
     ([True, False, 1], ["True", "False", "1"], "str"),
     (["007", "1", ""], ["007", "1", ""], "str"),
     (["nan", "1", ""], ["nan", "1", ""], "str"),
-    ([10**30, 1], [1e30, 1.0], "float64"),
+    ([10**30, 1], [str(10**30), "1"], "str"),
+    ([2**62, "-9223372036854775808"], [2**62, -(2**63)], "int64"),
+    (["123456789.0", "1.5"], ["123456789.0", "1.5"], "str"),
+    ([1.5, float("nan"), 2], [1.5, 0.0, 2.0], "float64"),
     (["1e39", "1"], ["1e39", "1"], "str"),
     ([None, "", None], ["", "", ""], "str"),
     (["a", 1, None], ["a", "1", ""], "str"),
@@ -368,10 +374,11 @@ def test_mirrors_that_are_none_are_named(tmp_path: Path) -> None:
 
 def test_pictures_of_a_pair_share_their_credit(tmp_path: Path) -> None:
     root = mirrored_set(tmp_path / "set")
-    rows = [{"id": "00", "author": "Ann"}, {"id": "01_mirror", "author": "Ben", "license": "CC0-1.0"}]
+    rows = [{"id": "00", "author": "Ann", "age": 3}, {"id": "01_mirror", "author": "Ben", "license": "CC0-1.0"}]
     (root / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = inventory(root, flags=",mirrored", license_of=("heads=CC-BY-4.0",))
     assert [credit.author for credit in found.credits][:5] == ["Ann", "Ann", "Ben", "Ben", ""]
+    assert found.extra["age"].tolist()[:4] == [3, 3, 0, 0]
     short = [credit.license.short for credit in found.credits][:5]
     assert short == ["CC-BY-4.0", "CC-BY-4.0", "CC0-1.0", "CC0-1.0", "CC-BY-4.0"]
 
@@ -394,6 +401,8 @@ BAD_CAMERAS = {
     '{"p0/000": {"c2w": [2,0,0,0, 0,1,0,0, 0,0,1,0], "fx": 1, "w": 1, "h": 1}}': "rotation is not orthonormal",
     '{"p0/000": {"c2w": [1,0,0,0, 0,1,0,0, 0,0,1,0], "fx": 1, "w": 0, "h": 1}}': "is 0x1 pixels",
     '{"p0/000": {"c2w": [1,0,0,0, 0,1,0,0, 0,0,1,0], "camera_angle_x": 4}}': "not an angle of view in radians",
+    '{"p0/000": {"c2w": [1,0,0,0, 0,1,0,0, 0,0,1,0], "camera_angle_x": 5e-324}}': "not an angle of view in radians",
+    '{"p0/000": {"c2w": [1,0,0,0, 0,1,0,0, 0,0,1,0], "camera_angle_x": 1, "camera_angle_y": 0}}': "camera_angle_y is 0",
 }
 
 
@@ -482,7 +491,7 @@ def test_terms_and_command_are_on_the_card(tmp_path: Path) -> None:
     )
     manifest = export(given)
     card = (tmp_path / "out/README.md").read_text()
-    assert "Only for *tests*." in card and "The terms of use of the data set are not known" in card
+    assert r"Only for \*tests\*." in card and "The terms of use of the data set are not known" in card
     assert "--dataset heads=set --dataset plain=more" in card and "--license-of heads=CC0-1.0" in card
     assert "--terms-of heads=TERMS.txt" in card and str(tmp_path) not in card
     assert manifest.licenses["CC0-1.0"] == 2 * len(NAMES)
@@ -522,6 +531,65 @@ def test_a_table_is_read_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert inventory(root).credits[0].author == "Ä"
 
 
+def test_a_table_beside_one_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "set/anna").mkdir(parents=True)
+    (tmp_path / "set/anna/0001.png").write_bytes(picture("1"))
+    (tmp_path / "set/metadata.csv").write_text("file_name,author,age\nanna/0001.png,Ann,30\n")
+    found = inventory(tmp_path / "set")
+    assert (list(found.ids), found.credits[0].author, found.extra["age"].tolist()) == (["anna/0001"], "Ann", [30])
+    (tmp_path / "set/metadata.csv").unlink()
+    assert list(inventory(tmp_path / "set").ids) == ["anna/0001"]
+
+
+@pytest.mark.parametrize(("name", "ids"), [("heads.zip", ["anna/0001"]), ("other.zip", ["heads/anna/0001"])])
+def test_an_archive_may_wrap_its_files_in_a_folder_of_its_name(tmp_path: Path, name: str, ids: list[str]) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("heads/anna/0001.png", picture("1"))
+    assert list(inventory(tmp_path / name).ids) == ids
+
+
+def test_columns_that_cannot_be_fields_are_named(tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(picture("0"))
+    row = {
+        "file_name": "0.png",
+        "split": "x",
+        "key": "y",
+        "index": 3,
+        "name": "Ann",
+        "id": 7,
+        "__key__": 1,
+        "list": [1],
+    }
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row | {"nothing": None, "odd": float("nan")}) + "\n")
+    found = inventory(tmp_path)
+    assert {name: list(column) for name, column in found.extra.items()} == {"id": [7], "name": ["Ann"]}
+    assert any(note.endswith("not used: __key__, index, key, list, split") for note in found.notes)
+
+
+def test_a_license_in_words_is_counted_as_unknown(tmp_path: Path) -> None:
+    root = write_set(tmp_path, cameras_json)
+    (root / "metadata.csv").write_text(f"id,license\n{IDS[0]},CC BY 4.0\n{IDS[1]},My own terms\n")
+    found = inventory(root, license_of=("heads=CC0-1.0",))
+    assert [credit.license.short for credit in found.credits][:3] == ["CC-BY-4.0", "", "CC0-1.0"]
+    assert any("the license of 1 of 9 pictures is unknown" in note for note in found.notes)
+
+
+def test_an_export_is_no_data_set(tmp_path: Path) -> None:
+    export(options(tmp_path / "out", f"heads={write_set(tmp_path / 'set', cameras_json)}"))
+    with pytest.raises(ShardsError, match=r"is an export\. Give what it was made from"):
+        inventory(tmp_path / "out")
+
+
+def test_a_picture_is_excluded_by_its_path(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", cameras_json)
+    (tmp_path / "names.txt").write_text(f"{NAMES[0]}\n{IDS[1]}\n")
+    given = ExportOptions(
+        format="wds", out=str(tmp_path / "out"), sources=SourceOptions(dataset=(f"heads={root}",), mirror=False),
+        mix=MixOptions(exclude=str(tmp_path / "names.txt")),
+    )  # fmt: skip
+    assert export(given).samples == len(NAMES) - 2
+
+
 def parquet_set(root: Path) -> Path:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     root.mkdir()
@@ -556,6 +624,42 @@ def test_parquet_that_cannot_be_read(tmp_path: Path) -> None:
     pq.write_table(pytest.importorskip("pyarrow").table({"a": [1], "b": ["x"]}), file)
     with pytest.raises(ShardsError, match="has no column of pictures"):
         inventory(root)
+
+
+def test_parquet_of_odd_types(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table({
+        "my.image": pa.array([picture("0"), picture("1")], pa.large_binary()),
+        "taken": pa.array([1, None], pa.timestamp("ns")),
+        "photo_id": pa.array([1.0, float("nan")]),
+        "sharpness": pa.array([float("nan"), 1.5]),
+        "words": pa.array(["a", "b"]).dictionary_encode(),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
+    found = inventory(tmp_path)
+    assert [blob.read() for blob in found.blobs] == [picture("0"), picture("1")]
+    assert [credit.photo_id for credit in found.credits] == ["1", ""]
+    assert found.extra["sharpness"].tolist() == [0.0, 1.5] and found.extra["words"].tolist() == ["a", "b"]
+    assert found.extra["taken"].tolist() == ["1970-01-01 00:00:00.000000001", ""]
+    pq.write_table(table.append_column("mask", table["my.image"]), tmp_path / "t.parquet")
+    with pytest.raises(ShardsError, match=r"has the columns my.image, mask with pictures. Name one image"):
+        inventory(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_parquet_is_one_error(tmp_path: Path, seed: int) -> None:
+    file = parquet_set(tmp_path / "set") / "train-00000-of-00002.parquet"
+    data = bytearray(file.read_bytes())
+    draw = random.Random(seed)
+    # pyarrow itself ends the process on some damaged pages, so only the footer is damaged.
+    footer = int.from_bytes(data[-8:-4], "little")
+    for _ in range(3):
+        data[-9 - draw.randrange(footer)] ^= 1 << draw.randrange(8)
+    file.write_bytes(data)
+    with suppress(ShardsError):
+        for blob in inventory(tmp_path / "set").blobs:
+            with suppress(BlobError):
+                blob.read()
 
 
 def test_our_own_parquet_is_read_again(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lpff_shards.formats.pictures.header import PictureHeader, unstorable
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
+from lpff_shards.schemas.sample import SUFFIXES
 from lpff_shards.schemas.text import format_count
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import is_remote
@@ -115,6 +115,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
         return Survey({}, {}, 0, opened, files, side, tuple(misfits))
+    kinds.pop("", None)
     return Survey(dict(+kinds), sizes, turned, opened, files, misfits=tuple(misfits))
 
 
@@ -127,9 +128,10 @@ def _stored(header: PictureHeader, picture: PictureOptions) -> tuple[Size, bool]
 
 @lru_cache(4096)
 def _kind(name: str) -> str:
-    """Return the kind of a file by the end of its name; pictures without suffix are rendered as PNG."""
-    kind = posixpath.splitext(name)[1].lower().removeprefix(".")
-    return {"jpeg": "jpg", "": "png"}.get(kind, kind)
+    """Return the kind of a file by the end of its name, empty if unknown; those without suffix are rendered as PNG."""
+    kind = name.rpartition(".")[2].lower() if "." in name else "png"
+    kind = "jpg" if kind == "jpeg" else kind
+    return kind if kind in SUFFIXES.values() else ""
 
 
 def _misfit(header: PictureHeader, picture: PictureOptions, is_mirrored: bool, side: int | None) -> str | None:

@@ -98,6 +98,7 @@ def asked(given: str) -> frozenset[Name]:
     text = normal(given)
     meanings: set[Name] = {("author", text), ("photo", text), ("id", text)}
     if "/" in text:
+        meanings |= {("id", _stem(text)), ("photo", _stem(text))}
         address, query = _address(text)
         meanings |= {("url", f"{address}?{query}"), ("url", f"{address}?")} if query else {("url", address)}
     else:

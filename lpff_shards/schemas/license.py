@@ -102,7 +102,7 @@ def license(name: str, url: str) -> License:
 
 def parse_license(text: str, url: str = "") -> License:
     """Return the license of a short name such as CC-BY-4.0, of a URL, or as `license` does of a name in words."""
-    short = canonical(text.strip()) or ""
+    short = canonical(text.strip().replace(" ", "-")) or ""
     if families(short)[-1] in SHORT_NAMES:
         return UNKNOWN if short == UNKNOWN_LICENSE else License(short, url or demands(short).url, text)
     return license("", text) if "://" in text and not url else license(text, url)

@@ -15,6 +15,7 @@ from typing import Any
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.plugins import UPDATE, added, load
+from lpff_shards.schemas.text import markdown
 
 _ALIGNED = ("eg3d", "stylegan")
 _CROPPED = (*_ALIGNED, "realign2400", "raw")
@@ -233,7 +234,7 @@ def terms_of(names: Iterable[str], follows_eg3d: bool, options: Mapping[str, Any
     cited = follows_eg3d and (own or any(not spec.is_made_up for spec in specs))
     return (
         *(spec.terms for spec in specs),
-        *(Terms(name, "", texts.get(name, _UNKNOWN_TERMS)) for name in own),
+        *(Terms(name, "", markdown(texts.get(name) or _UNKNOWN_TERMS)) for name in own),
         *((EG3D,) if cited else ()),
     )
 

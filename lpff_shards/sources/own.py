@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import PurePath
 
 import numpy as np
 from msgspec import structs
@@ -18,6 +19,7 @@ from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.archive import LABELS, SAMPLES
 from lpff_shards.schemas.columns import Texts
 from lpff_shards.schemas.fields import ARRAYS, FIELDS
+from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.license import UNKNOWN, parse_license
 from lpff_shards.schemas.record import Blob, Credit
@@ -27,8 +29,16 @@ from lpff_shards.sources.io.camera_tables import CAMERA_COLUMNS, Size, is_camera
 from lpff_shards.sources.io.files import sizes_of
 from lpff_shards.sources.io.json_files import TWICE, Fault
 from lpff_shards.sources.io.parquet_files import read_parquet
-from lpff_shards.sources.io.picture_tables import NAMES, PictureTable, Row, column_of, picture_id, read_picture_table
-from lpff_shards.sources.io.tree import Tree, only_folder, open_tree, subs
+from lpff_shards.sources.io.picture_tables import (
+    PictureTable,
+    Row,
+    column_of,
+    is_missing,
+    picture_id,
+    read_picture_table,
+)
+from lpff_shards.sources.io.tree import FolderTree, Tree, open_tree, subs
+from lpff_shards.storage.path import is_folder
 
 TABLES = (
     *("metadata.jsonl", "metadata.csv", SAMPLES, LABELS),
@@ -38,8 +48,10 @@ TABLES = (
 """Names of the tables that are read, in any folder; the first one with a column decides it."""
 CREDIT = (*(name for name in Credit.__struct_fields__ if name != "category"), "license_url")
 """Columns of the credit, named like the fields of samples."""
-READ = {*NAMES, *CREDIT, *CAMERA_COLUMNS}
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+READ = {*CREDIT, *CAMERA_COLUMNS}
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_TAKEN = {*(field.name for field in FIELDS), *(array.name for array in ARRAYS), "index", "metadata", "json"}
+"""Names that samples and batches have."""
 MANY = 20
 """Fewest cameras of a set that should be on both sides of the head."""
 DEEPEST = 32
@@ -59,7 +71,7 @@ class Own:
         where = f"--dataset {self.own.name}={self.own.path}"
         pictures: list[tuple[str, Blob]] = []
         tables: list[PictureTable] = []
-        for folder, tree in _walk(only_folder(open_tree("--dataset", self.own.path, self.unpack_to))):
+        for folder, tree in _walk(self._root()):
             files = tree.files()
             pictures += ((picture_id(folder + name), blob) for name, blob in files.pictures().pairs())
             tables += (read_picture_table(files[name], name, folder) for name in TABLES if name in files)
@@ -79,9 +91,26 @@ class Own:
         found = [self._scanned(id, blob, cameras.get(id), rows.get(id, ()), faults.get(id)) for id, blob in pictures]
         if self.own.mirrored:
             found = list(self._paired(f"{where},mirrored", found))
-        extra, unused = _extra_columns([id for id, _ in pictures], tables, rows)
+        ids = [id for id, _ in pictures]
+        if self.own.mirrored:
+            # What is said of one of a pair is true for both.
+            for one, other in zip(ids[::2], ids[1::2], strict=True):
+                rows[one], rows[other] = [*rows[one], *rows[other]], [*rows[other], *rows[one]]
+        extra, unused = _extra_columns(ids, tables, rows)
         notes = [*_unmatched(pictures, tables), *unused, *self._unknown(found)]
         return build(self.own.name, self.alignment, found, files_of_cameras, notes, not cameras, extra)
+
+    def _root(self) -> Tree:
+        """Return the tree, or that of the folder in which an archive wraps its files: with tables, or of its name."""
+        tree, path = open_tree("--dataset", self.own.path, self.unpack_to), PurePath(self.own.path)
+        if isinstance(tree, FolderTree) and is_folder(tree.path / STATE_FOLDER):
+            raise ShardsError(f"--dataset {self.own.name}={self.own.path} is an export", "Give what it was made from")
+        folders = tree.folders()
+        if path.suffix.lower() not in (".zip", ".rar") or len(folders) != 1 or tree.files():
+            return tree
+        inner = tree.sub(folders[0]) or tree
+        is_wrapper = folders[0] == path.stem or any(name in inner.files() for name in TABLES)
+        return inner if is_wrapper else tree
 
     def _cameras(
         self, pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTable]
@@ -144,13 +173,14 @@ class Own:
 
     def _unknown(self, found: Sequence[ScannedImage]) -> Iterator[str]:
         """Yield what is not known of the pictures, and cameras that are on one side of the head."""
-        unknown = sum(picture.credit.license == UNKNOWN for picture in found)
+        unknown = sum(not picture.credit.license.short for picture in found)
         name = self.own.name
         if unknown:
             remedy = f"give a column license in metadata.csv, or --license-of {name}=NAME"
             yield f"{name}: the license of {unknown:,} of {len(found):,} pictures is unknown: {remedy}"
-        if not any(picture.camera is not None for picture in found):
-            yield f"{name}: its pictures have no cameras, so rules of rebalancing count each of them once"
+        if lacking := sum(picture.camera is None for picture in found):
+            some = "its" if lacking == len(found) else f"{lacking:,} of its {len(found):,}"
+            yield f"{name}: {some} pictures have no cameras, so rules of rebalancing count each of them once"
         cameras = [picture.camera for picture in found if picture.camera is not None and picture.fault is None]
         if len(cameras) < MANY:
             return
@@ -174,11 +204,11 @@ def _walk(tree: Tree, folder: str = "") -> Iterator[tuple[str, Tree]]:
 
 def _text(name: str, row: Row) -> str:
     value = row.get(name)
-    if value is None:
+    if is_missing(value):
         return ""
     if not isinstance(value, str | int | float):
         raise ValueError(f"its {name} is no text: {value!r:.60}")
-    return str(value).strip()
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def _has_points(row: Row) -> bool:
@@ -206,17 +236,24 @@ def _extra_columns(
     ids: Sequence[str], tables: Sequence[PictureTable], rows: Mapping[str, Sequence[Row]]
 ) -> tuple[dict[str, Extra], list[str]]:
     """Return the columns of the tables that are not in the schema, in the order of `ids`; and notes on others."""
-    homes = {column: table.where for table in tables for row in table.rows.values() for column in row}
+    homes = {
+        column: table.where for table in tables if not _is_ours(table) for row in table.rows.values() for column in row
+    }
     found: dict[str, Extra] = {}
     unused: list[str] = []
-    for name in sorted(homes.keys() - {*READ, *(field.name for field in FIELDS), *(array.name for array in ARRAYS)}):
-        values = (next((row[name] for row in rows.get(id, ()) if row.get(name) not in (None, "")), None) for id in ids)
+    for name in sorted(homes.keys() - READ.union(*(table.naming for table in tables))):
+        values = (next((row[name] for row in rows.get(id, ()) if not is_missing(row.get(name))), None) for id in ids)
         column = column_of([None if name == "label" and is_camera(value) else value for value in values])
-        if name == "label" and isinstance(column, Texts) and not any(column):
+        if isinstance(column, Texts) and not any(column):
             continue
-        if column is None or not _FIELD.fullmatch(name):
-            unused.append(name)
+        if column is None or name in _TAKEN or not _FIELD.fullmatch(name):
+            unused.append(name or "''")
         else:
             found[name] = column
     names = ", ".join(unused[:SHOWN])
     return found, [f"{homes[unused[0]]}: columns that cannot be fields and are not used: {names}"] if unused else []
+
+
+def _is_ours(table: PictureTable) -> bool:
+    """Return whether an export wrote the table, whose further columns an export writes anew."""
+    return {field.name for field in FIELDS} <= next(iter(table.rows.values()), {}).keys()

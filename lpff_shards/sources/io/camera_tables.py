@@ -62,14 +62,16 @@ def read_camera_rows(
     is_w2c = np.zeros(len(ids), bool)
     for at, id in enumerate(ids):
         try:
-            values = {**table.common, **table.rows[id]}
+            own = {name: value for name, value in table.rows[id].items() if not _is_empty(value)}
+            values = {**table.common, **own}
             poses[at], intrinsics[at], is_w2c[at] = _camera(values, convention, partial(size_of, id))
         except ValueError as error:
             faults[id] = str(error)
-    singular = np.abs(np.linalg.det(poses)) < TOLERANCE
-    faults |= {ids[at]: "its pose has no inverse" for at in np.flatnonzero(is_w2c & singular).tolist()}
-    is_w2c &= ~singular
-    poses[is_w2c] = np.linalg.inv(poses[is_w2c])
+    with np.errstate(all="ignore"):
+        singular = ~(np.abs(np.linalg.det(poses)) > TOLERANCE)
+        faults |= {ids[at]: "its pose has no inverse" for at in np.flatnonzero(is_w2c & singular).tolist()}
+        is_w2c &= ~singular
+        poses[is_w2c] = np.linalg.inv(poses[is_w2c])
     if table.is_nerf if convention.opengl is None else convention.opengl:
         poses[:, :3, 1:3] *= -1.0
     numbers = np.concatenate([poses.reshape(-1, 16), intrinsics.reshape(-1, 9)], axis=1)
@@ -111,22 +113,27 @@ def _pose(name: str, given: object) -> NDArray[np.float64]:
 def _from_focal(values: Row, convention: Convention, size: Callable[[], Size]) -> NDArray[np.float64]:
     """Return the intrinsics of focal lengths or angles of view; the principal point is the middle by default."""
     width, height = _size(values, size)
-    fx, fy = next(((_one(values, x), _one(values, y)) for x, y in _FOCAL if x in values), (None, None))
+    pairs = ((_one(values, x), _one(values, y)) for x, y in _FOCAL)
+    fx, fy = next((pair for pair in pairs if pair[0] is not None), (None, None))
     if fx is None:
-        angle = _one(values, "camera_angle_x")
-        if angle is None:
+        angles = _angle(values, "camera_angle_x"), _angle(values, "camera_angle_y")
+        if angles[0] is None:
             raise ValueError("its camera has no intrinsics: give 25 numbers, K, fx and fy, or camera_angle_x")
-        if not 0 < angle < math.pi:
-            raise ValueError(f"camera_angle_x is {angle:g}, not an angle of view in radians")
-        fx = 0.5 * width / math.tan(angle / 2)
-        vertical = _one(values, "camera_angle_y")
-        fy = fx if vertical is None else 0.5 * height / math.tan(vertical / 2)
+        fx = 0.5 * width / math.tan(angles[0] / 2)
+        fy = fx if angles[1] is None else 0.5 * height / math.tan(angles[1] / 2)
     elif convention.pixels is False:
         width = height = 1.0
     cx, cy = (_one(values, name) for name in ("cx", "cy"))
     focal = fx / width, (fx if fy is None else fy) / height
     center = 0.5 if cx is None else cx / width, 0.5 if cy is None else cy / height
     return np.array([[focal[0], 0.0, center[0]], [0.0, focal[1], center[1]], [0.0, 0.0, 1.0]])
+
+
+def _angle(values: Row, name: str) -> float | None:
+    angle = _one(values, name)
+    if angle is not None and not 1e-6 < angle < math.pi:
+        raise ValueError(f"{name} is {angle:g}, not an angle of view in radians")
+    return angle
 
 
 def _size(values: Row, size: Callable[[], Size]) -> Size:

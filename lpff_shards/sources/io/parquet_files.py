@@ -26,6 +26,7 @@ class ParquetBlob(Struct, frozen=True, gc=False):
 
     path: str
     column: str
+    nested: bool
     group: int
     row: int
     size: int
@@ -33,21 +34,21 @@ class ParquetBlob(Struct, frozen=True, gc=False):
 
     @property
     def where(self) -> str:
-        return f"{self.path}:{self.group}.{self.row}"
+        return f"{self.path}:row {self.row} of group {self.group}"
 
     def head(self, most: int) -> bytes:
         return self.read()[:most]
 
     def read(self) -> bytes:
         try:
-            found = _pictures(self.path, self.stamp, self.group, self.column)[self.row].as_py()
+            found = _pictures(self.path, self.stamp, self.group, self.column, self.nested)[self.row].as_py()
         except OSError as error:
             if is_remote(place(self.path)):
                 raise ExportFailed(
                     f"{self.path} cannot be read: {error.strerror}", "Run the same command again"
                 ) from None
             raise BlobError(f"cannot be read: {error}") from error
-        except (ValueError, IndexError) as error:  # pyarrow's errors are ValueErrors
+        except Exception as error:  # pyarrow raises many kinds of errors for damaged files
             raise BlobError(f"cannot be read: {error}") from error
         if found is None:
             raise BlobError("has no picture in this row")
@@ -57,9 +58,9 @@ class ParquetBlob(Struct, frozen=True, gc=False):
 
 
 @lru_cache(2)  # pictures of a row group are read one after another
-def _pictures(path: str, stamp: int, group: int, column: str) -> Any:  # noqa: ARG001  # a changed file is read again
-    found = _opened(path).read_row_group(group, columns=[column], use_threads=False).column(0).combine_chunks()
-    return found.field("bytes") if "." in column else found
+def _pictures(path: str, stamp: int, group: int, column: str, nested: bool) -> Any:  # noqa: ARG001  # read if changed
+    found = _opened(path).read_row_group(group, columns=[column], use_threads=False)[column].combine_chunks()
+    return found.field("bytes") if nested else found
 
 
 def _opened(path: str) -> Any:
@@ -102,47 +103,74 @@ def read_parquet(blob: Blob, name: str, folder: str) -> tuple[list[tuple[str, Bl
     An id is the file's, and behind a slash the path of its picture without suffix, or the number of its row.
 
     Raises:
-        ShardsError: it cannot be read, has no column of pictures or several, or is in a zip.
+        ShardsError: it cannot be read, has no column of pictures or several, or is in an archive.
     """
     try:
-        import pyarrow as pa
+        import pyarrow  # noqa: F401  # tells the extra that is missing
     except ImportError:
         raise ShardsError(f"{blob.where} needs pyarrow", 'pip install "lpff-shards[parquet]"') from None
     if not isinstance(blob, FileBlob | ObjectBlob):
-        raise ShardsError(f"{blob.where} cannot be read inside a zip", "Unpack it, and give its folder")
+        raise ShardsError(f"{blob.where} cannot be read in an archive", "Unpack it, and give its folder")
     try:
-        file = _opened(blob.where)
-        column = _column(blob, file.schema_arrow)
-        others = [name for name in file.schema_arrow.names if name != column.partition(".")[0]]
-        paths = [f"{column.partition('.')[0]}.path"] if "." in column else []
-        rows = file.read(columns=[*others, *paths]).to_pylist()
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
+        return _read(blob, name, folder)
+    except ShardsError:
+        raise
+    except Exception as error:  # pyarrow raises many kinds of errors for damaged files
         raise ShardsError(f"{blob.where} is not a readable Parquet file: {error}", "Download it again") from None
-    named = [(row.pop(column.partition(".")[0], None) or {}).get("path") for row in rows]
-    is_named = len({*filter(None, named)}) == len(named)
+
+
+def _read(blob: FileBlob | ObjectBlob, name: str, folder: str) -> tuple[list[tuple[str, Blob]], PictureTable]:
+    file = _opened(blob.where)
+    column, nested = _column(blob, file.schema_arrow)
+    others = [field.name for field in file.schema_arrow if field.name != column and not _is_bytes(field.type)]
+    rows = [dict[str, Any]() for _ in range(file.metadata.num_rows)]
+    for other, values in ((other, file.read(columns=[other])[other]) for other in others):
+        for row, value in zip(rows, _values(values), strict=True):
+            row[other] = value
+    paths = [None] * len(rows)
+    if nested:
+        paths = file.read(columns=[f"{column}.path"])[column].combine_chunks().field("path").to_pylist()
+    is_named = len({*filter(None, paths)}) == len(paths)
     stem = folder + name.rpartition(".")[0]
-    ids = [picture_id(f"{stem}/{path if is_named else f'{at:06d}'}") for at, path in enumerate(named)]
+    ids = [picture_id(f"{stem}/{path if is_named else f'{at:06d}'}") for at, path in enumerate(paths)]
+    leaf = f"{column}.bytes" if nested else column
     pictures: list[Blob] = []
-    for number, group in enumerate(groups):
-        leaf = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == column)
-        size = leaf.total_uncompressed_size // max(group.num_rows, 1)
-        pictures += (ParquetBlob(blob.where, column, number, at, size, blob.stamp) for at in range(group.num_rows))
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        chunk = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == leaf)
+        size = chunk.total_uncompressed_size // max(group.num_rows, 1)
+        pictures += (
+            ParquetBlob(blob.where, column, nested, number, at, size, blob.stamp) for at in range(group.num_rows)
+        )
     return list(zip(ids, pictures, strict=True)), PictureTable(blob.where, dict(zip(ids, rows, strict=True)))
 
 
-def _column(blob: Blob, schema: Any) -> str:
-    """Return the path of the column with the bytes of pictures."""
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column; times and other types as their text."""
     import pyarrow as pa
 
-    found = {
-        field.name: f"{field.name}.bytes" if pa.types.is_struct(field.type) else field.name
-        for field in schema
-        if pa.types.is_binary(field.type)
-        or pa.types.is_large_binary(field.type)
-        or (pa.types.is_struct(field.type) and {"bytes", "path"} <= {inner.name for inner in field.type})
-    }
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_nested, pa.types.is_null)
+    if not any(is_kind(column.type) for is_kind in plain):
+        column = column.cast(pa.string())
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _is_bytes(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _column(blob: Blob, schema: Any) -> tuple[str, bool]:
+    """Return the column of pictures, and whether it is of structs with `bytes` and `path`."""
+    import pyarrow as pa
+
+    structs = (field for field in schema if pa.types.is_struct(field.type))
+    found = {field.name: True for field in structs if {"bytes", "path"} <= {inner.name for inner in field.type}}
+    found |= {field.name: False for field in schema if _is_bytes(field.type)}
+    name = IMAGE if IMAGE in found else next(iter(found), "")
     if IMAGE not in found and len(found) != 1:
         what = f"the columns {', '.join(found)} with pictures" if found else "no column of pictures"
         raise ShardsError(f"{blob.where} has {what}", f"Name one {IMAGE}, of bytes or as `datasets` writes it")
-    return found.get(IMAGE) or next(iter(found.values()))
+    return name, found[name]

@@ -16,13 +16,13 @@ import numpy as np
 from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.archive import LABELS
 from lpff_shards.schemas.columns import Texts
-from lpff_shards.schemas.fields import LARGEST
+from lpff_shards.schemas.fields import LARGEST, MOST
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.schemas.record import Blob
 from lpff_shards.sources.inventory import Extra
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.files import is_picture
-from lpff_shards.sources.io.json_files import decode_file
+from lpff_shards.sources.io.json_files import as_json, decode_file
 from lpff_shards.sources.io.tree import read_whole
 
 Row = Mapping[str, Any]
@@ -40,6 +40,7 @@ class PictureTable:
         rows: id to row; ids contain the file's own folder, since names in it are relative.
         twice: ids that several rows have.
         common: the file's values for all of its pictures, such as the camera's focal length.
+        naming: the columns that name pictures.
         is_nerf: whether it is NeRF's transforms.json, whose cameras have OpenGL's axes.
     """
 
@@ -47,6 +48,7 @@ class PictureTable:
     rows: Mapping[str, Row]
     twice: frozenset[str] = frozenset()
     common: Row = field(default_factory=dict)
+    naming: frozenset[str] = frozenset()
     is_nerf: bool = False
 
 
@@ -81,27 +83,34 @@ def read_picture_table(blob: Blob, name: str, folder: str) -> PictureTable:
         if id in rows:
             twice.add(id)
         rows[id] = row
-    return PictureTable(blob.where, rows, frozenset(twice), common, name.startswith("transforms"))
+    naming = frozenset(column for row in rows.values() if (column := _naming(row)))
+    return PictureTable(blob.where, rows, frozenset(twice), common, naming, name.startswith("transforms"))
 
 
 def column_of(values: Sequence[object]) -> Extra | None:
     """Return a column of the type that all its values have: bool, int64, float64 [n], or texts.
 
-    Missing values (None and empty texts) are false, 0 or empty. Texts of numbers are numbers, but not those with zeros
-    in front. The result is None if a value is a list or an object.
+    Missing values (None, NaN and empty texts) are false, 0 or empty. Texts of numbers are numbers, but not those with
+    zeros in front. The result is None if a value is a list, an object or bytes.
     """
-    if any(isinstance(value, list | dict) for value in values):
+    values = [None if is_missing(value) else value for value in values]
+    if any(isinstance(value, list | dict | bytes) for value in values):
         return None
     kinds: tuple[tuple[Callable[[object], float], Any], ...]
     kinds = ((_bool, np.bool_), (_int, np.int64), (_float, np.float64))
-    for parse, kind in kinds if any(value not in (None, "") for value in values) else ():
+    for parse, kind in kinds if any(value is not None for value in values) else ():
         try:
-            found: Any = np.array([0 if value in (None, "") else parse(value) for value in values], kind)
+            found: Any = np.array([0 if value is None else parse(value) for value in values], kind)
         except ValueError:
             continue
         column: Extra = found
         return column
     return Texts.of("" if value is None else str(value) for value in values)
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a cell has no value."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)
 
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -115,16 +124,20 @@ def _bool(value: object) -> bool:
 
 
 def _int(value: object) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"-?(?:0|[1-9][0-9]{0,17})", str(value), re.ASCII):
+    if isinstance(value, bool) or not re.fullmatch(r"-?(?:0|[1-9][0-9]{0,18})", str(value), re.ASCII):
         raise ValueError
-    return int(str(value))
+    number = int(str(value))
+    if not -MOST - 1 <= number <= MOST:
+        raise ValueError
+    return number
 
 
 def _float(value: object) -> float:
     if isinstance(value, bool) or not _NUMBER.fullmatch(str(value)):
         raise ValueError
     number = float(str(value))
-    if not abs(number) <= LARGEST:
+    # Fields are float32: a large whole number, such as an id, would become another one.
+    if not abs(number) <= LARGEST or (number.is_integer() and float(np.float32(number)) != number):
         raise ValueError
     return number
 
@@ -133,10 +146,15 @@ def _named(blob: Blob, rows: Iterable[object]) -> Iterator[tuple[str, Row]]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise ShardsError(f"{blob.where}: row {number} is not an object with columns", _hint())
-        name = next((row[column] for column in NAMES if row.get(column) not in (None, "")), None)
+        name = row.get(_naming(row))
         if not isinstance(name, str | int):
             raise ShardsError(f"{blob.where}: row {number} does not name its picture", _hint())
         yield str(name), row
+
+
+def _naming(row: Row) -> str:
+    """Return the column that names a row's picture, or an empty text."""
+    return next((column for column in NAMES if not is_missing(row.get(column))), "")
 
 
 def _hint() -> str:
@@ -161,7 +179,7 @@ def _json_lines(blob: Blob) -> Iterator[object]:
     for number, line in enumerate(read_whole(blob, MAX_JSON_BYTES).removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if line.strip():
             try:
-                yield msgspec.json.decode(line)
+                yield msgspec.json.decode(as_json(line))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ShardsError(f"{blob.where}: line {number} is not JSON: {error}", "Check the file") from None
 
