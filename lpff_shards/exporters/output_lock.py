@@ -235,9 +235,10 @@ def _take_over(folder: OutputFolder, plan: Plan, overwrite: bool, on_note: OnNot
     if not (overwrite and is_folder(folder.root / STATE_FOLDER)) and not damaged:
         _own_first(folder, plan, on_note)
         return
-    # Refuse an unwritable bucket before its files are removed.
-    folder.storage.write(f"{STATE_FOLDER}/tried", b"")
-    remove(folder.root / STATE_FOLDER, ["tried"])
+    if is_remote(folder.root):
+        # Refuse an unwritable bucket before its files are removed.
+        folder.storage.write(f"{STATE_FOLDER}/tried", b"")
+        remove(folder.root / STATE_FOLDER, ["tried"])
     # The manifest is removed first: without it the folder counts as unfinished.
     folder.unfinish()
     shards = _written(folder, folder.owner())

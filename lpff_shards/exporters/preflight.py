@@ -66,9 +66,10 @@ def refuse_full(folder: OutputFolder, plan: Plan) -> None:
         there = {**listed(folder.root), **listed(folder.root / PARTS)} if fills else {}
     present = sum(one.size for name, one in there.items() if is_shard_name(name) or name.endswith(PART))
     needed = int(plan.sizes.sum()) if fills else 0
-    if plan.format.joining and fills:
-        # A zip is joined next to its parts.
-        needed += max(plan.planned_bytes(output.tasks) for output in plan.outputs)
+    if plan.format.joining:
+        # A zip is joined next to its parts; parts in a bucket are fetched one by one into a temporary file.
+        own = (range(task, task + 1) for task in range(len(plan)))
+        needed += max(map(plan.planned_bytes, (output.tasks for output in plan.outputs) if fills else own))
     picture = plan.settings.picture
     exact = ("keep",) if picture.resolution is None else ("raw", "stored-png")
     needed = int(needed * (_SURE if picture.kind in exact else _UNSURE))

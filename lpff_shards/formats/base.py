@@ -197,14 +197,20 @@ class Format(ABC):
             raise SampleError(str(error), number, error.key) from None
 
     def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002
-        """Return the file or the pixels of a sample's picture, here its end; raise FormatError for other bytes.
+        """Return the file or the pixels of a sample's picture, which is its end without `spans`; raise FormatError.
 
         Args:
             sample, start: bytes of the sample, and their offset in the shard.
             size: bytes of the picture, from the receipt.
             raw: whether the data set holds pixels.
         """
-        return sample[-size:]
+        spans = self.spans()
+        if spans is None:
+            return sample[-size:]
+        found = spans.picture(sample, len(sample), raw)
+        if found is None or found.start + found.size > len(sample):
+            raise FormatError("its picture is cut short")
+        return sample[found.start : found.start + found.size]
 
     def member(self, key: str, suffix: str) -> str | None:  # noqa: ARG002  # most have no members
         """Return the name of a picture's member; None if there are no members, or samples.sqlite contains it."""
@@ -246,12 +252,6 @@ class Spans(Format):
 
     def spans(self) -> Spans:
         return self
-
-    def picture_bytes(self, sample: bytes, start: int, size: int, raw: bool) -> bytes:  # noqa: ARG002  # not at the end
-        found = self.picture(sample, len(sample), raw)
-        if found is None or found.start + found.size > len(sample):
-            raise FormatError("its picture is cut short")
-        return sample[found.start : found.start + found.size]
 
 
 def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:
