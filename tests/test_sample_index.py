@@ -7,6 +7,7 @@ import json
 import sqlite3
 import tarfile
 import zlib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -237,35 +238,28 @@ def test_what_cannot_be_right_is_one_error_and_loaders_do_without(
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("radians", ["3.1416", "-4", "1e7"])
-@pytest.mark.parametrize("name", ["yaw", "pitch"])
-def test_angles_that_are_none_are_damage(out: Path, name: str, radians: str) -> None:
+@pytest.mark.parametrize(
+    ("edit", "read", "reason"),
+    [
+        *((f"samples SET {name} = {radians}", lambda index, name=name: index.column(name), f"{name} is out of range")
+          for name in ("yaw", "pitch") for radians in ("3.1416", "-4", "1e7")),
+        *((f"poses SET pitch = {pose}", SampleIndex.pool, "a pose is out of range")
+          for pose in ("181", "9223372036854775807", "-181")),
+    ],
+)  # fmt: skip
+def test_angles_that_are_none_are_damage(
+    out: Path, edit: str, read: Callable[[SampleIndex], object], reason: str
+) -> None:
     path = out / "samples.sqlite"
     whole = path.read_bytes()
     try:
         with closing(sqlite3.connect(path)) as ledger:
-            ledger.executescript(f"UPDATE samples SET {name} = {radians} WHERE rowid = 2")
+            ledger.executescript(f"UPDATE {edit} WHERE rowid = 2")
         with (
             SampleIndex.open(out, read_manifest(out)) as opened,
-            pytest.raises(SampleIndexError, match=f"damaged: {name} is out of range"),
+            pytest.raises(SampleIndexError, match=f"damaged: {reason}"),
         ):
-            opened.column(name)
-    finally:
-        path.write_bytes(whole)
-
-
-@pytest.mark.parametrize("pose", ["181", "9223372036854775807", "-181"])
-def test_poses_that_are_none_are_damage(out: Path, pose: str) -> None:
-    path = out / "samples.sqlite"
-    whole = path.read_bytes()
-    try:
-        with closing(sqlite3.connect(path)) as ledger:
-            ledger.executescript(f"UPDATE poses SET pitch = {pose} WHERE rowid = 2")
-        with (
-            SampleIndex.open(out, read_manifest(out)) as opened,
-            pytest.raises(SampleIndexError, match="damaged: a pose is out of range"),
-        ):
-            opened.pool()
+            read(opened)
     finally:
         path.write_bytes(whole)
 
