@@ -146,6 +146,15 @@ def test_cameras_of_a_layout(tmp_path: Path, layout: str, zipped: bool) -> None:
         assert np.abs(seen - expected).max() * SIDE < 0.01
 
 
+def test_lens_distortion_is_told(tmp_path: Path) -> None:
+    root = write_set(tmp_path, transforms_json)
+    content = json.loads((root / "transforms.json").read_text())
+    for coefficient in (0, 0.1):
+        (root / "transforms.json").write_text(json.dumps(content | {"k1": 0.0, "p2": coefficient}))
+        told = [note for note in inventory(root).notes if "the lens distortion (p2) is not used" in note]
+        assert len(told) == (coefficient != 0)
+
+
 def test_a_point_is_seen_where_nerf_sees_it(tmp_path: Path) -> None:
     """Blender's file has one angle of view; its cameras look along their -z, with y up."""
     pose = look_at(0.4, 0.1)[:16].reshape(4, 4) @ np.diag([1.0, -1.0, -1.0, 1.0])

@@ -54,6 +54,8 @@ _TAKEN = {*(field.name for field in FIELDS), *(array.name for array in ARRAYS), 
 """Names that samples and batches have."""
 MANY = 20
 """Fewest cameras of a set that should be on both sides of the head."""
+_LENS = ("k1", "k2", "k3", "k4", "p1", "p2")
+"""Coefficients of lens distortion, as OpenCV and nerfstudio name them."""
 DEEPEST = 32
 SHOWN = 20
 _PAIRS = "Without `,mirrored` the export makes mirrors itself"
@@ -97,7 +99,7 @@ class Own:
             for one, other in zip(ids[::2], ids[1::2], strict=True):
                 rows[one], rows[other] = [*rows[one], *rows[other]], [*rows[other], *rows[one]]
         extra, unused = _extra_columns(ids, tables, rows)
-        notes = [*_unmatched(pictures, tables), *unused, *self._unknown(found)]
+        notes = [*_unmatched(pictures, tables), *_distorted(tables), *unused, *self._unknown(found)]
         return build(self.own.name, self.alignment, found, files_of_cameras, notes, not cameras, extra)
 
     def _root(self) -> Tree:
@@ -230,6 +232,15 @@ def _unmatched(pictures: Sequence[tuple[str, Blob]], tables: Sequence[PictureTab
     ids = {id for id, _ in pictures}
     if lone := [(table.where, id) for table in tables for id in table.rows if id not in ids]:
         yield f"{lone[0][0]}: {len(lone):,} rows are of no picture in the data set, such as {lone[0][1]}"
+
+
+def _distorted(tables: Sequence[PictureTable]) -> Iterator[str]:
+    """Yield that cameras have a lens distortion, which the 25 numbers of a camera do not express."""
+    for table in tables:
+        values = ((name, row.get(name)) for row in (table.common, *table.rows.values()) for name in _LENS)
+        if odd := next((name for name, value in values if value not in (None, "", 0, "0", "0.0")), None):
+            yield f"{table.where}: the lens distortion ({odd}) is not used: undistort the pictures first"
+            return
 
 
 def _extra_columns(
