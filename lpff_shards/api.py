@@ -247,11 +247,9 @@ def _write_missing(job: _Job, tasks: Sequence[int], before: Collection[str] = ()
     kept = job.finished(_own_files(plan, tasks))
     missing = [task for task in tasks if plan.filenames[task] not in kept]
     observer.on_plan(plan, len(plan) - others - len(missing), others)
-    names = (
-        *(output.file for output in plan.outputs if output.file in before),
-        *map(plan.filenames.__getitem__, tasks),
-    )
-    observer.on_skipped_shards(Receipts(folder, [name for name in names if name in kept or name in before]))
+    joined = [output.file for output in plan.outputs if output.file in before]
+    own = [plan.filenames[task] for task in tasks if plan.filenames[task] in kept]
+    observer.on_skipped_shards(Receipts(folder, [*joined, *own]))
     if missing:
         observer.on_stage("writing")
         folder.unfinish()

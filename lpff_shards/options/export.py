@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -21,7 +20,7 @@ from lpff_shards.options.declaration import (
 )
 from lpff_shards.options.mix import OFFICIAL, TRAIN, MixOptions
 from lpff_shards.options.sources import SourceOptions
-from lpff_shards.schemas.sources import PUBLISHED
+from lpff_shards.schemas.sources import NAME_RULE, PUBLISHED
 from lpff_shards.schemas.text import alternatives
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ DEFAULT_SHARD_SIZE = 256 * 10**6
 DEFAULT_JPEG_QUALITY = 95
 MAX_RESOLUTION = 8192
 MAX_WORKERS: Mapping[EngineName, int] = {"local": 512, "ray": 10_000}
-NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

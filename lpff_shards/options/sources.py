@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,13 +10,12 @@ from typing import Any, Literal
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.declaration import check, declared, file_options, flag, option, recordable_path, word
 from lpff_shards.schemas.license import UNKNOWN, USUAL_NAMES, License, parse_license
-from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, SPECS, known_specs
+from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, NAME_RULE, SPECS, known_specs
 from lpff_shards.schemas.text import alternatives
 from lpff_shards.schemas.uris import is_uri
 
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
 MIRRORED = ",mirrored"
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _WORDS: Mapping[str, tuple[str, bool]] = {
     "opencv": ("opengl", False),
     "opengl": ("opengl", True),
@@ -74,16 +72,16 @@ def own_sets(
     """
     paths = _by_name("--dataset", dataset, "PATH")
     for name in paths:
-        if not _NAME.fullmatch(name) or name in SPECS or name in ADDED:
+        if not NAME_RULE.fullmatch(name) or name in SPECS or name in ADDED:
             hint = "It starts with a-z, then a-z, 0-9 and _, 40 characters at most, and no other data set has it"
             raise ShardsError(f"--dataset {name}=... cannot have this name", hint)
     more: dict[str, dict[str, Any]] = {name: {} for name in paths}
-    for name_of_option, key, given in (
-        ("--camera-convention", "convention", _by_name("--camera-convention", camera_convention, "opengl,c2w")),
-        ("--license-of", "license", _by_name("--license-of", license_of, "CC-BY-4.0")),
-        ("--terms-of", "terms", _by_name("--terms-of", terms_of, "FILE")),
+    for name_of_option, key, given, such_as in (
+        ("--camera-convention", "convention", camera_convention, "opengl,c2w"),
+        ("--license-of", "license", license_of, "CC-BY-4.0"),
+        ("--terms-of", "terms", terms_of, "FILE"),
     ):
-        for name, text in given.items():
+        for name, text in _by_name(name_of_option, given, such_as).items():
             if name not in paths:
                 raise ShardsError(
                     f"{name_of_option} {name}=... is for no given --dataset", f"Give --dataset {name}=PATH too"
@@ -180,7 +178,7 @@ class SourceOptions:
         check(self)
         others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
         object.__setattr__(self, "others", others)
-        for name in ("dataset", "camera_convention", "license_of", "terms_of"):
+        for name in (name for name, one in declared(self).items() if one.repeated):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.unpack_to is not None and is_uri(self.unpack_to):
             raise ShardsError(f"--unpack-to {self.unpack_to} is in a bucket", "Give a folder on a disk")

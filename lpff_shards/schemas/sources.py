@@ -189,9 +189,9 @@ EG3D = Terms(
 
 GROUP = "lpff_shards.sources"
 """Group of the entry points of other packages' data sets: the name, and a class with a `spec` and `inventory()`."""
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+NAME_RULE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ADDED: Mapping[str, str] = {
-    name: home for name, home in sorted(added(GROUP).items()) if _NAME.fullmatch(name) and name not in SPECS
+    name: home for name, home in sorted(added(GROUP).items()) if NAME_RULE.fullmatch(name) and name not in SPECS
 }
 """The data sets of other packages: name to `module:class`, loaded when needed."""
 

@@ -91,10 +91,9 @@ class Own:
             for id, row in table.rows.items():
                 rows[id].append(row)
         found = [self._scanned(id, blob, cameras.get(id), rows.get(id, ()), faults.get(id)) for id, blob in pictures]
-        if self.own.mirrored:
-            found = list(self._paired(f"{where},mirrored", found))
         ids = [id for id, _ in pictures]
         if self.own.mirrored:
+            found = list(self._paired(f"{where},mirrored", found))
             # What is said of one of a pair is true for both.
             for one, other in zip(ids[::2], ids[1::2], strict=True):
                 rows[one], rows[other] = [*rows[one], *rows[other]], [*rows[other], *rows[one]]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -18,7 +20,7 @@ from lpff_shards.schemas.plugins import load
 from lpff_shards.schemas.sources import ADDED, SPECS, added_class
 from lpff_shards.schemas.text import choice_hint
 from lpff_shards.sources.inventory import Inventory, Source
-from lpff_shards.sources.io.json_files import read_table
+from lpff_shards.sources.io.json_files import JsonTable, read_table
 from lpff_shards.sources.io.tree import file_blob, read_whole
 
 _HOMES = {
@@ -41,7 +43,7 @@ def sources(options: SourceOptions) -> list[Source]:
         if name in _HOMES:
             files = (getattr(options, file) for file in SPECS[name].files)
             source = load(f"the data set {name}", _HOMES[name])
-            unpack = {} if name == "demo" else {"unpack_to": options.unpack_to}
+            unpack = {} if SPECS[name].is_made_up else {"unpack_to": options.unpack_to}
             found.append(source(getattr(options, name), options.alignment, *files, **unpack))
         elif name in ADDED:
             found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
@@ -115,14 +117,19 @@ def read_num_replicas(given: str) -> NDArray[np.int64]:
         if int(index) >= len(counts):
             missing = next(i for i in range(len(counts)) if str(i) not in table.rows)
             raise _fault(given, f"it lacks index {missing}, but has index {index}")
-        try:
-            count = table.get(index, _COUNT)
-        except ValueError as error:
-            raise _fault(given, f"index {index}: {error}") from None
-        if count is None or not 1 <= count <= MAX_REPLICAS:
-            raise _fault(given, f"index {index} has {count} replicas, not 1 to {MAX_REPLICAS}")
-        counts[int(index)] = count
+        counts[int(index)] = _count(table, index, f"index {index}", "replicas", partial(_fault, given))
     return counts
+
+
+def _count(table: JsonTable, key: str, what: str, unit: str, fault: Callable[[str], ShardsError]) -> int:
+    """Return a number of copies in a table; raise its fault if it is none, or out of range."""
+    try:
+        count = table.get(key, _COUNT)
+    except ValueError as error:
+        raise fault(f"{what}: {error}") from None
+    if count is None or not 1 <= count <= MAX_REPLICAS:
+        raise fault(f"{what} has {count} {unit}, not 1 to {MAX_REPLICAS}")
+    return count
 
 
 def read_degree_table(given: str) -> NDArray[np.int64]:
@@ -137,14 +144,9 @@ def read_degree_table(given: str) -> NDArray[np.int64]:
     counts = np.zeros(361, np.int64)
     both = not any(degree.startswith("-") for degree in table.rows)
     for degree in table.rows:
-        try:
-            count = table.get(degree, _COUNT)
-        except ValueError as error:
-            raise _table_fault(given, f"degree {degree}: {error}") from None
         if not _DEGREE.fullmatch(degree) or abs(int(degree)) > 180:
             raise _table_fault(given, f"{shortened(degree)!r} is no whole degree from -180 to 180")
-        if count is None or not 1 <= count <= MAX_REPLICAS:
-            raise _table_fault(given, f"degree {degree} has {count} copies, not 1 to {MAX_REPLICAS}")
+        count = _count(table, degree, f"degree {degree}", "copies", partial(_table_fault, given))
         counts[[180 + int(degree), *([180 - int(degree)] * both)]] = count
     return counts
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lpff_shards.options.sources import Convention
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, TOLERANCE
 from lpff_shards.schemas.camera import faults as faults_of
-from lpff_shards.sources.io.picture_tables import PictureTable, Row
+from lpff_shards.sources.io.picture_tables import PictureTable, Row, is_empty
 
 POSES: Mapping[str, bool | None] = {
     "c2w": False,
@@ -40,11 +40,7 @@ def is_camera(label: object) -> bool:
 
 
 def _has_camera(row: Row) -> bool:
-    return is_camera(row.get("label")) or any(not _is_empty(row.get(name)) for name in ("camera", *POSES))
-
-
-def _is_empty(value: object) -> bool:
-    return value is None or value == ""
+    return is_camera(row.get("label")) or any(not is_empty(row.get(name)) for name in ("camera", *POSES))
 
 
 def read_camera_rows(
@@ -62,7 +58,7 @@ def read_camera_rows(
     is_w2c = np.zeros(len(ids), bool)
     for at, id in enumerate(ids):
         try:
-            own = {name: value for name, value in table.rows[id].items() if not _is_empty(value)}
+            own = {name: value for name, value in table.rows[id].items() if not is_empty(value)}
             values = {**table.common, **own}
             poses[at], intrinsics[at], is_w2c[at] = _camera(values, convention, partial(size_of, id))
         except ValueError as error:
@@ -89,13 +85,13 @@ def _camera(
     """
     matrix, w2c = None, None
     flat = values["label"] if is_camera(values.get("label")) else values.get("camera")
-    if not _is_empty(flat):
+    if not is_empty(flat):
         both = _numbers("camera", flat, CAMERA_NUMBERS)
         pose, matrix = both[:16].reshape(4, 4), both[16:].reshape(3, 3)
     else:
-        name = next(name for name in POSES if not _is_empty(values.get(name)))
+        name = next(name for name in POSES if not is_empty(values.get(name)))
         pose, w2c = _pose(name, values[name]), POSES[name]
-        if column := next((column for column in MATRICES if not _is_empty(values.get(column))), None):
+        if column := next((column for column in MATRICES if not is_empty(values.get(column))), None):
             matrix = _numbers(column, values[column], 9).reshape(3, 3)
     if matrix is None:
         matrix = _from_focal(values, convention, size)
@@ -152,7 +148,7 @@ def _size(values: Row, size: Callable[[], Size]) -> Size:
 
 def _one(values: Row, name: str) -> float | None:
     given = values.get(name)
-    return None if _is_empty(given) else float(_numbers(name, given, 1)[0])
+    return None if is_empty(given) else float(_numbers(name, given, 1)[0])
 
 
 def _numbers(name: str, given: object, *counts: int) -> NDArray[np.float64]:

@@ -108,9 +108,14 @@ def column_of(values: Sequence[object]) -> Extra | None:
     return Texts.of("" if value is None else str(value) for value in values)
 
 
+def is_empty(value: object) -> bool:
+    """Return whether a cell is empty."""
+    return value is None or value == ""
+
+
 def is_missing(value: object) -> bool:
-    """Return whether a cell has no value."""
-    return value is None or value == "" or (isinstance(value, float) and value != value)
+    """Return whether a cell has no value: it is empty, or NaN as in tables of floats."""
+    return is_empty(value) or (isinstance(value, float) and value != value)
 
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?", re.ASCII)
