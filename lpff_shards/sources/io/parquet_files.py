@@ -106,7 +106,7 @@ def read_parquet(blob: Blob, name: str, folder: str) -> tuple[list[tuple[str, Bl
         ShardsError: it cannot be read, has no column of pictures or several, or is in an archive.
     """
     try:
-        import pyarrow  # noqa: F401  # tells the extra that is missing
+        import pyarrow  # noqa: F401  # only to find out if it is missing
     except ImportError:
         raise ShardsError(f"{blob.where} needs pyarrow", 'pip install "lpff-shards[parquet]"') from None
     if not isinstance(blob, FileBlob | ObjectBlob):
