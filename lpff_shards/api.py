@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
+from lpff_shards.exporters.attach import attach
 from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
@@ -35,6 +37,7 @@ from lpff_shards.planning.plan import Output, Plan, Tasks
 from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
+from lpff_shards.sources.channels import read_channel, with_channels
 from lpff_shards.sources.io.rar_unpacker import PackedArchive, unpacked_in
 from lpff_shards.sources.registry import read_degree_table, read_exclusions, read_num_replicas, read_terms, sources
 from lpff_shards.storage.local import BackgroundSync
@@ -112,6 +115,13 @@ def _plan(
     refuse_sources(out, given_paths(options))
     inventories = [source.inventory() for source in sources(options.sources)]
     refuse_pictures(out, inventories)
+    channels = [read_channel(given, options.sources.unpack_to) for given in options.sources.channels]
+    inside = options.traits.channels == "inside"
+    if channels:
+        inventories = with_channels(inventories, channels, options.sources.mirrors)
+    if channels and not inside:
+        # `attach` adds them when the pictures are written.
+        inventories = [replace(inventory, channels={}) for inventory in inventories]
     table = options.mix.degree_table
     degrees = read_degree_table(table) if table is not None else None
     mixed = mix(inventories, options, num_replicas, exclusions, excludes_later, degrees)
@@ -121,7 +131,8 @@ def _plan(
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)
-    return make_plan(options, mixed, decisive, published_names(options), num_replicas)
+    held = [one.channel for one in channels if inside]
+    return make_plan(options, mixed, decisive, published_names(options), num_replicas, held)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
@@ -193,6 +204,7 @@ class _Job:
         # Every writing machine must see them.
         unpacked = unpacked_in(options.sources.unpack_to) if options.sources.unpack_to else ()
         self.sources = (*options.sources.on_disk, *unpacked)
+        self.beside = options.sources.channel if options.traits.channels == "beside" else ()
         # They check files.
         self.workers = (None if self.executor.elsewhere else options.run.workers) or available_cores()
 
@@ -286,4 +298,7 @@ def _finished(job: _Job, archives: Collection[str]) -> Manifest:
         started = time.monotonic()
         whole = assemble(folder, plan, output, Receipts(folder, parts))
         job.observer.on_shard(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
-    return finish(folder, plan)
+    manifest = finish(folder, plan, job.observer.on_note)
+    if job.beside:
+        attach(folder.root, job.beside, job.workers, job.observer)
+    return manifest

@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-import time
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, get_type_hints
 
@@ -16,6 +15,7 @@ import click
 
 from lpff_shards._version import __version__
 from lpff_shards.commandline import options as given_by
+from lpff_shards.commandline import signals
 from lpff_shards.commandline.options import Group, Verbosity, no_such_option
 from lpff_shards.errors import EXIT_BAD_INPUT, EXIT_DAMAGED, ExportFailed, Interrupted, NotFound, ShardsError
 from lpff_shards.options import export as options
@@ -23,15 +23,9 @@ from lpff_shards.options.declaration import declared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
 
 # Also for `python -m lpff_shards`: completion and the examples use this name.
 PROGRAM = "lpff-shards"
-
-LATER = 0.01
-"""Seconds after which a signal is delivered again if it could not be raised."""
-CLEANING = 5.0
-"""Seconds after a signal in which further ones are ignored, for cleaning up."""
 
 
 @click.group(PROGRAM, cls=Group, invoke_without_command=True)
@@ -122,6 +116,24 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity:
         if verbosity is Verbosity.QUIET and not as_json:
             click.echo("\n".join(summary.fault_lines(verdict)))
         sys.exit(EXIT_DAMAGED)
+
+
+@cli.command()
+@given_by.path
+@given_by.attach
+@given_by.messages
+def attach(path: str, channel: tuple[str, ...], workers: int | None, as_json: bool, verbosity: Verbosity) -> None:
+    """Add channels to the export in the folder PATH, in shards of their own; its pictures stay as they are."""
+    from lpff_shards.commandline import progress, summary
+    from lpff_shards.exporters.attach import attach as attach_channels
+
+    options.RunOptions(workers=workers)
+    try:
+        with progress.observer(sys.stderr, verbosity) as observer:
+            made = attach_channels(path, channel, workers, observer)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped", "Finished shards are kept: run the same command again to go on") from None
+    _print_result(made, "\n".join(summary.channel_text(manifest, path) for manifest in made), as_json, verbosity)
 
 
 @cli.command()
@@ -239,37 +251,6 @@ def _options(given: dict[str, Any]) -> options.ExportOptions:
     return options.ExportOptions(**given, **{part: kind(**of[part]) for part, kind in kinds.items()})
 
 
-class _Stopped(KeyboardInterrupt):
-    """A signal to stop; Python would die of a KeyboardInterrupt itself that passes an `exec`, as in dataclasses."""
-
-
-def _hear_signals() -> None:
-    """Raise a KeyboardInterrupt on the first Ctrl-C or SIGTERM; end the process on one that comes `CLEANING` later."""
-    stopped: list[float] = []
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if not stopped:
-            stopped.append(time.monotonic())
-            raise _Stopped
-        if time.monotonic() - stopped[0] > CLEANING:
-            os._exit(Interrupted.exit_status)
-
-    def again(lost: sys.UnraisableHookArgs) -> None:
-        # Stop a moment later if Python could not raise it, as in the callbacks of an import.
-        if not isinstance(lost.exc_value, _Stopped):
-            sys.__unraisablehook__(lost)
-            return
-        stopped.clear()
-        signal.setitimer(signal.ITIMER_REAL, LATER)
-
-    sys.unraisablehook = again
-    signal.signal(signal.SIGALRM, stop)
-    signal.signal(signal.SIGTERM, stop)
-    # Ignored where a shell started this in the background.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)
-
-
 def _color() -> bool | None:
     """Return False if the environment refuses colors, see https://no-color.org; else None: click decides."""
     no_color, setting, terminal = (os.environ.get(name) for name in ("NO_COLOR", "CLICOLOR", "TERM"))
@@ -286,7 +267,7 @@ def main() -> None:
     """Run a command; every error is one line and an exit status."""
     # Set before numpy is loaded: its thread pool would only make forking workers unsafe.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _hear_signals()
+    signals.hear()
     # A stream that the caller closed is None.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from isal.isal_zlib import crc32
 
 from lpff_shards.executors.processes import LocalExecutor, OnProgress, OnSample, OnShard, ShardDone, may_fork
 from lpff_shards.formats.base import Format, SampleError
-from lpff_shards.formats.checks import deep_fault
+from lpff_shards.formats.checks import channel_fault, deep_fault
 from lpff_shards.formats.registry import installed_format
 from lpff_shards.manifest import MANIFEST, Manifest, Shard, file_digest, keys_digest, read_manifest
 from lpff_shards.options.export import Checksum
@@ -22,6 +22,7 @@ from lpff_shards.schemas.columns import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
+from lpff_shards.sidecars.attached import attached_channels, channel_folders, is_current
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.file_io import checksum_of, file_checksum
 from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, names_in, place, read_whole
@@ -104,15 +105,31 @@ def verify_export(
             on_shard(ShardDone(shard.file, len(own.keys), shard.bytes, read.seconds, len(own.faults)))
     ordered = [checked[shard.file] for shard in manifest.shards]
     faults = (fault for shard in ordered for fault in shard.faults)
+    channels = _channels(root, manifest, lambda path: verify_export(path, workers, on_progress, deep))
     return Verdict(
         name=manifest.name,
         format=manifest.format,
         shards=len(manifest.shards),
         samples=sum(len(shard.keys) for shard in ordered),
         bytes=sum(shard.bytes for shard in manifest.shards),
-        faults=(*faults, *_across(manifest, ordered), *_beside_faults(root, manifest)),
+        faults=(*faults, *_across(manifest, ordered), *_beside_faults(root, manifest), *channels),
         seconds=time.monotonic() - start,
     )
+
+
+def _channels(root: StoragePath, manifest: Manifest, check: Callable[[StoragePath], Verdict]) -> Iterator[Fault]:
+    """Yield the faults of channels that were attached to an export."""
+    if manifest.layout.attached:
+        return
+    finished = attached_channels(root)
+    for name in channel_folders(root):
+        if name not in finished:
+            yield Fault(name, "", "this channel is unfinished; lpff-shards attach finishes it")
+            continue
+        if not is_current(finished[name], name, manifest):
+            yield Fault(name, "", "this channel is of other samples; lpff-shards attach writes it again")
+        for fault in check(root / name).faults:
+            yield Fault(f"{name}/{fault.shard}", fault.sample, fault.reason)
 
 
 def _across(manifest: Manifest, checked: Sequence[_Checked]) -> Iterator[Fault]:
@@ -162,13 +179,16 @@ def _check_shard(
     inside: list[Fault] = []
     try:
         for sample in format.samples(data, layout):
-            if deep and (reason := deep_fault(sample)):
+            if deep and (reason := channel_fault(sample, layout) or (None if layout.attached else deep_fault(sample))):
                 inside.append(Fault(shard.file, sample.key, reason))
             keys.append(sample.key)
+            report(len(sample.picture.data))
+            if layout.attached:
+                counts["splits"][shard.split] += 1
+                continue
             counts["sources"][str(sample.scalars["dataset"])] += 1
             counts["licenses"][str(sample.scalars["license"]) or UNKNOWN_LICENSE] += 1
             counts["splits"][str(sample.scalars["split"])] += 1
-            report(len(sample.picture.data))
     except SampleError as error:
         fault = Fault(shard.file, error.key or f"sample {error.number}", error.reason)
     if found != shard.checksum:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
+import numpy as np
 from dataset_factories import (
     LPFF_IDS,
     UP_IDS,
@@ -80,6 +82,13 @@ def write_own(root: Path) -> None:
         for id, pose in poses.items()
     ]
     write_json(root / "captures/transforms.json", {"camera_angle_x": 0.24, "frames": frames})
+    for id in poses:
+        (root / "masks" / id).parent.mkdir(parents=True, exist_ok=True)
+        (root / "latents" / id).parent.mkdir(parents=True, exist_ok=True)
+        (root / "masks" / f"{id}.png").write_bytes(picture(f"mask of {id}", SIDE))
+        np.save(root / "latents" / f"{id}.npy", np.zeros(512, np.float32))
+    lines = [json.dumps({"file_name": f"{id}.png", "text": f"a face of {id.partition('/')[0]}"}) for id in poses]
+    (root / "captions.jsonl").write_text("\n".join(lines))
 
 
 def _licensed(info: Json) -> Json:

@@ -32,15 +32,15 @@ def _copied(batch: dict[str, Any]) -> dict[str, Any]:
     return {name: value.copy() for name, value in batch.items()}
 
 
-@pytest.mark.parametrize("channels", ["last", "first"])
-def test_a_mirrored_original_is_the_export_s_own_mirror(demo: Path, channels: Any) -> None:
-    source = ShardSource(demo, channels=channels)
+@pytest.mark.parametrize("order", ["last", "first"])
+def test_a_mirrored_original_is_the_export_s_own_mirror(demo: Path, order: Any) -> None:
+    source = ShardSource(demo, order=order)
     numbers = {key: number for number, key in enumerate(source.column("key"))}
     originals = sorted(key for key in numbers if not key.endswith("_m"))
     assert len(originals) == 4
     found = source.batch([numbers[key] for key in originals], NAMES)
     before = found["image"].copy()
-    _mirrored(found, [True] * 4, channels == "last")
+    _mirrored(found, [True] * 4, order == "last")
     expected = source.batch([numbers[f"{key}_m"] for key in originals], NAMES)
     assert np.array_equal(found["image"], expected["image"])
     assert not np.array_equal(found["image"], before)
@@ -116,10 +116,10 @@ def test_nothing_is_flipped_where_nothing_is_to_be() -> None:
     mirror_batch({"image": np.zeros((2, 4, 4, 3), np.uint8)}, np.zeros(2, bool), True, never)
 
 
-@pytest.mark.parametrize("channels", ["last", "first"])
-def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) -> None:
+@pytest.mark.parametrize("order", ["last", "first"])
+def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, order: Any) -> None:
     out = write(tmp_path / "out", "wds", lpff(tmp_path, 12), 2)
-    source = ShardSource(out, channels=channels)
+    source = ShardSource(out, order=order)
     sampling = EpochSampler(counts=[12], batch_size=5, seed=1, mirror=True)
     seen = set()
     for number in range(len(sampling)):
@@ -128,7 +128,7 @@ def test_batches_are_mirrored_as_their_draws_say(tmp_path: Path, channels: Any) 
         assert found["mirrored"].tolist() == draw.flips.tolist()
         expected = source.batch(draw.indices)["image"]
         for row, flip in enumerate(draw.flips):
-            assert np.array_equal(found["image"][row], np.flip(expected[row], -2 if channels == "last" else -1)) == flip
+            assert np.array_equal(found["image"][row], np.flip(expected[row], -2 if order == "last" else -1)) == flip
             assert np.array_equal(found["image"][row], expected[row]) != flip
         seen |= set(draw.flips.tolist())
     assert seen == {True, False}

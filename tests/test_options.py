@@ -181,7 +181,7 @@ def test_defaults():
         **{"checksum": "blake3", "workers": None, "engine": "local", "ray_address": None, "task": None},
         **{"on_error": "fail", "overwrite": False, "update": False, "allow_missing": False},
     }
-    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), "eg3d", None, None, {})
+    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), (), "eg3d", None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -346,6 +346,7 @@ def test_what_decides_bytes_is_recorded_and_nothing_else():
     sets = SourceOptions(
         dataset=("a=x/set.zip,mirrored", "b=set"),
         camera_convention=("a=w2c",), license_of=("b=CC0-1.0",), terms_of=("b=x/TERMS.md",),
+        channel=("mask=x/masks,optional",),
     )  # fmt: skip
     found = recorded(ExportOptions(format="wds", out="out", sources=sets))
     assert {name: found[name] for name, one in declarations.items() if one.sparse} == {
@@ -353,6 +354,7 @@ def test_what_decides_bytes_is_recorded_and_nothing_else():
         "camera_convention": ("a=w2c",),
         "license_of": ("b=CC0-1.0",),
         "terms_of": ["b=TERMS.md"],
+        "channel": ["mask=masks,optional"],
     }
 
 

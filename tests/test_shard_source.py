@@ -156,7 +156,7 @@ def test_a_batch_tells_the_samples_numbers(small: Path) -> None:
 
 
 def test_channels_first_are_the_same_pixels_seen_otherwise(small: Path) -> None:
-    last, first = ShardSource(small), ShardSource(small, channels="first")
+    last, first = ShardSource(small), ShardSource(small, order="first")
     assert_same_array(first[3]["image"], np.moveaxis(last[3]["image"], 2, 0))
     found, expected = first.batch([3, 1])["image"], last.batch([3, 1])["image"]
     assert_same_array(found, np.moveaxis(expected, 3, 1))
@@ -167,8 +167,8 @@ def test_what_is_unknown_is_refused(small: Path) -> None:
     for split in ("val", "", "trai"):
         with pytest.raises(ShardsError, match=r"has no split '.*It has: train"):
             ShardSource(small, split)
-    with pytest.raises(ShardsError, match="channels 'middle' is not known"):
-        ShardSource(small, channels="middle")  # type: ignore[arg-type]
+    with pytest.raises(ShardsError, match="order 'middle' is not known"):
+        ShardSource(small, order="middle")  # type: ignore[arg-type]
     source = ShardSource(small)
     for odd in ("key", None, 3):
         with pytest.raises(ShardsError, match="is not a list of names"):
@@ -202,10 +202,11 @@ def _digest(source: ShardSource) -> list[bytes]:
 
 
 def test_pickled_sources_are_the_same(small: Path) -> None:
+    # The earlier spelling of `order`.
     source = ShardSource(small, channels="first")
     source[0]
     other = pickle.loads(pickle.dumps(source))
-    assert (len(other), other.channels, other.shards) == (len(source), "first", source.shards)
+    assert (len(other), other.order, other.shards) == (len(source), "first", source.shards)
     assert _digest(other) == _digest(source)
     assert_batch({**other.batch([4], NAMES), "image": np.moveaxis(other.batch([4])["image"], 1, 3)}, truths(small), [4])
 

@@ -64,7 +64,7 @@ def test_hints() -> None:
         ),
         (
             ["trace", "x", "y", "-q"],
-            "there is no option -q. It is an option of export, verify, index and bench. See lpff-shards trace",
+            "there is no option -q. It is an option of export, verify, attach, index and bench. See lpff-shards trace",
         ),
         ([*DEMO, "--bogus"], "there is no option --bogus. See lpff-shards export --help"),
         (["verify", "x", "-x"], "there is no option -x. See lpff-shards verify --help"),
@@ -108,7 +108,7 @@ def test_wrong_names_from_python(shards: Path) -> None:
     with pytest.raises(ShardsError, match=r"field 'licence' is not known\. Did you mean license\? It is one of: key,"):
         ShardSource(shards).column("licence")
     with pytest.raises(ShardsError, match=r"Did you mean first\? It is one of: last, first"):
-        ShardSource(shards, channels="frist")  # type: ignore[arg-type]
+        ShardSource(shards, order="frist")  # type: ignore[arg-type]
     with pytest.raises(ShardsError, match=r"Did you mean stored-png\?"):
         PictureOptions(image="storedpng")  # type: ignore[arg-type]
     with pytest.raises(ShardsError, match=r"Did you mean drop\? It is one of: None, 'pad', 'drop'"):

@@ -457,8 +457,8 @@ def test_the_parts_show_in_nothing(whole: Path, tmp_path: Path) -> None:
 
 KILLS = {
     "second part": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 2, 1),
-    "first pictures": ("lpff_shards.formats.join_zip", "_Archive.add", 3, 4),
-    "lists": ("lpff_shards.formats.join_zip", "_Archive.add", 18, 4),
+    "first pictures": ("lpff_shards.formats.join_zip", "ZipWriter.add", 3, 4),
+    "lists": ("lpff_shards.formats.join_zip", "ZipWriter.add", 18, 4),
     "whole, without its name": ("lpff_shards.sidecars.folder", "OutputFolder.publish", 5, 4),
     "whole, with its parts": ("lpff_shards.sidecars.folder", "OutputFolder.drop_parts", 1, 4),
     "manifest": ("lpff_shards.sidecars.folder", "OutputFolder.write", 2, None),

@@ -17,6 +17,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.options import export as options
 from lpff_shards.options import mix as mix_options
 from lpff_shards.options.bench import BenchOptions
+from lpff_shards.options.channels import HELP as CHANNEL_HELP
 from lpff_shards.options.declaration import BY, Option, Share, declared, flag, one_of
 from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.sources import ADDED, known_specs
@@ -287,9 +288,15 @@ export = _stack(
     _runs("--report", shell_complete=_FILE, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),
 )  # fmt: skip
+_workers = _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
 check = _stack(
     _runs("--deep", is_flag=True, help="Decode every picture and check every camera too."),
-    _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]"),
+    _workers,
 )
+attach = _stack(
+    click.option("--channel", cls=ClickOption, section="Sources", multiple=True,
+                 metavar="NAME=PATH[,KIND]", help=CHANNEL_HELP),
+    _workers,
+)  # fmt: skip
 report = _runs("--out", shell_complete=_FILE, metavar="FILE", help="The HTML file.  [default: PATH/report/index.html]")
 bench = _declared(BenchOptions, "Reading")

@@ -165,6 +165,16 @@ def report_data(report: BenchReport) -> Mapping[str, Any]:
     return {**structs.asdict(report), "runs": runs}
 
 
+def channel_text(manifest: Manifest, path: str) -> str:
+    """Return the result of `attach` for one channel."""
+    channel, size = (manifest.layout.channels or ())[0], sum(shard.bytes for shard in manifest.shards)
+    shards = _files(len(manifest.shards), manifest.format)
+    what = (
+        f"{channel.name}: {format_count(manifest.samples, f'.{channel.kind} file')} in {shards}, {format_bytes(size)}"
+    )
+    return printable(f"{what}, in {path}/{channel.name}")
+
+
 def trace_text(trace: Trace) -> str:
     """List the matching samples by picture, and those that were left out."""
     pictures: dict[tuple[str, str], list[tuple[IndexedSample, str | None]]] = {}
@@ -180,6 +190,8 @@ def trace_text(trace: Trace) -> str:
     if trace.samples:
         samples, shards = len(trace.samples), format_count(len({record.file for record in trace.samples}), "shard")
         lines.append(f"{format_count(samples, 'sample')} of {format_count(len(pictures), 'picture')} in {shards}")
+    if trace.channels:
+        lines.append(f"Attached channels have files of the same samples: {', '.join(f'{n}/' for n in trace.channels)}")
     return "\n".join(map(printable, lines))
 
 
@@ -189,7 +201,8 @@ def trace_data(trace: Trace) -> Mapping[str, Any]:
     for record, member in zip(trace.samples, trace.members, strict=True):
         place = structs.asdict(record)
         samples.append({**place.pop("fields"), **place, "member": member})
-    more = {"taken_out": trace.taken_out, "left_out": trace.left_out, "near": trace.near}
+    more: dict[str, Any] = {"taken_out": trace.taken_out, "left_out": trace.left_out, "near": trace.near}
+    more |= {"channels": trace.channels} if trace.channels else {}
     return {"name": trace.name, "found": trace.found, "samples": samples, **more}
 
 

@@ -12,7 +12,8 @@ from msgspec import structs
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.processes import OnShard, ShardDone
+from lpff_shards.executors.processes import OnNote, OnShard, ShardDone
+from lpff_shards.exporters.attach import follow
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.formats.base import SampleError
@@ -66,7 +67,7 @@ def refuse_nothing(plan: Plan, receipts: Iterable[ShardReceipt]) -> None:
     )
 
 
-def finish(folder: OutputFolder, plan: Plan) -> Manifest:
+def finish(folder: OutputFolder, plan: Plan, on_note: OnNote = lambda _: None) -> Manifest:
     """Sync the shards to disk, write the sidecar files, and write the manifest last.
 
     Raises:
@@ -91,6 +92,7 @@ def finish(folder: OutputFolder, plan: Plan) -> Manifest:
         sidecars = write_sidecars(folder, manifest, shards, poses_before(plan))
     files |= {name: written.digest for name, written in sidecars.items()}
     manifest = structs.replace(manifest, files=files | indexes)
+    follow(folder.root, manifest, lambda number: folder.receipt(manifest.shards[number].file).keys, on_note)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 
@@ -206,7 +208,8 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
         ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
         OSError: the folder cannot be written.
     """
-    read_manifest(path)
+    if read_manifest(path).layout.attached:
+        raise ShardsError(f"{path} is a channel of an export", "lpff-shards attach writes its index files")
     folder = OutputFolder(place(path))
     with locked(folder):
         manifest = read_manifest(folder.root)

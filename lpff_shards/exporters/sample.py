@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput
+from lpff_shards.exporters.channels import channel_file
 from lpff_shards.exporters.pictures import FILTER, ProcessedImage, process_image
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
@@ -20,7 +21,7 @@ from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, mirror, yaw_pitch_of
-from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Scalar
+from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Scalar, has_field
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Entry, Record
 from lpff_shards.schemas.sample import Sample
@@ -58,12 +59,19 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
     scalars = _scalars(entry, stored, camera)
     if settings.layout.extra:
         scalars |= _extra(record, settings.layout.extra)
+    shown = (stored.picture.width, stored.picture.height)
+    files: dict[str, bytes] = {}
+    for channel in settings.layout.channels or ():
+        pair = record.channels[channel.name]
+        files[channel.name], there = channel_file(pair, channel, entry.mirrored, shown, record.id, image_cache.read)
+        scalars |= {has_field(channel).name: there} if channel.optional else {}
     return Sample(
         key=entry.key,
         picture=stored.picture,
         camera=numbers if settings.layout.camera else None,
         landmarks=points if settings.layout.landmarks else None,
         scalars=scalars,
+        channels=files,
     )
 
 
@@ -158,6 +166,9 @@ class ImageCache:
         self._options = options
         self._side = side
         self._fetching = Fetching([entry.record.blob for entry in entries])
+        pairs = ((entry, pair) for entry in entries for pair in entry.record.channels.values())
+        needed = (mirror if entry.mirrored and mirror is not None else own for entry, (own, mirror) in pairs)
+        self._channels = Fetching([blob for blob in needed if blob is not None])
         self._due = Counter(map(_shown, entries))
         self._kept: dict[_Shown, ProcessedImage] = {}
         self._kept_bytes = 0
@@ -178,6 +189,11 @@ class ImageCache:
     def close(self) -> None:
         """Cancel prefetches that are not needed."""
         self._fetching.close()
+        self._channels.close()
+
+    def read(self, blob: Blob) -> bytes:
+        """Return the bytes of a channel's file; raise BlobError."""
+        return self._channels.read(blob)
 
     def _made(self, entry: Entry, shown: _Shown) -> ProcessedImage:
         where, flip = shown

@@ -17,6 +17,7 @@ from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.registry import get_format, index_files
 from lpff_shards.manifest import file_digest
+from lpff_shards.options.export import Checksum
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
@@ -39,10 +40,9 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
         BadInput: a sample cannot be made and `on_error` is `fail`.
         ExportFailed: the disk is full or the folder or bucket cannot be written.
     """
-    folder = OutputFolder(root)
     reported = 0
 
-    def write() -> ShardReceipt:
+    def write(sink: ShardSink) -> tuple[ShardReceipt, bytes]:
         samples = 0
 
         def once(size: int) -> None:
@@ -53,23 +53,45 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
                 reported = samples
                 on_sample(size)
 
-        with (
-            folder.storage.atomic_file(shard_name(task.filename), task.planned) as growing,
-            closing(ImageCache(task.entries, task.settings.picture, task.settings.side)) as images,
-            ExitStack() as files,
-        ):
-            made = folder.storage.staging_path(f"{task.filename}.made")
-            sink = ShardSink(growing, hasher(task.settings.checksum), lambda: files.enter_context(made))
-            receipt, fields = _write_samples(task, images, sink, once)
+        with closing(ImageCache(task.entries, task.settings.picture, task.settings.side)) as images:
+            return _write_samples(task, images, sink, once)
+
+    return publish(OutputFolder(root), task.filename, task.planned, task.settings.checksum, write)
+
+
+def publish(
+    folder: OutputFolder,
+    file: str,
+    planned: int,
+    checksum: Checksum,
+    write: Callable[[ShardSink], tuple[ShardReceipt, bytes]],
+) -> ShardReceipt:
+    """Write a shard by `write`, which returns its receipt without checksum and its fields; give it its name.
+
+    Args:
+        planned: estimated bytes.
+
+    Raises:
+        ExportFailed: the disk is full or the folder or bucket cannot be written.
+    """
+
+    def once() -> ShardReceipt:
+        with folder.storage.atomic_file(shard_name(file), planned) as growing, ExitStack() as files:
+            made = folder.storage.staging_path(f"{file}.made")
+            sink = ShardSink(growing, hasher(checksum), lambda: files.enter_context(made))
+            written, fields = write(sink)
+            sink.flush()
+            summed, kept = sink.checksum.hexdigest(), file_digest(fields)
+            receipt = structs.replace(written, algorithm=checksum, checksum=summed, fields=kept)
             folder.publish(growing.finish, receipt, fields, index_files(receipt))
         return receipt
 
     try:
         # Uploaded bytes are no longer in memory, so a broken upload starts again from the samples.
-        return retry_on_disconnect(write, TRIES)
+        return retry_on_disconnect(once, TRIES)
     except OSError as error:
         raise ExportFailed(
-            f"{folder.path(task.filename)} cannot be written: {error.strerror}",
+            f"{folder.path(file)} cannot be written: {error.strerror}",
             f"Check {causes(folder.root)}, then run the same command again; finished shards are kept",
         ) from None
 
@@ -137,21 +159,15 @@ def _write_samples(
         turned += sample.scalars["exif_orientation"] != 1
         rows.append(row_of(sample.scalars))
         on_sample(writer.add(sample))
-    written = writer.close()
-    sink.flush()
-    fields = encode_rows(rows)
     receipt = structs.replace(
-        written,
+        writer.close(),
         plan=task.digest,
         sources=task.stamp(),
-        algorithm=settings.checksum,
-        checksum=sink.checksum.hexdigest(),
-        fields=file_digest(fields),
         skipped=tuple(skipped),
         sizes=tuple((*size, count) for size, count in sizes.items()),
         turned=turned,
     )
-    return receipt, fields
+    return receipt, encode_rows(rows)
 
 
 def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
@@ -162,7 +178,7 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     with closing(ImageCache(entries, task.settings.picture, task.settings.side)) as image_cache:
         for entry in entries:
             try:
-                image_cache.stored(entry)
+                make_sample(entry, task.settings, image_cache)
             except BadInput as error:
                 found.append(_left_out(entry, error, task.settings))
     return found == list(skipped)

@@ -13,11 +13,11 @@ from tempfile import NamedTemporaryFile
 from isal.isal_zlib import crc32
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import Sink
+from lpff_shards.formats.base import Sink, payload
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.schemas.sample import SUFFIXES, Sample
+from lpff_shards.schemas.sample import Sample
 
 # Riegeli's records: blocks of 64 KiB with headers that interrupt the chunks, and a header before each chunk (hash, data
 # size, data hash, type and number of records, decoded size), see riegeli/doc/riegeli_records_file_format.md.
@@ -72,7 +72,7 @@ class _ArrayRecordWriter:
 
         self._file, self._sink, self._layout = file, sink, layout
         self._path = sink.file()
-        self._added: list[tuple[str, str, int]] = []
+        self._added: list[tuple[str, tuple[str, ...], tuple[int, ...]]] = []
         with _named(self._path):
             self._records = ArrayRecordWriter(str(self._path), "group_size:1,uncompressed")
 
@@ -80,7 +80,7 @@ class _ArrayRecordWriter:
         data = b"".join(examples.encode_sample(sample, self._layout))
         with _named(self._path):
             self._records.write(data)
-        self._added.append((sample.key, SUFFIXES[sample.picture.kind], len(sample.picture.data)))
+        self._added.append((sample.key, *payload(sample, self._layout)))
         return len(data)
 
     def close(self) -> ShardReceipt:
@@ -89,9 +89,9 @@ class _ArrayRecordWriter:
         written = ReceiptBuilder()
         with self._path.open("rb") as file:
             ends = _ends(lambda at, size: os.pread(file.fileno(), size, at))
-            for (key, suffix, size), end in zip(self._added, ends, strict=False):
+            for (key, suffixes, sizes), end in zip(self._added, ends, strict=False):
                 data = file.read(end - written.at)
-                written.add(key, end, (suffix,), (size,), crc32(data))
+                written.add(key, end, suffixes, sizes, crc32(data))
                 self._sink.write([data])
             if len(written) < len(self._added):
                 raise FormatError(f"{len(self._added)} records were written, but {len(written)} were found")

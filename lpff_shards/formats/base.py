@@ -16,7 +16,7 @@ from contextlib import suppress
 from inspect import getfile
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from isal.isal_zlib import crc32
@@ -78,11 +78,12 @@ class ImageSpan(Struct, frozen=True):
 
 
 class Annotations(Struct, frozen=True):
-    """The fields of a sample, empty if not requested, and its arrays, see `schemas.sample.Sample`."""
+    """The fields of a sample, empty if not requested, its arrays and channels, see `schemas.sample.Sample`."""
 
     scalars: Mapping[str, Any]
     camera: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float32] | None = None
+    channels: Mapping[str, bytes] = {}
 
 
 class Format(ABC):
@@ -102,6 +103,7 @@ class Format(ABC):
         needs: a required module and the extra that installs it, None if the core is enough.
         image: default of --image.
         metadata: the supported values of --metadata.
+        channels: whether samples can hold channels, or only files of their own can, see `Layout.attached`.
         pattern, glob: regular expression and shell pattern of the end of a finished file's name, after NAME-SPLIT.
     """
 
@@ -118,6 +120,7 @@ class Format(ABC):
     needs: tuple[str, str] | None = None
     image: str = "keep"
     metadata: tuple[str, ...] = ("json",)
+    channels: Literal["inside", "beside", "none"] = "none"
     pattern: str
     glob: str
 
@@ -168,8 +171,12 @@ class Format(ABC):
         """Return the contents of these index files."""
         return ()
 
+    def attached_name(self, file: str, channel: str) -> str:  # noqa: ARG002  # the same as that of the pictures
+        """Return the name of the file of a channel, in a folder with the channel's name, for a file of pictures."""
+        return file
+
     def overhead(self, layout: Layout) -> int:
-        """Return the approximate bytes of a sample without its picture."""
+        """Return the approximate bytes of a sample without its picture and channels."""
         return FIELD_BYTES + sum(4 * prod(ARRAY_SHAPES[name]) for name in layout.arrays)
 
     def spans(self) -> Spans | None:
@@ -184,7 +191,7 @@ class Format(ABC):
         """Return the receipt of a finished file as its writer made it, without checksums; raise SampleError."""
         found = ReceiptBuilder()
         for sample, end in self._numbered(shard, layout):
-            add_picture(found, sample, end)
+            add_picture(found, sample, layout, end)
         return found.build(file, len(shard))
 
     def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
@@ -242,6 +249,10 @@ class Spans(Format):
             head, tail: the sample up to the picture's payload, and after it.
         """
 
+    def channels_of(self, sample: bytes, layout: Layout) -> Mapping[str, bytes]:  # noqa: ARG002  # with channels only
+        """Return the files of the channels of a sample without a picture, see `Layout.attached`."""
+        raise FormatError(f"--format {self.name} has no channels")
+
     @abstractmethod
     def offsets(self, index: bytes) -> Offsets:
         """Return the offsets from the last of `index_names`; raise ValueError or OverflowError if it is damaged."""
@@ -254,9 +265,17 @@ class Spans(Format):
         return self
 
 
-def add_picture(built: ReceiptBuilder, sample: Sample, end: int, crc: int = 0) -> None:
-    """Add a sample to a receipt that lists only its picture."""
-    built.add(sample.key, end, (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),), crc)
+def add_picture(built: ReceiptBuilder, sample: Sample, layout: Layout, end: int, crc: int = 0) -> None:
+    """Add a sample to a receipt that lists only its picture or, without one, its channels."""
+    built.add(sample.key, end, *payload(sample, layout), crc)
+
+
+def payload(sample: Sample, layout: Layout) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Return the suffix and size in bytes of a sample's picture or, without one, of each of its channels."""
+    if layout.attached:
+        names = {channel.suffix: len(sample.channels[channel.name]) for channel in layout.channels or ()}
+        return tuple(names), tuple(names.values())
+    return (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),)
 
 
 class Encoded(Struct, frozen=True):

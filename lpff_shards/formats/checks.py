@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from lpff_shards.formats import channels
 from lpff_shards.formats.base import ARRAY_SHAPES, Annotations
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, decode, inspect
 from lpff_shards.schemas import camera, fields
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import KEY_RULE
-from lpff_shards.schemas.sample import Picture, Sample
+from lpff_shards.schemas.sample import NO_PICTURE, Picture, Sample
 
 ANGLE_TOLERANCE = 1e-4
 
@@ -40,8 +41,12 @@ def checked(sample: Sample, layout: Layout) -> Sample:
             raise FormatError(f"its {name} is {array.dtype} of shape {array.shape}, not float32 of {shape}")
         if due and not np.isfinite(array).all():
             raise FormatError(f"its {name} holds a number that is not finite")
+    if sample.channels.keys() != {channel.name for channel in layout.channels or ()}:
+        raise FormatError(f"its channels are {', '.join(sample.channels)}, which the schema does not say")
+    for channel in layout.channels or ():
+        channels.check(channel, sample.channels[channel.name])
     picture = sample.picture
-    if picture.kind != "raw":
+    if picture.kind != "raw" and not layout.attached:
         header = inspect(picture.data)
         if (header.kind, header.width, header.height) != (picture.kind, picture.width, picture.height):
             raise FormatError(
@@ -68,7 +73,13 @@ def sample_of(key: str, kind: str, data: bytes, shape: tuple[int, int, int] | No
         raise FormatError(f"its field {error} is missing") from None
     if shape and shape[:2] != (height, width):
         raise FormatError(f"its raw picture is {shape[1]}x{shape[0]}, its fields give {width}x{height}")
-    return Sample(key, Picture(kind, data, width, height, mode), annotations.camera, annotations.landmarks, scalars)
+    picture, arrays = Picture(kind, data, width, height, mode), (annotations.camera, annotations.landmarks)
+    return Sample(key, picture, *arrays, scalars, annotations.channels)
+
+
+def attached_sample(key: str, channels: Mapping[str, bytes]) -> Sample:
+    """Return a sample that has only channels, see `Layout.attached`."""
+    return Sample(key, NO_PICTURE, None, None, {"key": key}, channels)
 
 
 def deep_fault(sample: Sample) -> str | None:
@@ -109,4 +120,17 @@ def deep_fault(sample: Sample) -> str | None:
             return f"its landmarks are all outside its picture of {picture.width}x{picture.height}"
     elif points is not None and points.any():
         return "has_landmarks is false, but its landmarks are not zeros"
+    return None
+
+
+def channel_fault(sample: Sample, layout: Layout) -> str | None:
+    """Return the first fault of a sample's channels, or None: they must decode, a mask to its picture's size."""
+    size = (sample.picture.height, sample.picture.width)
+    for channel in layout.channels or ():
+        try:
+            found = channels.decode(channel, sample.channels[channel.name])
+        except FormatError as error:
+            return str(error)
+        if channel.kind == "png" and not layout.attached and found.shape[:2] != size:
+            return f"its {channel.suffix} is {found.shape[1]}x{found.shape[0]}, its picture {size[1]}x{size[0]}"
     return None

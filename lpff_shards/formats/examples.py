@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, Format, ImageSpan
-from lpff_shards.formats.checks import checked, sample_of
+from lpff_shards.formats.channels import npy_header
+from lpff_shards.formats.checks import attached_sample, checked, sample_of
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import inspect
-from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Kind, Layout, Scalar
+from lpff_shards.schemas.fields import FIELDS, PYTHON_TYPES, Field, Kind, Layout, Scalar
 from lpff_shards.schemas.sample import Sample
 
 Value = str | bytes | float | int | NDArray[np.float32] | tuple[int, ...]
@@ -43,6 +44,7 @@ class ExampleFormat(Format):
 
     note = "As features, a bool is an int64, 0 or 1, and the arrays are flat lists.\n"
     raw = True
+    channels = "inside"
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # a feature has no suffix
         features = ", ".join(f"`{name}`" for name in _arrays(layout))
@@ -54,12 +56,16 @@ def encode_sample(sample: Sample, layout: Layout) -> list[bytes]:
     picture = sample.picture
     arrays = {"image": picture.data, "image/shape": (picture.height, picture.width, _CHANNELS)}
     values: dict[str, Any] = {**sample.scalars, **arrays, "camera": sample.camera, "landmarks": sample.landmarks}
+    values |= {
+        channel.name: sample.channels[channel.name][len(npy_header(channel)) :] for channel in layout.channels or ()
+    }
     return encode((name, values[name]) for name in _order(layout))
 
 
 def _arrays(layout: Layout) -> tuple[str, ...]:
-    """Return the names of the features that are not fields."""
-    return ("image", *(("image/shape",) if layout.raw else ()), *layout.arrays)
+    """Return the names of the features that are not fields; an NPY is there without header, for `tf.io.decode_raw`."""
+    own = () if layout.attached else ("image", *(("image/shape",) if layout.raw else ()), *layout.arrays)
+    return (*own, *(channel.name for channel in layout.channels or ()))
 
 
 @lru_cache(maxsize=16)
@@ -79,6 +85,8 @@ def decode_sample(data: bytes, layout: Layout) -> Sample:
         raise FormatError(reason)
     view = memoryview(data)
     found = {name: decode_feature(view[start:end]) for name, start, end in named}
+    if layout.attached:
+        return checked(attached_sample(str(_scalar(FIELDS[0], found["key"])), _channels(found, layout)), layout)
     image = found["image"]
     # Loaders find the picture without decoding its feature.
     span = find_picture(data, 0, layout.raw)
@@ -143,7 +151,8 @@ def decode_annotations(head: bytes, start: int, tail: bytes, layout: Layout, sca
 @lru_cache(maxsize=16)
 def _wanted(layout: Layout, scalars: bool) -> frozenset[bytes]:
     """Return the names of the features to read."""
-    return frozenset(name.encode() for name in (*layout.arrays, *(f.name for f in layout.fields if scalars)))
+    names = (*layout.arrays, *(channel.name for channel in layout.channels or ()))
+    return frozenset(name.encode() for name in (*names, *(f.name for f in layout.fields if scalars)))
 
 
 def _annotations(found: Mapping[str, Decoded], layout: Layout, scalars: bool) -> Annotations:
@@ -152,11 +161,22 @@ def _annotations(found: Mapping[str, Decoded], layout: Layout, scalars: bool) ->
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise TypeError("an array is not of floats")
         arrays = {name: array.reshape(ARRAY_SHAPES[name]) for name, array in arrays.items()}
-        return Annotations({f.name: _scalar(f, found[f.name]) for f in layout.fields} if scalars else {}, **arrays)
+        fields = {f.name: _scalar(f, found[f.name]) for f in layout.fields} if scalars else {}
+        return Annotations(fields, channels=_channels(found, layout), **arrays)
     except KeyError as error:
         raise FormatError(f"its feature {error.args[0]} is missing") from None
     except (ValueError, TypeError, IndexError, OverflowError) as error:
         raise FormatError(f"its features are damaged: {error}") from None
+
+
+def _channels(found: Mapping[str, Decoded], layout: Layout) -> dict[str, bytes]:
+    files = {}
+    for channel in layout.channels or ():
+        values = found[channel.name]
+        if len(values) != 1 or not isinstance(values[0], bytes):
+            raise FormatError(f"its feature {channel.name} is not one bytes value")
+        files[channel.name] = npy_header(channel) + values[0]
+    return files
 
 
 def _scalar(field: Field, values: Any) -> Scalar:

@@ -73,7 +73,7 @@ def join_zip(
         def text() -> IO[bytes]:
             return stack.enter_context(TemporaryFile(dir=folder, buffering=_GATHERED))
 
-        archive, receipt = _Archive(sink), ReceiptBuilder()
+        archive, receipt = ZipWriter(sink), ReceiptBuilder()
         labels, samples = text(), text()
         labels.write(b'{"labels": [' if contents.cameras else b'{"labels": null')
         stems, names = iter(contents.stems), list[str]()
@@ -112,7 +112,7 @@ def join_zip(
         return receipt.build(file, archive.finish())
 
 
-class _Archive:
+class ZipWriter:
     """Writes a zip member by member; `at` is the number of bytes so far."""
 
     def __init__(self, sink: Sink) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence, Set
 from io import BytesIO
+from itertools import repeat
 from typing import Any
 
-import numpy as np
 from isal.isal_zlib import crc32
 
-from lpff_shards.formats.base import ARRAY_SHAPES, FIELD_BYTES, Annotations, Format, Sink, add_picture
-from lpff_shards.formats.checks import checked, sample_of
+from lpff_shards.formats.base import FIELD_BYTES, Format, Sink, add_picture, payload
 from lpff_shards.formats.errors import FormatError
-from lpff_shards.schemas.fields import DTYPES, Layout
+from lpff_shards.formats.parquet_columns import cell_of, columns_of, samples_of
+from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
-from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
+from lpff_shards.schemas.sample import SUFFIXES, Sample
 
 GROUP = 32 << 20
 """Bytes of pictures in a row group, which a writer holds in memory and a streaming reader reads at once."""
@@ -27,6 +26,7 @@ class Parquet(Format):
     name, title, tag = "parquet", "Parquet files", "parquet"
     needs = ("pyarrow", "parquet")
     pattern, glob = r"-[0-9]+-of-[0-9]+\.parquet", "-*.parquet"
+    channels = "inside"
 
     def filename(self, stem: str, number: int, count: int) -> str:
         return f"{stem}-{number:05d}-of-{count:05d}.parquet"
@@ -35,7 +35,8 @@ class Parquet(Format):
         return super().overhead(layout) - FIELD_BYTES * 3 // 4
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same for all pictures
-        columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays))
+        channels = (channel.name for channel in layout.channels or ())
+        columns = ", ".join(f"`{name}`" for name in ("image", *layout.arrays, *channels))
         return f"a row: {columns}, and a column a field"
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:  # noqa: ARG002  # the same in all layouts
@@ -50,14 +51,15 @@ class Parquet(Format):
 
         try:
             file = pq.ParquetFile(pa.py_buffer(shard), page_checksum_verification=True)
-            if not file.schema_arrow.equals(_schema(layout), check_metadata=True):
+            if not file.schema_arrow.equals(columns_of(layout), check_metadata=True):
                 raise FormatError("its columns are not those of the schema")
             for number in range(file.num_row_groups):
-                samples = [*_samples(file.read_row_group(number, use_threads=False), layout)]
-                pictures = file.metadata.row_group(number).column(0)
-                start = pictures.data_page_offset
-                ends = _ends(bytes(shard[start : start + pictures.total_compressed_size]), samples)
-                for sample, end in zip(samples, ends, strict=True):
+                samples = [*samples_of(file.read_row_group(number, use_threads=False), layout)]
+                first = file.metadata.row_group(number).column(0)
+                start = first.data_page_offset
+                group = shard[start : start + first.total_compressed_size]
+                ends = repeat(len(group)) if layout.attached else _ends(bytes(group), samples)
+                for sample, end in zip(samples, ends, strict=False):
                     yield sample, start + end
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise FormatError(f"not a Parquet file of lpff-shards: {str(error) or type(error).__name__}") from None
@@ -74,15 +76,16 @@ class _ParquetWriter:
         # Statistics of the pictures' column would contain whole pictures.
         options = {"compression": dict.fromkeys(names, "zstd"), "use_dictionary": names, "write_statistics": names}
         self._out, self._written = BytesIO(), ReceiptBuilder()
-        self._parquet = pq.ParquetWriter(self._out, _schema(layout), write_page_checksum=True, **options)
+        self._parquet = pq.ParquetWriter(self._out, columns_of(layout), write_page_checksum=True, **options)
         self._waiting, self._size = list[Sample](), 0
 
     def add(self, sample: Sample) -> int:
         self._waiting.append(sample)
-        self._size += len(sample.picture.data)
+        size = sum(payload(sample, self._layout)[1])
+        self._size += size
         if self._size >= GROUP:
             self._write_group()
-        return len(sample.picture.data)
+        return size
 
     def close(self) -> ShardReceipt:
         if self._waiting:
@@ -97,12 +100,17 @@ class _ParquetWriter:
         there = self._waiting
         columns: dict[str, Any] = {f.name: [s.scalars[f.name] for s in there] for f in self._layout.fields}
         columns |= {name: [getattr(s, name).tolist() for s in there] for name in self._layout.arrays}
-        paths = [f"{s.key}.{SUFFIXES[s.picture.kind]}" for s in there]
-        columns["image"] = [{"bytes": s.picture.data, "path": path} for s, path in zip(there, paths, strict=True)]
-        self._parquet.write_table(pa.Table.from_pydict(columns, _schema(self._layout)))
+        for channel in self._layout.channels or ():
+            columns[channel.name] = [cell_of(channel, s.key, s.channels[channel.name]) for s in there]
+        if not self._layout.attached:
+            files = ((s.picture.data, f"{s.key}.{SUFFIXES[s.picture.kind]}") for s in there)
+            columns["image"] = [{"bytes": data, "path": path} for data, path in files]
+        self._parquet.write_table(pa.Table.from_pydict(columns, columns_of(self._layout)))
         group, start, first = self._out.getvalue(), 0, self._written.at
-        for sample, end in zip(self._waiting, _ends(group, self._waiting), strict=True):
-            add_picture(self._written, sample, first + end, crc32(memoryview(group)[start:end]))
+        # Channels alone are not found one by one: the first of a row group is given all of its bytes.
+        ends = repeat(len(group)) if self._layout.attached else _ends(group, self._waiting)
+        for sample, end in zip(self._waiting, ends, strict=False):
+            add_picture(self._written, sample, self._layout, first + end, crc32(memoryview(group)[start:end]))
             start = end
         self._sink.write([group[:start]])
         # Bytes after the last picture of a group belong to the first sample of the next group.
@@ -121,30 +129,3 @@ def _ends(group: bytes, samples: Sequence[Sample]) -> Iterator[int]:
         if found < 0 or not group.endswith(data, 0, at):
             raise FormatError(f"the picture of {sample.key} is not stored unchanged")
         yield at
-
-
-def _schema(layout: Layout) -> Any:
-    """Return the columns, with the metadata that Hugging Face's datasets read."""
-    import pyarrow as pa
-
-    # The types allow nulls, though there are none: `datasets` supports only such types for its features.
-    columns: dict[str, Any] = {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())])}
-    features: dict[str, Any] = {"image": {"_type": "Image"}}
-    dtypes = dict.fromkeys(layout.arrays, "float32")
-    dtypes |= {f.name: "string" if f.kind == "str" else DTYPES[f.kind] for f in layout.fields}
-    for name, dtype in dtypes.items():
-        columns[name], features[name] = pa.type_for_alias(dtype), {"dtype": dtype, "_type": "Value"}
-        for side in reversed(ARRAY_SHAPES.get(name, ())):
-            columns[name] = pa.list_(pa.field("element", columns[name]), side)
-            features[name] = {"feature": features[name], "length": side, "_type": "Sequence"}
-    return pa.schema(list(columns.items()), {"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def _samples(group: Any, layout: Layout) -> Iterator[Sample]:
-    flat = {name: group[name].combine_chunks().flatten(recursive=True) for name in layout.arrays}
-    arrays = {name: np.array(flat[name], np.float32).reshape(-1, *ARRAY_SHAPES[name]) for name in flat}
-    rows = group.select([f.name for f in layout.fields]).to_pylist()
-    for number, (image, row) in enumerate(zip(group["image"], rows, strict=True)):
-        kind = FILE_KINDS[image["path"].as_py().removeprefix(f"{row['key']}.")]
-        own = {name: array[number] for name, array in arrays.items()}
-        yield checked(sample_of(row["key"], kind, image["bytes"].as_py(), None, Annotations(row, **own)), layout)

@@ -5,7 +5,7 @@ A frame is the length of the data, its masked CRC-32C, the data, and their maske
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -13,12 +13,12 @@ import google_crc32c
 import numpy as np
 
 from lpff_shards.formats import examples
-from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink, Spans
+from lpff_shards.formats.base import Annotations, AppendingWriter, Encoded, ImageSpan, Offsets, Sink, Spans, payload
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import DALI
 from lpff_shards.schemas.receipt import ShardReceipt
-from lpff_shards.schemas.sample import SUFFIXES, Sample
+from lpff_shards.schemas.sample import Sample
 
 FRAMING = 16
 _LENGTH_BYTES, _CRC_BYTES = 12, 4
@@ -61,6 +61,9 @@ class TfRecord(examples.ExampleFormat, Spans):
     def annotations(self, head: bytes, tail: bytes, layout: Layout, scalars: bool) -> Annotations:
         return examples.decode_annotations(head, _LENGTH_BYTES, tail[:-_CRC_BYTES], layout, scalars)
 
+    def channels_of(self, sample: bytes, layout: Layout) -> Mapping[str, bytes]:
+        return examples.decode_annotations(sample[:-_CRC_BYTES], _LENGTH_BYTES, b"", layout, False).channels
+
     def offsets(self, index: bytes) -> Offsets:
         """Read DALI's index: one line per record, its offset and its length."""
         spans = np.array(index.decode().split(), np.int64).reshape(-1, 2)
@@ -77,7 +80,7 @@ class TfRecord(examples.ExampleFormat, Spans):
 def _encoded(layout: Layout, sample: Sample) -> Encoded:
     data = examples.encode_sample(sample, layout)
     head, tail = frame(data)
-    return Encoded([head, *data, tail], (SUFFIXES[sample.picture.kind],), (len(sample.picture.data),))
+    return Encoded([head, *data, tail], *payload(sample, layout))
 
 
 def masked(crc: int) -> bytes:

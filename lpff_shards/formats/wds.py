@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-import msgpack
 import msgspec
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
 from lpff_shards.formats import base
-from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, Encoded, ImageSpan
-from lpff_shards.formats.checks import check_fields, checked, sample_of
+from lpff_shards.formats.base import ARRAY_SHAPES, Annotations, AppendingWriter, ImageSpan
+from lpff_shards.formats.checks import attached_sample, check_fields, checked, sample_of
 from lpff_shards.formats.containers import npy, tar
 from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.tar_members import encode_members, member_suffixes
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.receipt import ReceiptBuilder, ShardReceipt
 from lpff_shards.schemas.sample import FILE_KINDS, SUFFIXES, Sample
@@ -34,6 +34,7 @@ class WebDataset(base.Spans):
     name, title, tag = "wds", "WebDataset tars", "webdataset"
     readers = ("webdataset", "wids", "energon")
     raw = True
+    channels = "inside"
     metadata = ("json", "msgpack")
     pattern, glob = r"-[0-9]+\.tar", "-*.tar"
     end = tar.END
@@ -64,10 +65,11 @@ class WebDataset(base.Spans):
 
     def holds(self, layout: Layout, suffixes: Set[str]) -> str:
         arrays = layout.arrays
-        picture = "/".join(f"`KEY.{suffix}`" for suffix in sorted(suffixes))
-        if layout.packed:
-            return f"{picture}, `KEY.mp` ({', '.join([*arrays, 'all fields'])})"
-        return ", ".join((picture, *(f"`KEY.{name}.npy`" for name in arrays), "`KEY.json` (all fields)"))
+        parts = ["/".join(f"`KEY.{suffix}`" for suffix in sorted(suffixes))]
+        parts += [f"`KEY.{name}.npy`" for name in arrays if not layout.packed]
+        parts += [f"`KEY.{channel.suffix}`" for channel in layout.channels or ()]
+        packed = f"`KEY.mp` ({', '.join([*arrays, 'all fields'])})"
+        return ", ".join((*parts, packed if layout.packed else "`KEY.json` (all fields)"))
 
     def array(self, name: str, layout: Layout, suffixes: Set[str]) -> str:
         if name == "image":
@@ -78,11 +80,11 @@ class WebDataset(base.Spans):
         return f"{key}.{suffix}"
 
     def writer(self, file: str, sink: base.Sink, layout: Layout) -> AppendingWriter:
-        return AppendingWriter(file, sink, partial(_encoded, layout), self.end)
+        return AppendingWriter(file, sink, partial(encode_members, layout), self.end)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         key, start, group = "", 0, list[str]()
-        due = ["mp"] if layout.packed else [*(f"{name}.npy" for name in layout.arrays), "json"]
+        due = member_suffixes(layout)
         try:
             for member in tar.members(shard):
                 name, _, suffix = member.name.partition(".")
@@ -91,10 +93,9 @@ class WebDataset(base.Spans):
                 key = name
                 group.append(suffix)
                 if suffix == due[-1]:
-                    if group[1:] != due:
-                        raise FormatError(
-                            f"its members are {', '.join(group)}; expected after the picture: {', '.join(due)}"
-                        )
+                    if group[0 if layout.attached else 1 :] != due:
+                        after = "" if layout.attached else " after the picture"
+                        raise FormatError(f"its members are {', '.join(group)}; expected{after}: {', '.join(due)}")
                     yield checked(self._sample(key, group[0], shard[start : member.end], layout), layout), member.end
                     key, start, group = "", member.end, []
             if group:
@@ -104,6 +105,8 @@ class WebDataset(base.Spans):
             raise
 
     def _sample(self, key: str, suffix: str, data: memoryview, layout: Layout) -> Sample:
+        if layout.attached:
+            return attached_sample(key, self.channels_of(bytes(data), layout))
         start, size, shape = structs.astuple(self.picture(bytes(data[: base.HEAD]), len(data), layout.raw))
         annotations = self._annotations(bytes(data[:start]), bytes(data[start + size :]), layout, scalars=True)
         return sample_of(key, FILE_KINDS.get(suffix, "raw"), bytes(data[start : start + size]), shape, annotations)
@@ -141,17 +144,28 @@ class WebDataset(base.Spans):
         """Do the same as `annotations`, without a check of the fields."""
         parts = tar.after_first(head[: head.find(b".") + 1], tail)
         try:
+            channels = {channel.name: parts[channel.suffix] for channel in layout.channels or ()}
             if layout.packed:
                 content = msgspec.msgpack.decode(parts["mp"], type=dict[str, Any])
                 arrays = {name: _numbers(content.pop(name), ARRAY_SHAPES[name]) for name in layout.arrays}
             else:
                 arrays = {name: npy.exactly(parts[f"{name}.npy"], ARRAY_SHAPES[name]) for name in layout.arrays}
                 content = msgspec.json.decode(parts["json"], type=dict[str, Any]) if scalars else {}
-            return Annotations(content, **arrays)
+            return Annotations(content, channels=channels, **arrays)
         except KeyError as error:
             raise FormatError(f"its member {error.args[0]} is missing") from None
         except (ValueError, TypeError, ArithmeticError, RecursionError, msgspec.DecodeError) as error:
             raise FormatError(f"its metadata is damaged: {error}") from None
+
+    def channels_of(self, sample: bytes, layout: Layout) -> Mapping[str, bytes]:
+        name, size = tar.glance(sample, 0)
+        key, _, suffix = name.partition(".")
+        start = tar.BLOCK + size
+        parts = {suffix: sample[tar.BLOCK : start], **tar.after_first(f"{key}.".encode(), sample[start:])}
+        try:
+            return {channel.name: parts[channel.suffix] for channel in layout.channels or ()}
+        except KeyError as error:
+            raise FormatError(f"its member {error.args[0]} is missing") from None
 
     def offsets(self, index: bytes) -> base.Offsets:
         """Read Energon's index: the offsets as uint64."""
@@ -167,24 +181,6 @@ class WebDataset(base.Spans):
                 key = found
             at = member.end
         yield at
-
-
-def _encoded(layout: Layout, sample: Sample) -> Encoded:
-    key, picture = sample.key, sample.picture
-    shape = npy.header("|u1", (picture.height, picture.width, 3)) if picture.kind == "raw" else b""
-    arrays = {name: array for name in ARRAY_SHAPES if (array := getattr(sample, name)) is not None}
-    if layout.packed:
-        fields = dict(sample.scalars) | {name: array.tolist() for name, array in arrays.items()}
-        others = {"mp": msgpack.packb(fields, use_single_float=True)}
-    else:
-        others = {f"{name}.npy": npy.dump(array) for name, array in arrays.items()}
-        others["json"] = msgspec.json.encode(sample.scalars)
-    suffix, size = SUFFIXES[picture.kind], len(shape) + len(picture.data)
-    tail = [tar.padding(size)]
-    for other, content in others.items():
-        tail += (tar.header(f"{key}.{other}", len(content)), content, tar.padding(len(content)))
-    pieces = [tar.header(f"{key}.{suffix}", size) + shape, picture.data, b"".join(tail)]
-    return Encoded(pieces, (suffix, *others), (size, *map(len, others.values())))
 
 
 def _numbers(value: object, shape: tuple[int, ...]) -> NDArray[np.float32]:

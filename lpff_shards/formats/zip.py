@@ -15,7 +15,8 @@ from isal.isal_zlib import crc32
 from msgspec import Raw
 from numpy.typing import NDArray
 
-from lpff_shards.formats.base import FIELD_BYTES, Annotations, AppendingWriter, Encoded, Format, Sink
+from lpff_shards.formats.base import FIELD_BYTES, Annotations, AppendingWriter, Encoded, Format, ShardWriter, Sink
+from lpff_shards.formats.channel_zip import ChannelZipWriter, read_channel_zip
 from lpff_shards.formats.checks import checked, sample_of
 from lpff_shards.formats.containers.zip import ZipMember, members
 from lpff_shards.formats.errors import FormatError
@@ -42,19 +43,26 @@ class TrainersZip(Format):
     unit, piece = "zip", "part"
     joining = staticmethod(join_zip)
     for_trainers = True
+    channels = "beside"
     image = "stored-png"
-    pattern, glob = r"\.zip", ".zip"
+    pattern, glob = r"(?:-[a-z][a-z0-9_]*)?\.zip", ".zip"
 
     def filename(self, stem: str, number: int, count: int) -> str:  # noqa: ARG002  # parts are removed after joining
         return f"{stem}.zip-{number:06d}{PART}"
 
+    def attached_name(self, file: str, channel: str) -> str:
+        return f"{file.removesuffix('.zip')}-{channel}.zip"
+
     def overhead(self, layout: Layout) -> int:
         return _MEMBER + sum(_TEXTS[name] for name in layout.arrays) + FIELD_BYTES
 
-    def writer(self, file: str, sink: Sink, layout: Layout) -> AppendingWriter:  # noqa: ARG002  # samples contain it
-        return AppendingWriter(file, sink, _encoded)
+    def writer(self, file: str, sink: Sink, layout: Layout) -> ShardWriter:
+        return ChannelZipWriter(file, sink, layout) if layout.attached else AppendingWriter(file, sink, _encoded)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+        return read_channel_zip(shard, layout) if layout.attached else self._pictures(shard, layout)
+
+    def _pictures(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
         key, last, side = "", -1, 0
         try:
             found = list(members(shard))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.formats.pictures.decoding import Pixels
+from lpff_shards.loaders.channels import mirror_channels, names_of
 from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
@@ -70,14 +71,16 @@ def load_batch(
 
     Returns:
         The dict of `ShardSource.batch`. With `labels` a tuple, as training loops unpack it: images, EG3D's conditioning
-        vectors, float32 [n, 25] (the cameras, or [n, 0] in a data set without cameras), and a dict of any fields.
+        vectors, float32 [n, 25] (the cameras, or [n, 0] in a data set without cameras), and a dict of any fields and
+        channels.
     """
     batch = source.batch(order.indices, fields)
-    mirror_batch(batch, order.flips, source.channels == "last", flip)
+    mirror_batch(batch, order.flips, source.order == "last", flip)
+    mirror_channels(batch, source.channels, order.flips, source.order == "last")
     if not labels:
         return batch
     vectors = batch["camera"] if "camera" in batch else np.zeros((len(batch["index"]), 0), np.float32)
-    wanted = {name: batch[name] for name in fields}
+    wanted = {name: batch[name] for name in (*fields, *names_of(source.channels))}
     return (batch["image"], vectors, wanted) if wanted else (batch["image"], vectors)
 
 

@@ -26,8 +26,9 @@ from msgspec import Struct
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import python, python_environment
 from lpff_shards.formats.registry import NAMES, get_format
+from lpff_shards.loaders.files import shards_of_split
 from lpff_shards.loaders.object_reader import AT_ONCE, BLOCK
-from lpff_shards.loaders.source import ShardSource, shards_of_split
+from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.schemas.sample import SUFFIXES

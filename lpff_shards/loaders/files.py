@@ -24,6 +24,7 @@ from lpff_shards.formats.base import Offsets
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import format_of, index_names
 from lpff_shards.manifest import Manifest, Shard, read_manifest
+from lpff_shards.schemas.text import did_you_mean
 from lpff_shards.storage.file_io import pread_fully, preadv_fully
 from lpff_shards.storage.path import StoragePath, is_file, is_remote
 
@@ -37,6 +38,15 @@ class Span(NamedTuple):
     shard: int
     start: int
     end: int
+
+
+def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
+    """Return the shards of a split, of all for None; raise ShardsError if there are none."""
+    shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
+    if not shards:
+        hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
+        raise ShardsError(f"{root} has no split {split!r}", hint)
+    return shards
 
 
 def sample_offsets(path: StoragePath, shard: Shard, size: int, index: bytes | Callable[[int, int], bytes]) -> Offsets:

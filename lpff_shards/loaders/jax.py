@@ -84,7 +84,7 @@ class Epochs(grain.IterDataset[Any]):
 
     def __init__(self, options: JaxOptions) -> None:
         super().__init__()
-        source = ShardSource(options.path, options.split)
+        source = ShardSource(options.path, options.split, channels=options.channels)
         place = _rank_and_world_size(options)
         order = options.sampler(EpochSampler, source, place)
         self.batches_per_epoch = len(order)

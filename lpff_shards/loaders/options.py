@@ -16,6 +16,7 @@ import blake3
 import numpy as np
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.channels import refuse_own_mirrors
 from lpff_shards.loaders.ranks import Pair
 from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of, refuse_no_list
@@ -47,6 +48,8 @@ class LoaderOptions:
         weights: repeat samples in proportion to their `weight`, rounded up or down at random; the length of an epoch
             stays the same.
         fields: metadata fields of the batches.
+        channels: names of channels that the batches contain, such as `("mask",)`, mirrored with their pictures; see
+            `ShardSource.batch`. With `labels` they are in the dict of the fields.
     """
 
     path: str | Path = field(kw_only=False)
@@ -62,14 +65,18 @@ class LoaderOptions:
     labels: bool = False
     weights: bool = False
     fields: Sequence[str] = ()
+    channels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         refuse_below("epoch", self.epoch, 0)
         refuse_no_list(self.fields)
+        refuse_no_list(self.channels, "channels")
 
     def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
         """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
         kinds_of(self.fields, source.manifest.layout)
+        if self.mirror:
+            refuse_own_mirrors(source.channels)
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,18 @@ from lpff_shards.formats.base import HEAD, Annotations
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.registry import NAMES, get_format
-from lpff_shards.loaders.files import ShardFiles, Span, open_files, unreadable
+from lpff_shards.loaders.channels import ChannelReader
+from lpff_shards.loaders.files import ShardFiles, Span, open_files, shards_of_split, unreadable
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
 from lpff_shards.loaders.recycler import Recycler
-from lpff_shards.manifest import Manifest, Shard, read_manifest
+from lpff_shards.manifest import Manifest, read_manifest
+from lpff_shards.schemas.channels import Channel
 from lpff_shards.schemas.fields import FIELDS, Layout
-from lpff_shards.schemas.text import choice_hint, did_you_mean
+from lpff_shards.schemas.text import choice_hint
 from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
-Channels = Literal["last", "first"]
+Order = Literal["last", "first"]
 Reads = ShardFiles | FetchedSpan
 """Reads bytes of shards, or of one fetched span."""
 
@@ -45,19 +47,27 @@ class ShardSource:
     Args:
         path: folder or URI of an export of format wds or tfrecord.
         split: the split to read; None for all splits, one after another.
-        channels: `last` for images [height, width, 3], `first` for [3, height, width] (a view of the same memory).
+        channels: names of channels to read, such as `("mask",)`. A word instead is `order`, as it was called before.
+        order: `last` for images [height, width, 3], `first` for [3, height, width] (a view of the same memory).
 
     Attributes:
         manifest: of the export.
-        split: the argument.
+        split, order: the arguments.
         shards: of the split, in order.
-        channels: the argument.
+        channels: the requested channels by name, see `schemas.channels.Channel`.
 
     Raises:
         ShardsError: the export is missing or unfinished, has no such split, or a shard differs from its index file.
     """
 
-    def __init__(self, path: str | StoragePath, split: str | None = "train", *, channels: Channels = "last") -> None:
+    def __init__(
+        self,
+        path: str | StoragePath,
+        split: str | None = "train",
+        *,
+        channels: Sequence[str] | Order = (),
+        order: Order = "last",
+    ) -> None:
         self._root = root = place(path)
         self.manifest: Manifest = read_manifest(root)
         spans = get_format(self.manifest.format).spans()
@@ -65,10 +75,16 @@ class ShardSource:
             read = " and ".join(name for name in NAMES if get_format(name).spans())
             raise ShardsError(f"{root} is of format {self.manifest.format}", f"Loaders read --format {read}")
         self.shards = shards_of_split(root, self.manifest, split)
-        if channels not in ("last", "first"):
-            raise ShardsError(f"channels {channels!r} is not known", choice_hint(str(channels), ("last", "first")))
+        names, word = ((), channels) if isinstance(channels, str) else (channels, order)
+        if word not in ("last", "first"):
+            raise ShardsError(f"order {word!r} is not known", choice_hint(str(word), ("last", "first")))
+        if self.manifest.layout.attached:
+            of, name = root.parent, root.name
+            raise ShardsError(f"{root} is a channel, without pictures", f"Read {of} with channels=({name!r},)")
         self.split = split
-        self.channels: Channels = channels
+        self.order = cast("Order", word)
+        self._channels = ChannelReader(root, self.manifest, split, spans, names, word == "last")
+        self.channels: Mapping[str, Channel] = self._channels.specs
         self._shards: ShardFiles | ShardRanges
         if is_remote(root):
             self._shards, offsets = open_objects(root, self.shards)
@@ -88,7 +104,8 @@ class ShardSource:
 
         Returns:
             `image` uint8 [height, width, 3] (or [3, height, width]), `camera` float32 [25] and `landmarks` float32
-            [68, 2] if the data set has them, and `metadata`, the fields of docs/output.md.
+            [68, 2] if the data set has them, `metadata`, the fields of docs/output.md, and the requested channels, see
+            `formats.channels.decode`.
 
         Raises:
             IndexError: the number is out of range.
@@ -122,7 +139,8 @@ class ShardSource:
 
         Returns:
             `index` int64 [n], `image` uint8 [n, height, width, 3] (or [n, 3, height, width]), `camera` float32 [n, 25],
-            `landmarks` float32 [n, 68, 2], and each field: int64, bool or float32 [n], or a list of n strings.
+            `landmarks` float32 [n, 68, 2], each field: int64, bool or float32 [n], or a list of n strings; and each
+            requested channel: an array [n, ...], a dict of arrays, or a list, and `has_NAME`, bool [n], if optional.
 
         Raises:
             IndexError: a number is out of range.
@@ -150,8 +168,9 @@ class ShardSource:
             pixels: Pixels = images[row]
             return pixels
 
+        scalars = bool(fields) or bool(self._channels.flags)
         for number, reads in self._reading(numbers):
-            annotations.append(self._read(number, reads, take_row, bool(fields))[1])
+            annotations.append(self._read(number, reads, take_row, scalars)[1])
         batch: dict[str, Any] = {"index": np.array(numbers), "image": self._turned(images)}
         for name, get in _ARRAYS.items():
             if get(annotations[0]) is not None:
@@ -159,7 +178,13 @@ class ShardSource:
         for name in fields:
             values = [sample.scalars[name] for sample in annotations]
             batch[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
-        return batch
+        return {**batch, **self._channels.batch(numbers, annotations)} if self.channels else batch
+
+    def channel_batch(self, indices: Sequence[int] | NDArray[np.integer]) -> dict[str, Any]:
+        """Return the requested channels of a batch as `batch` does, without reading pictures."""
+        numbers = list(map(self._number, indices))
+        reading = self._reading(numbers)
+        return self._channels.batch(numbers, [self._read(number, reads, picture=False)[1] for number, reads in reading])
 
     def column(self, name: str) -> NDArray[Any]:
         """Return a metadata field of all samples, in order, from samples.sqlite, or from the shards without that file.
@@ -225,7 +250,7 @@ class ShardSource:
             raise IndexError(f"sample {index} of {len(self)}") from None
 
     def _turned(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.moveaxis(images, -1, -3) if self.channels == "first" else images
+        return np.moveaxis(images, -1, -3) if self.order == "first" else images
 
     def _span(self, index: int) -> Span:
         shard = int(np.searchsorted(self._firsts, index, side="right")) - 1
@@ -245,7 +270,8 @@ class ShardSource:
             for name, get in _ARRAYS.items():
                 if (array := get(annotations)) is not None:
                     sample[name] = np.array(array)
-            yield {**sample, "metadata": annotations.scalars}
+            more = next(self._channels.contents([number], [annotations])) if self.channels else {}
+            yield {**sample, **more, "metadata": annotations.scalars}
 
     def _read(
         self,
@@ -302,19 +328,11 @@ class ShardSource:
         return f"{self._shards.paths[shard]}: sample {index - int(self._firsts[shard])}"
 
 
-def shards_of_split(root: str | StoragePath, manifest: Manifest, split: str | None) -> tuple[Shard, ...]:
-    """Return the shards of a split, of all for None; raise ShardsError if there are none."""
-    shards = tuple(shard for shard in manifest.shards if split in (None, shard.split))
-    if not shards:
-        hint = f"{did_you_mean(str(split), manifest.splits)}It has: {', '.join(manifest.splits)}"
-        raise ShardsError(f"{root} has no split {split!r}", hint)
-    return shards
-
-
-def refuse_no_list(fields: Sequence[str]) -> None:
-    """Raise ShardsError if `fields` is not a list."""
-    if isinstance(fields, str) or not isinstance(fields, Sequence):
-        raise ShardsError(f"fields {fields!r} is not a list of names", "Pass one, such as ('key', 'yaw')")
+def refuse_no_list(names: Sequence[str], what: str = "fields") -> None:
+    """Raise ShardsError if `names` is not a list."""
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        example = "('key', 'yaw')" if what == "fields" else "('mask',)"
+        raise ShardsError(f"{what} {names!r} is not a list of names", f"Pass one, such as {example}")
 
 
 def kinds_of(fields: Sequence[str], layout: Layout) -> dict[str, str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
 from lpff_shards.formats.pictures.png import SIGNATURE
 from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders.batches import MIRRORED, mirror_labels
+from lpff_shards.loaders.channels import mirror_channels
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
 from lpff_shards.loaders.sampler import StreamSampler, refuse_below
@@ -86,7 +88,7 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
         tf.errors.InvalidArgumentError: on iterating, a picture has another size than the first one, or a PNG or WebP
             cannot be decoded.
     """
-    source = ShardSource(options.path, options.split)
+    source = ShardSource(options.path, options.split, channels=options.channels)
     if "tensorflow" not in get_format(source.manifest.format).readers:
         raise ShardsError(
             f"{options.path} is of format {source.manifest.format}, which tf.data does not read",
@@ -94,7 +96,8 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
         )
     order = options.sampler(StreamSampler, source, rank_and_world_size(options.rank, options.world_size, None))
     row = order.row(options.epoch, options.start)
-    records = _Records(source=source, options=options, size=source[0]["image"].shape[:2])
+    size, like = source[0]["image"].shape[:2], _channel_batch(source, np.zeros(1, np.int64), np.zeros(1, bool))
+    records = _Records(source=source, options=options, size=size, like=like)
     traits = tf.data.Options()
     # The rank's share is already cut.
     traits.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -119,11 +122,17 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Records:
-    """Turns the records of a source into samples, and these into batches; `size` is the pictures' height and width."""
+    """Turns the records of a source into samples, and these into batches.
+
+    Attributes:
+        size: the pictures' height and width.
+        like: the channels of a batch of one sample, whose shapes all have.
+    """
 
     source: ShardSource
     options: TensorflowOptions
     size: tuple[int, int]
+    like: Tensors
 
     def read(self, index: Any, flip: Any, shard: Any, offset: Any) -> tuple[Tensors, Any]:
         """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
@@ -208,11 +217,39 @@ class _Records:
         with tf.control_dependencies(done):
             # Every user of the batch needs the image: TensorFlow omits ops without an effect, and the check is one.
             batch["image"] = tf.identity(samples["image"])
+        channels = self._channels(batch["index"], flips) if self.source.channels else {}
+        batch |= channels
         if not self.options.labels:
             return batch
         labels = batch.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
-        fields = {name: batch[name] for name in self.options.fields}
+        fields = {name: batch[name] for name in (*self.options.fields, *channels)}
         return (batch["image"], labels, fields) if fields else (batch["image"], labels)
+
+    def _channels(self, indices: Any, flips: Any) -> Tensors:
+        """Return the channels of a batch, which `ShardSource` reads, mirrored as its pictures are."""
+        arrays = tf.nest.flatten(self.like)
+        types = [tf.string if array.dtype == object else array.dtype for array in arrays]
+
+        def read(*of: NDArray[Any]) -> Any:
+            return tf.nest.flatten(_channel_batch(self.source, *of))
+
+        done = tf.numpy_function(read, [indices, flips], types, stateful=False)
+        shaped = [tf.ensure_shape(one, [indices.shape[0], *a.shape[1:]]) for one, a in zip(done, arrays, strict=True)]
+        found: Tensors = tf.nest.pack_sequence_as(self.like, shaped)
+        return found
+
+
+def _channel_batch(source: ShardSource, numbers: NDArray[np.int64], flips: NDArray[np.bool_]) -> Tensors:
+    """Return the channels of a batch as arrays, mirrored as its pictures are; texts as bytes."""
+    found = source.channel_batch(numbers) if source.channels else {}
+    mirror_channels(found, source.channels, flips, last=True)
+    return {name: _strings(value) if isinstance(value, list) else value for name, value in found.items()}
+
+
+def _strings(values: list[Any]) -> NDArray[np.object_]:
+    """Return texts, and objects as JSON, as an array of bytes."""
+    texts = [value.encode() if isinstance(value, str) else msgspec.json.encode(value) for value in values]
+    return np.array(texts, object)
 
 
 def decode_picture(data: Any, key: Any) -> Any:

@@ -99,7 +99,7 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
 
 def _opened(options: LoaderOptions, kind: type[S]) -> tuple[ShardSource, S, Load]:
     """Return the source of a loader, its order, and a function that loads batches."""
-    source = ShardSource(options.path, options.split, channels="first")
+    source = ShardSource(options.path, options.split, channels=options.channels, order="first")
     order = options.sampler(kind, source, rank_and_world_size(options.rank, options.world_size, _joined()))
     return source, order, partial(load_batch, source, fields=options.fields, labels=options.labels, flip=_flip_picture)
 

@@ -179,6 +179,8 @@ class ExportOptions:
             hint = "It starts with a-z, then a-z, 0-9 and _, 40 characters at most"
             raise ShardsError(f"--name {self.name!r} cannot be used in file names", hint)
         _refuse_unmixable(self)
+        if self.sources.channel and self.traits.channels == "none":
+            raise ShardsError(f"--format {self.format} has no channels", "Leave --channel out, or use --format wds")
         if self.picture.image == "raw" and not self.traits.raw:
             hint = f"Use {alternatives(kind for kind in IMAGE_KINDS if kind != 'raw')}"
             raise ShardsError(f"--image raw is not for --format {self.format}", hint)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.options.channels import HELP as CHANNEL_HELP
+from lpff_shards.options.channels import GivenChannel, given_channels
 from lpff_shards.options.declaration import check, declared, file_options, flag, option, recordable_path, word
 from lpff_shards.schemas.license import UNKNOWN, USUAL_NAMES, License, parse_license
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, NAME_RULE, SPECS, known_specs
@@ -163,6 +165,9 @@ class SourceOptions:
         "A text file with the terms of use of --dataset NAME.",
         "text", default=(), metavar="NAME=FILE", repeated=True, sparse=True,
     )  # fmt: skip
+    channel: tuple[str, ...] = option(
+        CHANNEL_HELP, "text", default=(), metavar="NAME=PATH[,KIND]", repeated=True, sparse=True
+    )
     alignment: Alignment = word(
         "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
     )
@@ -182,6 +187,7 @@ class SourceOptions:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.unpack_to is not None and is_uri(self.unpack_to):
             raise ShardsError(f"--unpack-to {self.unpack_to} is in a bucket", "Give a folder on a disk")
+        given_channels(self.channel)
         if not self.given:
             names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED, "dataset")))
             raise ShardsError("no source was given", f"Give {names}; they combine")
@@ -199,6 +205,11 @@ class SourceOptions:
         """Names of the given sources, in the order in which they are combined."""
         own = (one.name for one in self.own)
         return (*(name for name in SPECS if getattr(self, name) is not None), *self.others, *own)
+
+    @property
+    def channels(self) -> tuple[GivenChannel, ...]:
+        """The channels of --channel."""
+        return given_channels(self.channel)
 
     @property
     def own(self) -> tuple[OwnSet, ...]:

@@ -25,8 +25,9 @@ from lpff_shards.planning.plan import Plan, Settings, Times
 from lpff_shards.planning.rebalance import Numbers, TrainingPool
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
+from lpff_shards.schemas.channels import Channel, refuse_long_names
 from lpff_shards.schemas.columns import Texts, chunks, duplicates
-from lpff_shards.schemas.fields import SCHEMA_VERSION, Field, Kind, Layout
+from lpff_shards.schemas.fields import SCHEMA_VERSION, Field, Kind, Layout, has_field
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import alternatives, format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
@@ -41,6 +42,7 @@ def make_plan(
     recorded: Mapping[str, object],
     published: tuple[tuple[str, str], ...],
     num_replicas: NDArray[np.int64] | None,
+    channels: Sequence[Channel] = (),
 ) -> Plan:
     """Survey the pictures, order the entries, cut each split into shards and seal the plan with a digest.
 
@@ -48,6 +50,7 @@ def make_plan(
         recorded: the options, as the manifest records them.
         published: see `Settings`.
         num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
+        channels: files that the samples hold.
 
     Raises:
         BadInput: a picture cannot be stored, and such pictures are not to be skipped.
@@ -65,7 +68,8 @@ def make_plan(
         camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
         landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
         packed=options.metadata == "msgpack",
-        extra=_extra_fields(inventories) or UNSET,
+        extra=(*_extra_fields(inventories, channels), *(has_field(one) for one in channels if one.optional)) or UNSET,
+        channels=tuple(channels) or UNSET,
     )
     side = seen.side if for_trainers else None
     settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
@@ -78,6 +82,7 @@ def make_plan(
     keys = entries.keys()
     if repeated := duplicates([keys]):
         _refuse_duplicates(entries, keys, repeated)
+    refuse_long_names(keys, channels)
     shards, name = options.resolved_shards, options.dataset_name
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)
@@ -89,18 +94,21 @@ def make_plan(
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
-def _extra_fields(inventories: Sequence[Inventory]) -> tuple[Field, ...]:
+def _extra_fields(inventories: Sequence[Inventory], channels: Sequence[Channel]) -> tuple[Field, ...]:
     """Return the fields that only some of the data sets have, sorted by name.
 
     Raises:
-        ShardsError: two data sets have one of different types.
+        ShardsError: two data sets have one of different types, or a channel has its name.
     """
     homes: dict[str, list[tuple[str, Kind]]] = {}
+    taken = {name for channel in channels for name in (channel.name, has_field(channel).name)}
     for inventory in inventories:
         for name, column in inventory.extra.items():
             kind: Kind = "str" if isinstance(column, Texts) else _KINDS[column.dtype.kind]
             homes.setdefault(name, []).append((inventory.source, kind))
     for name, found in homes.items():
+        if name in taken:
+            raise ShardsError(f"--channel and a column of {found[0][0]} are both named {name}", "Rename one of them")
         if other := next((one for one in found if one[1] != found[0][1]), None):
             message = f"the column {name} is {found[0][1]} in {found[0][0]}, and {other[1]} in {other[0]}"
             raise ShardsError(message, "Rename it in one of them, or write its values alike")
@@ -156,7 +164,19 @@ def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
             sizes = sizes * (side * side / pixels)
         columns.append(sizes.astype(np.int64, copy=False))
     gathered: NDArray[np.int64] = entries.gather(columns)
+    if settings.layout.channels:
+        gathered += entries.gather([_channel_sizes(inventory) for inventory in entries.inventories])
     return gathered + get_format(settings.format).overhead(settings.layout)
+
+
+def _channel_sizes(inventory: Inventory) -> NDArray[np.int64]:
+    """Return the bytes of the files of each picture's channels, int64 [n]."""
+    found = np.zeros(len(inventory), np.int64)
+    for files in inventory.channels.values():
+        # The last number is that of pictures without a file.
+        sizes = np.append(files.blobs.numbers("size"), 0)
+        found += sizes[np.where(files.own < 0, files.mirror, files.own)]
+    return found
 
 
 def _digest(
@@ -210,6 +230,10 @@ def _digest(
         seal.update(encode(name))
         for some in chunks(column.tolist()):
             seal.update(encode(some))
+    for name, files in (item for inventory in entries.inventories for item in inventory.channels.items()):
+        seal.update(encode(name))
+        for numbers in (files.blobs.numbers("size"), files.own, files.mirror):
+            seal.update(numbers.astype("<i8").tobytes())
     return seal.hexdigest()
 
 

@@ -61,7 +61,8 @@ class ShardTask(Struct, frozen=True):
 
     def stamp(self) -> str:
         """Return a digest that changes with the source files' times, or CRC-32s in a zip; the plan's does not."""
-        stamps = ",".join(str(entry.record.blob.stamp) for entry in self.entries)
+        files = (blob for entry in self.entries for blob in entry.record.files())
+        stamps = ",".join(str(blob.stamp) for blob in files)
         return blake3.blake3(stamps.encode()).hexdigest(length=16)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances, angle_bins, entropy
 from lpff_shards.schemas.camera import yaw_pitch
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
+from lpff_shards.sidecars.attached import attached_channels
 from lpff_shards.sidecars.sample_index import PoseHistogram, SampleIndex
 from lpff_shards.storage.path import StoragePath, read_whole
 
@@ -72,6 +73,7 @@ class Facts:
         pool: int64 [m, 3], training pictures before rebalancing: yaw and pitch in whole degrees, number of pictures;
             None if unknown.
         balances: comparison of the rebalancing rules, for a plan.
+        attached: manifests of attached channels by name.
     """
 
     manifest: Manifest
@@ -90,6 +92,7 @@ class Facts:
     height: Counts
     pool: Counts | None
     balances: Balances | None = None
+    attached: Mapping[str, Manifest] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.yaw)
@@ -195,6 +198,7 @@ def export_facts(root: StoragePath, manifest: Manifest, samples: SampleIndex) ->
         **columns,
         copies=_copies(root, manifest),
         pool=None if pool is None else _array(pool),
+        attached=attached_channels(root),
     )
 
 

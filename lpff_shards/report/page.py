@@ -137,6 +137,14 @@ def _tables(facts: Facts) -> dict[str, list[Row]]:
             for (width, height), count in sorted(sizes.items(), key=lambda size: (-size[1], size[0]))
         ],
         "splits": _splits(facts),
+        "channels": [
+            *((channel.name, channel.kind, "in the samples", "-") for channel in manifest.layout.channels or ()),
+            *(
+                (name, channel.kind, f"{name}/", format_bytes(sum(shard.bytes for shard in of.shards)))
+                for name, of in facts.attached.items()
+                for channel in (of.layout.channels or ())[:1]
+            ),
+        ],
         "balance": _balance(facts),
         "rules": _rules(facts),
         "losses": [(what, number) for what, number in losses.items() if number],

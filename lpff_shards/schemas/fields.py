@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+from lpff_shards.schemas.channels import Channel
 from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.text import alternatives
 
@@ -101,6 +102,8 @@ FIELDS: tuple[Field, ...] = (
     Field("resize_filter", "str", "lanczos where the picture was resized, else empty"),
 )
 
+TAKEN = frozenset({*(f.name for f in FIELDS), *(array.name for array in ARRAYS), "index", "metadata", "json", "mp"})
+"""Names that samples and batches have already."""
 DTYPES: Mapping[Kind, str] = {"str": "str", "int": "int64", "bool": "bool", "float": "float32"}
 """Array dtype of each kind of scalar; TFRecords hold a bool as an int64, 0 or 1."""
 MOST = 2**63 - 1
@@ -126,6 +129,11 @@ def fault(scalars: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> str |
     return None
 
 
+def has_field(channel: Channel) -> Field:
+    """Return the field that says whether a sample has its own file of an optional channel."""
+    return Field(f"has_{channel.name}", "bool", f"whether the picture has a {channel.name}; it is empty where not")
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The members that every sample of one data set has.
@@ -135,6 +143,8 @@ class Layout:
         camera, landmarks: present in every sample (zeros where one is unknown).
         packed: camera, landmarks and scalars share one msgpack member (wds only).
         extra: fields of this data set, besides `FIELDS`.
+        channels: files that belong to each picture.
+        attached: the samples have only their key and the channels; their pictures are in the shards of an export.
     """
 
     raw: bool
@@ -143,11 +153,13 @@ class Layout:
     packed: bool = False
     # Without any it is not written, as before there were any.
     extra: tuple[Field, ...] | UnsetType = UNSET
+    channels: tuple[Channel, ...] | UnsetType = UNSET
+    attached: bool | UnsetType = UNSET
 
     @property
     def fields(self) -> tuple[Field, ...]:
         """All fields of a sample, in order."""
-        return (*FIELDS, *(self.extra or ()))
+        return FIELDS[:1] if self.attached else (*FIELDS, *(self.extra or ()))
 
     @property
     def arrays(self) -> tuple[str, ...]:

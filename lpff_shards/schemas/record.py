@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -82,6 +82,7 @@ class Record(Struct, frozen=True, eq=False):
         landmarks_size: width and height in pixels of the picture of the landmarks; 0 for this file's own.
         landmarks_source: `published` with the data set, or `computed` from those of another crop.
         extra: fields that only this data set has, see `schemas.fields.Layout`.
+        channels: by the channel's name, the file of the picture without its source's mirroring, and that of its mirror.
     """
 
     source: str
@@ -97,6 +98,12 @@ class Record(Struct, frozen=True, eq=False):
     landmarks_size: tuple[int, int] = (0, 0)
     landmarks_source: str = ""
     extra: Mapping[str, str | int | bool | float] = {}
+    channels: Mapping[str, tuple[Blob | None, Blob | None]] = {}
+
+    def files(self) -> Iterator[Blob]:
+        """Yield the file of the picture, then those of its channels."""
+        yield self.blob
+        yield from (blob for pair in self.channels.values() for blob in pair if blob is not None)
 
 
 class Entry(Struct, frozen=True, eq=False):

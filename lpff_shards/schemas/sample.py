@@ -43,6 +43,7 @@ class Sample(Struct, frozen=True, eq=False):
         camera: float32 [25], or None in a data set without cameras.
         landmarks: float32 [68, 2], or None in a data set without landmarks.
         scalars: the fields of `schemas.fields.FIELDS`, in that order.
+        channels: the files of its channels by name, as stored in a tar.
     """
 
     key: str
@@ -50,3 +51,8 @@ class Sample(Struct, frozen=True, eq=False):
     camera: NDArray[np.float32] | None
     landmarks: Points | None
     scalars: Mapping[str, Scalar]
+    channels: Mapping[str, bytes] = {}
+
+
+NO_PICTURE = Picture("", b"", 0, 0, "")
+"""The picture of a sample in shards of channels, see `Layout.attached`."""

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
+import numpy as np
+
 from lpff_shards.formats.base import ARRAY_SHAPES
 from lpff_shards.formats.registry import get_format, wids_name
 from lpff_shards.manifest import Manifest, Shard
@@ -105,6 +107,12 @@ def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     shapes = {name: _tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
     if manifest.layout.raw:
         shapes["image/shape"] = _tensor("int64", 3)
+    for channel in manifest.layout.channels or ():
+        # TFDS would turn indices of palettes into colors, so it returns the files of PNGs.
+        found[channel.name] = text
+        if channel.kind == "npy":
+            tensor = _tensor(np.dtype(channel.arrays[0].dtype).name, *channel.arrays[0].shape)
+            shapes[channel.name] = {**tensor, "encoding": "bytes"}
     return found | {name: _feature("tensor_feature.Tensor", tensor=tensor) for name, tensor in shapes.items()}
 
 

@@ -13,6 +13,7 @@ from lpff_shards.manifest import read_manifest
 from lpff_shards.options.declaration import BY, By, one_of
 from lpff_shards.schemas.keys import Name, asked, mark, names, normal, words
 from lpff_shards.schemas.record import OF_MIRROR, Credit, LeftOut, Tombstone
+from lpff_shards.sidecars.attached import attached_channels
 from lpff_shards.sidecars.sample_index import IndexedSample, SampleIndex
 from lpff_shards.storage.path import StoragePath, place
 
@@ -49,6 +50,7 @@ class Trace:
         taken_out: samples that `export --update` removed.
         left_out: pictures and samples that were never written, with their reasons.
         near: names of samples that contain the name, if nothing matches.
+        channels: names of attached channels, whose folders have the same samples in files of their own.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Trace:
     left_out: tuple[LeftOut, ...]
     near: tuple[str, ...]
     members: tuple[str | None, ...]
+    channels: tuple[str, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -116,7 +119,8 @@ def trace_export(path: str | StoragePath, name: str, by: By | str | None = None)
             index.member(one) if format.joining else format.member(str(one.fields["key"]), one.suffix)
             for one in samples
         )
-    return Trace(name, manifest.format, samples, gone, lost, near, members)
+    channels = tuple(attached_channels(root)) if samples else ()
+    return Trace(name, manifest.format, samples, gone, lost, near, members, channels)
 
 
 def _pictures(index: SampleIndex, wanted: frozenset[Name], condition: str, value: str) -> list[int]:

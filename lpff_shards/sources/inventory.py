@@ -25,6 +25,24 @@ def no_cameras() -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
+class ChannelFiles:
+    """The files of a channel: the rows in `blobs` of those of pictures and of their mirrors, int64 [n], or -1."""
+
+    blobs: Structs[Blob]
+    own: NDArray[np.int64]
+    mirror: NDArray[np.int64]
+
+    def take(self, rows: NDArray[np.int64]) -> ChannelFiles:
+        return ChannelFiles(self.blobs, self.own[rows], self.mirror[rows])
+
+    def pairs(self) -> Iterator[tuple[Blob | None, Blob | None]]:
+        """Yield the file of each picture, and that of its mirror."""
+        for rows in zip(self.own.tolist(), self.mirror.tolist(), strict=True):
+            own, mirror = (self.blobs[row] if row >= 0 else None for row in rows)
+            yield own, mirror
+
+
+@dataclass(frozen=True, eq=False)
 class Inventory:
     """The usable pictures of one source, in the published order.
 
@@ -46,6 +64,7 @@ class Inventory:
         anonymous_cameras: float64 [k, 25], cameras of the set, with mirrors, that match no picture;
             the density of poses includes them.
         extra: columns of length n of fields that only this data set has, by name: texts, or int64, bool or float64.
+        channels: files that belong to the pictures, by the channel's name.
         typical_size: width and height of the first picture, (0, 0) if it is missing or unreadable.
     """
 
@@ -73,6 +92,7 @@ class Inventory:
     anonymous_cameras: NDArray[np.float64] = field(default_factory=no_cameras)
     extra: Mapping[str, Extra] = field(default_factory=dict)
     typical_size: tuple[int, int] = (0, 0)
+    channels: Mapping[str, ChannelFiles] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -96,6 +116,7 @@ class Inventory:
             landmark_rows=np.where(with_points, np.cumsum(with_points) - 1, -1).astype(np.int64),
             places=self.places[rows],
             extra={name: column.take(rows) for name, column in self.extra.items()},
+            channels={name: files.take(rows) for name, files in self.channels.items()},
         )
 
     def licenses(self) -> Repeated[License]:
@@ -116,8 +137,9 @@ class Inventory:
         rows_of_extra = (
             zip(*(column.tolist() for column in some.extra.values()), strict=True) if some.extra else repeat(())
         )
-        joined = zip(pictures, some.cameras, flags, rows_of_extra, strict=False)
-        for (id, blob, credit, face, is_mirror), camera, (known, own, points), extra in joined:
+        files = zip(*(one.pairs() for one in some.channels.values()), strict=True) if some.channels else repeat(())
+        joined = zip(pictures, some.cameras, flags, rows_of_extra, files, strict=False)
+        for (id, blob, credit, face, is_mirror), camera, (known, own, points), extra, belonging in joined:
             width, height = some.landmark_sizes[points].tolist() if points >= 0 else (0, 0)
             yield Record(
                 source=self.source,
@@ -133,6 +155,7 @@ class Inventory:
                 landmarks_size=(width, height),
                 landmarks_source=self.landmarks_source if points >= 0 else "",
                 extra=dict(zip(some.extra, extra, strict=True)),
+                channels=dict(zip(some.channels, belonging, strict=True)),
             )
 
 

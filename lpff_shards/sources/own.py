@@ -18,7 +18,7 @@ from lpff_shards.options.sources import OwnSet
 from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.archive import LABELS, SAMPLES
 from lpff_shards.schemas.columns import Texts
-from lpff_shards.schemas.fields import ARRAYS, FIELDS
+from lpff_shards.schemas.fields import FIELDS, TAKEN
 from lpff_shards.schemas.filenames import STATE_FOLDER
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.license import UNKNOWN, parse_license
@@ -37,7 +37,7 @@ from lpff_shards.sources.io.picture_tables import (
     picture_id,
     read_picture_table,
 )
-from lpff_shards.sources.io.tree import FolderTree, Tree, open_tree, subs
+from lpff_shards.sources.io.tree import FolderTree, Tree, open_tree, walk
 from lpff_shards.storage.path import is_folder
 
 TABLES = (
@@ -50,13 +50,10 @@ CREDIT = (*(name for name in Credit.__struct_fields__ if name != "category"), "l
 """Columns of the credit, named like the fields of samples."""
 READ = {*CREDIT, *CAMERA_COLUMNS}
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_TAKEN = {*(field.name for field in FIELDS), *(array.name for array in ARRAYS), "index", "metadata", "json"}
-"""Names that samples and batches have."""
 MANY = 20
 """Fewest cameras of a set that should be on both sides of the head."""
 _LENS = ("k1", "k2", "k3", "k4", "p1", "p2")
 """Coefficients of lens distortion, as OpenCV and nerfstudio name them."""
-DEEPEST = 32
 SHOWN = 20
 _PAIRS = "Without `,mirrored` the export makes mirrors itself"
 
@@ -73,7 +70,7 @@ class Own:
         where = f"--dataset {self.own.name}={self.own.path}"
         pictures: list[tuple[str, Blob]] = []
         tables: list[PictureTable] = []
-        for folder, tree in _walk(self._root()):
+        for folder, tree in walk(self._root()):
             files = tree.files()
             pictures += ((picture_id(folder + name), blob) for name, blob in files.pictures().pairs())
             tables += (read_picture_table(files[name], name, folder) for name in TABLES if name in files)
@@ -194,15 +191,6 @@ class Own:
             )
 
 
-def _walk(tree: Tree, folder: str = "") -> Iterator[tuple[str, Tree]]:
-    """Yield a tree and the trees of all folders in it, each with the prefix of the names in it."""
-    if folder.count("/") > DEEPEST:
-        raise ShardsError(f"{tree.where} is {DEEPEST} folders deep", "Does a link lead back to a folder above it?")
-    yield folder, tree
-    for name, inner in subs(tree, tree.folders()):
-        yield from _walk(inner, f"{folder}{name}/")
-
-
 def _text(name: str, row: Row) -> str:
     value = row.get(name)
     if is_missing(value):
@@ -256,7 +244,7 @@ def _extra_columns(
         column = column_of([None if name == "label" and is_camera(value) else value for value in values])
         if isinstance(column, Texts) and not any(column):
             continue
-        if column is None or name in _TAKEN or not _FIELD.fullmatch(name):
+        if column is None or name in TAKEN or not _FIELD.fullmatch(name):
             unused.append(name or "''")
         else:
             found[name] = column

@@ -225,7 +225,7 @@ def test_labels_and_fields_are_triples(mixed: Path, pipeline: Callable[..., Any]
 
 
 def test_mirrored_samples_are_mirrored_whole(mixed: Path, pipeline: Callable[..., Any]) -> None:
-    source, flipped = ShardSource(mixed, channels="first"), 0
+    source, flipped = ShardSource(mixed, order="first"), 0
     stored = source.column("mirrored")
     for batch in pipeline(mixed, 7, workers=0, mirror=True, fields=["mirrored", "yaw"]):
         for row, number in enumerate(batch["index"].tolist()):

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+import numpy as np
 from msgspec import structs
 
 from lpff_shards.formats.base import Format
@@ -16,6 +17,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
+from lpff_shards.schemas.channels import Channel, Mirror
 from lpff_shards.schemas.fields import ARRAYS, DTYPES
 from lpff_shards.schemas.license import FLAGS, demands
 from lpff_shards.schemas.sources import known_specs, terms_of
@@ -106,6 +108,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     counting = "weights" if options.get("as") == "weights" else options.get("zip_copies")
     arrays = (array for array in ARRAYS if array.name == "image" or getattr(layout, array.name))
     fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
+    fields += [_channel(channel) for channel in layout.channels or ()]
     fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in layout.fields]
     side, quality = options.get("resolution"), options.get("quality")
     encodings = {
@@ -221,6 +224,22 @@ def example_values(manifest: Manifest, suffixes: Set[str]) -> Values:
         "loader_options": f'".", batch_size={batch}{split_option}{more}',
         "array": "camera" if layout.camera else "index",
     }
+
+
+_OF_MIRRORS: Mapping[Mirror, str] = {
+    "flip": "flipped with its picture",
+    "same": "a mirror has its original's",
+    "flip-last-axis": "the last axis is reversed in mirrors",
+    "own": "a mirror has its own",
+}
+
+
+def _channel(channel: Channel) -> tuple[str, str, str, str, str]:
+    """Return the row of a channel in the table of fields."""
+    array = channel.arrays[0] if channel.kind == "npy" else None
+    mirrors = _OF_MIRRORS[channel.mirror]
+    shape = " x ".join(map(str, array.shape)) if array else ""
+    return f"`{channel.name}`", str(np.dtype(array.dtype)) if array else channel.kind, shape, "", f"channel; {mirrors}"
 
 
 def _license(name: str, count: int) -> Iterable[str]:

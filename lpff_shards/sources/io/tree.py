@@ -33,6 +33,7 @@ from lpff_shards.storage.path import StoragePath, is_folder, is_remote
 from lpff_shards.storage.prefetch import prefetch
 
 MAX_WRAPPERS = 4
+DEEPEST = 32
 _RIGHTS = "Check the URI, your rights and the network"
 
 
@@ -279,6 +280,15 @@ def only_folder(tree: Tree) -> Tree:
             break
         tree = tree.sub(folders[0]) or tree
     return tree
+
+
+def walk(tree: Tree, folder: str = "") -> Iterator[tuple[str, Tree]]:
+    """Yield a tree and the trees of all folders in it, each with the prefix of the names in it."""
+    if folder.count("/") > DEEPEST:
+        raise ShardsError(f"{tree.where} is {DEEPEST} folders deep", "Does a link lead back to a folder above it?")
+    yield folder, tree
+    for name, inner in subs(tree, tree.folders()):
+        yield from walk(inner, f"{folder}{name}/")
 
 
 def subs(tree: Tree, names: Sequence[str]) -> Iterator[tuple[str, Tree]]:

@@ -1,0 +1,57 @@
+"""Channels that `lpff-shards attach` added to an export: folders with a manifest and shards of their own."""
+
+from __future__ import annotations
+
+import re
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.formats.registry import get_format
+from lpff_shards.manifest import MANIFEST, Manifest, parsed_manifest, read_manifest
+from lpff_shards.schemas.filenames import FOLDERS, REPORT_FOLDER, STATE_FOLDER
+from lpff_shards.schemas.text import choice_hint
+from lpff_shards.storage.path import StoragePath, is_file, is_folder, is_remote, names_in, read_if_there
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+RESERVED = (*FOLDERS, REPORT_FOLDER)
+"""Folders of an export that are no channels."""
+
+
+def channel_folders(root: StoragePath) -> list[str]:
+    """Return the names of the folders in an export that have the state of one: its channels, finished or not."""
+    names = root.listing()[1] if is_remote(root) else names_in(root)
+    candidates = sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED)
+    return [name for name in candidates if is_folder(root / name / STATE_FOLDER)]
+
+
+def attached_channels(root: StoragePath) -> dict[str, Manifest]:
+    """Return the manifests of the finished channels of an export, by name; raise ShardsError for a damaged one."""
+    found = {}
+    for name in channel_folders(root):
+        data = read_if_there(root / name / MANIFEST)
+        manifest = None if data is None else parsed_manifest(root / name / MANIFEST, data)
+        if manifest is not None and manifest.layout.attached:
+            found[name] = manifest
+    return found
+
+
+def is_current(channel: Manifest, name: str, of: Manifest) -> bool:
+    """Return whether the shards of a channel have the keys of those of an export."""
+    format = get_format(of.format)
+    due = [(format.attached_name(shard.file, name), shard.keys) for shard in of.shards]
+    return [(shard.file, shard.keys) for shard in channel.shards] == due
+
+
+def read_channel_manifest(root: StoragePath, of: Manifest, name: str) -> Manifest:
+    """Return the manifest of an attached channel of an export.
+
+    Raises:
+        ShardsError: there is no such channel, it is unfinished, or its samples are not those of the export.
+    """
+    if not _NAME.fullmatch(name) or not is_file(root / name / MANIFEST):
+        inside = [channel.name for channel in of.layout.channels or ()]
+        hint = choice_hint(name, [*inside, *attached_channels(root)]) or "lpff-shards attach adds channels"
+        raise ShardsError(f"{root} has no channel {name!r}", hint)
+    found = read_manifest(root / name)
+    if not found.layout.attached or not is_current(found, name, of):
+        raise ShardsError(f"{root / name} is not a channel of these samples", "Run lpff-shards attach again")
+    return found

@@ -1,0 +1,128 @@
+"""A data set of the user's own with files of every kind of channel, and what a sample must hold of each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dataset_factories import picture
+from numpy.typing import NDArray
+from PIL import Image
+
+SIDE = 48
+IDS = tuple(f"{folder}/{number:02d}" for folder in ("a", "b") for number in range(4))
+PALETTE = [0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255]
+GIVEN = {
+    "mask": "masks",
+    "part": "parts.zip",
+    "caption": "captions.jsonl",
+    "latent": "latents,flip-last-axis",
+    "flame": "flame,same",
+    "own": "own",
+    "years": "rows.csv,optional",
+}
+"""The values of --channel by name, relative to the folder of `write`."""
+LACKS_ROW = IDS[-1]
+
+
+def options(root: Path, *names: str) -> tuple[str, ...]:
+    """The values of --channel, all or some."""
+    return tuple(f"{name}={root / GIVEN[name]}" for name in names or GIVEN)
+
+
+def write(root: Path) -> Path:
+    """Write pictures and the files of channels; return the folder of the pictures."""
+    for number, id in enumerate(IDS):
+        for folder, suffix in (
+            ("pictures", "png"),
+            ("masks", "png"),
+            ("latents", "npy"),
+            ("flame", "npz"),
+            ("own", "npy"),
+        ):
+            (root / folder / id).parent.mkdir(parents=True, exist_ok=True)
+            path, wanted = root / folder / f"{id}.{suffix}", files(id)
+            if folder == "pictures":
+                path.write_bytes(picture(id, SIDE))
+            elif folder == "masks":
+                Image.fromarray(wanted["mask"]).save(path)
+            elif folder == "latents":
+                np.save(path, wanted["latent"])
+            elif folder == "flame":
+                np.savez(path, **wanted["flame"])
+            else:
+                np.save(path, wanted["own"])
+                np.save(path.with_name(f"{path.stem}_mirror.npy"), -wanted["own"])
+        del number
+    import zipfile
+
+    with zipfile.ZipFile(root / "parts.zip", "w") as archive:
+        for id in IDS:
+            image, out = Image.fromarray(files(id)["part"], "P"), io.BytesIO()
+            image.putpalette(PALETTE)
+            image.save(out, "PNG")
+            archive.writestr(f"heads/{id}.png", out.getvalue())
+    lines = [json.dumps({"file_name": f"{id}.png", "text": files(id)["caption"]}) for id in IDS]
+    (root / "captions.jsonl").write_text("\n".join(lines))
+    with (root / "rows.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, ["id", "age", "note"])
+        rows.writeheader()
+        rows.writerows({"id": id, **files(id)["years"]} for id in IDS if id != LACKS_ROW)
+    return root / "pictures"
+
+
+def files(id: str) -> dict[str, Any]:
+    """What the files of a picture contain."""
+    rng = np.random.default_rng(IDS.index(id))
+    return {
+        "mask": rng.integers(0, 256, (SIDE, SIDE), np.uint8),
+        "part": rng.integers(0, 4, (SIDE, SIDE), np.uint8),
+        "caption": f"a face, number {id} \N{SNOWMAN}",
+        "latent": rng.normal(size=(3, 5)).astype(np.float16),
+        "flame": {"expr": rng.normal(size=10).astype(np.float32), "jaw": rng.integers(0, 9, (2, 3))},
+        "own": rng.normal(size=4),
+        "years": {"age": IDS.index(id) + 20, "note": f"x{id}"},
+    }
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample: its picture's id, whether it is mirrored, its picture's side."""
+
+    id: str
+    mirrored: bool
+    side: int
+
+
+def expected(sample: Shown) -> dict[str, Any]:
+    """What a sample must hold, worked out here: nearest neighbors, then the flip."""
+    found, at = files(sample.id), ((np.arange(sample.side) + 0.5) * SIDE / sample.side).astype(int)
+    for name in ("mask", "part"):
+        resized: NDArray[np.uint8] = found[name][at][:, at]
+        found[name] = resized[:, ::-1] if sample.mirrored else resized
+    if sample.mirrored:
+        found["latent"], found["own"] = found["latent"][:, ::-1], -found["own"]
+    if sample.id == LACKS_ROW:
+        found["years"] = {}
+    return {**found, "has_years": sample.id != LACKS_ROW}
+
+
+def check(found: dict[str, Any], sample: Shown, names: tuple[str, ...] = (*GIVEN, "has_years")) -> None:
+    """Compare what was read with what must be there; arrays by dtype too."""
+    wanted = expected(sample)
+    for name in names:
+        parts = wanted[name] if isinstance(wanted[name], dict) else {"": wanted[name]}
+        got = found[name] if isinstance(wanted[name], dict) else {"": found[name]}
+        assert set(got) == set(parts), (name, sample)
+        for part, value in parts.items():
+            one = np.asarray(got[part]) if isinstance(value, np.ndarray) else got[part]
+            if isinstance(value, np.ndarray):
+                assert (one.dtype, one.shape) == (value.dtype, value.shape), (name, part, sample)
+                assert np.array_equal(one, value), (name, part, sample)
+            else:
+                assert one == value, (name, part, sample)

@@ -1,0 +1,397 @@
+"""`--channel NAME=PATH[,KIND]`: files that belong to pictures, in samples and beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import channel_files
+import numpy as np
+import pytest
+from channel_files import GIVEN, IDS, SIDE, Shown, check
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from running import contents
+
+from lpff_shards import ShardsError, export, plan_export, read_manifest, verify_export
+from lpff_shards.errors import BadInput
+from lpff_shards.exporters.attach import attach
+from lpff_shards.formats import channels as kinds
+from lpff_shards.formats.errors import FormatError
+from lpff_shards.formats.registry import NAMES, get_format
+from lpff_shards.loaders.source import ShardSource
+from lpff_shards.manifest import Manifest
+from lpff_shards.options.channels import given_channels
+from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions
+from lpff_shards.options.mix import MixOptions
+from lpff_shards.options.sources import SourceOptions
+from lpff_shards.schemas.channels import Channel
+from lpff_shards.storage.path import read_whole
+
+INSIDE = tuple(name for name in NAMES if get_format(name).channels == "inside")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("channels")
+    channel_files.write(root)
+    return root
+
+
+def options(root: Path, format: str, out: Path, channels: tuple[str, ...], **given: Any) -> ExportOptions:
+    sources = SourceOptions(dataset=(f"heads={root / 'pictures'}",), channel=channels, mirror=given.pop("mirror", True))
+    return ExportOptions(format=format, sources=sources, out=str(out), **given)
+
+
+def samples(folder: Path, manifest: Manifest) -> list[tuple[str, dict[str, Any]]]:
+    """The key and the contents of the channels of each sample of an export, by the format's own reader."""
+    found, format = [], get_format(manifest.format)
+    for shard in manifest.shards:
+        for sample in format.samples(read_whole(folder / shard.file), manifest.layout):
+            files = {c.name: kinds.decode(c, sample.channels[c.name]) for c in manifest.layout.channels or ()}
+            found.append((sample.key, {**sample.scalars, **files}))
+    return found
+
+
+def shown(sample: dict[str, Any]) -> Shown:
+    return Shown(sample["source_id"], sample["mirrored"], sample["width"])
+
+
+@pytest.mark.parametrize("side", [None, 32])
+@pytest.mark.parametrize("format", INSIDE)
+def test_samples_hold_the_files_of_their_pictures_mirrored_resized_and_split(
+    root: Path, tmp_path: Path, format: str, side: int | None
+) -> None:
+    given = options(
+        root, format, tmp_path / "out", channel_files.options(root), picture=PictureOptions(resolution=side),
+        mix=MixOptions(splits="train=0.5,val=0.5"), shards=ShardOptions(samples_per_shard=3),
+    )  # fmt: skip
+    manifest = export(given)
+    found = samples(tmp_path / "out", manifest)
+    assert len(found) == 2 * len(IDS) and len(manifest.splits) == 2
+    for _, sample in found:
+        check(sample, shown(sample))
+    assert verify_export(tmp_path / "out", deep=True).ok
+    assert manifest.options["channel"] == [f"{name}={path}" for name, path in GIVEN.items()]
+
+
+@pytest.mark.parametrize("format", NAMES)
+def test_attached_channels_have_the_keys_of_the_pictures_whose_shards_stay(
+    root: Path, tmp_path: Path, format: str
+) -> None:
+    out = tmp_path / "out"
+    mix = MixOptions(rebalance="none")
+    shards = {} if format == "zip" else {"shards": ShardOptions(samples_per_shard=3)}
+    side = PictureOptions(resolution=32)
+    manifest = export(options(root, format, out, (), picture=side, mix=mix, **shards))
+    before = contents(out)
+    attached = attach(out, channel_files.options(root), workers=1)
+    after = contents(out)
+    assert {name: after[name] for name in before} == before
+    pictures = {}
+    for shard in manifest.shards:
+        for sample in get_format(format).samples(read_whole(out / shard.file), manifest.layout):
+            pictures[sample.key] = shown(dict(sample.scalars))
+    for name, channel in zip(GIVEN, attached, strict=True):
+        found = samples(out / name, channel)
+        assert [key for key, _ in found] == list(pictures)
+        assert [shard.keys for shard in channel.shards] == [shard.keys for shard in manifest.shards]
+        for key, sample in found:
+            check(sample, pictures[key], (name, "has_years") if name == "years" else (name,))
+        assert read_manifest(out / name) == channel
+    assert verify_export(out, deep=True).ok
+    assert attach(out, channel_files.options(root)) == attached and contents(out) == after
+
+
+def test_a_tar_holds_members_that_others_read(root: Path, tmp_path: Path) -> None:
+    export(options(root, "wds", tmp_path, channel_files.options(root)))
+    with tarfile.open(next(tmp_path.glob("*.tar"))) as tar:
+        some = {member.name.partition(".")[2]: tar.extractfile(member) for member in tar.getmembers()[:9]}
+        read = {suffix: file.read() for suffix, file in some.items() if file is not None}
+    suffixes = [
+        *["png", "mask.png", "part.png", "caption.txt", "latent.npy", "flame.npz", "own.npy", "years.json", "json"]
+    ]
+    assert [one for one in read if one != "camera.npy"] == suffixes
+    fields = json.loads(read["json"])
+    sample = {
+        **{name: np.asarray(Image.open(io.BytesIO(read[f"{name}.png"]))) for name in ("mask", "part")},
+        **{name: np.load(io.BytesIO(read[f"{name}.npy"])) for name in ("latent", "own")},
+        "flame": dict(np.load(io.BytesIO(read["flame.npz"]))),
+        "caption": read["caption.txt"].decode(),
+        "years": json.loads(read["years.json"]),
+        "has_years": fields["has_years"],
+    }
+    check(sample, shown(fields))
+    part = Image.open(io.BytesIO(read["part.png"]))
+    assert part.mode == "P" and part.getpalette()[: len(channel_files.PALETTE)] == channel_files.PALETTE  # type: ignore[index]
+
+
+def test_the_trainers_zip_has_a_second_zip_with_the_same_names(root: Path, tmp_path: Path) -> None:
+    mix = MixOptions(splits="train=0.5,val=0.5")
+    given = options(root, "zip", tmp_path, channel_files.options(root), picture=PictureOptions(resolution=32), mix=mix)
+    manifest = export(given)
+    for shard in manifest.shards:
+        with zipfile.ZipFile(tmp_path / shard.file) as whole:
+            rows = [json.loads(line) for line in whole.read("samples.jsonl").splitlines()]
+        name = f"{shard.file.removesuffix('.zip')}-mask.zip"
+        with zipfile.ZipFile(tmp_path / "mask" / name) as masks:
+            pictures = [one for one in masks.namelist() if one.endswith(".png")]
+            assert pictures == [row["name"] for row in rows]
+            for row in rows:
+                mask = np.asarray(Image.open(io.BytesIO(masks.read(row["name"]))))
+                check({"mask": mask}, shown(row), ("mask",))
+        with zipfile.ZipFile(tmp_path / "caption" / f"{shard.file.removesuffix('.zip')}-caption.zip") as texts:
+            assert texts.namelist()[:-1] == [row["name"].replace(".png", ".txt") for row in rows]
+    assert "channel" in manifest.options and verify_export(tmp_path, deep=True).ok
+
+
+@pytest.mark.parametrize("format", ["wds", "tfrecord"])
+def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_path: Path, format: str) -> None:
+    inside, beside = tmp_path / "inside", tmp_path / "beside"
+    shards = ShardOptions(samples_per_shard=3)
+    export(options(root, format, inside, channel_files.options(root), shards=shards))
+    export(options(root, format, beside, (), shards=shards))
+    attach(beside, channel_files.options(root))
+    for out in (inside, beside):
+        source = ShardSource(out, channels=[*GIVEN])
+        numbers = random.Random(1).sample(range(len(source)), len(source))
+        batch = source.batch(numbers, ["source_id", "mirrored", "width"])
+        for row, number in enumerate(numbers):
+            own = Shown(batch["source_id"][row], bool(batch["mirrored"][row]), int(batch["width"][row]))
+            of = {name: batch[name] for name in (*GIVEN, "has_years")}
+            flame = {part: array[row] for part, array in of.pop("flame").items()}
+            check({**{name: value[row] for name, value in of.items()}, "flame": flame}, own)
+            sample = source[number]
+            check(sample, shown(sample["metadata"]))
+        assert set(source.channel_batch([0, 1])) == {*GIVEN, "has_years"}
+    with pytest.raises(ShardsError, match=r"has no channel 'maks'\. Did you mean mask\?"):
+        ShardSource(inside, channels=["maks"])
+    with pytest.raises(ShardsError, match=r"mask is a channel, without pictures\. Read .* with channels=\('mask',\)"):
+        ShardSource(beside / "mask")
+
+
+def _lacking(root: Path, tmp_path: Path) -> str:
+    shutil.copytree(root / "masks", tmp_path / "few")
+    (tmp_path / f"few/{IDS[2]}.png").unlink()
+    return f"mask={tmp_path / 'few'}"
+
+
+def test_a_picture_without_its_file_is_an_error_left_out_or_empty(root: Path, tmp_path: Path) -> None:
+    few, out = _lacking(root, tmp_path), tmp_path / "out"
+    with pytest.raises(BadInput, match=r"a/02: it has no mask: there is no a/02\.png"):
+        export(options(root, "wds", out, (few,)))
+    skipped = export(options(root, "wds", out, (few,), run=RunOptions(on_error="skip")))
+    assert skipped.samples == 2 * len(IDS) - 2 and skipped.skipped[0].reason.startswith("it has no mask")
+    optional = export(options(root, "wds", tmp_path / "optional", (f"{few},optional",)))
+    for _, sample in samples(tmp_path / "optional", optional):
+        assert sample["has_mask"] == (sample["source_id"] != IDS[2])
+        assert sample["has_mask"] or (sample["mask"].shape == (SIDE, SIDE) and not sample["mask"].any())
+    assert verify_export(tmp_path / "optional", deep=True).ok
+    export(options(root, "wds", tmp_path / "plain", ()))
+    with pytest.raises(
+        ShardsError, match=r"2 samples of 16 have no file, such as heads_a-02\S*: there is no a/02\.png"
+    ):
+        attach(tmp_path / "plain", [few])
+
+
+def test_arrays_of_mirrors_must_be_said(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardsError, match=r"the mirrors have no files.*,same or ,flip-last-axis.*--no-mirror"):
+        export(options(root, "wds", tmp_path, (f"latent={root / 'latents'}",)))
+    export(options(root, "wds", tmp_path / "none", (f"latent={root / 'latents'}",), mirror=False))
+    export(options(root, "wds", tmp_path / "plain", ()))
+    with pytest.raises(ShardsError, match=r"there is no \S+_mirror\.npy.*,same or ,flip-last-axis"):
+        attach(tmp_path / "plain", [f"latent={root / 'latents'}"])
+
+
+WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no PNG": (lambda path: path.write_bytes(b"not a picture") and None, "its mask: it is not a PNG file"),
+    "cut short": (lambda path: path.write_bytes(path.read_bytes()[:-20]) and None, "its mask: .*cut short"),
+    "of another shape": (
+        lambda path: Image.new("L", (SIDE, 7)).save(path),
+        "its mask: it is 48x7, and its picture 48x48",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_damaged_file_is_named(root: Path, tmp_path: Path, fault: str) -> None:
+    shutil.copytree(root / "masks", tmp_path / "masks")
+    spoil, reason = WRONG[fault]
+    spoil(tmp_path / f"masks/{IDS[3]}.png")
+    channel = f"mask={tmp_path / 'masks'}"
+    with pytest.raises(BadInput, match=reason) as caught:
+        export(options(root, "wds", tmp_path / "out", (channel,)))
+    assert caught.value.id == IDS[3] and caught.value.file.endswith(f"{IDS[3]}.png")
+    manifest = export(options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip")))
+    assert manifest.samples == 2 * len(IDS) - 2
+    # A second run finds nothing to do.
+    before = contents(tmp_path / "out")
+    assert export(options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip"))) == manifest
+    assert contents(tmp_path / "out") == before
+
+
+def test_arrays_must_be_alike_and_finite(root: Path, tmp_path: Path) -> None:
+    for number, (array, reason) in enumerate(
+        (
+            (np.zeros((3, 6), np.float16), r"it holds float16 \[3, 6\], others float16 \[3, 5\]"),
+            (np.zeros((3, 5), np.float32), r"it holds float32 \[3, 5\], others float16"),
+            (np.full((3, 5), np.nan, np.float16), "not finite"),
+            (np.array([["a"]]), "booleans, integers and floats"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        shutil.copytree(root / "latents", folder)
+        np.save(folder / f"{IDS[1]}.npy", array)
+        with pytest.raises(BadInput, match=reason):
+            export(options(root, "wds", tmp_path / f"out{number}", (f"latent={folder},same",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mask", "is not NAME=PATH"),
+        ("=x", "is not NAME=PATH"),
+        ("mask=,same", "is not NAME=PATH"),
+        ("Mask=x", "cannot have this name"),
+        ("camera=x", "cannot have this name"),
+        ("has_mask=x", "cannot have this name"),
+        ("mask=x,same,flip-last-axis", "contradicts itself"),
+        ("a_name_of_21_letters_x=x", "cannot have this name"),
+    ],
+)
+def test_wrong_values_are_refused(text: str, told: str) -> None:
+    with pytest.raises(ShardsError, match=told):
+        given_channels([text])
+    with pytest.raises(ShardsError, match="was given twice"):
+        given_channels(["mask=x", "mask=y"])
+
+
+def test_a_path_may_have_commas() -> None:
+    (one,) = given_channels(["latent=my,same,files,same,optional"])
+    assert (one.path, one.of_mirrors, one.optional) == ("my,same,files", "same", True)
+
+
+def test_wrong_files_are_refused(root: Path, tmp_path: Path) -> None:
+    def refused(channel: str, told: str, dataset: tuple[str, ...] = ()) -> None:
+        sources = SourceOptions(dataset=(f"heads={root / 'pictures'}", *dataset), channel=(channel,))
+        with pytest.raises(ShardsError, match=told):
+            plan_export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
+
+    (tmp_path / "none").mkdir()
+    refused(f"mask={tmp_path / 'none'}", "contains no files")
+    refused(f"mask={tmp_path / 'gone'}", "does not exist")
+    shutil.copytree(root / "masks", tmp_path / "mixed")
+    (tmp_path / "mixed/a/note.txt").write_text("x")
+    refused(f"mask={tmp_path / 'mixed'}", "files of several kinds: png, txt")
+    shutil.copytree(root / "masks/a", tmp_path / "others")
+    refused(f"mask={tmp_path / 'others'}", "none of its files .* is of a picture. They are named by the ids")
+    refused(f"mask={root / 'masks'},same", "same has no effect on .png files")
+    shutil.copytree(root / "pictures", tmp_path / "more")
+    refused(f"mask={root / 'masks'}", "may be of pictures of two data sets", (f"more={tmp_path / 'more'}",))
+    (tmp_path / "twice.csv").write_text(f"id,text\n{IDS[0]},x\n{IDS[0]},y\n")
+    refused(f"caption={tmp_path / 'twice.csv'}", "several rows are of a/00")
+
+
+def test_files_may_be_in_a_folder_of_their_data_set(root: Path, tmp_path: Path) -> None:
+    for name in ("heads", "more"):
+        shutil.copytree(root / "masks", tmp_path / "masks" / name)
+    shutil.copytree(root / "pictures", tmp_path / "more")
+    Image.new("L", (SIDE, SIDE), 7).save(tmp_path / f"masks/more/{IDS[0]}.png")
+    sources = SourceOptions(
+        dataset=(f"heads={root / 'pictures'}", f"more={tmp_path / 'more'}"), channel=(f"mask={tmp_path / 'masks'}",)
+    )
+    manifest = export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
+    found = {(one["dataset"], one["source_id"]): one["mask"] for _, one in samples(tmp_path / "out", manifest)}
+    assert (found["more", IDS[0]] == 7).all() and not (found["heads", IDS[0]] == 7).all()
+
+
+def test_unused_files_are_noted(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "masks", tmp_path / "masks")
+    shutil.copy(root / f"masks/{IDS[0]}.png", tmp_path / "masks/odd.png")
+    plan = plan_export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
+    assert any(note.endswith("1 of its 9 files are of no picture") for note in plan.notes)
+
+
+def test_changed_files_are_another_export_or_write_their_shard_again(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "masks", tmp_path / "masks")
+    given = options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",), shards=ShardOptions(shards=8))
+    export(given)
+    before = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.tar")}
+    path = tmp_path / f"masks/{IDS[0]}.png"
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, 0] ^= 1
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, "PNG")
+    if len(stored.getvalue()) != path.stat().st_size:
+        path.write_bytes(stored.getvalue())
+        with pytest.raises(ShardsError, match="already holds a different export"):
+            export(given)
+    path.touch()
+    shutil.copy(root / f"masks/{IDS[0]}.png", path)
+    export(given)
+    after = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.tar")}
+    assert 1 <= sum(before[name] != after[name] for name in before) <= 2
+
+
+def test_a_long_name_does_not_fit_tars(root: Path, tmp_path: Path) -> None:
+    sources = SourceOptions(demo=2, channel=(f"mask={root / 'masks'}",))
+    with pytest.raises(ShardsError, match="none of its files"):
+        plan_export(ExportOptions(format="wds", sources=sources, out=str(tmp_path)))
+    long = "x" * 60
+    (tmp_path / "p").mkdir()
+    shutil.copy(root / f"pictures/{IDS[0]}.png", tmp_path / f"p/{long}.png")
+    (tmp_path / "t.jsonl").write_text(json.dumps({"id": long, "text": "x"}))
+    sources = SourceOptions(
+        dataset=(f"a_name_of_23_letters___={tmp_path / 'p'}",),
+        channel=(f"a_long_name_of_texts={tmp_path / 't.jsonl'}",),
+    )
+    with pytest.raises(ShardsError, match=r"is too long for a member of a tar.*Shorten it by \d"):
+        plan_export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
+
+
+@given(st.binary(max_size=200) | st.text().map(str.encode), st.sampled_from(["png", "txt", "json", "npy", "npz"]))
+def test_no_bytes_break_the_readers_of_channels(data: bytes, kind: Any) -> None:
+    channel = Channel("x", kind, "same", arrays=kinds.arrays_of("npy", _npy()) if kind in ("npy", "npz") else ())
+    for read in (
+        lambda: kinds.stored(channel, data, True, (4, 4)),
+        lambda: kinds.decode(channel, data),
+        lambda: kinds.check(channel, data),
+    ):
+        try:
+            read()
+        except FormatError as error:
+            assert str(error)
+
+
+def _npy() -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.zeros((2, 3), np.float32))
+    return out.getvalue()
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from(["1", "L", "P", "LA", "RGB", "RGBA", "I;16"]), st.booleans()
+)
+def test_masks_are_resized_to_the_nearest_pixel_then_flipped(side: int, to: int, mode: str, flip: bool) -> None:
+    dtype = np.uint16 if mode == "I;16" else np.uint8
+    pixels = np.random.default_rng(side).integers(0, 256, (side, side), dtype)
+    image = Image.fromarray(pixels) if mode in ("L", "I;16") else Image.fromarray(pixels).convert(mode)
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    channel = Channel("x", "png", "flip", mode=mode)
+    plain = kinds.decode(channel, out.getvalue())
+    found = kinds.decode(channel, kinds.stored(channel, out.getvalue(), flip, (to, to)))
+    at, rest = np.divmod((2 * np.arange(to) + 1) * side, 2 * to)
+    # Exactly between two pixels either is the nearest.
+    sure = np.flatnonzero(rest)
+    found = found[:, ::-1] if flip else found
+    assert np.array_equal(found[sure][:, sure], plain[at[sure]][:, at[sure]]) and found.dtype == plain.dtype
+    assert kinds.decode(channel, kinds.empty(channel, (to, to))).shape == found.shape
