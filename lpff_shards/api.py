@@ -38,7 +38,7 @@ from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
 from lpff_shards.sources.channels import read_channel, with_channels
-from lpff_shards.sources.io.rar_unpacker import PackedArchive, unpacked_in
+from lpff_shards.sources.io.rar_unpacker import unpacked_in, when_unpacked
 from lpff_shards.sources.registry import read_degree_table, read_exclusions, read_num_replicas, read_terms, sources
 from lpff_shards.storage.local import BackgroundSync
 from lpff_shards.storage.path import is_file, place
@@ -197,7 +197,7 @@ class _Job:
         self.executor = get_executor(options.run, fork=may_fork() and not in_buckets)
         self.observer.on_stage("planning")
         installed_format(options.format)
-        self.plan = _planned(options, self.observer)
+        self.plan = when_unpacked(lambda: plan_export(options), self.observer.on_note)
         self.observer.on_stage("checking")
         self.folder = OutputFolder(place(options.out))
         refuse_full(self.folder, self.plan)
@@ -210,15 +210,6 @@ class _Job:
 
     def finished(self, files: Sequence[Output], closely: bool = True) -> set[str]:
         return finished(self.folder, self.plan, files, self.workers, self.observer.on_note, closely)
-
-
-def _planned(options: ExportOptions, observer: ProgressCallback) -> Plan:
-    """Return the plan, after archives that cannot be read in place have been unpacked."""
-    while True:
-        try:
-            return plan_export(options)
-        except PackedArchive as packed:
-            packed.archive.unpack(observer.on_note)
 
 
 def _finished_by_the_last(job: _Job) -> Manifest | None:

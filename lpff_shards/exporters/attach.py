@@ -39,6 +39,7 @@ from lpff_shards.sidecars.folder import FIELDS, RECEIPTS, OutputFolder
 from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.sources.channels import MIRROR, ChannelSource, read_channel
 from lpff_shards.sources.inventory import ChannelFiles
+from lpff_shards.sources.io.rar_unpacker import when_unpacked
 from lpff_shards.storage.bucket import Listed
 from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, place, remove
 
@@ -95,7 +96,7 @@ def _attach(
 ) -> Manifest:
     folder = OutputFolder(root / given.name)
     observer.on_stage("planning")
-    tasks = _planned(root, manifest, read_channel(given), observer)
+    tasks = _planned(root, manifest, when_unpacked(lambda: read_channel(given), observer.on_note), observer)
     fork = may_fork() and not is_remote(root)
     with locked(folder):
         _drop_others(folder, tasks)

@@ -224,8 +224,9 @@ class SourceOptions:
 
     @property
     def on_disk(self) -> tuple[str, ...]:
-        """Paths of the given data sets that are not in a bucket."""
-        paths = (*(path for name, path in self.paths.items() if name in self.given), *(one.path for one in self.own))
+        """Paths of the given data sets and channels that are not in a bucket."""
+        own = (*(one.path for one in self.own), *(one.path for one in self.channels))
+        paths = (*(path for name, path in self.paths.items() if name in self.given), *own)
         return tuple(path for path in paths if not is_uri(path))
 
     @property

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from lpff_shards.errors import ExportFailed, ShardsError
 from lpff_shards.schemas.text import format_bytes, format_count
 from lpff_shards.sources.io.blobs import rar_checksum
 from lpff_shards.storage.local import to_disk
 from lpff_shards.storage.path import free_space, is_folder
+
+T = TypeVar("T")
 
 UNPACKED = ".unpacked"
 _UNPACKED = re.compile(r"[^.].*-[0-9a-f]{8}\.unpacked")
@@ -219,3 +222,12 @@ def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def when_unpacked(read: Callable[[], T], on_note: Callable[[str], None]) -> T:
+    """Return what a function returns after archives that it cannot read in place have been unpacked."""
+    while True:
+        try:
+            return read()
+        except PackedArchive as packed:
+            packed.archive.unpack(on_note)
