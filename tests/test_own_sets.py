@@ -312,6 +312,18 @@ def test_loaders_give_the_columns(tmp_path: Path, format: str) -> None:
         source.batch([0], fields=("ages",))
 
 
+def test_columns_of_words_are_no_cameras(tmp_path: Path) -> None:
+    for name in NAMES[:3]:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(picture(name, SIDE))
+    rows = "\n".join(f"{name},Canon EOS,frontal" for name in NAMES[:3])
+    (tmp_path / "set/metadata.csv").write_text(f"file_name,camera,pose\n{rows}\n")
+    plan = plan_export(options(tmp_path / "out", f"a={tmp_path / 'set'}"))
+    (inventory,) = plan.inventories
+    assert not inventory.has_camera.any() and inventory.extra["pose"].tolist() == ["frontal"] * 3
+    assert any(note.endswith("columns that cannot be fields and are not used: camera") for note in plan.notes)
+
+
 def test_a_changed_column_is_another_plan(tmp_path: Path) -> None:
     sets = described_sets(tmp_path)
     before = plan_export(options(tmp_path / "out", *sets))

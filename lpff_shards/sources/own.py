@@ -25,7 +25,7 @@ from lpff_shards.schemas.license import UNKNOWN, parse_license
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.build import ScannedImage, build
 from lpff_shards.sources.inventory import Extra, Inventory
-from lpff_shards.sources.io.camera_tables import CAMERA_COLUMNS, Size, is_camera, read_camera_rows
+from lpff_shards.sources.io.camera_tables import CAMERA_COLUMNS, WORDS, Size, is_camera, is_word, read_camera_rows
 from lpff_shards.sources.io.files import sizes_of
 from lpff_shards.sources.io.json_files import TWICE, Fault
 from lpff_shards.sources.io.parquet_files import read_parquet
@@ -239,7 +239,8 @@ def _extra_columns(
     }
     found: dict[str, Extra] = {}
     unused: list[str] = []
-    for name in sorted(homes.keys() - READ.union(*(table.naming for table in tables))):
+    words = {name for name in WORDS for some in rows.values() for row in some if is_word(row.get(name))}
+    for name in sorted(homes.keys() - (READ - words).union(*(table.naming for table in tables))):
         values = (next((row[name] for row in rows.get(id, ()) if not is_missing(row.get(name))), None) for id in ids)
         column = column_of([None if name == "label" and is_camera(value) else value for value in values])
         if isinstance(column, Texts) and not any(column):

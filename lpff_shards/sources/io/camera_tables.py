@@ -24,6 +24,8 @@ POSES: Mapping[str, bool | None] = {
     "extrinsics": None,
 }
 """Columns of a pose, 3x4 or 4x4; whether it is world-to-camera, None where the convention decides."""
+WORDS = ("camera", "pose")
+"""Columns that may hold words instead, such as the name of a camera's maker."""
 MATRICES = ("intrinsics", "K")
 _FOCAL = (("fx", "fy"), ("fl_x", "fl_y"))
 _SIZE = (("w", "h"), ("width", "height"))
@@ -39,8 +41,17 @@ def is_camera(label: object) -> bool:
     return isinstance(label, list) and len(label) == CAMERA_NUMBERS
 
 
+def is_word(value: object) -> bool:
+    """Return whether a cell is a text that begins with no number, as a word does."""
+    return isinstance(value, str) and not re.match(r"[\s\[\](]*[-+.0-9]", value) and not is_empty(value)
+
+
+def _has(row: Row, name: str) -> bool:
+    return not is_empty(row.get(name)) and not (name in WORDS and is_word(row[name]))
+
+
 def _has_camera(row: Row) -> bool:
-    return is_camera(row.get("label")) or any(not is_empty(row.get(name)) for name in ("camera", *POSES))
+    return is_camera(row.get("label")) or any(_has(row, name) for name in ("camera", *POSES))
 
 
 def read_camera_rows(
@@ -85,11 +96,11 @@ def _camera(
     """
     matrix, w2c = None, None
     flat = values["label"] if is_camera(values.get("label")) else values.get("camera")
-    if not is_empty(flat):
+    if not is_empty(flat) and not is_word(flat):
         both = _numbers("camera", flat, CAMERA_NUMBERS)
         pose, matrix = both[:16].reshape(4, 4), both[16:].reshape(3, 3)
     else:
-        name = next(name for name in POSES if not is_empty(values.get(name)))
+        name = next(name for name in POSES if _has(values, name))
         pose, w2c = _pose(name, values[name]), POSES[name]
         if column := next((column for column in MATRICES if not is_empty(values.get(column))), None):
             matrix = _numbers(column, values[column], 9).reshape(3, 3)
