@@ -30,6 +30,8 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
     found |= {name: last_component(path) for name, path in {**options.sources.paths, **_mix_paths(options)}.items()}
     if options.mix.degree_table is not None:
         found["rebalance"] = f"{DEGREE_TABLE}:{last_component(options.mix.degree_table)}"
+    if options.sources.crop:
+        found["crop"] = last_component(options.sources.crop)
     if own := options.sources.own:
         found["dataset"] = [f"{one.name}={last_component(one.path)}{MIRRORED * one.mirrored}" for one in own]
     if with_terms := [one for one in own if one.terms]:
@@ -81,7 +83,7 @@ def given_paths(options: ExportOptions) -> dict[str, str]:
     """Return the paths and URIs of data sets and of their metadata files, by option name, or by `dataset NAME`."""
     own = options.sources.own
     sets = {f"dataset {one.name}": one.path for one in own} | {f"terms_of {one.name}": one.terms for one in own}
-    sets |= {f"rebalance {DEGREE_TABLE}": options.mix.degree_table or ""}
+    sets |= {f"rebalance {DEGREE_TABLE}": options.mix.degree_table or "", "crop": options.sources.crop_file or ""}
     return {**options.sources.paths, **_mix_paths(options), **{name: path for name, path in sets.items() if path}}
 
 

@@ -55,7 +55,7 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
 
         with (
             folder.storage.atomic_file(shard_name(task.filename), task.planned) as growing,
-            closing(ImageCache(task.entries, task.settings.picture, task.settings.side)) as images,
+            closing(ImageCache(task.entries, task.settings.picture, task.settings.side, task.settings.crops)) as images,
             ExitStack() as files,
         ):
             made = folder.storage.staging_path(f"{task.filename}.made")
@@ -159,7 +159,7 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
     found = []
-    with closing(ImageCache(entries, task.settings.picture, task.settings.side)) as image_cache:
+    with closing(ImageCache(entries, task.settings.picture, task.settings.side, task.settings.crops)) as image_cache:
         for entry in entries:
             try:
                 image_cache.stored(entry)

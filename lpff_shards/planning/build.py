@@ -26,7 +26,8 @@ from lpff_shards.planning.rebalance import Numbers, TrainingPool
 from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.columns import Texts, chunks, duplicates
-from lpff_shards.schemas.fields import SCHEMA_VERSION, Field, Kind, Layout
+from lpff_shards.schemas.crops import Crops
+from lpff_shards.schemas.fields import CROP_TRANSFORM, SCHEMA_VERSION, Field, Kind, Layout
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import alternatives, format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
@@ -41,6 +42,7 @@ def make_plan(
     recorded: Mapping[str, object],
     published: tuple[tuple[str, str], ...],
     num_replicas: NDArray[np.int64] | None,
+    crops: Crops | None = None,
 ) -> Plan:
     """Survey the pictures, order the entries, cut each split into shards and seal the plan with a digest.
 
@@ -48,14 +50,17 @@ def make_plan(
         recorded: the options, as the manifest records them.
         published: see `Settings`.
         num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
+        crops: how the pictures are cropped, if they are.
 
     Raises:
         BadInput: a picture cannot be stored, and such pictures are not to be skipped.
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
     picture, for_trainers, run = options.resolved_picture, options.traits.for_trainers, options.run
+    if crops:
+        picture = replace(picture, resolution=crops.side)
     entries, inventories = mix.entries, mix.entries.inventories
-    seen = survey(entries, picture, for_trainers)
+    seen = survey(entries, picture, for_trainers, crops is not None)
     if seen.misfits and run.on_error == "fail":
         first = seen.misfits[0]
         raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
@@ -65,10 +70,10 @@ def make_plan(
         camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
         landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
         packed=options.metadata == "msgpack",
-        extra=_extra_fields(inventories) or UNSET,
+        extra=(*_extra_fields(inventories), *((CROP_TRANSFORM,) if crops else ())) or UNSET,
     )
     side = seen.side if for_trainers else None
-    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
+    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side, crops)
     copies = np.ones(len(entries), np.int16)
     if for_trainers and options.zip_copies == "list":
         firsts = np.flatnonzero(entries.replica == 0)
@@ -210,6 +215,8 @@ def _digest(
         seal.update(encode(name))
         for some in chunks(column.tolist()):
             seal.update(encode(some))
+    if settings.crops:
+        seal.update(encode(settings.crops))
     return seal.hexdigest()
 
 

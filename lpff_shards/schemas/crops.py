@@ -43,6 +43,22 @@ class Cropping:
     low_resolution_blur: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """How the pictures of an export are cropped: by the name of their data set, all to crops of one side.
+
+    `fast` is whether nearly the same pixels, in less time, are enough.
+    """
+
+    by_source: Mapping[str, Cropping]
+    fast: bool = False
+
+    @property
+    def side(self) -> int:
+        """Side of the crops in pixels."""
+        return next(iter(self.by_source.values())).side
+
+
 _PUBLISHED = (
     Cropping("eg3d", "eg3d", 512),
     Cropping("stylegan", "ffhq", 1024, border=(0.2, 100)),

@@ -146,6 +146,23 @@ def usable(
     return every.take(used) if reasons else every
 
 
+def to_crop(every: Inventory, crop: str) -> Inventory:
+    """Return the inventory of the pictures that have landmarks; list the others as problems.
+
+    Args:
+        crop: alignment of the crops that are made of them.
+    """
+    lost = list(every.records(np.flatnonzero(every.landmark_rows < 0)))
+    reason = "it has no landmarks to crop by"
+    problems = (LeftOut(readable(one.blob.where), one.id + OF_MIRROR * one.is_mirror, reason) for one in lost)
+    return replace(
+        every.take(np.flatnonzero(every.landmark_rows >= 0)),
+        crop=crop,
+        problems=(*every.problems, *problems),
+        problem_credits=(*every.problem_credits, *(one.credit for one in lost)),
+    )
+
+
 def _reasons(
     every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault], needs_cameras: bool
 ) -> Iterator[tuple[int, LeftOut]]:

@@ -47,6 +47,7 @@ class Inventory:
             the density of poses includes them.
         extra: columns of length n of fields that only this data set has, by name: texts, or int64, bool or float64.
         typical_size: width and height of the first picture, (0, 0) if it is missing or unreadable.
+        crop: alignment of the crops that the export makes of the pictures; empty if it makes none.
     """
 
     source: str
@@ -73,6 +74,7 @@ class Inventory:
     anonymous_cameras: NDArray[np.float64] = field(default_factory=no_cameras)
     extra: Mapping[str, Extra] = field(default_factory=dict)
     typical_size: tuple[int, int] = (0, 0)
+    crop: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
