@@ -181,6 +181,15 @@ def test_crops_are_stored_as_asked_and_as_png_by_default(
     assert set(manifest.kinds) == {kind}
 
 
+def test_any_number_of_workers_and_a_repeated_command_give_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    given = {"crop": "stylegan", "mirror": True, "picture": {"resolution": 48}}
+    found = []
+    for workers in (1, 2, 2):
+        export(options(data, "lpff", "ffhq", out=tmp_path / str(workers), run={"workers": workers}, **given))
+        found.append(contents(tmp_path / str(workers)))
+    assert found[0] == found[1] == found[2]
+
+
 def test_mirrors_are_made_by_default_of_eg3d_crops_only(data: Path) -> None:
     assert [plan(data, crop=word).samples for word in ("eg3d", "stylegan", "realign2400")] == [6, 3, 3]
 
