@@ -261,6 +261,14 @@ def test_pictures_without_landmarks_are_refused_by_name_or_left_out(data: Path, 
     assert [(one.id, one.reason) for one in manifest.skipped] == [(LPFF_IDS[1], "it has no landmarks to crop by")]
 
 
+def test_a_data_set_without_any_landmarks_is_refused_as_a_whole(data: Path, tmp_path: Path) -> None:
+    root = write_lpff(tmp_path / "LPFF", LPFF_IDS, ["raw"], SIZE)
+    (root / "raw_lm.json").unlink()
+    with pytest.raises(ShardsError, match="--crop eg3d: no raw picture of lpff has landmarks") as error:
+        plan(data, lpff=str(root), run={"on_error": "skip"})
+    assert "raw_lm.json" in str(error.value)
+
+
 def test_landmarks_that_are_no_face_are_refused_by_name_or_left_out(data: Path, tmp_path: Path) -> None:
     root = write_lpff(tmp_path / "LPFF", LPFF_IDS, ["raw"], SIZE)
     edit(root / "raw_lm.json", lambda all_: {**all_, LPFF_IDS[0]: [[150, 150]] * 68})
