@@ -56,7 +56,7 @@ def _read(file: str) -> Cropping:
     lone = [key for key in _OF_SQUARES if key in values and cropping.kind == "eg3d"]
     rules = (
         (4 <= cropping.side <= most, f"side is {cropping.side}, not 4 to {most}"),
-        (0 < cropping.scale <= 100, f"scale is {cropping.scale}, not above 0 and at most 100"),
+        (0.1 <= cropping.scale <= 10, f"scale is {cropping.scale}, not 0.1 to 10"),
         (0 <= share <= 10 and 0 <= pixels <= most, f"border is [{share}, {pixels}], not [0 to 10, 0 to {most}]"),
         (not lone, f"{''.join(lone[:1])} has no effect with kind eg3d"),
     )
