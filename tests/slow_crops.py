@@ -74,7 +74,7 @@ def slow_padding(image: Image.Image, pads: NDArray[np.integer], q: float, low_re
     from scipy.ndimage import gaussian_filter
 
     left, up, right, down = pads
-    found = np.pad(np.float32(image), ((up, down), (left, right), (0, 0)), "reflect")
+    found = np.pad(np.asarray(image, np.float32), ((up, down), (left, right), (0, 0)), "reflect")
     h, w, _ = found.shape
     y, x, _ = np.ogrid[:h, :w, :1]
     across, along = (np.minimum(x / left, (w - 1 - x) / right), np.minimum(y / up, (h - 1 - y) / down))
@@ -96,4 +96,4 @@ def noisy_photo(seed: int, width: int, height: int) -> NDArray[np.uint8]:
     draw = np.random.default_rng(seed)
     small = Image.fromarray(draw.integers(0, 256, (height // 12 + 2, width // 12 + 2, 3), dtype=np.uint8))
     smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), np.int16)
-    return np.clip(smooth + draw.integers(-12, 13, smooth.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(smooth + draw.integers(-12, 13, smooth.shape), 0, 255), np.uint8)
