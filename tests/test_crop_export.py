@@ -113,7 +113,7 @@ def read_croppings(options: SourceOptions, side: int | None = None) -> Mapping[s
     return found.by_source
 
 
-def cropped(path: Path, at: NDArray[np.float32], cropping: Cropping) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def cropped(path: Path, at: NDArray[np.floating], cropping: Cropping) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The crop of a file, and its landmarks."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
     sizes = np.array([[pixels.shape[1], pixels.shape[0]]])
@@ -145,6 +145,30 @@ def test_each_face_gets_its_own_crop_with_its_landmarks(data: Path, tmp_path: Pa
         assert fields["landmarks_source"] == "computed" and fields["resize_filter"] == "lanczos"
         filters = "bicubic, then Lanczos" if stem == "eg3d" else "bilinear, then Lanczos"
         assert f"cropped as {stem} by its landmarks ({filters})" in fields["changes"]
+
+
+def test_landmarks_keep_the_precision_of_their_file(data: Path, tmp_path: Path) -> None:
+    """Rounded to float32 they would change some pixels."""
+    root = write_lpff(tmp_path / "LPFF", LPFF_IDS, ["raw"], SIZE)
+    edit(root / "raw_lm.json", lambda all_: {id: [[x + 1 / 3, y + 1 / 7] for x, y in at] for id, at in all_.items()})
+    write_in_the_wild(tmp_path, 1)
+    edit(tmp_path / "v2.json", _moved)
+    found = exported(tmp_path, tmp_path, "lpff", "ffhq", crop="stylegan", picture={"resolution": 64})
+    table = json.loads((root / "raw_lm.json").read_text())
+    table |= {"00000": json.loads((tmp_path / "v2.json").read_text())["0"]["in_the_wild"]["face_landmarks"]}
+    for sample in found.values():
+        id, source = sample["metadata"]["source_id"], sample["metadata"]["dataset"]
+        wild = tmp_path / "wild" / "in-the-wild-images" / "00000" / f"{id}.png"
+        path = wild if source == "ffhq" else root / "raw" / f"{id[:-3]}.jpg"
+        cropping = replace(CROPPINGS["ffhq" if source == "ffhq" else "stylegan"], side=64)
+        image, carried = cropped(path, np.array(table[id]), cropping)
+        assert np.array_equal(sample["image"], image) and np.array_equal(sample["landmarks"], carried)
+
+
+def _moved(records: Any) -> Any:
+    wild = records["0"]["in_the_wild"]
+    wild["face_landmarks"] = [[x + 1 / 3, y + 1 / 7] for x, y in wild["face_landmarks"]]
+    return records
 
 
 def test_ffhq_in_the_wild_is_cropped_by_its_own_landmarks_and_border(data: Path, tmp_path: Path) -> None:

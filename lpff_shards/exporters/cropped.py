@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.cropping import crop
@@ -13,14 +14,13 @@ from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.crops import Crops, Maps, carry, crop_maps, recrop
 from lpff_shards.schemas.fields import CROP_TRANSFORM
-from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.record import Record
 
 _DIGITS = 12
 """Decimals of a transform in a sample: float32 landmarks have fewer, and the last ones differ between machines."""
 
 
-def landmarks_in(record: Record, original: tuple[int, int], size: tuple[int, int]) -> Points:
+def landmarks_in(record: Record, original: tuple[int, int], size: tuple[int, int]) -> NDArray[np.floating]:
     """Return the landmarks of a record that has some, in pixels of a picture.
 
     Args:

@@ -77,7 +77,7 @@ def _points(entry: Entry, stored: ProcessedImage) -> Points:
     if entry.record.landmarks is None:
         return np.zeros((LANDMARKS, 2), np.float32)
     size = stored.picture.width, stored.picture.height
-    points = landmarks_in(entry.record, stored.original, size)
+    points = landmarks_in(entry.record, stored.original, size).astype(np.float32, copy=False)
     return landmarks.mirror(points, size[0]) if entry.flip else points
 
 

@@ -134,12 +134,13 @@ _POINTS: Mapping[str, msgspec.json.Decoder[Any]] = {
 
 
 def read_records(
-    blob: Blob | None, pictures: Sequence[Number], alignment: str
+    blob: Blob | None, pictures: Sequence[Number], alignment: str, exact: bool
 ) -> tuple[Structs[Credit], PicturePoints, dict[int, Fault], list[str]]:
     """Read credits and landmarks of pictures from ffhq-dataset-v2.json.
 
     Args:
         alignment: of the pictures; the landmarks are in pixels of the picture of that alignment.
+        exact: whether landmarks are read in float64, not float32.
 
     Returns:
         Both in the order of the pictures; row to the fault of its record; and the FFHQ ids without a record, sorted.
@@ -155,8 +156,8 @@ def read_records(
         table = JsonTable(found.where, {index.zfill(5): raw for index, raw in found.rows.items()}, twice)
     credits, faults, missing = join_credits(table, ids, _read_credit)
     with_points = alignment in _POINTS
-    read_points = partial(_read_points, decoder=_POINTS[alignment]) if with_points else None
-    points = join_points(table if with_points else NO_TABLE, ids, read_points)
+    read_points = partial(_read_points, decoder=_POINTS[alignment], exact=exact) if with_points else None
+    points = join_points(table if with_points else NO_TABLE, ids, read_points, exact)
     lacking = sorted({ids[row] for row in missing if pictures[row].has_ffhq_id})
     return credits, points, {**points.faults, **faults}, lacking
 
@@ -178,12 +179,12 @@ def _read_credit(table: JsonTable, id: str) -> Credit:
     )
 
 
-def _read_points(raw: msgspec.Raw, decoder: msgspec.json.Decoder[Any]) -> Sized:
+def _read_points(raw: msgspec.Raw, decoder: msgspec.json.Decoder[Any], exact: bool) -> Sized:
     image: _Image = decode_record(raw, decoder).image
     size = image.pixel_size
     if size != (0, 0) and not 1 <= min(size) <= max(size) < 2**31:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
-    return decode_points(image.face_landmarks), size
+    return decode_points(image.face_landmarks, exact), size
 
 
 def _flickr(url: str) -> list[str]:

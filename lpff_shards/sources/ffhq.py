@@ -68,20 +68,24 @@ class _Listed:
 
 @dataclass(frozen=True)
 class Ffhq:
-    """FFHQ at a path; `cameras` (EG3D's dataset.json) and `metadata` (ffhq-dataset-v2.json) are files, or None."""
+    """FFHQ at a path; `cameras` (EG3D's dataset.json) and `metadata` (ffhq-dataset-v2.json) are files, or None.
+
+    `exact` is whether landmarks keep the precision of their file, as crops need it.
+    """
 
     path: str
     alignment: str
     cameras: str | None = None
     metadata: str | None = None
     unpack_to: str | None = None
+    exact: bool = False
 
     def inventory(self) -> Inventory:
         metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
         listed = self._eg3d() if self.alignment == EG3D else self._unpaired()
         numbers = [n for n, _, _ in listed.named]
         cameras, known, camera_file = listed.cameras.of([name for _, name, _ in listed.named])
-        credits, points, faults, missing = read_records(metadata, numbers, self.alignment)
+        credits, points, faults, missing = read_records(metadata, numbers, self.alignment, self.exact)
         indices, counted_in = listed.places
         every = Inventory(
             source="ffhq",

@@ -43,8 +43,9 @@ def sources(options: SourceOptions) -> list[Source]:
         if name in _HOMES:
             files = (getattr(options, file) for file in SPECS[name].files)
             source = load(f"the data set {name}", _HOMES[name])
-            unpack = {} if SPECS[name].is_made_up else {"unpack_to": options.unpack_to}
-            found.append(source(getattr(options, name), options.pictures, *files, **unpack))
+            more = {"unpack_to": options.unpack_to, "exact": options.crop is not None}
+            more = {} if SPECS[name].is_made_up else more
+            found.append(source(getattr(options, name), options.pictures, *files, **more))
         elif name in ADDED:
             found.append(_Added(name, added_class(name)(options.others[name], options.pictures)))
         elif name in own:
