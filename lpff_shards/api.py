@@ -10,12 +10,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.attach import attach
 from lpff_shards.exporters.callbacks import ProgressCallback
+from lpff_shards.exporters.cropping import check_libraries
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
 from lpff_shards.exporters.preflight import (
@@ -37,7 +40,9 @@ from lpff_shards.planning.plan import Output, Plan, Tasks
 from lpff_shards.schemas.text import format_count
 from lpff_shards.schemas.uris import is_uri
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, exclusion_hashes
+from lpff_shards.sources.build import to_crop
 from lpff_shards.sources.channels import read_channel, with_channels
+from lpff_shards.sources.croppings import read_crops
 from lpff_shards.sources.io.rar_unpacker import unpacked_in, when_unpacked
 from lpff_shards.sources.registry import read_degree_table, read_exclusions, read_num_replicas, read_terms, sources
 from lpff_shards.storage.local import BackgroundSync
@@ -113,7 +118,10 @@ def _plan(
 ) -> Plan:
     out = place(options.out)
     refuse_sources(out, given_paths(options))
+    crops = read_crops(options.sources, options.picture.resolution)
     inventories = [source.inventory() for source in sources(options.sources)]
+    if crops:
+        inventories = [to_crop(inventory, options.sources.alignment) for inventory in inventories]
     refuse_pictures(out, inventories)
     channels = [read_channel(given, options.sources.unpack_to) for given in options.sources.channels]
     inside = options.traits.channels == "inside"
@@ -128,11 +136,13 @@ def _plan(
     decisive = recorded(options)
     if terms := read_terms(options.sources):
         decisive["terms"] = terms
+    if crops:
+        decisive["croppings"] = msgspec.to_builtins(crops.by_source)
     for option, path in (item for inventory in inventories for item in inventory.used.items()):
         # A file found next to a source counts like an option, and the card's command contains it.
         decisive[option] = decisive[option] or last_component(path)
     held = [one.channel for one in channels if inside]
-    return make_plan(options, mixed, decisive, published_names(options), num_replicas, held)
+    return make_plan(options, mixed, decisive, published_names(options), num_replicas, held, crops)
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
@@ -198,6 +208,9 @@ class _Job:
         self.observer.on_stage("planning")
         installed_format(options.format)
         self.plan = when_unpacked(lambda: plan_export(options), self.observer.on_note)
+        if crops := self.plan.settings.crops:
+            for cropping in crops.by_source.values():
+                check_libraries(cropping)
         self.observer.on_stage("checking")
         self.folder = OutputFolder(place(options.out))
         refuse_full(self.folder, self.plan)

@@ -13,6 +13,7 @@ from dataset_factories import (
     Json,
     lpff_info,
     picture,
+    points,
     write_ffhq_eg3d,
     write_ffhq_stylegan,
     write_ffhq_v2,
@@ -55,6 +56,7 @@ def write_all(root: Path) -> Path:
     write_ffhq_stylegan(root, FFHQ_PHOTOS, size=SIDE)
     write_ffhq_v2(root / "ffhq-dataset-v2.json", range(FFHQ_PHOTOS), size=SIDE)
     edit_json(root / "ffhq-dataset-v2.json", _ffhq_licensed)
+    write_ffhq_stylegan(root, FFHQ_PHOTOS, "in-the-wild-images", SIDE)
     write_json(root / "FFHQ_num_replicas.json", {str(n): 1 + n % 4 for n in range(2 * FFHQ_PHOTOS)})
     return root
 
@@ -104,6 +106,7 @@ def _ffhq_licensed(records: Json) -> Json:
     for number, record in enumerate(records.values()):
         name, url = FFHQ_LICENSES[number % len(FFHQ_LICENSES)]
         record["metadata"] |= {"license": name, "license_url": url}
+        record["in_the_wild"]["face_landmarks"] = points(f"wild {number}", SIDE)
     return records
 
 

@@ -141,6 +141,7 @@ def _texts(tree: ast.AST) -> set[str]:
 def test_one_table_names_the_data_sets() -> None:
     rule = "a rule of rebalancing is called lpff"
     kept = {
+        "schemas/crops.py": "an alignment is called ffhq",
         "schemas/sources.py": "the table",
         "options/export.py": "refuses mixes that FFHQ's files do not allow",
         "options/sources.py": "declares --ffhq",

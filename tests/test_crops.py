@@ -32,6 +32,7 @@ from lpff_shards.formats.registry import get_format
 from lpff_shards.loaders import ShardSource
 from lpff_shards.schemas import crops
 from lpff_shards.schemas.camera import faults, mirror, yaw_pitch_of
+from lpff_shards.schemas.landmarks import mirror as mirror_points
 from lpff_shards.sources.demo import look_at
 from lpff_shards.sources.demo_render import _POINTS
 from lpff_shards.sources.inventory import Inventory
@@ -254,6 +255,46 @@ def test_a_crop_of_another_size_has_its_landmarks_scaled(photo: Photo, tmp_path:
     large, small = (ShardSource(str(tmp_path / name))[0] for name in ("512", "128"))
     assert np.allclose((large["landmarks"] + 0.5) / 4 - 0.5, small["landmarks"], atol=1e-4)
     assert np.array_equal(large["camera"], small["camera"])
+
+
+MADE = [
+    ("eg3d", "raw"),
+    ("stylegan", "raw"),
+    ("realign2400", "raw"),
+    ("eg3d", "realign2400"),
+    ("stylegan", "realign2400"),
+]
+
+
+@pytest.mark.parametrize(("crop", "pictures"), MADE)
+def test_camera_and_landmarks_of_a_crop_made_at_export_fit_its_pixels(
+    photo: Photo, crop: str, pictures: str, tmp_path: Path
+) -> None:
+    sources = SourceOptions(lpff=str(photo.root), crop=crop, from_=pictures, mirror=True)
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+    for sample in ShardSource(str(tmp_path / "out")):
+        fields, camera = sample["metadata"], sample["camera"].astype(np.float64)
+        side = crops.SIDES[crop]
+        assert (fields["alignment"], fields["camera_alignment"], fields["landmarks_source"]) == (crop, crop, "computed")
+        assert (fields["width"], fields["height"]) == (side, side)
+        world = photo.markers * ((-1, 1, 1) if fields["mirrored"] else (1, 1, 1))
+        seen = _project(world, camera, (side, side))
+        transform = np.array(json.loads(fields["crop_transform"]))
+        scale = np.hypot(*transform[:, 0]) * (1 if pictures == "raw" else 2400 / _quad(photo.landmarks["raw"], 1.8)[1])
+        assert np.abs(_found(Image.fromarray(sample["image"]), seen, scale) - seen).max() < 0.1
+        assert np.abs(_project(_face(), camera, (side, side)) - sample["landmarks"]).max() < 0.1
+        carried = photo.landmarks[pictures].astype(np.float32) @ transform[:, :2].T + transform[:, 2]
+        given = mirror_points(sample["landmarks"], side) if fields["mirrored"] else sample["landmarks"]
+        assert np.abs(given - carried).max() < 1e-3
+    assert verify_export(str(tmp_path / "out"), deep=True).ok
+
+
+def test_the_eg3d_crop_of_a_realigned_picture_has_the_published_camera(photo: Photo, tmp_path: Path) -> None:
+    sources = SourceOptions(lpff=str(photo.root), crop="eg3d", from_="realign2400", mirror=False)
+    export(ExportOptions(format="wds", out=str(tmp_path / "out"), sources=sources))
+    (sample,) = ShardSource(str(tmp_path / "out"))
+    published = json.loads((photo.root / "camera_parameters.json").read_text())[ID]
+    assert np.array_equal(sample["camera"], np.array(published, np.float32))
 
 
 def test_without_landmarks_the_camera_is_told_to_be_the_eg3d_crops(photo: Photo, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from lpff_shards.errors import ShardsError
 from lpff_shards.schemas.keys import nfc
 from lpff_shards.sources.io import json_files
 from lpff_shards.sources.io.blobs import path_blob
-from lpff_shards.sources.io.json_files import as_json, read_table
+from lpff_shards.sources.io.json_files import as_json, join_points, read_table
 
 TRICKY = st.sampled_from(['", "', '}, "a": {"', "NaN", "\\", '"', "[1, 2]}", "é", "\ud800", "\n"])
 VALUES = st.recursive(
@@ -112,3 +113,13 @@ def test_mending_looks_at_each_byte_once() -> None:
     """A string without an end, after NaN, of quotes that are escaped: of 2 MB it takes no minutes."""
     data = b'{"a": NaN, "b": "' + b'\\" , ' * 500_000
     assert as_json(data) == data.replace(b"NaN", b"null")
+
+
+def test_exact_landmarks_have_every_digit_of_the_file(tmp_path: Path) -> None:
+    pairs = [[1234.5678 + x / 7, 2345.6789 + x / 3] for x in range(68)]
+    path = tmp_path / "landmarks.json"
+    path.write_text(json.dumps({"a": pairs}))
+    table = read_table(path_blob(str(path)), "landmarks")
+    exact, single = (join_points(table, ["a"], exact=exact).numbers[0] for exact in (True, False))
+    assert exact.dtype == np.float64 and exact.tolist() == pairs
+    assert single.dtype == np.float32 and np.array_equal(single, exact.astype(np.float32))

@@ -181,7 +181,10 @@ def test_defaults():
         **{"checksum": "blake3", "workers": None, "engine": "local", "ray_address": None, "task": None},
         **{"on_error": "fail", "overwrite": False, "update": False, "allow_missing": False},
     }
-    assert dataclasses.astuple(DEMO) == (None, None, None, None, None, 4, (), (), (), (), (), "eg3d", None, None, {})
+    assert dataclasses.astuple(DEMO) == (
+        *(None, None, None, None, None, 4, (), (), (), (), (), "eg3d"),
+        *(None, None, "exact", None, None, {}),
+    )
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,7 @@ def test_what_decides_bytes_is_recorded_and_nothing_else():
         channel=("mask=x/masks,optional",),
     )  # fmt: skip
     found = recorded(ExportOptions(format="wds", out="out", sources=sets))
-    assert {name: found[name] for name, one in declarations.items() if one.sparse} == {
+    assert {name: found[name] for name, one in declarations.items() if one.sparse and name in found} == {
         "dataset": ["a=set.zip,mirrored", "b=set"],
         "camera_convention": ("a=w2c",),
         "license_of": ("b=CC0-1.0",),

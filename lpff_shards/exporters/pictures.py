@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -41,13 +41,19 @@ class ProcessedImage(Struct, frozen=True):
 
 
 def process_image(
-    data: bytes, flips: Sequence[bool], options: PictureOptions, *, must_decode: bool = False
+    data: bytes,
+    flips: Sequence[bool],
+    options: PictureOptions,
+    *,
+    must_decode: bool = False,
+    crop: Callable[[Pixels], tuple[Pixels, str]] | None = None,
 ) -> list[ProcessedImage]:
     """Make stored pictures of one PNG, JPEG or WebP file; decode it at most once.
 
     Args:
         flips: for each picture, whether to mirror it left to right.
         must_decode: decode it even if the file is stored unchanged, and refuse a picture that cannot be mirrored.
+        crop: returns the crop of its pixels, in the size that is stored, and how it was made, as text.
 
     Raises:
         PictureError: the file is truncated, does not decode, is too large, or cannot be resized as requested.
@@ -56,7 +62,7 @@ def process_image(
         header = inspect(data)
     except FormatError as error:
         raise PictureError(str(error)) from None
-    resized = _resizes(header, options)
+    resized = crop is not None or _resizes(header, options)
     # Encoding an RGB PNG again would gain nothing.
     passes = not resized and (options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB"))
     decodes = must_decode or any(flips) or not passes
@@ -67,7 +73,10 @@ def process_image(
     pixels, changes = decode(data, header) if decodes else None, [*header.extras]
     if header.mode != "RGB":
         changes.append(f"converted from {header.mode} to RGB")
-    if pixels is not None and resized and (side := options.resolution):
+    if pixels is not None and crop is not None:
+        pixels, cropped = crop(pixels)
+        changes.append(cropped)
+    elif pixels is not None and resized and (side := options.resolution):
         from PIL import Image
 
         changes.append(f"resized from {header.width}x{header.height} to {side}x{side} (Lanczos)")

@@ -32,6 +32,8 @@ def recorded(options: ExportOptions) -> dict[str, Any]:
         found["rebalance"] = f"{DEGREE_TABLE}:{last_component(options.mix.degree_table)}"
     if channels := options.sources.channels:
         found["channel"] = [f"{one.name}={last_component(one.path)}{one.words}" for one in channels]
+    if options.sources.crop:
+        found["crop"] = last_component(options.sources.crop)
     if own := options.sources.own:
         found["dataset"] = [f"{one.name}={last_component(one.path)}{MIRRORED * one.mirrored}" for one in own]
     if with_terms := [one for one in own if one.terms]:
@@ -84,7 +86,7 @@ def given_paths(options: ExportOptions) -> dict[str, str]:
     own = options.sources.own
     sets = {f"dataset {one.name}": one.path for one in own} | {f"terms_of {one.name}": one.terms for one in own}
     sets |= {f"channel {one.name}": one.path for one in options.sources.channels}
-    sets |= {f"rebalance {DEGREE_TABLE}": options.mix.degree_table or ""}
+    sets |= {f"rebalance {DEGREE_TABLE}": options.mix.degree_table or "", "crop": options.sources.crop_file or ""}
     return {**options.sources.paths, **_mix_paths(options), **{name: path for name, path in sets.items() if path}}
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from lpff_shards.errors import BadInput
 from lpff_shards.exporters.channels import channel_file
+from lpff_shards.exporters.cropped import crop_pixels, crop_record, landmarks_in
 from lpff_shards.exporters.pictures import FILTER, ProcessedImage, process_image
 from lpff_shards.formats.pictures.decoding import PictureError
 from lpff_shards.options.export import PictureOptions
@@ -21,6 +24,7 @@ from lpff_shards.planning.plan import Settings
 from lpff_shards.schemas import landmarks
 from lpff_shards.schemas.archive import misfit
 from lpff_shards.schemas.camera import CAMERA_NUMBERS, mirror, yaw_pitch_of
+from lpff_shards.schemas.crops import Crops
 from lpff_shards.schemas.fields import PYTHON_TYPES, Field, Scalar, has_field
 from lpff_shards.schemas.landmarks import LANDMARKS, Points
 from lpff_shards.schemas.record import Blob, Entry, Record
@@ -45,20 +49,22 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
     """
     record = entry.record
     stored = image_cache.stored(entry)
-    if stored.original[0] != stored.original[1] and (
+    if settings.crops:
+        entry = structs.replace(entry, record=crop_record(record, stored.original, settings.crops))
+    elif stored.original[0] != stored.original[1] and (
         square := [s for s in known_specs([record.source]) if s.is_square]
     ):
         size = f"{stored.original[0]}x{stored.original[1]}"
         reason = f"the picture is {size}, and {square[0].title}'s aligned ones are square"
         raise BadInput(record.blob.where, record.id, reason)
-    camera = record.camera
+    camera = entry.record.camera
     if camera is not None and entry.flip:
         camera = mirror(camera[None])[0]
     numbers = np.zeros(CAMERA_NUMBERS, np.float32) if camera is None else camera.astype(np.float32)
     points = _points(entry, stored)
-    scalars = _scalars(entry, stored, camera)
+    scalars = _scalars(entry, stored, camera, _ALIGNED[record.alignment])
     if settings.layout.extra:
-        scalars |= _extra(record, settings.layout.extra)
+        scalars |= _extra(entry.record, settings.layout.extra)
     shown = (stored.picture.width, stored.picture.height)
     files: dict[str, bytes] = {}
     for channel in settings.layout.channels or ():
@@ -76,25 +82,19 @@ def make_sample(entry: Entry, settings: Settings, image_cache: ImageCache) -> Sa
 
 
 def _points(entry: Entry, stored: ProcessedImage) -> Points:
-    points = entry.record.landmarks
-    if points is None:
+    if entry.record.landmarks is None:
         return np.zeros((LANDMARKS, 2), np.float32)
-    record, size = entry.record, (stored.picture.width, stored.picture.height)
-    of = record.landmarks_size if record.landmarks_size[0] else stored.original
-    if of[0] * size[1] != of[1] * size[0]:
-        reason = f"its landmarks are of a picture of {of[0]}x{of[1]}, it has {stored.original[0]}x{stored.original[1]}"
-        raise BadInput(record.blob.where, record.id, reason)
-    if of != size:
-        points = landmarks.rescale(points, of, size)
-    if landmarks.leaves(points[None], np.array([size]))[0]:
-        raise BadInput(record.blob.where, record.id, landmarks.elsewhere(points, size))
+    size = stored.picture.width, stored.picture.height
+    points = landmarks_in(entry.record, stored.original, size).astype(np.float32, copy=False)
     return landmarks.mirror(points, size[0]) if entry.flip else points
 
 
-def _scalars(entry: Entry, stored: ProcessedImage, camera: NDArray[np.float64] | None) -> dict[str, Scalar]:
+def _scalars(
+    entry: Entry, stored: ProcessedImage, camera: NDArray[np.float64] | None, aligned: str
+) -> dict[str, Scalar]:
     record, credit, picture = entry.record, entry.record.credit, stored.picture
     yaw, pitch = (0.0, 0.0) if camera is None else yaw_pitch_of(camera)
-    changes = [_ALIGNED[record.alignment], "mirrored" if record.is_mirror else "", *stored.changes]
+    changes = [aligned, "mirrored" if record.is_mirror else "", *stored.changes]
     return {
         "key": entry.key,
         "dataset": record.source,
@@ -149,7 +149,8 @@ def _single(number: float) -> float:
 KEPT_BYTES = 64 * 10**6
 """Most bytes kept for later samples; beyond it a picture is made again, so memory stays bounded."""
 
-_Shown = tuple[str, bool]
+_Shown = tuple[str, str, bool]
+"""A picture's file, the id of the face if faces are cropped, and whether it is mirrored."""
 
 
 class ImageCache:
@@ -160,22 +161,26 @@ class ImageCache:
 
     Args:
         side: side that every picture must have, if the format requires one, see `misfit`.
+        crops: how pictures are cropped, if they are.
     """
 
-    def __init__(self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], options: PictureOptions, side: int | None = None, crops: Crops | None = None
+    ) -> None:
         self._options = options
         self._side = side
+        self._crops = crops
         self._fetching = Fetching([entry.record.blob for entry in entries])
         pairs = ((entry, pair) for entry in entries for pair in entry.record.channels.values())
         needed = (mirror if entry.mirrored and mirror is not None else own for entry, (own, mirror) in pairs)
         self._channels = Fetching([blob for blob in needed if blob is not None])
-        self._due = Counter(map(_shown, entries))
+        self._due = Counter(map(self._shown, entries))
         self._kept: dict[_Shown, ProcessedImage] = {}
         self._kept_bytes = 0
 
     def stored(self, entry: Entry) -> ProcessedImage:
         """Return the picture of an entry; raise as `make_sample` does."""
-        shown = _shown(entry)
+        shown = self._shown(entry)
         self._due[shown] -= 1
         found = self._kept.get(shown) or self._made(entry, shown)
         if not self._due[shown] and shown in self._kept:
@@ -196,12 +201,14 @@ class ImageCache:
         return self._channels.read(blob)
 
     def _made(self, entry: Entry, shown: _Shown) -> ProcessedImage:
-        where, flip = shown
-        other = (where, not flip)
+        where, face, flip = shown
+        other = (where, face, not flip)
         wanted = [shown, other] if self._due[other] and other not in self._kept else [shown]
         try:
             data = self._fetching.read(entry.record.blob)
-            made = process_image(data, [flipped for _, flipped in wanted], self._options, must_decode=entry.must_decode)
+            crop = partial(crop_pixels, record=entry.record, crops=self._crops) if self._crops else None
+            flips = [flipped for _, _, flipped in wanted]
+            made = process_image(data, flips, self._options, must_decode=entry.must_decode, crop=crop)
         except (BlobError, PictureError) as error:
             raise BadInput(where, entry.record.id, str(error)) from None
         for name, stored in zip(wanted, made, strict=True):
@@ -211,9 +218,8 @@ class ImageCache:
                 self._kept_bytes += size
         return made[0]
 
-
-def _shown(entry: Entry) -> _Shown:
-    return entry.record.blob.where, entry.flip
+    def _shown(self, entry: Entry) -> _Shown:
+        return entry.record.blob.where, entry.record.id if self._crops else "", entry.flip
 
 
 AHEAD_BYTES = 64 * 10**6

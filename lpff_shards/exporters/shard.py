@@ -53,7 +53,8 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
                 reported = samples
                 on_sample(size)
 
-        with closing(ImageCache(task.entries, task.settings.picture, task.settings.side)) as images:
+        settings = task.settings
+        with closing(ImageCache(task.entries, settings.picture, settings.side, settings.crops)) as images:
             return _write_samples(task, images, sink, once)
 
     return publish(OutputFolder(root), task.filename, task.planned, task.settings.checksum, write)
@@ -175,7 +176,7 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
     found = []
-    with closing(ImageCache(entries, task.settings.picture, task.settings.side)) as image_cache:
+    with closing(ImageCache(entries, task.settings.picture, task.settings.side, task.settings.crops)) as image_cache:
         for entry in entries:
             try:
                 make_sample(entry, task.settings, image_cache)

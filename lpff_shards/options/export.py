@@ -46,9 +46,14 @@ class PictureOptions:
 
     image: ImageKind | None = word(
         "keep passes the files through unchanged; the others re-encode as RGB, stored-png without compression.  "
-        "[default: stored-png for zip, else keep]", ImageKind,
+        "[default: stored-png for zip, png with --crop, else keep]", ImageKind,
     )  # fmt: skip
-    resolution: int | None = option("Resize square pictures to NxN (Lanczos).", "whole", least=4, most=MAX_RESOLUTION)
+    resolution: int | None = option(
+        "Resize square pictures to NxN (Lanczos); with --crop, the side of the crops.",
+        "whole",
+        least=4,
+        most=MAX_RESOLUTION,
+    )
     quality: int | None = option("1-100, for jpeg (default 95) and webp (default lossless).", "whole", most=100)
 
     def __post_init__(self) -> None:
@@ -181,6 +186,8 @@ class ExportOptions:
         _refuse_unmixable(self)
         if self.sources.channel and self.traits.channels == "none":
             raise ShardsError(f"--format {self.format} has no channels", "Leave --channel out, or use --format wds")
+        if self.sources.crop and self.picture.image == "keep":
+            raise ShardsError("--image keep has no effect with --crop, which makes new pictures", "Use --image png")
         if self.picture.image == "raw" and not self.traits.raw:
             hint = f"Use {alternatives(kind for kind in IMAGE_KINDS if kind != 'raw')}"
             raise ShardsError(f"--image raw is not for --format {self.format}", hint)
@@ -212,6 +219,8 @@ class ExportOptions:
     def resolved_picture(self) -> PictureOptions:
         """How pictures are stored, defaults filled in."""
         image = self.picture.image or cast("ImageKind", self.traits.image)
+        if self.sources.crop and image == "keep":
+            image = "png"
         quality = self.picture.quality or (DEFAULT_JPEG_QUALITY if image == "jpeg" else None)
         return replace(self.picture, image=image, quality=quality)
 
@@ -228,7 +237,8 @@ class ExportOptions:
     @property
     def has_whole_sets(self) -> bool:
         """Whether every picture of each source is in one split, mirrored as published, withdrawn photos aside."""
-        aligned = (self.sources.alignment, self.sources.mirrors) in (("eg3d", True), ("stylegan", False))
+        sources = self.sources
+        aligned = (sources.alignment, sources.mirrors) in (("eg3d", True), ("stylegan", False)) and not sources.crop
         return aligned and not self.mix.license and self.mix.splits == TRAIN and not self.mix.draws_copies
 
     @property
@@ -254,9 +264,11 @@ def _refuse_unmixable(options: ExportOptions) -> None:
     sources, mix = options.sources, options.mix
     if mix.splits == OFFICIAL and (sources.ffhq is None or sources.ffhq_metadata is None):
         raise ShardsError("--splits official is FFHQ's own", "Give --ffhq and --ffhq-metadata")
-    if mix.rebalance != "none" and sources.alignment == "stylegan" and sources.ffhq and not sources.ffhq_cameras:
+    lacks_cameras = sources.pictures != "eg3d" and sources.ffhq and not sources.ffhq_cameras
+    if mix.rebalance != "none" and lacks_cameras:
         raise ShardsError(
-            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its stylegan-aligned pictures have none",
+            f"--rebalance {mix.rebalance} needs the cameras of --ffhq, and its {sources.alignment}-aligned pictures "
+            "have none",
             "Give EG3D's dataset.json by --ffhq-cameras",
         )
     given, rebalance = sources.given, mix.rebalance

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lpff_shards.errors import ShardsError
 from lpff_shards.options.channels import HELP as CHANNEL_HELP
 from lpff_shards.options.channels import GivenChannel, given_channels
+from lpff_shards.options.crops import CROPS, CropFrom, CropQuality, crop_name
 from lpff_shards.options.declaration import check, declared, file_options, flag, option, recordable_path, word
 from lpff_shards.schemas.license import UNKNOWN, USUAL_NAMES, License, parse_license
 from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, NAME_RULE, SPECS, known_specs
@@ -168,9 +169,21 @@ class SourceOptions:
     channel: tuple[str, ...] = option(
         CHANNEL_HELP, "text", default=(), metavar="NAME=PATH[,KIND]", repeated=True, sparse=True
     )
-    alignment: Alignment = word(
-        "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.", Alignment, default="eg3d"
+    alignment: str = word(
+        "Which crops; realign2400 and raw are LPFF's and Unsplash-Pexels'.  [default: eg3d]", Alignment
     )
+    """Of the samples: with `crop` it is the name of that."""
+    crop: str | None = option(
+        "Crop the pictures of --from by their landmarks, as eg3d, stylegan, realign2400, or as a TOML file says.",
+        "text", metavar="ALIGNMENT", sparse=True, offered=CROPS,
+    )  # fmt: skip
+    from_: CropFrom | None = word(
+        "The pictures that --crop crops; FFHQ's raw ones are in-the-wild-images.", CropFrom, sparse=True
+    )
+    crop_quality: CropQuality = word(
+        "exact gives the pixels of the data sets' own scripts, fast nearly the same pixels in less time.",
+        CropQuality, default="exact", sparse=True,
+    )  # fmt: skip
     mirror: bool | None = option("Write each picture's mirror beside it.  [default: yes for eg3d]", "switch")
     unpack_to: str | None = option(
         "Where RAR archives that cannot be read in place are unpacked.  [default: beside each]",
@@ -180,7 +193,8 @@ class SourceOptions:
     """Paths of data sets that other packages add, by name: `--NAME PATH` on the command line."""
 
     def __post_init__(self) -> None:
-        check(self)
+        # The alignment of crops may be the user's own.
+        check(self, *(["alignment"] if self.crop else []))
         others = {name: recordable_path(flag(name), path) for name, path in sorted(self.others.items())}
         object.__setattr__(self, "others", others)
         for name in (name for name, one in declared(self).items() if one.repeated):
@@ -191,7 +205,8 @@ class SourceOptions:
         if not self.given:
             names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED, "dataset")))
             raise ShardsError("no source was given", f"Give {names}; they combine")
-        for spec in known_specs(self.given):
+        self._resolve_alignment()
+        for spec in known_specs(() if self.crop else self.given):
             if self.alignment not in spec.alignments:
                 fitting = alternatives(f"--alignment {one}" for one in spec.alignments)
                 raise ShardsError(f"{flag(spec.name)} has no {self.alignment} pictures", f"Use {fitting}")
@@ -199,6 +214,44 @@ class SourceOptions:
             if name not in self.given and (lone := next((file for file in spec.files if file in self.paths), None)):
                 hint = f"It describes {spec.title}'s pictures: give {flag(name)} too"
                 raise ShardsError(f"{flag(lone)} was given without {flag(name)}", hint)
+
+    def _resolve_alignment(self) -> None:
+        """Fill in the alignment of the samples; refuse crops that the sources cannot give."""
+        if self.crop is None:
+            if lone := "--from" if self.from_ else "--crop-quality" if self.crop_quality != "exact" else "":
+                raise ShardsError(f"{lone} has no effect without --crop", "Give both, or neither")
+            object.__setattr__(self, "alignment", self.alignment or "eg3d")
+            return
+        name = crop_name(self.crop)
+        if self.from_ is None:
+            raise ShardsError("--crop needs --from", "Give --from raw or --from realign2400: the pictures to crop")
+        if name == self.from_:
+            raise ShardsError(f"--crop {name} cannot be made --from {name}", "Use --from raw")
+        if self.alignment not in (None, name):
+            hint = "--from says which pictures are read, and --crop how they are aligned"
+            raise ShardsError("--alignment and --crop cannot be used together", hint)
+        specs = {spec.name: spec for spec in known_specs(self.given)}
+        for source in self.given:
+            crops_from = specs[source].crops_from if source in specs else ()
+            if not crops_from:
+                given = flag(source) if source in specs else f"--dataset {source}"
+                raise ShardsError(f"--crop is not for {given}", "Export it without --crop, into a folder of its own")
+            if self.from_ not in crops_from:
+                fitting = alternatives(f"--from {one}" for one in crops_from)
+                raise ShardsError(f"{flag(source)} has no {self.from_} pictures", f"Use {fitting}")
+        if self.ffhq is not None and self.ffhq_metadata is None:
+            raise ShardsError("--crop needs the landmarks of --ffhq", "Give ffhq-dataset-v2.json by --ffhq-metadata")
+        object.__setattr__(self, "alignment", name)
+
+    @property
+    def pictures(self) -> str:
+        """Alignment of the pictures that are read."""
+        return self.from_ or self.alignment
+
+    @property
+    def crop_file(self) -> str | None:
+        """The TOML file of --crop."""
+        return None if self.crop in CROPS else self.crop
 
     @property
     def given(self) -> tuple[str, ...]:

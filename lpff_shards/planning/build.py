@@ -27,7 +27,8 @@ from lpff_shards.planning.survey import survey
 from lpff_shards.schemas.archive import ANY_SET
 from lpff_shards.schemas.channels import Channel, refuse_long_names
 from lpff_shards.schemas.columns import Texts, chunks, duplicates
-from lpff_shards.schemas.fields import SCHEMA_VERSION, Field, Kind, Layout, has_field
+from lpff_shards.schemas.crops import Crops
+from lpff_shards.schemas.fields import CROP_TRANSFORM, SCHEMA_VERSION, Field, Kind, Layout, has_field
 from lpff_shards.schemas.sources import PUBLISHED
 from lpff_shards.schemas.text import alternatives, format_bytes, format_exact_bytes
 from lpff_shards.sources.inventory import Inventory
@@ -43,6 +44,7 @@ def make_plan(
     published: tuple[tuple[str, str], ...],
     num_replicas: NDArray[np.int64] | None,
     channels: Sequence[Channel] = (),
+    crops: Crops | None = None,
 ) -> Plan:
     """Survey the pictures, order the entries, cut each split into shards and seal the plan with a digest.
 
@@ -51,14 +53,17 @@ def make_plan(
         published: see `Settings`.
         num_replicas: replicas by index in EG3D's FFHQ, from the user's file.
         channels: files that the samples hold.
+        crops: how the pictures are cropped, if they are.
 
     Raises:
         BadInput: a picture cannot be stored, and such pictures are not to be skipped.
         ShardsError: two samples share a key, there are fewer samples than shards, or a shard cannot hold a sample.
     """
     picture, for_trainers, run = options.resolved_picture, options.traits.for_trainers, options.run
+    if crops:
+        picture = replace(picture, resolution=crops.side)
     entries, inventories = mix.entries, mix.entries.inventories
-    seen = survey(entries, picture, for_trainers)
+    seen = survey(entries, picture, for_trainers, crops is not None)
     if seen.misfits and run.on_error == "fail":
         first = seen.misfits[0]
         raise BadInput(first.file, first.id, first.reason, len(seen.misfits) - 1)
@@ -68,11 +73,11 @@ def make_plan(
         camera=any(bool(inventory.has_camera.any()) for inventory in inventories),
         landmarks=any(len(inventory.landmarks) > 0 for inventory in inventories),
         packed=options.metadata == "msgpack",
-        extra=(*_extra_fields(inventories, channels), *(has_field(one) for one in channels if one.optional)) or UNSET,
+        extra=_extra_fields(inventories, channels, crops) or UNSET,
         channels=tuple(channels) or UNSET,
     )
     side = seen.side if for_trainers else None
-    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side)
+    settings = Settings(options.format, layout, picture, run.checksum, run.on_error, published, side, crops)
     copies = np.ones(len(entries), np.int16)
     if for_trainers and options.zip_copies == "list":
         firsts = np.flatnonzero(entries.replica == 0)
@@ -94,8 +99,10 @@ def make_plan(
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
-def _extra_fields(inventories: Sequence[Inventory], channels: Sequence[Channel]) -> tuple[Field, ...]:
-    """Return the fields that only some of the data sets have, sorted by name.
+def _extra_fields(
+    inventories: Sequence[Inventory], channels: Sequence[Channel], crops: Crops | None
+) -> tuple[Field, ...]:
+    """Return the fields that only some exports have: columns of their data sets, sorted by name, and others.
 
     Raises:
         ShardsError: two data sets have one of different types, or a channel has its name.
@@ -113,7 +120,8 @@ def _extra_fields(inventories: Sequence[Inventory], channels: Sequence[Channel])
             message = f"the column {name} is {found[0][1]} in {found[0][0]}, and {other[1]} in {other[0]}"
             raise ShardsError(message, "Rename it in one of them, or write its values alike")
     docs = {name: f"column `{name}` of {alternatives(source for source, _ in homes[name])}" for name in homes}
-    return tuple(Field(name, homes[name][0][1], docs[name]) for name in sorted(homes))
+    columns = (Field(name, homes[name][0][1], docs[name]) for name in sorted(homes))
+    return (*columns, *(has_field(one) for one in channels if one.optional), *((CROP_TRANSFORM,) if crops else ()))
 
 
 _KINDS: Mapping[str, Kind] = {"i": "int", "b": "bool", "f": "float"}
@@ -234,6 +242,8 @@ def _digest(
         seal.update(encode(name))
         for numbers in (files.blobs.numbers("size"), files.own, files.mirror):
             seal.update(numbers.astype("<i8").tobytes())
+    if settings.crops:
+        seal.update(encode(settings.crops))
     return seal.hexdigest()
 
 

@@ -21,6 +21,7 @@ from lpff_shards.planning.entries import Entries
 from lpff_shards.planning.mix import Exclusions, Mix, matching, without_problems
 from lpff_shards.planning.survey import Survey
 from lpff_shards.schemas.columns import Texts
+from lpff_shards.schemas.crops import Crops
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.keys import marks, sample_key
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True):
     Attributes:
         published: published names of the user's folders, see `exporters.record_options.redact_paths`.
         side: side of every picture in pixels, if the format requires one size; 0 if no picture has a valid one.
+        crops: of the pictures; None if they are not cropped.
     """
 
     format: str
@@ -48,6 +50,7 @@ class Settings(Struct, frozen=True):
     on_error: OnError
     published: tuple[tuple[str, str], ...] = ()
     side: int | None = None
+    crops: Crops | None = None
 
 
 class ShardTask(Struct, frozen=True):

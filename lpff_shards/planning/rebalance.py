@@ -245,7 +245,8 @@ class TrainingPool:
 
 def counts_once(inventory: Inventory) -> bool:
     """Return whether LPFF's rule skips a source: as published, of the StyleGAN-aligned sets only LPFF is replicated."""
-    return any(inventory.alignment in spec.counts_once for spec in known_specs([inventory.source]))
+    alignment = inventory.crop or inventory.alignment
+    return any(alignment in spec.counts_once for spec in known_specs([inventory.source]))
 
 
 @dataclass(frozen=True, slots=True)

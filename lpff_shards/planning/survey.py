@@ -78,10 +78,13 @@ class Survey:
             yield f"{part}{lost} will be left out, such as {first.id}: {first.reason}"
 
 
-def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
+def survey(entries: Entries, picture: PictureOptions, for_zip: bool, crops: bool = False) -> Survey:
     """Open the files of pictures: all for a zip, which requires one size, else a sample, as in buckets.
 
     Unreadable files are reported when they are written.
+
+    Args:
+        crops: whether the pictures are cropped, to the resolution in `picture`.
     """
     sizes: Counter[Size] = Counter()
     kinds: Counter[str] = Counter()
@@ -98,7 +101,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
         opened += len(rows)
         for row, header in zip(rows.tolist(), headers(inventory.blobs.take(rows)), strict=True):
             if header is not None:
-                stored, is_kept = _stored(header, picture)
+                stored, is_kept = _stored(header, picture, crops)
                 sizes[stored] += int(times[row])
                 turned += int(kept[row]) if is_kept and header.orientation != 1 else 0
                 found.append((inventory, row, header, bool(times[row] > kept[row])))
@@ -110,7 +113,7 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     side = picture.resolution or max(fitting, key=fitting.__getitem__, default=0)
     misfits = []
     for inventory, row, header, is_mirrored in found:
-        if reason := _misfit(header, picture, is_mirrored, side if for_zip else None):
+        if reason := _misfit(header, picture, is_mirrored, side if for_zip else None, crops):
             misfits.append(BadInput(inventory.blobs[row].where, inventory.ids[row], reason))
     if for_zip:
         # Its pictures have one size; its readers read all kinds and ignore EXIF.
@@ -119,10 +122,10 @@ def survey(entries: Entries, picture: PictureOptions, for_zip: bool) -> Survey:
     return Survey(dict(+kinds), sizes, turned, opened, files, misfits=tuple(misfits))
 
 
-def _stored(header: PictureHeader, picture: PictureOptions) -> tuple[Size, bool]:
+def _stored(header: PictureHeader, picture: PictureOptions, crops: bool) -> tuple[Size, bool]:
     """Return the stored size, and whether the file itself is stored."""
     size, side = (header.width, header.height), picture.resolution
-    stored = (side, side) if side and header.width == header.height else size
+    stored = (side, side) if side and (crops or header.width == header.height) else size
     return stored, picture.kind == "keep" and stored == size
 
 
@@ -134,9 +137,11 @@ def _kind(name: str) -> str:
     return kind if kind in SUFFIXES.values() else ""
 
 
-def _misfit(header: PictureHeader, picture: PictureOptions, is_mirrored: bool, side: int | None) -> str | None:
+def _misfit(
+    header: PictureHeader, picture: PictureOptions, is_mirrored: bool, side: int | None, crops: bool
+) -> str | None:
     """Return why a picture cannot be stored; `side` is that of a zip's pictures, None for other formats."""
-    stored, is_kept = _stored(header, picture)
+    stored, is_kept = _stored(header, picture, crops)
     keep, is_resized = picture.kind == "keep", stored != (header.width, header.height)
     kind = header.kind if keep else picture.kind
     reason = unstorable(header, is_mirrored or not is_kept, "" if is_resized else kind)

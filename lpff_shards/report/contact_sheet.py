@@ -113,7 +113,8 @@ def of_plan(plan: Plan) -> FindPictures:
     def make(row: int) -> Pixels:
         entry = plan.entries.entry(row, plan.keys[row])
         settings = plan.settings
-        picture = make_sample(entry, settings, ImageCache([entry], settings.picture, settings.side)).picture
+        images = ImageCache([entry], settings.picture, settings.side, settings.crops)
+        picture = make_sample(entry, settings, images).picture
         return _pixels(picture.data, picture.kind == "raw", picture.width, picture.height)
 
     return lambda rows: _all(rows, [plan.keys[row] for row in rows], make)

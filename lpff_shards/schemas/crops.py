@@ -10,17 +10,68 @@ Sources: the processing scripts of LPFF, EG3D (after Deep3DFaceRecon) and FFHQ.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 REALIGNED = 2400
 """Side in pixels of a published `realign2400` picture."""
-SIDES = {"eg3d": 512, "stylegan": 1024, "realign2400": REALIGNED}
-"""Side in pixels of each published crop."""
-QUAD_SCALES = {"stylegan": 1.0, "realign2400": 1.8}
-"""Size of each crop relative to FFHQ's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cropping:
+    """How a face is cropped from a picture by its landmarks.
+
+    Attributes:
+        kind: EG3D's alignment, an upright window; or FFHQ's, a square turned with the eyes.
+        side: default side of the crop in pixels.
+        scale: eg3d: size of the face relative to EG3D's own; ffhq: size of the square relative to FFHQ's own.
+        border: ffhq only: width of the border around the square that the picture should have, as a share of the
+            square's side and in pixels at least. Without it the picture is padded.
+        low_resolution_blur: ffhq only: whether padding is blurred at a tenth of the resolution.
+    """
+
+    name: str
+    kind: Literal["eg3d", "ffhq"]
+    side: int
+    scale: float = 1.0
+    border: tuple[float, int] = (0.1, 3)
+    low_resolution_blur: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """How the pictures of an export are cropped: by the name of their data set, all to crops of one side.
+
+    `fast` is whether nearly the same pixels, in less time, are enough.
+    """
+
+    by_source: Mapping[str, Cropping]
+    fast: bool = False
+
+    @property
+    def side(self) -> int:
+        """Side of the crops in pixels."""
+        return next(iter(self.by_source.values())).side
+
+
+_PUBLISHED = (
+    Cropping("eg3d", "eg3d", 512),
+    Cropping("stylegan", "ffhq", 1024, border=(0.2, 100)),
+    Cropping("realign2400", "ffhq", REALIGNED, scale=1.8, low_resolution_blur=True),
+    Cropping("ffhq", "ffhq", 1024),
+)
+CROPPINGS: Mapping[str, Cropping] = MappingProxyType({cropping.name: cropping for cropping in _PUBLISHED})
+"""How each published crop was made; `ffhq` is that from FFHQ in the wild to `images1024x1024`."""
+SIDES = {name: CROPPINGS[name].side for name in ("eg3d", "stylegan", "realign2400")}
+"""Side in pixels of each published crop of LPFF and Unsplash-Pexels."""
 
 Maps = NDArray[np.float64]
+Sizes = NDArray[np.float64]
 _Points = NDArray[np.floating]
 
 # Deep3DFaceRecon's five points in 3D: the eyes, the nose tip, the corners of the mouth.
@@ -33,21 +84,51 @@ _FACE = (
 )
 # Rounded: the last digits of a linear-algebra library differ between machines.
 _FIT = np.round(np.linalg.pinv(np.column_stack([_FACE, np.ones(5)])), 12)
-_FACE_SCALE, _WINDOW, _MARGIN, _KEPT = 300.0, 1024, 162, 700
+_FACE_SCALE, _WINDOW, _MARGIN = 300.0, 1024, 162
+KEPT = 700
+"""Side of the square that EG3D's crop keeps of the resized picture, before it is resized to the crop's side."""
 _NO_SKEW = 1e-12
 _LEAST = 1.0
 """Fewest pixels per unit of the face's points (the eyes are 0.6 units apart); with fewer there is no face."""
 
 
-def eg3d_crop(points: _Points, sizes: NDArray[np.integer]) -> Maps:
+def crop_maps(points: _Points, sizes: NDArray[np.integer], cropping: Cropping, side: int) -> Maps:
+    """Return the maps from pictures to their crops.
+
+    Args:
+        points: landmarks, float [n, 68, 2].
+        sizes: width and height of each picture in pixels, [n, 2].
+        side: of the crops in pixels.
+
+    Returns:
+        Maps; not finite for points that are not a face.
+    """
+    if cropping.kind == "eg3d":
+        return eg3d_crop(points, sizes, cropping.scale)
+    return _ffhq_crop(points, sizes, cropping.scale, side)
+
+
+def eg3d_crop(points: _Points, sizes: NDArray[np.integer], scale: float = 1.0) -> Maps:
     """Return the maps from pictures to their EG3D crops: a window, scaled by a weak-perspective fit of five points.
 
     Args:
         points: landmarks, float [n, 68, 2].
         sizes: width and height of each picture in pixels, [n, 2].
+        scale: of the face in the window.
 
     Returns:
         Maps; not finite for points that are not a face.
+    """
+    resized, start = eg3d_window(points, sizes, scale)
+    (width, height), (x, y) = (resized / KEPT).T, (-start / KEPT).T
+    none = np.zeros(len(resized))
+    return np.stack([width, none, x, none, height, y], axis=1).reshape(-1, 2, 3)
+
+
+def eg3d_window(points: _Points, sizes: NDArray[np.integer], scale: float = 1.0) -> tuple[Sizes, Sizes]:
+    """Return the sizes to which pictures are resized, and where in them the square of `KEPT` pixels starts, [n, 2].
+
+    The arguments are those of `eg3d_crop`. The numbers are whole, and not finite for points that are not a face.
     """
     size, at = np.asarray(sizes, np.float64), np.asarray(points, np.float64)
     eyes = ((at[:, 36] + at[:, 39]) / 2, (at[:, 42] + at[:, 45]) / 2)
@@ -63,13 +144,10 @@ def eg3d_crop(points: _Points, sizes: NDArray[np.integer]) -> Maps:
     shift = fitted[:, 3]
     with np.errstate(all="ignore"):
         length = lengths.mean(axis=1, keepdims=True)
-        scale = np.where(length < _LEAST, np.nan, _FACE_SCALE / length)
-        resized = np.trunc(size * scale)
-        away = (shift - size / 2) * (1.0, -1.0) * scale
-        start = np.trunc(resized / 2 - _WINDOW / 2 + away) + _MARGIN
-        (width, height), (x, y) = (resized / _KEPT).T, (-start / _KEPT).T
-        none = np.zeros(len(five))
-        return np.stack([width, none, x, none, height, y], axis=1).reshape(-1, 2, 3)
+        ratio = np.where(length < _LEAST, np.nan, _FACE_SCALE * scale / length)
+        resized = np.trunc(size * ratio)
+        away = (shift - size / 2) * (1.0, -1.0) * ratio
+        return resized, np.trunc(resized / 2 - _WINDOW / 2 + away) + _MARGIN
 
 
 def ffhq_crop(points: _Points, sizes: NDArray[np.integer], alignment: str) -> Maps:
@@ -80,17 +158,21 @@ def ffhq_crop(points: _Points, sizes: NDArray[np.integer], alignment: str) -> Ma
         sizes: width and height of each picture in pixels, [n, 2].
         alignment: `stylegan` or `realign2400`; gives the size of the crop.
     """
+    return _ffhq_crop(points, sizes, CROPPINGS[alignment].scale, CROPPINGS[alignment].side)
+
+
+def _ffhq_crop(points: _Points, sizes: NDArray[np.integer], scale: float, crop_side: int) -> Maps:
     size, at = np.asarray(sizes, np.float64), np.asarray(points, np.float64)
     left, right = at[:, 36:42].mean(axis=1), at[:, 42:48].mean(axis=1)
     eyes = (left + right) / 2
     across, down = right - left, (at[:, 48] + at[:, 54]) / 2 - eyes
     with np.errstate(all="ignore"):
         x = across - down[:, ::-1] * (-1.0, 1.0)
-        x *= np.maximum(_length(across) * 2.0, _length(down) * 1.8) / _length(x) * QUAD_SCALES[alignment]
+        x *= np.maximum(_length(across) * 2.0, _length(down) * 1.8) / _length(x) * scale
         y = x[:, ::-1] * (-1.0, 1.0)
         corner = eyes + 0.1 * down - x - y
         # A picture much larger than the crop is shrunk first, by whole pixels.
-        shrink = np.maximum(np.floor(_length(x) / SIDES[alignment]), 1.0)
+        shrink = np.maximum(np.floor(_length(x) / crop_side), 1.0)
         shrunk = np.rint(size / shrink)
         # From the shrunk picture's pixels back to the square's sides, which are orthogonal.
         sides = np.stack([x, y], axis=1) / np.square(_length(x))[..., None] * (shrink[..., None] / 2)
@@ -108,7 +190,7 @@ def realigned_side(points: _Points) -> NDArray[np.float64]:
     left, right = at[:, :6].mean(axis=1), at[:, 6:12].mean(axis=1)
     down = (at[:, 12] + at[:, 18]) / 2 - (left + right) / 2
     side: NDArray[np.float64] = np.maximum(_length(right - left) * 2.0, _length(down) * 1.8)[:, 0]
-    return side * 2 * QUAD_SCALES["realign2400"]
+    return side * 2 * CROPPINGS["realign2400"].scale
 
 
 def inverse(maps: Maps) -> Maps:

@@ -104,6 +104,14 @@ FIELDS: tuple[Field, ...] = (
 
 TAKEN = frozenset({*(f.name for f in FIELDS), *(array.name for array in ARRAYS), "index", "metadata", "json", "mp"})
 """Names that samples and batches have already."""
+CROP_TRANSFORM = Field(
+    "crop_transform",
+    "str",
+    "2x3 as JSON, from x, y, 1 in the picture that was cropped to x, y in the crop before mirroring, in pixels with "
+    "centers at whole numbers",
+)
+"""Field of exports that crop."""
+
 DTYPES: Mapping[Kind, str] = {"str": "str", "int": "int64", "bool": "bool", "float": "float32"}
 """Array dtype of each kind of scalar; TFRecords hold a bool as an int64, 0 or 1."""
 MOST = 2**63 - 1

@@ -9,7 +9,6 @@ import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
-from lpff_shards.schemas.landmarks import Points
 from lpff_shards.schemas.license import UNKNOWN, License
 
 
@@ -92,7 +91,7 @@ class Record(Struct, frozen=True, eq=False):
     is_mirror: bool
     blob: Blob
     camera: NDArray[np.float64] | None
-    landmarks: Points | None
+    landmarks: NDArray[np.floating] | None
     credit: Credit
     camera_alignment: str = ""
     landmarks_size: tuple[int, int] = (0, 0)

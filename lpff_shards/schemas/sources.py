@@ -53,6 +53,7 @@ class SourceSpec:
         has_eg3d_cameras: whether its cameras are EG3D's in every alignment.
         has_splits: whether its metadata divide it into training and validation.
         counts_once: alignments in which the rule of LPFF's paper does not replicate its pictures.
+        crops_from: alignments of its pictures that --crop crops by their landmarks.
     """
 
     name: str
@@ -68,6 +69,7 @@ class SourceSpec:
     has_eg3d_cameras: bool = False
     has_splits: bool = False
     counts_once: tuple[str, ...] = ()
+    crops_from: tuple[str, ...] = ()
 
 
 _STYLEGAN = """@inproceedings{Karras_2019_CVPR,
@@ -109,6 +111,7 @@ _SPECS = (
         has_eg3d_cameras=True,
         has_splits=True,
         counts_once=("stylegan",),
+        crops_from=("raw",),
         terms=Terms(
             "FFHQ (Flickr-Faces-HQ, NVIDIA)",
             "https://github.com/NVlabs/ffhq-dataset",
@@ -125,6 +128,7 @@ _SPECS = (
         title="LPFF",
         help="LPFF: its folder, a flat folder of its crops, or a zip.",
         alignments=_CROPPED,
+        crops_from=("raw", "realign2400"),
         host="flickr",
         color="#d9602b",
         terms=Terms(
@@ -140,6 +144,7 @@ _SPECS = (
         title="Unsplash-Pexels",
         help="Unsplash-Pexels: the same.",
         alignments=_CROPPED,
+        crops_from=("raw", "realign2400"),
         color="#1f9a6d",
         terms=Terms(
             "Unsplash-Pexels (published with LPFF)",

@@ -146,6 +146,29 @@ def usable(
     return every.take(used) if reasons else every
 
 
+def to_crop(every: Inventory, crop: str) -> Inventory:
+    """Return the inventory of the pictures that have landmarks; list the others as problems.
+
+    Args:
+        crop: alignment of the crops that are made of them.
+
+    Raises:
+        ShardsError: no picture has landmarks.
+    """
+    if len(every) and not len(every.landmarks):
+        hint = "They are in raw_lm.json, realign2400_lm.json or ffhq-dataset-v2.json: see docs/crops.md"
+        raise ShardsError(f"--crop {crop}: no {every.alignment} picture of {every.source} has landmarks", hint)
+    lost = list(every.records(np.flatnonzero(every.landmark_rows < 0)))
+    reason = "it has no landmarks to crop by"
+    problems = (LeftOut(readable(one.blob.where), one.id + OF_MIRROR * one.is_mirror, reason) for one in lost)
+    return replace(
+        every.take(np.flatnonzero(every.landmark_rows >= 0)),
+        crop=crop,
+        problems=(*every.problems, *problems),
+        problem_credits=(*every.problem_credits, *(one.credit for one in lost)),
+    )
+
+
 def _reasons(
     every: Inventory, cameras: CameraFile, faults: Mapping[int, Fault], needs_cameras: bool
 ) -> Iterator[tuple[int, LeftOut]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.keys import photo_and_face
@@ -105,7 +107,7 @@ class _Meta(Struct, frozen=True):
     license_url: str | None = None
 
 
-class _AlignedImage(Struct, frozen=True):
+class _Image(Struct, frozen=True):
     face_landmarks: msgspec.Raw
     pixel_size: tuple[int, int] = (0, 0)
 
@@ -115,21 +117,30 @@ class _Row(Struct, frozen=True):
     metadata: _Meta
 
 
-class _Points(Struct, frozen=True):
-    image: _AlignedImage
+class _Aligned(Struct, frozen=True):
+    image: _Image
+
+
+class _InTheWild(Struct, frozen=True):
+    image: _Image = field(name="in_the_wild")
 
 
 _ROW = msgspec.json.Decoder(_Row)
-_POINTS = msgspec.json.Decoder(_Points)
+_POINTS: Mapping[str, msgspec.json.Decoder[Any]] = {
+    "stylegan": msgspec.json.Decoder(_Aligned),
+    "raw": msgspec.json.Decoder(_InTheWild),
+}
+"""Reads the record of the picture with landmarks, by alignment; EG3D's crops have none."""
 
 
 def read_records(
-    blob: Blob | None, pictures: Sequence[Number], with_points: bool
+    blob: Blob | None, pictures: Sequence[Number], alignment: str, exact: bool
 ) -> tuple[Structs[Credit], PicturePoints, dict[int, Fault], list[str]]:
     """Read credits and landmarks of pictures from ffhq-dataset-v2.json.
 
     Args:
-        with_points: read the landmarks, in pixels of the StyleGAN-aligned picture.
+        alignment: of the pictures; the landmarks are in pixels of the picture of that alignment.
+        exact: whether landmarks are read in float64, not float32.
 
     Returns:
         Both in the order of the pictures; row to the fault of its record; and the FFHQ ids without a record, sorted.
@@ -144,7 +155,9 @@ def read_records(
         twice = frozenset(index.zfill(5) for index in found.twice)
         table = JsonTable(found.where, {index.zfill(5): raw for index, raw in found.rows.items()}, twice)
     credits, faults, missing = join_credits(table, ids, _read_credit)
-    points = join_points(table if with_points else NO_TABLE, ids, _read_points)
+    with_points = alignment in _POINTS
+    read_points = partial(_read_points, decoder=_POINTS[alignment], exact=exact) if with_points else None
+    points = join_points(table if with_points else NO_TABLE, ids, read_points, exact)
     lacking = sorted({ids[row] for row in missing if pictures[row].has_ffhq_id})
     return credits, points, {**points.faults, **faults}, lacking
 
@@ -166,12 +179,12 @@ def _read_credit(table: JsonTable, id: str) -> Credit:
     )
 
 
-def _read_points(raw: msgspec.Raw) -> Sized:
-    image = decode_record(raw, _POINTS).image
+def _read_points(raw: msgspec.Raw, decoder: msgspec.json.Decoder[Any], exact: bool) -> Sized:
+    image: _Image = decode_record(raw, decoder).image
     size = image.pixel_size
     if size != (0, 0) and not 1 <= min(size) <= max(size) < 2**31:
         raise ValueError(f"its pixel_size is {size[0]}x{size[1]}")
-    return decode_points(image.face_landmarks), size
+    return decode_points(image.face_landmarks, exact), size
 
 
 def _flickr(url: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""FFHQ: 70,000 photos from Flickr, aligned as for StyleGAN (1024x1024), or as for EG3D (512x512) with their mirrors."""
+"""FFHQ: 70,000 photos from Flickr, aligned as for StyleGAN (1024x1024), or as for EG3D (512x512) with their mirrors.
+
+The photos before alignment, FFHQ in the wild, are to be cropped: their alignment is raw.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from lpff_shards.sources.ffhq_checks import (
     ONLY_FFHQ,
     TO_EG3D,
     check_pairs,
+    refuse_aligned,
     refuse_oblong,
     refuse_other_export,
     refuse_unmirrored,
@@ -41,7 +45,7 @@ from lpff_shards.sources.io.tree import Tree, file_blob, only_folder, open_tree
 
 PHOTOS = 70_000
 """Number of photos in FFHQ."""
-FOLDER = "images1024x1024"
+FOLDERS = {"stylegan": "images1024x1024", "raw": "in-the-wild-images"}
 _NO_CAMERAS = CameraLabels("", {}, no_cameras(), {})
 
 
@@ -64,20 +68,24 @@ class _Listed:
 
 @dataclass(frozen=True)
 class Ffhq:
-    """FFHQ at a path; `cameras` (EG3D's dataset.json) and `metadata` (ffhq-dataset-v2.json) are files, or None."""
+    """FFHQ at a path; `cameras` (EG3D's dataset.json) and `metadata` (ffhq-dataset-v2.json) are files, or None.
+
+    `exact` is whether landmarks keep the precision of their file, as crops need it.
+    """
 
     path: str
     alignment: str
     cameras: str | None = None
     metadata: str | None = None
     unpack_to: str | None = None
+    exact: bool = False
 
     def inventory(self) -> Inventory:
         metadata = file_blob("--ffhq-metadata", self.metadata) if self.metadata else None
-        listed = self._eg3d() if self.alignment == EG3D else self._stylegan()
+        listed = self._eg3d() if self.alignment == EG3D else self._unpaired()
         numbers = [n for n, _, _ in listed.named]
         cameras, known, camera_file = listed.cameras.of([name for _, name, _ in listed.named])
-        credits, points, faults, missing = read_records(metadata, numbers, with_points=self.alignment != EG3D)
+        credits, points, faults, missing = read_records(metadata, numbers, self.alignment, self.exact)
         indices, counted_in = listed.places
         every = Inventory(
             source="ffhq",
@@ -165,17 +173,20 @@ class Ffhq:
             raise ShardsError(matched.figure(), "Give the dataset.json of the final_crops that these pictures are from")
         return matched
 
-    def _stylegan(self) -> _Listed:
+    def _unpaired(self) -> _Listed:
         """List FFHQ's own download or StyleGAN's zip of it: no mirrors, and cameras only from another file."""
-        outer = open_tree("--ffhq", self.path, self.unpack_to)
-        tree = outer.sub(FOLDER) or only_folder(outer)
-        tree = tree.sub(FOLDER) or tree
+        outer, folder = open_tree("--ffhq", self.path, self.unpack_to), FOLDERS[self.alignment]
+        tree = outer.sub(folder) or only_folder(outer)
+        tree = tree.sub(folder) or tree
         every, unknown = numbered(tree)
         inside = labels_inside(outer, tree)
         named, others = self._originals(every)
         if not refuse_other_export(self.path, tree, self.alignment):
             self._refuse_eg3d(every, inside)
-        refuse_oblong(self.path, named, "StyleGAN")
+        if self.alignment == "raw":
+            refuse_aligned(self.path, named)
+        else:
+            refuse_oblong(self.path, named, "StyleGAN")
         listed = self._borrow_cameras(named, inside)
         notes = [*_note_unknown(tree, unknown + others), *listed.notes]
         return replace(listed, cameras=by_picture(listed.cameras, named), notes=notes)
@@ -189,9 +200,10 @@ class Ffhq:
         if by_id:
             return by_id, [name for n, name, _ in every if not n.has_ffhq_id]
         if not every:
+            kind = "pictures in the wild" if self.alignment == "raw" else "StyleGAN-aligned pictures"
             raise ShardsError(
-                f"--ffhq {self.path} contains no StyleGAN-aligned pictures",
-                f"Their names are {FOLDER}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
+                f"--ffhq {self.path} contains no {kind}",
+                f"Their names are {FOLDERS[self.alignment]}/00000/00000.png, 00000/00000.png or 00000/img00000000.png",
             )
         if len(every) > PHOTOS:
             raise ShardsError(f"--ffhq {self.path} has {len(every)} pictures, and StyleGAN's FFHQ {PHOTOS}", TO_EG3D)
@@ -246,7 +258,8 @@ class Ffhq:
         by_position = f"--ffhq {self.path}: {len(unknown)} pictures are numbered by position ({''.join(unknown[:1])})"
         if unknown and self.alignment != EG3D:
             those = f"so their ids, {lost} are unknown"
-            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {FOLDER}, or a zip of all of it"
+            folder = FOLDERS[self.alignment]
+            yield f"{by_position} and are not all {PHOTOS}, {those}. Give {folder}, or a zip of all of it"
             return
         if metadata is None:
             yield f"--ffhq {self.path}: without --ffhq-metadata {lost} are unknown"

@@ -140,6 +140,17 @@ def refuse_oblong(given: str, named: Sequence[Named], trainer: str) -> None:
         _refuse_oblong(given, name, size, trainer)
 
 
+def refuse_aligned(given: str, named: Sequence[Named]) -> None:
+    """Refuse pictures of StyleGAN's FFHQ in place of the photos in the wild, by the sizes of a sample of them."""
+    some = [named[i] for i in spread(len(named), SAMPLED).tolist()]
+    sizes = _sizes([blob for _, _, blob in some])
+    if len(sizes) > 1 and all(size == (STYLEGAN_SIDE, STYLEGAN_SIDE) for size in sizes):
+        raise ShardsError(
+            f"--ffhq {given} is StyleGAN-aligned: its pictures are {STYLEGAN_SIDE}x{STYLEGAN_SIDE}",
+            "Give FFHQ's in-the-wild-images, or --alignment stylegan without --crop",
+        )
+
+
 def _refuse_oblong(given: str, name: str, size: tuple[int, int], trainer: str) -> None:
     if size[0] != size[1]:
         raise ShardsError(

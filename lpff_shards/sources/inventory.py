@@ -52,8 +52,8 @@ class Inventory:
         faces: int32 [n]; is_mirror: bool [n].
         cameras: float64 [n, 25], zeros where `has_camera` (bool [n]) is false.
         own_camera: bool [n], whether the camera is of this crop itself, not of the photo's EG3D crop.
-        landmarks: float32 [m, 68, 2]; `landmark_rows` (int64 [n]) is the row of each picture, -1 for none;
-            `landmark_sizes` (int32 [m, 2]) are the sizes of the landmarks' own pictures, see `Record`.
+        landmarks: float32 [m, 68, 2], or float64 of pictures to crop; `landmark_rows` (int64 [n]) is the row of each
+            picture, -1 for none; `landmark_sizes` (int32 [m, 2]) are the sizes of their own pictures, see `Record`.
         landmarks_source: `published` or `computed`, the same for all.
         places: int64 [n], index of the picture in EG3D's FFHQ and its replica file; -1 where unknown.
         places_of: size of the set in which `places` was counted, 0 where the names contain the index.
@@ -66,6 +66,7 @@ class Inventory:
         extra: columns of length n of fields that only this data set has, by name: texts, or int64, bool or float64.
         channels: files that belong to the pictures, by the channel's name.
         typical_size: width and height of the first picture, (0, 0) if it is missing or unreadable.
+        crop: alignment of the crops that the export makes of the pictures; empty if it makes none.
     """
 
     source: str
@@ -78,7 +79,7 @@ class Inventory:
     cameras: NDArray[np.float64]
     has_camera: NDArray[np.bool_]
     own_camera: NDArray[np.bool_]
-    landmarks: NDArray[np.float32]
+    landmarks: NDArray[np.floating]
     landmark_rows: NDArray[np.int64]
     landmark_sizes: NDArray[np.int32]
     places: NDArray[np.int64]
@@ -93,6 +94,7 @@ class Inventory:
     extra: Mapping[str, Extra] = field(default_factory=dict)
     typical_size: tuple[int, int] = (0, 0)
     channels: Mapping[str, ChannelFiles] = field(default_factory=dict)
+    crop: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -47,29 +47,36 @@ _PREVIEW = re.compile(r"(.+)_(eg3d|stylegan)")
 
 @dataclass(frozen=True)
 class Lpff:
-    """LPFF at a path, in one alignment; ids are <user_id>_<photo_id>_<face>."""
+    """LPFF at a path, in one alignment; ids are <user_id>_<photo_id>_<face>.
+
+    `exact` is whether landmarks keep the precision of their file, as crops need it.
+    """
 
     path: str
     alignment: str
     unpack_to: str | None = None
+    exact: bool = False
 
     def inventory(self) -> Inventory:
-        return _read("lpff", self.path, self.alignment, read_info, self.unpack_to)
+        return _read("lpff", self.path, self.alignment, read_info, self.unpack_to, self.exact)
 
 
 @dataclass(frozen=True)
 class UnsplashPexels:
-    """Unsplash-Pexels at a path, in one alignment; ids are <slug>_<face>, info.json maps them to the photo's URL."""
+    """Unsplash-Pexels at a path, as LPFF; ids are <slug>_<face>, info.json maps them to the photo's URL."""
 
     path: str
     alignment: str
     unpack_to: str | None = None
+    exact: bool = False
 
     def inventory(self) -> Inventory:
-        return _read("unsplash_pexels", self.path, self.alignment, read_url, self.unpack_to)
+        return _read("unsplash_pexels", self.path, self.alignment, read_url, self.unpack_to, self.exact)
 
 
-def _read(source: str, given: str, alignment: str, read_credit: ReadCredit, unpack_to: str | None) -> Inventory:
+def _read(
+    source: str, given: str, alignment: str, read_credit: ReadCredit, unpack_to: str | None, exact: bool
+) -> Inventory:
     """Build the inventory of a data set's folder, a flat folder of crops, or an archive of either."""
     option = flag(source)
     place = _locate(option, given, alignment, unpack_to)
@@ -87,7 +94,7 @@ def _read(source: str, given: str, alignment: str, read_credit: ReadCredit, unpa
         return tables.pop(name) if name in tables else _table(place, name, expected)
 
     cameras, known, camera_file = read_cameras(table(CAMERAS, "25 numbers by id")).of(ids)
-    points = join_points(table(LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids)
+    points = join_points(table(LANDMARKS.get(alignment, ""), "68 landmarks by id"), ids, exact=exact)
     realigned = points
     if alignment != "realign2400":
         realigned = join_points(table(LANDMARKS["realign2400"], "68 landmarks by id"), ids)

@@ -43,13 +43,14 @@ def sources(options: SourceOptions) -> list[Source]:
         if name in _HOMES:
             files = (getattr(options, file) for file in SPECS[name].files)
             source = load(f"the data set {name}", _HOMES[name])
-            unpack = {} if SPECS[name].is_made_up else {"unpack_to": options.unpack_to}
-            found.append(source(getattr(options, name), options.alignment, *files, **unpack))
+            more = {"unpack_to": options.unpack_to, "exact": options.crop is not None}
+            more = {} if SPECS[name].is_made_up else more
+            found.append(source(getattr(options, name), options.pictures, *files, **more))
         elif name in ADDED:
-            found.append(_Added(name, added_class(name)(options.others[name], options.alignment)))
+            found.append(_Added(name, added_class(name)(options.others[name], options.pictures)))
         elif name in own:
             found.append(
-                load("own pictures", "lpff_shards.sources.own:Own")(own[name], options.alignment, options.unpack_to)
+                load("own pictures", "lpff_shards.sources.own:Own")(own[name], options.pictures, options.unpack_to)
             )
         else:
             raise ShardsError(f"the data set {name!r} is not known", choice_hint(name, (*SPECS, *ADDED)))

@@ -110,14 +110,16 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     fields = [(format.array(a.name, layout, suffixes), a.dtype, a.shape, a.unit, a.doc) for a in arrays]
     fields += [_channel(channel) for channel in layout.channels or ()]
     fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in layout.fields]
-    side, quality = options.get("resolution"), options.get("quality")
+    sides = (cropping["side"] for cropping in options.get("croppings", {}).values())
+    side, quality = next(sides, options.get("resolution")), options.get("quality")
     encodings = {
         "keep": "" if side else "files unchanged, mirrors made anew" if options.get("mirror") else "unchanged",
         "stored-png": "without compression",
         "webp": "lossless",
     }
     how = f"quality {quality}" if quality else encodings.get(str(options.get("image")))
-    pixels = f"resized to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
+    made = f"cropped from the {options['from']} pictures" if "crop" in options else "resized"
+    pixels = f"{made} to {side} x {side} pixels" if side else "size in the fields `width` and `height`"
     kinds = " and ".join(_KINDS[suffix] for suffix in sorted(suffixes))
     return {
         "samples": f"{manifest.samples:,}",

@@ -24,11 +24,11 @@ from lpff_shards.schemas.text import format_exact_bytes
 WIDTH = 100
 _SOURCES = (*SPECS, *(file for spec in SPECS.values() for file in spec.files))
 _OWN = tuple(name for name, one in declared(SourceOptions).items() if one.repeated)
-_PATHS = (*file_options(SourceOptions), *file_options(MixOptions))
+_PATHS = (*file_options(SourceOptions), *file_options(MixOptions), "crop")
 _GROUPS = (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions)
 _ORDER = (
     "format",
-    *(*_SOURCES, *_OWN, "alignment", "mirror"),
+    *(*_SOURCES, *_OWN, "alignment", "crop", "from", "crop_quality", "mirror"),
     *(name.rstrip("_") for name in declared(MixOptions)),
     *("name", "metadata", "zip_copies"),
     *(*declared(PictureOptions), *declared(ShardOptions)),
@@ -85,8 +85,9 @@ def _options(recorded: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     defaults = {
         **_DEFAULTS,
         "name": _name_by_default(recorded, others),
+        "alignment": recorded["alignment"] if "crop" in recorded else "eg3d",
         "mirror": recorded["alignment"] == "eg3d",
-        "image": format.image,
+        "image": "png" if "crop" in recorded and format.image == "keep" else format.image,
         "quality": DEFAULT_JPEG_QUALITY if recorded["image"] == "jpeg" else None,
         "shuffle": not format.for_trainers,
     }
@@ -116,9 +117,10 @@ def _name_by_default(recorded: Mapping[str, Any], others: Mapping[str, str]) -> 
     named: dict[str, Any] = {name: recorded[name] for name in _SOURCES}
     paths = {name: _path(value) for name, value in named.items() if isinstance(value, str)}
     added = {name: _path(value) for name, value in others.items()}
-    alignment, mirror = recorded["alignment"], recorded["mirror"]
+    crop = {"crop": recorded["crop"], "from_": recorded["from"]} if "crop" in recorded else {}
+    crops = {"alignment": recorded["alignment"], "mirror": recorded["mirror"], **crop}
     own = tuple(recorded.get("dataset", ()))
-    sources = SourceOptions(**{**named, **paths}, others=added, dataset=own, alignment=alignment, mirror=mirror)
+    sources = SourceOptions(**{**named, **paths}, others=added, dataset=own, **crops)
     mix = MixOptions(
         rebalance=recorded["rebalance"],
         as_=recorded["as"],

@@ -17,7 +17,7 @@ from lpff_shards.schemas import camera, landmarks
 from lpff_shards.schemas.camera import CAMERA_NUMBERS
 from lpff_shards.schemas.columns import Structs
 from lpff_shards.schemas.keys import nfc
-from lpff_shards.schemas.landmarks import LANDMARKS, Points
+from lpff_shards.schemas.landmarks import LANDMARKS
 from lpff_shards.schemas.record import Blob, Credit
 from lpff_shards.sources.io.blobs import MAX_JSON_BYTES
 from lpff_shards.sources.io.tree import read_whole
@@ -25,7 +25,7 @@ from lpff_shards.sources.io.tree import read_whole
 T = TypeVar("T")
 Fault = tuple[str, str]
 """A file, and the rule that a record in it violates."""
-Sized = tuple[Points, tuple[int, int]]
+Sized = tuple[NDArray[np.floating], tuple[int, int]]
 """Landmarks, and width and height of their picture, 0 for the picture itself."""
 
 TWICE = "the id is in the file twice"
@@ -213,33 +213,34 @@ class PicturePoints:
     """Landmarks in the order of a source's pictures.
 
     Attributes:
-        numbers: float32 [m, 68, 2]; `rows` (int64 [n]): the row of each picture, -1 for none.
+        numbers: float32 or float64 [m, 68, 2]; `rows` (int64 [n]): the row of each picture, -1 for none.
         sizes: int32 [m, 2], of the pictures of the landmarks, 0 for the picture itself.
         faults: row of a picture to the file and the rule that its landmarks violate.
         where: the file, or empty.
     """
 
-    numbers: Points
+    numbers: NDArray[np.floating]
     rows: NDArray[np.int64]
     sizes: NDArray[np.int32]
     faults: Mapping[int, Fault]
     where: str
 
 
-def decode_points(raw: msgspec.Raw) -> Points:
-    """Return the 68 landmarks of a record, float32 [68, 2].
+def decode_points(raw: msgspec.Raw, exact: bool = False) -> NDArray[np.floating]:
+    """Return the 68 landmarks of a record, float32 [68, 2], or float64 if they are to be exact.
 
     Raises:
         ValueError: they are not 68 pairs of finite numbers; the text is the reason.
     """
     pairs = decode_record(raw, _PAIRS)
+    precision: type[np.floating] = np.float64 if exact else np.float32
     # numpy reads null (None) as NaN and too large a number as infinity; the check below refuses both.
     with np.errstate(over="ignore"):
         try:
-            points = np.fromiter(chain.from_iterable(pairs), np.float32).reshape(-1, 2)
+            points = np.fromiter(chain.from_iterable(pairs), precision).reshape(-1, 2)
         except TypeError:
             # Slower, but accepts null.
-            points = np.array(pairs, np.float32)
+            points = np.array(pairs, precision)
     if reason := landmarks.fault(points):
         raise ValueError(reason)
     return points
@@ -249,14 +250,17 @@ def join_points(
     table: JsonTable,
     ids: Sequence[str],
     read: Callable[[msgspec.Raw], Sized] | None = None,
+    exact: bool = False,
 ) -> PicturePoints:
     """Return the landmarks of pictures from their table.
 
     Args:
         read: returns the landmarks of a record that is more than a list; a ValueError is the fault of the picture.
+        exact: return them in float64, as crops need them to have the pixels of the published ones.
     """
     most = sum(map(table.rows.__contains__, ids)) if table.rows else 0
-    numbers, sizes = np.zeros((most, LANDMARKS, 2), np.float32), np.zeros((most, 2), np.int32)
+    numbers = np.zeros((most, LANDMARKS, 2), np.float64 if exact else np.float32)
+    sizes = np.zeros((most, 2), np.int32)
     rows, faults, at = np.full(len(ids), -1), dict[int, Fault](), 0
     for row, id in enumerate(ids if most else ()):
         raw = table.rows.get(id)
@@ -265,7 +269,7 @@ def join_points(
         try:
             if id in table.twice:
                 raise ValueError(TWICE)
-            numbers[at], sizes[at] = read(raw) if read else (decode_points(raw), (0, 0))
+            numbers[at], sizes[at] = read(raw) if read else (decode_points(raw, exact), (0, 0))
         except ValueError as error:
             faults[row] = table.where, str(error)
         else:
