@@ -75,6 +75,7 @@ SCENES = {
     "over two borders": Scene(640, 480, 300, 0.95, 0.1, roll=0.5),
     "larger than the photo": Scene(300, 420, 500, roll=-0.3),
     "upside down": Scene(900, 700, 200, 0.5, 0.6, roll=3.0),
+    "tall": Scene(500, 1200, 1100, yaw=0.3, roll=0.1),
     "turned away": Scene(1000, 900, 300, 0.4, 0.5, yaw=-1.4, roll=0.1),
 }
 

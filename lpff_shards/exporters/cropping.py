@@ -81,13 +81,17 @@ def _eg3d(pixels: Pixels, points: NDArray[np.floating], cropping: Cropping, side
         raise PictureError(f"the face is too far outside its picture of {width}x{height}")
     (w, h), (left, up) = resized[0].astype(int).tolist(), start[0].astype(int).tolist()
     (x0, y0), (x1, y1) = first.astype(int).tolist(), last.astype(int).tolist()
-    # Pillow too resizes the rows, rounds, then resizes the columns. A bicubic filter reaches two pixels.
-    reach = 2 * max(height / h, 1) + 2
-    top, bottom = int(max(y0 * height / h - reach, 0)), int(min(y1 * height / h + reach, height))
-    rows = Image.fromarray(pixels[top:bottom]).resize((w, bottom - top), Image.Resampling.BICUBIC)
-    columns = Image.new("RGB", (x1 - x0, height))
-    columns.paste(rows.crop((x0, 0, x1, bottom - top)), (0, top))
-    shown = columns.resize((x1 - x0, h), Image.Resampling.BICUBIC).crop((0, y0, x1 - x0, y1))
+    if height > 2 * width and h < height:
+        # Pillow from 13 on resizes the columns first.
+        shown = Image.fromarray(pixels).resize((w, h), Image.Resampling.BICUBIC).crop((x0, y0, x1, y1))
+    else:
+        # Pillow too resizes the rows, rounds, then resizes the columns. A bicubic filter reaches two pixels.
+        reach = 2 * max(height / h, 1) + 2
+        top, bottom = int(max(y0 * height / h - reach, 0)), int(min(y1 * height / h + reach, height))
+        rows = Image.fromarray(pixels[top:bottom]).resize((w, bottom - top), Image.Resampling.BICUBIC)
+        columns = Image.new("RGB", (x1 - x0, height))
+        columns.paste(rows.crop((x0, 0, x1, bottom - top)), (0, top))
+        shown = columns.resize((x1 - x0, h), Image.Resampling.BICUBIC).crop((0, y0, x1 - x0, y1))
     # Black outside the picture.
     window = Image.new("RGB", (KEPT, KEPT))
     window.paste(shown, (x0 - left, y0 - up))

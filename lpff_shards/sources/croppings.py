@@ -52,12 +52,12 @@ def _read(file: str) -> Cropping:
         cropping = msgspec.convert({"name": crop_name(file), **values}, Cropping)
     except msgspec.ValidationError as error:
         raise _fault(file, str(error)) from None
-    (share, pixels), most = cropping.border, MAX_RESOLUTION
+    (share, pixels), side = cropping.border, cropping.side
     lone = [key for key in _OF_SQUARES if key in values and cropping.kind == "eg3d"]
     rules = (
-        (4 <= cropping.side <= most, f"side is {cropping.side}, not 4 to {most}"),
+        (4 <= side <= MAX_RESOLUTION, f"side is {side}, not 4 to {MAX_RESOLUTION}"),
         (0.1 <= cropping.scale <= 10, f"scale is {cropping.scale}, not 0.1 to 10"),
-        (0 <= share <= 10 and 0 <= pixels <= most, f"border is [{share}, {pixels}], not [0 to 10, 0 to {most}]"),
+        (0 <= share <= 1 and 0 <= pixels <= side, f"border is [{share}, {pixels}], not [0 to 1, 0 to {side}]"),
         (not lone, f"{''.join(lone[:1])} has no effect with kind eg3d"),
     )
     for holds, reason in rules:
