@@ -18,12 +18,13 @@ from running import ENDURANCE, call, contents, forks, run
 from stores import Bucket
 from test_channels import options, samples, shown
 
-from lpff_shards import ShardsError, export, index_export, read_manifest, verify_export
+from lpff_shards import ShardsError, export, index_export, read_manifest, trace_export, verify_export
 from lpff_shards.exporters.attach import attach
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.export import PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
+from lpff_shards.report.write import report_export
 
 KILLS = 20 if ENDURANCE else 6
 SHARDS = ShardOptions(samples_per_shard=2)
@@ -212,3 +213,44 @@ def test_a_bucket_takes_channels_from_a_bucket(root: Path, out: Path, bucket: Bu
     assert done.returncode == 0, done.stdout
     source, local = ShardSource(there, channels=["mask"]), ShardSource(out, channels=["mask"])
     assert np.array_equal(source.batch(range(16))["mask"], local.batch(range(16))["mask"])
+
+
+def test_files_of_equal_times_are_not_taken_for_one_another(root: Path, out: Path, tmp_path: Path) -> None:
+    for name in ("m1", "m2"):
+        shutil.copytree(root / "masks", tmp_path / name)
+        for id in IDS:
+            Image.new("L", (channel_files.SIDE,) * 2, int(name[1])).save(tmp_path / name / f"{id}.png")
+            os.utime(tmp_path / name / f"{id}.png", (315532800, 315532800))
+        attach(out, [f"m={tmp_path / name}"])
+        assert (ShardSource(out, channels=["m"]).batch(range(16))["m"] == int(name[1])).all()
+
+
+def test_a_copy_without_its_state_is_checked_and_updated(root: Path, tmp_path: Path) -> None:
+    out, gone = tmp_path / "out", tmp_path / "gone.txt"
+    gone.write_text("")
+    export(options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
+    attach(out, channel_files.options(root, "mask"))
+    shutil.rmtree(out / "mask/.lpff-shards")
+    assert verify_export(out).ok
+    path = sorted((out / "mask").glob("*.tar"))[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:700] + bytes([data[700] ^ 1]) + data[701:])
+    assert [fault.shard for fault in verify_export(out).faults] == [f"mask/{path.name}"]
+    gone.write_text(f"{IDS[1]}\n")
+    mix = MixOptions(exclude=str(gone))
+    export(options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
+    assert not list((out / "mask").glob("*.tar"))
+    attach(out, channel_files.options(root, "mask"))
+    assert verify_export(out, deep=True).ok
+
+
+def test_a_bad_file_is_named_without_an_option_that_is_not_there(root: Path, out: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "masks", tmp_path / "masks")
+    (tmp_path / f"masks/{IDS[2]}.png").write_bytes(b"no picture")
+    with pytest.raises(ShardsError, match=r"a/02: its mask: it is not a PNG file\. Fix it, then run") as caught:
+        attach(out, [f"mask={tmp_path / 'masks'}"])
+    assert "--on-error" not in str(caught.value)
+    for read in (trace_export, lambda path, _: report_export(path), lambda path, _: index_export(path)):
+        attach(out, channel_files.options(root, "caption"))
+        with pytest.raises(ShardsError, match="is a channel of an export, without pictures"):
+            read(out / "caption", "x")

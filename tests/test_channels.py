@@ -6,8 +6,10 @@ import io
 import json
 import random
 import shutil
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ from lpff_shards.exporters.attach import attach
 from lpff_shards.formats import channels as kinds
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import NAMES, get_format
+from lpff_shards.loaders.batches import load_batch
+from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.channels import given_channels
@@ -44,6 +48,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("channels")
     channel_files.write(root)
     return root
+
+
+def _npy() -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.zeros((2, 3), np.float32))
+    return out.getvalue()
 
 
 def options(root: Path, format: str, out: Path, channels: tuple[str, ...], **given: Any) -> ExportOptions:
@@ -174,7 +184,9 @@ def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_
         assert set(source.channel_batch([0, 1])) == {*GIVEN, "has_years"}
     with pytest.raises(ShardsError, match=r"has no channel 'maks'\. Did you mean mask\?"):
         ShardSource(inside, channels=["maks"])
-    with pytest.raises(ShardsError, match=r"mask is a channel, without pictures\. Read .* with channels=\('mask',\)"):
+    with pytest.raises(
+        ShardsError, match=r"mask is a channel of an export, without pictures\. Give .*channels=\('mask',\)"
+    ):
         ShardSource(beside / "mask")
 
 
@@ -286,16 +298,19 @@ def test_wrong_files_are_refused(root: Path, tmp_path: Path) -> None:
             plan_export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
 
     (tmp_path / "none").mkdir()
-    refused(f"mask={tmp_path / 'none'}", "contains no files")
+    refused(f"mask={tmp_path / 'none'}", "contains no such files, and a channel is of one kind")
     refused(f"mask={tmp_path / 'gone'}", "does not exist")
     shutil.copytree(root / "masks", tmp_path / "mixed")
     (tmp_path / "mixed/a/note.txt").write_text("x")
-    refused(f"mask={tmp_path / 'mixed'}", "files of several kinds: png, txt")
+    refused(f"mask={tmp_path / 'mixed'}", r"contains files \.png, \.txt, and a channel is of one kind")
     shutil.copytree(root / "masks/a", tmp_path / "others")
-    refused(f"mask={tmp_path / 'others'}", "none of its files .* is of a picture. They are named by the ids")
+    refused(
+        f"mask={tmp_path / 'others'}",
+        "none of its files .* is of a picture. They are named by the ids of pictures, such as b/03",
+    )
     refused(f"mask={root / 'masks'},same", "same has no effect on .png files")
     shutil.copytree(root / "pictures", tmp_path / "more")
-    refused(f"mask={root / 'masks'}", "may be of pictures of two data sets", (f"more={tmp_path / 'more'}",))
+    refused(f"mask={root / 'masks'}", "may be of a/00 of heads or a/00 of more", (f"more={tmp_path / 'more'}",))
     (tmp_path / "twice.csv").write_text(f"id,text\n{IDS[0]},x\n{IDS[0]},y\n")
     refused(f"caption={tmp_path / 'twice.csv'}", "several rows are of a/00")
 
@@ -371,12 +386,6 @@ def test_no_bytes_break_the_readers_of_channels(data: bytes, kind: Any) -> None:
             assert str(error)
 
 
-def _npy() -> bytes:
-    out = io.BytesIO()
-    np.save(out, np.zeros((2, 3), np.float32))
-    return out.getvalue()
-
-
 @given(
     st.integers(1, 40), st.integers(1, 40), st.sampled_from(["1", "L", "P", "LA", "RGB", "RGBA", "I;16"]), st.booleans()
 )
@@ -395,3 +404,153 @@ def test_masks_are_resized_to_the_nearest_pixel_then_flipped(side: int, to: int,
     found = found[:, ::-1] if flip else found
     assert np.array_equal(found[sure][:, sure], plain[at[sure]][:, at[sure]]) and found.dtype == plain.dtype
     assert kinds.decode(channel, kinds.empty(channel, (to, to))).shape == found.shape
+
+
+def _set(root: Path, *ids: str) -> str:
+    for id in ids:
+        (root / id).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (7, 8, 9)).save(root / f"{id}.png")
+    return str(root)
+
+
+def _masks(root: Path, **values: int) -> str:
+    for id, value in values.items():
+        path = root / f"{id.replace('__', '/')}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), value).save(path)
+    return str(root)
+
+
+def _planned(tmp_path: Path, channel: str, *sets: str) -> Any:
+    sources = SourceOptions(dataset=sets, channel=(channel,))
+    return plan_export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
+
+
+def test_no_file_is_of_two_pictures(tmp_path: Path) -> None:
+    one = _set(tmp_path / "one", "0001", "anna/0001")
+    with pytest.raises(BadInput, match=r"0001: it has no c: there is no 0001\.png"):
+        _planned(tmp_path, f"c={_masks(tmp_path / 'a', anna__0001=1)}", f"one={one}")
+    two = _set(tmp_path / "two", "0001", "two/0001")
+    with pytest.raises(ShardsError, match=r"may be of 0001 of two or two/0001 of two"):
+        _planned(tmp_path, f"c={_masks(tmp_path / 'b', two__0001=1)}", f"two={two}")
+    three = _set(tmp_path / "three", "x", "x_mirror")
+    with pytest.raises(ShardsError, match=r"may be of x of three or x_mirror of three"):
+        _planned(tmp_path, f"c={_masks(tmp_path / 'm', x=1, x_mirror=2)}", f"three={three}")
+
+
+def test_a_folder_of_one_data_set_is_of_no_other(tmp_path: Path) -> None:
+    sets = [f"{name}={_set(tmp_path / name, '0001')}" for name in ("h1", "h2")]
+    plan = _planned(tmp_path, f"c={_masks(tmp_path / 'masks', h1__0001=1)},optional", *sets)
+    assert [inventory.channels["c"].own.tolist() for inventory in plan.inventories] == [[0], [-1]]
+
+
+def test_numbers_have_no_axis_to_flip(tmp_path: Path) -> None:
+    one = _set(tmp_path / "one", "a", "b", "c", "d")
+    (tmp_path / "n").mkdir()
+    for number, id in enumerate("abcd"):
+        np.savez(tmp_path / f"n/{id}.npz", scale=np.float32(number), points=np.arange(3) + number)
+    sources = SourceOptions(dataset=(f"one={one}",), channel=(f"n={tmp_path / 'n'},flip-last-axis",), mirror=True)
+    export(ExportOptions(format="wds", sources=sources, out=str(tmp_path / "out")))
+    source = ShardSource(tmp_path / "out", channels=["n"])
+    batch = load_batch(source, SampleOrder(np.arange(8), np.ones(8, bool)), ["source_id", "mirrored"])
+    for row, (id, mirrored) in enumerate(zip(batch["source_id"], batch["mirrored"].tolist(), strict=True)):
+        points = np.arange(3) + "abcd".index(id)
+        assert batch["n"]["scale"][row] == "abcd".index(id)
+        assert np.array_equal(batch["n"]["points"][row], points[::-1] if mirrored else points)
+
+
+def _npz(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return out.getvalue()
+
+
+def _header(shape: str, dtype: str = "<f4") -> bytes:
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "told"),
+    [
+        ("npz", _npz(readme__txt=b"x", a__npy=_npy()), "not an NPZ file of arrays"),
+        ("npz", _npz(), "not an NPZ file of arrays"),
+        ("npz", _npz(a__npy=_header("(70000000,)") + bytes(280_000_000)), "at most 268,435,456 are read"),
+        ("npy", _header("(1000000, 1000000)"), "it is cut short, or holds no numbers"),
+        ("npy", _header("()", "|O") + b"\x80\x04N.", "it is cut short, or holds no numbers"),
+        ("npy", _header("(0,)"), r"without numbers, of shape \[0\]"),
+        ("npy", _npz(a__npy=_npy()), "not an NPY file"),
+    ],
+)
+def test_files_that_claim_too_much_are_refused(kind: str, data: bytes, told: str) -> None:
+    with pytest.raises(FormatError, match=told):
+        kinds.arrays_of(kind, data)
+
+
+def test_arrays_of_any_order_and_bytes_are_stored_alike() -> None:
+    array = np.arange(6, dtype=">f8").reshape(2, 3)
+    files = []
+    for one in (array, np.asfortranarray(array), array.astype("<f8")):
+        out = io.BytesIO()
+        np.save(out, one)
+        channel = Channel("x", "npy", "same", arrays=kinds.arrays_of("npy", out.getvalue()))
+        files.append(kinds.stored(channel, out.getvalue(), False, (1, 1)))
+    assert len(set(files)) == 1 and np.array_equal(np.load(io.BytesIO(files[0])), array)
+
+
+def test_pictures_of_another_mode_or_kind_are_refused(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "masks", tmp_path / "mixed")
+    Image.new("P", (SIDE, SIDE)).save(tmp_path / f"mixed/{IDS[3]}.png")
+    with pytest.raises(BadInput, match="its color mode is P, others have L"):
+        export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
+    Image.new("L", (SIDE, SIDE)).save(tmp_path / f"mixed/{IDS[3]}.jpg")
+    with pytest.raises(ShardsError, match=r"contains files \.jpg, \.png, and a channel is of one kind"):
+        export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
+    with pytest.raises(FormatError, match="16 bits per color"):
+        kinds.mode_of(_deep_png())
+
+
+def _deep_png() -> bytes:
+    """A PNG of one pixel with 16 bits for each of three colors."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(7))) + chunk(b"IEND", b"")
+
+
+def test_a_mask_loses_what_would_turn_it(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "masks", tmp_path / "masks")
+    path = tmp_path / f"masks/{IDS[0]}.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(path).save(path, exif=exif)
+    manifest = export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
+    for shard in manifest.shards:
+        for sample in get_format("wds").samples(read_whole(tmp_path / "out" / shard.file), manifest.layout):
+            assert not Image.open(io.BytesIO(sample.channels["mask"])).getexif()
+
+
+def test_tables_keep_their_numbers_and_values(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "big.CSV").write_text("id,big,small\n" + "".join(f"{id},16777217.0,0.1\n" for id in IDS))
+    (tmp_path / "lists.json").write_text(json.dumps({id: [1, 2] for id in IDS}))
+    channels = (f"big={tmp_path / 'big.CSV'}", f"lists={tmp_path / 'lists.json'}")
+    manifest = export(options(root, "wds", tmp_path / "out", channels))
+    for _, sample in samples(tmp_path / "out", manifest):
+        assert sample["big"] == {"big": 16777217.0, "small": 0.1} and sample["lists"] == {"value": [1, 2]}
+    (tmp_path / "few.jsonl").write_text(json.dumps({"id": IDS[0], "text": "x"}))
+    with pytest.raises(BadInput, match="a/01: it has no few: there is no row a/01"):
+        export(options(root, "wds", tmp_path / "few", (f"few={tmp_path / 'few.jsonl'}",)))
+
+
+def test_channels_are_a_list_of_names(root: Path, tmp_path: Path) -> None:
+    export(options(root, "wds", tmp_path, channel_files.options(root, "mask")))
+    for odd in ("mask", None, (3,)):
+        with pytest.raises(ShardsError, match="is not a list of names"):
+            ShardSource(tmp_path, channels=odd)  # type: ignore[arg-type]
+    export(options(root, "wds", tmp_path / "plain", ()))
+    with pytest.raises(ShardsError, match=r"has no channel 'mask'\. It has none: lpff-shards attach adds channels"):
+        ShardSource(tmp_path / "plain", channels=["mask"])

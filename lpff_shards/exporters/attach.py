@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lpff_shards._version import __version__
-from lpff_shards.errors import ShardsError
+from lpff_shards.errors import BadInput, ShardsError
 from lpff_shards.executors.processes import LocalExecutor, OnNote, ShardDone, available_cores, may_fork
 from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.channel_shards import ChannelTask, ChannelTasks, keep_samples, write_channel
@@ -107,10 +107,16 @@ def _attach(
             observer.on_stage("writing")
         write = partial(write_channel, folder.root)
         executor = LocalExecutor(workers or available_cores(), fork)
-        with closing(executor.run(write, replace(tasks, numbers=missing), observer.on_progress)) as written:
-            for _, shard in written:
-                done = shard.result
-                observer.on_shard(ShardDone(done.file, done.samples, done.bytes, shard.seconds))
+        try:
+            with closing(executor.run(write, replace(tasks, numbers=missing), observer.on_progress)) as written:
+                for _, shard in written:
+                    done = shard.result
+                    observer.on_shard(ShardDone(done.file, done.samples, done.bytes, shard.seconds))
+        except BadInput as bad:
+            # All samples of the export need a file, so none is left out.
+            raise ShardsError(
+                f"{bad.file}: {bad.id}: {bad.reason}", "Fix it, then run the same command again"
+            ) from None
         what = f"{given.name}={last_component(given.path)}{given.words}"
         return _finish(folder, manifest, tasks.layout, {"channel": [what]})
 
@@ -126,18 +132,17 @@ def _planned(root: StoragePath, manifest: Manifest, source: ChannelSource, obser
     channel = source.channel
     refuse_long_names(columns["key"].tolist(), [channel])
     pictures = list(zip(columns["dataset"].tolist(), columns["source_id"].tolist(), strict=True))
-    rows = {picture: [source.row(picture[0], picture[1] + end) for end in ("", MIRROR)] for picture in set(pictures)}
-    used: dict[str, set[int]] = {}
-    for (dataset, _), found in rows.items():
-        used.setdefault(dataset, set()).update(found)
-    if note := source.unused(used, [f"{dataset}'s {id}" for dataset, id in pictures[:1]]):
+    source = source.unwrapped(manifest.sources, (id for _, id in pictures))
+    different = dict.fromkeys(pictures)
+    rows = {picture: [source.row(picture[0], picture[1] + end) for end in ("", MIRROR)] for picture in different}
+    if note := source.unused((*picture, found) for picture, found in rows.items()):
         observer.on_note(note)
     own, mirror = np.array([rows[picture] for picture in pictures], np.int64).reshape(-1, 2).T
     of_mirror = (mirror >= 0) | (own >= 0 if channel.mirror != "own" else np.zeros(len(own), bool))
     lost = np.flatnonzero(~np.where(columns["mirrored"], of_mirror, own >= 0))
     if len(lost) and not channel.optional:
         key, id, is_own = columns["key"][lost[0]], pictures[lost[0]][1], channel.mirror == "own"
-        name = f"{id}{MIRROR if columns['mirrored'][lost[0]] and is_own else ''}.{channel.kind}"
+        name = source.named(f"{id}{MIRROR if columns['mirrored'][lost[0]] and is_own else ''}")
         message = f"{format_count(len(lost), 'sample')} of {len(own):,} have no file, such as {key}: there is no {name}"
         words = ",same or ,flip-last-axis (arrays of mirrors), or ,optional" if is_own else ",optional"
         raise ShardsError(f"--channel {channel.name}: {message}", f"Add the files, or write {words} after the path")
@@ -227,6 +232,11 @@ def follow(root: StoragePath, of: Manifest, keys: Callable[[int], Sequence[str]]
                 on_note(f"{folder.root} is of another export: run lpff-shards attach again")
                 continue
             folder.unfinish()
+            if not folder.with_receipts().issuperset(shard.file for shard in channel.shards):
+                # A copy of the export without its state: what is withdrawn must not stay.
+                _drop(folder, [shard.file for shard in channel.shards])
+                on_note(f"{folder.root} was removed, since it lacks its receipts: run lpff-shards attach again")
+                continue
             known = {shard.file: shard.keys for shard in channel.shards}
             for number, shard in enumerate(of.shards):
                 file = format.attached_name(shard.file, name)

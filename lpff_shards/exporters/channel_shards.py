@@ -88,7 +88,8 @@ class ChannelTasks(Sequence[ChannelTask]):
         )
         format, channel = get_format(self.manifest.format), self.source.channel
         file = format.attached_name(shards[number].file, channel.name)
-        stamps = [[blob.stamp for blob in sample.files if blob is not None] for sample in samples]
+        # Times of unpacked files are often alike, so names and sizes count too.
+        stamps = [[blob and (blob.where, blob.size, blob.stamp) for blob in sample.files] for sample in samples]
         seal = [self.layout, [(sample.key, sample.mirrored, sample.size) for sample in samples], stamps]
         digest = blake3.blake3(msgspec.json.encode(seal)).hexdigest(length=16)
         return ChannelTask(file, digest, self.manifest.format, self.layout, self.manifest.checksum, samples)

@@ -36,6 +36,7 @@ from lpff_shards.schemas.fields import SCHEMA_VERSION
 from lpff_shards.schemas.filenames import ATTRIBUTION, CARD, POSES, SAMPLE_INDEX, SUMS
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
 from lpff_shards.schemas.record import LeftOut
+from lpff_shards.sidecars.attached import refuse_channel
 from lpff_shards.sidecars.attribution import lines, summary, write_table
 from lpff_shards.sidecars.card import card, pose_picture
 from lpff_shards.sidecars.folder import OutputFolder, Receipts, Row, Written, decode_rows, exclusion_hashes, row_of
@@ -208,8 +209,7 @@ def index_export(path: str | StoragePath, on_shard: OnShard = lambda _: None) ->
         ShardsError: no manifest; a shard is missing, damaged or does not match the manifest; an export is running.
         OSError: the folder cannot be written.
     """
-    if read_manifest(path).layout.attached:
-        raise ShardsError(f"{path} is a channel of an export", "lpff-shards attach writes its index files")
+    refuse_channel(place(path), read_manifest(path))
     folder = OutputFolder(place(path))
     with locked(folder):
         manifest = read_manifest(folder.root)

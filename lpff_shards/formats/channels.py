@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -24,6 +25,11 @@ Arrays = Mapping[str, NDArray[Any]]
 _PLAIN = "biuf"
 _LAST_AXIS = "flip-last-axis"
 _EMPTY_MODE = "L"
+_BOM = b"\xef\xbb\xbf"
+_DEPTH = 24
+"""Offset of a PNG's bits per color; its type of colors, 0 for gray, is after it."""
+_MOST_BYTES = 1 << 28
+"""Most bytes of the arrays of an NPZ."""
 
 
 def stored(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:
@@ -64,17 +70,6 @@ def check(channel: Channel, data: bytes) -> None:
         png.inspect(data)
 
 
-def mirrored(channel: Channel, contents: Any) -> Any:
-    """Return the contents of `decode` for the mirrored sample."""
-    if channel.kind == "png":
-        return contents[:, ::-1]
-    if channel.mirror != _LAST_AXIS:
-        return contents
-    if isinstance(contents, dict):
-        return {name: array[..., ::-1] for name, array in contents.items()}
-    return contents[..., ::-1]
-
-
 def arrays_of(kind: str, data: bytes) -> tuple[ArraySpec, ...]:
     """Return the arrays that a user's NPY or NPZ file has; raise FormatError for another file."""
     return tuple(ArraySpec(name, _descr(array), array.shape) for name, array in _read_arrays(kind, data).items())
@@ -92,6 +87,8 @@ def npy_header(channel: Channel) -> bytes:
 
 
 def _descr(array: NDArray[Any]) -> str:
+    if not array.size:
+        raise FormatError(f"it holds an array without numbers, of shape {list(array.shape)}")
     if array.dtype.kind not in _PLAIN or array.dtype.itemsize > 8:
         raise FormatError(f"its numbers are {array.dtype}; booleans, integers and floats of up to 64 bits are stored")
     return array.dtype.newbyteorder("<").str
@@ -99,15 +96,33 @@ def _descr(array: NDArray[Any]) -> str:
 
 def _read_arrays(kind: str, data: bytes) -> dict[str, NDArray[Any]]:
     try:
-        found = np.load(io.BytesIO(data), allow_pickle=False)
-        arrays = {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in sorted(found)}
-    except MemoryError:
+        if kind == "npy":
+            return {"": _read_array(data)}
+        with zipfile.ZipFile(io.BytesIO(data)) as members:
+            if (size := sum(member.file_size for member in members.infolist())) > _MOST_BYTES:
+                raise FormatError(f"its arrays have {size:,} bytes; at most {_MOST_BYTES:,} are read")
+            names = sorted(members.namelist())
+            if not names or not all(name.isascii() and name.endswith(".npy") for name in names):
+                raise FormatError("it is not an NPZ file of arrays with names of ASCII letters")
+            return {name.removesuffix(".npy"): _read_array(members.read(name)) for name in names}
+    except (MemoryError, FormatError):
         raise
-    except Exception as error:  # numpy raises many types on damaged files
+    except Exception as error:  # numpy and zipfile raise many types on damaged files
         raise FormatError(f"it is not an {kind.upper()} file of numbers: {error}") from None
-    if (kind == "npy") != ("" in arrays) or not all(name.isascii() for name in arrays):
-        raise FormatError(f"it is not an {kind.upper()} file, or names an array by other letters than ASCII's")
-    return arrays
+
+
+def _read_array(data: bytes) -> NDArray[Any]:
+    """Return the array of a whole NPY file, without running pickles or believing its size."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise FormatError(f"it is an NPY file of version {version[0]}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = read(stream)
+    start = stream.tell()
+    if dtype.hasobject or len(data) - start != dtype.itemsize * prod(shape):
+        raise FormatError(f"it is cut short, or holds no numbers: {dtype} of shape {list(shape)} in {len(data)} bytes")
+    return np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if is_fortran else "C")
 
 
 def _store_arrays(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:  # noqa: ARG001  # arrays keep theirs
@@ -118,7 +133,8 @@ def _store_arrays(channel: Channel, data: bytes, flip: bool, size: Size) -> byte
     if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in arrays.values()):
         raise FormatError("it holds a number that is not finite")
     if flip and channel.mirror == _LAST_AXIS:
-        arrays = {name: array[..., ::-1] for name, array in arrays.items()}
+        # A number has no axis.
+        arrays = {name: array[..., ::-1] if array.ndim else array for name, array in arrays.items()}
     return _dump(channel, arrays)
 
 
@@ -164,10 +180,12 @@ def _opened(data: bytes) -> Any:
     if not data.startswith(png.SIGNATURE):
         raise FormatError("it is not a PNG file")
     png.inspect(data)
+    if data[_DEPTH] == 16 and data[_DEPTH + 1]:
+        raise FormatError("it has 16 bits per color, of which Pillow keeps 8: store it as NPY, or as gray")
     return Image.open(io.BytesIO(data), formats=("png",))
 
 
-def _store_png(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:  # noqa: ARG001  # any PNG
+def _store_png(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:  # any PNG
     from PIL import Image
 
     try:
@@ -176,8 +194,11 @@ def _store_png(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes: 
             width, height = image.size
             if width * size[1] != height * size[0]:
                 raise FormatError(f"it is {width}x{height}, and its picture {size[0]}x{size[1]}")
+            if image.mode != channel.mode:
+                raise FormatError(f"its color mode is {image.mode}, others have {channel.mode}")
             if image.size == size and not flip:
-                return data
+                # EXIF could turn it, and not its mirror.
+                return png.stripped(data, image.mode, frozenset({b"tRNS"}))
             # Resized before it is flipped, as pictures are: so a mirror is the exact flip of its original.
             fitted = image if image.size == size else image.resize(size, Image.Resampling.NEAREST)
             fitted = fitted.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else fitted
@@ -207,7 +228,10 @@ def _empty_png(channel: Channel, size: Size) -> bytes:
 
 
 def _store_text(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:  # noqa: ARG001  # the same for a mirror
-    return _decode_text(channel, data.removeprefix(b"\xef\xbb\xbf")).encode()
+    try:
+        return data.removeprefix(_BOM).decode().encode()
+    except UnicodeDecodeError:
+        raise FormatError("it is not UTF-8 text") from None
 
 
 def _decode_text(channel: Channel, data: bytes) -> str:
@@ -218,7 +242,10 @@ def _decode_text(channel: Channel, data: bytes) -> str:
 
 
 def _store_row(channel: Channel, data: bytes, flip: bool, size: Size) -> bytes:  # noqa: ARG001  # the same for a mirror
-    return msgspec.json.encode(_decode_row(channel, data))
+    try:
+        return msgspec.json.encode(msgspec.json.decode(data.removeprefix(_BOM)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FormatError(f"it is not JSON: {error}") from None
 
 
 def _decode_row(channel: Channel, data: bytes) -> Any:

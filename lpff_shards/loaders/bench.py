@@ -32,6 +32,7 @@ from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import read_manifest
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.schemas.sample import SUFFIXES
+from lpff_shards.sidecars.attached import refuse_channel
 from lpff_shards.storage.bucket import BucketPath
 from lpff_shards.storage.path import StoragePath, causes, is_remote, place
 from lpff_shards.storage.prefetch import prefetch
@@ -106,13 +107,13 @@ def bench_export(options: BenchOptions, on_run: Callable[[Run], None] = lambda _
     Raises:
         ShardsError: the export or the split is missing, a file cannot be read, or a requested loader cannot read it.
     """
-    manifest = read_manifest(options.path)
+    root, manifest = place(options.path), read_manifest(options.path)
+    refuse_channel(root, manifest)
     shards = shards_of_split(options.path, manifest, options.split)
     samples = sum(shard.samples for shard in shards)
     if not samples:
         reason = f"{options.path} has no samples in split {options.split!r}"
         raise ShardsError(reason, "See skipped in its manifest.json")
-    root = place(options.path)
     reading = read_twice([root / shard.file for shard in shards], options.seconds)
     problems = {loader: missing(loader, manifest.format, is_remote(root)) for loader in options.loader or LOADERS}
     runs = []

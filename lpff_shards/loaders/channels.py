@@ -173,4 +173,6 @@ def mirror_channels(batch: dict[str, Any], specs: Mapping[str, Channel], flips: 
             continue
         for array in batch[name].values() if isinstance(batch[name], dict) else (batch[name],):
             across = -2 if spec.kind == "png" and array.ndim == 4 and last else -1
-            array[rows] = np.flip(array[rows], across)
+            # Of numbers without an axis there is only that of the batch.
+            if array.ndim > 1:
+                array[rows] = np.flip(array[rows], across)

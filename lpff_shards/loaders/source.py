@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.channels import Channel
 from lpff_shards.schemas.fields import FIELDS, Layout
 from lpff_shards.schemas.text import choice_hint
+from lpff_shards.sidecars.attached import refuse_channel
 from lpff_shards.sidecars.sample_index import SampleIndex, SampleIndexError
 from lpff_shards.storage.path import StoragePath, is_remote, place
 
@@ -75,14 +76,13 @@ class ShardSource:
             read = " and ".join(name for name in NAMES if get_format(name).spans())
             raise ShardsError(f"{root} is of format {self.manifest.format}", f"Loaders read --format {read}")
         self.shards = shards_of_split(root, self.manifest, split)
-        names, word = ((), channels) if isinstance(channels, str) else (channels, order)
+        names, word = ((), channels) if channels in ("last", "first") else (channels, order)
+        refuse_no_list(names, "channels")
         if word not in ("last", "first"):
             raise ShardsError(f"order {word!r} is not known", choice_hint(str(word), ("last", "first")))
-        if self.manifest.layout.attached:
-            of, name = root.parent, root.name
-            raise ShardsError(f"{root} is a channel, without pictures", f"Read {of} with channels=({name!r},)")
+        refuse_channel(root, self.manifest)
         self.split = split
-        self.order = cast("Order", word)
+        self.order: Order = word
         self._channels = ChannelReader(root, self.manifest, split, spans, names, word == "last")
         self.channels: Mapping[str, Channel] = self._channels.specs
         self._shards: ShardFiles | ShardRanges
@@ -330,7 +330,7 @@ class ShardSource:
 
 def refuse_no_list(names: Sequence[str], what: str = "fields") -> None:
     """Raise ShardsError if `names` is not a list."""
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         example = "('key', 'yaw')" if what == "fields" else "('mask',)"
         raise ShardsError(f"{what} {names!r} is not a list of names", f"Pass one, such as {example}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import get_format
@@ -17,10 +18,26 @@ RESERVED = (*FOLDERS, REPORT_FOLDER)
 
 
 def channel_folders(root: StoragePath) -> list[str]:
-    """Return the names of the folders in an export that have the state of one: its channels, finished or not."""
+    """Return the names of the folders of an export's channels: finished ones, and those with the state of one."""
     names = root.listing()[1] if is_remote(root) else names_in(root)
     candidates = sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED)
-    return [name for name in candidates if is_folder(root / name / STATE_FOLDER)]
+    return [name for name in candidates if is_folder(root / name / STATE_FOLDER) or _is_attached(root / name)]
+
+
+def _is_attached(folder: StoragePath) -> bool:
+    # Folders of others may have a file of this name.
+    with suppress(ShardsError):
+        data = read_if_there(folder / MANIFEST)
+        found = None if data is None else parsed_manifest(folder / MANIFEST, data)
+        return found is not None and bool(found.layout.attached)
+    return False
+
+
+def refuse_channel(root: StoragePath, manifest: Manifest) -> None:
+    """Raise ShardsError for the folder of an attached channel, which has no pictures."""
+    if manifest.layout.attached:
+        message = f"{root} is a channel of an export, without pictures"
+        raise ShardsError(message, f"Give the export {root.parent}; loaders read channels=({root.name!r},)")
 
 
 def attached_channels(root: StoragePath) -> dict[str, Manifest]:
@@ -49,7 +66,8 @@ def read_channel_manifest(root: StoragePath, of: Manifest, name: str) -> Manifes
     """
     if not _NAME.fullmatch(name) or not is_file(root / name / MANIFEST):
         inside = [channel.name for channel in of.layout.channels or ()]
-        hint = choice_hint(name, [*inside, *attached_channels(root)]) or "lpff-shards attach adds channels"
+        known = [*inside, *attached_channels(root)]
+        hint = choice_hint(name, known) if known else "It has none: lpff-shards attach adds channels"
         raise ShardsError(f"{root} has no channel {name!r}", hint)
     found = read_manifest(root / name)
     if not found.layout.attached or not is_current(found, name, of):

@@ -31,6 +31,7 @@ from lpff_shards.schemas.archive import picture_stem
 from lpff_shards.schemas.fields import DTYPES, FIELDS, PYTHON_TYPES, Kind, Scalar
 from lpff_shards.schemas.filenames import SAMPLE_INDEX
 from lpff_shards.schemas.receipt import ShardReceipt
+from lpff_shards.sidecars.attached import refuse_channel
 from lpff_shards.sidecars.folder import Row
 from lpff_shards.storage.path import StoragePath, is_file, no_place, on_disk
 
@@ -259,6 +260,7 @@ class SampleIndex:
             SampleIndexError: it is missing, damaged, or belongs to another export.
         """
         path = root / SAMPLE_INDEX
+        refuse_channel(root, manifest)
         with ExitStack() as stack:
             try:
                 if not is_file(path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import cast
@@ -24,11 +24,12 @@ from lpff_shards.schemas.record import OF_MIRROR, Blob, LeftOut
 from lpff_shards.schemas.text import alternatives
 from lpff_shards.sources.inventory import ChannelFiles, Inventory
 from lpff_shards.sources.io.blobs import BlobError
+from lpff_shards.sources.io.files import is_picture
 from lpff_shards.sources.io.picture_tables import column_of, is_missing, read_picture_table
 from lpff_shards.sources.io.tree import file_blob, open_tree, walk
 
 KINDS: tuple[ChannelKind, ...] = ("png", "txt", "npy", "npz", "json")
-TABLES = (".csv", ".json", ".jsonl")
+TABLES, ARCHIVES = (".csv", ".json", ".jsonl"), (".zip", ".rar")
 _MIRRORS: Mapping[ChannelKind, Mirror] = {"png": "flip", "txt": "same", "json": "same"}
 MIRROR = "_mirror"
 """End of the id of a mirror's own file."""
@@ -63,6 +64,7 @@ class ChannelSource:
         where: the folder, archive or table.
         blobs: its files; rows: the row of each by its id: its path without suffix.
         wrapper: the folder with a slash in which an archive holds all files, or empty.
+        is_table: whether its files are rows of a table.
     """
 
     channel: Channel
@@ -70,33 +72,44 @@ class ChannelSource:
     blobs: Structs[Blob]
     rows: Mapping[str, int]
     wrapper: str = ""
+    is_table: bool = False
+
+    def unwrapped(self, sources: Iterable[str], ids: Iterable[str]) -> ChannelSource:
+        """Return the channel for pictures; the folder of a data set, or of their ids, is no wrapper."""
+        is_theirs = self.wrapper[:-1] in sources or any(id.startswith(self.wrapper) for id in ids)
+        return replace(self, wrapper="") if self.wrapper and is_theirs else self
+
+    def named(self, id: str) -> str:
+        """Return how the file of an id is called, for errors."""
+        return f"row {id}" if self.is_table else f"{id}.{self.channel.kind}"
 
     def row(self, source: str, id: str) -> int:
         """Return the row of a picture's file, in the folder of its source's name or outside, or -1."""
         names = (f"{folder}{name}" for folder in dict.fromkeys(("", self.wrapper)) for name in (f"{source}/{id}", id))
         return next((self.rows[name] for name in names if name in self.rows), -1)
 
-    def unused(self, used: Mapping[str, Set[int]], pictures: Iterable[str]) -> str:
+    def unused(self, used: Iterable[tuple[str, str, Iterable[int]]]) -> str:
         """Return a note on files that are of no picture, or an empty text.
 
         Args:
-            used: rows of the files that are of pictures, by data set, perhaps with -1.
-            pictures: some ids, for errors.
+            used: data set, id and the rows of files of each picture, perhaps -1.
 
         Raises:
-            ShardsError: a file may be of pictures of two data sets, or none is of a picture.
+            ShardsError: a file may be of two pictures, or none is of a picture.
         """
-        option, seen = f"--channel {self.channel.name}", set[int]()
-        for rows in used.values():
-            if both := seen & rows - {-1}:
-                message = f"{option}: {self.blobs[min(both)].where} may be of pictures of two data sets"
-                raise ShardsError(message, "Put the files of each data set into a folder with its name")
-            seen |= rows - {-1}
-        if not seen:
+        option, owners, last = f"--channel {self.channel.name}", dict[int, tuple[str, str]](), ""
+        for source, id, rows in used:
+            last = id
+            for row in rows:
+                if row >= 0 and (other := owners.setdefault(row, (source, id))) != (source, id):
+                    pictures = f"{' of '.join(other[::-1])} or {id} of {source}"
+                    message = f"{option}: {self.blobs[row].where} may be of {pictures}"
+                    raise ShardsError(message, "Put the files of each data set into a folder with its name")
+        if not owners:
             files = ", ".join(list(self.rows)[:2])
-            hint = f"They are named by the ids of pictures: {', '.join(pictures)}, ..."
+            hint = f"They are named by the ids of pictures, such as {last}"
             raise ShardsError(f"{option}={self.where}: none of its files ({files}, ...) is of a picture", hint)
-        lone = len(self.blobs) - len(seen)
+        lone = len(self.blobs) - len(owners)
         return f"{self.where}: {lone:,} of its {len(self.blobs):,} files are of no picture" if lone else ""
 
 
@@ -110,8 +123,9 @@ def read_channel(given: GivenChannel, unpack_to: str | None = None) -> ChannelSo
     suffix = PurePath(given.path).suffix.lower()
     found = list(_table(option, given.path) if suffix in TABLES else _files(option, given.path, unpack_to))
     kinds = Counter(kind for _, kind, _ in found)
-    if not found or len(kinds) > 1:
-        what = f"files of several kinds: {', '.join(sorted(kinds))}" if found else f"no files .{alternatives(KINDS)}"
+    if len(kinds) != 1 or not kinds.keys() <= {*KINDS}:
+        what = f"files .{', .'.join(sorted(kinds))}" if found else "no such files"
+        what += f", and a channel is of one kind, {alternatives(f'.{kind}' for kind in KINDS)}"
         raise ShardsError(f"{option}={given.path} contains {what}", "Give a folder or archive of files of one kind")
     rows = {id: number for number, (id, _, _) in enumerate(found)}
     if len(rows) < len(found):
@@ -129,28 +143,31 @@ def read_channel(given: GivenChannel, unpack_to: str | None = None) -> ChannelSo
     except (BlobError, FormatError) as error:
         raise ShardsError(f"{blobs[0].where}: {error}", "Check the file") from None
     folders = {id.partition("/")[0] if "/" in id else "" for id in rows}
-    wrapper = f"{folders.pop()}/" if len(folders) == 1 and "" not in folders else ""
+    is_wrapped = suffix in ARCHIVES and len(folders) == 1 and "" not in folders
     channel = Channel(given.name, kind, mirror, given.optional, arrays, mode)
-    return ChannelSource(channel, given.path, blobs, rows, wrapper)
+    wrapper = f"{folders.pop()}/" if is_wrapped else ""
+    return ChannelSource(channel, given.path, blobs, rows, wrapper, suffix in TABLES)
 
 
 def _files(option: str, path: str, unpack_to: str | None) -> Iterator[tuple[str, ChannelKind, Blob]]:
     for folder, tree in walk(open_tree(option, path, unpack_to)):
         for name, blob in tree.files().pairs():
             stem, _, kind = name.rpartition(".")
-            if kind.lower() in KINDS:
+            # Pictures of other kinds are not left out in silence.
+            if kind.lower() in KINDS or is_picture(name):
                 yield nfc(folder + stem), cast("ChannelKind", kind.lower()), blob
 
 
 def _table(option: str, path: str) -> Iterator[tuple[str, ChannelKind, Blob]]:
     """Yield the rows of a table: texts if it has one column besides that of the ids, else JSON objects."""
-    table = read_picture_table(file_blob(option, path), PurePath(path).name, "")
+    table = read_picture_table(file_blob(option, path), PurePath(path).name.lower(), "", "value")
     if table.twice:
         raise ShardsError(f"{option}={path}: several rows are of {min(table.twice)}", "Keep one of them")
-    names = dict.fromkeys(name for row in table.rows.values() for name in row if name not in table.naming)
+    names = dict.fromkeys(name for row in table.rows.values() for name in row if name and name not in table.naming)
     columns = {name: [row.get(name) for row in table.rows.values()] for name in names}
     # Cells of CSV are texts: a column of numbers is one of numbers.
-    typed = {name: column_of(cells) if path.endswith(".csv") else None for name, cells in columns.items()}
+    is_csv = path.lower().endswith(".csv")
+    typed = {name: column_of(cells, single=False) if is_csv else None for name, cells in columns.items()}
     columns |= {name: column.tolist() for name, column in typed.items() if isinstance(column, np.ndarray)}
     is_text = len(columns) == 1 and all(isinstance(cell, str | None) for cell in next(iter(columns.values())))
     for number, (id, given) in enumerate(table.rows.items()):
@@ -172,10 +189,15 @@ def with_channels(
         ShardsError: a file may be of pictures of two data sets, or no picture has one.
     """
     found = list(inventories)
+    names = [inventory.source for inventory in inventories]
     for channel in channels:
+        channel = channel.unwrapped(names, (id for one in found for id in one.ids))  # noqa: PLW2901
         columns = [_matched(one, channel) for one in found]
-        used = {one.source: {*own.own.tolist(), *own.mirror.tolist()} for one, own in zip(found, columns, strict=True)}
-        note = channel.unused(used, (id for one in found for id in one.ids[:1]))
+        note = channel.unused(
+            (one.source, id, rows)
+            for one, files in zip(found, columns, strict=True)
+            for id, *rows in zip(one.ids, files.own.tolist(), files.mirror.tolist(), strict=True)
+        )
         found = [_attached(one, channel, own, mirrors) for one, own in zip(found, columns, strict=True)]
         if note:
             found[0] = replace(found[0], notes=(*found[0].notes, note))
@@ -207,8 +229,8 @@ def _attached(inventory: Inventory, source: ChannelSource, files: ChannelFiles, 
     problems = []
     for row in lost.tolist():
         id, of = inventory.ids[row], OF_MIRROR * bool(inventory.is_mirror[row])
-        name = f"{id}{MIRROR}" if lacks_mirror[row] and not lacks_own[row] else id
-        problems.append(LeftOut(source.where, id + of, f"it has no {channel.name}: there is no {name}.{channel.kind}"))
+        name = source.named(f"{id}{MIRROR}" if lacks_mirror[row] and not lacks_own[row] else id)
+        problems.append(LeftOut(source.where, id + of, f"it has no {channel.name}: there is no {name}"))
     kept = inventory.take(np.delete(np.arange(len(inventory)), lost))
     return replace(
         kept,

@@ -7,7 +7,7 @@ the same bytes on every machine; drawings become a tenth larger. Source: PNG thi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from functools import cache, lru_cache, partial
 
 import numpy as np
@@ -131,9 +131,13 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + length
 
 
-def stripped(data: bytes, mode: str) -> bytes:
-    """Return a PNG that `inspect` accepts, of that mode, without unneeded chunks and without bytes after its end."""
-    needed = _NEEDED.get(mode, _PIXELS)
+def stripped(data: bytes, mode: str, more: Set[bytes] = frozenset()) -> bytes:
+    """Return a PNG that `inspect` accepts, of that mode, without unneeded chunks and without bytes after its end.
+
+    Args:
+        more: chunks to keep besides.
+    """
+    needed = _NEEDED.get(mode, _PIXELS) | more
     return SIGNATURE + b"".join(data[start:end] for kind, start, end in _chunks(data) if kind in needed)
 
 

@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -58,12 +59,13 @@ def picture_id(name: str) -> str:
     return nfc(path.rpartition(".")[0] if is_picture(path) else path)
 
 
-def read_picture_table(blob: Blob, name: str, folder: str) -> PictureTable:
+def read_picture_table(blob: Blob, name: str, folder: str, column: str = "camera") -> PictureTable:
     """Read a table.
 
     Args:
         name: of the file, whose suffix is its format.
         folder: prefix of the pictures' ids: empty, or the file's folder with a slash.
+        column: of the values in a JSON file that are no objects; those of dataset.json are labels.
 
     Raises:
         ShardsError: it cannot be read, or its rows do not name pictures.
@@ -75,7 +77,7 @@ def read_picture_table(blob: Blob, name: str, folder: str) -> PictureTable:
     elif name.endswith(".jsonl"):
         named = _named(blob, _json_lines(blob))
     else:
-        named, common = _json_rows(blob, "label" if name == LABELS else "camera")
+        named, common = _json_rows(blob, "label" if name == LABELS else column)
     rows: dict[str, Row] = {}
     twice: set[str] = set()
     for given, row in named:
@@ -87,17 +89,18 @@ def read_picture_table(blob: Blob, name: str, folder: str) -> PictureTable:
     return PictureTable(blob.where, rows, frozenset(twice), common, naming, name.startswith("transforms"))
 
 
-def column_of(values: Sequence[object]) -> Extra | None:
+def column_of(values: Sequence[object], single: bool = True) -> Extra | None:
     """Return a column of the type that all its values have: bool, int64, float64 [n], or texts.
 
     Missing values (None, NaN and empty texts) are false, 0 or empty. Texts of numbers are numbers, but not those with
-    zeros in front. The result is None if a value is a list, an object or bytes.
+    zeros in front, and with `single` not those that a float32 cannot hold. The result is None if a value is a list, an
+    object or bytes.
     """
     values = [None if is_missing(value) else value for value in values]
     if any(isinstance(value, list | dict | bytes) for value in values):
         return None
     kinds: tuple[tuple[Callable[[object], float], Any], ...]
-    kinds = ((_bool, np.bool_), (_int, np.int64), (_float, np.float64))
+    kinds = ((_bool, np.bool_), (_int, np.int64), (partial(_float, single=single), np.float64))
     for parse, kind in kinds if any(value is not None for value in values) else ():
         try:
             found: Any = np.array([0 if value is None else parse(value) for value in values], kind)
@@ -137,12 +140,12 @@ def _int(value: object) -> int:
     return number
 
 
-def _float(value: object) -> float:
+def _float(value: object, single: bool) -> float:
     if isinstance(value, bool) or not _NUMBER.fullmatch(str(value)):
         raise ValueError
     number = float(str(value))
     # Fields are float32: a large whole number, such as an id, would become another one.
-    if not abs(number) <= LARGEST or (number.is_integer() and float(np.float32(number)) != number):
+    if single and (not abs(number) <= LARGEST or (number.is_integer() and float(np.float32(number)) != number)):
         raise ValueError
     return number
 
