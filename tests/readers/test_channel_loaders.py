@@ -201,3 +201,25 @@ def test_an_unknown_channel_is_refused(
 ) -> None:
     with pytest.raises(ShardsError, match=r"has no channel 'maks'\. Did you mean mask"):
         next(iter(loader(exports(formats[-1], "attached"), channels=("maks",))))
+
+
+@pytest.mark.parametrize(("number", "fits"), [(2**31 + 5, True), (2**40 + 5, False)])
+def test_jax_shards_no_integer_that_it_would_cut(tmp_path: Path, number: int, fits: bool) -> None:
+    pytest.importorskip("grain", reason="Grain is not installed here")
+    jax = pytest.importorskip("jax", reason="JAX is not installed here")
+    from lpff_shards.loaders.jax import loader
+
+    channel_files.write(tmp_path)
+    for id in IDS:
+        (tmp_path / "codes" / id).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "codes" / f"{id}.npy", np.array([number], np.uint64))
+    export(options(tmp_path, "wds", tmp_path / "out", (f"code={tmp_path / 'codes'},same",)))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    batches = iter(loader(tmp_path / "out", 4, equal="drop", sharding=sharding, workers=0, channels=("code",)))
+    if fits:
+        assert np.array_equal(next(batches)["code"], np.full((4, 1), number))
+    else:
+        with pytest.raises(ShardsError, match="an integer needs more than 32 bits"):
+            next(batches)
+    batches.close()
