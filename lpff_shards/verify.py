@@ -249,7 +249,9 @@ def _beside_faults(root: StoragePath, manifest: Manifest) -> Iterator[Fault]:
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         if reason:
-            yield Fault(name, "", f"{reason}; {_REWRITES if name in _BY_EXPORT else 'lpff-shards index rewrites it'}")
+            command = "attach" if manifest.layout.attached else "index"
+            rewrites = _REWRITES if name in _BY_EXPORT else f"lpff-shards {command} rewrites it"
+            yield Fault(name, "", f"{reason}; {rewrites}")
     yield from _state_faults(OutputFolder(root), manifest)
 
 

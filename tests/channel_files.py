@@ -14,6 +14,8 @@ from dataset_factories import picture
 from numpy.typing import NDArray
 from PIL import Image
 
+from lpff_shards.sources.demo import look_at
+
 SIDE = 48
 IDS = tuple(f"{folder}/{number:02d}" for folder in ("a", "b") for number in range(4))
 PALETTE = [0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255]
@@ -74,6 +76,13 @@ def write(root: Path) -> Path:
         rows.writeheader()
         rows.writerows({"id": id, **files(id)["years"]} for id in IDS if id != LACKS_ROW)
     return root / "pictures"
+
+
+def write_cameras(pictures: Path) -> None:
+    """Write cameras so far apart that --rebalance makes copies."""
+    poses = {id: look_at(0.3 * number, 0.7 * (-1) ** number) for number, id in enumerate(IDS)}
+    labels = [[f"{id}.png", pose.tolist()] for id, pose in poses.items()]
+    (pictures / "dataset.json").write_text(json.dumps({"labels": labels}))
 
 
 def files(id: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Block:
     Attributes:
         kind: sh or python.
         skipped: why it is never run; empty where it is.
-        needs: libraries that its Python imports beside ours and numpy.
+        needs: libraries that it uses beside ours and numpy.
     """
 
     kind: str
@@ -92,7 +92,7 @@ def run_blocks(found: Sequence[Block], folder: Path, run: Run) -> str:
             compile(block.code, "<page>", "exec")
             if not block.skipped and not block.absent:
                 printed += run_python(block.code, folder)
-        elif not block.skipped:
+        elif not block.skipped and not block.absent:
             for line in block.lines:
                 _run_line(line, folder, run)
     return printed
@@ -139,11 +139,13 @@ def _run_line(line: str, folder: Path, run: Run) -> None:
 
 
 def shims(folder: Path) -> Path:
-    """A folder for PATH that holds `lpff-shards` and `python`, as the active environment has them."""
+    """A folder for PATH that holds the commands of pages, as the active environment has them."""
     shims = folder.parent / f"{folder.name}-bin"
     if not shims.is_dir():
         shims.mkdir()
-        for name, words in (("lpff-shards", f"{sys.executable} -m lpff_shards"), ("python", sys.executable)):
+        energon = Path(sys.executable).with_name("energon")
+        own = {"lpff-shards": f"{sys.executable} -m lpff_shards", "python": sys.executable, "energon": str(energon)}
+        for name, words in own.items():
             (shims / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
             (shims / name).chmod(0o755)
     return shims

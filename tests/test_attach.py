@@ -145,6 +145,32 @@ def test_damage_is_found_and_named(root: Path, out: Path) -> None:
     assert verify_export(out, deep=True).ok
 
 
+def test_index_files_are_restored(root: Path, out: Path) -> None:
+    command = channel_files.options(root, "mask")
+    (channel,) = attach(out, command)
+    whole = contents(out)
+    assert {".nv-meta/.info.json", ".nv-meta/dataset.yaml", "heads-train.wids.json"} < channel.files.keys()
+    for name in channel.files:
+        (out / "mask" / name).write_bytes(b"x")
+    faults = [str(fault) for fault in verify_export(out).faults]
+    assert faults == [f"mask/{n}: is not what was written; lpff-shards attach rewrites it" for n in channel.files]
+    assert attach(out, command) == (channel,) and contents(out) == whole
+    for name in channel.files:
+        (out / "mask" / name).unlink()
+    assert attach(out, command) == (channel,) and contents(out) == whole
+
+
+def test_index_files_of_other_splits_are_removed(root: Path, out: Path) -> None:
+    command = channel_files.options(root, "mask")
+    splits = MixOptions(splits="train=0.5,val=0.5")
+    export(options(root, "wds", out, (), mix=splits, run=RunOptions(overwrite=True), shards=SHARDS))
+    attach(out, command)
+    assert (out / "mask/heads-val.wids.json").is_file()
+    export(options(root, "wds", out, (), run=RunOptions(overwrite=True), shards=SHARDS))
+    attach(out, command)
+    assert {path.name for path in (out / "mask").glob("*.json")} == {"manifest.json", "heads-train.wids.json"}
+
+
 def test_changed_files_write_their_shards_again(root: Path, out: Path, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     shutil.copytree(root / "masks", masks)

@@ -190,6 +190,74 @@ def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_
         ShardSource(beside / "mask")
 
 
+@pytest.mark.parametrize("place", ["inside", "beside"])
+@pytest.mark.parametrize("order", ["last", "first"])
+def test_a_batch_is_mirrored_with_its_channels(root: Path, tmp_path: Path, place: str, order: Any) -> None:
+    names = tuple(name for name in GIVEN if name != "own")
+    given = channel_files.options(root, *names)
+    export(options(root, "wds", tmp_path, given if place == "inside" else (), shards=ShardOptions(samples_per_shard=3)))
+    if place == "beside":
+        attach(tmp_path, given)
+    source = ShardSource(tmp_path, channels=names, order=order)
+    flips = np.random.default_rng(2).integers(0, 2, len(source)).astype(bool)
+    fields = ("source_id", "mirrored", "width")
+    images, _, found = load_batch(source, SampleOrder(np.arange(len(source)), flips), fields, labels=True)
+    assert set(found) == {*fields, *names, "has_years"} and flips.any() and not flips.all()
+    for row, flip in enumerate(flips.tolist()):
+        sample = source[row]
+        assert found["mirrored"][row] == (sample["metadata"]["mirrored"] != flip)
+        image = np.moveaxis(images[row], 0, -1) if order == "first" else images[row]
+        plain = np.moveaxis(sample["image"], 0, -1) if order == "first" else sample["image"]
+        assert np.array_equal(image, plain[:, ::-1] if flip else plain)
+        flame = {part: array[row] for part, array in found["flame"].items()}
+        of = {name: flame if name == "flame" else found[name][row] for name in (*names, "has_years")}
+        check(of, Shown(found["source_id"][row], bool(found["mirrored"][row]), SIDE), (*names, "has_years"))
+
+
+@pytest.mark.parametrize("place", ["inside", "beside"])
+def test_masks_are_found_by_the_names_of_sorted_pictures(root: Path, tmp_path: Path, place: str) -> None:
+    """PanoHead and GGHead sort the names of pictures, and open each in the second zip."""
+    data, masks = tmp_path / "data", tmp_path / "masks"
+    shutil.copytree(root / "pictures", data)
+    shutil.copytree(root / "masks", masks)
+    channel_files.write_cameras(data)
+    sources = SourceOptions(dataset=(f"heads={data}",), channel=(f"mask={masks}",) if place == "inside" else ())
+    mix, side = MixOptions(rebalance="uniform"), PictureOptions(resolution=32)
+    export(ExportOptions(format="zip", sources=sources, out=str(tmp_path / "out"), mix=mix, picture=side))
+    if place == "beside":
+        attach(tmp_path / "out", [f"mask={masks}"])
+    (pictures,), (seconds,) = (tmp_path / "out").glob("*.zip"), (tmp_path / "out/mask").glob("*.zip")
+    with zipfile.ZipFile(pictures) as whole, zipfile.ZipFile(seconds) as second:
+        rows = {row["name"]: row for row in map(json.loads, whole.read("samples.jsonl").splitlines())}
+        names = sorted(name for name in whole.namelist() if name.endswith(".png"))
+        assert names == sorted(name for name in second.namelist() if name.endswith(".png"))
+        assert len(names) > 2 * len(IDS), "there are copies"
+        for name in names:
+            with whole.open(name) as picture, second.open(name) as file:
+                mask = np.asarray(Image.open(file))
+                assert Image.open(picture).size == mask.shape
+            check({"mask": mask}, shown(rows[name]), ("mask",))
+
+
+@pytest.mark.parametrize("format", INSIDE)
+def test_copies_have_the_files_of_their_pictures(tmp_path: Path, format: str) -> None:
+    channel_files.write_cameras(channel_files.write(tmp_path))
+    mix = MixOptions(rebalance="uniform", splits="train=0.5,val=0.5")
+    given = channel_files.options(tmp_path)
+    export(options(tmp_path, format, tmp_path / "inside", given, mix=mix))
+    plain = export(options(tmp_path, format, tmp_path / "plain", (), mix=mix))
+    assert plain.samples > 2 * len(IDS), "there are copies"
+    attach(tmp_path / "plain", given)
+    fields = {key: shown(sample) for key, sample in samples(tmp_path / "plain", plain)}
+    for key, sample in samples(tmp_path / "inside", read_manifest(tmp_path / "inside")):
+        check(sample, fields[key])
+    for name in GIVEN:
+        found = samples(tmp_path / "plain" / name, read_manifest(tmp_path / "plain" / name))
+        assert [key for key, _ in found] == list(fields)
+        for key, sample in found:
+            check(sample, fields[key], (name,))
+
+
 def _lacking(root: Path, tmp_path: Path) -> str:
     shutil.copytree(root / "masks", tmp_path / "few")
     (tmp_path / f"few/{IDS[2]}.png").unlink()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from lpff_shards._version import __version__
 from lpff_shards.errors import BadInput, ShardsError
@@ -18,7 +19,7 @@ from lpff_shards.exporters.channel_shards import ChannelTask, ChannelTasks, keep
 from lpff_shards.exporters.output_lock import locked
 from lpff_shards.exporters.preflight import refuse_sources
 from lpff_shards.exporters.record_options import last_component
-from lpff_shards.formats.registry import get_format, index_files, index_names, installed_format
+from lpff_shards.formats.registry import get_format, index_files, index_names, installed_format, wids_name
 from lpff_shards.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
@@ -36,12 +37,13 @@ from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout, has_field
 from lpff_shards.schemas.text import format_count
 from lpff_shards.sidecars.attached import RESERVED, attached_channels, channel_folders, is_current
 from lpff_shards.sidecars.folder import FIELDS, RECEIPTS, OutputFolder
+from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index import SampleIndex
 from lpff_shards.sources.channels import MIRROR, ChannelSource, read_channel
 from lpff_shards.sources.inventory import ChannelFiles
 from lpff_shards.sources.io.rar_unpacker import when_unpacked
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, place, remove
+from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, place, read_if_there, remove
 
 _COLUMNS = ("key", "dataset", "source_id", "width", "height", "mirrored", "replica")
 
@@ -153,12 +155,20 @@ def _planned(root: StoragePath, manifest: Manifest, source: ChannelSource, obser
 
 
 def _is_written(folder: OutputFolder, task: ChannelTask, there: Mapping[str, Listed]) -> bool:
-    """Return whether an earlier run wrote a shard, from the same files."""
+    """Return whether an earlier run wrote a shard, from the same files, and its index files."""
     receipt = folder.read_receipt(task.file)
     if receipt is None or task.file not in there or receipt.plan != task.digest:
         return False
     whole = (receipt.keys, receipt.algorithm) == (tuple(one.key for one in task.samples), task.checksum)
-    return whole and folder.storage.same(task.file, there[task.file], receipt)
+    if not whole or not folder.storage.same(task.file, there[task.file], receipt):
+        return False
+    return all(_is_there(folder, name, data, there) for name, data in index_files(receipt).items())
+
+
+def _is_there(folder: OutputFolder, name: str, data: bytes, there: Mapping[str, Listed]) -> bool:
+    """Return whether a file has these bytes; in a bucket, this length if it is listed."""
+    listed_so = is_remote(folder.root) and name in there and there[name].size == len(data)
+    return listed_so or read_if_there(folder.root / name) == data
 
 
 def _drop_others(folder: OutputFolder, tasks: ChannelTasks) -> None:
@@ -173,7 +183,8 @@ def _drop_others(folder: OutputFolder, tasks: ChannelTasks) -> None:
 def _drop(folder: OutputFolder, files: Sequence[str]) -> None:
     """Remove shards: their receipts first, so that what is left is not taken for finished."""
     remove(folder.root, [f"{RECEIPTS}/{file}.json" for file in files])
-    remove(folder.root, [name for file in files for name in (f"{FIELDS}/{file}.gz", file, *index_names(file))])
+    others = (name for file in files for name in (f"{FIELDS}/{file}.gz", file, *index_names(file), wids_name(file)))
+    remove(folder.root, list(dict.fromkeys(others)))
 
 
 def _finish(folder: OutputFolder, of: Manifest, layout: Layout, options: Mapping[str, Any]) -> Manifest:
@@ -202,11 +213,12 @@ def _finish(folder: OutputFolder, of: Manifest, layout: Layout, options: Mapping
         splits=of.splits,
         filtered={},
         shards=tuple(shards),
-        files=files,
     )
     if not is_current(manifest, name, of):
         raise ShardsError(f"{folder.root} does not fit its export, which changed meanwhile", "Run attach again")
     folder.sync([shard.file for shard in shards])
+    once = {index: folder.write(index, data).digest for index, data in data_set_indexes(manifest, set()).items()}
+    manifest = structs.replace(manifest, files=files | once)
     folder.write(MANIFEST, to_json(manifest))
     return manifest
 

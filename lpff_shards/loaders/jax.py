@@ -40,7 +40,7 @@ class JaxOptions(ShuffledOptions):
     Args:
         epochs: number of epochs, 1 for an evaluation; None for no end.
         sharding: return global `jax.Array`s [world_size * batch_size, ...] with this sharding of the first axis; each
-            process loads its own rows. Needs `equal`, and sets rank and world size. Integers have 32 bits unless
+            process loads its own rows. Needs `equal`, and sets rank and world size. Numbers have 32 bits at most unless
             jax_enable_x64 is set; lists of strings contain this process's rows only.
     """
 
@@ -231,9 +231,9 @@ def _part(sharding: Sharding) -> ranks.Pair:
 
 def _as_jax_takes(array: NDArray[Any]) -> NDArray[Any]:
     """Return integers in 32 bits, unless jax_enable_x64 is set."""
-    if array.dtype != np.int64 or jax.config.jax_enable_x64:
+    if array.dtype not in (np.int64, np.uint64) or jax.config.jax_enable_x64:
         return np.asarray(array)
-    narrow = array.astype(np.int32)
+    narrow = array.astype(f"{array.dtype.kind}4")
     if (narrow != array).any():
         raise ShardsError("an integer needs more than 32 bits", "Set jax_enable_x64")
     return narrow

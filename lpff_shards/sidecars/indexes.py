@@ -52,7 +52,7 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
 
     Energon reads a crude data set only with a user's cooker, and `energon lint` has none. So the samples have a
     built-in type: the camera is the label, as in the archives of StyleGAN and EG3D, and all other fields are its
-    name. `crude.yaml` is for users with a cooker.
+    name. `crude.yaml` is for users with a cooker. No built-in type fits all channels, so attached ones are crude.
     """
     info = {"energon_version": "7.0.0", "shard_counts": {shard.file: shard.samples for shard in manifest.shards}}
     # Energon requires three splits, even if empty. Only `shards` lists a split with all samples left out.
@@ -63,10 +63,11 @@ def _energon(manifest: Manifest, kinds: Set[str]) -> Iterator[tuple[str, str]]:
     if manifest.layout.camera:
         fields["label"] = "mp[camera]" if packed else "camera.npy"
     fields["label_name"] = "mp" if packed else "json"
+    typed = f"{_ENERGON_SAMPLES}field_map:\n" + "".join(f"  {name}: {member}\n" for name, member in fields.items())
     texts = (
         _json(info),
         f"split_parts:\n{''.join(splits)}exclude: []\n",
-        f"{_ENERGON_SAMPLES}field_map:\n" + "".join(f"  {name}: {member}\n" for name, member in fields.items()),
+        _ENERGON_CRUDE if manifest.layout.attached else typed,
         _ENERGON_CRUDE,
     )
     return zip(ENERGON, texts, strict=True)
@@ -103,7 +104,8 @@ def _tfds_features(manifest: Manifest, kinds: Set[str]) -> dict[str, Any]:
     }
     encoding = _TFDS_ENCODINGS.get(next(iter(kinds))) if len(kinds) == 1 else None
     image = {"shape": {"dimensions": ["-1", "-1", "3"]}, "dtype": "uint8", "encodingFormat": encoding}
-    found["image"] = _feature("image_feature.Image", image=image) if encoding else text
+    if not manifest.layout.attached:
+        found["image"] = _feature("image_feature.Image", image=image) if encoding else text
     shapes = {name: _tensor("float32", *ARRAY_SHAPES[name]) for name in manifest.layout.arrays}
     if manifest.layout.raw:
         shapes["image/shape"] = _tensor("int64", 3)
