@@ -217,6 +217,8 @@ class _Job:
         # Every writing machine must see them.
         unpacked = unpacked_in(options.sources.unpack_to) if options.sources.unpack_to else ()
         self.sources = (*options.sources.on_disk, *unpacked)
+        if options.sources.unpack_to and not unpacked:
+            self.observer.on_note(f"--unpack-to {options.sources.unpack_to} was not needed: nothing had to be unpacked")
         self.beside = options.sources.channel if options.traits.channels == "beside" else ()
         # They check files.
         self.workers = (None if self.executor.elsewhere else options.run.workers) or available_cores()

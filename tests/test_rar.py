@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -239,6 +240,24 @@ def test_an_export_unpacks_once(tmp_path: Path, export: Export, fake: Callable[.
     for name in ("direct", "folder"):
         for one, other in zip(shards(tmp_path / "out"), shards(tmp_path / name), strict=True):
             assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_folder_that_was_not_needed_is_noted(tmp_path: Path, export: Export) -> None:
+    done = export("--lpff", write_lpff(tmp_path / "LPFF"), "--unpack-to", tmp_path / "room")
+    assert done.status == 0 and f"--unpack-to {tmp_path}/room was not needed" in done.err
+
+
+def test_unpacking_tells_how_far_it_is(
+    tmp_path: Path, export: Export, fake: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rar_unpacker, "REPORT_SECONDS", 0.05)
+    root = published(tmp_path, packed=True)
+    fake("    time.sleep(0.2)")
+    done = export("--lpff", root)
+    assert done.status == 0, done.err
+    size = sum(path.stat().st_size for path in (tmp_path / "eg3d").iterdir()) / 1000
+    told = re.findall(r"unpacking \S+eg3d\.rar: (\S+ \S+) of (\S+ \S+)", done.err)
+    assert {total for _, total in told} == {f"{size:.1f} KB"} and len({there for there, _ in told}) > 1
 
 
 def test_archives_of_one_name_have_folders_of_their_own(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,8 @@ _UNPACKED = re.compile(r"[^.].*-[0-9a-f]{8}\.unpacked")
 _LOCK = ".lpff-shards-lock"
 _PIECE = 1 << 22
 _MOST_OUTPUT = 200
+REPORT_SECONDS = 20.0
+"""Time between two lines about the progress."""
 
 
 def _seven_zip(archive: str, folder: str) -> list[str]:
@@ -124,7 +126,7 @@ class RarArchive:
         for name, program in programs.items():
             if missing:
                 arguments = _PROGRAMS[name](str(Path(self.path).absolute()), str(self._partial.absolute()))
-                results.append(f"{name}: {_run([program, *arguments], lock)}")
+                results.append(f"{name}: {_run([program, *arguments], lock, lambda: on_note(self._progress()))}")
                 missing = self._missing(missing)
         if missing:
             others = f" ({len(missing) - 1:,} more too)" if len(missing) > 1 else ""
@@ -135,6 +137,11 @@ class RarArchive:
             name = path.relative_to(self._partial).as_posix()
             if name not in self.files and name != _LOCK and not stat.S_ISDIR(path.lstat().st_mode):
                 raise ShardsError(f"{path} is not a file of {self.path}", "Remove it and run the same command again")
+
+    def _progress(self) -> str:
+        there = sum(max(0, _size(self._partial / name)) for name in self.files)
+        total = sum(file.size for file in self.files.values())
+        return f"unpacking {self.path}: {format_bytes(there)} of {format_bytes(total)}"
 
     def _missing(self, names: Iterable[str]) -> list[str]:
         """Return those of some files that are not unpacked; a file with other contents is removed."""
@@ -185,25 +192,37 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _run(command: Sequence[str], lock: int) -> str:
+def _run(command: Sequence[str], lock: int, on_wait: Callable[[], None]) -> str:
     """Run a program that unpacks, and return its exit status with the last line of its output.
 
     It inherits the lock: if the export is killed, the next one waits until the program has ended.
+
+    Args:
+        on_wait: called now and then while it runs.
     """
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    nothing, pipe, same = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
-            pass_fds=(lock,),
-            check=False,
-        )
+        with subprocess.Popen(
+            command, stdin=nothing, stdout=pipe, stderr=same, env=environment, pass_fds=(lock,)
+        ) as process:
+            output = _output(process, on_wait)
     except OSError as error:
         return str(error.strerror)
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
-    return f"exit status {done.returncode}" + (f", {lines[-1].strip()[:_MOST_OUTPUT]}" if lines else "")
+    lines = output.decode(errors="replace").strip().splitlines()
+    return f"exit status {process.returncode}" + (f", {lines[-1].strip()[:_MOST_OUTPUT]}" if lines else "")
+
+
+def _output(process: subprocess.Popen[bytes], on_wait: Callable[[], None]) -> bytes:
+    """Return the output of a process at its end; kill it if this one is stopped."""
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=REPORT_SECONDS)[0]
+            on_wait()
+    except BaseException:
+        process.kill()
+        raise
 
 
 @contextmanager
