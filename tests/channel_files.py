@@ -14,7 +14,13 @@ from dataset_factories import picture
 from numpy.typing import NDArray
 from PIL import Image
 
+from lpff_shards.formats import channels as kinds
+from lpff_shards.formats.registry import get_format
+from lpff_shards.manifest import Manifest
+from lpff_shards.options.export import ExportOptions
+from lpff_shards.options.sources import SourceOptions
 from lpff_shards.sources.demo import look_at
+from lpff_shards.storage.path import read_whole
 
 SIDE = 48
 IDS = tuple(f"{folder}/{number:02d}" for folder in ("a", "b") for number in range(4))
@@ -135,3 +141,22 @@ def check(found: dict[str, Any], sample: Shown, names: tuple[str, ...] = (*GIVEN
                 assert np.array_equal(one, value), (name, part, sample)
             else:
                 assert one == value, (name, part, sample)
+
+
+def export_options(root: Path, format: str, out: Path, channels: tuple[str, ...], **given: Any) -> ExportOptions:
+    sources = SourceOptions(dataset=(f"heads={root / 'pictures'}",), channel=channels, mirror=given.pop("mirror", True))
+    return ExportOptions(format=format, sources=sources, out=str(out), **given)
+
+
+def samples(folder: Path, manifest: Manifest) -> list[tuple[str, dict[str, Any]]]:
+    """The key and the contents of the channels of each sample of an export, by the format's own reader."""
+    found, format = [], get_format(manifest.format)
+    for shard in manifest.shards:
+        for sample in format.samples(read_whole(folder / shard.file), manifest.layout):
+            files = {c.name: kinds.decode(c, sample.channels[c.name]) for c in manifest.layout.channels or ()}
+            found.append((sample.key, {**sample.scalars, **files}))
+    return found
+
+
+def shown(sample: dict[str, Any]) -> Shown:
+    return Shown(sample["source_id"], sample["mirrored"], sample["width"])

@@ -7,25 +7,26 @@ import random
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import channel_files
 import numpy as np
 import pytest
-from channel_files import GIVEN, IDS, check
+from channel_files import GIVEN, IDS, check, export_options, samples, shown
 from PIL import Image
 from running import ENDURANCE, call, contents, forks, run
 from stores import Bucket
-from test_channels import options, samples, shown
 
 from lpff_shards import ShardsError, export, index_export, read_manifest, trace_export, verify_export
-from lpff_shards.exporters.attach import attach
+from lpff_shards.exporters import attach as attaching
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.export import PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.report.write import report_export
 
+attach = partial(attaching.attach, workers=1)
 KILLS = 20 if ENDURANCE else 6
 SHARDS = ShardOptions(samples_per_shard=2)
 
@@ -39,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def out(root: Path, tmp_path: Path) -> Path:
-    export(options(root, "wds", tmp_path / "out", (), shards=SHARDS))
+    export(export_options(root, "wds", tmp_path / "out", (), shards=SHARDS))
     return tmp_path / "out"
 
 
@@ -73,10 +74,12 @@ def test_an_update_takes_the_files_of_withdrawn_photos_too(root: Path, tmp_path:
         out, gone = tmp_path / format, tmp_path / "gone.txt"
         shards = {"picture": PictureOptions(resolution=32)} if format == "zip" else {"shards": SHARDS}
         gone.write_text("")
-        export(options(root, format, out, (), mix=MixOptions(exclude=str(gone)), **shards))
+        export(export_options(root, format, out, (), mix=MixOptions(exclude=str(gone)), **shards))
         attach(out, channel_files.options(root))
         gone.write_text(f"{IDS[1]}\n{IDS[6]}\n")
-        again = options(root, format, out, (), mix=MixOptions(exclude=str(gone)), run=RunOptions(update=True), **shards)
+        again = export_options(
+            root, format, out, (), mix=MixOptions(exclude=str(gone)), run=RunOptions(update=True), **shards
+        )
         manifest = export(again)
         assert manifest.samples == 2 * len(IDS) - 4
         pictures = {key: shown(sample) for key, sample in _pictures(out, manifest)}
@@ -102,7 +105,7 @@ def _pictures(out: Path, manifest: Manifest) -> list[tuple[str, dict[str, object
 def test_an_unfinished_channel_loses_its_shards_in_an_update(root: Path, tmp_path: Path) -> None:
     out, gone = tmp_path / "out", tmp_path / "gone.txt"
     gone.write_text("")
-    export(options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
     attach(out, channel_files.options(root, "mask"))
     (out / "mask/manifest.json").unlink()
     assert [str(fault) for fault in verify_export(out).faults] == [
@@ -110,7 +113,7 @@ def test_an_unfinished_channel_loses_its_shards_in_an_update(root: Path, tmp_pat
     ]
     gone.write_text(f"{IDS[1]}\n")
     mix = MixOptions(exclude=str(gone))
-    export(options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
     assert not list((out / "mask").glob("*.tar"))
     attach(out, channel_files.options(root, "mask"))
     assert verify_export(out, deep=True).ok
@@ -118,7 +121,7 @@ def test_an_unfinished_channel_loses_its_shards_in_an_update(root: Path, tmp_pat
 
 def test_another_export_in_the_folder_needs_other_channels(root: Path, out: Path) -> None:
     attach(out, channel_files.options(root, "mask", "caption"))
-    export(options(root, "wds", out, (), mirror=False, run=RunOptions(overwrite=True), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mirror=False, run=RunOptions(overwrite=True), shards=SHARDS))
     faults = [str(fault) for fault in verify_export(out).faults]
     assert "mask: this channel is of other samples; lpff-shards attach writes it again" in faults
     with pytest.raises(ShardsError, match=r"mask is not a channel of these samples\. Run lpff-shards attach again"):
@@ -163,10 +166,10 @@ def test_index_files_are_restored(root: Path, out: Path) -> None:
 def test_index_files_of_other_splits_are_removed(root: Path, out: Path) -> None:
     command = channel_files.options(root, "mask")
     splits = MixOptions(splits="train=0.5,val=0.5")
-    export(options(root, "wds", out, (), mix=splits, run=RunOptions(overwrite=True), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=splits, run=RunOptions(overwrite=True), shards=SHARDS))
     attach(out, command)
     assert (out / "mask/heads-val.wids.json").is_file()
-    export(options(root, "wds", out, (), run=RunOptions(overwrite=True), shards=SHARDS))
+    export(export_options(root, "wds", out, (), run=RunOptions(overwrite=True), shards=SHARDS))
     attach(out, command)
     assert {path.name for path in (out / "mask").glob("*.json")} == {"manifest.json", "heads-train.wids.json"}
 
@@ -195,7 +198,7 @@ def test_what_cannot_be_attached_is_refused(root: Path, out: Path, tmp_path: Pat
     for name in ("report", "dali", "key"):
         with pytest.raises(ShardsError, match=r"holds other files|cannot have this name"):
             attach(out, [f"{name}={root / 'masks'}"])
-    export(options(root, "wds", tmp_path / "inside", (mask,)))
+    export(export_options(root, "wds", tmp_path / "inside", (mask,)))
     with pytest.raises(ShardsError, match="have a mask already"):
         attach(tmp_path / "inside", [mask])
     attach(out, [channel_files.options(root, "caption")[0]])
@@ -254,7 +257,7 @@ def test_files_of_equal_times_are_not_taken_for_one_another(root: Path, out: Pat
 def test_a_copy_without_its_state_is_checked_and_updated(root: Path, tmp_path: Path) -> None:
     out, gone = tmp_path / "out", tmp_path / "gone.txt"
     gone.write_text("")
-    export(options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
     attach(out, channel_files.options(root, "mask"))
     shutil.rmtree(out / "mask/.lpff-shards")
     assert verify_export(out).ok
@@ -264,7 +267,7 @@ def test_a_copy_without_its_state_is_checked_and_updated(root: Path, tmp_path: P
     assert [fault.shard for fault in verify_export(out).faults] == [f"mask/{path.name}"]
     gone.write_text(f"{IDS[1]}\n")
     mix = MixOptions(exclude=str(gone))
-    export(options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
     assert not list((out / "mask").glob("*.tar"))
     attach(out, channel_files.options(root, "mask"))
     assert verify_export(out, deep=True).ok

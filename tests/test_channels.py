@@ -11,13 +11,14 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import channel_files
 import numpy as np
 import pytest
-from channel_files import GIVEN, IDS, SIDE, Shown, check
+from channel_files import GIVEN, IDS, SIDE, Shown, check, export_options, samples, shown
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,14 +26,13 @@ from running import contents
 
 from lpff_shards import ShardsError, export, plan_export, read_manifest, verify_export
 from lpff_shards.errors import BadInput
-from lpff_shards.exporters.attach import attach
+from lpff_shards.exporters import attach as attaching
 from lpff_shards.formats import channels as kinds
 from lpff_shards.formats.errors import FormatError
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.batches import load_batch
 from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.manifest import Manifest
 from lpff_shards.options.channels import given_channels
 from lpff_shards.options.export import ExportOptions, PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
@@ -40,6 +40,7 @@ from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.channels import Channel
 from lpff_shards.storage.path import read_whole
 
+attach = partial(attaching.attach, workers=1)
 INSIDE = tuple(name for name in NAMES if get_format(name).channels == "inside")
 
 
@@ -56,31 +57,12 @@ def _npy() -> bytes:
     return out.getvalue()
 
 
-def options(root: Path, format: str, out: Path, channels: tuple[str, ...], **given: Any) -> ExportOptions:
-    sources = SourceOptions(dataset=(f"heads={root / 'pictures'}",), channel=channels, mirror=given.pop("mirror", True))
-    return ExportOptions(format=format, sources=sources, out=str(out), **given)
-
-
-def samples(folder: Path, manifest: Manifest) -> list[tuple[str, dict[str, Any]]]:
-    """The key and the contents of the channels of each sample of an export, by the format's own reader."""
-    found, format = [], get_format(manifest.format)
-    for shard in manifest.shards:
-        for sample in format.samples(read_whole(folder / shard.file), manifest.layout):
-            files = {c.name: kinds.decode(c, sample.channels[c.name]) for c in manifest.layout.channels or ()}
-            found.append((sample.key, {**sample.scalars, **files}))
-    return found
-
-
-def shown(sample: dict[str, Any]) -> Shown:
-    return Shown(sample["source_id"], sample["mirrored"], sample["width"])
-
-
 @pytest.mark.parametrize("side", [None, 32])
 @pytest.mark.parametrize("format", INSIDE)
 def test_samples_hold_the_files_of_their_pictures_mirrored_resized_and_split(
     root: Path, tmp_path: Path, format: str, side: int | None
 ) -> None:
-    given = options(
+    given = export_options(
         root, format, tmp_path / "out", channel_files.options(root), picture=PictureOptions(resolution=side),
         mix=MixOptions(splits="train=0.5,val=0.5"), shards=ShardOptions(samples_per_shard=3),
     )  # fmt: skip
@@ -101,9 +83,9 @@ def test_attached_channels_have_the_keys_of_the_pictures_whose_shards_stay(
     mix = MixOptions(rebalance="none")
     shards = {} if format == "zip" else {"shards": ShardOptions(samples_per_shard=3)}
     side = PictureOptions(resolution=32)
-    manifest = export(options(root, format, out, (), picture=side, mix=mix, **shards))
+    manifest = export(export_options(root, format, out, (), picture=side, mix=mix, **shards))
     before = contents(out)
-    attached = attach(out, channel_files.options(root), workers=1)
+    attached = attach(out, channel_files.options(root))
     after = contents(out)
     assert {name: after[name] for name in before} == before
     pictures = {}
@@ -122,7 +104,7 @@ def test_attached_channels_have_the_keys_of_the_pictures_whose_shards_stay(
 
 
 def test_a_tar_holds_members_that_others_read(root: Path, tmp_path: Path) -> None:
-    export(options(root, "wds", tmp_path, channel_files.options(root)))
+    export(export_options(root, "wds", tmp_path, channel_files.options(root)))
     with tarfile.open(next(tmp_path.glob("*.tar"))) as tar:
         some = {member.name.partition(".")[2]: tar.extractfile(member) for member in tar.getmembers()[:9]}
         read = {suffix: file.read() for suffix, file in some.items() if file is not None}
@@ -146,7 +128,9 @@ def test_a_tar_holds_members_that_others_read(root: Path, tmp_path: Path) -> Non
 
 def test_the_trainers_zip_has_a_second_zip_with_the_same_names(root: Path, tmp_path: Path) -> None:
     mix = MixOptions(splits="train=0.5,val=0.5")
-    given = options(root, "zip", tmp_path, channel_files.options(root), picture=PictureOptions(resolution=32), mix=mix)
+    given = export_options(
+        root, "zip", tmp_path, channel_files.options(root), picture=PictureOptions(resolution=32), mix=mix
+    )
     manifest = export(given)
     for shard in manifest.shards:
         with zipfile.ZipFile(tmp_path / shard.file) as whole:
@@ -167,8 +151,8 @@ def test_the_trainers_zip_has_a_second_zip_with_the_same_names(root: Path, tmp_p
 def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_path: Path, format: str) -> None:
     inside, beside = tmp_path / "inside", tmp_path / "beside"
     shards = ShardOptions(samples_per_shard=3)
-    export(options(root, format, inside, channel_files.options(root), shards=shards))
-    export(options(root, format, beside, (), shards=shards))
+    export(export_options(root, format, inside, channel_files.options(root), shards=shards))
+    export(export_options(root, format, beside, (), shards=shards))
     attach(beside, channel_files.options(root))
     for out in (inside, beside):
         source = ShardSource(out, channels=[*GIVEN])
@@ -195,7 +179,11 @@ def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_
 def test_a_batch_is_mirrored_with_its_channels(root: Path, tmp_path: Path, place: str, order: Any) -> None:
     names = tuple(name for name in GIVEN if name != "own")
     given = channel_files.options(root, *names)
-    export(options(root, "wds", tmp_path, given if place == "inside" else (), shards=ShardOptions(samples_per_shard=3)))
+    export(
+        export_options(
+            root, "wds", tmp_path, given if place == "inside" else (), shards=ShardOptions(samples_per_shard=3)
+        )
+    )
     if place == "beside":
         attach(tmp_path, given)
     source = ShardSource(tmp_path, channels=names, order=order)
@@ -244,8 +232,8 @@ def test_copies_have_the_files_of_their_pictures(tmp_path: Path, format: str) ->
     channel_files.write_cameras(channel_files.write(tmp_path))
     mix = MixOptions(rebalance="uniform", splits="train=0.5,val=0.5")
     given = channel_files.options(tmp_path)
-    export(options(tmp_path, format, tmp_path / "inside", given, mix=mix))
-    plain = export(options(tmp_path, format, tmp_path / "plain", (), mix=mix))
+    export(export_options(tmp_path, format, tmp_path / "inside", given, mix=mix))
+    plain = export(export_options(tmp_path, format, tmp_path / "plain", (), mix=mix))
     assert plain.samples > 2 * len(IDS), "there are copies"
     attach(tmp_path / "plain", given)
     fields = {key: shown(sample) for key, sample in samples(tmp_path / "plain", plain)}
@@ -267,15 +255,15 @@ def _lacking(root: Path, tmp_path: Path) -> str:
 def test_a_picture_without_its_file_is_an_error_left_out_or_empty(root: Path, tmp_path: Path) -> None:
     few, out = _lacking(root, tmp_path), tmp_path / "out"
     with pytest.raises(BadInput, match=r"a/02: it has no mask: there is no a/02\.png"):
-        export(options(root, "wds", out, (few,)))
-    skipped = export(options(root, "wds", out, (few,), run=RunOptions(on_error="skip")))
+        export(export_options(root, "wds", out, (few,)))
+    skipped = export(export_options(root, "wds", out, (few,), run=RunOptions(on_error="skip")))
     assert skipped.samples == 2 * len(IDS) - 2 and skipped.skipped[0].reason.startswith("it has no mask")
-    optional = export(options(root, "wds", tmp_path / "optional", (f"{few},optional",)))
+    optional = export(export_options(root, "wds", tmp_path / "optional", (f"{few},optional",)))
     for _, sample in samples(tmp_path / "optional", optional):
         assert sample["has_mask"] == (sample["source_id"] != IDS[2])
         assert sample["has_mask"] or (sample["mask"].shape == (SIDE, SIDE) and not sample["mask"].any())
     assert verify_export(tmp_path / "optional", deep=True).ok
-    export(options(root, "wds", tmp_path / "plain", ()))
+    export(export_options(root, "wds", tmp_path / "plain", ()))
     with pytest.raises(
         ShardsError, match=r"2 samples of 16 have no file, such as heads_a-02\S*: there is no a/02\.png"
     ):
@@ -284,9 +272,9 @@ def test_a_picture_without_its_file_is_an_error_left_out_or_empty(root: Path, tm
 
 def test_arrays_of_mirrors_must_be_said(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match=r"the mirrors have no files.*,same or ,flip-last-axis.*--no-mirror"):
-        export(options(root, "wds", tmp_path, (f"latent={root / 'latents'}",)))
-    export(options(root, "wds", tmp_path / "none", (f"latent={root / 'latents'}",), mirror=False))
-    export(options(root, "wds", tmp_path / "plain", ()))
+        export(export_options(root, "wds", tmp_path, (f"latent={root / 'latents'}",)))
+    export(export_options(root, "wds", tmp_path / "none", (f"latent={root / 'latents'}",), mirror=False))
+    export(export_options(root, "wds", tmp_path / "plain", ()))
     with pytest.raises(ShardsError, match=r"there is no \S+_mirror\.npy.*,same or ,flip-last-axis"):
         attach(tmp_path / "plain", [f"latent={root / 'latents'}"])
 
@@ -308,13 +296,15 @@ def test_a_damaged_file_is_named(root: Path, tmp_path: Path, fault: str) -> None
     spoil(tmp_path / f"masks/{IDS[3]}.png")
     channel = f"mask={tmp_path / 'masks'}"
     with pytest.raises(BadInput, match=reason) as caught:
-        export(options(root, "wds", tmp_path / "out", (channel,)))
+        export(export_options(root, "wds", tmp_path / "out", (channel,)))
     assert caught.value.id == IDS[3] and caught.value.file.endswith(f"{IDS[3]}.png")
-    manifest = export(options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip")))
+    manifest = export(export_options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip")))
     assert manifest.samples == 2 * len(IDS) - 2
     # A second run finds nothing to do.
     before = contents(tmp_path / "out")
-    assert export(options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip"))) == manifest
+    assert (
+        export(export_options(root, "wds", tmp_path / "out", (channel,), run=RunOptions(on_error="skip"))) == manifest
+    )
     assert contents(tmp_path / "out") == before
 
 
@@ -331,7 +321,7 @@ def test_arrays_must_be_alike_and_finite(root: Path, tmp_path: Path) -> None:
         shutil.copytree(root / "latents", folder)
         np.save(folder / f"{IDS[1]}.npy", array)
         with pytest.raises(BadInput, match=reason):
-            export(options(root, "wds", tmp_path / f"out{number}", (f"latent={folder},same",)))
+            export(export_options(root, "wds", tmp_path / f"out{number}", (f"latent={folder},same",)))
 
 
 @pytest.mark.parametrize(
@@ -399,13 +389,15 @@ def test_files_may_be_in_a_folder_of_their_data_set(root: Path, tmp_path: Path) 
 def test_unused_files_are_noted(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "masks", tmp_path / "masks")
     shutil.copy(root / f"masks/{IDS[0]}.png", tmp_path / "masks/odd.png")
-    plan = plan_export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
+    plan = plan_export(export_options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
     assert any(note.endswith("1 of its 9 files are of no picture") for note in plan.notes)
 
 
 def test_changed_files_are_another_export_or_write_their_shard_again(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "masks", tmp_path / "masks")
-    given = options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",), shards=ShardOptions(shards=8))
+    given = export_options(
+        root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",), shards=ShardOptions(shards=8)
+    )
     export(given)
     before = {path.name: path.stat().st_ino for path in (tmp_path / "out").glob("*.tar")}
     path = tmp_path / f"masks/{IDS[0]}.png"
@@ -572,10 +564,10 @@ def test_pictures_of_another_mode_or_kind_are_refused(root: Path, tmp_path: Path
     shutil.copytree(root / "masks", tmp_path / "mixed")
     Image.new("P", (SIDE, SIDE)).save(tmp_path / f"mixed/{IDS[3]}.png")
     with pytest.raises(BadInput, match="its color mode is P, others have L"):
-        export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
+        export(export_options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
     Image.new("L", (SIDE, SIDE)).save(tmp_path / f"mixed/{IDS[3]}.jpg")
     with pytest.raises(ShardsError, match=r"contains files \.jpg, \.png, and a channel is of one kind"):
-        export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
+        export(export_options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'mixed'}",)))
     with pytest.raises(FormatError, match="16 bits per color"):
         kinds.mode_of(_deep_png())
 
@@ -596,7 +588,7 @@ def test_a_mask_loses_what_would_turn_it(root: Path, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(path).save(path, exif=exif)
-    manifest = export(options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
+    manifest = export(export_options(root, "wds", tmp_path / "out", (f"mask={tmp_path / 'masks'}",)))
     for shard in manifest.shards:
         for sample in get_format("wds").samples(read_whole(tmp_path / "out" / shard.file), manifest.layout):
             assert not Image.open(io.BytesIO(sample.channels["mask"])).getexif()
@@ -606,19 +598,19 @@ def test_tables_keep_their_numbers_and_values(root: Path, tmp_path: Path) -> Non
     (tmp_path / "big.CSV").write_text("id,big,small\n" + "".join(f"{id},16777217.0,0.1\n" for id in IDS))
     (tmp_path / "lists.json").write_text(json.dumps({id: [1, 2] for id in IDS}))
     channels = (f"big={tmp_path / 'big.CSV'}", f"lists={tmp_path / 'lists.json'}")
-    manifest = export(options(root, "wds", tmp_path / "out", channels))
+    manifest = export(export_options(root, "wds", tmp_path / "out", channels))
     for _, sample in samples(tmp_path / "out", manifest):
         assert sample["big"] == {"big": 16777217.0, "small": 0.1} and sample["lists"] == {"value": [1, 2]}
     (tmp_path / "few.jsonl").write_text(json.dumps({"id": IDS[0], "text": "x"}))
     with pytest.raises(BadInput, match="a/01: it has no few: there is no row a/01"):
-        export(options(root, "wds", tmp_path / "few", (f"few={tmp_path / 'few.jsonl'}",)))
+        export(export_options(root, "wds", tmp_path / "few", (f"few={tmp_path / 'few.jsonl'}",)))
 
 
 def test_channels_are_a_list_of_names(root: Path, tmp_path: Path) -> None:
-    export(options(root, "wds", tmp_path, channel_files.options(root, "mask")))
+    export(export_options(root, "wds", tmp_path, channel_files.options(root, "mask")))
     for odd in ("mask", None, (3,)):
         with pytest.raises(ShardsError, match="is not a list of names"):
             ShardSource(tmp_path, channels=odd)  # type: ignore[arg-type]
-    export(options(root, "wds", tmp_path / "plain", ()))
+    export(export_options(root, "wds", tmp_path / "plain", ()))
     with pytest.raises(ShardsError, match=r"has no channel 'mask'\. It has none: lpff-shards attach adds channels"):
         ShardSource(tmp_path / "plain", channels=["mask"])

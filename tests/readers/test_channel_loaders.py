@@ -12,7 +12,6 @@ import channel_files
 import numpy as np
 import pytest
 from channel_files import GIVEN, IDS, Shown, check
-from test_channels import options
 
 from lpff_shards import ShardsError, export, read_manifest
 from lpff_shards.exporters.attach import attach
@@ -45,7 +44,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
                 mix = MixOptions(rebalance="uniform", splits="train=0.5,val=0.5", exclude=str(gone))
                 run, side = RunOptions(update=update, workers=1), PictureOptions(resolution=SIDE)
                 shards = ShardOptions(samples_per_shard=5)
-                given = options(
+                given = export_options(
                     root, format, out, inside if place == "inside" else beside,
                     picture=side, mix=mix, run=run, shards=shards,
                 )  # fmt: skip
@@ -213,7 +212,7 @@ def test_jax_shards_no_integer_that_it_would_cut(tmp_path: Path, number: int, fi
     for id in IDS:
         (tmp_path / "codes" / id).parent.mkdir(parents=True, exist_ok=True)
         np.save(tmp_path / "codes" / f"{id}.npy", np.array([number], np.uint64))
-    export(options(tmp_path, "wds", tmp_path / "out", (f"code={tmp_path / 'codes'},same",)))
+    export(export_options(tmp_path, "wds", tmp_path / "out", (f"code={tmp_path / 'codes'},same",)))
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     batches = iter(loader(tmp_path / "out", 4, equal="drop", sharding=sharding, workers=0, channels=("code",)))

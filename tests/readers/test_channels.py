@@ -14,10 +14,9 @@ from typing import Any
 import channel_files
 import numpy as np
 import pytest
-from channel_files import GIVEN, SIDE, Shown, check
+from channel_files import GIVEN, SIDE, Shown, check, export_options
 from numpy.typing import NDArray
 from PIL import Image
-from test_channels import options
 
 from lpff_shards import export, read_manifest
 from lpff_shards.exporters.attach import attach
@@ -49,8 +48,8 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
         if format not in made:
             inside, beside = root / f"{format}-inside", root / f"{format}-attached"
             given = {"mix": MixOptions(splits="train=0.5,val=0.5"), "shards": ShardOptions(samples_per_shard=3)}
-            export(options(root, format, inside, channel_files.options(root), **given))
-            export(options(root, format, beside, (), **given))
+            export(export_options(root, format, inside, channel_files.options(root), **given))
+            export(export_options(root, format, beside, (), **given))
             attach(beside, channel_files.options(root))
             made[format] = (inside, beside)
         return made[format]
