@@ -113,19 +113,22 @@ def read_croppings(options: SourceOptions, side: int | None = None) -> Mapping[s
     return found.by_source
 
 
-def cropped(path: Path, at: NDArray[np.floating], cropping: Cropping) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def cropped(
+    path: Path, at: NDArray[np.floating], cropping: Cropping, fast: bool = False
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The crop of a file, and its landmarks."""
     pixels = np.asarray(Image.open(path).convert("RGB"))
     sizes = np.array([[pixels.shape[1], pixels.shape[0]]])
     carried = carry(at[None], sizes, crop_maps(at[None], sizes, cropping, cropping.side), cropping.side)[0]
-    return crop(pixels, at, cropping, cropping.side), carried
+    return crop(pixels, at, cropping, cropping.side, fast=fast), carried
 
 
 @pytest.mark.parametrize("pictures", ["raw", "realign2400"])
 @pytest.mark.parametrize("name", ["eg3d", "stylegan", "wide.toml"])
 def test_each_face_gets_its_own_crop_with_its_landmarks(data: Path, tmp_path: Path, name: str, pictures: str) -> None:
     word = str(data / name) if name == "wide.toml" else name
-    stem, given = name.partition(".")[0], {"crop": word, "from_": pictures}
+    stem, quality = name.partition(".")[0], "exact" if name == "eg3d" else "fast"
+    given = {"crop": word, "from_": pictures, "crop_quality": quality}
     found = exported(tmp_path, data, "lpff", **given, mirror=True, picture={"resolution": 64})
     cropping = read_croppings(sources(data, **given), 64)["lpff"]
     assert len(found) == 2 * len(LPFF_IDS)
@@ -136,14 +139,14 @@ def test_each_face_gets_its_own_crop_with_its_landmarks(data: Path, tmp_path: Pa
         path = data / "LPFF" / pictures / (f"{id[:-3]}.jpg" if pictures == "raw" else f"{id}.png")
         if pictures == "realign2400":
             at = landmarks.rescale(at, (2400, 2400), (SIZE, SIZE))
-        image, carried = cropped(path, at, cropping)
+        image, carried = cropped(path, at, cropping, quality == "fast")
         if fields["mirrored"]:
             image, carried = image[:, ::-1], landmarks.mirror(carried, 64)
         assert np.array_equal(sample["image"], image), key
         assert np.array_equal(sample["landmarks"], carried), key
         assert (fields["alignment"], fields["has_landmarks"], fields["width"]) == (stem, True, 64)
         assert fields["landmarks_source"] == "computed" and fields["resize_filter"] == "lanczos"
-        filters = "bicubic, then Lanczos" if stem == "eg3d" else "bilinear, then Lanczos"
+        filters = "bicubic, then Lanczos" if stem == "eg3d" else "bilinear, then Lanczos, fast"
         assert f"cropped as {stem} by its landmarks ({filters})" in fields["changes"]
 
 
@@ -206,7 +209,7 @@ def test_crops_are_stored_as_asked_and_as_png_by_default(
 
 
 def test_any_number_of_workers_and_a_repeated_command_give_the_same_bytes(data: Path, tmp_path: Path) -> None:
-    given = {"crop": "stylegan", "mirror": True, "picture": {"resolution": 48}}
+    given = {"crop": "stylegan", "crop_quality": "fast", "mirror": True, "picture": {"resolution": 48}}
     found = []
     for workers in (1, 2, 2):
         export(options(data, "lpff", "ffhq", out=tmp_path / str(workers), run={"workers": workers}, **given))

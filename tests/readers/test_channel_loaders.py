@@ -11,7 +11,7 @@ from typing import Any
 import channel_files
 import numpy as np
 import pytest
-from channel_files import GIVEN, IDS, Shown, check
+from channel_files import GIVEN, IDS, Shown, check, export_options
 
 from lpff_shards import ShardsError, export, read_manifest
 from lpff_shards.exporters.attach import attach
