@@ -12,6 +12,7 @@ from lpff_shards._version import __version__
 if TYPE_CHECKING:
     from lpff_shards.api import compare_rules, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
+    from lpff_shards.exporters.attach import attach_channels
     from lpff_shards.exporters.finish import index_export
     from lpff_shards.manifest import Manifest, read_manifest
     from lpff_shards.options.declaration import Share
@@ -32,6 +33,7 @@ __all__ = [
     "Share",
     "SourceOptions",
     "__version__",
+    "attach_channels",
     "compare_rules",
     "export",
     "export_share",
@@ -47,7 +49,8 @@ def __getattr__(name: str) -> object:
     import importlib
 
     homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors",
-             "Share": "options.declaration", "compare_rules": "api", "export": "api", "export_share": "api",
+             "attach_channels": "exporters.attach", "Share": "options.declaration", "compare_rules": "api",
+             "export": "api", "export_share": "api",
              "SourceOptions": "options.sources", "index_export": "exporters.finish", "plan_export": "api",
              "read_manifest": "manifest", "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:

@@ -16,7 +16,7 @@ from lpff_shards.errors import Damaged, ShardsError
 from lpff_shards.executors import get_executor
 from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
-from lpff_shards.exporters.attach import attach
+from lpff_shards.exporters.attach import attach_channels
 from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.cropping import check_libraries
 from lpff_shards.exporters.finish import finish, refuse_nothing
@@ -306,5 +306,5 @@ def _finished(job: _Job, archives: Collection[str]) -> Manifest:
         job.observer.on_shard(ShardDone(whole.file, whole.samples, whole.bytes, time.monotonic() - started))
     manifest = finish(folder, plan, job.observer.on_note)
     if job.beside:
-        attach(folder.root, job.beside, job.workers, job.observer)
+        attach_channels(folder.root, job.beside, job.workers, job.observer)
     return manifest

@@ -125,7 +125,7 @@ def verify(path: str, deep: bool, workers: int | None, as_json: bool, verbosity:
 def attach(path: str, channel: tuple[str, ...], workers: int | None, as_json: bool, verbosity: Verbosity) -> None:
     """Add channels to the export in the folder PATH, in shards of their own; its pictures stay as they are."""
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.exporters.attach import attach as attach_channels
+    from lpff_shards.exporters.attach import attach_channels
 
     options.RunOptions(workers=workers)
     try:

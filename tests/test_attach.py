@@ -26,7 +26,7 @@ from lpff_shards.options.export import PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions
 from lpff_shards.report.write import report_export
 
-attach = partial(attaching.attach, workers=1)
+attach = partial(attaching.attach_channels, workers=1)
 KILLS = 20 if ENDURANCE else 6
 SHARDS = ShardOptions(samples_per_shard=2)
 

@@ -40,7 +40,7 @@ from lpff_shards.options.sources import SourceOptions
 from lpff_shards.schemas.channels import Channel
 from lpff_shards.storage.path import read_whole
 
-attach = partial(attaching.attach, workers=1)
+attach = partial(attaching.attach_channels, workers=1)
 INSIDE = tuple(name for name in NAMES if get_format(name).channels == "inside")
 
 

@@ -48,7 +48,7 @@ from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, p
 _COLUMNS = ("key", "dataset", "source_id", "width", "height", "mirrored", "replica")
 
 
-def attach(
+def attach_channels(
     path: str | StoragePath,
     channel: Sequence[str],
     workers: int | None = None,

@@ -14,7 +14,7 @@ import pytest
 from channel_files import GIVEN, IDS, Shown, check, export_options
 
 from lpff_shards import ShardsError, export, read_manifest
-from lpff_shards.exporters.attach import attach
+from lpff_shards.exporters.attach import attach_channels as attach
 from lpff_shards.loaders import ShardSource
 from lpff_shards.options.export import PictureOptions, RunOptions, ShardOptions
 from lpff_shards.options.mix import MixOptions

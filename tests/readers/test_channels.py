@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards import export, read_manifest
-from lpff_shards.exporters.attach import attach
+from lpff_shards.exporters.attach import attach_channels as attach
 from lpff_shards.formats.examples import decode_feature, features
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.export import ShardOptions
