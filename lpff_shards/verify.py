@@ -22,7 +22,7 @@ from lpff_shards.schemas.columns import Texts, duplicates
 from lpff_shards.schemas.fields import Layout
 from lpff_shards.schemas.filenames import CARD, POSES, STATE_FOLDER, SUMS
 from lpff_shards.schemas.license import UNKNOWN_LICENSE
-from lpff_shards.sidecars.attached import attached_channels, channel_folders, is_current
+from lpff_shards.sidecars.attached import channels_in, is_current
 from lpff_shards.sidecars.folder import OutputFolder, unknown_files
 from lpff_shards.storage.file_io import checksum_of, file_checksum
 from lpff_shards.storage.path import StoragePath, exists, is_file, is_remote, names_in, place, read_whole
@@ -121,12 +121,11 @@ def _channels(root: StoragePath, manifest: Manifest, check: Callable[[StoragePat
     """Yield the faults of channels that were attached to an export."""
     if manifest.layout.attached:
         return
-    finished = attached_channels(root)
-    for name in channel_folders(root):
-        if name not in finished:
+    for name, channel in channels_in(root).items():
+        if channel is None:
             yield Fault(name, "", "this channel is unfinished; lpff-shards attach finishes it")
             continue
-        if not is_current(finished[name], name, manifest):
+        if not is_current(channel, name, manifest):
             yield Fault(name, "", "this channel is of other samples; lpff-shards attach writes it again")
         for fault in check(root / name).faults:
             yield Fault(f"{name}/{fault.shard}", fault.sample, fault.reason)

@@ -273,6 +273,24 @@ def test_a_copy_without_its_state_is_checked_and_updated(root: Path, tmp_path: P
     assert verify_export(out, deep=True).ok
 
 
+def test_another_export_in_the_folder_is_no_channel(root: Path, tmp_path: Path) -> None:
+    out, gone = tmp_path / "out", tmp_path / "gone.txt"
+    gone.write_text("")
+    export(export_options(root, "wds", out, (), mix=MixOptions(exclude=str(gone)), shards=SHARDS))
+    export(export_options(root, "wds", out / "inner", (), shards=SHARDS))
+    (out / "inner/manifest.json").unlink()
+    before = contents(out / "inner")
+    gone.write_text(f"{IDS[1]}\n")
+    mix = MixOptions(exclude=str(gone))
+    export(export_options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
+    assert contents(out / "inner") == before and verify_export(out).ok
+    export(export_options(root, "wds", out / "inner", (), shards=SHARDS))
+    export(export_options(root, "wds", out, (), mix=mix, run=RunOptions(update=True), shards=SHARDS))
+    assert verify_export(out).ok and verify_export(out / "inner").ok
+    with pytest.raises(ShardsError, match="holds other files"):
+        attach(out, [f"inner={root / 'masks'}"])
+
+
 def test_a_bad_file_is_named_without_an_option_that_is_not_there(root: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "masks", tmp_path / "masks")
     (tmp_path / f"masks/{IDS[2]}.png").write_bytes(b"no picture")

@@ -17,7 +17,7 @@ from lpff_shards.executors.processes import LocalExecutor, OnNote, ShardDone, av
 from lpff_shards.exporters.callbacks import ProgressCallback
 from lpff_shards.exporters.channel_shards import ChannelTask, ChannelTasks, keep_samples, write_channel
 from lpff_shards.exporters.output_lock import locked
-from lpff_shards.exporters.preflight import refuse_sources
+from lpff_shards.exporters.preflight import is_unchanged, refuse_sources
 from lpff_shards.exporters.record_options import last_component
 from lpff_shards.formats.registry import get_format, index_files, index_names, installed_format, wids_name
 from lpff_shards.manifest import (
@@ -35,7 +35,7 @@ from lpff_shards.options.channels import GivenChannel, given_channels
 from lpff_shards.schemas.channels import Channel, refuse_long_names
 from lpff_shards.schemas.fields import SCHEMA_VERSION, Layout, has_field
 from lpff_shards.schemas.text import format_count
-from lpff_shards.sidecars.attached import RESERVED, attached_channels, channel_folders, is_current
+from lpff_shards.sidecars.attached import RESERVED, channels_in, is_current
 from lpff_shards.sidecars.folder import FIELDS, RECEIPTS, OutputFolder
 from lpff_shards.sidecars.indexes import data_set_indexes
 from lpff_shards.sidecars.sample_index import SampleIndex
@@ -43,7 +43,7 @@ from lpff_shards.sources.channels import MIRROR, ChannelSource, read_channel
 from lpff_shards.sources.inventory import ChannelFiles
 from lpff_shards.sources.io.rar_unpacker import when_unpacked
 from lpff_shards.storage.bucket import Listed
-from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, place, read_if_there, remove
+from lpff_shards.storage.path import StoragePath, is_remote, listed, names_in, place, remove
 
 _COLUMNS = ("key", "dataset", "source_id", "width", "height", "mirrored", "replica")
 
@@ -88,7 +88,7 @@ def _refuse(root: StoragePath, manifest: Manifest, given: GivenChannel) -> None:
         hint = "Choose another name, or export again without it"
         raise ShardsError(f"--channel {given.name}: the samples of {root} have a {given.name} already", hint)
     folder = root / given.name
-    if given.name in RESERVED or (given.name not in channel_folders(root) and names_in(folder)):
+    if given.name in RESERVED or (given.name not in channels_in(root) and names_in(folder)):
         raise ShardsError(f"--channel {given.name}: {folder} holds other files", "Choose another name")
     refuse_sources(folder, {f"channel {given.name}": given.path}, "the channel's folder")
 
@@ -162,13 +162,7 @@ def _is_written(folder: OutputFolder, task: ChannelTask, there: Mapping[str, Lis
     whole = (receipt.keys, receipt.algorithm) == (tuple(one.key for one in task.samples), task.checksum)
     if not whole or not folder.storage.same(task.file, there[task.file], receipt):
         return False
-    return all(_is_there(folder, name, data, there) for name, data in index_files(receipt).items())
-
-
-def _is_there(folder: OutputFolder, name: str, data: bytes, there: Mapping[str, Listed]) -> bool:
-    """Return whether a file has these bytes; in a bucket, this length if it is listed."""
-    listed_so = is_remote(folder.root) and name in there and there[name].size == len(data)
-    return listed_so or read_if_there(folder.root / name) == data
+    return all(is_unchanged(folder, name, data, there) for name, data in index_files(receipt).items())
 
 
 def _drop_others(folder: OutputFolder, tasks: ChannelTasks) -> None:
@@ -230,9 +224,9 @@ def follow(root: StoragePath, of: Manifest, keys: Callable[[int], Sequence[str]]
         of: the manifest that the export gets.
         keys: of the samples of its shard of a number.
     """
-    finished, format = attached_channels(root), get_format(of.format)
-    for name in channel_folders(root):
-        folder, channel = OutputFolder(root / name), finished.get(name)
+    format = get_format(of.format)
+    for name, channel in channels_in(root).items():
+        folder = OutputFolder(root / name)
         with locked(folder):
             if channel is None:
                 # An unfinished one is written anew by its command.

@@ -20,6 +20,7 @@ from lpff_shards.schemas.text import format_bytes
 from lpff_shards.sidecars.folder import PARTS, OutputFolder, shard_name
 from lpff_shards.sources.inventory import Inventory
 from lpff_shards.sources.io.blobs import FileBlob
+from lpff_shards.storage.bucket import Listed
 from lpff_shards.storage.path import StoragePath, contains, free_space, is_remote, listed, place, read_if_there
 from lpff_shards.storage.prefetch import ASKED, prefetch
 
@@ -140,9 +141,7 @@ def finished(
         if not folder.storage.same(shard_name(name), there[name], receipt):
             return False
         for index, data in index_files(receipt).items():
-            # The listing of a bucket shows whether a file is wrong.
-            listed_so = remote and index in there and there[index].size == len(data)
-            if not listed_so and read_if_there(folder.root / index) != data:
+            if not is_unchanged(folder, index, data, there):
                 folder.write(index, data)
         return True
 
@@ -153,6 +152,12 @@ def finished(
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         on_note(f"the receipt of {min(damaged)}{more} is damaged; the shard is written again")
     return found
+
+
+def is_unchanged(folder: OutputFolder, name: str, data: bytes, there: Mapping[str, Listed]) -> bool:
+    """Return whether a file has these bytes; the listing of a bucket shows whether it is wrong."""
+    listed_so = is_remote(folder.root) and name in there and there[name].size == len(data)
+    return listed_so or read_if_there(folder.root / name) == data
 
 
 def _same_sources(plan: Plan, name: str, tasks: range, receipt: ShardReceipt) -> bool:

@@ -55,8 +55,8 @@ _MOST = 100
 
 def refuse_long_names(keys: Iterable[str], channels: Iterable[Channel]) -> None:
     """Raise ShardsError if the name of a channel is too long for the keys of samples."""
+    longest = max(keys, key=len, default="")
     for channel in channels:
-        longest = max(keys, key=len, default="")
         over = len(f"{longest}.{channel.suffix}") - _MOST
         if over > 0:
             message = (

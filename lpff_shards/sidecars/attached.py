@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import MANIFEST, Manifest, parsed_manifest, read_manifest
 from lpff_shards.schemas.filenames import FOLDERS, REPORT_FOLDER, STATE_FOLDER
 from lpff_shards.schemas.text import choice_hint
+from lpff_shards.sidecars.folder import PLAN
 from lpff_shards.storage.path import StoragePath, is_file, is_folder, is_remote, names_in, read_if_there
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -17,20 +17,30 @@ RESERVED = (*FOLDERS, REPORT_FOLDER)
 """Folders of an export that are no channels."""
 
 
-def channel_folders(root: StoragePath) -> list[str]:
-    """Return the names of the folders of an export's channels: finished ones, and those with the state of one."""
-    names = root.listing()[1] if is_remote(root) else names_in(root)
-    candidates = sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED)
-    return [name for name in candidates if is_folder(root / name / STATE_FOLDER) or _is_attached(root / name)]
+def channels_in(root: StoragePath) -> dict[str, Manifest | None]:
+    """Return the manifests of an export's channels by name, None for an unfinished one.
 
+    Other exports in the folder are no channels.
 
-def _is_attached(folder: StoragePath) -> bool:
-    # Folders of others may have a file of this name.
-    with suppress(ShardsError):
-        data = read_if_there(folder / MANIFEST)
-        found = None if data is None else parsed_manifest(folder / MANIFEST, data)
-        return found is not None and bool(found.layout.attached)
-    return False
+    Raises:
+        ShardsError: a channel's manifest is of another version, or damaged.
+    """
+    names, found = root.listing()[1] if is_remote(root) else names_in(root), dict[str, Manifest | None]()
+    for name in sorted(name for name in names if _NAME.fullmatch(name) and name not in RESERVED):
+        folder = root / name
+        # Only an export has a plan.
+        has_state = is_folder(folder / STATE_FOLDER) and not is_file(folder / PLAN)
+        try:
+            data = read_if_there(folder / MANIFEST)
+            manifest = None if data is None else parsed_manifest(folder / MANIFEST, data)
+        except ShardsError:
+            # Folders of others may have a file of this name.
+            if has_state:
+                raise
+            continue
+        if manifest.layout.attached if manifest is not None else has_state:
+            found[name] = manifest
+    return found
 
 
 def refuse_channel(root: StoragePath, manifest: Manifest) -> None:
@@ -41,14 +51,8 @@ def refuse_channel(root: StoragePath, manifest: Manifest) -> None:
 
 
 def attached_channels(root: StoragePath) -> dict[str, Manifest]:
-    """Return the manifests of the finished channels of an export, by name; raise ShardsError for a damaged one."""
-    found = {}
-    for name in channel_folders(root):
-        data = read_if_there(root / name / MANIFEST)
-        manifest = None if data is None else parsed_manifest(root / name / MANIFEST, data)
-        if manifest is not None and manifest.layout.attached:
-            found[name] = manifest
-    return found
+    """Return the manifests of the finished channels of an export, by name; see `channels_in`."""
+    return {name: manifest for name, manifest in channels_in(root).items() if manifest is not None}
 
 
 def is_current(channel: Manifest, name: str, of: Manifest) -> bool:
