@@ -87,8 +87,7 @@ def make_plan(
     keys = entries.keys()
     if repeated := duplicates([keys]):
         _refuse_duplicates(entries, keys, repeated)
-    if channels:
-        refuse_long_names(keys, channels)
+    refuse_long_names(keys, channels)
     shards, name = options.resolved_shards, options.dataset_name
     if shards.shuffles:
         order = shuffled(keys, shards.seed or 0)

@@ -5,7 +5,7 @@ A channel has one file per picture. In a tar it is the member `KEY.NAME.KIND`, e
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -53,9 +53,9 @@ _MOST = 100
 """Most characters of the name of a member of a tar."""
 
 
-def refuse_long_names(keys: Iterable[str], channels: Iterable[Channel]) -> None:
+def refuse_long_names(keys: Iterable[str], channels: Sequence[Channel]) -> None:
     """Raise ShardsError if the name of a channel is too long for the keys of samples."""
-    longest = max(keys, key=len, default="")
+    longest = max(keys, key=len, default="") if channels else ""
     for channel in channels:
         over = len(f"{longest}.{channel.suffix}") - _MOST
         if over > 0:
