@@ -42,10 +42,10 @@ def fail_the_third_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loaders' third batch fail once."""
     load, failures = ShardSource.batch, iter([False, False, True])
 
-    def fail_once(source: ShardSource, indices: Any, fields: Any) -> Any:
+    def fail_once(source: ShardSource, *given: Any) -> Any:
         if next(failures, False):
             raise ShardsError("the store is away", "Try again")
-        return load(source, indices, fields)
+        return load(source, *given)
 
     monkeypatch.setattr(ShardSource, "batch", fail_once)
 

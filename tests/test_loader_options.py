@@ -9,11 +9,11 @@ import pytest
 from loading import check_documented
 
 from lpff_shards import ShardsError
-from lpff_shards.loaders.options import LoaderOptions, ShuffledOptions, takes
+from lpff_shards.loaders.options import LoaderOptions, WorkerOptions, takes
 
 
-@takes(ShuffledOptions)
-def _loader(options: ShuffledOptions) -> ShuffledOptions:
+@takes(WorkerOptions)
+def _loader(options: WorkerOptions) -> WorkerOptions:
     """Return the options.
 
     Raises:
@@ -23,7 +23,7 @@ def _loader(options: ShuffledOptions) -> ShuffledOptions:
 
 
 def test_a_loader_has_the_parameters_of_its_options() -> None:
-    check_documented(_loader, ShuffledOptions)
+    check_documented(_loader, WorkerOptions)
     names = [field.name for field in fields(LoaderOptions)]
     assert names[:2] == ["path", "batch_size"]
     assert list(inspect.signature(_loader).parameters) == [*names, "workers", "threads", "prefetch"]

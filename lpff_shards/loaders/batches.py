@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.formats.pictures.decoding import Pixels
 from lpff_shards.loaders.channels import mirror_channels, names_of
+from lpff_shards.loaders.recycler import Take
 from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
@@ -66,15 +67,16 @@ def load_batch(
     fields: Sequence[str] = (),
     labels: bool = False,
     flip: Callable[[Pixels], None] = flip_picture,
+    take: Take | None = None,
 ) -> Any:
-    """Return a batch of a source, with the samples of `order.flips` mirrored.
+    """Return a batch of a source, with the samples of `order.flips` mirrored; `take` is that of `ShardSource.batch`.
 
     Returns:
         The dict of `ShardSource.batch`. With `labels` a tuple, as training loops unpack it: images, EG3D's conditioning
         vectors, float32 [n, 25] (the cameras, or [n, 0] in a data set without cameras), and a dict of any fields and
         channels.
     """
-    batch = source.batch(order.indices, fields)
+    batch = source.batch(order.indices, fields, take)
     mirror_batch(batch, order.flips, source.order == "last", flip)
     mirror_channels(batch, source.channels, order.flips, source.order == "last")
     if not labels:
@@ -86,8 +88,13 @@ def load_batch(
 
 def map_arrays(convert: Callable[[NDArray[Any]], Any], batch: Any) -> Any:
     """Return a batch with its arrays converted; lists of strings are unchanged."""
+    return map_parts(lambda part: convert(part) if isinstance(part, np.ndarray) else part, batch)
+
+
+def map_parts(convert: Callable[[Any], Any], batch: Any) -> Any:
+    """Return a batch with its parts converted: arrays, lists of strings, and what stands for them."""
     if isinstance(batch, dict):
-        return {name: map_arrays(convert, value) for name, value in batch.items()}
+        return {name: map_parts(convert, value) for name, value in batch.items()}
     if isinstance(batch, tuple):
-        return tuple(map_arrays(convert, value) for value in batch)
-    return convert(batch) if isinstance(batch, np.ndarray) else batch
+        return tuple(map_parts(convert, value) for value in batch)
+    return convert(batch)

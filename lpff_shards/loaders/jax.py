@@ -1,13 +1,8 @@
-"""A data loader for JAX: `loader`, fully shuffled over ShardSource, loaded ahead by Grain.
-
-With equal options it returns the same batches as `loaders.torch.loader`.
-"""
+"""A data loader for JAX: `loader`, a Grain dataset. With equal options it returns the same batches as torch's."""
 
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,26 +10,27 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from absl import flags
 from jax.sharding import Sharding
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ranks
-from lpff_shards.loaders.batches import load_batch, map_arrays
-from lpff_shards.loaders.options import ShuffledOptions, loader_settings, refuse_other_state, takes
-from lpff_shards.loaders.sampler import EpochSampler, refuse_below
+from lpff_shards.loaders.batches import map_arrays
+from lpff_shards.loaders.feed import Feed, Loading, Pass
+from lpff_shards.loaders.options import WorkerOptions, takes
+from lpff_shards.loaders.sampler import refuse_below
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.worker_defaults import guard_spawn, resolve_workers
+from lpff_shards.loaders.state import Position, loader_settings, restore_state, save_state
+from lpff_shards.loaders.worker_defaults import resolve_workers
 
 MOST_WORKERS = 16
-"""Most worker processes by default: each takes one second of a core to start and about 200 MB."""
+"""Most worker processes by default."""
 
 _HINT = "Split only the first axis, as NamedSharding(mesh, PartitionSpec('data')) does"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class JaxOptions(ShuffledOptions):
+class JaxOptions(WorkerOptions):
     """Options of `loader`.
 
     Args:
@@ -48,7 +44,7 @@ class JaxOptions(ShuffledOptions):
     sharding: Sharding | None = None
 
     def __post_init__(self) -> None:
-        ShuffledOptions.__post_init__(self)
+        WorkerOptions.__post_init__(self)
         refuse_below("epochs", 1 if self.epochs is None else self.epochs, 1)
 
 
@@ -64,19 +60,14 @@ def loader(options: JaxOptions) -> Epochs:
     `batches.get_state()` returns a small dict, and `set_state` resumes from it. Another process may have other
     `workers`, `threads` and `prefetch`. Grain's checkpoint handler and Orbax accept the iterator directly.
 
-    `workers` is at most `MOST_WORKERS` by default. Workers are spawned, so the script needs
-    `if __name__ == "__main__":`. JPEGs decode equally fast in threads.
+    `workers` is at most `MOST_WORKERS` by default. Worker processes do not run your script again. JPEGs decode equally
+    fast in threads.
 
     Raises:
         ShardsError: the export is missing, an option is out of range, or only one of rank and world size is known; on
             iterating, the process has joined others after the loader was made, and its rank changed.
     """
     return Epochs(options)
-
-
-def _load(source: ShardSource, order: EpochSampler, fields: Sequence[str], labels: bool, number: int) -> Any:
-    """Return the batch of a number that is counted from the start of epoch 0."""
-    return load_batch(source, order.draw(*divmod(number, len(order))), fields, labels)
 
 
 class Epochs(grain.IterDataset[Any]):
@@ -86,11 +77,11 @@ class Epochs(grain.IterDataset[Any]):
         super().__init__()
         source = ShardSource(options.path, options.split, channels=options.channels)
         place = _rank_and_world_size(options)
-        order = options.sampler(EpochSampler, source, place)
+        order = options.sampler(source, place)
         self.batches_per_epoch = len(order)
         self.settings = loader_settings(source, order)
-        self.first = options.epoch * len(order)
-        self._stop = sys.maxsize if options.epochs is None else self.first + options.epochs * len(order)
+        self.first = options.epoch
+        self.stop = sys.maxsize if options.epochs is None else options.epoch + options.epochs
         self._sharding, self._rows = options.sharding, options.batch_size * place[1]
         if options.sharding is not None and options.equal is None:
             raise ShardsError("equal=None does not fill all batches of a sharding", "Use equal='pad' or 'drop'")
@@ -101,29 +92,15 @@ class Epochs(grain.IterDataset[Any]):
                 samples = f"{place[1]} x {options.batch_size} samples"
                 reason = f"{samples} cannot be divided among the sharding's devices: {error}"
                 raise ShardsError(reason, "Use a batch_size that the devices divide") from None
-        self._by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
-        self._load = partial(_load, source, order, options.fields, options.labels)
+        by = resolve_workers(source, options.workers, options.threads, options.prefetch, MOST_WORKERS)
+        load = Loading(source=source, order=order, fields=options.fields, labels=options.labels)
+        # JAX has threads, so its process must not be forked.
+        self.feed = Feed(load=load, by=by, start="spawn")
         self._found = place if None in (options.rank, options.world_size) and options.sharding is None else None
 
     def __iter__(self) -> grain.DatasetIterator[Any]:
         ranks.refuse_joined_since(self._found, joined())
         return _JaxPass(self)
-
-    def load(self, first: int) -> grain.DatasetIterator[Any]:
-        """Return an iterator of loaded batches that begins with batch `first`."""
-        by = self._by
-        threads = 0 if by.workers else min(by.threads, by.prefetch)
-        reading = grain.ReadOptions(threads, by.prefetch if threads else 0)
-        numbers = grain.MapDataset.range(first, max(first, self._stop))
-        loaded = numbers.map(self._load).to_iter_dataset(reading)
-        if by.workers:
-            # Grain 0.2.18 reads this flag also without absl's app.run, which absl forbids (google/grain issue 1355).
-            name = "grain_enable_multiprocess_worker_profiling"
-            if name in flags.FLAGS and not flags.FLAGS.is_parsed():
-                flags.FLAGS[name].present = 1
-            # Grain starts them later, in its own threads.
-            guard_spawn()
-        return iter(loaded.mp_prefetch(grain.MultiprocessingOptions(by.workers, max(1, by.prefetch))))
 
     def finish(self, batch: Any) -> Any:
         if self._sharding is None:
@@ -137,57 +114,40 @@ class Epochs(grain.IterDataset[Any]):
 
 
 class _JaxPass(grain.DatasetIterator[Any]):
-    """The batches in order; the state is the number of the next batch."""
+    """The batches in order."""
 
     def __init__(self, epochs: Epochs) -> None:
         super().__init__()
         self._epochs = epochs
-        self._next = epochs.first
-        self._coming: list[grain.DatasetIterator[Any]] = []
-        # At exit too: Grain's own cleanup runs too late then, and Python prints errors.
-        weakref.finalize(self, _close_all, self._coming)
+        self._pass = Pass(epochs.feed, Position(epochs.first), epochs.stop)
 
     def __next__(self) -> Any:
+        self._assert_not_closed()
+        before = self._pass.at
+        batch = self._pass.take()
         try:
-            batch = self._epochs.finish(next(self._loading()))
-        except StopIteration:
-            raise
+            return self._epochs.finish(batch)
         except BaseException:
-            # The loading iterators may be past the failed batch, which must be tried again.
-            _close_all(self._coming)
+            # The batch must be tried again.
+            self._pass.move(before)
             raise
-        self._next += 1
-        return batch
 
     def get_state(self) -> dict[str, Any]:
-        epoch, number = divmod(self._next, self._epochs.batches_per_epoch)
-        return {"epoch": epoch, "number": number, "of": dict(self._epochs.settings)}
+        return save_state(self._epochs.feed.settled(self._pass.at), self._epochs.settings)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        refuse_other_state(state.get("of"), self._epochs.settings)
-        _close_all(self._coming)
-        self._next = int(state["epoch"]) * self._epochs.batches_per_epoch + int(state["number"])
+        self._pass.move(restore_state(state, self._epochs.settings))
 
     def start_prefetch(self) -> None:
-        self._loading().start_prefetch()
+        self._assert_not_closed()
+        self._pass.start_prefetch()
 
     def close(self) -> None:
-        _close_all(self._coming)
+        self._pass.close()
         super().close()
 
     def __str__(self) -> str:
         return str(self._epochs)
-
-    def _loading(self) -> grain.DatasetIterator[Any]:
-        self._assert_not_closed()
-        if not self._coming:
-            self._coming.append(self._epochs.load(self._next))
-        return self._coming[0]
-
-
-def _close_all(iterators: list[grain.DatasetIterator[Any]]) -> None:
-    while iterators:
-        iterators.pop().close()
 
 
 def _rank_and_world_size(options: JaxOptions) -> ranks.Pair:

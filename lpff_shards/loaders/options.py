@@ -1,7 +1,4 @@
-"""Options of the loaders, each declared once: signatures, help() and checks derive from these classes.
-
-A loader's state lists the settings that determine its batches: only a loader with the same ones can restore it.
-"""
+"""Options of the loaders, each declared once: signatures, help() and checks derive from these classes."""
 
 from __future__ import annotations
 
@@ -12,20 +9,17 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import blake3
 import numpy as np
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.channels import refuse_own_mirrors
 from lpff_shards.loaders.ranks import Pair
-from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, refuse_below
+from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, StreamSampler, refuse_below
 from lpff_shards.loaders.source import ShardSource, kinds_of, refuse_no_list
 
-S = TypeVar("S", bound=Sampler)
 Options = TypeVar("Options")
 Given = ParamSpec("Given")
 Loader = TypeVar("Loader")
-Settings = dict[str, str | int | bool | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +30,10 @@ class LoaderOptions:
         path: folder or URI of an export.
         batch_size: samples per batch of one rank.
         split: the split to read; None for all.
+        shuffle: True for a new order of all samples in each epoch, False for the order of the shards; the batches of
+            all ranks together are parts of one order. With a number each rank reads a part of the shards nearly in their order:
+            the shards have a new one in each epoch, and each sample moves by less than that many places, which needs no
+            memory. 0 keeps the shards' order.
         seed: of shuffling, mirroring and weights.
         epoch: number of the first epoch; each epoch has its own order, mirrors and weighted choice.
         rank, world_size: of this process; by default those of the framework's process group, else those of torchrun,
@@ -55,7 +53,7 @@ class LoaderOptions:
     path: str | Path = field(kw_only=False)
     batch_size: int = field(kw_only=False)
     split: str | None = "train"
-    shuffle: int = False
+    shuffle: bool | int = True
     seed: int = 0
     epoch: int = 0
     rank: int | None = None
@@ -72,11 +70,12 @@ class LoaderOptions:
         refuse_no_list(self.fields)
         refuse_no_list(self.channels, "channels")
 
-    def sampler(self, kind: type[S], source: ShardSource, place: Pair) -> S:
+    def sampler(self, source: ShardSource, place: Pair) -> Sampler:
         """Return the sampler of a source's samples for a rank and world size; raise ShardsError for bad options."""
         kinds_of(self.fields, source.manifest.layout)
         if self.mirror:
             refuse_own_mirrors(source.channels)
+        kind = EpochSampler if isinstance(self.shuffle, (bool, np.bool_)) else StreamSampler
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,
@@ -91,11 +90,10 @@ class LoaderOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ShuffledOptions(LoaderOptions):
-    """Options of loaders that shuffle all samples and read them at their recorded offsets.
+class WorkerOptions(LoaderOptions):
+    """Options of loaders with worker processes.
 
     Args:
-        shuffle: a new order for each epoch; False keeps the shards' order.
         workers: worker processes. By default 0 for raw pictures and stored PNGs, which threads read faster, and for
             JPEGs and WebPs in a bucket; else one per core. For a bucket they are spawned.
         threads: loading threads of this process, without workers; by default 2, and for JPEGs and WebPs in a bucket
@@ -104,7 +102,6 @@ class ShuffledOptions(LoaderOptions):
             threads.
     """
 
-    shuffle: bool = True
     workers: int | None = None
     threads: int | None = None
     prefetch: int | None = None
@@ -128,42 +125,3 @@ def takes(options: Callable[Given, Options]) -> Callable[[Callable[[Options], Lo
         return call
 
     return decorated
-
-
-def loader_settings(source: ShardSource, order: Sampler) -> Settings:
-    """Return the settings that determine a loader's batches, as plain JSON values by name."""
-    options = ("batch_size", "shuffle", "seed", "rank", "world_size", "equal", "mirror")
-    values = ((name, getattr(order, name)) for name in options)
-    keys = "\n".join(shard.keys for shard in source.shards)
-    return {
-        # The samplers' names in the states of all versions.
-        "loader": "Sampling" if isinstance(order, EpochSampler) else "Rows",
-        "plan": source.manifest.plan,
-        "shards": blake3.blake3(keys.encode()).hexdigest(length=16),
-        "split": source.split,
-        **{name: value.item() if isinstance(value, np.generic) else value for name, value in values},
-        "weights": order.weights is not None,
-    }
-
-
-def refuse_other_state(saved: object, now: Settings) -> None:
-    """Raise ShardsError for a state that was saved with other settings, and list those that differ."""
-    if not isinstance(saved, dict):
-        raise ShardsError(
-            "This is not a loader state, or one of an older version that does not list its settings",
-            "Recreate the loader with the data set and all options that it was saved with, workers among them",
-        )
-    differ = [name for name in now if saved.get(name) != now[name]]
-    options = [name for name in differ if name not in ("plan", "shards")]
-    reasons, hints = [], []
-    # Another split has other shards of the same plan.
-    if "plan" in differ or ("shards" in differ and "split" not in differ):
-        reasons.append("the data set is another one or has changed")
-        hints.append("open the data set that it was saved with")
-    if options:
-        values = (", ".join(f"{name}={settings.get(name)!r}" for name in options) for settings in (saved, now))
-        reasons.append("saved with {}, now {}".format(*values))
-        hints.append("recreate the loader with the saved options")
-    if differ:
-        hint = ", and ".join(hints)
-        raise ShardsError(f"This loader state does not match: {'; '.join(reasons)}", hint[0].upper() + hint[1:])

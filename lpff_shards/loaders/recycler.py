@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST_FREE = 4
 """Most free blocks of memory to keep."""
+
+
+Take = Callable[[tuple[int, ...]], NDArray[np.uint8]]
+"""Returns an array of a shape, with undefined contents."""
 
 
 class Recycler:
@@ -33,7 +38,12 @@ class Recycler:
             piece = np.empty(0, np.uint8)
         if piece.size != size:
             piece = np.empty(size, np.uint8)
-        return np.asarray(_Lease(piece, self._free)).reshape(shape)
+        return lease(piece, self._free).reshape(shape)
+
+
+def lease(piece: NDArray[np.uint8], free: deque[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return an array over a block of memory, which is appended to `free` when the last view of it is deleted."""
+    return np.asarray(_Lease(piece, free))
 
 
 class _Lease:

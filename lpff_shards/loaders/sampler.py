@@ -2,7 +2,8 @@
 
 `EpochSampler` cuts an order of all samples into global batches, and each rank reads its part of each one: with the same
 global batch size, any number of ranks reads the same samples at each step. `StreamSampler` orders the shards, and each
-rank reads an equal part of their sequence. Orders are computed before reading starts, so a loader resumes anywhere.
+rank reads an equal part of their sequence. Orders are computed before reading starts, so a loader resumes anywhere: also
+other numbers of ranks and other batch sizes divide what earlier ones left of an epoch, see `Leg`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,18 @@ EQUAL = ("pad", "drop")
 
 _SHUFFLE, _FLIP, _WEIGH, _SCATTER = 1, 2, 3, 4
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Leg(NamedTuple):
+    """A part of an epoch that was read: `batches` batches of `batch_size` samples by each of `world_size` ranks."""
+
+    world_size: int
+    batch_size: int
+    batches: int
+
+
+Legs = tuple[Leg, ...]
+"""How an epoch was read so far, from its start; the numbers of ranks and the batch sizes differ."""
 
 
 class SampleOrder(NamedTuple):
@@ -66,7 +79,7 @@ class Sampler:
         refuse_no_bool("mirror", self.mirror)
         if self.weights is not None:
             _refuse_odd_weights(self.weights, self.samples)
-        if self.total == 0:
+        if self.total(self.samples, self.batch_size * self.world_size) == 0:
             raise ShardsError(
                 f"equal='drop' leaves no full batch: {self.samples} samples, "
                 f"{self.world_size} x {self.batch_size} per batch",
@@ -77,13 +90,22 @@ class Sampler:
     def samples(self) -> int:
         return sum(self.counts)
 
-    @property
-    def total(self) -> int:
-        """Samples of an epoch in all ranks together."""
+    def __len__(self) -> int:
+        return self.batches(0)
+
+    def batches(self, epoch: int, before: Legs = ()) -> int:
+        """Return the number of batches of this rank in what `before` left of an epoch."""
+        raise NotImplementedError
+
+    def draw(self, epoch: int, number: int, before: Legs = ()) -> SampleOrder:
+        """Return the samples of a batch of this rank in what `before` left of an epoch."""
+        raise NotImplementedError
+
+    def total(self, count: int, step: int) -> int:
+        """Return how many of `count` samples all ranks read together in batches of `step`."""
         if self.equal is None:
-            return self.samples
-        step = self.batch_size * self.world_size
-        return (self.samples // step if self.equal == "drop" else -(-self.samples // step)) * step
+            return count
+        return (count // step if self.equal == "drop" else -(-count // step)) * step
 
     def flips(self, numbers: NDArray[np.int64], epoch: int) -> NDArray[np.bool_]:
         return coin_flips(numbers, self.seed, epoch) if self.mirror else np.zeros(len(numbers), np.bool_)
@@ -99,20 +121,23 @@ class EpochSampler(Sampler):
         Sampler.__post_init__(self)
         refuse_no_bool("shuffle", self.shuffle)
 
-    def __len__(self) -> int:
-        full, rest = divmod(self.total, self.batch_size * self.world_size)
+    def batches(self, epoch: int, before: Legs = ()) -> int:  # noqa: ARG002
+        step = self.batch_size * self.world_size
+        full, rest = divmod(self.total(self.samples - self._read(before), step), step)
         start, end = _part(rest, self.rank, self.world_size)
         return full + (start < end)
 
-    def draw(self, epoch: int, number: int) -> SampleOrder:
-        """Return the samples of a batch of this rank."""
-        if not 0 <= number < len(self):
-            raise IndexError(f"batch {number} of {len(self)}")
-        step = self.batch_size * self.world_size
-        start, end = _part(min(step, self.total - number * step), self.rank, self.world_size)
-        positions = np.arange(number * step + start, number * step + end)
+    def draw(self, epoch: int, number: int, before: Legs = ()) -> SampleOrder:
+        _refuse_no_batch(number, self.batches(epoch, before))
+        read, step = self._read(before), self.batch_size * self.world_size
+        rest = self.total(self.samples - read, step) - number * step
+        start, end = _part(min(step, rest), self.rank, self.world_size)
+        positions = np.arange(start, end) + read + number * step
         order = _order(self, epoch)
         return SampleOrder(order[positions % len(order)], self.flips(positions, epoch))
+
+    def _read(self, before: Legs) -> int:
+        return min(self.samples, sum(leg.world_size * leg.batch_size * leg.batches for leg in before))
 
 
 @lru_cache(maxsize=2)
@@ -136,45 +161,52 @@ class StreamSampler(Sampler):
         Sampler.__post_init__(self)
         refuse_below("shuffle", self.shuffle, 0)
 
-    def __len__(self) -> int:
-        start, stop = _part(self.total, self.rank, self.world_size)
-        return len(range(start, stop, self.batch_size))
+    def batches(self, epoch: int, before: Legs = ()) -> int:
+        if before:
+            return -(-len(_row(self, epoch, before)) // self.batch_size)
+        # Without the row: a loader's length is asked for before any epoch.
+        start, stop = _part(self.total(self.samples, self.batch_size * self.world_size), self.rank, self.world_size)
+        return -(-(stop - start) // self.batch_size)
 
-    def row(self, epoch: int, start: int = 0) -> SampleOrder:
-        """Return the rank's samples of an epoch after `start` batches; raise ShardsError if it has fewer."""
-        if not 0 <= start <= len(self):
-            raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {len(self)} batches")
-        ids = self.stretch(epoch)
-        ids = ids[scattered(len(ids), self.shuffle, self.seed, epoch)]
-        return self.of(ids[start * self.batch_size :], epoch)
-
-    def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
+    def draw(self, epoch: int, number: int, before: Legs = ()) -> SampleOrder:
+        _refuse_no_batch(number, self.batches(epoch, before))
+        ids = _row(self, epoch, before)[number * self.batch_size :][: self.batch_size]
         return SampleOrder(ids % self.samples, self.flips(ids, epoch))
 
-    def stretch(self, epoch: int, worker: int = 0, workers: int = 1) -> NDArray[np.int64]:
-        """Return the numbers that a worker of the rank reads in an epoch, in its shards' order, int64 [n].
+    def sequence(self, epoch: int) -> NDArray[np.int64]:
+        """Return the numbers of an epoch's samples, shard after shard, int64 [samples].
 
-        Workers read whole batches of the rank's part. A sample's first copy has the sample's number. For each further
-        copy, the number of samples is added; see `of`.
+        A sample's first copy has the sample's number. For each further copy, the number of samples is added: copies are
+        mirrored independently.
         """
-        start, stop = _part(self.total, self.rank, self.world_size)
-        share, more = divmod(len(self), workers)
-        bounds = [start + (one * share + min(one, more)) * self.batch_size for one in (worker, worker + 1)]
-        positions = np.arange(*np.minimum(bounds, stop))
         ends = np.cumsum([0, *self.counts])
         drawn = None if self.weights is None else weighted(self.weights, self.seed, epoch)
         if drawn is not None:
             ends = np.searchsorted(drawn, ends)
         count = len(self.counts)
         order = shuffled(count, self.seed, epoch) if self.shuffle else np.arange(count)
-        # Padding repeats the sequence of shards from its start.
-        starts, positions = np.cumsum([0, *np.diff(ends)[order]]), positions % self.samples
-        turns = np.searchsorted(starts, positions, side="right") - 1
-        ids: NDArray[np.int64] = ends[order[turns]] + positions - starts[turns]
+        ids: NDArray[np.int64] = np.concatenate([np.arange(*ends[shard : shard + 2]) for shard in order])
         if drawn is not None:
-            # Copies have different numbers, so each is mirrored independently.
             ids = drawn[ids] + self.samples * (ids - np.searchsorted(drawn, drawn[ids]))
         return ids
+
+    def places(self, count: int, epoch: int, rank: int, leg: Leg) -> NDArray[np.int64]:
+        """Return the places that a rank reads in a sequence of `count` samples; padding repeats it from its start."""
+        start, stop = _part(self.total(count, leg.batch_size * leg.world_size), rank, leg.world_size)
+        return (start + scattered(stop - start, self.shuffle, self.seed, epoch)) % max(1, count)
+
+
+@lru_cache(maxsize=2)
+def _row(sampler: StreamSampler, epoch: int, before: Legs) -> NDArray[np.int64]:
+    """Return the numbers that a rank reads in what `before` left of an epoch, in order."""
+    ids = sampler.sequence(epoch)
+    for leg in before:
+        left = np.ones(len(ids), np.bool_)
+        for rank in range(leg.world_size):
+            left[sampler.places(len(ids), epoch, rank, leg)[: leg.batch_size * leg.batches]] = False
+        ids = ids[left]
+    own = Leg(sampler.world_size, sampler.batch_size, 0)
+    return ids[sampler.places(len(ids), epoch, sampler.rank, own)]
 
 
 def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
@@ -215,6 +247,11 @@ def scattered(count: int, window: int, seed: int, epoch: int) -> NDArray[np.int6
 def coin_flips(numbers: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.bool_]:
     """Return a random bool for each number, [n], with probability 1/2 and chosen again in each epoch."""
     return (_hashes(numbers.astype(np.uint64), seed, epoch, _FLIP) >> np.uint64(63)).astype(np.bool_)
+
+
+def _refuse_no_batch(number: int, batches: int) -> None:
+    if not 0 <= number < batches:
+        raise IndexError(f"batch {number} of {batches}")
 
 
 def refuse_odd_rank(rank: int, world_size: int) -> None:

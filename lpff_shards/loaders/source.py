@@ -18,7 +18,7 @@ from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.channels import ChannelReader
 from lpff_shards.loaders.files import ShardFiles, Span, open_files, shards_of_split, unreadable
 from lpff_shards.loaders.object_reader import FetchedSpan, ShardRanges, open_objects
-from lpff_shards.loaders.recycler import Recycler
+from lpff_shards.loaders.recycler import Recycler, Take
 from lpff_shards.manifest import Manifest, read_manifest
 from lpff_shards.schemas.channels import Channel
 from lpff_shards.schemas.fields import FIELDS, Layout
@@ -130,12 +130,15 @@ class ShardSource:
         """Whether the export is in a bucket."""
         return is_remote(self._root)
 
-    def batch(self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = ()) -> dict[str, Any]:
+    def batch(
+        self, indices: Sequence[int] | NDArray[np.integer], fields: Sequence[str] = (), take: Take | None = None
+    ) -> dict[str, Any]:
         """Return a batch of samples, with their pictures in one array.
 
         Args:
             indices: numbers of the samples, at least one.
             fields: names of metadata fields to add.
+            take: returns memory for the pictures; by default that of earlier batches, after their deletion.
 
         Returns:
             `index` int64 [n], `image` uint8 [n, height, width, 3] (or [n, 3, height, width]), `camera` float32 [n, 25],
@@ -157,7 +160,7 @@ class ShardSource:
             nonlocal images
             row = len(annotations)
             if row == 0:
-                images = self._memory.take((len(numbers), *shape))
+                images = (take or self._memory.take)((len(numbers), *shape))
             if images.shape[1:] != shape:
                 height, width = images.shape[1:3]
                 raise ShardsError(

@@ -67,14 +67,9 @@ def context(method: str) -> BaseContext:
     parent's sys.path. Then it runs the parent's script again, which loader workers do not need.
 
     Raises:
-        ShardsError: this process is itself being started, and its script has no main guard.
+        ShardsError: see `refuse_inner_start`.
     """
-    # Set while a process of multiprocessing imports its parent's script.
-    if getattr(current_process(), "_inheriting", False):
-        raise ShardsError(
-            "starting worker processes would run the whole script again",
-            'Put its main part under if __name__ == "__main__":, or pass workers=0',
-        )
+    refuse_inner_start()
     if method == "fork":
         return get_context(method)
     with _safe_start():
@@ -85,25 +80,27 @@ def context(method: str) -> BaseContext:
     return made
 
 
-def guard_spawn() -> None:
-    """Keep the current folder off the sys.path of processes that a library spawns by multiprocessing's own context."""
-    with _safe_start():
-        resource_tracker.ensure_running()
-    SpawnProcess._Popen = _started(_popen_spawn, script=True)  # type: ignore[method-assign]
+def refuse_inner_start() -> None:
+    """Raise ShardsError if this process is itself being started, and its script has no main guard."""
+    # Set while a process of multiprocessing imports its parent's script.
+    if getattr(current_process(), "_inheriting", False):
+        raise ShardsError(
+            "starting worker processes would run the whole script again",
+            'Put its main part under if __name__ == "__main__":, or pass workers=0',
+        )
 
 
 _STARTING = Lock()
-_popen_spawn = SpawnProcess._Popen
 
 
 @contextmanager
-def _safe_start(script: bool = True) -> Iterator[None]:
-    """Start interpreters without the current folder on their sys.path, as -P does; `script` has them run the script."""
+def _safe_start() -> Iterator[None]:
+    """Start interpreters without the current folder on their sys.path, as -P does, and without the user's script."""
     with _STARTING:
         before, prepare = os.environ.get(_SAFE_PATH), spawn.get_preparation_data
 
         def prepared(name: str) -> dict[str, Any]:
-            return {key: value for key, value in prepare(name).items() if script or not key.startswith("init_main_")}
+            return {key: value for key, value in prepare(name).items() if not key.startswith("init_main_")}
 
         os.environ[_SAFE_PATH] = "1"
         spawn.get_preparation_data = prepared
@@ -116,17 +113,17 @@ def _safe_start(script: bool = True) -> Iterator[None]:
                 os.environ[_SAFE_PATH] = before
 
 
-def _started(popen: Callable[[Any], Any], script: bool) -> Any:
+def _started(popen: Callable[[Any], Any]) -> Any:
     def start(process: BaseProcess) -> Any:
-        with _safe_start(script):
+        with _safe_start():
             return popen(process)
 
     return staticmethod(start)
 
 
 class _Spawned(SpawnProcess):
-    _Popen = _started(_popen_spawn, script=False)
+    _Popen = _started(SpawnProcess._Popen)
 
 
 class _ForkServed(ForkServerProcess):
-    _Popen = _started(ForkServerProcess._Popen, script=False)
+    _Popen = _started(ForkServerProcess._Popen)

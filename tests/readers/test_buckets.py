@@ -16,7 +16,6 @@ from stores import Bucket
 
 pytest.importorskip("obstore", reason="obstore is not installed here")
 torch = pytest.importorskip("torch", reason="torch is not installed here")
-pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed here")
 pytest.importorskip("webdataset", reason="webdataset is not installed here")
 
 from lpff_shards import ShardsError  # noqa: E402

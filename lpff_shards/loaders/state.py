@@ -1,0 +1,92 @@
+"""The state of a loader: how an epoch was read so far, and the settings that a loader must share to read the rest.
+
+A state is the same on all ranks after the same number of batches, and of all frameworks, with any workers and threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import blake3
+import numpy as np
+
+from lpff_shards.errors import ShardsError
+from lpff_shards.loaders.sampler import EpochSampler, Leg, Legs, Sampler
+from lpff_shards.loaders.source import ShardSource
+
+Settings = dict[str, str | int | bool | None]
+_FREE = ("world_size", "batch_size")
+"""Settings that another loader may change: they only say how many samples were read."""
+
+
+class Position(NamedTuple):
+    """The next batch of a rank: its number in what `before` left of an epoch."""
+
+    epoch: int
+    number: int = 0
+    before: Legs = ()
+
+
+def loader_settings(source: ShardSource, order: Sampler) -> Settings:
+    """Return the settings that determine a loader's batches, as plain JSON values by name."""
+    options = ("batch_size", "shuffle", "seed", "world_size", "equal", "mirror")
+    values = ((name, getattr(order, name)) for name in options)
+    keys = "\n".join(shard.keys for shard in source.shards)
+    return {
+        # The samplers' names in the states of all versions.
+        "loader": "Sampling" if isinstance(order, EpochSampler) else "Rows",
+        "plan": source.manifest.plan,
+        "shards": blake3.blake3(keys.encode()).hexdigest(length=16),
+        "split": source.split,
+        **{name: value.item() if isinstance(value, np.generic) else value for name, value in values},
+        "weights": order.weights is not None,
+    }
+
+
+def save_state(at: Position, settings: Settings) -> dict[str, Any]:
+    """Return a loader's state as plain JSON values."""
+    return {"epoch": at.epoch, "number": at.number, "before": [list(leg) for leg in at.before], "of": dict(settings)}
+
+
+def restore_state(state: object, settings: Settings) -> Position:
+    """Return where a loader goes on after a state of another one, of any world size and batch size.
+
+    Raises:
+        ShardsError: the state is not one, or a setting differs that determines the samples; each is listed.
+    """
+    try:
+        of = state["of"]  # type: ignore[index]
+        epoch, number, *own = (_whole(value) for value in (state["epoch"], state["number"], *map(of.get, _FREE)))  # type: ignore[index]
+        before = tuple(Leg(*map(_whole, leg)) for leg in state.get("before", ()))  # type: ignore[attr-defined]
+    except (TypeError, KeyError, AttributeError):
+        raise ShardsError(
+            "This is not a loader state, or one of an older version",
+            "Start the epoch again: pass its number as epoch",
+        ) from None
+    _refuse_other(of, settings)
+    if own == [settings[name] for name in _FREE]:
+        return Position(epoch, number, before)
+    return Position(epoch, 0, (*before, Leg(*own, number)) if number else before)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise TypeError
+    return value
+
+
+def _refuse_other(saved: Settings, now: Settings) -> None:
+    differ = [name for name in now if name not in _FREE and saved.get(name) != now[name]]
+    options = [name for name in differ if name not in ("plan", "shards")]
+    reasons, hints = [], []
+    # Another split has other shards of the same plan.
+    if "plan" in differ or ("shards" in differ and "split" not in differ):
+        reasons.append("the data set is another one or has changed")
+        hints.append("open the data set that it was saved with")
+    if options:
+        values = (", ".join(f"{name}={settings.get(name)!r}" for name in options) for settings in (saved, now))
+        reasons.append("saved with {}, now {}".format(*values))
+        hints.append("recreate the loader with the saved options")
+    if differ:
+        hint = ", and ".join(hints)
+        raise ShardsError(f"This loader state does not match: {'; '.join(reasons)}", hint[0].upper() + hint[1:])
