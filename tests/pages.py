@@ -1,7 +1,7 @@
 """The documentation's pages as programs: their blocks of commands and code, run as they stand, in order, in one folder.
 
 A block may say in a comment above it why it is not run here, `<!-- not run: why -->`, or which libraries it needs,
-`<!-- needs: torch torchdata -->`. Its lpff-shards commands are parsed all the same, and its Python is compiled.
+`<!-- needs: torch -->`. Its lpff-shards commands are parsed all the same, and its Python is compiled.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ PACKING = (
     *("zlib-ng", "blake3", "google-crc32c", "msgspec", "msgpack"),
 )
 """Libraries that read, make and check samples."""
-LOADING = ("torch", "torchdata", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
+LOADING = ("torch", "webdataset", "tensorflow", "tensorflow-cpu", "jax", "grain")
 """Libraries of the loaders, all optional."""
 
 

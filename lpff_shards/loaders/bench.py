@@ -315,8 +315,8 @@ class Contender:
 
 CONTENDERS = {
     "source": Contender(_source, has_workers=False),
-    "torch.loader": Contender(partial(_ours, "torch", "loader"), ("torch", "torchdata")),
-    "torch.stream": Contender(partial(_ours, "torch", "stream"), ("torch", "torchdata", "webdataset")),
+    "torch.loader": Contender(partial(_ours, "torch", "loader"), ("torch",)),
+    "torch.stream": Contender(partial(_ours, "torch", "stream"), ("torch",)),
     "webdataset": Contender(_webdataset, ("webdataset",), reader="webdataset", reads_buckets=False),
     "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow", has_workers=False),
     "jax": Contender(partial(_ours, "jax", "loader"), ("jax", "grain")),

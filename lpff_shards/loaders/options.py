@@ -11,7 +11,6 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 
-from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.channels import refuse_own_mirrors
 from lpff_shards.loaders.ranks import Pair
 from lpff_shards.loaders.sampler import EpochSampler, Equal, Sampler, StreamSampler, refuse_below
@@ -31,9 +30,9 @@ class LoaderOptions:
         batch_size: samples per batch of one rank.
         split: the split to read; None for all.
         shuffle: True for a new order of all samples in each epoch, False for the order of the shards; the batches of
-            all ranks together are parts of one order. With a number each rank reads a part of the shards nearly in their order:
-            the shards have a new one in each epoch, and each sample moves by less than that many places, which needs no
-            memory. 0 keeps the shards' order.
+            all ranks together are parts of one order. With a number each rank reads a part of the shards nearly in
+            their order: the shards have a new one in each epoch, and each sample moves by less than that many places,
+            which needs no memory. 0 keeps the shards' order.
         seed: of shuffling, mirroring and weights.
         epoch: number of the first epoch; each epoch has its own order, mirrors and weighted choice.
         rank, world_size: of this process; by default those of the framework's process group, else those of torchrun,
@@ -75,7 +74,7 @@ class LoaderOptions:
         kinds_of(self.fields, source.manifest.layout)
         if self.mirror:
             refuse_own_mirrors(source.channels)
-        kind = EpochSampler if isinstance(self.shuffle, (bool, np.bool_)) else StreamSampler
+        kind: type[Sampler] = EpochSampler if isinstance(self.shuffle, (bool, np.bool_)) else StreamSampler
         return kind(
             counts=[shard.samples for shard in source.shards],
             batch_size=self.batch_size,

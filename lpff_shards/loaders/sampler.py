@@ -2,8 +2,8 @@
 
 `EpochSampler` cuts an order of all samples into global batches, and each rank reads its part of each one: with the same
 global batch size, any number of ranks reads the same samples at each step. `StreamSampler` orders the shards, and each
-rank reads an equal part of their sequence. Orders are computed before reading starts, so a loader resumes anywhere: also
-other numbers of ranks and other batch sizes divide what earlier ones left of an epoch, see `Leg`.
+rank reads an equal part of their sequence. Orders are computed before reading starts, so a loader resumes anywhere.
+Other numbers of ranks and other batch sizes divide what earlier ones left of an epoch, see `Leg`.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def restore_state(state: object, settings: Settings) -> Position:
     try:
         of = state["of"]  # type: ignore[index]
         epoch, number, *own = (_whole(value) for value in (state["epoch"], state["number"], *map(of.get, _FREE)))  # type: ignore[index]
-        before = tuple(Leg(*map(_whole, leg)) for leg in state.get("before", ()))  # type: ignore[attr-defined]
+        before = tuple(Leg._make([_whole(value) for value in leg]) for leg in state.get("before", ()))  # type: ignore[attr-defined]
     except (TypeError, KeyError, AttributeError):
         raise ShardsError(
             "This is not a loader state, or one of an older version",

@@ -21,7 +21,7 @@ from lpff_shards.loaders.feed import Feed, Loading, Pass
 from lpff_shards.loaders.options import WorkerOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size, refuse_joined_since
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.state import Position, loader_settings, restore_state, save_state
+from lpff_shards.loaders.state import Position, Settings, loader_settings, restore_state, save_state
 from lpff_shards.loaders.worker_defaults import refuse_inner_start, resolve_workers
 
 
@@ -87,10 +87,8 @@ class Pipeline(DataLoader[Any]):
             prepare=partial(torch.set_num_threads, 1),
             finish=partial(map_arrays, _pinned) if options.pin_memory else None,
         )
-        super().__init__(
-            _Epochs(feed, Position(options.epoch)), batch_size=None, collate_fn=partial(map_arrays, torch.from_numpy)
-        )
-        self._settings = loader_settings(source, order)
+        epochs = _Epochs(feed, Position(options.epoch), loader_settings(source, order))
+        super().__init__(epochs, batch_size=None, collate_fn=partial(map_arrays, torch.from_numpy))
         self._found = (order.rank, order.world_size) if None in (options.rank, options.world_size) else None
 
     def __iter__(self) -> Any:
@@ -101,19 +99,21 @@ class Pipeline(DataLoader[Any]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as plain values, the same on every rank after the same number of batches."""
-        return save_state(self.dataset.at, self._settings)
+        return self.dataset.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Have the next pass read what was left of the state's epoch; raise ShardsError for one of other samples."""
-        self.dataset.start(restore_state(state_dict, self._settings))
+        self.dataset.load_state_dict(state_dict)
 
 
 class _Epochs(IterableDataset[Any]):
     """A rank's batches; each pass is an epoch, or the rest of one."""
 
-    def __init__(self, feed: Feed, first: Position) -> None:
+    def __init__(self, feed: Feed, first: Position, settings: Settings) -> None:
         self.feed = feed
-        self.start(first)
+        self._settings = settings
+        self._next = first
+        self._running: Pass | None = None
 
     def __len__(self) -> int:
         return len(self.feed.load.order)
@@ -121,24 +121,31 @@ class _Epochs(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         return _Pass(self)
 
-    @property
-    def at(self) -> Position:
-        """The next batch of the last pass that has begun, or of the next one if it has ended."""
-        return self._next if self._running is None else self._running.at
+    # Libraries that make a loader of their own from the data set look for these two.
+    def state_dict(self) -> dict[str, Any]:
+        return save_state(self._at, self._settings)
 
-    def start(self, at: Position) -> None:
-        self._next, self._running = at, None
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._start(restore_state(state_dict, self._settings))
 
     def begin(self) -> Pass:
         """Start a pass; one that was left counts as an epoch."""
         if self._running is not None:
-            self._next = Position(self.at.epoch + 1)
+            self._next = Position(self._at.epoch + 1)
         self._running = Pass(self.feed, self._next, self._next.epoch + 1)
         return self._running
 
     def end(self, ended: Pass) -> None:
         if self._running is ended:
-            self.start(Position(ended.at.epoch + 1))
+            self._start(Position(ended.at.epoch + 1))
+
+    @property
+    def _at(self) -> Position:
+        """The next batch of the last pass that has begun, or of the next one if it has ended."""
+        return self._next if self._running is None else self._running.at
+
+    def _start(self, at: Position) -> None:
+        self._next, self._running = at, None
 
 
 class _Pass(Iterator[Any]):

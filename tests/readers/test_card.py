@@ -22,7 +22,7 @@ EXAMPLE = re.compile(r"^### (?P<title>[^\n]*)\n\n```python\n(?P<code>.*?)^```$",
 RAW = PictureOptions(resolution=16, image="raw")
 UNMIRRORED = SourceOptions(demo=12, mirror=False)
 OURS = {
-    "lpff_shards.loaders.torch": "torchdata",
+    "lpff_shards.loaders.torch": "torch",
     "lpff_shards.loaders.jax": "grain",
     "lpff_shards.loaders.tensorflow": "tensorflow",
 }

@@ -96,7 +96,12 @@ def test_two_hundred_random_pairs(mixed: Path, group: int) -> None:
     rng = random.Random(group)
     for _ in range(50):
         shuffle = rng.choice([True, True, False, 0, 9, 1000])
-        given = {"shuffle": shuffle, "seed": rng.randint(0, 9), "mirror": rng.random() < 0.5, "weights": rng.random() < 0.3}
+        given = {
+            "shuffle": shuffle,
+            "seed": rng.randint(0, 9),
+            "mirror": rng.random() < 0.5,
+            "weights": rng.random() < 0.3,
+        }
         whole = _Rank("torch", mixed, 5, None, rank=0, world_size=1, workers=0, **given)
         expected = Counter(whole.read(None))
         found, state = _go(mixed, rng, given, None, rng.randint(0, 3))

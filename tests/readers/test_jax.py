@@ -132,7 +132,7 @@ def test_who_loads_makes_no_difference(exported: Export, ahead: dict[str, int]) 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("weights", [False, True])
 def test_torch_s_loader_gives_the_same_batches(raw: Path, weights: bool) -> None:
-    pytest.importorskip("torchdata", reason="torchdata is not installed")
+    pytest.importorskip("torch", reason="torch is not installed")
     from lpff_shards.loaders import torch
 
     options: dict[str, Any] = {"seed": 9, "epoch": 1, "rank": 2, "world_size": 3, "mirror": True, "weights": weights}

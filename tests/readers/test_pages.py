@@ -9,7 +9,7 @@ from fake_datasets import link_all, write_all
 from pages import PAGES, Block, blocks, run_blocks
 from running import run
 
-LIBRARIES = {"torch": "torchdata", "webdataset": "webdataset", "megatron.energon": "megatron.energon"}
+LIBRARIES = {"torch": "torch", "webdataset": "webdataset", "megatron.energon": "megatron.energon"}
 """Libraries that examples need, each with the last module that they import of it."""
 
 
