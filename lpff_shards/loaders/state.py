@@ -5,16 +5,18 @@ A state is the same on all ranks after the same number of batches, and of all fr
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import blake3
 import numpy as np
+from msgspec import Meta, Struct, ValidationError, convert
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.sampler import EpochSampler, Leg, Legs, Sampler
 from lpff_shards.loaders.source import ShardSource
 
 Settings = dict[str, str | int | bool | None]
+_Count = Annotated[int, Meta(ge=0)]
 _FREE = ("world_size", "batch_size")
 """Settings that another loader may change: they only say how many samples were read."""
 
@@ -25,6 +27,18 @@ class Position(NamedTuple):
     epoch: int
     number: int = 0
     before: Legs = ()
+
+
+class _State(Struct):
+    epoch: _Count
+    number: _Count
+    of: dict[str, Any]
+    before: tuple[Leg, ...] = ()
+
+
+class _Own(Struct):
+    world_size: _Count
+    batch_size: _Count
 
 
 def loader_settings(source: ShardSource, order: Sampler) -> Settings:
@@ -55,24 +69,18 @@ def restore_state(state: object, settings: Settings) -> Position:
         ShardsError: the state is not one, or a setting differs that determines the samples; each is listed.
     """
     try:
-        of = state["of"]  # type: ignore[index]
-        epoch, number, *own = (_whole(value) for value in (state["epoch"], state["number"], *map(of.get, _FREE)))  # type: ignore[index]
-        before = tuple(Leg._make([_whole(value) for value in leg]) for leg in state.get("before", ()))  # type: ignore[attr-defined]
-    except (TypeError, KeyError, AttributeError):
+        saved = convert(state, _State)
+        own = convert(saved.of, _Own)
+    except ValidationError:
         raise ShardsError(
             "This is not a loader state, or one of an older version",
             "Start the epoch again: pass its number as epoch",
         ) from None
-    _refuse_other(of, settings)
-    if own == [settings[name] for name in _FREE]:
-        return Position(epoch, number, before)
-    return Position(epoch, 0, (*before, Leg(*own, number)) if number else before)
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise TypeError
-    return value
+    _refuse_other(saved.of, settings)
+    if (own.world_size, own.batch_size) == tuple(settings[name] for name in _FREE):
+        return Position(saved.epoch, saved.number, saved.before)
+    leg = Leg(own.world_size, own.batch_size, saved.number)
+    return Position(saved.epoch, 0, (*saved.before, leg) if saved.number else saved.before)
 
 
 def _refuse_other(saved: Settings, now: Settings) -> None:
