@@ -12,7 +12,7 @@ from loading import NAMES, lpff, write
 
 from lpff_shards import SourceOptions
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.batches import flip_picture, load_batch, mirror_batch
+from lpff_shards.loaders.batches import load_batch, mirror_batch
 from lpff_shards.loaders.sampler import EpochSampler, SampleOrder
 
 
@@ -24,7 +24,7 @@ def demo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def _mirrored(batch: dict[str, Any], flips: list[bool], channels_last: bool = True) -> dict[str, Any]:
-    mirror_batch(batch, np.array(flips), channels_last, flip_picture)
+    mirror_batch(batch, np.array(flips), channels_last)
     return batch
 
 

@@ -49,10 +49,6 @@ class _Odd(Exception):
     """An error that cannot be sent to another process."""
 
 
-def _nothing() -> None:
-    pass
-
-
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
@@ -65,7 +61,7 @@ def _same(one: Any, other: Any) -> bool:
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    made = WorkerPool(_load, 2, "fork", _nothing)
+    made = WorkerPool(_load, 2, "fork")
     yield made
     del made
     gc.collect()
@@ -77,7 +73,7 @@ def _own(number: int) -> Any:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_batches_are_those_of_the_function_in_order(method: str) -> None:
-    pool = WorkerPool(_load, 2, method, _nothing)
+    pool = WorkerPool(_load, 2, method)
     for numbers in (range(13), range(1), range(20, 30)):
         found = list(pool.map(numbers, AHEAD))
         assert all(_same(one, _own(number)) for one, number in zip(found, numbers, strict=True))
@@ -133,7 +129,7 @@ def test_a_process_that_was_killed_is_told(pool: WorkerPool) -> None:
 
 
 def test_processes_end_with_their_pool() -> None:
-    pool = WorkerPool(_load, 2, "fork", _nothing)
+    pool = WorkerPool(_load, 2, "fork")
     passing = pool.map(range(12), AHEAD)
     next(passing)
     ids = [worker.process.pid for worker in pool._workers]
@@ -146,8 +142,8 @@ def test_processes_end_with_their_pool() -> None:
 KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from test_worker_pool import WorkerPool, _load, _nothing
-pool = WorkerPool(_load, 2, sys.argv[1], _nothing)
+from test_worker_pool import WorkerPool, _load
+pool = WorkerPool(_load, 2, sys.argv[1])
 passing = pool.map([2] * 10_000_000, 2)
 held = [next(passing) for _ in range(8)]
 print(*(worker.process.pid for worker in pool._workers), flush=True)

@@ -19,20 +19,17 @@ MIRRORED = ("camera", "landmarks", "yaw", "mirrored")
 """Parts of a batch that differ in a mirror, besides the image."""
 
 
-def mirror_batch(
-    batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool, flip: Callable[[Pixels], None]
-) -> None:
+def mirror_batch(batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool) -> None:
     """Mirror some samples of a batch in place.
 
     Args:
         batch: of `ShardSource.batch`; its fields `yaw` and `mirrored` change too.
         flips: bool [n], the samples to mirror.
         channels_last: whether images are [n, height, width, 3].
-        flip: mirrors a picture [height, width, 3] in place, such as `flip_picture`.
     """
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
     for row in np.flatnonzero(flips).tolist():
-        flip(images[row])
+        _flip(images[row])
     mirror_labels(batch, flips, images.shape[2])
 
 
@@ -53,8 +50,7 @@ def mirror_labels(batch: dict[str, Any], flips: NDArray[np.bool_], width: int) -
         batch["mirrored"][rows] ^= True
 
 
-def flip_picture(pixels: Pixels) -> None:
-    """Mirror a picture [height, width, 3] in place."""
+def _flip(pixels: Pixels) -> None:
     original = pixels.copy()
     # A channel at a time is three times as fast as whole pixels, which are too short for block copies.
     for channel in range(pixels.shape[2]):
@@ -66,7 +62,6 @@ def load_batch(
     order: SampleOrder,
     fields: Sequence[str] = (),
     labels: bool = False,
-    flip: Callable[[Pixels], None] = flip_picture,
     take: Take | None = None,
 ) -> Any:
     """Return a batch of a source, with the samples of `order.flips` mirrored; `take` is that of `ShardSource.batch`.
@@ -77,7 +72,7 @@ def load_batch(
         channels.
     """
     batch = source.batch(order.indices, fields, take)
-    mirror_batch(batch, order.flips, source.order == "last", flip)
+    mirror_batch(batch, order.flips, source.order == "last")
     mirror_channels(batch, source.channels, order.flips, source.order == "last")
     if not labels:
         return batch

@@ -8,8 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from lpff_shards.formats.pictures.decoding import Pixels
-from lpff_shards.loaders.batches import flip_picture, load_batch
+from lpff_shards.loaders.batches import load_batch
 from lpff_shards.loaders.recycler import Take
 from lpff_shards.loaders.sampler import Sampler
 from lpff_shards.loaders.source import ShardSource
@@ -17,10 +16,6 @@ from lpff_shards.loaders.state import Position
 from lpff_shards.loaders.worker_defaults import Workers
 from lpff_shards.loaders.worker_pool import WorkerPool
 from lpff_shards.storage.prefetch import Threads, prefetch
-
-
-def _nothing() -> None:
-    """Prepare nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,11 +26,10 @@ class Loading:
     order: Sampler
     fields: Sequence[str] = ()
     labels: bool = False
-    flip: Callable[[Pixels], None] = flip_picture
 
     def __call__(self, at: Position, take: Take | None = None) -> Any:
         samples = self.order.draw(*at)
-        return load_batch(self.source, samples, self.fields, self.labels, self.flip, take)
+        return load_batch(self.source, samples, self.fields, self.labels, take)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,14 +38,12 @@ class Feed:
 
     Attributes:
         start: start method of worker processes; None for the one of multiprocessing.
-        prepare: runs first in each worker process.
         finish: is applied to each loaded batch, by a thread.
     """
 
     load: Loading
     by: Workers
     start: str | None = None
-    prepare: Callable[[], object] = _nothing
     finish: Callable[[Any], Any] | None = None
     _idle: list[WorkerPool] = field(default_factory=list, init=False)
 
@@ -80,7 +72,7 @@ class Feed:
         by = self.by
         if by.workers:
             start = self.start or multiprocessing.get_start_method()
-            pool = self._idle.pop() if self._idle else WorkerPool(self.load, by.workers, start, self.prepare)
+            pool = self._idle.pop() if self._idle else WorkerPool(self.load, by.workers, start)
             try:
                 yield from pool.map(positions, by.prefetch)
             finally:

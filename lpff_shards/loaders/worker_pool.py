@@ -89,13 +89,12 @@ class WorkerPool:
     Args:
         load: picklable, unless processes are forked.
         method: start method of multiprocessing.
-        prepare: runs first in each process.
 
     Attributes:
         usable: whether `map` can be called; not after it was interrupted while it talked to a worker.
     """
 
-    def __init__(self, load: Load, workers: int, method: str, prepare: Callable[[], object]) -> None:
+    def __init__(self, load: Load, workers: int, method: str) -> None:
         self.usable = True
         self._workers: list[_Worker] = []
         weakref.finalize(self, _end, os.getpid(), self._workers)
@@ -103,7 +102,7 @@ class WorkerPool:
         for _ in range(workers):
             # Forked processes have the pipes of earlier ones.
             others = [worker.pipe for worker in self._workers] if method == "fork" else []
-            self._workers.append(_Worker(start, load, prepare, others))
+            self._workers.append(_Worker(start, load, others))
 
     def map(self, items: Iterable[Any], ahead: int) -> Generator[Any, None, None]:
         """Yield the batch of each item in order, or raise its error; `ahead` batches of each worker are on their way.
@@ -146,11 +145,11 @@ class WorkerPool:
 class _Worker:
     """A process as its parent sees it: its pipe, its memory, and the batches that it was asked for."""
 
-    def __init__(self, start: Any, load: Load, prepare: Callable[[], object], others: Sequence[Connection]) -> None:
+    def __init__(self, start: Any, load: Load, others: Sequence[Connection]) -> None:
         self.pipe, theirs = start.Pipe()
         forked = start.get_start_method() == "fork"
         inherited = [*others, self.pipe] if forked else []
-        self.process: BaseProcess = start.Process(target=_work, args=(theirs, load, prepare, inherited), daemon=True)
+        self.process: BaseProcess = start.Process(target=_work, args=(theirs, load, inherited), daemon=True)
         self.process.start()
         theirs.close()
         self.asked: deque[tuple[Block, deque[Block]] | None] = deque()
@@ -230,14 +229,13 @@ def _end(owner: int, workers: Sequence[_Worker]) -> None:
         worker.pipe.close()
 
 
-def _work(pipe: Connection, load: Load, prepare: Callable[[], object], inherited: Sequence[Connection]) -> None:
+def _work(pipe: Connection, load: Load, inherited: Sequence[Connection]) -> None:
     """Load batches until the parent process ends, in a process of its own."""
     # The parent answers Ctrl-C. It may have handlers of its own for others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for one in inherited:
         one.close()
-    prepare()
     pieces: list[Block] = []
     with suppress(EOFError, ConnectionError):
         for job in _jobs(pipe):
