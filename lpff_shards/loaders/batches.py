@@ -14,9 +14,6 @@ from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
 
-MIRRORED = ("camera", "landmarks", "yaw", "mirrored")
-"""Parts of a batch that differ in a mirror, besides the image."""
-
 
 def mirror_batch(
     batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool, flip: Callable[[Pixels], None]
@@ -30,14 +27,9 @@ def mirror_batch(
         flip: mirrors a picture [height, width, 3] in place, such as `flip_picture`.
     """
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
-    for row in np.flatnonzero(flips).tolist():
+    rows, width = np.flatnonzero(flips), images.shape[2]
+    for row in rows.tolist():
         flip(images[row])
-    mirror_labels(batch, flips, images.shape[2])
-
-
-def mirror_labels(batch: dict[str, Any], flips: NDArray[np.bool_], width: int) -> None:
-    """Mirror those of `MIRRORED` that a batch contains, in place; `width` of the pictures in pixels."""
-    rows = np.flatnonzero(flips)
     mirrors: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
         "camera": lambda cameras: camera.mirror(cameras.astype(np.float64)),
         "landmarks": lambda points: landmarks.mirror(points, width),
@@ -84,10 +76,12 @@ def load_batch(
     return (batch["image"], vectors, wanted) if wanted else (batch["image"], vectors)
 
 
-def map_arrays(convert: Callable[[NDArray[Any]], Any], batch: Any) -> Any:
-    """Return a batch with its arrays converted; lists of strings are unchanged."""
+def map_arrays(
+    convert: Callable[[NDArray[Any]], Any], batch: Any, convert_list: Callable[[list[Any]], Any] = lambda values: values
+) -> Any:
+    """Return a batch with its arrays converted, and its lists of strings or objects, which are unchanged by default."""
     if isinstance(batch, dict):
-        return {name: map_arrays(convert, value) for name, value in batch.items()}
+        return {name: map_arrays(convert, value, convert_list) for name, value in batch.items()}
     if isinstance(batch, tuple):
-        return tuple(map_arrays(convert, value) for value in batch)
-    return convert(batch) if isinstance(batch, np.ndarray) else batch
+        return tuple(map_arrays(convert, value, convert_list) for value in batch)
+    return convert(batch) if isinstance(batch, np.ndarray) else convert_list(batch)

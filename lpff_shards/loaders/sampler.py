@@ -140,13 +140,11 @@ class StreamSampler(Sampler):
         start, stop = _part(self.total, self.rank, self.world_size)
         return len(range(start, stop, self.batch_size))
 
-    def row(self, epoch: int, start: int = 0) -> SampleOrder:
-        """Return the rank's samples of an epoch after `start` batches; raise ShardsError if it has fewer."""
-        if not 0 <= start <= len(self):
-            raise ShardsError(f"start {start!r} is out of range", f"It is from 0 to this rank's {len(self)} batches")
-        ids = self.stretch(epoch)
-        ids = ids[scattered(len(ids), self.shuffle, self.seed, epoch)]
-        return self.of(ids[start * self.batch_size :], epoch)
+    def draw(self, epoch: int, number: int) -> SampleOrder:
+        """Return the samples of a batch of this rank."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"batch {number} of {len(self)}")
+        return self.of(_row(self, epoch)[number * self.batch_size :][: self.batch_size], epoch)
 
     def of(self, ids: NDArray[np.int64], epoch: int) -> SampleOrder:
         return SampleOrder(ids % self.samples, self.flips(ids, epoch))
@@ -175,6 +173,13 @@ class StreamSampler(Sampler):
             # Copies have different numbers, so each is mirrored independently.
             ids = drawn[ids] + self.samples * (ids - np.searchsorted(drawn, drawn[ids]))
         return ids
+
+
+@lru_cache(maxsize=2)
+def _row(sampling: StreamSampler, epoch: int) -> NDArray[np.int64]:
+    """Return the numbers that a rank reads in an epoch in order, int64 [n]; see `stretch`."""
+    ids = sampling.stretch(epoch)
+    return ids[scattered(len(ids), sampling.shuffle, sampling.seed, epoch)]
 
 
 def _part(count: int, rank: int, world_size: int) -> tuple[int, int]:
