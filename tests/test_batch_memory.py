@@ -13,7 +13,7 @@ import pytest
 from loading import lpff, write
 
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.recycler import MOST_FREE, Recycler
+from lpff_shards.loaders.recycler import ALIGNMENT, MOST_FREE, Recycler
 
 SHAPE = (4, 8, 8, 3)
 
@@ -73,6 +73,7 @@ def test_other_sizes_get_memory_of_their_own() -> None:
         assert (array.shape, array.dtype) == (shape, np.uint8)
         assert array.flags.writeable
         assert array.flags.c_contiguous
+        assert _place(array) % ALIGNMENT == 0
         array[:] = 1
 
 

@@ -165,7 +165,6 @@ def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_
             check({**{name: value[row] for name, value in of.items()}, "flame": flame}, own)
             sample = source[number]
             check(sample, shown(sample["metadata"]))
-        assert set(source.channel_batch([0, 1])) == {*GIVEN, "has_years"}
     with pytest.raises(ShardsError, match=r"has no channel 'maks'\. Did you mean mask\?"):
         ShardSource(inside, channels=["maks"])
     with pytest.raises(

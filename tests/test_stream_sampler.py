@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.sampler import StreamSampler, coin_flips, scattered, weighted
+from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, coin_flips, scattered, weighted
 
 SAMPLES = 53
 WEIGHTS = np.random.default_rng(0).choice([0.0, 0.25, 1.0, 3.5], SAMPLES)
@@ -20,9 +20,16 @@ def _counts(shards: int) -> list[int]:
     return [SAMPLES * (i + 1) // shards - SAMPLES * i // shards for i in range(shards)]
 
 
+def _row(order: StreamSampler, epoch: int = 0) -> SampleOrder:
+    """All batches of a rank together."""
+    drawn = [order.draw(epoch, number) for number in range(len(order))]
+    return SampleOrder(*map(np.concatenate, zip(*drawn, strict=True)))
+
+
 def _rows(world_size: int, epoch: int = 0, **options: Any) -> list[np.ndarray]:
     options = {"counts": _counts(3), "batch_size": 4, "shuffle": 10, **options}
-    return [StreamSampler(rank=rank, world_size=world_size, **options).row(epoch).indices for rank in range(world_size)]
+    orders = [StreamSampler(rank=rank, world_size=world_size, **options) for rank in range(world_size)]
+    return [_row(order, epoch).indices for order in orders]
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["even", "weighted"])
@@ -48,7 +55,7 @@ def test_weights_are_kept_to_and_copies_are_mirrored_one_by_one() -> None:
         times = np.bincount(row, minlength=SAMPLES)
         assert len(row) == SAMPLES
         assert (np.abs(times - due) < 1).all()
-    row = StreamSampler(counts=_counts(3), batch_size=4, mirror=True, weights=WEIGHTS).row(0)
+    row = _row(StreamSampler(counts=_counts(3), batch_size=4, mirror=True, weights=WEIGHTS))
     flips = [set(row.flips[row.indices == index].tolist()) for index in range(SAMPLES)]
     assert {False, True} in flips
     assert len({len(row.flips[row.indices == index]) for index in range(SAMPLES)}) > 1
@@ -62,7 +69,8 @@ def test_epochs_differ_and_an_epoch_is_the_same_each_time() -> None:
 
 
 def test_flips_belong_to_samples_not_to_ranks() -> None:
-    row = StreamSampler(counts=_counts(3), batch_size=4, shuffle=10, rank=1, world_size=3, mirror=True, seed=5).row(2)
+    order = StreamSampler(counts=_counts(3), batch_size=4, shuffle=10, rank=1, world_size=3, mirror=True, seed=5)
+    row = _row(order, 2)
     assert np.array_equal(row.flips, coin_flips(row.indices, 5, 2))
     assert 0 < row.flips.sum() < len(row.flips)
 
@@ -75,20 +83,21 @@ def test_scattered_things_stay_near(count: int, window: int, seed: int) -> None:
 
 
 @given(st.integers(1, 6), st.integers(1, 9), st.sampled_from([None, "pad", "drop"]), st.integers(0, 20))
-def test_the_rest_of_a_row_is_its_end(world_size: int, batch_size: int, equal: Any, start: int) -> None:
+def test_batches_are_parts_of_the_row(world_size: int, batch_size: int, equal: Any, number: int) -> None:
     if equal == "drop" and world_size * batch_size > SAMPLES:
         return
-    options = StreamSampler(
+    order = StreamSampler(
         counts=_counts(16), batch_size=batch_size, shuffle=8, world_size=world_size, equal=equal, mirror=True
     )
-    whole = options.row(3)
-    if start > -(-len(whole.indices) // batch_size):
-        with pytest.raises(ShardsError, match="start"):
-            options.row(3, start)
+    if number >= len(order):
+        with pytest.raises(IndexError, match=f"batch {number} of {len(order)}"):
+            order.draw(3, number)
         return
-    rest = options.row(3, start)
-    assert np.array_equal(rest.indices, whole.indices[start * batch_size :])
-    assert np.array_equal(rest.flips, whole.flips[start * batch_size :])
+    ids = order.stretch(3)
+    ids = ids[scattered(len(ids), 8, 0, 3)][number * batch_size : (number + 1) * batch_size]
+    indices, flips = order.draw(3, number)
+    assert np.array_equal(indices, ids % SAMPLES)
+    assert np.array_equal(flips, coin_flips(ids, 0, 3))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,6 @@ from lpff_shards.loaders.sampler import SampleOrder
 from lpff_shards.loaders.source import ShardSource
 from lpff_shards.schemas import camera, landmarks
 
-MIRRORED = ("camera", "landmarks", "yaw", "mirrored")
-"""Parts of a batch that differ in a mirror, besides the image."""
-
 
 def mirror_batch(batch: dict[str, Any], flips: NDArray[np.bool_], channels_last: bool) -> None:
     """Mirror some samples of a batch in place.
@@ -28,14 +25,9 @@ def mirror_batch(batch: dict[str, Any], flips: NDArray[np.bool_], channels_last:
         channels_last: whether images are [n, height, width, 3].
     """
     images = batch["image"] if channels_last else np.moveaxis(batch["image"], -3, -1)
-    for row in np.flatnonzero(flips).tolist():
+    rows, width = np.flatnonzero(flips), images.shape[2]
+    for row in rows.tolist():
         _flip(images[row])
-    mirror_labels(batch, flips, images.shape[2])
-
-
-def mirror_labels(batch: dict[str, Any], flips: NDArray[np.bool_], width: int) -> None:
-    """Mirror those of `MIRRORED` that a batch contains, in place; `width` of the pictures in pixels."""
-    rows = np.flatnonzero(flips)
     mirrors: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
         "camera": lambda cameras: camera.mirror(cameras.astype(np.float64)),
         "landmarks": lambda points: landmarks.mirror(points, width),

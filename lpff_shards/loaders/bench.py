@@ -318,7 +318,7 @@ CONTENDERS = {
     "torch.loader": Contender(partial(_ours, "torch", "loader"), ("torch",)),
     "torch.stream": Contender(partial(_ours, "torch", "stream"), ("torch",)),
     "webdataset": Contender(_webdataset, ("webdataset",), reader="webdataset", reads_buckets=False),
-    "tensorflow": Contender(_tensorflow, ("tensorflow",), reader="tensorflow", has_workers=False),
+    "tensorflow": Contender(_tensorflow, ("tensorflow",), has_workers=False),
     "jax": Contender(partial(_ours, "jax", "loader"), ("jax", "grain")),
 }
 

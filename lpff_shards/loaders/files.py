@@ -142,10 +142,6 @@ class ShardFiles:
             if now.st_mtime_ns != known.st_mtime_ns or now.st_size != known.st_size:
                 raise changed(self.paths[shard])
 
-    def check_path(self, shard: int) -> None:
-        """Raise ShardsError for a shard whose file was replaced, for readers that open it themselves."""
-        self._compare(shard, self.paths[shard].stat())
-
     def _file(self, shard: int) -> _OpenFile:
         """Return a shard's open file; at the limit it replaces another open file of this source.
 

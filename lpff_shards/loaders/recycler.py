@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 MOST_FREE = 4
 """Most free blocks of memory to keep."""
 
+ALIGNMENT = 64
+"""Bytes: TensorFlow and JAX use the memory of an array at a multiple of it, and copy other arrays."""
+
 
 Take = Callable[[tuple[int, ...]], NDArray[np.uint8]]
 """Returns an array of a shape, with undefined contents."""
 
 
 class Recycler:
-    """Allocate uint8 arrays whose memory is reused after their last view is deleted.
+    """Allocate aligned uint8 arrays whose memory is reused after their last view is deleted.
 
     Safe in threads; a copy in another process has its own memory.
     """
@@ -37,7 +40,8 @@ class Recycler:
         except IndexError:
             piece = np.empty(0, np.uint8)
         if piece.size != size:
-            piece = np.empty(size, np.uint8)
+            block = np.empty(size + ALIGNMENT, np.uint8)
+            piece = block[-block.ctypes.data % ALIGNMENT :][:size]
         return lease(piece, self._free).reshape(shape)
 
 

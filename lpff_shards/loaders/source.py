@@ -183,12 +183,6 @@ class ShardSource:
             batch[name] = values if kinds[name] == "str" else np.array(values, _DTYPES[kinds[name]])
         return {**batch, **self._channels.batch(numbers, annotations)} if self.channels else batch
 
-    def channel_batch(self, indices: Sequence[int] | NDArray[np.integer]) -> dict[str, Any]:
-        """Return the requested channels of a batch as `batch` does, without reading pictures."""
-        numbers = list(map(self._number, indices))
-        reading = self._reading(numbers)
-        return self._channels.batch(numbers, [self._read(number, reads, picture=False)[1] for number, reads in reading])
-
     def column(self, name: str) -> NDArray[Any]:
         """Return a metadata field of all samples, in order, from samples.sqlite, or from the shards without that file.
 
@@ -217,10 +211,6 @@ class ShardSource:
         """Paths of the shards."""
         return list(self._shards.paths)
 
-    def places(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return shard number and byte offset of each sample, int64 [n] each."""
-        return np.searchsorted(self._firsts, indices, side="right") - 1, self._starts[indices]
-
     def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> Iterator[bytes]:
         """Yield the stored bytes of samples: the members of a tar, or a record with its frame.
 
@@ -236,15 +226,6 @@ class ShardSource:
                 raise unreadable(self._shards.paths[shard], error) from None
             reads.check(shard)
             yield data
-
-    def check_files(self, indices: NDArray[np.int64]) -> None:
-        """Raise ShardsError for samples whose shard was replaced, for readers that open the files of a folder."""
-        assert isinstance(self._shards, ShardFiles)
-        for shard in np.unique(self.places(indices)[0]).tolist():
-            try:
-                self._shards.check_path(shard)
-            except OSError as error:
-                raise unreadable(self._shards.paths[shard], error) from None
 
     def _number(self, index: int | np.integer) -> int:
         try:
@@ -317,13 +298,13 @@ class ShardSource:
                 reads.read_into(shard, stop, [rest])
             return pixels, self._spans.annotations(head[: found.start], bytes(rest), layout, scalars)
         except (FormatError, PictureError) as error:
-            raise self.damaged(number, error) from None
+            raise self._damaged(number, error) from None
         except OSError as error:
             raise unreadable(self._shards.paths[shard], error) from None
         finally:
             reads.check(shard)
 
-    def damaged(self, index: int, error: Exception) -> ShardsError:
+    def _damaged(self, index: int, error: Exception) -> ShardsError:
         return ShardsError(f"{self._named(index)} is damaged: {error}", "See lpff-shards verify --deep")
 
     def _named(self, index: int) -> str:

@@ -1,15 +1,13 @@
-"""A data loader for TensorFlow: `dataset`, a tf.data.Dataset over TFRecord shards, for GPUs and TPUs.
+"""A data loader for TensorFlow: `dataset`, a tf.data.Dataset of the batches of an epoch, for GPUs and TPUs.
 
-The order is computed before reading starts. An epoch is exact for any number of ranks and shards, and resumes without
-reading skipped samples: by `start`, or by a tf.train.Checkpoint of its iterator.
-
-TensorFlow's operations decode PNGs and plain WebPs: libspng and Pillow's WebP decoder hold Python's lock, so threads
-would wait for one another. `formats.pictures.decoding` decodes JPEGs: it releases the lock and, unlike TensorFlow,
-refuses a truncated JPEG.
+`ShardSource` reads and decodes whole batches in TensorFlow's threads, as for PyTorch and JAX, and TensorFlow uses their
+memory. The order is computed before reading starts. An epoch is exact for any number of ranks and shards, and resumes
+without reading skipped samples: by `start`, or by a tf.train.Checkpoint of its iterator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,28 +18,13 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.executors.processes import available_cores
-from lpff_shards.formats import tfrecord
-from lpff_shards.formats.base import ARRAY_SHAPES
-from lpff_shards.formats.errors import FormatError
-from lpff_shards.formats.pictures.decoding import PictureError, Pixels, decoded
-from lpff_shards.formats.pictures.png import SIGNATURE
-from lpff_shards.formats.registry import get_format
-from lpff_shards.loaders.batches import MIRRORED, mirror_labels
-from lpff_shards.loaders.channels import mirror_channels
+from lpff_shards.loaders.batches import load_batch, map_parts
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
-from lpff_shards.loaders.sampler import StreamSampler, refuse_below
-from lpff_shards.loaders.source import ShardSource, kinds_of
-
-BATCHES_AHEAD = 2
-"""Batches requested ahead, with one request per record."""
-
-Tensors = dict[str, Any]
-
-_CHANNELS = 3
-_HEAD = 16
-_WEBPS = (b"WEBPVP8 ", b"WEBPVP8L")
-"""Bytes 8 to 15 of a WebP with only one picture."""
+from lpff_shards.loaders.sampler import SampleOrder, refuse_below
+from lpff_shards.loaders.source import ShardSource
+from lpff_shards.loaders.state import Position, loader_settings, restore_state, save_state
+from lpff_shards.loaders.worker_defaults import FEW, MOST_THREADS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,26 +32,31 @@ class TensorflowOptions(LoaderOptions):
     """Options of `dataset`.
 
     Args:
-        shuffle: shards have a new order in each epoch, and each sample moves by less than `shuffle` places, which needs
-            no memory; 0 keeps the shards' order.
         start: number of batches to skip, because they were used before; the others are the same as without.
-        parallel: samples read and decoded at once; by default tf.data tunes it.
-        prefetch: batches prepared ahead; by default tf.data tunes it.
+        state: of any loader; return what it left of its epoch. Without `epoch` and `start`.
+        parallel: batches loaded at once, each by a thread; by default 2 for raw pictures and stored PNGs, else one per
+            core, at most 16, and for a bucket one more.
+        prefetch: finished batches kept ready; by default tf.data tunes it.
     """
 
-    shuffle: int = 1000
+    shuffle: bool | int = 1000
     start: int = 0
+    state: Mapping[str, Any] | None = None
     parallel: int | None = None
     prefetch: int | None = None
 
     def __post_init__(self) -> None:
         LoaderOptions.__post_init__(self)
         refuse_below("start", self.start, 0)
+        if self.state is not None and (self.epoch or self.start):
+            raise ShardsError("state was given with epoch or start", "Leave these out: the state says where to go on")
+        refuse_below("parallel", 1 if self.parallel is None else self.parallel, 1)
+        refuse_below("prefetch", 0 if self.prefetch is None else self.prefetch, 0)
 
 
 @takes(TensorflowOptions)
 def dataset(options: TensorflowOptions) -> tf.data.Dataset:
-    """Return the batches of one epoch of a `--format tfrecord` export.
+    """Return the batches of one epoch of an export.
 
     Batches are dicts: `index` int64 [n], the samples' numbers in `ShardSource`; `image` uint8 [n, height, width, 3];
     `camera` float32 [n, 25]; `landmarks` float32 [n, 68, 2]; and the requested fields, int64, bool, float32 or string
@@ -79,200 +67,64 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
     rank=c.input_pipeline_id, world_size=c.num_input_pipelines and the batch size of c.get_per_replica_batch_size. With
     JAX a rank is a process, also on TPU hosts: pass rank=jax.process_index() and world_size=jax.process_count().
 
+    `dataset(...).state_dict(n)` is the state after n batches, for `state` here and for the loaders of torch and JAX.
+
+    The batches are loaded by this process, so the dataset cannot be saved or sent to a tf.data service.
+
     Raises:
-        ShardsError: the export is missing or not of format tfrecord, an option is out of range, or only one of rank and
-            world size is known.
-        tf.errors.DataLossError: on iterating, a record is damaged.
-        tf.errors.UnknownError: on iterating, a shard has changed, or a JPEG is damaged; in a bucket, a record is
-            damaged or cannot be read. The text contains the reason.
-        tf.errors.InvalidArgumentError: on iterating, a picture has another size than the first one, or a PNG or WebP
-            cannot be decoded.
+        ShardsError: the export is missing, its first sample is damaged, an option is out of range, or only one of rank
+            and world size is known.
+        tf.errors.UnknownError: on iterating, a sample is damaged, a shard has changed or cannot be read, or pictures
+            differ in size; the text contains the reason.
     """
     source = ShardSource(options.path, options.split, channels=options.channels)
-    if "tensorflow" not in get_format(source.manifest.format).readers:
-        raise ShardsError(
-            f"{options.path} is of format {source.manifest.format}, which tf.data does not read",
-            "Export with --format tfrecord, or read it with loaders.torch or ShardSource",
-        )
-    order = options.sampler(StreamSampler, source, rank_and_world_size(options.rank, options.world_size, None))
-    row = order.row(options.epoch, options.start)
-    size, like = source[0]["image"].shape[:2], _channel_batch(source, np.zeros(1, np.int64), np.zeros(1, bool))
-    records = _Records(source=source, options=options, size=size, like=like)
+    order = options.sampler(source, rank_and_world_size(options.rank, options.world_size, None))
+    settings = loader_settings(source, order)
+    at = Position(options.epoch, options.start) if options.state is None else restore_state(options.state, settings)
+    count = order.batches(at.epoch, at.before)
+    if at.number > count:
+        raise ShardsError(f"start {at.number!r} is out of range", f"It is from 0 to this rank's {count} batches")
+
+    def load(drawn: SampleOrder) -> Any:
+        return map_parts(_as_array, load_batch(source, drawn, options.fields, options.labels))
+
+    like = load(SampleOrder(np.zeros(1, np.int64), np.zeros(1, np.bool_)))
+    first: list[NDArray[Any]] = tf.nest.flatten(like)
+    types = [tf.string if array.dtype == object else array.dtype for array in first]
+
+    def numbered(number: NDArray[np.int64]) -> list[NDArray[Any]]:
+        found: list[NDArray[Any]] = tf.nest.flatten(load(order.draw(at.epoch, int(number), at.before)))
+        for array, other in zip(found, first, strict=True):
+            if array.shape[1:] != other.shape[1:]:
+                message = f"batch {number} has samples of shape {array.shape[1:]}, the first sample {other.shape[1:]}"
+                raise ShardsError(message, "Batches need pictures of one size: export with --resolution")
+        return found
+
+    def batch(number: Any) -> Any:
+        found = tf.numpy_function(numbered, [number], types, stateful=False)
+        size = None if options.equal is None else options.batch_size
+        shaped = [tf.ensure_shape(one, [size, *array.shape[1:]]) for one, array in zip(found, first, strict=True)]
+        return tf.nest.pack_sequence_as(like, shaped)
+
+    cores = available_cores()
+    parallel = options.parallel or (min(cores + source.remote, MOST_THREADS) if source.decodes else FEW)
     traits = tf.data.Options()
     # The rank's share is already cut.
     traits.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A checkpoint then holds the position and no pictures.
     traits.experimental_symbolic_checkpoint = True
-    # TensorFlow treats reading a record inside a map as state; it is not.
-    traits.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
-    if source.remote:
-        # TensorFlow cannot read S3 itself: that moved to tensorflow-io, which does not support new releases.
-        drawn = tf.data.Dataset.from_tensor_slices(tuple(row)).batch(options.batch_size)
-        together = drawn.map(records.fetch, BATCHES_AHEAD, deterministic=True)
-        samples = together.unbatch().apply(tf.data.experimental.assert_cardinality(len(row.indices)))
-        # Some threads only wait for the network.
-        traits.threading.private_threadpool_size = available_cores() + BATCHES_AHEAD
-    else:
-        samples = tf.data.Dataset.from_tensor_slices((*row, *source.places(row.indices)))
-    read = records.sample if source.remote else records.read
-    made = samples.map(read, options.parallel or tf.data.AUTOTUNE, deterministic=True)
-    batches = made.batch(options.batch_size, drop_remainder=options.equal is not None).map(records.batch)
-    return batches.prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(traits)
+    # Loading occupies threads, which the model's operations and the user's maps must not wait for.
+    traits.threading.private_threadpool_size = cores + parallel
+    numbers = tf.data.Dataset.range(at.number, count)
+    batches = numbers.map(batch, parallel, deterministic=True)
+    made = batches.prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(traits)
+    made.state_dict = lambda batches: save_state(at._replace(number=at.number + batches), settings)
+    return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Records:
-    """Turns the records of a source into samples, and these into batches.
-
-    Attributes:
-        size: the pictures' height and width.
-        like: the channels of a batch of one sample, whose shapes all have.
-    """
-
-    source: ShardSource
-    options: TensorflowOptions
-    size: tuple[int, int]
-    like: Tensors
-
-    def read(self, index: Any, flip: Any, shard: Any, offset: Any) -> tuple[Tensors, Any]:
-        """Return a sample from the record at an offset of a file; TensorFlow reads it and compares its checksums."""
-        file = tf.gather(tf.constant(list(map(str, self.source.files))), shard)
-        # Without a buffer only this record is read, and not copied.
-        variant = tf.raw_ops.TFRecordDatasetV2(filenames=file, compression_type="", buffer_size=0, byte_offsets=offset)
-        record = tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1).get_single_element()
-        return self.sample(index, flip, record)
-
-    def fetch(self, indices: Any, flips: Any) -> Any:
-        """Return numbers, flips and records of a batch's samples, requested together; their checksums are compared."""
-
-        def fetched(numbers: NDArray[np.int64]) -> NDArray[np.object_]:
-            contents = np.empty(len(numbers), object)
-            for row, stored in enumerate(self.source.stored(numbers)):
-                try:
-                    ((_, data),) = tfrecord.records(memoryview(stored))
-                except (FormatError, ValueError) as error:
-                    raise self.source.damaged(numbers[row], error) from None
-                contents[row] = bytes(data)
-            return contents
-
-        records = tf.numpy_function(fetched, [indices], tf.string, stateful=False)
-        return indices, flips, tf.ensure_shape(records, [None])
-
-    def sample(self, index: Any, flip: Any, record: Any) -> tuple[Tensors, Any]:
-        """Return a sample in the order of `ShardSource.batch`, its picture mirrored if `flip` is true, and `flip`."""
-        layout = self.source.manifest.layout
-        kinds = kinds_of(self.options.fields, layout)
-        types = {"str": tf.string, "int": tf.int64, "bool": tf.int64, "float": tf.float32}
-        features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("key", "image")}
-        if layout.raw:
-            features["image/shape"] = tf.io.FixedLenFeature([_CHANNELS], tf.int64)
-        arrays = [name for name in ARRAY_SHAPES if getattr(layout, name)]
-        features |= {name: tf.io.FixedLenFeature(ARRAY_SHAPES[name], tf.float32) for name in arrays}
-        features |= {name: tf.io.FixedLenFeature([], types[kind]) for name, kind in kinds.items()}
-        found = tf.io.parse_single_example(record, features)
-        pixels = self._pixels(found)
-        if self.options.mirror:
-            pixels = tf.cond(flip, lambda: tf.reverse(pixels, [1]), lambda: pixels)
-        sample = {"index": index, "image": pixels, **{name: found[name] for name in arrays}}
-        for name, kind in kinds.items():
-            sample[name] = tf.cast(found[name], tf.bool) if kind == "bool" else found[name]
-        return sample, flip
-
-    def _pixels(self, features: Tensors) -> Any:
-        shape, image, manifest = [*self.size, _CHANNELS], features["image"], self.source.manifest
-        if manifest.layout.raw:
-            size = features["image/shape"]
-        else:
-            png = manifest.options["image"].endswith("png")
-            pixels = _decoded_png(image) if png else decode_picture(image, features["key"])
-            size = tf.shape(pixels, tf.int64)
-        message = (
-            f"A batch needs pictures of one size: export with --resolution. The first picture has shape {shape}, not"
-        )
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(size == shape), [message, size])]):
-            if manifest.layout.raw:
-                return tf.reshape(tf.io.decode_raw(image, tf.uint8), shape)
-            return tf.ensure_shape(tf.identity(pixels), shape)
-
-    def batch(self, samples: Tensors, flips: Any) -> Any:
-        """Return a batch of `dataset`, with cameras, landmarks and fields mirrored as its pictures are.
-
-        For a folder, check that its files are those that the source opened: TensorFlow opens them by name.
-        """
-        names = [name for name in MIRRORED if self.options.mirror and name in samples]
-
-        def finish(numbers: NDArray[np.int64], flips: NDArray[np.bool_], *values: NDArray[Any]) -> list[NDArray[Any]]:
-            if not self.source.remote:
-                self.source.check_files(numbers)
-            labels = dict(zip(names, map(np.array, values), strict=True))
-            mirror_labels(labels, flips, self.size[1])
-            return [numbers, *labels.values()]
-
-        parts = [samples["index"], *(samples[name] for name in names)]
-        types = [part.dtype for part in parts]
-        done = tf.numpy_function(finish, [parts[0], flips, *parts[1:]], types, stateful=not self.source.remote)
-        batch = dict(samples)
-        for name, part, value in zip(["index", *names], parts, done, strict=True):
-            batch[name] = tf.ensure_shape(value, part.shape)
-        with tf.control_dependencies(done):
-            # Every user of the batch needs the image: TensorFlow omits ops without an effect, and the check is one.
-            batch["image"] = tf.identity(samples["image"])
-        channels = self._channels(batch["index"], flips) if self.source.channels else {}
-        batch |= channels
-        if not self.options.labels:
-            return batch
-        labels = batch.get("camera", tf.zeros([tf.shape(flips)[0], 0]))
-        fields = {name: batch[name] for name in (*self.options.fields, *channels)}
-        return (batch["image"], labels, fields) if fields else (batch["image"], labels)
-
-    def _channels(self, indices: Any, flips: Any) -> Tensors:
-        """Return the channels of a batch, which `ShardSource` reads, mirrored as its pictures are."""
-        arrays = tf.nest.flatten(self.like)
-        types = [tf.string if array.dtype == object else array.dtype for array in arrays]
-
-        def read(*of: NDArray[Any]) -> Any:
-            return tf.nest.flatten(_channel_batch(self.source, *of))
-
-        done = tf.numpy_function(read, [indices, flips], types, stateful=False)
-        shaped = [tf.ensure_shape(one, [indices.shape[0], *a.shape[1:]]) for one, a in zip(done, arrays, strict=True)]
-        found: Tensors = tf.nest.pack_sequence_as(self.like, shaped)
-        return found
-
-
-def _channel_batch(source: ShardSource, numbers: NDArray[np.int64], flips: NDArray[np.bool_]) -> Tensors:
-    """Return the channels of a batch as arrays, mirrored as its pictures are; texts as bytes."""
-    found = source.channel_batch(numbers) if source.channels else {}
-    mirror_channels(found, source.channels, flips, last=True)
-    return {name: _strings(value) if isinstance(value, list) else value for name, value in found.items()}
-
-
-def _strings(values: list[Any]) -> NDArray[np.object_]:
-    """Return texts, and objects as JSON, as an array of bytes."""
-    texts = [value.encode() if isinstance(value, str) else msgspec.json.encode(value) for value in values]
+def _as_array(part: Any) -> NDArray[Any]:
+    """Return an array as it is; texts, and objects as JSON, as an array of bytes."""
+    if isinstance(part, np.ndarray):
+        return part
+    texts = [value.encode() if isinstance(value, str) else msgspec.json.encode(value) for value in part]
     return np.array(texts, object)
-
-
-def decode_picture(data: Any, key: Any) -> Any:
-    """Return the pixels of a picture's file as `pictures.decoding.decoded` does; `key` is the sample's, for errors."""
-    head = tf.strings.substr(data, 0, _HEAD) + bytes(_HEAD)  # TensorFlow's error for shorter data contains the data
-    start, kind = tf.strings.substr(head, 0, len(SIGNATURE)), tf.strings.substr(head, 8, 8)
-    own = [(start == SIGNATURE, lambda: _decoded_png(data))]
-    webp = getattr(tf.io, "decode_webp", None)  # missing in older releases
-    if webp:
-        own.append((tf.reduce_any([kind == plain for plain in _WEBPS]), lambda: webp(data)[0, ..., :_CHANNELS]))
-    return tf.case(own, default=lambda: _decoded_in_python(data, key))
-
-
-def _decoded_png(data: Any) -> Any:
-    return tf.io.decode_png(data, channels=_CHANNELS)
-
-
-def _decoded_in_python(data: Any, key: Any) -> Any:
-    def pixels(data: bytes, key: bytes) -> Pixels:
-        try:
-            return np.ascontiguousarray(decoded(data))
-        except (FormatError, PictureError) as error:
-            name = key.decode(errors="replace")
-            raise ShardsError(f"sample {name} is damaged: {error}", "See lpff-shards verify --deep") from None
-
-    return tf.ensure_shape(tf.numpy_function(pixels, [data, key], tf.uint8, stateful=False), [None, None, _CHANNELS])

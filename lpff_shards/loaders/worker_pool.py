@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders.batches import map_parts
-from lpff_shards.loaders.recycler import Take, lease
+from lpff_shards.loaders.recycler import ALIGNMENT, Take, lease
 from lpff_shards.loaders.worker_defaults import context
 
 SMALL = 1 << 16
@@ -37,7 +37,6 @@ SMALL = 1 << 16
 HELD = 2
 """Batches of each worker that may be in use while others are loaded."""
 
-_ALIGNED = 64
 _WATCH = 5.0
 """Seconds between looks for the parent process: others that were forked may hold its end of a pipe."""
 
@@ -304,7 +303,7 @@ class _Piece:
         return _Placed(_address(part) - _address(self._memory), part.shape, part.strides, part.dtype.str)
 
     def _room(self, size: int) -> Block | None:
-        start, self.needed = self.needed, self.needed + -(-size // _ALIGNED) * _ALIGNED
+        start, self.needed = self.needed, self.needed + -(-size // ALIGNMENT) * ALIGNMENT
         return self._memory[start : start + size] if self.needed <= len(self._memory) else None
 
     def _holds(self, array: NDArray[Any]) -> bool:

@@ -126,8 +126,6 @@ def loader(request: pytest.FixtureRequest) -> Callable[..., Batches]:
 @pytest.fixture
 def formats(loader: Callable[..., Batches]) -> tuple[str, ...]:
     """The formats that a loader reads; one for its worker processes, which take long to start."""
-    if loader is _tensorflow:
-        return ("tfrecord",)
     return ("wds",) if loader in WITH_WORKERS else ("tfrecord", "wds")
 
 

@@ -22,9 +22,9 @@ from PIL import Image
 
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
-from lpff_shards.formats.pictures.decoding import decoded
 from lpff_shards.loaders import ShardSource
 from lpff_shards.loaders.batches import flip_picture, mirror_batch
+from lpff_shards.loaders.recycler import Recycler
 from lpff_shards.loaders.sampler import StreamSampler
 from lpff_shards.schemas.fields import FIELDS
 
@@ -47,6 +47,26 @@ def told(batches):
 batches = iter(dataset(path, 4, **options))
 tf.train.Checkpoint(batches=batches).read(saved).assert_consumed()
 print(json.dumps([told(dataset(path, 4, start=2, **options)), told(batches)]))
+"""
+
+DISTRIBUTED = """
+import json, sys
+import tensorflow as tf
+from lpff_shards.loaders.tensorflow import dataset
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def made(context):
+    place = {"rank": context.input_pipeline_id, "world_size": context.num_input_pipelines}
+    return dataset(sys.argv[1], context.get_per_replica_batch_size(6), shuffle=9, **place)
+@tf.function
+def step(batch):
+    return batch["index"] + 0 * tf.cast(tf.reduce_sum(batch["image"]), tf.int64)
+told = []
+for batch in strategy.distribute_datasets_from_function(made):
+    told += [part.numpy().tolist() for part in strategy.experimental_local_results(strategy.run(step, (batch,)))]
+print(json.dumps([part for part in told if part]))
 """
 
 
@@ -97,12 +117,13 @@ def _assert_same(got: dict[str, Any], expected: dict[str, Any]) -> None:
             assert np.array_equal(got[name], value), name
 
 
+@pytest.mark.parametrize("format", ["tfrecord", "wds"])
 @pytest.mark.parametrize("image", ["keep", "png", "jpeg", "webp", "raw"])
-def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) -> None:
-    path, fields = folders(image), [f.name for f in FIELDS if image == "raw" or f.name in ("key", "yaw", "mirrored")]
+def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str, format: str) -> None:
+    fields = [f.name for f in FIELDS if image == "raw" or f.name in ("key", "yaw", "mirrored")]
+    path = folders(image, format=format)
     found = dataset(path, 4, fields=fields)
     source = ShardSource(path)
-    # JPEGs too are equal to the bit: both decoders are libjpeg-turbo with its exact transform.
     batches = [_numpy(batch) for batch in found]
     for batch in batches:
         _assert_same(batch, source.batch(batch["index"], fields))
@@ -111,33 +132,15 @@ def test_batches_are_the_source_s(folders: Folders, tf: ModuleType, image: str) 
     assert len(found) == 6
 
 
-@pytest.mark.parametrize(
-    ("kind", "mode"),
-    [
-        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGBA")),
-        *(("JPEG", mode) for mode in ("L", "CMYK")),
-        ("WEBP", "RGBA"),
-    ],
-)
-def test_odd_pictures_decode_as_the_source_s_do(tf: ModuleType, kind: str, mode: str) -> None:
-    from lpff_shards.loaders.tensorflow import decode_picture
-
-    out = io.BytesIO()
-    picture = Image.open(io.BytesIO(_noise("colors", "PNG")))
-    picture.putalpha(Image.linear_gradient("L").resize(SIZE))
-    (picture if mode == "RGBA" else picture.convert("RGB").convert(mode)).save(out, kind)
-    assert np.array_equal(tf.function(decode_picture)(out.getvalue(), "a key"), decoded(out.getvalue()))
-
-
 @pytest.mark.parametrize(("shards", "world_size"), [(1, 2), (3, 1), (16, 3)])
 def test_ranks_share_an_epoch(folders: Folders, tf: ModuleType, shards: int, world_size: int) -> None:
     path, counts = folders(shards=shards), [shard.samples for shard in ShardSource(folders(shards=shards)).shards]
     for equal in (None, "pad"):
         for rank in range(world_size):
             options: dict[str, Any] = {"shuffle": 5, "seed": 3, "rank": rank, "world_size": world_size, "equal": equal}
-            row = StreamSampler(counts=counts, batch_size=4, **options).row(1)
-            found = [_numpy(batch)["index"] for batch in dataset(path, 4, epoch=1, **options)]
-            assert np.array_equal(np.concatenate(found), row.indices)
+            order = StreamSampler(counts=counts, batch_size=4, **options)
+            found = [_numpy(batch)["index"].tolist() for batch in dataset(path, 4, epoch=1, **options)]
+            assert found == [order.draw(1, number).indices.tolist() for number in range(len(order))]
 
 
 def test_shapes_are_static(folders: Folders, tf: ModuleType) -> None:
@@ -152,12 +155,13 @@ def test_shapes_are_static(folders: Folders, tf: ModuleType) -> None:
 def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
     path, fields = folders(), ("yaw", "mirrored", "pitch")
     source = ShardSource(path)
-    row = StreamSampler(counts=[shard.samples for shard in source.shards], batch_size=4, seed=7, mirror=True).row(2)
-    assert 0 < row.flips.sum() < len(row.flips)
-    for number, batch in enumerate(dataset(path, 4, shuffle=0, seed=7, epoch=2, mirror=True, fields=fields)):
-        part = slice(number * 4, number * 4 + 4)
-        expected = source.batch(row.indices[part], fields)
-        mirror_batch(expected, row.flips[part], True, flip_picture)
+    order = StreamSampler(counts=[shard.samples for shard in source.shards], batch_size=4, seed=7, mirror=True)
+    drawn = [order.draw(2, number) for number in range(len(order))]
+    assert 0 < sum(batch.flips.sum() for batch in drawn) < len(source)
+    found = dataset(path, 4, shuffle=0, seed=7, epoch=2, mirror=True, fields=fields)
+    for batch, (indices, flips) in zip(found, drawn, strict=True):
+        expected = source.batch(indices, fields)
+        mirror_batch(expected, flips, True, flip_picture)
         _assert_same(_numpy(batch), expected)
 
 
@@ -242,24 +246,15 @@ def test_the_environment_tells_the_rank(folders: Folders, tf: ModuleType, monkey
 def test_start_may_be_the_end(folders: Folders, tf: ModuleType) -> None:
     assert [batch["index"].shape[0] for batch in dataset(folders(), 4, start=5)] == [3]
     assert list(dataset(folders(), 4, start=6)) == []
-    with pytest.raises(ShardsError, match="start 7 is out of range"):
-        dataset(folders(), 4, start=7)
-
-
-def test_tar_shards_are_refused(folders: Folders, tf: ModuleType) -> None:
-    with pytest.raises(ShardsError, match=r"wds.*--format tfrecord"):
-        dataset(folders(format="wds"), 4)
+    for wrong in ({"start": 7}, {"start": -1}, {"parallel": 0}, {"prefetch": -1}):
+        ((name, value),) = wrong.items()
+        with pytest.raises(ShardsError, match=f"{name} {value} is out of range"):
+            dataset(folders(), 4, **wrong)
 
 
 def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
     with pytest.raises(ShardsError, match="field 'color' is not known"):
         dataset(folders(), 4, fields=("color",))
-
-
-def test_a_tensorflow_without_webp_has_ours(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf.io, "decode_webp", None, raising=False)
-    batch = _numpy(next(iter(dataset(folders("webp"), 4))))
-    assert np.array_equal(batch["image"], ShardSource(folders("webp")).batch(batch["index"])["image"])
 
 
 @pytest.mark.parametrize("image", ["keep", "raw"])
@@ -273,36 +268,60 @@ def test_pictures_of_several_sizes_are_told(tmp_path: Path, tf: ModuleType, imag
             format="tfrecord", out=str(tmp_path / "out"), sources=sources, picture=PictureOptions(image=image)
         )
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="pictures of one size"):
-        list(dataset(tmp_path / "out", 2))
+    for batch_size in (1, 4):
+        with pytest.raises(tf.errors.UnknownError, match=r"[Pp]ictures of one size: export with --resolution"):
+            list(dataset(tmp_path / "out", batch_size))
 
 
 def test_damage_is_told(folders: Folders, tf: ModuleType, tmp_path: Path) -> None:
-    for file in folders().iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(folders("png"), tmp_path, dirs_exist_ok=True)
     (shard, *_) = tmp_path.glob("*.tfrecord-00001-*")
     data = bytearray(shard.read_bytes())
-    data[-900] ^= 1
+    data[data.rindex(b"IDAT") + 40] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(tf.errors.DataLossError):
+    last = ShardSource(tmp_path).shards[1].samples - 1
+    with pytest.raises(tf.errors.UnknownError, match=rf"{shard.name}: sample {last} is damaged"):
         list(dataset(tmp_path, 4))
 
 
-@pytest.mark.parametrize("labels", [False, True])
+@pytest.mark.parametrize("in_place", [False, True])
 def test_a_shard_that_changes_meanwhile_is_refused(
-    folders: Folders, tf: ModuleType, tmp_path: Path, labels: bool
+    folders: Folders, tf: ModuleType, tmp_path: Path, in_place: bool
 ) -> None:
-    for file in folders().iterdir():
-        if file.is_file():
-            shutil.copy(file, tmp_path / file.name)
-    batches = dataset(tmp_path, 4, shuffle=0, labels=labels)
-    assert len(list(batches)) == 6
-    (*_, shard) = sorted(tmp_path.glob("*.tfrecord-*"))
-    shutil.copy(shard, tmp_path / "new")
-    (tmp_path / "new").replace(shard)
+    shutil.copytree(folders(), tmp_path, dirs_exist_ok=True)
+    batches = dataset(tmp_path, 4, shuffle=0)
+    (*_, shard) = sorted(tmp_path.glob("*.tfrecord-*[0-9]"))
+    if in_place:
+        assert len(list(batches)) == 6
+        shard.write_bytes(shard.read_bytes())
+    else:
+        shutil.copyfile(shard, tmp_path / "new")
+        (tmp_path / "new").replace(shard)
     with pytest.raises(tf.errors.UnknownError, match="has changed since it was opened"):
         list(batches)
+
+
+def test_the_source_s_memory_is_not_copied(folders: Folders, tf: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: set[int] = set()
+
+    def take(self: Recycler, shape: tuple[int, ...]) -> np.ndarray:
+        array = original(self, shape)
+        taken.add(array.ctypes.data)
+        return array
+
+    original = Recycler.take
+    monkeypatch.setattr(Recycler, "take", take)
+    batches = [np.asarray(memoryview(batch["image"])) for batch in dataset(folders(), 4)]
+    assert len({batch.ctypes.data for batch in batches} & taken) == len(batches) == 6
+
+
+def test_replicas_of_a_strategy_share_an_epoch(folders: Folders, tf: ModuleType) -> None:
+    script = [sys.executable, "-c", DISTRIBUTED, folders()]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    order = StreamSampler(counts=[s.samples for s in ShardSource(folders()).shards], batch_size=3, shuffle=9)
+    assert found == [order.draw(0, number).indices.tolist() for number in range(len(order))]
 
 
 def test_signature_and_help_are_those_of_the_options() -> None:
