@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.loaders.sampler import SampleOrder, StreamSampler, coin_flips, scattered, weighted
+from lpff_shards.loaders.sampler import Leg, SampleOrder, StreamSampler, coin_flips, scattered, weighted
 
 SAMPLES = 53
 WEIGHTS = np.random.default_rng(0).choice([0.0, 0.25, 1.0, 3.5], SAMPLES)
@@ -93,8 +93,9 @@ def test_batches_are_parts_of_the_row(world_size: int, batch_size: int, equal: A
         with pytest.raises(IndexError, match=f"batch {number} of {len(order)}"):
             order.draw(3, number)
         return
-    ids = order.stretch(3)
-    ids = ids[scattered(len(ids), 8, 0, 3)][number * batch_size : (number + 1) * batch_size]
+    ids = order.sequence(3)[order.places(SAMPLES, 3, 0, Leg(world_size, batch_size, 0))][
+        number * batch_size : (number + 1) * batch_size
+    ]
     indices, flips = order.draw(3, number)
     assert np.array_equal(indices, ids % SAMPLES)
     assert np.array_equal(flips, coin_flips(ids, 0, 3))

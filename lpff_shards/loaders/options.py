@@ -31,8 +31,8 @@ class LoaderOptions:
         split: the split to read; None for all.
         shuffle: True for a new order of all samples in each epoch, False for the order of the shards; the batches of
             all ranks together are parts of one order. With a number each rank reads a part of the shards nearly in
-            their order: the shards have a new one in each epoch, and each sample moves by less than that many places,
-            which needs no memory. 0 keeps the shards' order.
+            their order, which is new in each epoch; each sample moves by less than that many places, which needs no
+            memory. 0 keeps the shards' order.
         seed: of shuffling, mirroring and weights.
         epoch: number of the first epoch; each epoch has its own order, mirrors and weighted choice.
         rank, world_size: of this process; by default those of the framework's process group, else those of torchrun,

@@ -21,9 +21,9 @@ from lpff_shards.executors.processes import available_cores
 from lpff_shards.loaders.batches import load_batch, map_parts
 from lpff_shards.loaders.options import LoaderOptions, takes
 from lpff_shards.loaders.ranks import rank_and_world_size
-from lpff_shards.loaders.sampler import SampleOrder, refuse_below
+from lpff_shards.loaders.sampler import SampleOrder, Sampler, refuse_below
 from lpff_shards.loaders.source import ShardSource
-from lpff_shards.loaders.state import Position, loader_settings, restore_state, save_state
+from lpff_shards.loaders.state import Position, Settings, loader_settings, restore_state, save_state
 from lpff_shards.loaders.worker_defaults import FEW, MOST_THREADS
 
 
@@ -80,10 +80,7 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
     source = ShardSource(options.path, options.split, channels=options.channels)
     order = options.sampler(source, rank_and_world_size(options.rank, options.world_size, None))
     settings = loader_settings(source, order)
-    at = Position(options.epoch, options.start) if options.state is None else restore_state(options.state, settings)
-    count = order.batches(at.epoch, at.before)
-    if at.number > count:
-        raise ShardsError(f"start {at.number!r} is out of range", f"It is from 0 to this rank's {count} batches")
+    at = _first(options, order, settings)
 
     def load(drawn: SampleOrder) -> Any:
         return map_parts(_as_array, load_batch(source, drawn, options.fields, options.labels))
@@ -108,18 +105,32 @@ def dataset(options: TensorflowOptions) -> tf.data.Dataset:
 
     cores = available_cores()
     parallel = options.parallel or (min(cores + source.remote, MOST_THREADS) if source.decodes else FEW)
+    numbers = tf.data.Dataset.range(at.number, order.batches(at.epoch, at.before))
+    batches = numbers.map(batch, parallel, deterministic=True).prefetch(options.prefetch or tf.data.AUTOTUNE)
+    # Loading occupies threads, which the model's operations and the user's maps must not wait for.
+    made = batches.with_options(_traits(cores + parallel))
+    made.state_dict = lambda batches: save_state(at._replace(number=at.number + batches), settings)
+    return made
+
+
+def _first(options: TensorflowOptions, order: Sampler, settings: Settings) -> Position:
+    """Return the position of the first batch."""
+    if options.state is not None:
+        return restore_state(options.state, settings)
+    if options.start > len(order):
+        hint = f"It is from 0 to this rank's {len(order)} batches"
+        raise ShardsError(f"start {options.start!r} is out of range", hint)
+    return Position(options.epoch, options.start)
+
+
+def _traits(threads: int) -> tf.data.Options:
     traits = tf.data.Options()
     # The rank's share is already cut.
     traits.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # A checkpoint then holds the position and no pictures.
     traits.experimental_symbolic_checkpoint = True
-    # Loading occupies threads, which the model's operations and the user's maps must not wait for.
-    traits.threading.private_threadpool_size = cores + parallel
-    numbers = tf.data.Dataset.range(at.number, count)
-    batches = numbers.map(batch, parallel, deterministic=True)
-    made = batches.prefetch(options.prefetch or tf.data.AUTOTUNE).with_options(traits)
-    made.state_dict = lambda batches: save_state(at._replace(number=at.number + batches), settings)
-    return made
+    traits.threading.private_threadpool_size = threads
+    return traits
 
 
 def _as_array(part: Any) -> NDArray[Any]:

@@ -95,13 +95,13 @@ class WorkerPool:
 
     def __init__(self, load: Load, workers: int, method: str) -> None:
         self.usable = True
-        self._workers: list[_Worker] = []
+        self._workers: list[_BatchWorker] = []
         weakref.finalize(self, _end, os.getpid(), self._workers)
         start = context(method)
         for _ in range(workers):
             # Forked processes have the pipes of earlier ones.
             others = [worker.pipe for worker in self._workers] if method == "fork" else []
-            self._workers.append(_Worker(start, load, others))
+            self._workers.append(_BatchWorker(start, load, others))
 
     def map(self, items: Iterable[Any], ahead: int) -> Generator[Any, None, None]:
         """Yield the batch of each item in order, or raise its error; `ahead` batches of each worker are on their way.
@@ -113,7 +113,7 @@ class WorkerPool:
             while worker.asked:
                 # Of a pass that was left.
                 self._answer(worker)
-        asked, turns = deque[_Worker](), cycle(self._workers)
+        asked, turns = deque[_BatchWorker](), cycle(self._workers)
         for item in items:
             if len(asked) == ahead * len(self._workers):
                 yield self._answered(asked.popleft())
@@ -124,13 +124,13 @@ class WorkerPool:
         while asked:
             yield self._answered(asked.popleft())
 
-    def _answered(self, worker: _Worker) -> Any:
+    def _answered(self, worker: _BatchWorker) -> Any:
         batch, error = self._answer(worker)
         if error is not None:
             raise error
         return batch
 
-    def _answer(self, worker: _Worker) -> tuple[Any, Exception | None]:
+    def _answer(self, worker: _BatchWorker) -> tuple[Any, Exception | None]:
         with self._talking():
             return worker.answer()
 
@@ -141,7 +141,7 @@ class WorkerPool:
         self.usable = True
 
 
-class _Worker:
+class _BatchWorker:
     """A process as its parent sees it: its pipe, its memory, and the batches that it was asked for."""
 
     def __init__(self, start: Any, load: Load, others: Sequence[Connection]) -> None:
@@ -217,7 +217,7 @@ def _anonymous_file(size: int) -> int:
     return descriptor
 
 
-def _end(owner: int, workers: Sequence[_Worker]) -> None:
+def _end(owner: int, workers: Sequence[_BatchWorker]) -> None:
     """End the processes; they hold nothing that a kill could damage."""
     if os.getpid() != owner:
         return  # a forked copy

@@ -60,7 +60,7 @@ def test_threads_load_the_folder_s_batches(
         pipeline(folders[image], BATCH, workers=0, **given),
         pipeline(sent(folders[image], bucket), BATCH, **given),
     )
-    assert found.num_workers == 0
+    assert found.dataset.feed.by.workers == 0
     for _ in range(2):
         assert _told(found) == _told(expected)
 
@@ -71,7 +71,7 @@ def test_spawned_processes_load_them_and_go_on(
     expected, uri = pipeline(folders["png"], BATCH, workers=2, seed=3), sent(folders["png"], s3)
     monkeypatch.setattr("lpff_shards.loaders.worker_defaults.available_cores", lambda: 2)
     found = pipeline(uri, BATCH, seed=3)
-    assert found.num_workers == 2
+    assert found.dataset.feed.by.workers == 2
     epochs = [_told(expected) for _ in range(2)]
     assert _told(found) == epochs[0]
     passing = iter(found)
