@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,9 +25,13 @@ from PIL import Image
 from lpff_shards import ExportOptions, PictureOptions, ShardOptions, SourceOptions, export
 from lpff_shards.errors import ShardsError
 from lpff_shards.loaders import ShardSource
-from lpff_shards.loaders.batches import flip_picture, mirror_batch
+from lpff_shards.loaders.batches import mirror_batch
+from lpff_shards.loaders.feed import Feed, Loading
+from lpff_shards.loaders.options import LoaderOptions
 from lpff_shards.loaders.recycler import Recycler
 from lpff_shards.loaders.sampler import StreamSampler
+from lpff_shards.loaders.state import Position, loader_settings, restore_state, save_state
+from lpff_shards.loaders.worker_defaults import Workers
 from lpff_shards.schemas.fields import FIELDS
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed here")
@@ -161,7 +167,7 @@ def test_mirrored_samples_are_numpy_s(folders: Folders, tf: ModuleType) -> None:
     found = dataset(path, 4, shuffle=0, seed=7, epoch=2, mirror=True, fields=fields)
     for batch, (indices, flips) in zip(found, drawn, strict=True):
         expected = source.batch(indices, fields)
-        mirror_batch(expected, flips, True, flip_picture)
+        mirror_batch(expected, flips, True)
         _assert_same(_numpy(batch), expected)
 
 
@@ -250,6 +256,45 @@ def test_start_may_be_the_end(folders: Folders, tf: ModuleType) -> None:
         ((name, value),) = wrong.items()
         with pytest.raises(ShardsError, match=f"{name} {value} is out of range"):
             dataset(folders(), 4, **wrong)
+
+
+def test_states_go_on_in_other_numbers_and_from_other_loaders(folders: Folders, tf: ModuleType) -> None:
+    path, rng = folders("raw", 3), random.Random(0)
+    source = ShardSource(path)
+    for _ in range(25):
+        given = {"shuffle": rng.choice([True, False, 0, 9]), "seed": rng.randint(0, 9), "mirror": rng.random() < 0.5}
+        found, state = [], None
+        for count in (rng.randint(0, 3), rng.randint(0, 2), len(source)):
+            world_size, batch_size = rng.randint(1, 3), rng.randint(1, 6)
+            steps: list[list[Any]] = [[] for _ in range(world_size)]
+            states: list[Any] = [state]
+            for rank in range(world_size):
+                options = {"rank": rank, "world_size": world_size, **given}
+                if rng.random() < 0.5 or count == len(source):
+                    batches = dataset(path, batch_size, state=state, **options)
+                    steps[rank] = [batch["index"].numpy().tolist() for batch in batches.take(count)]
+                    states.append(batches.state_dict(count))
+                else:
+                    # torch and JAX load by these.
+                    order = LoaderOptions(path, batch_size, **options).sampler(source, (rank, world_size))
+                    settings = loader_settings(source, order)
+                    at = Position(0) if state is None else restore_state(state, settings)
+                    feed = Feed(load=Loading(source=source, order=order), by=Workers(0, 1, 1))
+                    steps[rank] = [batch["index"].tolist() for _, batch in islice(feed.after(at, 1), count)]
+                    states.append(save_state(at._replace(number=at.number + count), settings))
+            if count == len(source) or all(len(one) == count for one in steps):
+                found += [index for rank_steps in steps for batch in rank_steps for index in batch]
+                assert all(one == states[1] for one in states[1:])
+                state = json.loads(json.dumps(states[1]))
+        assert sorted(found) == list(range(len(source)))
+
+
+def test_a_state_of_another_data_set_is_refused(folders: Folders, tf: ModuleType) -> None:
+    state = dataset(folders("raw", 3), 4).state_dict(2)
+    with pytest.raises(ShardsError, match=r"saved with seed=0, now seed=1"):
+        dataset(folders("raw", 3), 4, seed=1, state=state)
+    with pytest.raises(ShardsError, match="state was given with epoch or start"):
+        dataset(folders("raw", 3), 4, start=1, state=state)
 
 
 def test_unknown_fields_are_refused(folders: Folders, tf: ModuleType) -> None:
