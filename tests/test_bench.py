@@ -17,18 +17,9 @@ from stores import Bucket
 from lpff_shards import ShardsError, read_manifest
 from lpff_shards.commandline.summary import report_text
 from lpff_shards.loaders import bench as benching
-from lpff_shards.loaders.bench import (
-    CONTENDERS,
-    BenchReport,
-    Reading,
-    Run,
-    bench_export,
-    last_line,
-    measure,
-    missing,
-    read_epochs,
-    read_twice,
-)
+from lpff_shards.loaders.bench import BenchReport, Reading, Run, bench_export, measure, read_twice
+from lpff_shards.loaders.bench.__main__ import last_line
+from lpff_shards.loaders.bench.contenders import CONTENDERS, missing, read_epochs
 from lpff_shards.options.bench import LOADERS, BenchOptions
 from lpff_shards.storage.path import place
 
