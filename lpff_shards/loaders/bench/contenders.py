@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lpff_shards.errors import ShardsError
 from lpff_shards.formats.registry import NAMES, get_format
 from lpff_shards.loaders.files import shards_of_split
 from lpff_shards.loaders.source import ShardSource
@@ -35,15 +33,6 @@ def missing(loader: str, format: str, in_bucket: bool = False) -> str:
     return f"not installed: {' and '.join(absent)}" if absent else ""
 
 
-def read_epochs(loader: str, workers: int | None, options: BenchOptions) -> Iterator[int]:
-    """Read epoch after epoch by a loader; yield the number of pictures of each batch."""
-    contender = CONTENDERS[loader]
-    if workers and not contender.has_workers:
-        raise ShardsError("the loader has no worker processes", "Leave --workers out, or give 0 too")
-    batches = contender.open(options, workers)
-    return (len(batch["index"]) for epoch in count() for batch in batches(epoch))
-
-
 def _source(options: BenchOptions, _: int | None) -> Batches:
     from lpff_shards.loaders.batches import load_batch
     from lpff_shards.loaders.sampler import EpochSampler
@@ -53,10 +42,11 @@ def _source(options: BenchOptions, _: int | None) -> Batches:
     return lambda epoch: (load_batch(source, order.draw(epoch, number)) for number in range(len(order)))
 
 
-def _ours(module: str, name: str, options: BenchOptions, workers: int | None) -> Batches:
+def _ours(module: str, name: str, options: BenchOptions, workers: int | None, **more: Any) -> Batches:
     """Open a loader of this package, whose passes are epochs."""
     make = getattr(importlib.import_module(f"lpff_shards.loaders.{module}"), name)
-    loader = make(options.path, options.batch_size, split=options.split, mirror=options.mirror, workers=workers)
+    given: dict[str, Any] = {"split": options.split, "mirror": options.mirror, "workers": workers, **more}
+    loader = make(options.path, options.batch_size, **given)
     return lambda _: loader
 
 
@@ -85,11 +75,11 @@ class Contender:
     """A loader to measure, and the modules that it needs.
 
     Attributes:
-        open: opens its batches with the options and a number of workers.
+        open: opens its batches with the options and a number of workers; torch's with `pin_memory` too.
         reader: its name in `Format.readers`; empty if it reads all formats that loaders read.
     """
 
-    open: Callable[[BenchOptions, int | None], Batches]
+    open: Callable[..., Batches]
     needs: tuple[str, ...] = ()
     reader: str = ""
     reads_buckets: bool = True
