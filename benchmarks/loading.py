@@ -22,7 +22,7 @@ import msgspec
 
 from benchmarks.export import generate
 from benchmarks.loading_rivals import BATCH, SIDE, write_archive
-from lpff_shards.loaders.bench import Run
+from lpff_shards.loaders.bench import Run, Work
 from lpff_shards.options.bench import BenchOptions
 
 WORKERS = (0, 1, 2)
@@ -107,7 +107,8 @@ def once(one: Contestant, path: Path, workers: int, seconds: float) -> Run:
         # A number that the loader takes for itself where it has no worker processes.
         told = None if one.workers == (0,) else workers
         options = BenchOptions(path=str(path), batch_size=BATCH, seconds=seconds)
-        words = ["lpff_shards.loaders.bench", msgspec.json.encode((one.loader, told, options)).decode()]
+        work: Work = (Run(one.loader, told), options, "")
+        words = ["lpff_shards.loaders.bench", msgspec.json.encode(work).decode()]
     else:
         words = ["benchmarks.loading_rivals", one.loader, str(path), str(workers), str(seconds)]
     env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}

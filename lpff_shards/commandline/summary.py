@@ -138,25 +138,32 @@ def run_text(run: Run, details: bool = False) -> str:
 
 
 def report_text(report: BenchReport) -> str:
-    """Return a table of pictures and bytes per second; bytes as stored."""
+    """Return a table of pictures and bytes per second, and what they cost; bytes as stored."""
+    demanded, reading = report.demanded_pictures_per_second, report.reading
+    wide = max([26, *(len(_title(run)) for run in report.runs)])
+    titles = f"{'':{wide}}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}{'CPU s/1,000':>13}{'memory':>10}"
     lines = [
         f"{report.name} {report.split}: {report.samples:,} samples of {format_bytes(int(report.picture_bytes))} "
-        f"({report.format}), batches of {report.batch_size}",
-        click.style(f"{'':26}{'pictures/s':>12}{'MB/s':>9}{'first batch':>13}", bold=True),
+        f"({report.format}), batches of {report.batch_size}"
+        + (f"; {demanded:,.0f} pictures/s are 100 % utilization" if demanded else ""),
+        click.style(titles + ("  utilization" if demanded else ""), bold=True),
     ]
-    reading = report.reading
-    for name, seconds in (("files, as found", reading.first), ("files, once more", reading.again)):
+    first = "files, cold" if any(run.cold for run in report.runs) else "files, as found"
+    for name, seconds in ((first, reading.first), ("files, once more", reading.again)):
         rate = reading.bytes / seconds
-        lines.append(f"{name:26}{rate / report.picture_bytes:>12,.0f}{rate / 1e6:>9,.0f}")
+        lines.append(f"{name:{wide}}{rate / report.picture_bytes:>12,.0f}{rate / 1e6:>9,.0f}")
     for run in report.runs:
         rate = run.rate * report.picture_bytes / 1e6
         figures = f"{run.rate:>12,.0f}{rate:>9,.0f}{run.start:>11.1f} s"
-        lines.append(f"{_title(run):26}" + (f"  {run.problem}" if run.problem else figures))
+        figures += f"{run.cpu_seconds_per_1000_pictures:>13.2f}{format_bytes(run.memory_bytes):>10}"
+        figures += f"{run.utilization_percent:>11.0f} %" if run.utilization_percent is not None else ""
+        lines.append(f"{_title(run):{wide}}" + (f"  {run.problem}" if run.problem else figures))
     return "\n".join([printable(lines[0]), lines[1], *map(printable, lines[2:])])
 
 
 def _title(run: Run) -> str:
-    return run.loader if run.workers is None else f"{run.loader}, {format_count(run.workers, 'worker')}"
+    workers = "" if run.workers is None else format_count(run.workers, "worker")
+    return ", ".join(filter(None, (run.loader, workers, "cold" * run.cold, run.device, "pinned" * run.pinned)))
 
 
 def report_data(report: BenchReport) -> Mapping[str, Any]:

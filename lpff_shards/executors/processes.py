@@ -76,19 +76,26 @@ def available_cores() -> int:
 
 @cache
 def cpu_quota(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the CPU quota of a process in cores: the least of all its control groups, rounded up.
+    """Return the CPU quota of a process in cores: the least of all its control groups, rounded up."""
+    return min([sys.maxsize, *map(_quota, control_groups("cpu", groups, mounted))])
+
+
+def control_groups(
+    controller: str, groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")
+) -> list[Path]:
+    """Return the folders of a process's control groups that may have a controller, each after those above it.
 
     Args:
         groups: the list of groups, in a container perhaps with paths of the host, of which only the root is mounted.
-        mounted: the mount point of version 2; that of version 1 is its folder `cpu`.
+        mounted: the mount point of version 2; that of version 1 is its folder with the controller's name.
     """
-    quotas = [sys.maxsize]
+    found: list[Path] = []
     for line in groups.read_text().splitlines() if groups.is_file() else ():
         controllers, _, path = line.partition(":")[2].partition(":")
-        if not controllers or "cpu" in controllers.split(","):
-            root, parts = mounted / ("cpu" if controllers else ""), PurePosixPath(path).parts[1:]
-            quotas += [_quota(root.joinpath(*parts[:depth])) for depth in range(len(parts) + 1)]
-    return min(quotas)
+        if not controllers or controller in controllers.split(","):
+            root, parts = mounted / (controller if controllers else ""), PurePosixPath(path).parts[1:]
+            found += [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+    return found
 
 
 def _quota(group: Path) -> int:

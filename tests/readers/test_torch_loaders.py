@@ -30,7 +30,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
 from lpff_shards.loaders import ShardSource  # noqa: E402
+from lpff_shards.loaders.bench import Run, read_epochs  # noqa: E402
 from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
+from lpff_shards.options.bench import BenchOptions  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
@@ -717,3 +719,13 @@ def test_options_out_of_range_are_refused_at_once(
         pipeline(exports[3], **{"batch_size": 4, **given})
     with pytest.raises(ShardsError, match="shuffle -1 is out of range"):
         stream(exports[3], 4, shuffle=-1)
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_bench_copies_to_a_device_of_torch(exports: dict[int, Path], pinned: bool) -> None:
+    options = BenchOptions(path=str(exports[3]), batch_size=BATCH)
+    sizes = read_epochs(
+        Run("torch.loader", 0, device="cuda" if torch.cuda.is_available() else "cpu", pinned=pinned), options
+    )
+    assert list(islice(sizes, SAMPLES // BATCH + 1)) == [BATCH] * (SAMPLES // BATCH) + [SAMPLES % BATCH]
