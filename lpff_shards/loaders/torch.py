@@ -6,6 +6,7 @@ resume in the middle of an epoch, also in other processes, in other numbers.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -82,7 +83,7 @@ class Pipeline(DataLoader[Any]):
             by=resolve_workers(source, options.workers, options.threads, options.prefetch),
             # Forked processes cannot read a bucket.
             start="spawn" if source.remote else None,
-            finish=partial(map_arrays, _pinned) if options.pin_memory else None,
+            finish=partial(map_arrays, _pinned) if options.pin_memory and _accelerated() else None,
         )
         epochs = _Epochs(feed, Position(options.epoch), loader_settings(source, order))
         super().__init__(epochs, batch_size=None, collate_fn=partial(map_arrays, torch.from_numpy))
@@ -160,6 +161,14 @@ class _Pass(Iterator[Any]):
         except StopIteration:
             self._data.end(self._pass)
             raise
+
+
+def _accelerated() -> bool:
+    # The first is new in torch 2.6.
+    found = bool(getattr(torch, "accelerator", torch.cuda).is_available())
+    if not found:
+        warnings.warn("pin_memory has no effect: torch finds no accelerator", stacklevel=2)
+    return found
 
 
 def _pinned(array: NDArray[Any]) -> torch.Tensor:

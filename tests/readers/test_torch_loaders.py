@@ -30,6 +30,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed here")
 
 from lpff_shards import MixOptions, ShardsError, read_manifest  # noqa: E402
 from lpff_shards.loaders import ShardSource  # noqa: E402
+from lpff_shards.loaders import torch as pipelines  # noqa: E402
 from lpff_shards.loaders.bench import Run, read_epochs  # noqa: E402
 from lpff_shards.loaders.torch import StreamOptions, TorchOptions, loader, stream  # noqa: E402
 from lpff_shards.options.bench import BenchOptions  # noqa: E402
@@ -721,7 +722,28 @@ def test_options_out_of_range_are_refused_at_once(
         stream(exports[3], 4, shuffle=-1)
 
 
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true")
+def test_pinned_batches_are_copied_by_a_thread(exports: dict[int, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    def pinned(array: np.ndarray) -> torch.Tensor:
+        threads.add(threading.get_ident())
+        return torch.from_numpy(array).clone()
+
+    expected = list(loader(exports[3], BATCH, workers=0, labels=True))
+    monkeypatch.setattr(pipelines, "_accelerated", lambda: True)
+    monkeypatch.setattr(pipelines, "_pinned", pinned)
+    for workers in (0, 1):
+        assert _same(list(loader(exports[3], BATCH, workers=workers, labels=True, pin_memory=True)), expected)
+    assert threads and threading.get_ident() not in threads
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+def test_pinning_without_an_accelerator_is_told(exports: dict[int, Path]) -> None:
+    with pytest.warns(UserWarning, match="pin_memory has no effect: torch finds no accelerator"):
+        assert len(list(loader(exports[3], BATCH, workers=0, pin_memory=True))) == 10
+
+
+@pytest.mark.filterwarnings("ignore:pin_memory has no effect")
 @pytest.mark.parametrize("pinned", [False, True])
 def test_bench_copies_to_a_device_of_torch(exports: dict[int, Path], pinned: bool) -> None:
     options = BenchOptions(path=str(exports[3]), batch_size=BATCH)
