@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -126,6 +128,23 @@ def test_a_process_that_was_killed_is_told(pool: WorkerPool) -> None:
     with pytest.raises(ShardsError, match=r"worker process \d+ of the loader was killed by signal 9\. If memory was"):
         list(pool.map([1, 2, 3, 19, 4, 5], AHEAD))
     assert not pool.usable
+
+
+def test_what_cannot_be_started_or_fed_is_told(pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any) -> int:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(os, "fork", none)
+    with pytest.raises(
+        ShardsError, match=r"worker process 1 of 2 cannot be started: Cannot allocate memory\. Use fewer"
+    ):
+        WorkerPool(_load, 2, "fork")
+    monkeypatch.setattr(os, "memfd_create", none)
+    with pytest.raises(ShardsError, match="a worker process cannot be fed: Cannot allocate memory"):
+        list(pool.map(range(8), AHEAD))
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    with pytest.raises(ShardsError, match="a daemonic process cannot start worker processes"):
+        WorkerPool(_load, 2, "fork")
 
 
 def test_processes_end_with_their_pool() -> None:

@@ -81,7 +81,9 @@ def context(method: str) -> BaseContext:
 
 
 def refuse_inner_start() -> None:
-    """Raise ShardsError if this process is itself being started, and its script has no main guard."""
+    """Raise ShardsError if this process is itself being started, without a main guard, or may not start others."""
+    if current_process().daemon:
+        raise ShardsError("a daemonic process cannot start worker processes", "Pass workers=0 there")
     # Set while a process of multiprocessing imports its parent's script.
     if getattr(current_process(), "_inheriting", False):
         raise ShardsError(

@@ -99,9 +99,11 @@ class WorkerPool:
         weakref.finalize(self, _end, os.getpid(), self._workers)
         start = context(method)
         for _ in range(workers):
-            # Forked processes have the pipes of earlier ones.
-            others = [worker.pipe for worker in self._workers] if method == "fork" else []
-            self._workers.append(_BatchWorker(start, load, others))
+            try:
+                self._workers.append(_BatchWorker(start, load, [worker.pipe for worker in self._workers]))
+            except OSError as error:
+                reason = f"worker process {len(self._workers) + 1} of {workers} cannot be started: {error.strerror}"
+                raise ShardsError(reason, "Use fewer workers") from None
 
     def map(self, items: Iterable[Any], ahead: int) -> Generator[Any, None, None]:
         """Yield the batch of each item in order, or raise its error; `ahead` batches of each worker are on their way.
@@ -146,8 +148,8 @@ class _BatchWorker:
 
     def __init__(self, start: Any, load: Load, others: Sequence[Connection]) -> None:
         self.pipe, theirs = start.Pipe()
-        forked = start.get_start_method() == "fork"
-        inherited = [*others, self.pipe] if forked else []
+        # A forked process has the pipes of earlier ones too.
+        inherited = [*others, self.pipe] if start.get_start_method() == "fork" else []
         self.process: BaseProcess = start.Process(target=_work, args=(theirs, load, inherited), daemon=True)
         self.process.start()
         theirs.close()
@@ -204,6 +206,8 @@ class _BatchWorker:
                 f"worker process {self.process.pid} of the loader {how}",
                 "If memory was short, use fewer workers or a smaller batch_size",
             ) from None
+        except OSError as error:
+            raise ShardsError(f"a worker process cannot be fed: {error.strerror}", "Use fewer workers") from None
 
 
 def _anonymous_file(size: int) -> int:
