@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lpff_shards._version import __version__
 
 if TYPE_CHECKING:
-    from lpff_shards.api import compare_rules, export, export_share, plan_export
+    from lpff_shards.api import compare_rules, convert_export, export, export_share, plan_export
     from lpff_shards.errors import ShardsError
     from lpff_shards.exporters.attach import attach_channels
     from lpff_shards.exporters.finish import index_export
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "attach_channels",
     "compare_rules",
+    "convert_export",
     "export",
     "export_share",
     "index_export",
@@ -50,7 +51,7 @@ def __getattr__(name: str) -> object:
 
     homes = {"Manifest": "manifest", "MixOptions": "options.mix", "ShardsError": "errors",
              "attach_channels": "exporters.attach", "Share": "options.declaration", "compare_rules": "api",
-             "export": "api", "export_share": "api",
+             "convert_export": "api", "export": "api", "export_share": "api",
              "SourceOptions": "options.sources", "index_export": "exporters.finish", "plan_export": "api",
              "read_manifest": "manifest", "trace_export": "sidecars.trace", "verify_export": "verify"}  # fmt: skip
     if name not in __all__:

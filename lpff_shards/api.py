@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from lpff_shards.executors.processes import ShardDone, available_cores, may_fork
 from lpff_shards.exporters.archive import assemble
 from lpff_shards.exporters.attach import attach_channels
 from lpff_shards.exporters.callbacks import ProgressCallback
+from lpff_shards.exporters.conversion import conversion_options, planned_conversion
 from lpff_shards.exporters.cropping import check_libraries
 from lpff_shards.exporters.finish import finish, refuse_nothing
 from lpff_shards.exporters.output_lock import acquire, owner_of, refuse_lost
@@ -70,6 +71,8 @@ def plan_export(options: ExportOptions) -> Plan:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
+        if options.sources.export is not None:
+            return planned_conversion(options, options.sources.export)
         counts, exclude = options.mix.num_replicas, options.mix.exclude
         num_replicas = read_num_replicas(counts) if counts is not None else None
         exclusions = read_exclusions(exclude) if exclude is not None else ()
@@ -146,11 +149,13 @@ def _plan(
 
 
 def compare_rules(plan: Plan, options: ExportOptions) -> Balances | None:
-    """Return the effect of each rule of rebalancing on the training pictures, None without cameras.
+    """Return the effect of each rule of rebalancing on the training pictures, None without cameras or mix.
 
     Args:
         plan: of `plan_export` with these options.
     """
+    if options.sources.export is not None:
+        return None
     from lpff_shards.planning.rebalance import compare
 
     return compare(plan.mix.pool, plan.mix.weights, options.mix, options.shards.seed or 0)
@@ -170,6 +175,27 @@ def export(options: ExportOptions, observer: ProgressCallback | None = None) -> 
         _write_missing(job, _due(job.plan, archives), before=archives)
         job.observer.on_stage("finishing")
         return _finished(job, archives)
+
+
+def convert_export(
+    path: str,
+    out: str,
+    *,
+    format: str | None = None,
+    observer: ProgressCallback | None = None,
+    **options: Any,
+) -> Manifest:
+    """Write a finished export as another one: the same samples, keys, order, splits and fields.
+
+    Args:
+        path: folder or bucket prefix of the export, which is only read.
+        format: of the new export; None for that of the first.
+        options: others of `ExportOptions`: name, metadata, picture, shards, run.
+
+    Raises:
+        ShardsError: the export is unfinished or damaged, or as `export`.
+    """
+    return export(conversion_options(path, out, format, **options), observer)
 
 
 def export_share(options: ExportOptions, observer: ProgressCallback | None = None) -> ShareDone:

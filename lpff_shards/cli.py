@@ -43,12 +43,31 @@ def cli(context: click.Context) -> None:
 @given_by.messages
 def export(dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity, **given: Any) -> None:
     """Write shards from the given sources. Run the same command again to resume."""
+    _run(_options(given), dry_run, report, as_json, verbosity)
+
+
+@cli.command()
+@given_by.path
+@given_by.convert
+@given_by.messages
+def convert(
+    path: str, out: str, format: str | None, dry_run: bool, as_json: bool, verbosity: Verbosity, **given: Any
+) -> None:
+    """Write the export in the folder PATH again: in another format, with other pictures, or in other shards.
+
+    Samples, keys, order, splits and fields stay; data sets are not needed. Run the same command again to resume.
+    """
+    from lpff_shards.exporters.conversion import conversion_options
+
+    _run(conversion_options(path, out, format, **_parts(given)), dry_run, None, as_json, verbosity)
+
+
+def _run(chosen: options.ExportOptions, dry_run: bool, report: str | None, as_json: bool, verbosity: Verbosity) -> None:
     from msgspec import structs
 
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
 
-    chosen = _options(given)
     if report is not None:
         from lpff_shards.exporters.preflight import refuse_sources
         from lpff_shards.exporters.record_options import given_paths
@@ -243,12 +262,16 @@ def _looking() -> Iterator[None]:
 
 
 def _options(given: dict[str, Any]) -> options.ExportOptions:
+    others = {name: path for name in given_by.ADDED_SOURCES if (path := given.pop(name, None)) is not None}
+    return options.ExportOptions(**_parts(given, sources={"others": others}))
+
+
+def _parts(given: dict[str, Any], **more: dict[str, Any]) -> dict[str, Any]:
+    """Return given options as arguments of `ExportOptions`; a part without any of them has its defaults."""
     hints: dict[str, Any] = get_type_hints(options.ExportOptions)
     kinds: dict[str, Any] = {part: kind for part, kind in hints.items() if is_dataclass(kind)}
-    others = {name: path for name in given_by.ADDED_SOURCES if (path := given.pop(name, None)) is not None}
-    of = {part: {name: given.pop(name) for name in declared(kind)} for part, kind in kinds.items()}
-    of["sources"]["others"] = others
-    return options.ExportOptions(**given, **{part: kind(**of[part]) for part, kind in kinds.items()})
+    of = {part: {name: given.pop(name) for name in declared(kind) if name in given} for part, kind in kinds.items()}
+    return {**given, **{part: kinds[part](**own, **more.get(part, {})) for part, own in of.items() if own}}
 
 
 def _color() -> bool | None:

@@ -111,6 +111,13 @@ def test_a_report_tells_of_them(older: tuple[str, Path], tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
 
 
+def test_they_are_converted(older: tuple[str, Path], tmp_path: Path) -> None:
+    _, out = older
+    done = run("convert", out, "--format", "parquet", "--image", "png", "--out", tmp_path / "parquet", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert verify_export(tmp_path / "parquet", deep=True).samples == read_manifest(out).samples
+
+
 @pytest.mark.parametrize("moved", [False, True])
 def test_the_command_goes_on_in_them(older: tuple[str, Path], tmp_path: Path, moved: bool) -> None:
     """Also when the data set was renamed, or staged on another disk."""

@@ -183,7 +183,7 @@ def test_defaults():
     }
     assert dataclasses.astuple(DEMO) == (
         *(None, None, None, None, None, 4, (), (), (), (), (), "eg3d"),
-        *(None, None, "exact", None, None, {}),
+        *(None, None, "exact", None, None, {}, None),
     )
 
 
@@ -362,7 +362,7 @@ def test_what_decides_bytes_is_recorded_and_nothing_else():
 
 
 def test_every_field_is_declared():
-    # Each of the other packages' data sets is an option of its own.
-    nested = {"sources", "others", "mix", "picture", "shards", "run"}
+    # Each of the other packages' data sets is an option of its own, and an export to convert is an argument.
+    nested = {"sources", "others", "export", "mix", "picture", "shards", "run"}
     for part in (ExportOptions, SourceOptions, MixOptions, PictureOptions, ShardOptions, RunOptions):
         assert {one.name for one in dataclasses.fields(part)} - set(declared(part)) <= nested

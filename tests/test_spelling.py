@@ -64,7 +64,7 @@ def test_hints() -> None:
         ),
         (
             ["trace", "x", "y", "-q"],
-            "there is no option -q. It is an option of export, verify, attach, index and bench. See lpff-shards trace",
+            "there is no option -q. It is an option of export, convert, verify, attach, index and bench. See lpff",
         ),
         ([*DEMO, "--bogus"], "there is no option --bogus. See lpff-shards export --help"),
         (["verify", "x", "-x"], "there is no option -x. See lpff-shards verify --help"),

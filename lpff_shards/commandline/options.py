@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -277,6 +277,7 @@ _SECTIONS = {
 _TAKEN = {"dry_run", "report", "json", "quiet", "verbose", "help", *(n for kind in _SECTIONS for n in declared(kind))}
 ADDED_SOURCES = tuple(name for name in ADDED if name not in _TAKEN)
 """Data sets of other packages with an option; those named like another option have none."""
+_dry_run = _runs("--dry-run", is_flag=True, help="Print the plan and write nothing.")
 
 export = _stack(
     *(_declared(kind, section) for kind, section in _SECTIONS.items()),
@@ -284,9 +285,30 @@ export = _stack(
         click.option(flag(n), n, cls=AddedOption, section="Sources", shell_complete=_FILE, metavar="PATH")
         for n in ADDED_SOURCES
     ),
-    _runs("--dry-run", is_flag=True, help="Print the plan and write nothing."),
+    _dry_run,
     _runs("--report", shell_complete=_FILE, metavar="FILE",
           help="Write an HTML report too: of what was written, or with --dry-run of the plan."),
+)  # fmt: skip
+_OTHERS = {"zip_copies", "shuffle", "seed", "update", "allow_missing"}
+"""Options that decide which samples there are, and their order."""
+_CROPPED = re.compile(r"; with --crop[^.]*|, png with --crop")
+
+
+def _converting(name: str, one: Option, section: str) -> Callable[[F], F]:
+    """The option of `export` as one of `convert`."""
+    if name in ("format", "name"):
+        text = one.help.replace("  [default: from the sources]", "")
+        one = replace(one, help=f"{text}  [default: that of PATH]", default=None)
+    return _click(name, replace(one, help=_CROPPED.sub("", one.help)), section)
+
+
+convert = _stack(
+    *(
+        _converting(name, one, section)
+        for kind, section in _SECTIONS.items() if kind not in (SourceOptions, mix_options.MixOptions)
+        for name, one in declared(kind).items() if name not in _OTHERS
+    ),
+    _dry_run,
 )  # fmt: skip
 _workers = _runs("--workers", type=int, metavar="N", help="Processes.  [default: every core]")
 check = _stack(

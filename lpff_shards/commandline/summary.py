@@ -16,7 +16,7 @@ from lpff_shards.manifest import Manifest, ShareDone
 from lpff_shards.options.export import ExportOptions
 from lpff_shards.planning.plan import Plan
 from lpff_shards.planning.rebalance import Balances
-from lpff_shards.planning.survey import Survey
+from lpff_shards.planning.survey import finished_survey
 from lpff_shards.schemas.license import demands
 from lpff_shards.schemas.text import format_bytes, format_count, format_rate
 from lpff_shards.sidecars.attribution import UNKNOWN, merged
@@ -84,9 +84,7 @@ def manifest_text(manifest: Manifest, out: str, shown: Sequence[str] = ()) -> st
     what = f"{format_count(manifest.samples, 'sample')} in {format_count(len(manifest.shards), format.unit)}"
     lines = [f"{manifest.name}: {what}, {format_bytes(total)}, in {out}"]
     if not format.for_trainers:
-        sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
-        notes = Survey(manifest.kinds, sizes, manifest.turned).notes()
-        lines += [f"  note: {note}" for note in notes if note not in shown]
+        lines += [f"  note: {note}" for note in finished_survey(manifest).notes() if note not in shown]
     counts = {"picture": manifest.counts.left_out, "sample": manifest.counts.skipped}
     if left := sum(counts.values()):
         parts = " and ".join(format_count(count, what) for what, count in counts.items() if count)

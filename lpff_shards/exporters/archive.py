@@ -8,6 +8,7 @@ from typing import IO
 import blake3
 import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 
 from lpff_shards.errors import ExportFailed
 from lpff_shards.exporters.shard import TRIES, ShardSink
@@ -15,12 +16,14 @@ from lpff_shards.formats.join_zip import Contents
 from lpff_shards.manifest import file_digest
 from lpff_shards.planning.plan import Output, Plan
 from lpff_shards.schemas.archive import picture_stem
-from lpff_shards.schemas.camera import yaw_pitch
+from lpff_shards.schemas.fields import FIELDS
 from lpff_shards.schemas.receipt import ShardReceipt, sizes_of
-from lpff_shards.sidecars.folder import OutputFolder
+from lpff_shards.sidecars.folder import OutputFolder, decode_rows
 from lpff_shards.storage.bucket import retry_on_disconnect
 from lpff_shards.storage.file_io import hasher
 from lpff_shards.storage.path import causes, on_disk
+
+_YAW = [field.name for field in FIELDS].index("yaw")
 
 
 def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Iterable[ShardReceipt]) -> ShardReceipt:
@@ -45,9 +48,10 @@ def assemble(folder: OutputFolder, plan: Plan, output: Output, parts: Iterable[S
             folder.storage.staging_path(f"{output.file}.texts") as texts,
         ):
             sink = ShardSink(growing, hasher(plan.settings.checksum), lambda: texts)
-            written = join(output.file, opened(), _contents(plan, output, known), sink)
-            sink.flush()
             fields = b"".join(map(folder.fields, known))
+            yaw = np.fromiter((row[_YAW] for row in decode_rows(fields)), np.float64)
+            written = join(output.file, opened(), _contents(plan, output, known, yaw), sink)
+            sink.flush()
             receipt = structs.replace(
                 written,
                 plan=plan.shard_digest(output.tasks.start),
@@ -80,11 +84,11 @@ def stamp(stamps: Sequence[str]) -> str:
     return blake3.blake3("".join(stamps).encode()).hexdigest(length=16)
 
 
-def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> Contents:
+def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt], yaw: NDArray[np.float64]) -> Contents:
+    """Return what a zip holds besides the samples of its parts; `yaw` is that of each sample, in radians."""
     lost = {skip.key for part in parts for skip in part.skipped}
     rows = np.array([row for row in plan.rows(output.tasks) if plan.keys[row] not in lost], np.int64)
     entries = plan.entries.take(rows)
-    centers, known = entries.centers()
     # Pictures are numbered from 0, and copies share the number.
     columns = np.stack([entries.source.astype(np.int64), entries.row, entries.flip.astype(np.int64)])
     is_first = np.ones(len(entries), bool)
@@ -92,7 +96,7 @@ def _contents(plan: Plan, output: Output, parts: Sequence[ShardReceipt]) -> Cont
     numbers = (np.cumsum(is_first) - 1).tolist()
     return Contents(
         stems=[picture_stem(number, copy) for number, copy in zip(numbers, entries.replica.tolist(), strict=True)],
-        yaw=np.where(known, yaw_pitch(centers)[:, 0], 0.0),
+        yaw=yaw,
         lists={name: times[rows] for name, times in plan.lists.items()},
         cameras=plan.settings.layout.camera,
     )

@@ -92,4 +92,14 @@ def _transform(crop_map: Maps, size: tuple[int, int], side: int) -> str:
     """Return a map, [2, 3], as JSON, in pixels of both pictures, with their centers at whole numbers."""
     linear = crop_map[:, :2] * side / np.array(size)
     offset = crop_map[:, 2] * side - 0.5 + linear.sum(axis=1) / 2
+    return _as_json(linear, offset)
+
+
+def rescale_transform(transform: str, ratio: float) -> str:
+    """Return the field `crop_transform` of a crop that is resized by a ratio."""
+    matrix = np.array(json.loads(transform))
+    return _as_json(matrix[:, :2] * ratio, (matrix[:, 2] + 0.5) * ratio - 0.5)
+
+
+def _as_json(linear: NDArray[np.float64], offset: NDArray[np.float64]) -> str:
     return json.dumps(np.round(np.column_stack([linear, offset]), _DIGITS).tolist())

@@ -122,6 +122,8 @@ def write_sidecars(
 
 def poses_before(plan: Plan) -> PoseHistogram:
     """Count the poses of the requested training pictures with a camera, before rebalancing."""
+    if plan.mix.poses is not None:
+        return plan.mix.poses
     pool = plan.mix.pool
     centers, known = pool.cameras
     chosen = known & pool.written

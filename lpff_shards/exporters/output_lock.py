@@ -20,7 +20,7 @@ from lpff_shards.formats.registry import beside_names, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.declaration import file_options, flag
 from lpff_shards.options.mix import MixOptions
-from lpff_shards.options.sources import SourceOptions
+from lpff_shards.options.sources import ORIGIN, SourceOptions
 from lpff_shards.planning.plan import DIGEST_RULE, Plan
 from lpff_shards.schemas.filenames import STATE_FOLDER, report_files
 from lpff_shards.schemas.sources import ADDED
@@ -36,7 +36,8 @@ from lpff_shards.sidecars.folder import (
 )
 from lpff_shards.storage.path import StoragePath, causes, is_file, is_folder, is_remote, names_in, remove, remove_tree
 
-_PATHS = frozenset({*file_options(SourceOptions), "dataset", "terms_of", "terms", *ADDED, *file_options(MixOptions)})
+_OTHERS = ("dataset", "terms_of", "terms", ORIGIN, *ADDED)
+_PATHS = frozenset({*file_options(SourceOptions), *file_options(MixOptions), *_OTHERS})
 """Recorded options that name files; their contents matter, not their names."""
 
 

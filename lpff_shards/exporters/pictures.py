@@ -46,6 +46,7 @@ def process_image(
     options: PictureOptions,
     *,
     must_decode: bool = False,
+    encode_again: bool = False,
     crop: Callable[[Pixels], tuple[Pixels, str]] | None = None,
 ) -> list[ProcessedImage]:
     """Make stored pictures of one PNG, JPEG or WebP file; decode it at most once.
@@ -53,6 +54,7 @@ def process_image(
     Args:
         flips: for each picture, whether to mirror it left to right.
         must_decode: decode it even if the file is stored unchanged, and refuse a picture that cannot be mirrored.
+        encode_again: also encode an RGB PNG again as PNG, since it is a large one.
         crop: returns the crop of its pixels, in the size that is stored, and how it was made, as text.
 
     Raises:
@@ -63,8 +65,9 @@ def process_image(
     except FormatError as error:
         raise PictureError(str(error)) from None
     resized = crop is not None or _resizes(header, options)
-    # Encoding an RGB PNG again would gain nothing.
-    passes = not resized and (options.kind == "keep" or (options.kind == header.kind == "png" and header.mode == "RGB"))
+    # Encoding an RGB PNG of others again would gain nothing.
+    is_png = options.kind == header.kind == "png" and header.mode == "RGB" and not encode_again
+    passes = not resized and (options.kind == "keep" or is_png)
     decodes = must_decode or any(flips) or not passes
     kind = header.kind if options.kind == "keep" else options.kind
     # A requested side fits every encoder.

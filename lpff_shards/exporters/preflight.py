@@ -13,6 +13,7 @@ from lpff_shards.exporters.shard import still_left_out
 from lpff_shards.formats.registry import index_files, is_shard_name
 from lpff_shards.manifest import MANIFEST
 from lpff_shards.options.declaration import flag
+from lpff_shards.options.sources import EXPORT
 from lpff_shards.planning.plan import Output, Plan
 from lpff_shards.schemas.filenames import ONCE, PART
 from lpff_shards.schemas.receipt import ShardReceipt
@@ -41,7 +42,7 @@ def refuse_sources(out: StoragePath, given: Mapping[str, str], written: str = "-
         ShardsError: `out` is a data set or in one, or a source file in `out` is named like an export's file.
     """
     for name, path in given.items():
-        source, option = place(path), flag(name)
+        source, option = place(path), "PATH" if name == EXPORT else flag(name)
         if contains(source, out):
             raise ShardsError(f"{written} {out} is the folder of {option} or in it", "Choose a folder next to it")
         is_export_name = is_shard_name(source.name) or source.name in ONCE or source.name.endswith(_ENDINGS)

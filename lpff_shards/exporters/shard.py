@@ -5,14 +5,15 @@ from __future__ import annotations
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from msgspec import structs
 
 from lpff_shards.errors import BadInput, ExportFailed
 from lpff_shards.executors.processes import OnSample
+from lpff_shards.exporters.convert import convert_sample, stored_samples
 from lpff_shards.exporters.record_options import redact_paths
 from lpff_shards.exporters.sample import ImageCache, make_sample
 from lpff_shards.formats.registry import get_format, index_files
@@ -21,6 +22,7 @@ from lpff_shards.options.export import Checksum
 from lpff_shards.planning.plan import Settings, ShardTask
 from lpff_shards.schemas.receipt import ShardReceipt
 from lpff_shards.schemas.record import Entry, LeftOut
+from lpff_shards.schemas.sample import Sample
 from lpff_shards.sidecars.folder import OutputFolder, Row, encode_rows, row_of, shard_name
 from lpff_shards.storage.base import AtomicFileWriter
 from lpff_shards.storage.bucket import retry_on_disconnect
@@ -53,9 +55,8 @@ def write_shard(root: StoragePath, task: ShardTask, on_sample: OnSample) -> Shar
                 reported = samples
                 on_sample(size)
 
-        settings = task.settings
-        with closing(ImageCache(task.entries, settings.picture, settings.side, settings.crops)) as images:
-            return _write_samples(task, images, sink, once)
+        with _maker(task.entries, task.settings) as make:
+            return _write_samples(task, make, sink, once)
 
     return publish(OutputFolder(root), task.filename, task.planned, task.settings.checksum, write)
 
@@ -138,8 +139,19 @@ def _unseen(folder: OutputFolder, plan: str, sources: Iterable[str]) -> str | No
     return None if owner is not None and owner.plan == plan else f"the export in {folder.root.absolute()}"
 
 
+@contextmanager
+def _maker(entries: Sequence[Entry], settings: Settings) -> Iterator[Callable[[Entry], Sample]]:
+    """Yield a function that makes the samples of entries, called in their order; it raises as `make_sample`."""
+    if settings.source is not None:
+        with closing(stored_samples(entries, settings.source)) as stored:
+            yield lambda entry: convert_sample(entry, next(stored), settings)
+        return
+    with closing(ImageCache(entries, settings.picture, settings.side, settings.crops)) as images:
+        yield lambda entry: make_sample(entry, settings, images)
+
+
 def _write_samples(
-    task: ShardTask, image_cache: ImageCache, sink: ShardSink, on_sample: OnSample
+    task: ShardTask, make: Callable[[Entry], Sample], sink: ShardSink, on_sample: OnSample
 ) -> tuple[ShardReceipt, bytes]:
     settings = task.settings
     writer = get_format(settings.format).writer(task.filename, sink, settings.layout)
@@ -149,7 +161,7 @@ def _write_samples(
     turned = 0
     for entry in task.entries:
         try:
-            sample = make_sample(entry, settings, image_cache)
+            sample = make(entry)
         except BadInput as error:
             if settings.on_error == "fail":
                 raise
@@ -176,10 +188,10 @@ def still_left_out(task: ShardTask, skipped: Sequence[LeftOut]) -> bool:
     lost = {skip.key for skip in skipped}
     entries = tuple(entry for entry in task.entries if entry.key in lost)
     found = []
-    with closing(ImageCache(entries, task.settings.picture, task.settings.side, task.settings.crops)) as image_cache:
+    with _maker(entries, task.settings) as make:
         for entry in entries:
             try:
-                make_sample(entry, task.settings, image_cache)
+                make(entry)
             except BadInput as error:
                 found.append(_left_out(entry, error, task.settings))
     return found == list(skipped)

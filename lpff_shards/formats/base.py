@@ -11,9 +11,10 @@ Code outside `formats` does not compare names of formats; each difference is an 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from inspect import getfile
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -185,19 +186,25 @@ class Format(ABC):
 
     def samples(self, shard: memoryview, layout: Layout) -> Iterator[Sample]:
         """Yield the samples of `with_offsets`; raise SampleError if one breaks the format or the schema."""
-        return (sample for sample, _ in self._numbered(shard, layout))
+        return (sample for sample, _ in self._numbered(self.with_offsets(shard, layout)))
+
+    def some(self, shard: memoryview, layout: Layout, numbers: Collection[int]) -> Iterator[Sample]:
+        """Yield the samples of some numbers, from 0, in the shard's order; raise SampleError as `samples`."""
+        found = enumerate(self.samples(shard, layout))
+        return (sample for number, sample in islice(found, max(numbers) + 1) if number in numbers)
 
     def describe(self, file: str, shard: memoryview, layout: Layout) -> ShardReceipt:
         """Return the receipt of a finished file as its writer made it, without checksums; raise SampleError."""
         found = ReceiptBuilder()
-        for sample, end in self._numbered(shard, layout):
+        for sample, end in self._numbered(self.with_offsets(shard, layout)):
             add_picture(found, sample, layout, end)
         return found.build(file, len(shard))
 
-    def _numbered(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    @staticmethod
+    def _numbered(samples: Iterator[tuple[Sample, int]]) -> Iterator[tuple[Sample, int]]:
         number = 0
         try:
-            for placed in self.with_offsets(shard, layout):
+            for placed in samples:
                 yield placed
                 number += 1
         except FormatError as error:

@@ -5,8 +5,8 @@ Its parts hold pictures and notes in turn, which `formats.join_zip` joins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from itertools import repeat
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from itertools import islice, repeat
 from typing import Any
 
 import msgspec
@@ -33,6 +33,7 @@ _MEMBER = 50 + 66 + 50
 _TEXTS = {"camera": 370, "landmarks": 1600}
 _BLOCK = 1 << 20
 """Bytes of a text that are split into lines at once."""
+_ALL = range(1 << 62)
 _Camera = NDArray[np.float32] | None
 
 
@@ -60,9 +61,13 @@ class TrainersZip(Format):
         return ChannelZipWriter(file, sink, layout) if layout.attached else AppendingWriter(file, sink, _encoded)
 
     def with_offsets(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
-        return read_channel_zip(shard, layout) if layout.attached else self._pictures(shard, layout)
+        return read_channel_zip(shard, layout) if layout.attached else self._pictures(shard, layout, _ALL)
 
-    def _pictures(self, shard: memoryview, layout: Layout) -> Iterator[tuple[Sample, int]]:
+    def some(self, shard: memoryview, layout: Layout, numbers: Collection[int]) -> Iterator[Sample]:
+        # A zip may be larger than memory: its other pictures are not read.
+        return (sample for sample, _ in islice(self._numbered(self._pictures(shard, layout, numbers)), len(numbers)))
+
+    def _pictures(self, shard: memoryview, layout: Layout, wanted: Collection[int]) -> Iterator[tuple[Sample, int]]:
         key, last, side = "", -1, 0
         try:
             found = list(members(shard))
@@ -73,12 +78,14 @@ class TrainersZip(Format):
             pictures, labels, lists, fields = found[:count], found[count], found[count + 1 : -1], found[-1]
             del names[count:]
             cameras, rows = _cameras(labels.read(shard), names, layout.camera), _lines(fields.read(shard))
-            for picture, camera in zip(pictures, cameras, strict=True):
+            for number, (picture, camera) in enumerate(zip(pictures, cameras, strict=True)):
                 row: dict[str, Any] = _decoded(next(rows, b"{}"), dict[str, Any], SAMPLES)
                 if row.pop("name", None) != picture.name:
                     raise FormatError(f"{SAMPLES} has no line for {picture.name} at its position")
                 key = str(row.get("key", ""))
                 kind, last = _kind(picture, last, row.get("replica"))
+                if number not in wanted:
+                    continue
                 annotations = Annotations(row, camera, _landmarks(row.pop("landmarks", None)))
                 sample = checked(sample_of(key, kind, bytes(picture.read(shard)), None, annotations), layout)
                 width, height, mode = sample.picture.width, sample.picture.height, sample.picture.mode

@@ -17,6 +17,10 @@ from lpff_shards.schemas.sources import ADDED, DEMO_PICTURES, NAME_RULE, SPECS, 
 from lpff_shards.schemas.text import alternatives
 from lpff_shards.schemas.uris import is_uri
 
+EXPORT = "export"
+"""Name among `SourceOptions.paths` of an export to convert."""
+ORIGIN = "converted_from"
+"""Name among the recorded options of what an export was converted from."""
 Alignment = Literal["eg3d", "stylegan", "realign2400", "raw"]
 MIRRORED = ",mirrored"
 _WORDS: Mapping[str, tuple[str, bool]] = {
@@ -191,6 +195,8 @@ class SourceOptions:
     )  # fmt: skip
     others: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Paths of data sets that other packages add, by name: `--NAME PATH` on the command line."""
+    export: str | None = None
+    """A finished export to convert, in place of data sets: `lpff-shards convert PATH`."""
 
     def __post_init__(self) -> None:
         # The alignment of crops may be the user's own.
@@ -202,6 +208,8 @@ class SourceOptions:
         if self.unpack_to is not None and is_uri(self.unpack_to):
             raise ShardsError(f"--unpack-to {self.unpack_to} is in a bucket", "Give a folder on a disk")
         given_channels(self.channel)
+        if self.export is not None:
+            object.__setattr__(self, "export", recordable_path("PATH", self.export))
         if not self.given:
             names = alternatives(map(flag, (*(name for name in declared(self) if name in SPECS), *ADDED, "dataset")))
             raise ShardsError("no source was given", f"Give {names}; they combine")
@@ -257,7 +265,8 @@ class SourceOptions:
     def given(self) -> tuple[str, ...]:
         """Names of the given sources, in the order in which they are combined."""
         own = (one.name for one in self.own)
-        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others, *own)
+        export = () if self.export is None else (EXPORT,)
+        return (*(name for name in SPECS if getattr(self, name) is not None), *self.others, *own, *export)
 
     @property
     def channels(self) -> tuple[GivenChannel, ...]:
@@ -273,7 +282,8 @@ class SourceOptions:
     def paths(self) -> Mapping[str, str]:
         """Paths and URIs of data sets and of the files beside them, by their option; without those of --dataset."""
         own = ((name, getattr(self, name)) for name in file_options(SourceOptions))
-        return {**{name: path for name, path in own if path is not None}, **self.others}
+        export = {} if self.export is None else {EXPORT: self.export}
+        return {**{name: path for name, path in own if path is not None}, **self.others, **export}
 
     @property
     def on_disk(self) -> tuple[str, ...]:

@@ -93,9 +93,9 @@ def make_plan(
         order = shuffled(keys, shards.seed or 0)
         order = order[np.argsort(entries.split[order], kind="stable")]
         entries, keys = entries.take(order), keys.take(order)
-    sizes = _sizes(entries, settings)
-    counts, bounds = _cut(entries, sizes, shards)
-    digest = _digest(name, entries, bounds, settings, lists, recorded.get("terms"))
+    sizes = estimate_sizes(entries, settings)
+    counts, bounds = cut_splits(entries, sizes, shards)
+    digest = plan_digest(name, entries, bounds, settings, lists, recorded.get("terms"))
     return Plan(name, settings, recorded, mix, seen, entries, keys, counts, bounds, sizes, digest, lists)
 
 
@@ -127,7 +127,9 @@ def _extra_fields(
 _KINDS: Mapping[str, Kind] = {"i": "int", "b": "bool", "f": "float"}
 
 
-def _cut(entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions) -> tuple[dict[str, int], NDArray[np.int64]]:
+def cut_splits(
+    entries: Entries, sizes: NDArray[np.int64], shards: ShardOptions
+) -> tuple[dict[str, int], NDArray[np.int64]]:
     """Return the number of shards of each split, and the bounds of all."""
     total = int(sizes.sum())
     if shards.shard_size is not None and shards.shard_size * len(sizes) < total:
@@ -159,7 +161,7 @@ def _refuse_duplicates(entries: Entries, keys: Sequence[str], repeated: set[str]
 BYTES_A_PIXEL: dict[ImageKind, float] = {"png": 1.7, "stored-png": 3.0, "jpeg": 0.5, "webp": 1.7, "raw": 3.0}
 
 
-def _sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
+def estimate_sizes(entries: Entries, settings: Settings) -> NDArray[np.int64]:
     """Estimate the bytes of each sample, int64 [n]."""
     kind, side = settings.picture.kind, settings.picture.resolution
     columns = []
@@ -187,7 +189,7 @@ def _channel_sizes(inventory: Inventory) -> NDArray[np.int64]:
     return found
 
 
-def _digest(
+def plan_digest(
     name: str,
     entries: Entries,
     bounds: NDArray[np.int64],

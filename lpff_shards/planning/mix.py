@@ -43,6 +43,8 @@ class Mix:
         exclusions, withdrawn: names excluded by the export, and by later updates. Not for publishing: they may name
             people. unused: those that match no picture.
         notes: warnings for the user.
+        poses: of a conversion: the poses before rebalancing in the converted export: data set, yaw and pitch in whole
+            degrees, number of pictures; None if they are those of `pool`.
     """
 
     entries: Entries
@@ -53,6 +55,7 @@ class Mix:
     unused: tuple[str, ...]
     notes: tuple[str, ...]
     withdrawn: tuple[str, ...] = ()
+    poses: Sequence[tuple[str, int, int, int]] | None = None
 
 
 def mix(

@@ -29,9 +29,18 @@ from lpff_shards.schemas.record import OF_MIRROR, Entry, LeftOut, Tombstone
 from lpff_shards.sources.inventory import Inventory
 
 DIGEST_RULE = 2
-"""The rule of a plan's digest, see `planning.build._digest`; rule 1 also hashed the recorded options."""
+"""The rule of a plan's digest, see `planning.build.plan_digest`; rule 1 also hashed the recorded options."""
 Times = NDArray[np.int16]
 """How often a zip's list contains the name of each entry, int16 [n]."""
+
+
+class StoredExport(Struct, frozen=True):
+    """How the samples of an export that is converted are stored: `picture` is how its pictures were encoded."""
+
+    format: str
+    layout: Layout
+    checksum: Checksum
+    picture: PictureOptions
 
 
 class Settings(Struct, frozen=True):
@@ -41,6 +50,7 @@ class Settings(Struct, frozen=True):
         published: published names of the user's folders, see `exporters.record_options.redact_paths`.
         side: side of every picture in pixels, if the format requires one size; 0 if no picture has a valid one.
         crops: of the pictures; None if they are not cropped.
+        source: the export whose samples are converted; None if they come from data sets.
     """
 
     format: str
@@ -51,6 +61,7 @@ class Settings(Struct, frozen=True):
     published: tuple[tuple[str, str], ...] = ()
     side: int | None = None
     crops: Crops | None = None
+    source: StoredExport | None = None
 
 
 class ShardTask(Struct, frozen=True):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lpff_shards.errors import BadInput
 from lpff_shards.formats.pictures.header import PictureHeader, unstorable
+from lpff_shards.manifest import Manifest
 from lpff_shards.options.export import PictureOptions
 from lpff_shards.planning.entries import Entries
 from lpff_shards.schemas.archive import misfit
@@ -76,6 +77,12 @@ class Survey:
             first = self.misfits[0]
             lost = format_count(len(self.misfits), "picture")
             yield f"{part}{lost} will be left out, such as {first.id}: {first.reason}"
+
+
+def finished_survey(manifest: Manifest) -> Survey:
+    """Return the survey of the pictures of a finished export."""
+    sizes = {(int(key.partition("x")[0]), int(key.partition("x")[2])): n for key, n in manifest.sizes.items()}
+    return Survey(manifest.kinds, sizes, manifest.turned)
 
 
 def survey(entries: Entries, picture: PictureOptions, for_zip: bool, crops: bool = False) -> Survey:

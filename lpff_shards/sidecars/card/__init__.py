@@ -16,13 +16,14 @@ from lpff_shards.formats.base import Format
 from lpff_shards.formats.registry import get_format
 from lpff_shards.manifest import Manifest
 from lpff_shards.options.mix import TRAIN
+from lpff_shards.options.sources import ORIGIN
 from lpff_shards.schemas.archive import EG3D_SIDES, FORK_LISTS
 from lpff_shards.schemas.channels import Channel, Mirror
 from lpff_shards.schemas.fields import ARRAYS, DTYPES
 from lpff_shards.schemas.license import FLAGS, demands
 from lpff_shards.schemas.sources import known_specs, terms_of
 from lpff_shards.schemas.text import format_bytes, markdown
-from lpff_shards.sidecars.card.command import command
+from lpff_shards.sidecars.card.command import command, conversions
 from lpff_shards.sidecars.template import fenced, render, table_rows
 
 Values = Mapping[str, Any]
@@ -111,7 +112,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     fields += [_channel(channel) for channel in layout.channels or ()]
     fields += [(f"`{f.name}`", DTYPES[f.kind], "", f.unit, f.doc) for f in layout.fields]
     sides = (cropping["side"] for cropping in options.get("croppings", {}).values())
-    side, quality = next(sides, options.get("resolution")), options.get("quality")
+    side, quality = options.get("resolution") or next(sides, None), options.get("quality")
     encodings = {
         "keep": "" if side else "files unchanged, mirrors made anew" if options.get("mirror") else "unchanged",
         "stored-png": "without compression",
@@ -157,9 +158,12 @@ def _making(manifest: Manifest) -> Values:
     terms = terms_of(manifest.sources, borrows or options.get("alignment") == "eg3d", options)
     links = [f"[{one.name}]({one.url})" if one.url else one.name for one in terms]
     unlicensed = sum(count for name, count in manifest.licenses.items() if not demands(name).known)
+    first, folder, converted = conversions(options, manifest.name)
     cited = dict.fromkeys(one.citation for one in terms if one.citation)
     return {
-        "command": fenced(command(options, out=manifest.name, skips=skips), "sh"),
+        "command": fenced(command(first, folder, skips=skips), "sh"),
+        "converted": fenced(converted, "sh") if converted else "",
+        "converted_plan": options.get(ORIGIN, {}).get("plan"),
         "withdrawn": f"{len(manifest.tombstones):,}" if manifest.tombstones else "",
         "exclude": markdown(str(options.get("exclude"))),
         "left_out": "\n".join(left_out),

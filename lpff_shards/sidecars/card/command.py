@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lpff_shards.formats.registry import get_format
@@ -17,7 +17,7 @@ from lpff_shards.options.export import (
     ShardOptions,
 )
 from lpff_shards.options.mix import DEFAULT_ALPHA, DEFAULT_MAX_REPLICAS, MixOptions
-from lpff_shards.options.sources import SourceOptions
+from lpff_shards.options.sources import ORIGIN, SourceOptions
 from lpff_shards.schemas.sources import SPECS
 from lpff_shards.schemas.text import format_exact_bytes
 
@@ -54,8 +54,25 @@ def command(recorded: Mapping[str, Any], out: str, skips: bool = False) -> str:
     Returns:
         Lines of at most about 100 columns, joined by backslashes; an option and its value stay on one line.
     """
-    lines = ["lpff-shards export"]
-    for words in (*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out))):
+    options = (*_options(recorded), *([("--on-error", "skip")] if skips else []), ("--out", _path(out)))
+    return _wrapped("lpff-shards export", options)
+
+
+def conversions(recorded: Mapping[str, Any], out: str) -> tuple[Mapping[str, Any], str, str]:
+    """Return the options of the first export, the folder that it wrote, and the commands that converted it since."""
+    commands: list[str] = []
+    while ORIGIN in recorded:
+        origin = recorded[ORIGIN]
+        words = (*((flag(name), str(value)) for name, value in origin["given"].items()), ("--out", _path(out)))
+        commands.insert(0, _wrapped(f"lpff-shards convert {_quoted(_path(origin['path']))}", words))
+        recorded, out = origin["options"], origin["path"]
+    return recorded, out, "\n".join(commands)
+
+
+def _wrapped(start: str, options: Iterable[tuple[str, ...]]) -> str:
+    """Return a command line with options, as `command` does."""
+    lines = [start]
+    for words in options:
         part = " ".join(map(_quoted, words))
         # Two columns are kept for the backslash.
         if len(lines[-1]) + 1 + len(part) + 2 <= WIDTH:
