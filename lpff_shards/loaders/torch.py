@@ -92,8 +92,8 @@ def stream(options: StreamOptions) -> StatefulDataLoader[Any]:
     """
     source, order, load = _opened(options, StreamSampler)
     by = resolve_workers(source, options.workers, None, options.prefetch)
-    # The system reads a folder's shards ahead.
-    ahead = by.prefetch if source.remote and not by.workers else 0
+    # The system reads a folder's shards ahead, but does not decode.
+    ahead = by.prefetch if (source.remote or source.decodes) and not by.workers else 0
     return _StreamLoader(options, source, order, by, _Stream(order, load, options.epoch, ahead))
 
 
