@@ -1,7 +1,8 @@
 """Encoding and decoding one picture by the libraries that can, beside what exports use: milliseconds, KB, right pixels.
 
 Pictures are generated portraits with a photo's noise, or files that are given. Libraries that are not installed are
-left out, and it is said. Times are the least of some runs of one thread, in processor time.
+left out, and it is said. With `--sides` the kinds of PNG are compared instead: these pictures, and drawings of the
+demo, resized to each side. Times are medians of some interleaved runs of one thread, in processor time.
 """
 
 from __future__ import annotations
@@ -9,23 +10,28 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image
 
 from lpff_shards.exporters.pictures import encode
-from lpff_shards.formats.pictures.decoding import decode, inspect
+from lpff_shards.formats.pictures import png
+from lpff_shards.formats.pictures.decoding import decoded, inspect
+from lpff_shards.sources import demo
 
 Pixels = NDArray[np.uint8]
 Codec = tuple[str, str, Callable[[], Any]]
 """Library, what it does, and a call that does it."""
 
-LIBRARIES = ("pyspng", "imagecodecs", "simplejpeg", "cv2")
+LIBRARIES = ("pyspng", "imagecodecs", "simplejpeg", "cv2", "kornia_rs", "torchvision")
 RLE = 3
 """zlib's number of its run-length strategy."""
 
@@ -52,6 +58,8 @@ def encoders(pixels: Pixels, have: set[str]) -> Iterator[Codec]:
     yield "pillow", "png, default", lambda: saved(pixels, "PNG")
     yield "pillow", "png, level 1, run lengths", lambda: saved(pixels, "PNG", compress_level=1, compress_type=RLE)
     yield "lpff-shards", "png", lambda: encode(pixels, "png", None)[0]
+    yield "lpff-shards", "fast-png", lambda: encode(pixels, "fast-png", None)[0]
+    yield "ISA-L", "png, level 1, only the Up filter", lambda: by_isal(pixels)
     if "imagecodecs" in have:
         import imagecodecs
 
@@ -75,7 +83,7 @@ def encoders(pixels: Pixels, have: set[str]) -> Iterator[Codec]:
 def decoders(data: bytes, kind: str, have: set[str]) -> Iterator[Codec]:
     """All ways to decode a file."""
     yield "pillow", kind, lambda: np.asarray(Image.open(io.BytesIO(data)))
-    yield "lpff-shards", kind, lambda: decode(data, inspect(data))[0]
+    yield "lpff-shards", kind, lambda: decoded(data)
     if "imagecodecs" in have:
         import imagecodecs
 
@@ -89,29 +97,81 @@ def decoders(data: bytes, kind: str, have: set[str]) -> Iterator[Codec]:
         import pyspng
 
         yield "pyspng", kind, lambda: pyspng.load(data)
+    if "kornia_rs" in have and kind == "png":
+        from kornia_rs.io import decode_image_png_u8
+
+        height, width = inspect(data).height, inspect(data).width
+        yield "kornia-rs", kind, lambda: decode_image_png_u8(data, (height, width), "rgb")
+    if "torchvision" in have and kind == "png":
+        import torch
+        from torchvision.io import decode_png
+
+        yield "torchvision", kind, lambda: decode_png(torch.frombuffer(data, dtype=torch.uint8)).permute(1, 2, 0)
     if "simplejpeg" in have and kind == "jpeg":
         import simplejpeg
 
         yield "simplejpeg", kind, lambda: simplejpeg.decode_jpeg(data)
 
 
-def timed(call: Callable[[], Any], runs: int) -> tuple[float, Any]:
-    """Least milliseconds of some runs, and what the call returns."""
-    least = float("inf")
+def timed(calls: Sequence[Callable[[], Any]], runs: int) -> list[tuple[float, Any]]:
+    """Median milliseconds of each call's interleaved runs, and what it returns."""
+    spent: list[list[float]] = [[] for _ in calls]
     for _ in range(runs):
-        start = time.process_time()
-        result = call()
-        least = min(least, time.process_time() - start)
-    return least * 1e3, result
+        for call, found in zip(calls, spent, strict=True):
+            start = time.process_time()
+            call()
+            found.append(time.process_time() - start)
+    return [(statistics.median(found) * 1e3, call()) for call, found in zip(calls, spent, strict=True)]
+
+
+def by_isal(pixels: Pixels) -> bytes:
+    """What `--image fast-png` would be with ISA-L's compression."""
+    height, width, channels = pixels.shape
+    rows = np.full((height, 1 + width * channels), 2, np.uint8)
+    rows[:, 1:] = np.diff(pixels.reshape(height, -1), axis=0, prepend=np.uint8(0))
+    body = png._pieces(b"IDAT", isal_zlib.compress(rows.data, 1))
+    return b"".join((png.beginning(height, width), *body, *png._pieces(b"IEND")))
+
+
+def by_side(pictures: Mapping[str, Pixels], sides: Sequence[int], runs: int) -> Iterator[str]:
+    """Yield a table of kinds of PNG: size against Pillow's default, ms to encode, to decode, to decode by Pillow."""
+    yield f"| picture | side | Pillow's, KB | Pillow | png | fast-png | ISA-L | stored-png |\n|{'---|' * 8}"
+    for side in sides:
+        images = {name: np.asarray(Image.fromarray(p).resize((side, side))) for name, p in pictures.items()}
+        for number in (1, 2):
+            drawn = demo.RenderedBlob(number, tuple(demo._camera(number).tolist()), side).read()
+            images[f"drawing {number}"] = np.asarray(Image.open(io.BytesIO(drawn)))
+        for name, pixels in images.items():
+            calls: dict[str, Callable[[], bytes]] = {
+                "Pillow": partial(saved, pixels, "PNG"),
+                "png": partial(png.encode, pixels),
+                "fast-png": partial(png.encode_fast, pixels),
+                "ISA-L": partial(by_isal, pixels),
+                "stored-png": partial(png.encode_stored, pixels),
+            }
+            encoded = timed([*calls.values()], max(3, runs // 3))
+            files = [found for _, found in encoded]
+            read = timed([partial(decoded, file) for file in files], runs)
+            others = timed([partial(by_pillow, file) for file in files], runs)
+            cells = [
+                f"{len(file) / len(files[0]):.2f}, {made[0]:.2f}, {ours[0]:.2f}, {theirs[0]:.2f}"
+                for file, made, ours, theirs in zip(files, encoded, read, others, strict=True)
+            ]
+            yield f"| {name} | {side} | {len(files[0]) / 1e3:.0f} | {' | '.join(cells)} |"
+
+
+def by_pillow(data: bytes) -> Pixels:
+    """Pixels by Pillow."""
+    return np.asarray(Image.open(io.BytesIO(data)))
 
 
 def show(name: str, pixels: Pixels, runs: int, have: set[str]) -> None:
     """The tables of one picture."""
     height, width, _ = pixels.shape
     print(f"\n{name}, {width}x{height}\n\n| encoder | what | ms | KB |\n|---|---|---|---|")
-    for library, what, call in encoders(pixels, have):
-        spent, data = timed(call, runs)
-        if "jpeg" not in what and not np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels):
+    ways = list(encoders(pixels, have))
+    for (library, what, _), (spent, data) in zip(ways, timed([way[2] for way in ways], runs), strict=True):
+        if "jpeg" not in what and not np.array_equal(by_pillow(data), pixels):
             raise RuntimeError(f"{library} {what}: wrong pixels")
         print(f"| {library} | {what} | {spent:.1f} | {len(data) / 1e3:.0f} |")
     files = {
@@ -121,10 +181,9 @@ def show(name: str, pixels: Pixels, runs: int, have: set[str]) -> None:
     }
     print("\n| decoder | what | ms | as Pillow decodes |\n|---|---|---|---|")
     for kind, data in files.items():
-        expected = np.asarray(Image.open(io.BytesIO(data)))
-        for library, what, call in decoders(data, kind, have):
-            spent, decoded = timed(call, runs)
-            print(f"| {library} | {what} | {spent:.1f} | {'yes' if np.array_equal(decoded, expected) else 'NO'} |")
+        expected, ways = by_pillow(data), list(decoders(data, kind, have))
+        for (library, what, _), (spent, found) in zip(ways, timed([way[2] for way in ways], runs), strict=True):
+            print(f"| {library} | {what} | {spent:.1f} | {'yes' if np.array_equal(found, expected) else 'NO'} |")
 
 
 def main() -> None:
@@ -132,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", nargs="*", help="picture files; generated ones without any")
     parser.add_argument("--side", type=int, default=512)
+    parser.add_argument("--sides", type=int, nargs="*", help="compare the kinds of PNG at these sides")
     parser.add_argument("--runs", type=int, default=9)
     given = parser.parse_args()
     have = {name for name in LIBRARIES if importlib.util.find_spec(name) is not None}
@@ -142,7 +202,11 @@ def main() -> None:
 
         cv2.setNumThreads(1)
     shown = {Path(path).name: np.asarray(Image.open(path).convert("RGB")) for path in given.pictures}
-    for name, pixels in (shown or {"a generated portrait": portrait(2, given.side)}).items():
+    shown = shown or {"a generated portrait": portrait(2, given.side)}
+    if given.sides:
+        print("\n".join(by_side(shown, given.sides, given.runs)))
+        return
+    for name, pixels in shown.items():
         show(name, pixels, given.runs, have)
 
 

@@ -34,6 +34,7 @@ STORED: Mapping[str, Sequence[str]] = {
     "webp": ("--format", "wds", "--image", "webp"),
     "png-records": ("--format", "tfrecord"),
     "raw-records": ("--format", "tfrecord", "--image", "raw"),
+    "fast-png": ("--format", "wds", "--image", "fast-png"),
     "stored-png": ("--format", "wds", "--image", "stored-png"),
     "zip": ("--format", "zip"),
 }
@@ -62,6 +63,8 @@ CONTESTANTS = (
     Contestant("EG3D's way: its zip of stored PNGs, pyspng", "trainers-archive", ARCHIVE, False, WORKERS),
     Contestant("EG3D's way, over --format zip", "trainers-archive", "zip", False, WORKERS),
     Contestant("loaders.torch.loader, stored-png", "torch.loader", "stored-png", True, WORKERS),
+    Contestant("loaders.torch.loader, fast-png", "torch.loader", "fast-png", True, WORKERS),
+    Contestant("plain webdataset and Pillow, fast-png", "webdataset", "fast-png", False, WORKERS),
     Contestant("loaders.torch.loader, png", "torch.loader", "png", True, WORKERS),
     Contestant("plain webdataset and Pillow, png", "webdataset", "png", False, WORKERS),
     Contestant("loaders.torch.loader, jpeg", "torch.loader", "jpeg", True, WORKERS),
@@ -78,7 +81,8 @@ RATIOS = (
     ("loaders.torch.loader, raw", "EG3D's way: its zip of stored PNGs, pyspng", 8.0),
     ("loaders.torch.stream, raw", "plain webdataset, raw", 2.0),
     ("loaders.tensorflow.dataset, raw records", "plain tf.data, png records", 4.0),
-    ("loaders.torch.loader, png", "plain webdataset and Pillow, png", 1.5),
+    ("loaders.torch.loader, fast-png", "plain webdataset and Pillow, png", 3.0),
+    ("loaders.torch.loader, png", "plain webdataset and Pillow, png", 2.0),
     ("loaders.torch.loader, jpeg", "plain webdataset and Pillow, jpeg", 1.5),
     ("loaders.torch.loader, webp", "plain webdataset and Pillow, webp", 1.5),
 )

@@ -45,7 +45,7 @@ SHARDS = {
 """Options of shards, not of zips."""
 TARS = {
     "msgpack": ("--metadata", "msgpack", "--samples-per-shard", "5"),
-    **{kind: ("--image", kind) for kind in ("png", "stored-png", "jpeg", "webp")},
+    **{kind: ("--image", kind) for kind in ("png", "fast-png", "stored-png", "jpeg", "webp")},
 }
 OPTIONS = {"wds": FORMATS | SHARDS | TARS, "tfrecord": FORMATS | SHARDS, "zip": FORMATS}
 CASES = {

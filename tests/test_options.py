@@ -28,7 +28,7 @@ REFUSED_FOR_ZIP = [
     ({"metadata": "msgpack"}, "--metadata msgpack has no effect with --format zip. It is for --format wds"),
     (
         {"picture": PictureOptions(image="raw")},
-        "--image raw is not for --format zip. Use keep, png, stored-png, jp",
+        "--image raw is not for --format zip. Use keep, png, fast-png, stor",
     ),
     (
         {"picture": PictureOptions(resolution=500)},
@@ -59,7 +59,7 @@ REFUSED = [
     (
         PictureOptions,
         {"image": "gif"},
-        "--image 'gif' is not known. It is one of: keep, png, stored-png, jpeg, webp, raw",
+        "--image 'gif' is not known. It is one of: keep, png, fast-png, stored-png, jpeg, webp, raw",
     ),
     (PictureOptions, {"resolution": 3}, "--resolution 3 is out of range. It takes a whole number from 4 to 8192"),
     (PictureOptions, {"resolution": 8193}, "--resolution 8193 is out of range"),

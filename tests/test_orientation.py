@@ -90,7 +90,7 @@ def test_a_directory_that_never_ends_is_left_soon() -> None:
     assert header.from_exif(b"II*\0\xff\xff\xff\xff") == 0
 
 
-@pytest.mark.parametrize("image", ["keep", "png", "stored-png", "jpeg", "webp", "raw"])
+@pytest.mark.parametrize("image", ["keep", "png", "fast-png", "stored-png", "jpeg", "webp", "raw"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_stored_files_tell_their_own_orientation(kind: str, image: str) -> None:
     data = saved(photo(), kind, exif=EXIF + tiff(6))

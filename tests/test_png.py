@@ -7,6 +7,8 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -23,6 +25,7 @@ from lpff_shards.formats.pictures.header import PictureHeader
 from lpff_shards.formats.pictures.png import rows_size
 
 Pixels = np.ndarray
+Encoder = Callable[[Pixels], bytes]
 
 
 def _photo(seed: int, side: int) -> Pixels:
@@ -50,26 +53,37 @@ def _pillow(pixels: Pixels) -> bytes:
     return out.getvalue()
 
 
-@settings(max_examples=80, deadline=None)
-@given(
-    st.sampled_from(["noise", "flat", "ramp"]),
-    st.one_of(st.integers(1, 5), st.integers(png.BLOCK - 1, png.BLOCK + 1), st.integers(2 * png.BLOCK, 70)),
-    st.integers(1, 40),
-    st.integers(0, 99),
-)
-def test_other_readers_read_the_right_pixels(kind: str, height: int, width: int, seed: int) -> None:
-    pixels = _drawn(kind, height, width, seed)
-    data = png.encode(pixels)
-    assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
+def _others(data: bytes) -> Iterator[Pixels]:
+    """The pixels of a PNG by other readers."""
     with Image.open(io.BytesIO(data)) as image:
         assert image.mode == "RGB"
-        assert np.array_equal(np.asarray(image), pixels)
-    assert np.array_equal(png.decode(data), pixels)
+        yield np.asarray(image)
+    if find_spec("pyspng"):
+        yield import_module("pyspng").load(data)
+    if find_spec("cv2"):
+        cv2 = import_module("cv2")
+        yield cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
 
-def test_tensorflow_reads_the_right_pixels(tf: ModuleType) -> None:
+ENCODERS = [png.encode, png.encode_fast, png.encode_stored]
+HEIGHTS = st.one_of(st.integers(1, 5), st.integers(png.BLOCK - 1, png.BLOCK + 1), st.integers(2 * png.BLOCK, 70))
+SEEDS = st.integers(0, 99)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(ENCODERS), st.sampled_from(["noise", "flat", "ramp"]), HEIGHTS, st.integers(1, 65), SEEDS)
+def test_other_readers_read_the_right_pixels(encode: Encoder, kind: str, height: int, width: int, seed: int) -> None:
+    pixels = _drawn(kind, height, width, seed)
+    data = encode(pixels)
+    assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
+    for found in (png.decode(data), *_others(data)):
+        assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("encode", ENCODERS)
+def test_tensorflow_reads_the_right_pixels(tf: ModuleType, encode: Encoder) -> None:
     pixels = _photo(1, 64)
-    assert np.array_equal(tf.io.decode_png(png.encode(pixels)).numpy(), pixels)
+    assert np.array_equal(tf.io.decode_png(encode(pixels)).numpy(), pixels)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -78,9 +92,16 @@ def test_photos_take_no_more_room_than_pillow_s_own(seed: int) -> None:
     assert len(png.encode(pixels)) <= len(_pillow(pixels))
 
 
-def test_views_are_read_as_they_show() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_fast_photos_take_a_fifth_more_room_at_most(seed: int) -> None:
+    pixels = _photo(seed, 192)
+    assert len(png.encode_fast(pixels)) <= 1.2 * len(_pillow(pixels))
+
+
+@pytest.mark.parametrize("encode", ENCODERS)
+def test_views_are_read_as_they_show(encode: Encoder) -> None:
     pixels = _photo(2, 48)
-    assert png.encode(pixels[:, ::-1]) == png.encode(np.ascontiguousarray(pixels[:, ::-1]))
+    assert encode(pixels[:, ::-1]) == encode(np.ascontiguousarray(pixels[:, ::-1]))
 
 
 def test_each_row_takes_the_filter_that_leaves_least() -> None:
@@ -119,6 +140,55 @@ def test_stored_pngs_have_the_right_pixels_and_a_size_of_their_own(height: int, 
     assert inspect(data) == PictureHeader("png", width, height, "RGB", plain=True)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
     assert np.array_equal(png.decode(data), pixels)
+
+
+def test_every_row_of_a_fast_png_is_filtered_by_up() -> None:
+    pixels = _drawn("ramp", 70, 9, 1)
+    rows = zlib.decompress(png.encode_fast(pixels)[8 + 25 + 8 : -16])
+    lines = np.frombuffer(rows, np.uint8).reshape(70, -1)
+    assert set(lines[:, 0]) == {2}
+    assert np.array_equal(lines[:, 1:].cumsum(0, dtype=np.uint8).reshape(pixels.shape), pixels)
+
+
+def _verdict(data: bytes) -> object:
+    """The pixels of a file, or its fault."""
+    try:
+        return decoded(data).tolist()
+    except (FormatError, PictureError) as error:
+        return type(error), str(error)
+
+
+FILTERS = st.sampled_from([[0], [2], [0, 2], [2, 0], [2, 4], [1], [2, 7]])
+"""The filter of the first row, and of the others."""
+
+
+@settings(max_examples=300, deadline=None)
+@given(FILTERS, st.integers(1, 70), st.integers(1, 20), SEEDS, st.integers(-3, 3), st.data())
+def test_rows_that_numpy_decodes_have_libspng_s_pixels_and_faults(
+    filters: list[int], height: int, width: int, seed: int, more: int, draw: st.DataObject
+) -> None:
+    lines = np.random.default_rng(seed).integers(0, 256, (height, 1 + 3 * width), np.uint8)
+    lines[0, 0], lines[1:, 0] = filters[0], filters[-1]
+    rows = lines.tobytes()[: lines.size + min(more, 0)] + bytes(max(more, 0))
+    data = bytearray(_with_stream(np.empty((height, width, 3)), zlib.compress(rows)))
+    if draw.draw(st.booleans()):
+        data[draw.draw(st.integers(8, len(data) - 1))] ^= draw.draw(st.integers(1, 255))
+    end = draw.draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))
+    file = bytes(data[:end])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(png, "_SMALL", 0)
+        found = _verdict(file)
+        patched.setattr(png, "_unfiltered", lambda *_: None)
+        assert found == _verdict(file)
+
+
+def test_numpy_decodes_large_pictures_of_up_and_of_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png, "_decoder", lambda: pytest.fail("libspng was called"))
+    pixels = _drawn("ramp", 430, 410, 1)
+    first_is_plain = png.encode_fast(pixels)[41:-16]
+    rows = b"\0" + zlib.decompress(first_is_plain)[1:]
+    for data in (png.encode_fast(pixels), png.encode_stored(pixels), _with_stream(pixels, zlib.compress(rows))):
+        assert np.array_equal(decoded(data), pixels)
 
 
 def _with_stream(pixels: Pixels, packed: bytes) -> bytes:

@@ -51,7 +51,7 @@ def _pixels(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize(
     ("format", "metadata"), [("wds", "json"), ("wds", "msgpack"), ("tfrecord", "json"), ("zip", "json")]
 )
-@pytest.mark.parametrize("image", ["keep", "png", "stored-png", "jpeg", "webp", "raw"])
+@pytest.mark.parametrize("image", ["keep", "png", "fast-png", "stored-png", "jpeg", "webp", "raw"])
 def test_every_sample_comes_back(tmp_path: Path, tf: ModuleType, format: str, metadata: str, image: str) -> None:
     if (format, image) == ("zip", "raw"):
         pytest.skip("a zip holds files")
@@ -165,7 +165,7 @@ def test_resized_pictures_are_pillow_s_lanczos(tmp_path: Path, tf: ModuleType, i
 def test_lossless_kinds_keep_every_pixel(tmp_path: Path) -> None:
     sources = SourceOptions(demo=2)
     kept = read_wds(_write(tmp_path / "keep", "wds", sources))
-    for image in ("png", "stored-png", "webp", "raw"):
+    for image in ("png", "fast-png", "stored-png", "webp", "raw"):
         found = read_wds(_write(tmp_path / image, "wds", sources, image=image))
         for key, sample in found.items():
             raw = np.frombuffer(sample.picture, np.uint8) if image == "raw" else _pixels(sample.picture).ravel()

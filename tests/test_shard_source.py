@@ -44,7 +44,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SourceOptio
 @pytest.mark.parametrize(
     ("image", "holds"),
     [
-        *((image, "both") for image in ("png", "stored-png", "jpeg", "webp")),
+        *((image, "both") for image in ("png", "fast-png", "stored-png", "jpeg", "webp")),
         *((image, holds) for image in ("keep", "raw") for holds in ("camera", "both", "neither", "landmarks", "some")),
     ],
 )

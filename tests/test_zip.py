@@ -307,7 +307,7 @@ def test_landmarks_and_mirrors_are_told(tmp_path: Path) -> None:
 
 def test_pictures_are_stored_without_compression_unless_asked_for(tmp_path: Path) -> None:
     sizes = {}
-    for image in (None, "png", "jpeg", "webp"):
+    for image in (None, "png", "fast-png", "jpeg", "webp"):
         out = tmp_path / str(image)
         manifest = _export(out, SourceOptions(demo=2), picture={"image": image, "resolution": 64})
         assert manifest.options["image"] == image or (image, manifest.options["image"]) == (None, "stored-png")

@@ -93,7 +93,7 @@ def process_image(
             done = [*changes, *(["mirrored"] if flip else [])]
             done += [how] if kind != header.kind or how != "re-encoded as PNG" else []
             height, width, _ = pixels.shape
-            picture = Picture("png" if kind == "stored-png" else kind, encoded, width, height, "RGB")
+            picture = Picture("png" if kind.endswith("png") else kind, encoded, width, height, "RGB")
             stored.append(ProcessedImage(picture, (header.width, header.height), resized, tuple(done)))
     return stored
 
@@ -131,7 +131,7 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
     """Return the stored bytes and how they were made, as text.
 
     Args:
-        kind: png, stored-png, jpeg, webp or raw.
+        kind: png, fast-png, stored-png, jpeg, webp or raw.
         quality: of JPEG (None: 95) or WebP (None: lossless).
 
     Raises:
@@ -141,6 +141,8 @@ def encode(pixels: Pixels, kind: str, quality: int | None) -> tuple[bytes, str]:
         return pixels.tobytes(), "decoded to raw pixels"
     if kind == "png":
         return png.encode(pixels), "re-encoded as PNG"
+    if kind == "fast-png":
+        return png.encode_fast(pixels), "re-encoded as PNG for fast decoding"
     if kind == "stored-png":
         return png.encode_stored(pixels), "re-encoded as PNG without compression"
     if kind == "jpeg":

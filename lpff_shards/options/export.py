@@ -26,7 +26,7 @@ from lpff_shards.schemas.text import alternatives
 if TYPE_CHECKING:
     from lpff_shards.formats.base import Format
 
-ImageKind = Literal["keep", "png", "stored-png", "jpeg", "webp", "raw"]
+ImageKind = Literal["keep", "png", "fast-png", "stored-png", "jpeg", "webp", "raw"]
 Metadata = Literal["json", "msgpack"]
 Checksum = Literal["blake3", "sha256"]
 OnError = Literal["fail", "skip"]
@@ -45,7 +45,8 @@ class PictureOptions:
     """How pictures are stored."""
 
     image: ImageKind | None = word(
-        "keep passes the files through unchanged; the others re-encode as RGB, stored-png without compression.  "
+        "keep passes the files through unchanged; the others re-encode as RGB, fast-png for fast decoding, stored-png "
+        "without compression.  "
         "[default: stored-png for zip, png with --crop, else keep]", ImageKind,
     )  # fmt: skip
     resolution: int | None = option(

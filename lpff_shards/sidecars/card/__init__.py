@@ -115,6 +115,7 @@ def _contents(manifest: Manifest, format: Format, suffixes: Set[str]) -> Values:
     side, quality = options.get("resolution") or next(sides, None), options.get("quality")
     encodings = {
         "keep": "" if side else "files unchanged, mirrors made anew" if options.get("mirror") else "unchanged",
+        "fast-png": "for fast decoding",
         "stored-png": "without compression",
         "webp": "lossless",
     }
