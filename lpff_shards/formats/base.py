@@ -94,7 +94,7 @@ class Format(ABC):
         name: name on the command line and in the manifest.
         title: name of its files in the card; note: the card's line about its fields, or empty.
         tag: tag on the Hugging Face hub.
-        readers: libraries that need more than the index files of each shard: tensorflow (`loaders.tensorflow`),
+        readers: libraries that need more than the index files of each shard: tensorflow (the card's example),
             webdataset, and those with index files of a whole data set (`sidecars.indexes`), wids, energon and tfds.
         unit, piece: words for a finished file and the file of a task: shard, zip, part.
         joining: joins the parts of tasks to a file per split (`formats.join_zip`); None if tasks write finished files.
