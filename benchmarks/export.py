@@ -3,6 +3,9 @@
 The input is generated: an LPFF folder of noisy portraits whose PNGs are as large as photos' (`--side 512` gives about
 440 KB). Ours are timed as whole commands, start-up, planning, cameras, metadata, checksums and receipts included;
 rivals inside their process, imports left out. Rivals that are not installed are left out, and it is said.
+
+Each writes N pictures and 3N: the difference is the marginal cost, without start-up. A process's cost is that times
+the number of processes.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from PIL import Image
 from benchmarks.planning import poses, record
 from benchmarks.rivals import CROPS, RIVALS, touch_memory
 
+DEFAULT = "lpff-shards wds, 2 workers"
 DISTINCT = 40
 ROOM = 1.3
 """Memory that is made ready before each run, in times the pictures' bytes."""
@@ -108,30 +112,45 @@ def warm(root: Path) -> None:
             path.read_bytes()
 
 
-def measure(names: Sequence[str], root: Path, work: Path, runs: int, synced: bool, size: int) -> dict[str, float]:
-    """Median seconds of each, run in turn as often as asked."""
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    out = work / "out"
+def measure(
+    names: Sequence[str], inputs: Mapping[Path, int], out: Path, runs: int, synced: bool
+) -> list[dict[str, float]]:
+    """Median seconds of each with each input (folder and bytes), run in turn as often as asked."""
+    seconds: list[dict[str, list[float]]] = [{name: [] for name in names} for _ in inputs]
     for _ in range(runs):
         for name in names:
-            # What the one before left unwritten must not slow this one, nor what the system forgot of the input.
-            os.sync()
-            warm(root)
-            if name in OURS:
-                seconds[name].append(ours(OURS[name], root, out, synced, size))
-            else:
-                seconds[name].append(rival(name, root, out, synced, size))
-            shutil.rmtree(out)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+            for (root, size), found in zip(inputs.items(), seconds, strict=True):
+                # What the one before left unwritten must not slow this one, nor what the system forgot of the input.
+                os.sync()
+                warm(root)
+                room = int(size * ROOM)
+                if name in OURS:
+                    found[name].append(ours(OURS[name], root, out, synced, room))
+                else:
+                    found[name].append(rival(name, root, out, synced, room))
+                shutil.rmtree(out)
+    return [{name: statistics.median(values) for name, values in found.items()} for found in seconds]
 
 
-def show(title: str, medians: Mapping[str, float], pictures: int, size: int) -> None:
-    """A table: seconds, pictures a second, and how many times the seconds of our default."""
-    base = medians["lpff-shards wds, 2 workers"]
-    print(f"\n{title}\n\n| writer | s | pictures/s | MB/s | times ours (wds, 2 workers) |\n|---|---|---|---|---|")
-    for name, seconds in medians.items():
-        rate, speed = pictures / seconds, size / seconds / 1e6
-        print(f"| {name} | {seconds:.2f} | {rate:,.0f} | {speed:,.0f} | {seconds / base:.2f} |")
+def marginal(few: float, many: float, pictures: int) -> float:
+    """Milliseconds for each further picture, from the seconds of N and of 3N."""
+    return 1000 * (many - few) / (2 * pictures)
+
+
+def processes(name: str) -> int:
+    """The number of processes that a contestant writes with."""
+    return 2 if "2 workers" in name or "2 processes" in name else 1
+
+
+def show(title: str, few: Mapping[str, float], many: Mapping[str, float], pictures: int, size: int) -> None:
+    """A table: seconds of N, start-up, cost of a further picture, and how many times that of our default."""
+    base = marginal(few[DEFAULT], many[DEFAULT], pictures)
+    print(f"\n{title}\n\n| writer | s | MB/s | start-up, s | ms a further picture | by a process | times ours |")
+    print("|---|---|---|---|---|---|---|")
+    for name, seconds in few.items():
+        each = marginal(seconds, many[name], pictures)
+        cells = f"{seconds:.2f} | {size / seconds / 1e6:,.0f} | {seconds - each * pictures / 1000:.2f}"
+        print(f"| {name} | {cells} | {each:.3f} | {each * processes(name):.3f} | {each / base:.2f} |")
 
 
 def main() -> None:
@@ -141,21 +160,25 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="names that contain one of these words")
+    parser.add_argument("--synced", action="store_true", help="only with every file synced")
     parser.add_argument("--work", help="folder for input and output, on the disk to measure")
     parser.add_argument("--json", help="file to write the medians to")
     given = parser.parse_args()
-    names = [n for n in contestants() if not given.only or any(word in n for word in [*given.only, "wds, 2 workers"])]
+    names = [n for n in contestants() if not given.only or any(word in n for word in [*given.only, DEFAULT])]
     with tempfile.TemporaryDirectory(dir=given.work) as name:
         work = Path(name)
-        root = work / "LPFF"
-        size = generate(root, given.pictures, given.side)
-        print(f"{given.pictures:,} pictures, {size / given.pictures / 1e3:.0f} KB each, {size / 1e9:.2f} GB")
+        roots = {times: work / f"LPFF-{times}" for times in (1, 3)}
+        inputs = {root: generate(root, times * given.pictures, given.side) for times, root in roots.items()}
+        size = inputs[roots[1]]
+        print(
+            f"{given.pictures:,} pictures, {size / given.pictures / 1e3:.0f} KB each, {size / 1e9:.2f} GB, and 3 times"
+        )
         found = {
-            title: measure(names, root, work, given.runs, synced, int(size * ROOM))
-            for title, synced in (("synced", True), ("not synced", False))
+            title: measure(names, inputs, work / "out", given.runs, synced)
+            for title, synced in (("synced", True), ("not synced", False))[: 1 if given.synced else 2]
         }
-    for title, medians in found.items():
-        show(title, medians, given.pictures, size)
+    for title, (few, many) in found.items():
+        show(title, few, many, given.pictures, size)
     if given.json:
         Path(given.json).write_text(json.dumps({"pictures": given.pictures, "bytes": size, "seconds": found}, indent=1))
 
