@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,11 @@ import portraits
 import pytest
 from running import DATA
 from stores import bucket, gcs, gcs_servers, s3, s3_servers
+
+import lpff_shards.loaders.worker_defaults  # noqa: F401  (keeps the number of cores as it is)
+from lpff_shards import api, executors
+from lpff_shards.executors import processes
+from lpff_shards.exporters import attach
 
 __all__ = ["DATA", "bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
 
@@ -51,6 +57,19 @@ def _ctrl_c_works() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _portraits() -> None:
     portraits.keep()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_worker() -> Iterator[None]:
+    """Exports in this process start no workers unless a test says how many.
+
+    This process has threads, so that workers would be fresh Pythons: a second of CPU for each export. Commands in
+    processes of their own fork as many as there are cores.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (api, attach, executors, processes):
+            patch.setattr(module, "available_cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")
