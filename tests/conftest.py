@@ -32,6 +32,24 @@ with contextlib.suppress(ModuleNotFoundError):
     settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
+LONGEST = (
+    *("buckets", "cropping", "crops", "pages", "hostile_folders", "faults", "killed", "report_page", "shares"),
+    *("sources_buckets", "attach", "examples", "lifecycle", "verify", "report", "colors", "picture_meaning"),
+    *("density", "sample_index", "loaders_buckets", "mix", "manners", "zip", "shard_source", "update", "splits"),
+)
+"""Test files that take more than five seconds of CPU, the longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the longest files first, so that no core waits at the end; pytest-xdist would count their tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files in this order; tests of a file stay in theirs."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def pytest_collection_finish() -> None:
