@@ -66,7 +66,7 @@ BESIDE = {"tensorflow": ("containers_example", "containers_tfrecord", "picture_m
 
 LONG = (
     *("filters", "formats", "killed", "mix_options"),
-    *("num_replicas", "sampler", "shard_slices", "splits", "verify", "containers_zip"),
+    *("num_replicas", "sampler", "shard_slices", "shard_source_damage", "splits", "verify", "containers_zip"),
 )
 """Test files that try more kills, flips and examples in `nox -s endurance`."""
 

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,11 @@ import portraits
 import pytest
 from running import DATA
 from stores import bucket, gcs, gcs_servers, s3, s3_servers
+
+import lpff_shards.loaders.worker_defaults  # noqa: F401  (keeps the number of cores as it is)
+from lpff_shards import api, executors
+from lpff_shards.executors import processes
+from lpff_shards.exporters import attach
 
 __all__ = ["DATA", "bucket", "gcs", "gcs_servers", "s3", "s3_servers"]
 
@@ -26,6 +32,24 @@ with contextlib.suppress(ModuleNotFoundError):
     settings.load_profile("any machine")
 
 PROJECT = Path(__file__).resolve().parent.parent
+LONGEST = (
+    *("buckets", "cropping", "crops", "pages", "hostile_folders", "faults", "killed", "report_page", "shares"),
+    *("sources_buckets", "attach", "examples", "lifecycle", "verify", "report", "colors", "picture_meaning"),
+    *("density", "sample_index", "loaders_buckets", "mix", "manners", "zip", "shard_source", "update", "splits"),
+)
+"""Test files that take more than five seconds of CPU, the longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the longest files first, so that no core waits at the end; pytest-xdist would count their tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files in this order; tests of a file stay in theirs."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 def pytest_collection_finish() -> None:
@@ -51,6 +75,19 @@ def _ctrl_c_works() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _portraits() -> None:
     portraits.keep()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_worker() -> Iterator[None]:
+    """Exports in this process start no workers unless a test says how many.
+
+    This process has threads, so that workers would be fresh Pythons: a second of CPU for each export. Commands in
+    processes of their own fork as many as there are cores.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (api, attach, executors, processes):
+            patch.setattr(module, "available_cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from channel_files import GIVEN, IDS, check, export_options, samples, shown
 from PIL import Image
-from running import ENDURANCE, call, contents, forks, run
+from running import ENDURANCE, call, children, contents, forks, run, wait_for
 from stores import Bucket
 
 from lpff_shards import ShardsError, export, index_export, read_manifest, trace_export, verify_export
@@ -55,8 +55,12 @@ def test_kills_leave_nothing_half_and_the_same_bytes_at_the_end(root: Path, out:
     for _ in range(6 * KILLS):
         pid = forks().start(*command)
         time.sleep(draw.uniform(0, 0.12))
+        os.kill(pid, signal.SIGSTOP)
+        workers = children(pid)
         os.kill(pid, signal.SIGKILL)
         kills += forks().end().returncode == -signal.SIGKILL
+        # They may finish what they have.
+        wait_for(lambda workers=workers: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
         there = contents(out)
         assert {name: there[name] for name in pictures} == pictures
         finished = {name: data for name, data in there.items() if name.startswith("mask/") and "partial" not in name}

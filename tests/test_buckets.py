@@ -59,7 +59,11 @@ def _below(bucket: Bucket, prefix: str) -> dict[str, bytes]:
     return {name.removeprefix(f"{prefix}/"): data for name, data in found.items()}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("bucket", "format"),
+    [*(("s3", format) for format in FORMATS), ("gcs", "wds"), ("gcs", "zip")],
+    indirect=["bucket"],
+)
 def test_a_bucket_holds_what_a_folder_does(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], format: str) -> None:
     out = f"{bucket.uri}/a/b c"
     done = run(*_command(format, out))
@@ -76,7 +80,7 @@ def test_a_bucket_holds_what_a_folder_does(bucket: Bucket, wholes: Mapping[str, 
     assert "all whole" in verified.stdout
 
 
-@pytest.mark.parametrize("format", ["wds", "zip"])
+@pytest.mark.parametrize(("bucket", "format"), [("s3", "wds"), ("gcs", "zip")], indirect=["bucket"])
 def test_shares_fill_a_bucket(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], format: str) -> None:
     for share in (3, 1, 4, 2):
         assert f"{STATE}/manifest.json" not in bucket.names()
@@ -202,7 +206,9 @@ def _killed(bucket: Bucket, name: str, pid: int) -> dict[str, bytes]:
 KILLS = ("demo-train-000001.tar", "demo-train-000001.tar.json", "samples.sqlite", "manifest.json")
 
 
-@pytest.mark.parametrize("name", KILLS)
+@pytest.mark.parametrize(
+    ("bucket", "name"), [*(("s3", name) for name in KILLS), ("gcs", KILLS[0]), ("gcs", KILLS[-1])], indirect=["bucket"]
+)
 def test_killed_before_an_object_is_through(bucket: Bucket, wholes: Mapping[str, dict[str, bytes]], name: str) -> None:
     pid = _held(bucket, f"/{name}$")
     before = _killed(bucket, name, pid)
@@ -314,8 +320,7 @@ def test_a_store_that_is_busy_is_asked_again_for_a_new_object(bucket: Bucket) ->
     assert bucket.read("new") == b"first"
 
 
-@pytest.mark.parametrize("looks", [1, 3])
-@pytest.mark.parametrize("more", [(), ("--task", "2/2")])
+@pytest.mark.parametrize(("more", "looks"), [((), 1), ((), 3), (("--task", "2/2"), 3)])
 def test_an_export_that_begins_meanwhile_is_seen(
     s3: Bucket, wholes: Mapping[str, dict[str, bytes]], more: tuple[str, ...], looks: int
 ) -> None:

@@ -57,8 +57,7 @@ def _npy() -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("side", [None, 32])
-@pytest.mark.parametrize("format", INSIDE)
+@pytest.mark.parametrize(("format", "side"), [("wds", None), *((format, 32) for format in INSIDE)])
 def test_samples_hold_the_files_of_their_pictures_mirrored_resized_and_split(
     root: Path, tmp_path: Path, format: str, side: int | None
 ) -> None:
@@ -173,8 +172,7 @@ def test_a_source_reads_channels_inside_samples_and_beside_them(root: Path, tmp_
         ShardSource(beside / "mask")
 
 
-@pytest.mark.parametrize("place", ["inside", "beside"])
-@pytest.mark.parametrize("order", ["last", "first"])
+@pytest.mark.parametrize(("place", "order"), [("inside", "last"), ("beside", "first")])
 def test_a_batch_is_mirrored_with_its_channels(root: Path, tmp_path: Path, place: str, order: Any) -> None:
     names = tuple(name for name in GIVEN if name != "own")
     given = channel_files.options(root, *names)
@@ -226,7 +224,7 @@ def test_masks_are_found_by_the_names_of_sorted_pictures(root: Path, tmp_path: P
             check({"mask": mask}, shown(rows[name]), ("mask",))
 
 
-@pytest.mark.parametrize("format", INSIDE)
+@pytest.mark.parametrize("format", ["wds", "parquet"])
 def test_copies_have_the_files_of_their_pictures(tmp_path: Path, format: str) -> None:
     channel_files.write_cameras(channel_files.write(tmp_path))
     mix = MixOptions(rebalance="uniform", splits="train=0.5,val=0.5")

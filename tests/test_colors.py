@@ -76,7 +76,7 @@ def test_json_has_no_colors_on_a_terminal(shards: Path) -> None:
     assert "\x1b" not in on_terminal("verify", "--json", shards).text
 
 
-@pytest.mark.parametrize(("columns", "rate"), [(40, False), (90, True), (160, True)])
+@pytest.mark.parametrize(("columns", "rate"), [(40, False), (90, True)])
 def test_the_bar_fits_into_a_line(tmp_path: Path, columns: int, rate: bool) -> None:
     shown = on_terminal(*DEMO, "--out", tmp_path / "out", columns=columns)
     assert shown.status == 0
@@ -88,10 +88,10 @@ def test_the_bar_fits_into_a_line(tmp_path: Path, columns: int, rate: bool) -> N
     assert "\ndemo: 8 samples in 2 shards" in shown.text.rpartition(last)[2]
 
 
-@pytest.mark.parametrize("setting", ["MININTERVAL=abc", "GUI=1", "WRITE_BYTES=1", "DISABLE=1", "INITIAL=5"])
-def test_the_bar_takes_nothing_from_the_environment(tmp_path: Path, setting: str) -> None:
-    name, _, value = setting.partition("=")
-    shown = on_terminal(*DEMO, "--out", tmp_path / "out", environment={f"TQDM_{name}": value})
+def test_the_bar_takes_nothing_from_the_environment(tmp_path: Path) -> None:
+    settings = {"MININTERVAL": "abc", "GUI": "1", "WRITE_BYTES": "1", "DISABLE": "1", "INITIAL": "5"}
+    environment = {f"TQDM_{name}": value for name, value in settings.items()}
+    shown = on_terminal(*DEMO, "--out", tmp_path / "out", environment=environment)
     assert shown.status == 0 and " 8/8 [00:0" in shown.text
 
 

@@ -65,6 +65,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def _turned_to_fewer_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFHQ's square is turned to 512 pixels, as 4096 take a second; `test_cropping.py` has crops of all its pixels."""
+    monkeypatch.setattr(cropping_module, "_TURNED", 512)
+
+
 def write_in_the_wild(root: Path, photos: int) -> None:
     """FFHQ in the wild and its metadata; each photo has a height of its own."""
     records = {}

@@ -23,8 +23,8 @@ from running import ENDURANCE, changed, children, contents, run_after, shards, w
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
 """ArrayRecord files are written twice, and none is small, so it is not among those that fill a disk."""
 SHARDS = 16
-KILLS = 40 if ENDURANCE else 6
-STOPS = 10 if ENDURANCE else 3
+KILLS = 40 if ENDURANCE else 4
+STOPS = 10 if ENDURANCE else 2
 PAGE = 4096
 STATE = ".lpff-shards"
 

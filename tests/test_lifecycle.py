@@ -115,8 +115,7 @@ def test_goes_on_where_it_was_stopped(whole: Path, tmp_path: Path, how: str) -> 
     assert f"{6 if how == 'no manifest' else 5} of them finished before" in done.stderr
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("sent", "workers"), [(signal.SIGINT, 1), (signal.SIGTERM, 2)])
 def test_a_signal_stops_cleanly(tmp_path: Path, sent: signal.Signals, workers: int) -> None:
     out = tmp_path / "out"
     command = ["export", "--format", "wds", "--demo", "40", "--shards", "40", "--workers", str(workers)]

@@ -26,7 +26,11 @@ def _shell(command: str, **options: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("output")
-@pytest.mark.parametrize("streams", ["2>&-", ">&-", ">&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("output", "streams"),
+    [*(("buffered", streams) for streams in ("2>&-", ">&-", ">&- 2>&-", "2>/dev/full")), ("unbuffered", "2>/dev/full")],
+    indirect=["output"],
+)
 def test_streams_that_take_nothing_do_not_stop_the_work(tmp_path: Path, streams: str) -> None:
     done = _shell(f"{' '.join(SMALL)} --out {tmp_path / 'out'} {streams}")
     assert done.returncode == 0

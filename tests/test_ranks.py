@@ -178,7 +178,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "Lightning", "Lightning on two nodes", "mpirun", "srun"])
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
 def test_four_processes_read_every_sample_once(launcher: str, small: Path) -> None:
     started = [
         subprocess.Popen(

@@ -486,7 +486,7 @@ def test_a_real_program_is_killed(tmp_path: Path, program: str, export: Export) 
     if program not in ABLE:
         pytest.skip(f"{program} may be without support of RAR")
     root = published(tmp_path, packed=True)
-    large = {f"{number}.bin": os.urandom(1 << 24) for number in range(8)}
+    large = {f"{number}.bin": os.urandom(1 << 22) for number in range(8)}
     rar5(root / "crop/eg3d.rar", {**large, **folder_files(tmp_path / "eg3d"), "notes.txt": Packed()})
     process = started(tmp_path, root)
     wait_for(lambda: partial_files(root) or process.poll() is not None)

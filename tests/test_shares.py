@@ -47,7 +47,7 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.param, contents(out)
 
 
-@pytest.mark.parametrize("shares", [1, 2, 4, 9])
+@pytest.mark.parametrize("shares", [1, 9])
 def test_shares_make_what_one_export_makes(whole: tuple[str, dict[str, bytes]], tmp_path: Path, shares: int) -> None:
     format, expected = whole
     out = tmp_path / "out"
@@ -70,9 +70,9 @@ def test_shares_at_the_same_time_make_what_one_export_makes(
 ) -> None:
     format, expected = whole
     out = tmp_path / "out"
-    shares = [_start(*_command(format, out, "--workers", 1, "--task", f"{number}/4")) for number in range(1, 5)]
+    shares = [_start(*_command(format, out, "--workers", 1, "--task", f"{number}/2")) for number in (1, 2)]
     told = [share.communicate(timeout=120) for share in shares]
-    assert [share.returncode for share in shares] == [0] * 4, told
+    assert [share.returncode for share in shares] == [0, 0], told
     assert any("samples in" in said for said, _ in told)
     assert contents(out) == expected
 

@@ -26,7 +26,7 @@ from lpff_shards.manifest import from_json, keys_digest, read_manifest
 from lpff_shards.schemas.receipt import ShardReceipt
 
 FORMATS = ("wds", "tfrecord", "parquet", "arrayrecord")
-FLIPS = 500 if ENDURANCE else 100
+FLIPS = 500 if ENDURANCE else 50
 
 
 def _export(out: Path, format: str, checksum: str = "blake3") -> Path:
@@ -69,11 +69,12 @@ def _receipt(out: Path, shard: Path) -> ShardReceipt:
 
 
 def test_a_whole_export_is_whole(whole: Path) -> None:
-    for workers in (1, 2):
-        verdict = verify_export(whole, workers)
-        assert verdict.ok
-        assert (verdict.samples, verdict.shards) == (8, 3)
-    assert run("verify", whole).returncode == 0
+    verdict = verify_export(whole)
+    assert verdict.ok
+    assert (verdict.samples, verdict.shards) == (8, 3)
+    by_workers = run("verify", whole, "--workers", 2, "--json")
+    assert by_workers.returncode == 0
+    assert json.loads(by_workers.stdout).items() >= {"samples": 8, "shards": 3}.items()
 
 
 def test_every_flipped_bit_is_found_and_placed(out: Path) -> None:
@@ -144,7 +145,7 @@ def test_a_flipped_bit_beside_the_shards_is_found(whole: Path, tmp_path: Path) -
     assert len(files) > 12
     for path in files:
         clean = path.read_bytes()
-        for at in {0, len(clean) - 1, *(draw.randrange(len(clean)) for _ in range(6))}:
+        for at in {0, len(clean) - 1, *(draw.randrange(len(clean)) for _ in range(6 if ENDURANCE else 2))}:
             path.write_bytes(flipped(clean, at, draw.randrange(8)))
             name = path.relative_to(out).as_posix()
             if name == "manifest.json":
