@@ -1,8 +1,9 @@
-"""As many workers as a container may use: the quota of its control groups, in either version."""
+"""As many workers as a container may use: the quota of its control groups, in either version; and their memory."""
 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,31 @@ def test_half_a_core_of_a_real_group_is_one(tmp_path: Path) -> None:
     finally:
         group.rmdir()
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from lpff_shards.executors.processes import keep_freed_memory
+from lpff_shards.formats.pictures import png
+pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+data = png.encode(pixels)
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for _ in range(10):
+    png.decode(data)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    png.decode(data)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_is_kept_needs_no_new_pages() -> None:
+    given, kept = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("given back", "kept")
+    )
+    # A picture has 192 pages.
+    assert kept < 20 < 150 < given

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
+from lpff_shards.executors.processes import keep_freed_memory
 from lpff_shards.loaders.batches import map_parts
 from lpff_shards.loaders.recycler import ALIGNMENT, Take, lease
 from lpff_shards.loaders.worker_defaults import context
@@ -234,6 +235,7 @@ def _end(owner: int, workers: Sequence[_BatchWorker]) -> None:
 
 def _work(pipe: Connection, load: Load, inherited: Sequence[Connection]) -> None:
     """Load batches until the parent process ends, in a process of its own."""
+    keep_freed_memory()
     # The parent answers Ctrl-C. It may have handlers of its own for others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
