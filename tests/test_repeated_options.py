@@ -50,7 +50,9 @@ def test_opposites_are_refused(command: str, option: ClickOption, capsys: Capsys
 @pytest.mark.parametrize(("command", "option"), [*FLAGS, *OPPOSITES], ids=_id)
 def test_a_flag_may_be_repeated(command: str, option: ClickOption) -> None:
     name = option.opts[0]
-    needed = {"export": ["--format", "wds", "--out", "x"], "trace": ["name", "x"]}.get(command, ["x"])
+    needed = {"export": ["--format", "wds", "--out", "x"], "convert": ["x", "--out", "y"], "trace": ["name", "x"]}.get(
+        command, ["x"]
+    )
     once, twice = (cli.commands[command].make_context(command, [*needed, *[name] * n]).params for n in (1, 2))
     assert once == twice
     assert once[option.name or ""] is True

@@ -28,7 +28,7 @@ from lpff_shards.schemas.fields import CROP_TRANSFORM, Scalar
 from lpff_shards.schemas.record import Entry
 from lpff_shards.schemas.sample import Sample
 from lpff_shards.storage.file_io import checksum_of, file_checksum
-from lpff_shards.storage.path import StoragePath, place, read_whole
+from lpff_shards.storage.path import StoragePath, is_remote, place, read_whole
 
 
 def stored_samples(entries: Sequence[Entry], source: StoredExport) -> Generator[Sample, None, None]:
@@ -65,8 +65,9 @@ def _blob(entry: Entry) -> ShardBlob:
 def _whole(path: StoragePath, checksum: str, algorithm: str) -> memoryview:
     """Return a shard with this checksum; raise SampleError for another one."""
     shard = read_whole(path)
-    found = _checksum(path, algorithm, path.stat().st_mtime_ns) if isinstance(path, Path) else ""
-    if (found or checksum_of(shard, algorithm)) != checksum:
+    local = None if is_remote(path) else Path(str(path))
+    found = _checksum(local, algorithm, local.stat().st_mtime_ns) if local else checksum_of(shard, algorithm)
+    if found != checksum:
         raise SampleError("it is not the file that the manifest lists", 0)
     return shard
 
