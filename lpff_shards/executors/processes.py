@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, TypeVar
 
 from lpff_shards.errors import ExportFailed, ShardsError
+from lpff_shards.executors.memory import keep_freed_memory
 
 REPORT_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -73,20 +73,6 @@ def available_cores() -> int:
     """Return the cores that this process may use, within a container's quota, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, cpu_quota()))
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep up to 64 MiB of freed memory, and take blocks of up to 32 MiB from it.
-
-    glibc would return the memory of each picture to the system: decoding PNGs and WebPs then takes 1.4 times as long.
-    For processes of this package only. Source: mallopt(3); systems without it stay as they are.
-    """
-    import ctypes
-
-    with suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_TRIM_THRESHOLD, 64 << 20)
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
 
 
 @cache

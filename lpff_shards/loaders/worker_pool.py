@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.executors.processes import keep_freed_memory
+from lpff_shards.executors.memory import keep_freed_memory
 from lpff_shards.loaders.batches import map_parts
 from lpff_shards.loaders.recycler import ALIGNMENT, Take, lease
 from lpff_shards.loaders.worker_defaults import context
