@@ -318,9 +318,8 @@ def _killed(worker: _Worker) -> ExportFailed:
     message = f"a worker process was killed (exit status {status})"
     if status == -signal.SIGBUS:
         return ExportFailed(f"{message}: a file got shorter while it was read, or its disk failed", "Run it again")
-    return ExportFailed(
-        message, "The system may be short of memory: run the same command again, with fewer --workers if needed"
-    )
+    hint = "The system may be short of memory: run the same command again, with fewer --workers if needed"
+    return ExportFailed(message, hint)
 
 
 def _serve(
