@@ -75,9 +75,10 @@ def test_kept_files_of_others_are_found_by_their_bytes(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("image", "workers", "threads"), [("fast-png", 0, 4), ("png", 3, 2), ("stored-png", 0, 2), ("jpeg", 3, 2)]
+    ("image", "workers", "threads"),
+    [("raw", 0, 2), ("fast-png", 3, 2), ("png", 3, 2), ("stored-png", 3, 2), ("jpeg", 3, 2)],
 )
-def test_threads_decode_fast_pngs(
+def test_processes_decode_all_but_raw_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: str, workers: int, threads: int
 ) -> None:
     source = ShardSource(write(tmp_path / "out", "wds", SourceOptions(demo=2), image=image, resolution=8))

@@ -93,10 +93,10 @@ class WorkerOptions(LoaderOptions):
     """Options of loaders with worker processes.
 
     Args:
-        workers: worker processes. By default 0 for raw pictures, stored and fast PNGs, which threads read faster, and
-            for JPEGs and WebPs in a bucket; else one per core. For a bucket they are spawned.
-        threads: loading threads of this process, without workers; by default 2, and for fast PNGs, and JPEGs and WebPs
-            in a bucket, one per core and one more.
+        workers: worker processes. By default 0 for raw pictures, which threads read fast enough, and for JPEGs and
+            WebPs in a bucket; else one per core. For a bucket they are spawned.
+        threads: loading threads of this process, without workers; by default 2, and for JPEGs and WebPs in a bucket
+            one per core and one more.
         prefetch: batches loaded ahead, per worker or by all threads together; by default 2, and at least the number of
             threads.
     """

@@ -122,8 +122,8 @@ class ShardSource:
 
     @property
     def decodes(self) -> bool:
-        """Whether decoding is slow: for all pictures except raw ones and PNGs without compression."""
-        return not self.manifest.layout.raw and self.manifest.options.get("image") != "stored-png"
+        """Whether pictures must be decoded: all except raw ones."""
+        return not self.manifest.layout.raw
 
     @property
     def remote(self) -> bool:

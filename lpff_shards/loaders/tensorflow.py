@@ -34,8 +34,8 @@ class TensorflowOptions(LoaderOptions):
     Args:
         start: number of batches to skip, because they were used before; the others are the same as without.
         state: of any loader; return what it left of its epoch. Without `epoch` and `start`.
-        parallel: batches loaded at once, each by a thread; by default 2 for raw pictures and stored PNGs, else one per
-            core, at most 16, and for a bucket one more.
+        parallel: batches loaded at once, each by a thread; by default 2 for raw pictures, else one per core, at most
+            16, and for a bucket one more.
         prefetch: finished batches kept ready; by default tf.data tunes it.
     """
 

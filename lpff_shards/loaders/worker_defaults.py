@@ -26,7 +26,7 @@ MOST_THREADS = 16
 _SAFE_PATH = "PYTHONSAFEPATH"
 
 _BY_THREADS = ("jpeg", "webp")
-"""Picture types whose decoders release Python's lock; libspng for PNGs does not. For fast PNGs it has little to do."""
+"""Picture types whose decoders release Python's lock; libspng for PNGs does not."""
 
 
 class Workers(NamedTuple):
@@ -46,8 +46,7 @@ def resolve_workers(
         ShardsError: a number is out of range.
     """
     cores = available_cores()
-    image = source.manifest.options.get("image")
-    decoding = image == "fast-png" or (source.remote and image in _BY_THREADS)
+    decoding = source.remote and source.manifest.options.get("image") in _BY_THREADS
     if workers is None:
         workers = 0 if decoding or not source.decodes else min(cores, most or cores)
     if threads is None:
