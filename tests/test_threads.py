@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -118,3 +120,31 @@ def test_no_thread_is_of_another_kind() -> None:
         if re.search(r"ThreadPoolExecutor|\bThread\b", path.read_text())
     }
     assert users == {"storage/prefetch.py"}
+
+
+LEFT = """
+import sys, time
+from lpff_shards.storage.prefetch import Threads, prefetch
+
+def slow(number):
+    time.sleep(0.3)
+    print("done", number, flush=True)
+
+left = prefetch(slow, range(9), 2)
+kept = Threads(1)
+kept.submit(print, "kept")
+if sys.argv[1] == "closed":
+    next(left)
+    left.close()
+else:
+    kept.submit(slow, 7)
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize(("how", "last"), [("closed", "done 2"), ("kept", "done 7")])
+def test_the_end_of_a_process_waits_for_running_calls(how: str, last: str) -> None:
+    """Python ends its threads inside C++ code, such as a decoder's, which aborts the process."""
+    done = subprocess.run([sys.executable, "-c", LEFT, how], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last in done.stdout.splitlines()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -10,9 +12,13 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 ASKED = 16
 """Requests at once."""
+
+AT_EXIT = 2.0
+"""Seconds that the end of the process waits for running calls; those of a store may take minutes."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -60,6 +66,7 @@ class Threads:
         self._most = most
         self._threads: list[Thread] = []
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        _ALL.add(self)
         # Also end the threads when this object is deleted.
         weakref.finalize(self, self._queue.put, None)
 
@@ -71,6 +78,7 @@ class Threads:
             thread = Thread(target=_run, args=(self._queue,), daemon=True)
             self._threads.append(thread)
             thread.start()
+            _STARTED.add(thread)
         return answer
 
     def end(self, wait: bool) -> None:
@@ -89,6 +97,20 @@ class Threads:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.end(wait=kind is None)
+
+
+_ALL: WeakSet[Threads] = WeakSet()
+_STARTED: WeakSet[Thread] = WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Wait a moment for running calls: Python would end their threads inside C++ code, which aborts the process."""
+    until = time.monotonic() + AT_EXIT
+    for one in list(_ALL):
+        one.end(wait=False)
+    for thread in list(_STARTED):
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 _Job = tuple[Future[Any], Callable[[Any], Any], Any]
