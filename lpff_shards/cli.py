@@ -67,7 +67,7 @@ def _run(chosen: options.ExportOptions, dry_run: bool, report: str | None, as_js
 
     from lpff_shards import api
     from lpff_shards.commandline import progress, summary
-    from lpff_shards.executors.memory import keep_freed_memory
+    from lpff_shards.executors.worker import keep_freed_memory
 
     # Also without worker processes.
     keep_freed_memory()

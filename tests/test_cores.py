@@ -98,7 +98,7 @@ def test_half_a_core_of_a_real_group_is_one(tmp_path: Path) -> None:
 FAULTS = """
 import resource, sys
 import numpy as np
-from lpff_shards.executors.memory import keep_freed_memory
+from lpff_shards.executors.worker import keep_freed_memory
 from lpff_shards.formats.pictures import png
 pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
 data = png.encode(pixels)

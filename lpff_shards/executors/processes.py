@@ -21,10 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, TypeVar
 
 from lpff_shards.errors import ExportFailed, ShardsError
-from lpff_shards.executors.memory import keep_freed_memory
+from lpff_shards.executors.worker import SIGNALS, begin_worker
 
 REPORT_SECONDS = 0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -219,7 +218,7 @@ def _started(work: Work[Any, Any], tasks: Sequence[Any], count: int, fork: bool)
     workers: list[_Worker] = []
     try:
         # Blocked until a worker has set its own handlers: a new fork still has its parent's.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             for _ in range(count):
                 siblings = [worker.pipe for worker in workers]
@@ -326,13 +325,7 @@ def _serve(
     pipe: Connection, inherited: Sequence[Connection], work: Work[Any, Any], task_of: Callable[[Any], Any]
 ) -> None:
     """Run the tasks that `task_of` makes of the pipe's messages until the pipe closes."""
-    keep_freed_memory()
-    # Ctrl-C reaches the whole process group; only the parent handles it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    for other in inherited:
-        other.close()
+    begin_worker(inherited)
     try:
         while True:
             message, report = pipe.recv(), _Reporter(pipe.send)

@@ -8,6 +8,7 @@ Other numbers of ranks and other batch sizes divide what earlier ones left of an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,7 +47,7 @@ class SampleOrder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sampler:
+class Sampler(ABC):
     """The samples of an epoch that a rank reads; its length is the number of batches.
 
     Attributes: see `options.LoaderOptions`, and
@@ -93,13 +94,13 @@ class Sampler:
     def __len__(self) -> int:
         return self.batches(0)
 
+    @abstractmethod
     def batches(self, epoch: int, before: Legs = ()) -> int:
         """Return the number of batches of this rank in what `before` left of an epoch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, epoch: int, number: int, before: Legs = ()) -> SampleOrder:
         """Return the samples of a batch of this rank in what `before` left of an epoch."""
-        raise NotImplementedError
 
     def total(self, count: int, step: int) -> int:
         """Return how many of `count` samples all ranks read together in batches of `step`."""

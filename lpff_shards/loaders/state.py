@@ -17,8 +17,6 @@ from lpff_shards.loaders.source import ShardSource
 
 Settings = dict[str, str | int | bool | None]
 _Count = Annotated[int, Meta(ge=0)]
-_FREE = ("world_size", "batch_size")
-"""Settings that another loader may change: they only say how many samples were read."""
 
 
 class Position(NamedTuple):
@@ -37,6 +35,8 @@ class _State(Struct):
 
 
 class _Own(Struct):
+    """Settings that another loader may change: they only say how many samples were read."""
+
     world_size: _Count
     batch_size: _Count
 
@@ -77,14 +77,14 @@ def restore_state(state: object, settings: Settings) -> Position:
             "Start the epoch again: pass its number as epoch",
         ) from None
     _refuse_other(saved.of, settings)
-    if (own.world_size, own.batch_size) == tuple(settings[name] for name in _FREE):
+    if own == convert(settings, _Own):
         return Position(saved.epoch, saved.number, saved.before)
     leg = Leg(own.world_size, own.batch_size, saved.number)
     return Position(saved.epoch, 0, (*saved.before, leg) if saved.number else saved.before)
 
 
 def _refuse_other(saved: Settings, now: Settings) -> None:
-    differ = [name for name in now if name not in _FREE and saved.get(name) != now[name]]
+    differ = [name for name in now if name not in _Own.__struct_fields__ and saved.get(name) != now[name]]
     options = [name for name in differ if name not in ("plan", "shards")]
     reasons, hints = [], []
     # Another split has other shards of the same plan.

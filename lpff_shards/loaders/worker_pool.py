@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import signal
 import tempfile
 import traceback
 import weakref
@@ -27,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lpff_shards.errors import ShardsError
-from lpff_shards.executors.memory import keep_freed_memory
+from lpff_shards.executors.worker import begin_worker
 from lpff_shards.loaders.batches import map_parts
 from lpff_shards.loaders.recycler import ALIGNMENT, Take, lease
 from lpff_shards.loaders.worker_defaults import context
@@ -235,12 +234,7 @@ def _end(owner: int, workers: Sequence[_BatchWorker]) -> None:
 
 def _work(pipe: Connection, load: Load, inherited: Sequence[Connection]) -> None:
     """Load batches until the parent process ends, in a process of its own."""
-    keep_freed_memory()
-    # The parent answers Ctrl-C. It may have handlers of its own for others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for one in inherited:
-        one.close()
+    begin_worker(inherited)
     pieces: list[Block] = []
     with suppress(EOFError, ConnectionError):
         for job in _jobs(pipe):

@@ -12,7 +12,6 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Self, TypeVar
-from weakref import WeakSet
 
 ASKED = 16
 """Requests at once."""
@@ -99,8 +98,8 @@ class Threads:
         self.end(wait=kind is None)
 
 
-_ALL: WeakSet[Threads] = WeakSet()
-_STARTED: WeakSet[Thread] = WeakSet()
+_ALL: weakref.WeakSet[Threads] = weakref.WeakSet()
+_STARTED: weakref.WeakSet[Thread] = weakref.WeakSet()
 
 
 @atexit.register
